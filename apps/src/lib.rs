@@ -1,0 +1,5 @@
+//! Applications that come with Tine. They see `tine_worker::app` and `tine_worker::http` and nothing deeper: they are
+//! written as any user's app would be.
+#![forbid(unsafe_code)]
+
+pub mod testbed;

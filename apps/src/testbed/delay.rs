@@ -1,0 +1,88 @@
+//! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, takes the body in pieces with that many ms between
+//! them, so that the client's window closes meanwhile.
+
+use super::echo::{EchoedBody, RequestJson, write_json};
+use std::time::{Duration, Instant};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use tine_worker::http::{Request, Response, StatusCode};
+
+/// The most that is read at a time when reading is slowed.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// A day: what is longer is a mistake.
+const DELAY_MS_MAX: u64 = 24 * 3_600_000;
+
+const INVALID: &str = r#"{"error":"invalid delay parameters","format":"/delay/{reply_ms}[/{read_chunk_delay_ms}]","examples":["/delay/1000","/delay/1000/100","/delay/0/50"]}"#;
+const BOTH_ZERO: &str = r#"{"error":"at least one delay must be > 0","examples":["/delay/1000","/delay/0/100"]}"#;
+
+pub fn answer(delays: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
+    let wrong = |text: &'static str| Response::json(StatusCode::BAD_REQUEST, text).into();
+    let mut numbers = delays.split('/').map(|text| {
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| text.parse::<u64>().ok()).flatten().filter(|&ms| ms <= DELAY_MS_MAX)
+    });
+    let (reply_ms, read_ms) = match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Some(reply)), None, _) => (reply, 0),
+        (Some(Some(reply)), Some(Some(read)), None) => (reply, read),
+        _ => return wrong(INVALID),
+    };
+    if reply_ms == 0 && read_ms == 0 {
+        return wrong(BOTH_ZERO);
+    }
+    Answer::exchange(Delay {
+        json: Some(RequestJson::new(request, cx, hostname)),
+        body: EchoedBody::default(),
+        reply_ms,
+        read_ms,
+        began: cx.now(),
+        read_ended: cx.now(),
+        read_chunks: 0,
+        next_read: cx.now(),
+    })
+}
+
+struct Delay {
+    json: Option<RequestJson>,
+    body: EchoedBody,
+    reply_ms: u64,
+    read_ms: u64,
+    began: Instant,
+    read_ended: Instant,
+    read_chunks: u64,
+    /// No byte of the body is taken before.
+    next_read: Instant,
+}
+
+impl Exchange for Delay {
+    fn push(&mut self, body: &[u8], end: bool, cx: &Cx<'_>) -> Result<usize, AppError> {
+        if cx.now() < self.next_read && !body.is_empty() {
+            return Ok(0);
+        }
+        let taken = if self.read_ms > 0 { body.len().min(READ_BYTES_MAX) } else { body.len() };
+        self.body.push(&body[..taken], end && taken == body.len());
+        self.read_ended = cx.now();
+        if taken > 0 {
+            self.read_chunks += 1;
+            self.next_read = cx.now() + Duration::from_millis(self.read_ms);
+        }
+        Ok(taken)
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body.is_ended {
+            // Between two pieces it is the clock that is waited for, else the client.
+            return Ok(if cx.now() < self.next_read { Pull::NotBefore(self.next_read) } else { Pull::Idle });
+        }
+        let reply_at = self.read_ended + Duration::from_millis(self.reply_ms);
+        if cx.now() < reply_at {
+            return Ok(Pull::NotBefore(reply_at));
+        }
+        let Some(mut json) = self.json.take() else { return Err(AppError::new("asked again after the end")) };
+        json.insert("duration_ms", self.reply_ms);
+        if self.read_ms > 0 {
+            json.insert("read_delay_ms", self.read_ms);
+            json.insert("read_chunks", self.read_chunks);
+            json.insert("total_read_time_ms", (self.read_ended - self.began).as_millis() as u64);
+        }
+        write_json(out, json.finish(&self.body))
+    }
+}

@@ -1,0 +1,151 @@
+//! `/` and every unknown path: the request as JSON, its body up to 1 MiB of it.
+
+use serde_json::{Map, Value, json};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use tine_worker::http::{Head, Request, Response, StatusCode};
+
+/// The most of a body that is echoed; all of it is counted.
+const ECHOED_BYTES_MAX: usize = 1 << 20;
+
+pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
+    let json = RequestJson::new(request, cx, hostname);
+    if !request.has_body() {
+        return Response::json(StatusCode::OK, json.finish(&EchoedBody::default())).into();
+    }
+    Answer::exchange(Echo { json, body: EchoedBody::default() })
+}
+
+/// What the origin says about a request, but for its body.
+pub struct RequestJson {
+    fields: Map<String, Value>,
+}
+
+/// What is kept of a body.
+#[derive(Default)]
+pub struct EchoedBody {
+    start: Vec<u8>,
+    pub size: u64,
+    pub is_ended: bool,
+}
+
+impl RequestJson {
+    pub fn new(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Self {
+        let mut headers = Map::new();
+        for (name, value) in request.headers().iter() {
+            headers.insert(canonical(name), String::from_utf8_lossy(value).into());
+        }
+        let content_type = request.headers().get("content-type").unwrap_or_default();
+        let query = request.query().map_or(String::new(), |query| format!("?{query}"));
+        let mut fields = Map::new();
+        fields.insert("_myhostname".into(), hostname.into());
+        fields.insert("uri".into(), format!("http://{}{}{query}", request.host(), request.path()).into());
+        fields.insert("method".into(), request.method().into());
+        fields.insert("headers".into(), headers.into());
+        fields.insert("content_type".into(), String::from_utf8_lossy(content_type).into());
+        let address = |address: Option<std::net::SocketAddr>| address.map_or("unix".to_string(), |a| a.to_string());
+        fields.insert("source_addr".into(), address(cx.peer_address()).into());
+        fields.insert("destination_addr".into(), address(cx.local_address()).into());
+        RequestJson { fields }
+    }
+
+    /// Adds a field of the endpoint's own.
+    pub fn insert(&mut self, name: &str, value: impl Into<Value>) {
+        self.fields.insert(name.into(), value.into());
+    }
+
+    pub fn finish(self, body: &EchoedBody) -> Vec<u8> {
+        let mut fields = self.fields;
+        let is_truncated = body.size > body.start.len() as u64 && !body.start.is_empty();
+        let mut text = String::from_utf8_lossy(&body.start).into_owned();
+        if is_truncated {
+            text.push_str("...[TRUNCATED]");
+            fields.insert("body_truncated".into(), true.into());
+        }
+        fields.insert("body".into(), text.into());
+        fields.insert("body_size".into(), body.size.into());
+        fields.insert(
+            "usage".into(),
+            json!({"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300}),
+        );
+        Value::Object(fields).to_string().into_bytes()
+    }
+}
+
+impl EchoedBody {
+    /// Keeps what is echoed, counts the rest.
+    pub fn push(&mut self, body: &[u8], end: bool) {
+        let room = ECHOED_BYTES_MAX - self.start.len();
+        self.start.extend_from_slice(&body[..body.len().min(room)]);
+        self.count(body, end);
+    }
+
+    /// Counts only.
+    pub fn count(&mut self, body: &[u8], end: bool) {
+        self.size += body.len() as u64;
+        self.is_ended = end;
+    }
+}
+
+struct Echo {
+    json: RequestJson,
+    body: EchoedBody,
+}
+
+impl Exchange for Echo {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body.push(body, end);
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body.is_ended {
+            return Ok(Pull::Idle);
+        }
+        let json = std::mem::replace(&mut self.json, RequestJson { fields: Map::new() });
+        write_json(out, json.finish(&self.body))
+    }
+}
+
+/// The whole response of an exchange that answers with JSON.
+pub fn write_json(out: &mut Out<'_>, json: Vec<u8>) -> Result<Pull, AppError> {
+    out.head(Head::new(StatusCode::OK).content_type("application/json").length(json.len() as u64))?;
+    out.write_shared(json.into())?;
+    Ok(Pull::End)
+}
+
+/// `content-type` as `Content-Type`.
+fn canonical(name: &str) -> String {
+    let mut starts_word = true;
+    name.chars()
+        .map(|c| {
+            let cased = if starts_word { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+            starts_word = c == '-';
+            cased
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_canonical() {
+        for (name, expected) in [("host", "Host"), ("CONTENT-TYPE", "Content-Type"), ("x-a-b", "X-A-B"), ("-", "-")] {
+            assert_eq!(canonical(name), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_body_is_cut_and_counted() {
+        let mut body = EchoedBody::default();
+        for _ in 0..3 {
+            body.push(&[b'x'; 600_000], false);
+        }
+        body.push(b"", true);
+        assert_eq!((body.start.len(), body.size, body.is_ended), (ECHOED_BYTES_MAX, 1_800_000, true));
+        let json: Value = serde_json::from_slice(&RequestJson { fields: Map::new() }.finish(&body)).unwrap();
+        assert_eq!(json["body_truncated"], true);
+        assert!(json["body"].as_str().unwrap().ends_with("x...[TRUNCATED]"));
+    }
+}

@@ -1,0 +1,12 @@
+//! `/help`: one line an endpoint.
+
+pub const TEXT: &str = "\
+Available endpoints:
+  /                          echo the request as JSON; so does every path not listed here
+  /health                    {\"status\":\"ok\"}
+  /help                      this list
+  /bin/{size}[?chunked=1]    size bytes (512, 1K, 10M, 1G, ...), with Content-Length or chunked
+  /stream[/{MB}]             a chunked stream of 10 (or 1 to 1000) MB in small chunks
+  /delay/{ms}[/{read ms}]    echo after ms; with a second number, read the body that slowly first
+  /upload                    read and count the request body, however large
+";

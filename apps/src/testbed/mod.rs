@@ -1,0 +1,63 @@
+//! The built-in test origin: what people put behind proxies, load balancers and gateways to measure them.
+//!
+//! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
+
+mod bin;
+mod delay;
+mod echo;
+mod help;
+mod hostname;
+mod stream;
+mod upload;
+
+use tine_worker::app::{Answer, App, Cx};
+use tine_worker::http::{Request, Response, StatusCode};
+
+#[derive(Debug, Clone, Copy)]
+pub struct OriginConfig {
+    /// Megabytes of `/stream`.
+    pub stream_mb: u64,
+    /// Bytes of each chunk of `/stream`, at most 1 MiB.
+    pub chunk_bytes: usize,
+}
+
+pub struct Origin {
+    config: OriginConfig,
+    hostname: String,
+    bin: bin::Pattern,
+    stream: stream::Pattern,
+}
+
+impl Origin {
+    pub fn new(config: OriginConfig) -> Self {
+        Origin {
+            config,
+            hostname: hostname::hostname(),
+            bin: bin::Pattern::new(),
+            stream: stream::Pattern::new(config.chunk_bytes),
+        }
+    }
+}
+
+impl App for Origin {
+    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+        let path = request.path();
+        match path {
+            "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
+            "/help" => return Response::text(StatusCode::OK, help::TEXT).into(),
+            "/upload" => return upload::answer(request, cx, &self.hostname),
+            "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
+            _ => {}
+        }
+        if let Some(size) = path.strip_prefix("/bin/") {
+            return bin::answer(size, request, &self.bin);
+        }
+        if let Some(megabytes) = path.strip_prefix("/stream/").and_then(stream::megabytes) {
+            return stream::answer(megabytes, &self.stream);
+        }
+        if let Some(delays) = path.strip_prefix("/delay/") {
+            return delay::answer(delays, request, cx, &self.hostname);
+        }
+        echo::answer(request, cx, &self.hostname)
+    }
+}

@@ -1,0 +1,84 @@
+//! `/stream[/{MB}]`: a chunked stream in small chunks, the back-pressure test of PAGI's stress app.
+
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use tine_worker::http::{Head, StatusCode};
+
+/// Printable bytes: `chr(32 + i % 95)` over 256, over and over. One chunk, made once a worker and never freed.
+#[derive(Clone, Copy)]
+pub struct Pattern(&'static [u8]);
+
+impl Pattern {
+    pub fn new(chunk_bytes: usize) -> Self {
+        let base: Vec<u8> = (0..256usize).map(|i| 32 + (i % 95) as u8).collect();
+        Pattern(Vec::leak(base.into_iter().cycle().take(chunk_bytes).collect()))
+    }
+}
+
+/// Digits only, clamped to 1..=1000; anything else is not this endpoint's.
+pub fn megabytes(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX).clamp(1, 1000))
+}
+
+pub fn answer(megabytes: u64, pattern: &Pattern) -> Answer {
+    Answer::exchange(Stream { left: megabytes << 20, size: megabytes << 20, chunk: pattern.0, body_ended: false })
+}
+
+struct Stream {
+    left: u64,
+    size: u64,
+    chunk: &'static [u8],
+    body_ended: bool,
+}
+
+impl Exchange for Stream {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body_ended = end;
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        // A request body is drained first.
+        if !self.body_ended {
+            return Ok(Pull::Idle);
+        }
+        if !out.has_head() {
+            let chunk_bytes = self.chunk.len() as u64;
+            out.head(
+                Head::new(StatusCode::OK)
+                    .content_type("application/octet-stream")
+                    .header("x-stream-size", self.size.to_string())
+                    .header("x-chunk-size", chunk_bytes.to_string())
+                    .header("x-chunk-count", self.size.div_ceil(chunk_bytes).to_string()),
+            )?;
+        }
+        while self.left > 0 && out.has_room() {
+            let part = self.left.min(self.chunk.len() as u64);
+            out.write_static(&self.chunk[..part as usize])?;
+            self.left -= part;
+        }
+        Ok(if self.left == 0 { Pull::End } else { Pull::More })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn megabytes_are_clamped_digits() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("50", Some(50)),
+            ("0", Some(1)),
+            ("1001", Some(1000)),
+            ("99999999999999999999", Some(1000)),
+            ("", None),
+            ("x", None),
+            ("1K", None),
+            ("-1", None),
+        ] {
+            assert_eq!(megabytes(text), expected, "{text}");
+        }
+    }
+}

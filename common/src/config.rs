@@ -1,0 +1,199 @@
+//! Every limit and choice of a server, named with its unit. Built once, by the command line, before the first fork.
+//!
+//! What a value may be is checked in [`Config::check`]; how it is spelled belongs to the command line.
+
+use crate::units::{show_duration, show_size};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub const WORKERS_MAX: usize = 1024;
+/// How many header fields a request may have at the most, whatever `--header-count-max` says: the parser's table lies on the stack.
+pub const HEADER_COUNT_CEILING: usize = 1000;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub workers: usize,
+    pub listen: Vec<Address>,
+    pub accept: AcceptMode,
+    pub backlog: u32,
+    pub tcp_fastopen: bool,
+    /// How long the kernel holds back a connection that has sent nothing (TCP_DEFER_ACCEPT); zero is off.
+    pub defer_accept: Duration,
+    /// Connections of the whole server; `None`: as many as the descriptors allow.
+    pub connections_max: Option<usize>,
+    pub graceful_timeout: Duration,
+    pub pidfile: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+/// What one connection may use and how long it may wait.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A producer is not asked for more while this much of its output waits.
+    pub write_high_watermark_bytes: usize,
+    /// A paused producer is asked again once no more than this waits.
+    pub write_low_watermark_bytes: usize,
+    pub request_line_bytes_max: usize,
+    /// All header lines of one request together; also all of its trailer lines.
+    pub header_bytes_max: usize,
+    pub header_count_max: usize,
+    /// From the first byte of a request's head to its last.
+    pub header_timeout: Duration,
+    /// Between two requests, and before the first.
+    pub idle_timeout: Duration,
+    /// Between two pieces of a request's body.
+    pub body_timeout: Duration,
+    /// Without a byte of a response taken by the client.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            write_high_watermark_bytes: 64 << 10,
+            write_low_watermark_bytes: 16 << 10,
+            request_line_bytes_max: 8 << 10,
+            header_bytes_max: 16 << 10,
+            header_count_max: 100,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How the workers share a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptMode {
+    /// One queue that every worker accepts from.
+    Shared,
+    /// One SO_REUSEPORT socket and queue a worker.
+    PerWorker,
+}
+
+impl fmt::Display for AcceptMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AcceptMode::Shared => "shared",
+            AcceptMode::PerWorker => "per-worker",
+        })
+    }
+}
+
+/// Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            // sun_path holds 108 bytes with its final NUL (unix(7)).
+            return match path.len() {
+                0 => Err("\"unix:\" names no path; write unix:/run/tine.sock".to_string()),
+                1..108 => Ok(Address::Unix(PathBuf::from(path))),
+                n => Err(format!("the path of a Unix socket has at most 107 bytes; this one has {n}")),
+            };
+        }
+        text.parse().map(Address::Tcp).map_err(|_| {
+            format!("{text:?} is not an address; write it as 127.0.0.1:8080, [::1]:8080, 0.0.0.0:80 or unix:/path")
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Config {
+    /// Whether the values fit together; the error is one line that says which, why and what would do.
+    pub fn check(&self) -> Result<(), String> {
+        let limits = &self.limits;
+        let (low, high) = (limits.write_low_watermark_bytes, limits.write_high_watermark_bytes);
+        if low > high {
+            return Err(format!(
+                "--write-low-watermark {} is above --write-high-watermark {}; give a low mark of at most {}",
+                show_size(low as u64),
+                show_size(high as u64),
+                show_size(high as u64)
+            ));
+        }
+        for (i, address) in self.listen.iter().enumerate() {
+            if self.listen[..i].contains(address) && !matches!(address, Address::Tcp(a) if a.port() == 0) {
+                return Err(format!("--listen {address} is given twice; give each address once"));
+            }
+        }
+        for (name, value) in [
+            ("--header-timeout", limits.header_timeout),
+            ("--idle-timeout", limits.idle_timeout),
+            ("--body-timeout", limits.body_timeout),
+            ("--write-timeout", limits.write_timeout),
+        ] {
+            if value.is_zero() {
+                return Err(format!("{name} 0s would end every connection at once; give at least 1ms"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of the buffer that a head is read into: a whole head always fits.
+    pub fn read_buffer_bytes(&self) -> usize {
+        (64 << 10).max(self.limits.request_line_bytes_max + self.limits.header_bytes_max + 4096)
+    }
+
+    /// One `name value` pair a line, for `tine check`.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        let limits = &self.limits;
+        let size = |bytes: usize| show_size(bytes as u64);
+        vec![
+            ("workers", self.workers.to_string()),
+            ("accept", self.accept.to_string()),
+            ("backlog", self.backlog.to_string()),
+            ("defer-accept", show_duration(self.defer_accept)),
+            ("tcp-fastopen", if self.tcp_fastopen { "on" } else { "off" }.to_string()),
+            ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
+            ("write-high-watermark", size(limits.write_high_watermark_bytes)),
+            ("write-low-watermark", size(limits.write_low_watermark_bytes)),
+            ("request-line-max", size(limits.request_line_bytes_max)),
+            ("header-max", size(limits.header_bytes_max)),
+            ("header-count-max", limits.header_count_max.to_string()),
+            ("header-timeout", show_duration(limits.header_timeout)),
+            ("idle-timeout", show_duration(limits.idle_timeout)),
+            ("body-timeout", show_duration(limits.body_timeout)),
+            ("write-timeout", show_duration(limits.write_timeout)),
+            ("graceful-timeout", show_duration(self.graceful_timeout)),
+            ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for text in ["127.0.0.1:8080", "[::1]:8080", "0.0.0.0:0", "unix:/run/tine.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "localhost", "8080", "127.0.0.1", "127.0.0.1:99999", "::1:80", "unix:", "http://127.0.0.1:80"]
+        {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+        let long = format!("unix:/{}", "x".repeat(107));
+        assert!(long.parse::<Address>().unwrap_err().contains("107"));
+    }
+}

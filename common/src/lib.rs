@@ -1,0 +1,19 @@
+//! What master and workers share. Imports flow one way: `common <- worker <- apps <- master`.
+//!
+//! - [`config`]: every limit and choice, named with its unit, with its default.
+//! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
+//! - [`scoreboard`]: the shared memory in which each worker tells about itself.
+//! - [`message`]: what master and worker say to each other.
+//! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
+//! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod log;
+pub mod message;
+pub mod scoreboard;
+pub mod sys;
+pub mod units;
+
+/// The version that `--version` prints and the `Server` header carries.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

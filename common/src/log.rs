@@ -1,0 +1,134 @@
+//! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error.
+//!
+//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`; default `info`). [`Burst`] is for what could
+//! repeat without bound: a crash loop, a flood of refusals.
+
+use std::io::Write;
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+static WHO: RwLock<String> = RwLock::new(String::new());
+
+/// Installs the logger, once a process tree; forked workers inherit it and call [`set_who`].
+pub fn init() {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("TINE_LOG", "info").write_style("TINE_LOG_STYLE"))
+        .format(|out, record| {
+            // A poisoned lock still holds a name worth printing.
+            let who = WHO.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let (time, level, pid) = (out.timestamp_seconds(), record.level(), std::process::id());
+            writeln!(out, "{time} {level} {who}[{pid}] {}", record.args())
+        })
+        .init();
+}
+
+/// Names this process in its log lines: `master`, `worker 3`.
+pub fn set_who(who: &str) {
+    *WHO.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = who.to_string();
+}
+
+/// Lets the first `most` events of a burst through and counts the rest; a burst ends after `quiet` without an event.
+///
+/// Whoever owns it asks [`Burst::ended`] now and then, so that what was held back is said in the end.
+#[derive(Debug)]
+pub struct Burst {
+    most: u64,
+    quiet: Duration,
+    count: u64,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+/// A burst that is over: how many events it had, how many of them were let through, how long it was.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub count: u64,
+    pub held_back: u64,
+    pub lasted: Duration,
+}
+
+impl Burst {
+    pub const fn new(most: u64, quiet: Duration) -> Self {
+        Burst { most, quiet, count: 0, first: None, last: None }
+    }
+
+    /// Counts one event; true: say it, false: keep still.
+    pub fn admits(&mut self, now: Instant) -> bool {
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        self.count += 1;
+        self.count <= self.most
+    }
+
+    /// The burst that ended before `now`, once.
+    pub fn ended(&mut self, now: Instant) -> Option<Ended> {
+        let (first, last) = (self.first?, self.last?);
+        (now.duration_since(last) >= self.quiet).then(|| {
+            let count = std::mem::take(&mut self.count);
+            (self.first, self.last) = (None, None);
+            Ended { count, held_back: count.saturating_sub(self.most), lasted: last - first }
+        })
+    }
+
+    /// When [`Burst::ended`] is worth asking.
+    pub fn ends_at(&self) -> Option<Instant> {
+        self.last.map(|last| last + self.quiet)
+    }
+}
+
+/// Lets lines through at a bounded rate, however often it is asked, and says how many it held back before each.
+#[derive(Debug)]
+pub struct Allowance {
+    left: f64,
+    most: f64,
+    per_second: f64,
+    asked: Option<Instant>,
+    held_back: u64,
+}
+
+impl Allowance {
+    /// `most` lines at once, then `per_second`.
+    pub const fn new(most: f64, per_second: f64) -> Self {
+        Allowance { left: most, most, per_second, asked: None, held_back: 0 }
+    }
+
+    /// `Some(n)`: say it; `n` others were held back since the last one said.
+    pub fn admits(&mut self, now: Instant) -> Option<u64> {
+        let since = self.asked.replace(now).map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
+        self.left = (self.left + since.as_secs_f64() * self.per_second).min(self.most);
+        if self.left < 1.0 {
+            self.held_back += 1;
+            return None;
+        }
+        self.left -= 1.0;
+        Some(std::mem::take(&mut self.held_back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_bounds_the_rate_and_counts_the_rest() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(3.0, 1.0);
+        let said = (0..1000).filter(|i| allowance.admits(start + Duration::from_millis(i * 10)).is_some()).count();
+        assert!((12..=13).contains(&said), "3 at once and one in each of 10 seconds, not {said}");
+        let later = start + Duration::from_secs(60);
+        assert!(allowance.admits(later).is_some_and(|held_back| held_back > 0));
+        assert_eq!(allowance.admits(later), Some(0));
+    }
+
+    #[test]
+    fn a_burst_says_little_and_sums_up() {
+        let start = Instant::now();
+        let mut burst = Burst::new(2, Duration::from_secs(5));
+        let said = (0..100).filter(|i| burst.admits(start + Duration::from_millis(i * 10))).count();
+        assert_eq!(said, 2);
+        assert_eq!(burst.ended(start + Duration::from_secs(3)), None);
+        let ended = burst.ended(burst.ends_at().unwrap()).unwrap();
+        assert_eq!(ended, Ended { count: 100, held_back: 98, lasted: Duration::from_millis(990) });
+        assert_eq!(burst.ended(start + Duration::from_secs(60)), None);
+        assert!(burst.admits(start + Duration::from_secs(61)), "a new burst speaks again");
+    }
+}

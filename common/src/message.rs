@@ -1,0 +1,47 @@
+//! What master and worker say to each other over their socket pair. End of file means that the other side is gone.
+//!
+//! One byte a message; the text of a failed boot follows its byte until the end of the stream.
+
+/// From the master to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Stop accepting, finish what is in flight, exit.
+    Drain,
+    /// Cut what is left, say how much it was, exit.
+    Cut,
+}
+
+/// From a worker to the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// The app is built and the listeners are in the event loop.
+    Ready,
+    /// The app could not be built; its error follows as text.
+    BootFailed,
+}
+
+impl Order {
+    pub fn byte(self) -> u8 {
+        match self {
+            Order::Drain => b'D',
+            Order::Cut => b'C',
+        }
+    }
+
+    pub fn from_byte(byte: u8) -> Option<Order> {
+        [Order::Drain, Order::Cut].into_iter().find(|order| order.byte() == byte)
+    }
+}
+
+impl Report {
+    pub fn byte(self) -> u8 {
+        match self {
+            Report::Ready => b'R',
+            Report::BootFailed => b'F',
+        }
+    }
+
+    pub fn from_byte(byte: u8) -> Option<Report> {
+        [Report::Ready, Report::BootFailed].into_iter().find(|report| report.byte() == byte)
+    }
+}

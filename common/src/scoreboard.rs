@@ -1,0 +1,232 @@
+//! The scoreboard: one anonymous shared mapping, a cache-line pair per worker slot, one writer each.
+//!
+//! A worker writes its own slot and reads the others' to balance; the master reads all, resets the slot of a dead
+//! worker and keeps what it had counted in the retired totals, so that sums never go backwards.
+//! Loads and stores are relaxed: each word stands for itself.
+
+use crate::sys::mmap::{Line, shared_lines};
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// A sleeping worker wakes at least this often to beat.
+pub const IDLE_BEAT: Duration = Duration::from_millis(1000);
+/// A sleeping worker that has not beaten for this long does not answer (it is stopped).
+const WAITING_FRESH: Duration = Duration::from_millis(2500);
+/// A worker that has been in one turn of its loop for this long is busy with something else than accepting.
+const BUSY_FRESH: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Empty = 0,
+    Booting = 1,
+    Ready = 2,
+    Draining = 3,
+}
+
+/// The words of a slot, by position.
+#[derive(Clone, Copy)]
+enum Word {
+    State,
+    Pid,
+    Beat,
+    Connections,
+    InFlight,
+    Requests,
+    Accepted,
+    Refused,
+    Cut,
+}
+
+/// Sums over all workers, those that are gone included.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    pub connections: u64,
+    pub in_flight: u64,
+    pub requests: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub cut: u64,
+}
+
+#[derive(Clone, Copy)]
+pub struct Scoreboard {
+    /// Line 0 holds the retired totals, line `n + 1` slot `n`.
+    lines: &'static [Line],
+    /// Beats count from here; the monotonic clock is the same in all processes.
+    epoch: Instant,
+}
+
+#[derive(Clone, Copy)]
+pub struct Slot {
+    line: &'static Line,
+    epoch: Instant,
+}
+
+/// What a worker needs to know of all of them before it accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// Connections of the least loaded worker that is there to accept.
+    pub least: u64,
+    /// Connections of all workers.
+    pub total: u64,
+}
+
+impl Scoreboard {
+    /// Maps a scoreboard for `workers` slots. Never unmapped: it lives as long as the processes do.
+    pub fn new(workers: usize) -> io::Result<Self> {
+        Ok(Scoreboard { lines: shared_lines(workers + 1)?, epoch: Instant::now() })
+    }
+
+    pub fn slot(&self, index: usize) -> Slot {
+        Slot { line: &self.lines[index + 1], epoch: self.epoch }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.lines[1..].iter().map(|line| Slot { line, epoch: self.epoch })
+    }
+
+    pub fn survey(&self, now: Instant) -> Survey {
+        let mut survey = Survey { least: u64::MAX, total: 0 };
+        for slot in self.slots() {
+            let connections = slot.load(Word::Connections);
+            survey.total += connections;
+            if connections < survey.least && slot.is_accepting(now) {
+                survey.least = connections;
+            }
+        }
+        survey
+    }
+
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for slot in self.lines.iter().map(|line| Slot { line, epoch: self.epoch }) {
+            totals.connections += slot.load(Word::Connections);
+            totals.in_flight += slot.load(Word::InFlight);
+            totals.requests += slot.load(Word::Requests);
+            totals.accepted += slot.load(Word::Accepted);
+            totals.refused += slot.load(Word::Refused);
+            totals.cut += slot.load(Word::Cut);
+        }
+        totals
+    }
+
+    /// Master only: keeps the counters of the dead worker of this slot and empties the slot.
+    pub fn retire(&self, index: usize) {
+        let retired = Slot { line: &self.lines[0], epoch: self.epoch };
+        let slot = self.slot(index);
+        for word in [Word::Requests, Word::Accepted, Word::Refused, Word::Cut] {
+            retired.store(word, retired.load(word) + slot.load(word));
+            slot.store(word, 0);
+        }
+        for word in [Word::State, Word::Pid, Word::Beat, Word::Connections, Word::InFlight] {
+            slot.store(word, 0);
+        }
+    }
+}
+
+impl Slot {
+    fn load(&self, word: Word) -> u64 {
+        self.line.words[word as usize].load(Relaxed)
+    }
+
+    fn store(&self, word: Word, value: u64) {
+        self.line.words[word as usize].store(value, Relaxed);
+    }
+
+    pub fn set_state(&self, state: State) {
+        self.store(Word::State, state as u64);
+    }
+
+    pub fn set_pid(&self, pid: u32) {
+        self.store(Word::Pid, pid.into());
+    }
+
+    /// Written before and after each wait of the loop. `waiting`: asleep until an event, and there to accept.
+    pub fn beat(&self, now: Instant, waiting: bool) {
+        let ms = now.duration_since(self.epoch).as_millis() as u64;
+        self.store(Word::Beat, ms << 1 | u64::from(waiting));
+    }
+
+    pub fn set_connections(&self, connections: u64) {
+        self.store(Word::Connections, connections);
+    }
+
+    pub fn set_in_flight(&self, in_flight: u64) {
+        self.store(Word::InFlight, in_flight);
+    }
+
+    pub fn set_requests(&self, requests: u64) {
+        self.store(Word::Requests, requests);
+    }
+
+    pub fn set_accepted(&self, accepted: u64) {
+        self.store(Word::Accepted, accepted);
+    }
+
+    pub fn set_refused(&self, refused: u64) {
+        self.store(Word::Refused, refused);
+    }
+
+    pub fn set_cut(&self, cut: u64) {
+        self.store(Word::Cut, cut);
+    }
+
+    pub fn connections(&self) -> u64 {
+        self.load(Word::Connections)
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.load(Word::InFlight)
+    }
+
+    /// Ready, and either asleep in its poll or only just out of it.
+    fn is_accepting(&self, now: Instant) -> bool {
+        if self.load(Word::State) != State::Ready as u64 {
+            return false;
+        }
+        let beat = self.load(Word::Beat);
+        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);
+        let fresh = if beat & 1 == 1 { WAITING_FRESH } else { BUSY_FRESH };
+        age_ms <= fresh.as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survey_counts_everyone_and_looks_for_the_least_that_can_accept() {
+        let board = Scoreboard::new(4).unwrap();
+        let now = board.epoch + Duration::from_secs(100);
+        for (i, (state, connections, age_ms, waiting)) in [
+            (State::Ready, 7, 0, false),
+            (State::Ready, 5, 2000, true),
+            (State::Ready, 1, 60, false), // stuck in one turn
+            (State::Booting, 0, 0, true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            board.slot(i).set_state(state);
+            board.slot(i).set_connections(connections);
+            board.slot(i).beat(now - Duration::from_millis(age_ms), waiting);
+        }
+        assert_eq!(board.survey(now), Survey { least: 5, total: 13 });
+        let later = now + Duration::from_secs(1);
+        assert_eq!(board.survey(later).least, u64::MAX, "nobody has beaten: nobody holds the others back");
+    }
+
+    #[test]
+    fn totals_never_go_backwards() {
+        let board = Scoreboard::new(2).unwrap();
+        board.slot(1).set_requests(40);
+        board.slot(1).set_connections(3);
+        board.slot(0).set_requests(2);
+        assert_eq!(board.totals().requests, 42);
+        board.retire(1);
+        assert_eq!(board.totals().requests, 42);
+        assert_eq!(board.totals().connections, 0);
+    }
+}

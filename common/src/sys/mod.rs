@@ -1,0 +1,11 @@
+//! System calls: the only folder of the project that may say `unsafe`.
+//!
+//! Each unsafe block is one call under a `SAFETY:` line. Descriptors are `OwnedFd` from birth, CLOEXEC and
+//! nonblocking; EINTR is handled here; an error names its call.
+#![allow(unsafe_code)]
+
+pub mod epoll;
+pub mod fork;
+pub mod mmap;
+pub mod process;
+pub mod socket;

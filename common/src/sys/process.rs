@@ -1,0 +1,89 @@
+//! What a process says of itself and asks of the kernel: name, limits, what happens when its parent dies.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+/// The soft and hard limit of open files before, and the soft limit now.
+pub struct Nofile {
+    pub before: u64,
+    pub now: u64,
+}
+
+/// Raises the soft limit of open files to the hard one.
+pub fn raise_nofile() -> io::Result<Nofile> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(Nofile { before: soft, now: hard })
+}
+
+/// The soft limit of open files.
+pub fn nofile() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
+/// Names the process in `ps`: its short name (15 bytes, prctl(2)) and, as far as its arguments had room, its command line.
+pub fn set_title(title: &str) {
+    let short: String = title.chars().take(15).collect();
+    if let Ok(name) = CString::new(short) {
+        // SAFETY: `name` is a NUL-terminated string that outlives the call; the kernel copies it.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+    }
+    let Some((start, end)) = argument_area() else { return };
+    let (start, room) = (start as *mut u8, end - start);
+    let text = &title.as_bytes()[..title.len().min(room - 1)];
+    // SAFETY: /proc/self/stat gives the area of the argument strings, which is writable memory of this process that
+    // nothing else reads: the arguments were copied out before the first call.
+    unsafe { std::ptr::write_bytes(start, 0, room) };
+    // SAFETY: as above, and `text` is shorter than the area.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start, text.len()) };
+}
+
+/// Fields 48 and 49 of /proc/self/stat (proc_pid_stat(5)): where the argument strings lie.
+fn argument_area() -> Option<(usize, usize)> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
+    let start = fields.nth(45)?.parse().ok()?;
+    let end = fields.next()?.parse().ok()?;
+    (start != 0 && end > start).then_some((start, end))
+}
+
+/// Ends this process by SIGALRM at the latest `limit` after its parent died, even if it hangs by then.
+///
+/// A worker that works sees the end of its channel and drains by itself; this is for the one that does not.
+pub fn end_after_parent(limit: Duration) -> io::Result<()> {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static SECONDS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn parent_died(_: libc::c_int) {
+        // SAFETY: alarm(2) is async-signal-safe; SIGALRM's default action ends the process.
+        unsafe { libc::alarm(SECONDS.load(Ordering::Relaxed)) };
+    }
+    SECONDS.store(limit.as_secs() as u32 + 1, Ordering::Relaxed);
+    // A real-time signal: the named ones have meanings of their own to people who send them.
+    let signal = libc::SIGRTMIN() + 1;
+    // SAFETY: all zeros is a valid sigaction: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = parent_died as extern "C" fn(libc::c_int) as usize;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` is initialised and outlives the call; the handler only calls alarm(2).
+    if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: plain integers; PR_SET_PDEATHSIG takes a signal number (prctl(2)).
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Pages of memory that this process holds, in bytes (VmRSS of proc_pid_status(5)); zero where /proc is not there.
+pub fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,97 @@
+//! What the socket crates do not offer: accept without the peer's address, and three TCP options of listeners.
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{SockFlag, accept4};
+use socket2::{SockFilter, SockRef};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// What came of one accept(2).
+pub enum Accepted {
+    Connection(OwnedFd),
+    /// Nobody waits (or who waited has gone).
+    Nobody,
+    /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
+    Exhausted(io::Error),
+}
+
+/// Accepts one connection, nonblocking and CLOEXEC, in one call.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
+    loop {
+        return match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+            // SAFETY: the descriptor is new and nobody else's.
+            Ok(fd) => Ok(Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Err(Errno::EINTR) => continue,
+            // The errors that accept(2) lists as the network's own are the connection's, which is gone.
+            Err(
+                Errno::EAGAIN
+                | Errno::ECONNABORTED
+                | Errno::ENETDOWN
+                | Errno::EPROTO
+                | Errno::ENOPROTOOPT
+                | Errno::EHOSTDOWN
+                | Errno::ENONET
+                | Errno::EHOSTUNREACH
+                | Errno::EOPNOTSUPP
+                | Errno::ENETUNREACH
+                | Errno::EPERM,
+            ) => Ok(Accepted::Nobody),
+            Err(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
+                Ok(Accepted::Exhausted(e.into()))
+            }
+            Err(e) => {
+                let text = format!("accept4 of descriptor {}: {e}", listener.as_raw_fd());
+                Err(io::Error::new(io::Error::from(e).kind(), text))
+            }
+        };
+    }
+}
+
+/// Whether a connection waits in the listener's queue right now.
+pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+}
+
+/// TCP_DEFER_ACCEPT (tcp(7)): a connection reaches accept with its first bytes, or after about `wait` without.
+pub fn set_defer_accept(listener: BorrowedFd<'_>, wait: Duration) -> io::Result<()> {
+    let seconds = wait.as_millis().div_ceil(1000) as libc::c_int;
+    set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds, "TCP_DEFER_ACCEPT")
+}
+
+/// TCP_FASTOPEN (tcp(7)): accepts data in the SYN of clients that have a cookie; `pending` may wait at once.
+pub fn set_fastopen(listener: BorrowedFd<'_>, pending: u16) -> io::Result<()> {
+    set_tcp_option(listener, libc::TCP_FASTOPEN, pending.into(), "TCP_FASTOPEN")
+}
+
+fn set_tcp_option(fd: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int, name: &str) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: `value` outlives the call and `length` is its size.
+    let done =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const value).cast(), length) };
+    if done == 0 {
+        return Ok(());
+    }
+    let e = io::Error::last_os_error();
+    Err(io::Error::new(e.kind(), format!("setsockopt {name} of descriptor {}: {e}", fd.as_raw_fd())))
+}
+
+/// Lets no new connection begin on a TCP listener, while those that have begun still reach its queue.
+///
+/// close(2) of a listener resets what waits in its queue and what is still shaking hands. So before it is closed, a
+/// socket filter drops first SYNs only (SYN without ACK, byte 13 of the TCP header); the sender retries and finds the
+/// listener gone. Accepted sockets inherit the filter, where it matches nothing.
+pub fn stop_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
+    const SYN: u32 = 0x02;
+    const SYN_ACK: u32 = 0x12;
+    let op = |code: u32, k: u32, yes: u8, no: u8| SockFilter::new(code as u16, yes, no, k);
+    SockRef::from(&listener).attach_filter(&[
+        op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 13, 0, 0),
+        op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, SYN_ACK, 0, 0),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, SYN, 0, 1),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0, 0),
+    ])
+}

@@ -1,0 +1,266 @@
+//! The command line and its environment variables, and how a mistake in them is said: in one line.
+
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tine_common::config::{AcceptMode, Address, Config, HEADER_COUNT_CEILING, Limits, WORKERS_MAX};
+use tine_common::units::{parse_duration, parse_size};
+
+const AFTER_HELP: &str = "\
+Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
+Every option is also an environment variable: --idle-timeout is TINE_IDLE_TIMEOUT,
+PORT is TINE_PORT. TINE_LOG sets how much is logged: error, warn, info or debug.
+TERM and INT finish what is in flight and stop; a second one cuts it; QUIT stops at once.";
+
+/// A pre-fork HTTP server: a small master, N single-threaded workers that accept for themselves
+#[derive(Parser, Debug)]
+#[command(name = "tine", version = tine_common::VERSION, term_width = 80, max_term_width = 80, arg_required_else_help = true)]
+pub struct Cli<A: Args> {
+    #[command(subcommand)]
+    pub command: Command<A>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command<A: Args> {
+    /// Serve until told to stop
+    #[command(after_help = AFTER_HELP)]
+    Run {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        app: A,
+    },
+    /// Say what `run` with the same options would do, and exit
+    #[command(after_help = AFTER_HELP)]
+    Check {
+        #[command(flatten)]
+        server: ServerArgs,
+        #[command(flatten)]
+        app: A,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct ServerArgs {
+    /// Port to listen on [default: 8080]; 0 lets the system choose
+    #[arg(value_name = "PORT", env = "TINE_PORT", hide_env = true, value_parser = port)]
+    port: Option<u16>,
+
+    /// Address to listen on: an IP address or localhost [default: 127.0.0.1]
+    #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
+    host: Option<IpAddr>,
+    /// Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080 or unix:/path; repeatable
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "TINE_LISTEN",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Listening"
+    )]
+    listen: Vec<Address>,
+    /// Connections that may wait to be accepted
+    #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
+          value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff), help_heading = "Listening")]
+    backlog: u32,
+    /// How workers share a port: one queue for all (shared) or one each (per-worker)
+    #[arg(long, value_name = "MODE", default_value = "shared", env = "TINE_ACCEPT", hide_env = true,
+          value_parser = accept_mode, help_heading = "Listening")]
+    accept: AcceptMode,
+    /// How long the kernel keeps a connection that has sent nothing; 0 is off
+    #[arg(long, value_name = "TIME", default_value = "1s", env = "TINE_DEFER_ACCEPT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Listening")]
+    defer_accept: Duration,
+    /// Take data in the first packet of clients that know us (TCP Fast Open)
+    #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = BoolishValueParser::new(), help_heading = "Listening")]
+    tcp_fastopen: bool,
+
+    /// Worker processes, 1 to 1024; auto: one for each CPU that may be used
+    #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
+          value_parser = workers, help_heading = "Processes")]
+    workers: usize,
+    /// How long a stop waits for what is in flight
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_GRACEFUL_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Processes")]
+    graceful_timeout: Duration,
+    /// File to write the master's process number to
+    #[arg(long, value_name = "PATH", env = "TINE_PIDFILE", hide_env = true, help_heading = "Processes")]
+    pidfile: Option<PathBuf>,
+
+    /// Connections of the whole server; auto: as many as descriptors allow
+    #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
+          value_parser = connections, help_heading = "Limits")]
+    max_connections: Most,
+    /// Longest request line (414 above it)
+    #[arg(long, value_name = "SIZE", default_value = "8K", env = "TINE_REQUEST_LINE_MAX", hide_env = true,
+          value_parser = head_bytes, help_heading = "Limits")]
+    request_line_max: usize,
+    /// Largest header, all lines together (431 above it)
+    #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_HEADER_MAX", hide_env = true,
+          value_parser = head_bytes, help_heading = "Limits")]
+    header_max: usize,
+    /// Most header lines, 1 to 1000 (431 above it)
+    #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
+          value_parser = header_count, help_heading = "Limits")]
+    header_count_max: usize,
+    /// Stop asking the app for output above this much unsent
+    #[arg(long, value_name = "SIZE", default_value = "64K", env = "TINE_WRITE_HIGH_WATERMARK", hide_env = true,
+          value_parser = watermark, help_heading = "Limits")]
+    write_high_watermark: usize,
+    /// Ask it again at or below this much
+    #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_WRITE_LOW_WATERMARK", hide_env = true,
+          value_parser = watermark, help_heading = "Limits")]
+    write_low_watermark: usize,
+
+    /// For a whole request head, from its first byte
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_HEADER_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Timeouts")]
+    header_timeout: Duration,
+    /// Between requests on a connection, and before the first
+    #[arg(long, value_name = "TIME", default_value = "75s", env = "TINE_IDLE_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Timeouts")]
+    idle_timeout: Duration,
+    /// Without a byte of a request body that is waited for
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_BODY_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Timeouts")]
+    body_timeout: Duration,
+    /// Without a byte of a response taken by the client
+    #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_WRITE_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Timeouts")]
+    write_timeout: Duration,
+}
+
+/// A count, or none given: as much as there is.
+type Most = Option<usize>;
+
+impl ServerArgs {
+    pub fn config(self) -> Config {
+        let mut listen = self.listen;
+        if listen.is_empty() || self.port.is_some() || self.host.is_some() {
+            let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            listen.insert(0, Address::Tcp(SocketAddr::new(host, self.port.unwrap_or(8080))));
+        }
+        Config {
+            workers: self.workers,
+            listen,
+            accept: self.accept,
+            backlog: self.backlog,
+            tcp_fastopen: self.tcp_fastopen,
+            defer_accept: self.defer_accept,
+            connections_max: self.max_connections,
+            graceful_timeout: self.graceful_timeout,
+            pidfile: self.pidfile,
+            limits: Limits {
+                write_high_watermark_bytes: self.write_high_watermark,
+                write_low_watermark_bytes: self.write_low_watermark,
+                request_line_bytes_max: self.request_line_max,
+                header_bytes_max: self.header_max,
+                header_count_max: self.header_count_max,
+                header_timeout: self.header_timeout,
+                idle_timeout: self.idle_timeout,
+                body_timeout: self.body_timeout,
+                write_timeout: self.write_timeout,
+            },
+        }
+    }
+}
+
+/// Parses the command line; `Err` is what to print, whether it is a mistake, and so on.
+pub fn parse<A: Args>(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Cli<A>, Complaint> {
+    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Complaint::Asked(error.to_string())
+        }
+        _ => Complaint::Wrong(one_line(&error)),
+    })
+}
+
+pub enum Complaint {
+    /// Help or the version, which were asked for.
+    Asked(String),
+    /// What is wrong and what would be right.
+    Wrong(String),
+}
+
+/// clap says the mistake in its first line and what would do in a `tip:` or a list of values; the usage is left out.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    match tip {
+        Some(tip) => line = format!("{line}; {tip}"),
+        None if error.get(ContextKind::InvalidArg).is_none() || error.kind() == ErrorKind::UnknownArgument => {
+            line.push_str("; `tine run --help` lists the options");
+        }
+        None => {}
+    }
+    line
+}
+
+fn number_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
+    match text.parse::<u64>() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number as usize),
+        _ => Err(format!("give a number from {low} to {high}")),
+    }
+}
+
+fn size_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
+    let show = tine_common::units::show_size;
+    match parse_size(text)? {
+        bytes if (low..=high).contains(&bytes) => Ok(bytes as usize),
+        _ => Err(format!("give a size from {} to {}", show(low), show(high))),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    number_between(text, 0, 65535).map(|port| port as u16).map_err(|_| "a port is a number from 0 to 65535".to_string())
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => text
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .map_err(|_| "give an IP address such as 127.0.0.1, 0.0.0.0 or ::1".to_string()),
+    }
+}
+
+fn accept_mode(text: &str) -> Result<AcceptMode, String> {
+    match text {
+        "shared" => Ok(AcceptMode::Shared),
+        "per-worker" => Ok(AcceptMode::PerWorker),
+        _ => Err("give shared or per-worker".to_string()),
+    }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text {
+        // CPU affinity and cgroup quota (v1 and v2) together, at least 1.
+        "auto" => Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(WORKERS_MAX)),
+        _ => number_between(text, 1, WORKERS_MAX as u64).map_err(|e| format!("{e}, or auto")),
+    }
+}
+
+fn connections(text: &str) -> Result<Most, String> {
+    match text {
+        "auto" => Ok(None),
+        _ => number_between(text, 1, 1 << 31).map(Some).map_err(|e| format!("{e}, or auto")),
+    }
+}
+
+fn head_bytes(text: &str) -> Result<usize, String> {
+    size_between(text, 64, 4 << 20)
+}
+
+fn header_count(text: &str) -> Result<usize, String> {
+    number_between(text, 1, HEADER_COUNT_CEILING as u64)
+}
+
+fn watermark(text: &str) -> Result<usize, String> {
+    size_between(text, 1, 1 << 30)
+}

@@ -1,0 +1,33 @@
+//! Tine: a pre-fork HTTP server. A small master owns the sockets and the processes; N single-threaded workers accept for
+//! themselves.
+//!
+//! A Rust application implements [`app::App`] and gives [`serve`] what builds one:
+//!
+//! ```no_run
+//! use tine::app::{Answer, App, Cx};
+//! use tine::http::{Request, Response, StatusCode};
+//!
+//! struct Hello;
+//!
+//! impl App for Hello {
+//!     fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+//!         Response::text(StatusCode::OK, "hello\n").into()
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     tine::serve("hello", |_worker| Ok(Box::new(Hello)))
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod args;
+mod children;
+mod listener;
+mod master;
+mod pidfile;
+mod respawn;
+mod start;
+
+pub use start::{serve, serve_with};
+pub use tine_worker::{app, http};

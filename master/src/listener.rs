@@ -1,0 +1,224 @@
+//! The listening sockets: bound once by the master, and held by it for as long as it serves.
+
+use nix::sys::stat::{SFlag, stat};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use tine_common::config::{AcceptMode, Address, Config};
+use tine_common::sys::socket::{set_defer_accept, set_fastopen, stop_new_connections};
+use tine_worker::worker::Listener;
+
+/// Clients that vanished without a word are found after this long.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 4;
+/// Fast Open connections that may wait before their handshake is complete.
+const FASTOPEN_PENDING: u16 = 256;
+
+/// One address and its sockets.
+pub struct Bound {
+    /// As the system gave it: with the port that it chose.
+    pub address: Address,
+    sockets: Sockets,
+    /// Device and inode of a Unix socket's file: it is removed only if it is still ours.
+    file: Option<(u64, u64)>,
+}
+
+enum Sockets {
+    Shared(Socket),
+    /// One a slot.
+    PerWorker(Vec<Socket>),
+}
+
+/// Binds all addresses; the error is one line that says which, why and what would do.
+pub fn bind(config: &Config) -> Result<Vec<Bound>, String> {
+    warn_if_clipped(config.backlog);
+    let mut bound = Vec::new();
+    for address in &config.listen {
+        let one = match address {
+            Address::Tcp(tcp) => bind_tcp(*tcp, config).map_err(|e| explain_tcp(*tcp, &e)),
+            Address::Unix(path) => bind_unix(path, config),
+        };
+        match one {
+            Ok(one) => bound.push(one),
+            Err(line) => {
+                remove_unix_sockets(&bound);
+                return Err(line);
+            }
+        }
+    }
+    Ok(bound)
+}
+
+impl Bound {
+    /// The sockets of one worker, in its own process: the others are closed.
+    pub fn into_listener(self, slot: usize) -> Listener {
+        let is_tcp = matches!(self.address, Address::Tcp(_));
+        let (fd, shared) = match self.sockets {
+            Sockets::Shared(socket) => (socket, true),
+            Sockets::PerWorker(mut sockets) => (sockets.swap_remove(slot), false),
+        };
+        Listener { fd: OwnedFd::from(fd), shared, is_tcp }
+    }
+
+    /// Lets no new connection begin; see [`stop_new_connections`].
+    pub fn stop_new_connections(&self) {
+        let sockets = match (&self.address, &self.sockets) {
+            (Address::Unix(_), _) => return,
+            (_, Sockets::Shared(socket)) => std::slice::from_ref(socket),
+            (_, Sockets::PerWorker(sockets)) => sockets,
+        };
+        for socket in sockets {
+            if let Err(e) = stop_new_connections(socket.as_fd()) {
+                log::warn!("connections to {} that begin during the drain may be reset: {e}", self.address);
+            }
+        }
+    }
+
+    /// Closes the sockets in this process; the address is kept for what is said and removed at the end.
+    pub fn close(&mut self) {
+        self.sockets = Sockets::PerWorker(Vec::new());
+    }
+
+    /// How a client names the address.
+    pub fn url(&self) -> String {
+        match &self.address {
+            Address::Tcp(tcp) => format!("http://{tcp}"),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+/// Removes the files of Unix sockets that are still the ones bound here.
+pub fn remove_unix_sockets(bound: &[Bound]) {
+    for one in bound {
+        if let Address::Unix(path) = &one.address
+            && identity(path) == one.file
+            && let Err(e) = fs::remove_file(path)
+        {
+            log::warn!("the socket {} cannot be removed: {e}", path.display());
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<Bound> {
+    // With SO_REUSEPORT a second server could bind the same port and silently take half of the connections.
+    // So ask first as one who does not share.
+    if address.port() != 0 {
+        let probe = tcp_socket(address)?;
+        probe.bind(&address.into())?;
+    }
+    let count = match config.accept {
+        AcceptMode::Shared => 1,
+        AcceptMode::PerWorker => config.workers,
+    };
+    let mut address = address;
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        let socket = tcp_socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+        if !config.defer_accept.is_zero() {
+            set_defer_accept(socket.as_fd(), config.defer_accept)?;
+        }
+        socket.bind(&address.into())?;
+        if config.tcp_fastopen {
+            set_fastopen(socket.as_fd(), FASTOPEN_PENDING)?;
+        }
+        socket.listen(config.backlog as i32)?;
+        // The first socket knows which port the system chose.
+        address = socket.local_addr()?.as_socket().unwrap_or(address);
+        sockets.push(socket);
+    }
+    let sockets = match config.accept {
+        AcceptMode::Shared => Sockets::Shared(sockets.remove(0)),
+        AcceptMode::PerWorker => Sockets::PerWorker(sockets),
+    };
+    Ok(Bound { address: Address::Tcp(address), sockets, file: None })
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // [::] beside 0.0.0.0, as nginx has it.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// A Unix socket has one queue, which all workers share in either mode.
+fn bind_unix(path: &Path, config: &Config) -> Result<Bound, String> {
+    let shown = path.display();
+    let failed = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => {
+            format!("cannot listen on unix:{shown}: there is no such folder; create it or give another path")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("cannot listen on unix:{shown}: permission denied; give a path in a folder that you may write to")
+        }
+        _ => format!("cannot listen on unix:{shown}: {e}"),
+    };
+    let address = SockAddr::unix(path).map_err(failed)?;
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(failed);
+    if fs::symlink_metadata(path).is_ok() {
+        if identity(path).is_none() {
+            return Err(format!(
+                "cannot listen on unix:{shown}: there is a file of another kind; remove it or give another path"
+            ));
+        }
+        // Who is listening answers, or has a full queue; nobody refuses.
+        match socket()?.connect(&address) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(failed(e)),
+            _ => {
+                return Err(format!(
+                    "cannot listen on unix:{shown}: another program listens there; stop it or give another path"
+                ));
+            }
+        }
+    }
+    let socket = socket()?;
+    socket.bind(&address).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
+    Ok(Bound { address: Address::Unix(path.to_path_buf()), sockets: Sockets::Shared(socket), file: identity(path) })
+}
+
+/// Device and inode, if the path is a socket.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = stat(path).ok()?;
+    let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+    is_socket.then_some((found.st_dev, found.st_ino))
+}
+
+fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
+    let (why, what) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let next = address.port().checked_add(1).unwrap_or(8080);
+            ("another program listens there".to_string(), format!("stop it or choose another port, such as {next}"))
+        }
+        io::ErrorKind::PermissionDenied => (
+            "permission denied".to_string(),
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose one from 1024".to_string(),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "this machine does not have that address".to_string(),
+            "choose 127.0.0.1, 0.0.0.0 or one of its own".to_string(),
+        ),
+        _ => (error.to_string(), "check the address and the limits of this process".to_string()),
+    };
+    format!("cannot listen on {address}: {why}; {what}")
+}
+
+fn warn_if_clipped(backlog: u32) {
+    const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
+    let most = fs::read_to_string(SOMAXCONN).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(most) = most.filter(|&most| most < backlog) {
+        log::warn!("--backlog {backlog} is clipped to {most} by the kernel; raise {SOMAXCONN}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The binary `tine`: the server with its built-in test origin.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use tine_apps::testbed::{Origin, OriginConfig};
+
+/// What the built-in origin sends on /stream.
+#[derive(clap::Args, Debug, Clone)]
+struct OriginArgs {
+    /// Megabytes of /stream without a number, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 10, env = "TINE_STREAM_MB", hide_env = true,
+          value_parser = clap::value_parser!(u64).range(1..=1000), help_heading = "Built-in origin")]
+    stream_mb: u64,
+    /// Bytes of each chunk of /stream, 1 to 1M
+    #[arg(long, value_name = "SIZE", default_value = "4096", env = "TINE_CHUNK_SIZE", hide_env = true,
+          value_parser = chunk_size, help_heading = "Built-in origin")]
+    chunk_size: usize,
+}
+
+fn chunk_size(text: &str) -> Result<usize, String> {
+    match tine_common::units::parse_size(text)? {
+        bytes @ 1..=0x10_0000 => Ok(bytes as usize),
+        _ => Err("a chunk has 1 to 1M bytes".to_string()),
+    }
+}
+
+fn main() -> ExitCode {
+    tine::serve_with("the built-in test origin", "curl URL/help", |args: OriginArgs| {
+        let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size };
+        Box::new(move |_worker| Ok(Box::new(Origin::new(config))))
+    })
+}

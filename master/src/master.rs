@@ -1,0 +1,446 @@
+//! The master: a table of children, the signals, and small policies that look at both. It never serves a client.
+//!
+//! One thread, one loop: hear signals, hear workers, reap the dead, start who is due, end what takes too long.
+
+use crate::children::{Child, Children, Occupant};
+use crate::listener::{Bound, remove_unix_sockets};
+use crate::pidfile::Pidfile;
+use crate::start::say;
+use mio::{Events, Interest, Poll};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use signal_hook_mio::v1_0::Signals;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::{Duration, Instant};
+use tine_common::VERSION;
+use tine_common::config::Config;
+use tine_common::log::Allowance;
+use tine_common::message::{Order, Report};
+use tine_common::scoreboard::Scoreboard;
+use tine_common::sys::fork::{Fork, fork};
+use tine_worker::app::WorkerInfo;
+use tine_worker::worker::Seat;
+
+/// A worker that does not end by itself at the graceful timeout, or after an order to cut, is killed this much later.
+const KILL_MARGIN: Duration = Duration::from_secs(1);
+/// What a worker may say of a boot that failed.
+const BOOT_ERROR_BYTES_MAX: usize = 4096;
+const SIGNALS: usize = usize::MAX - 1;
+
+/// All that the master is built from.
+pub struct Start {
+    pub name: String,
+    pub try_next: String,
+    pub config: Config,
+    pub bound: Vec<Bound>,
+    pub pidfile: Option<Pidfile>,
+}
+
+/// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
+pub enum End {
+    Exit(u8),
+    Worker(Box<Seat>),
+}
+
+pub struct Master {
+    start: Start,
+    scoreboard: Scoreboard,
+    children: Children,
+    poll: Poll,
+    signals: Signals,
+    stage: Stage,
+    /// Some worker was ready at some time: the app can be built.
+    ever_ready: bool,
+    announced: bool,
+    boot_failures: usize,
+    last_cause: String,
+    deaths_said: Allowance,
+    /// Requests in flight in workers that were killed while stopping.
+    cut_by_kill: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Workers finish; who is left then is killed.
+    Draining {
+        kill_at: Instant,
+        is_cut: bool,
+    },
+    /// Nothing ever became ready, or QUIT: the exit status once all are reaped.
+    Stopping {
+        status: u8,
+    },
+}
+
+impl Master {
+    pub fn new(start: Start) -> io::Result<Master> {
+        let scoreboard = Scoreboard::new(start.config.workers)?;
+        let poll = Poll::new()?;
+        let mut signals =
+            Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU])?;
+        poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        Ok(Master {
+            children: Children::new(start.config.workers, Instant::now()),
+            start,
+            scoreboard,
+            poll,
+            signals,
+            stage: Stage::Serving,
+            ever_ready: false,
+            announced: false,
+            boot_failures: 0,
+            last_cause: String::new(),
+            deaths_said: Allowance::new(20.0, 0.5),
+            cut_by_kill: 0,
+        })
+    }
+
+    /// Serves until told to stop. In a process just forked it returns at once with that worker's seat; dropping the
+    /// master there closes the descriptors that are not the worker's.
+    pub fn run(mut self) -> End {
+        if let Some(Err(line)) = self.start.pidfile.as_ref().map(Pidfile::write) {
+            log::error!("{line}");
+            remove_unix_sockets(&self.start.bound);
+            return End::Exit(1);
+        }
+        let mut events = Events::with_capacity(256);
+        loop {
+            let now = Instant::now();
+            while let Some(slot) = self.children.due(now) {
+                if let Some(seat) = self.spawn(slot, now) {
+                    return End::Worker(Box::new(seat));
+                }
+            }
+            if let Some(status) = self.finished() {
+                return End::Exit(self.clean_up(status));
+            }
+            match self.poll.poll(&mut events, self.timeout(now)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
+                Err(e) => {
+                    log::error!("epoll_wait: {e}");
+                    self.stop_at_once(1);
+                }
+            }
+            let now = Instant::now();
+            for event in &events {
+                match event.token().0 {
+                    SIGNALS => self.hear_signals(now),
+                    slot => self.hear_worker(slot),
+                }
+            }
+            self.reap(now);
+            self.enforce(now);
+            self.announce();
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let kill_at = match self.stage {
+            Stage::Draining { kill_at, .. } => Some(kill_at),
+            _ => None,
+        };
+        let nearest = [kill_at, self.children.next_start()].into_iter().flatten().min();
+        nearest.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Forks the worker of a slot; `Some` in the child.
+    fn spawn(&mut self, slot: usize, now: Instant) -> Option<Seat> {
+        let failed = |master: &mut Master, e: io::Error| {
+            let entry = master.children.slot(slot);
+            let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
+            entry.occupant = Occupant::StartAt(now + delay);
+            if let Some(others) = master.deaths_said.admits(now) {
+                log::error!("worker {slot} cannot be started, trying again in {delay:.1?}: {e}{}", and_others(others));
+            }
+        };
+        let (ours, theirs) = match StdUnixStream::pair() {
+            Ok(pair) => pair,
+            Err(e) => {
+                failed(self, e);
+                return None;
+            }
+        };
+        match fork() {
+            Ok(Fork::Child(signals)) => {
+                drop(ours);
+                let bound = std::mem::take(&mut self.start.bound);
+                return Some(Seat {
+                    config: self.start.config.clone(),
+                    info: WorkerInfo { index: slot, workers: self.start.config.workers },
+                    listeners: bound.into_iter().map(|one| one.into_listener(slot)).collect(),
+                    channel: theirs,
+                    scoreboard: self.scoreboard,
+                    signals,
+                });
+            }
+            Ok(Fork::Parent(pid)) => {
+                log::debug!("worker {slot} is process {pid}");
+                // Both can only fail for lack of memory or descriptors; the worker then looks like a dead one.
+                let watched = ours.set_nonblocking(true).and_then(|()| {
+                    let mut channel = mio::net::UnixStream::from_std(ours);
+                    self.poll.registry().register(&mut channel, mio::Token(slot), Interest::READABLE)?;
+                    Ok(channel)
+                });
+                match watched {
+                    Ok(channel) => {
+                        self.children.slot(slot).occupant = Occupant::Running(Child {
+                            pid,
+                            started: now,
+                            is_ready: false,
+                            boot_error: Vec::new(),
+                            has_boot_error: false,
+                            channel,
+                        });
+                    }
+                    // The worker sees the end of its channel and leaves.
+                    Err(e) => failed(self, e),
+                }
+            }
+            Err(e) => failed(self, e),
+        }
+        None
+    }
+
+    fn hear_signals(&mut self, now: Instant) {
+        let signals: Vec<i32> = self.signals.pending().collect();
+        for signal in signals {
+            match signal {
+                SIGTERM | SIGINT | SIGHUP => self.drain(signal, now),
+                SIGQUIT => {
+                    log::info!("SIGQUIT: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
+                    self.stop_at_once(0);
+                }
+                SIGCHLD => {} // the dead are reaped in every turn
+                other => log::info!("{} has no meaning here; ignored", signal_name(other)),
+            }
+        }
+    }
+
+    /// The first time: finish what is in flight. The second time: cut it.
+    fn drain(&mut self, signal: i32, now: Instant) {
+        let name = signal_name(signal);
+        match self.stage {
+            Stage::Serving => {
+                let totals = self.scoreboard.totals();
+                let graceful = self.start.config.graceful_timeout;
+                log::info!(
+                    "{name}: draining {} connections, {} requests in flight, for at most {graceful:.1?}",
+                    totals.connections,
+                    totals.in_flight
+                );
+                // The workers let in who is in the doorway; then nobody holds the sockets any more.
+                remove_unix_sockets(&self.start.bound);
+                for bound in &mut self.start.bound {
+                    bound.stop_new_connections();
+                    bound.close();
+                }
+                self.children.vacate();
+                self.order(Order::Drain);
+                self.stage = Stage::Draining { kill_at: now + graceful + KILL_MARGIN, is_cut: false };
+            }
+            Stage::Draining { is_cut: false, .. } => {
+                log::warn!("{name} again: cutting what is left");
+                self.order(Order::Cut);
+                self.stage = Stage::Draining { kill_at: now + KILL_MARGIN, is_cut: true };
+            }
+            Stage::Draining { .. } | Stage::Stopping { .. } => {}
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        for (slot, child) in self.children.running() {
+            if let Err(e) = child.channel.write_all(&[order.byte()]) {
+                // Dead or hung: it is reaped, or killed at the deadline.
+                log::debug!("worker {slot} (pid {}) cannot be told: {e}", child.pid);
+            }
+        }
+    }
+
+    fn stop_at_once(&mut self, status: u8) {
+        self.children.vacate();
+        self.stage = Stage::Stopping { status };
+        for (_, child) in self.children.running() {
+            // It may have died just now.
+            let _ = kill(child.pid, Signal::SIGKILL);
+        }
+    }
+
+    fn hear_worker(&mut self, slot: usize) {
+        let Some(child) = self.children.running_in(slot) else { return };
+        let mut bytes = [0; 512];
+        let mut became_ready = false;
+        // Ends at "nothing there yet" and at the end of the stream, which the reaper deals with.
+        while let Ok(count @ 1..) = child.channel.read(&mut bytes) {
+            for &byte in &bytes[..count] {
+                if child.has_boot_error {
+                    if child.boot_error.len() < BOOT_ERROR_BYTES_MAX {
+                        child.boot_error.push(byte);
+                    }
+                    continue;
+                }
+                match Report::from_byte(byte) {
+                    Some(Report::Ready) => (child.is_ready, became_ready) = (true, true),
+                    Some(Report::BootFailed) => child.has_boot_error = true,
+                    None => log::warn!("worker {slot} (pid {}) said something unknown: {byte}", child.pid),
+                }
+            }
+        }
+        if became_ready {
+            self.ever_ready = true;
+            self.children.slot(slot).is_settled = true;
+        }
+    }
+
+    /// Everybody who died: workers, and as process 1 also strangers, who are buried silently.
+    fn reap(&mut self, now: Instant) {
+        loop {
+            match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
+                    if let Some(slot) = self.children.slot_of(pid) {
+                        self.hear_worker(slot); // its last words
+                        self.on_death(slot, status, now);
+                    }
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(e) => {
+                    log::error!("waitpid: {e}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_death(&mut self, slot: usize, status: WaitStatus, now: Instant) {
+        let Some(child) = self.children.take(slot) else { return };
+        let in_flight = self.scoreboard.slot(slot).in_flight();
+        self.scoreboard.retire(slot);
+        let uptime = now.duration_since(child.started);
+        let how = match status {
+            WaitStatus::Signaled(_, signal, _) => format!("was killed by {} ({})", signal.as_str(), signal as i32),
+            WaitStatus::Exited(_, code) => format!("exited with status {code}"),
+            other => format!("ended: {other:?}"),
+        };
+        let mut line = format!("worker {slot} (pid {}) {how} after {:.1} s", child.pid, uptime.as_secs_f64());
+        let boot_error = String::from_utf8_lossy(&child.boot_error).replace(['\n', '\r'], " ");
+        if child.has_boot_error {
+            line.push_str(&format!(": {boot_error}"));
+        }
+        if self.stage != Stage::Serving {
+            let is_clean = matches!(status, WaitStatus::Exited(_, 0));
+            if !is_clean {
+                self.cut_by_kill += in_flight;
+                log::warn!("{line}, {in_flight} requests in flight");
+            }
+            return;
+        }
+        let entry = self.children.slot(slot);
+        entry.is_settled = true;
+        let delay = entry.respawn.delay(uptime, fastrand::f64());
+        let quick_deaths = entry.respawn.quick_deaths();
+        entry.occupant = Occupant::StartAt(now + delay);
+        if !self.ever_ready {
+            self.boot_failures += 1;
+            self.last_cause = line;
+            if self.boot_failures >= self.start.config.workers {
+                log::error!("no worker became ready; the last one: {}", self.last_cause);
+                self.stop_at_once(1);
+            }
+            return;
+        }
+        if let Some(others) = self.deaths_said.admits(now) {
+            let when = if delay.is_zero() {
+                "replacing it now".to_string()
+            } else {
+                format!("{quick_deaths} quick deaths, replacing it in {:.1} s", delay.as_secs_f64())
+            };
+            log::warn!("{line}, {in_flight} requests in flight; {when}{}", and_others(others));
+        }
+    }
+
+    /// Kills who does not end in time.
+    fn enforce(&mut self, now: Instant) {
+        let Stage::Draining { kill_at, .. } = self.stage else { return };
+        if now < kill_at {
+            return;
+        }
+        for (slot, child) in self.children.running() {
+            log::warn!("worker {slot} (pid {}) did not end in time; killing it", child.pid);
+            // It may have died just now.
+            let _ = kill(child.pid, Signal::SIGKILL);
+        }
+        self.stage = Stage::Draining { kill_at: now + KILL_MARGIN, is_cut: true };
+    }
+
+    /// Says, once, where the server listens and what to try.
+    fn announce(&mut self) {
+        if self.announced || !self.children.are_all_settled() || self.children.count_ready() == 0 {
+            return;
+        }
+        self.announced = true;
+        let ready = self.children.count_ready();
+        let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();
+        let workers = if ready == 1 { "1 worker".to_string() } else { format!("{ready} workers") };
+        let mut text = format!("tine {VERSION} serves {} with {workers} on\n", self.start.name);
+        for url in &urls {
+            text.push_str(&format!("  {url}\n"));
+        }
+        let try_next = match urls[0].strip_prefix("unix:") {
+            Some(path) => self.start.try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
+            None => self.start.try_next.replace("URL", &urls[0]),
+        };
+        text.push_str(&format!(
+            "Try:  {try_next}\nStop: Ctrl-C, or kill {} (what is in flight is finished)\n",
+            std::process::id()
+        ));
+        // Whether it could be printed does not matter to the clients.
+        let _ = say(&text, 0);
+        log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
+    }
+
+    /// The exit status, once nobody is left.
+    fn finished(&self) -> Option<u8> {
+        if self.children.count_running() > 0 {
+            return None;
+        }
+        match self.stage {
+            Stage::Serving => None,
+            Stage::Stopping { status } => Some(status),
+            Stage::Draining { .. } => {
+                let totals = self.scoreboard.totals();
+                let cut = totals.cut + self.cut_by_kill;
+                if cut == 0 {
+                    log::info!("drained: {} requests answered in all", totals.requests);
+                } else {
+                    log::warn!(
+                        "stopped: {} requests answered in all, {cut} connections cut while in use",
+                        totals.requests
+                    );
+                }
+                Some(u8::from(cut > 0))
+            }
+        }
+    }
+
+    fn clean_up(&mut self, status: u8) -> u8 {
+        remove_unix_sockets(&self.start.bound);
+        if let Some(pidfile) = &self.start.pidfile {
+            pidfile.remove();
+        }
+        status
+    }
+}
+
+fn and_others(others: u64) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    Signal::try_from(signal).map_or("an unknown signal", |signal| signal.as_str())
+}

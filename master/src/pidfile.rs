@@ -1,0 +1,55 @@
+//! The pidfile: written by the master once it serves, removed by the master that wrote it.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub struct Pidfile {
+    path: PathBuf,
+}
+
+impl Pidfile {
+    /// Refuses a file that names a running process; a stale one will be replaced.
+    pub fn check(path: &Path) -> Result<Pidfile, String> {
+        let shown = path.display();
+        if let Some(pid) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
+            && pid != std::process::id() as i32
+            && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
+        {
+            return Err(format!(
+                "--pidfile {shown} names process {pid}, which is running; stop it or give another file"
+            ));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match fs::metadata(folder) {
+            Ok(folder) if folder.is_dir() => Ok(Pidfile { path: path.to_path_buf() }),
+            _ => Err(format!(
+                "--pidfile {shown}: there is no folder {}; create it or give another file",
+                folder.display()
+            )),
+        }
+    }
+
+    /// Whole or not at all: written beside and renamed.
+    pub fn write(&self) -> Result<(), String> {
+        let pid = std::process::id();
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(format!(".{pid}"));
+        let written = fs::File::create(&beside)
+            .and_then(|mut file| writeln!(file, "{pid}"))
+            .and_then(|()| fs::rename(&beside, &self.path));
+        written.map_err(|e| {
+            let _ = fs::remove_file(&beside); // it may not be there
+            format!("--pidfile {} cannot be written: {e}", self.path.display())
+        })
+    }
+
+    /// Removes the file, if it still names this process.
+    pub fn remove(&self) {
+        if fs::read_to_string(&self.path).is_ok_and(|text| text.trim() == std::process::id().to_string())
+            && let Err(e) = fs::remove_file(&self.path)
+        {
+            log::warn!("the pidfile {} cannot be removed: {e}", self.path.display());
+        }
+    }
+}

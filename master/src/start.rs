@@ -1,0 +1,110 @@
+//! From the command line to a running master, and from a fork to a running worker.
+
+use crate::args::{self, Command, Complaint};
+use crate::listener;
+use crate::master::{End, Master, Start};
+use crate::pidfile::Pidfile;
+use std::io::Write;
+use std::process::ExitCode;
+use tine_common::config::Config;
+use tine_common::sys::process;
+use tine_worker::app::{App, AppError, AppFactory, WorkerInfo};
+use tine_worker::worker;
+
+const EXIT_SYSTEM: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// Serves an application under the command line of `tine`: `run`, `check`, `--help`. `factory` is called in each worker,
+/// after the fork. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app failed or
+/// requests were cut, 2 for a wrong option.
+pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
+    serve_with(name, "curl URL/", |_: NoArgs| Box::new(factory))
+}
+
+/// An application without options of its own.
+#[derive(clap::Args, Debug)]
+struct NoArgs {}
+
+/// As [`serve`], with options of the application's own. `try_next`: what to try first; `URL` stands for where the server listens.
+pub fn serve_with<A: clap::Args>(name: &str, try_next: &str, factory: impl FnOnce(A) -> AppFactory) -> ExitCode {
+    let (server, app, is_check) = match args::parse::<A>(std::env::args_os()) {
+        Ok(cli) => match cli.command {
+            Command::Run { server, app } => (server, app, false),
+            Command::Check { server, app } => (server, app, true),
+        },
+        Err(Complaint::Asked(text)) => return say(&text, 0),
+        Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
+    };
+    let config = server.config();
+    if let Err(line) = config.check() {
+        return complain(&line, EXIT_USAGE);
+    }
+    let factory = factory(app);
+    if is_check {
+        return check(name, &config);
+    }
+    match run(name, try_next, config, factory) {
+        Ok(status) => ExitCode::from(status),
+        Err(line) => complain(&line, EXIT_SYSTEM),
+    }
+}
+
+fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Result<u8, String> {
+    tine_common::log::init();
+    tine_common::log::set_who("master");
+    let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
+    let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
+    let bound = listener::bind(&config)?;
+    process::set_title("tine: master");
+    if nofile.before < nofile.now {
+        log::info!("open files: limit raised from {} to {}", nofile.before, nofile.now);
+    } else {
+        log::info!("open files: limit is {}", nofile.now);
+    }
+    let start = Start { name: name.to_string(), try_next: try_next.to_string(), config, bound, pidfile };
+    let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
+    match master.run() {
+        End::Exit(status) => Ok(status),
+        End::Worker(seat) => {
+            let who = format!("worker {}", seat.info.index);
+            process::set_title(&format!("tine: {who}"));
+            tine_common::log::set_who(&who);
+            // No destructor of the master's may run in a worker, whatever it becomes: leave at once.
+            std::process::exit(worker::run(*seat, &factory))
+        }
+    }
+}
+
+/// Says what would run. Binds for a moment, so that a port in use or a missing right is told.
+fn check(name: &str, config: &Config) -> ExitCode {
+    if let Err(line) = config.pidfile.as_deref().map(Pidfile::check).transpose() {
+        return complain(&line, EXIT_SYSTEM);
+    }
+    let bound = match listener::bind(config) {
+        Ok(bound) => bound,
+        Err(line) => return complain(&line, EXIT_SYSTEM),
+    };
+    listener::remove_unix_sockets(&bound);
+    let mut text = format!("tine {} would serve {name} on\n", tine_common::VERSION);
+    for address in &config.listen {
+        text.push_str(&format!("  {address}\n"));
+    }
+    text.push_str("with\n");
+    for (option, value) in config.describe() {
+        text.push_str(&format!("  {option:<22} {value}\n"));
+    }
+    say(&text, 0)
+}
+
+/// Prints to standard output; a reader that has gone away is not an error.
+pub fn say(text: &str, status: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::from(status)
+}
+
+fn complain(line: &str, status: u8) -> ExitCode {
+    // Where standard error is closed, the exit status still tells.
+    let _ = writeln!(std::io::stderr(), "tine: {line}");
+    ExitCode::from(status)
+}

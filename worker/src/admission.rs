@@ -1,0 +1,89 @@
+//! Who is let in: a budget of connections, and a clear answer to those above it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+use tine_common::log::Burst;
+use tine_common::sys::socket::{Accepted, accept};
+
+/// Descriptors that are not for clients: standard streams, epoll, channel, signals, the scoreboard's and the app's own.
+const RESERVED_DESCRIPTORS: u64 = 64;
+/// Refused connections that are closed with care at the same time; those above it get their answer and a plain close.
+pub const REFUSED_OPEN_MAX: usize = 32;
+/// What `Retry-After` says.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+/// Accepting pauses for this long when descriptors run out.
+pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// A burst of refusals is over after this long without one.
+const BURST_QUIET: Duration = Duration::from_secs(2);
+
+pub struct Admission {
+    /// Connections that this worker's descriptors allow.
+    worker_max: usize,
+    /// Connections of all workers together.
+    server_max: Option<usize>,
+    /// Held so that, when descriptors run out, one can be had to say so.
+    spare: Option<File>,
+    burst: Burst,
+}
+
+impl Admission {
+    pub fn new(nofile: u64, listeners: usize, server_max: Option<usize>) -> Self {
+        let taken = RESERVED_DESCRIPTORS + REFUSED_OPEN_MAX as u64 + listeners as u64;
+        // With very few descriptors, serve a few connections rather than none.
+        let worker_max = nofile.saturating_sub(taken).max(nofile / 4).max(1) as usize;
+        Admission { worker_max, server_max, spare: spare(), burst: Burst::new(1, BURST_QUIET) }
+    }
+
+    pub fn has_server_max(&self) -> bool {
+        self.server_max.is_some()
+    }
+
+    /// `mine`: this worker's connections; `total`: all workers'.
+    pub fn admits(&self, mine: usize, total: u64) -> bool {
+        mine < self.worker_max && self.server_max.is_none_or(|max| total < max as u64)
+    }
+
+    /// Counts a refusal; says so once a burst.
+    pub fn on_refused(&mut self, why: &str, now: Instant) {
+        if self.burst.admits(now) {
+            log::warn!("{why}; refusing connections with 503 until there is room");
+        }
+    }
+
+    /// Descriptors ran out while somebody waits: gives up the spare one to accept and hands the connection to `answer`,
+    /// which must close it. False if nobody waited or even that failed.
+    pub fn use_spare(&mut self, listener: BorrowedFd<'_>, answer: impl FnOnce(OwnedFd)) -> bool {
+        if self.spare.take().is_none() {
+            self.spare = spare();
+            return false;
+        }
+        let accepted = accept(listener);
+        let answered = match accepted {
+            Ok(Accepted::Connection(fd)) => {
+                answer(fd);
+                true
+            }
+            _ => false,
+        };
+        self.spare = spare();
+        answered
+    }
+
+    /// When [`Admission::sum_up`] has something to say.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.burst.ends_at()
+    }
+
+    pub fn sum_up(&mut self, now: Instant) {
+        if let Some(ended) = self.burst.ended(now) {
+            log::warn!("refused {} connections with 503 within {:.1} s", ended.count, ended.lasted.as_secs_f64());
+        }
+    }
+}
+
+fn spare() -> Option<File> {
+    let opened: io::Result<File> = File::open("/dev/null");
+    opened.ok() // without it, exhaustion is answered by waiting
+}

@@ -1,0 +1,52 @@
+//! What surrounds a call: the time of this turn, the limits, the connection's addresses.
+
+use crate::http::DateLine;
+use crate::net::Socket;
+use std::net::SocketAddr;
+use std::time::Instant;
+use tine_common::config::Limits;
+
+/// Which worker this is.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerInfo {
+    /// From 0.
+    pub index: usize,
+    /// How many workers the server has.
+    pub workers: usize,
+}
+
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) draining: bool,
+    pub(crate) limits: &'a Limits,
+    pub(crate) date: &'a DateLine,
+    pub(crate) socket: Option<&'a Socket>,
+    pub(crate) worker: WorkerInfo,
+}
+
+impl Cx<'_> {
+    /// The monotonic time of this turn of the loop: no clock is read. For [`super::Pull::NotBefore`].
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The server is shutting down: responses that begin now close their connections.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub fn worker(&self) -> WorkerInfo {
+        self.worker
+    }
+
+    /// The client's address, asked from the kernel; `None` on a Unix socket.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.socket?.peer_address()
+    }
+
+    /// The address that the client connected to, asked from the kernel; `None` on a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket?.local_address()
+    }
+}

@@ -1,0 +1,93 @@
+//! The interface that an application sees, and nothing else.
+//!
+//! The app is asked, it never asks: [`Exchange::push`] offers it request-body bytes, [`Exchange::pull`] asks it for
+//! response bytes, and only while little of its earlier output waits. Back-pressure is the shape of the interface.
+
+mod cx;
+mod out;
+
+pub use cx::{Cx, WorkerInfo};
+pub(crate) use out::BodyWriter;
+pub use out::Out;
+
+use crate::http::{Request, Response};
+use std::fmt;
+use std::time::Instant;
+
+/// An application. Built in each worker after the fork; never shared between workers, never sent between threads.
+pub trait App {
+    /// Answers a request whose head has arrived. Called once a request; must not block.
+    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
+}
+
+/// How a request is answered.
+pub enum Answer {
+    /// All known now: queued at once, nothing boxed. A request body is read and dropped.
+    Response(Response),
+    /// Answered over time, or only once the body was read.
+    Exchange(Box<dyn Exchange>),
+}
+
+impl Answer {
+    pub fn exchange(exchange: impl Exchange + 'static) -> Answer {
+        Answer::Exchange(Box::new(exchange))
+    }
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Answer::Response(response)
+    }
+}
+
+/// One request being answered over time. Dropped when it ends, errs, times out or the client leaves: Drop is the clean-up.
+pub trait Exchange {
+    /// Offers request-body bytes; returns how many were taken, from the front. What is left is offered again, and until
+    /// it is taken the client is not read from. `end`: nothing follows these bytes; also said for an empty body, so
+    /// that every exchange whose body arrives whole hears it, before its next [`Exchange::pull`].
+    ///
+    /// The default takes and drops everything.
+    fn push(&mut self, body: &[u8], end: bool, cx: &Cx<'_>) -> Result<usize, AppError> {
+        let _ = (end, cx); // what a body-blind exchange has no use for
+        Ok(body.len())
+    }
+
+    /// Asks for output: first [`Out::head`], then [`Out::write`] and its like, for as long as [`Out::has_room`].
+    /// Called only while no more than the low watermark of earlier output waits.
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError>;
+}
+
+/// What an exchange says after a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// There is more: ask again when there is room.
+    More,
+    /// Ask again at this time (or when a push was taken before it).
+    NotBefore(Instant),
+    /// Nothing to say before more of the request body was pushed.
+    Idle,
+    /// The response is complete.
+    End,
+}
+
+/// The application failed. Before the head was written the client gets a 500; after it the connection is cut, so that
+/// the client sees the response as incomplete. The text goes to the log, not to the client.
+#[derive(Debug)]
+pub struct AppError(String);
+
+impl AppError {
+    pub fn new(text: impl fmt::Display) -> Self {
+        AppError(text.to_string())
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AppError {}
+
+/// Builds the application of one worker, in that worker, after the fork. Its error ends the worker's boot.
+pub type AppFactory = Box<dyn Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError>>;

@@ -1,0 +1,114 @@
+//! Where an exchange writes its response. It owns the framing: an application cannot emit unframed bytes, a body to
+//! HEAD, or more than it declared.
+
+use super::{AppError, Cx};
+use crate::http::{BodyFraming, Framing, Head, ResponseFacts};
+use crate::http1::encode;
+use crate::net::WriteQueue;
+use bytes::Bytes;
+
+/// The body of a response whose head is written: what may still follow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyWriter {
+    framing: BodyFraming,
+    /// Whether the connection can be used again after the response.
+    pub keep_alive: bool,
+}
+
+/// The output of one pull.
+pub struct Out<'a> {
+    pub(crate) queue: &'a mut WriteQueue,
+    pub(crate) body: &'a mut Option<BodyWriter>,
+    pub(crate) facts: ResponseFacts,
+    pub(crate) cx: &'a Cx<'a>,
+}
+
+impl Out<'_> {
+    /// Writes the head; once, before any body. Without [`Head::length`] the body is chunked (HTTP/1.0: ends with the connection).
+    pub fn head(&mut self, head: Head) -> Result<(), AppError> {
+        if self.body.is_some() {
+            return Err(AppError::new("the response has its head already"));
+        }
+        head.check().map_err(AppError::new)?;
+        let facts = ResponseFacts { keep_alive: self.facts.keep_alive && !self.cx.draining, ..self.facts };
+        let framing = Framing::of(facts, head.status, head.length);
+        encode::head(self.queue, &head, framing, facts, self.cx.date);
+        *self.body = Some(BodyWriter { framing: framing.body, keep_alive: framing.keep_alive });
+        Ok(())
+    }
+
+    pub fn has_head(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Bytes that fit below the high watermark.
+    pub fn room(&self) -> usize {
+        self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// Queues a copy of `bytes`: one chunk, where the response is chunked. Empty writes are dropped.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
+        self.framed(bytes.len(), |queue| queue.append(bytes))
+    }
+
+    /// As [`Out::write`], without a copy.
+    pub fn write_static(&mut self, bytes: &'static [u8]) -> Result<(), AppError> {
+        self.framed(bytes.len(), |queue| queue.append_static(bytes))
+    }
+
+    /// As [`Out::write`], without a copy.
+    pub fn write_shared(&mut self, bytes: Bytes) -> Result<(), AppError> {
+        self.framed(bytes.len(), |queue| queue.append_shared(bytes))
+    }
+
+    fn framed(&mut self, length: usize, write: impl FnOnce(&mut WriteQueue)) -> Result<(), AppError> {
+        let Some(body) = self.body.as_mut() else {
+            return Err(AppError::new("the response's body began before its head"));
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        match &mut body.framing {
+            BodyFraming::Empty => {}
+            BodyFraming::UntilClose => write(self.queue),
+            BodyFraming::Known(left) => match left.checked_sub(length as u64) {
+                Some(rest) => {
+                    *left = rest;
+                    write(self.queue);
+                }
+                None => {
+                    return Err(AppError::new(format!(
+                        "the body is {} bytes longer than declared",
+                        length as u64 - *left
+                    )));
+                }
+            },
+            BodyFraming::Chunked => {
+                self.queue.append_with(|bytes| encode::chunk_size(bytes, length));
+                write(self.queue);
+                self.queue.append(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BodyWriter {
+    /// Ends the body: the last chunk, or the check that what was declared was written.
+    pub fn finish(self, queue: &mut WriteQueue) -> Result<(), AppError> {
+        match self.framing {
+            BodyFraming::Known(0) | BodyFraming::Empty | BodyFraming::UntilClose => Ok(()),
+            BodyFraming::Known(left) => {
+                Err(AppError::new(format!("the body ended {left} bytes short of what was declared")))
+            }
+            BodyFraming::Chunked => {
+                queue.append(b"0\r\n\r\n");
+                Ok(())
+            }
+        }
+    }
+}

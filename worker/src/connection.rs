@@ -1,0 +1,292 @@
+//! One client's connection: its socket, what of its bytes waits, and its protocol.
+//!
+//! [`Connection::advance`] is the only function that touches a client's socket. It ends by flushing: on return the
+//! output is empty, or the socket takes no more, or the connection has asked for another turn.
+
+use crate::app::{App, Cx};
+use crate::http1::{Closing, Http1, Io, Next};
+use crate::net::{Flushed, ReadBuffer, Received, Socket, WriteQueue};
+use crate::timers::Armed;
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// Reads, or large writes, of one connection before the others have their turn.
+const STEPS_PER_TURN: usize = 16;
+/// How long a finished connection waits for the client's end before it is closed all the same.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub struct Connection {
+    socket: Socket,
+    /// The socket may have bytes or an end for us; false once a read came short.
+    readable: bool,
+    /// The socket may take bytes; false once a write came short.
+    writable: bool,
+    /// The client ended its side and the kernel said so: only a read of nothing ends the reading.
+    hung_up: bool,
+    /// All that the client sent has been read.
+    input_ended: bool,
+    scheduled: bool,
+    refused: bool,
+    /// In the poll's set.
+    pub registered: bool,
+    phase: Phase,
+    /// Bytes read and not consumed at the end of the last turn.
+    input: Option<Box<ReadBuffer>>,
+    /// Bytes not sent at the end of the last turn.
+    output: Option<Box<WriteQueue>>,
+    pub armed: Armed,
+}
+
+enum Phase {
+    Open(Http1),
+    /// The last output is being sent.
+    Finishing {
+        linger: bool,
+    },
+    /// All is sent and our side is ended; what the client still sends is dropped.
+    Lingering {
+        until: Instant,
+    },
+}
+
+/// The worker's own buffers, which connections use by turns.
+pub struct Buffers {
+    pub input: ReadBuffer,
+    pub output: WriteQueue,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Waits for the socket or its deadline.
+    Waits,
+    /// Could go on at once.
+    Again,
+    Closed,
+}
+
+impl Connection {
+    /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes are there already.
+    pub fn new(fd: OwnedFd, now: Instant) -> Self {
+        Connection::in_phase(fd, Phase::Open(Http1::new(now)))
+    }
+
+    /// A connection that only gets `answer`, whatever it asks.
+    pub fn refused(fd: OwnedFd, answer: &[u8], now: Instant) -> Self {
+        let mut output = WriteQueue::new(now);
+        output.append(answer);
+        let phase = Phase::Finishing { linger: true };
+        Connection { output: Some(Box::new(output)), refused: true, ..Connection::in_phase(fd, phase) }
+    }
+
+    fn in_phase(fd: OwnedFd, phase: Phase) -> Self {
+        Connection {
+            socket: Socket::new(fd),
+            readable: true,
+            writable: true,
+            hung_up: false,
+            input_ended: false,
+            scheduled: false,
+            refused: false,
+            registered: false,
+            phase,
+            input: None,
+            output: None,
+            armed: None,
+        }
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.socket.fd()
+    }
+
+    /// Latches what the kernel said.
+    pub fn on_event(&mut self, readable: bool, writable: bool, hung_up: bool) {
+        self.readable |= readable | hung_up;
+        self.writable |= writable;
+        self.hung_up |= hung_up;
+    }
+
+    /// The deadline has come. Whatever it was, a look at the socket comes first: a request may have crossed it.
+    pub fn on_deadline(&mut self) {
+        self.readable = true;
+    }
+
+    /// True if the caller must queue it: it is not queued yet.
+    pub fn schedule(&mut self) -> bool {
+        !std::mem::replace(&mut self.scheduled, true)
+    }
+
+    /// Something is under way that a drain waits for: a request, or output that is not sent.
+    pub fn is_busy(&self) -> bool {
+        match &self.phase {
+            Phase::Open(http1) => http1.is_in_flight() || self.output.is_some() || self.input.is_some(),
+            Phase::Finishing { .. } => true,
+            Phase::Lingering { .. } => false,
+        }
+    }
+
+    /// It was not let in, and only gets the answer that says so.
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    pub fn is_in_flight(&self) -> bool {
+        matches!(&self.phase, Phase::Open(http1) if http1.is_in_flight())
+    }
+
+    pub fn take_answered(&mut self) -> u32 {
+        match &mut self.phase {
+            Phase::Open(http1) => http1.take_answered(),
+            _ => 0,
+        }
+    }
+
+    /// When something has to be done even if nothing happens.
+    pub fn deadline(&self, idle_until: Option<Instant>, cx: &Cx<'_>) -> Option<Instant> {
+        let write = self.output.as_ref().map(|output| output.progressed() + cx.limits.write_timeout);
+        match &self.phase {
+            Phase::Open(http1) => {
+                let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
+                [write, http1.deadline(queued_bytes, idle_until, cx.limits)].into_iter().flatten().min()
+            }
+            Phase::Finishing { .. } => write,
+            Phase::Lingering { until } => Some(*until),
+        }
+    }
+
+    /// Reads, lets the protocol go on, writes, until one of them has to wait or the turn is over.
+    pub fn advance(
+        &mut self,
+        shared: &mut Buffers,
+        app: &mut dyn App,
+        idle_until: Option<Instant>,
+        cx: &Cx<'_>,
+    ) -> Turn {
+        self.scheduled = false;
+        if self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout) {
+            // The client takes nothing: closing without a reset would leave its bytes in the kernel for minutes.
+            // An error here means that the socket is gone already.
+            let _ = self.socket.reset_on_close();
+            return Turn::Closed;
+        }
+        let parked_input = self.input.take();
+        if let Some(parked) = &parked_input {
+            shared.input.unpark(parked);
+        }
+        let mut parked_output = self.output.take();
+        let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
+        let turn = self.steps(&mut shared.input, output, app, idle_until, cx);
+        if turn == Turn::Closed {
+            shared.input.clear();
+            shared.output.clear();
+            return turn;
+        }
+        // What is left stays with the connection, in no more memory than it needs.
+        if !shared.input.is_empty() {
+            self.input = match parked_input {
+                Some(parked) if shared.input.is_just_unparked(&parked) => {
+                    shared.input.clear();
+                    Some(parked)
+                }
+                _ => Some(Box::new(shared.input.park())),
+            };
+        }
+        self.output = match parked_output {
+            Some(mut parked) if !parked.is_empty() => {
+                parked.shrink();
+                Some(parked)
+            }
+            None if !shared.output.is_empty() => Some(Box::new(shared.output.park())),
+            _ => None,
+        };
+        debug_assert!(
+            self.output.is_none() || !self.writable || turn == Turn::Again,
+            "bytes are queued and nobody will send them"
+        );
+        turn
+    }
+
+    fn steps(
+        &mut self,
+        input: &mut ReadBuffer,
+        output: &mut WriteQueue,
+        app: &mut dyn App,
+        idle_until: Option<Instant>,
+        cx: &Cx<'_>,
+    ) -> Turn {
+        let cx = Cx { socket: Some(&self.socket), ..*cx };
+        for _ in 0..STEPS_PER_TURN {
+            let next = match &mut self.phase {
+                Phase::Lingering { until } => {
+                    return match cx.now >= *until || drop_input(&self.socket, input) {
+                        true => Turn::Closed,
+                        false => Turn::Waits,
+                    };
+                }
+                Phase::Finishing { linger: false } => Next::Close(Closing::Flushed),
+                Phase::Finishing { linger: true } => Next::Close(Closing::Lingering),
+                Phase::Open(http1) => {
+                    if self.readable && !self.input_ended && input.has_room() && http1.wants_input(output.len(), &cx) {
+                        match input.receive(&self.socket) {
+                            Ok(Received::Bytes { drained }) => self.readable = !drained || self.hung_up,
+                            Ok(Received::Nothing) => self.readable = false,
+                            Ok(Received::End) => self.input_ended = true,
+                            // The client reset the connection: nobody is left to answer.
+                            Err(_) => return Turn::Closed,
+                        }
+                    }
+                    let mut io = Io { input, output, input_ended: self.input_ended };
+                    http1.advance(&mut io, app, idle_until, &cx)
+                }
+            };
+            if next == Next::Close(Closing::Cut) {
+                return Turn::Closed;
+            }
+            if self.writable && !output.is_empty() {
+                match output.flush(&self.socket, cx.now) {
+                    Ok(Flushed::Empty) => {}
+                    Ok(Flushed::Blocked) => self.writable = false,
+                    Err(_) => return Turn::Closed, // as above
+                }
+            }
+            match next {
+                Next::Close(closing) => {
+                    let linger = closing == Closing::Lingering;
+                    if !output.is_empty() {
+                        self.phase = Phase::Finishing { linger };
+                        return Turn::Waits;
+                    }
+                    // An error of shutdown means that the client is gone.
+                    if !linger || self.input_ended || self.socket.finish_sending().is_err() {
+                        return Turn::Closed;
+                    }
+                    self.phase = Phase::Lingering { until: cx.now + LINGER };
+                }
+                Next::Wait => {
+                    let Phase::Open(http1) = &self.phase else { return Turn::Waits };
+                    let can_read = self.readable && !self.input_ended && input.has_room();
+                    if !(can_read && http1.wants_input(output.len(), &cx)) {
+                        return Turn::Waits;
+                    }
+                }
+                Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
+                Next::Again => {}
+            }
+        }
+        Turn::Again
+    }
+}
+
+/// Reads and drops what the client sends after our end; true when the connection is over.
+fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> bool {
+    for _ in 0..STEPS_PER_TURN {
+        scratch.clear();
+        match scratch.receive(socket) {
+            Ok(Received::Bytes { drained: false }) => {}
+            Ok(Received::Bytes { drained: true } | Received::Nothing) => break,
+            Ok(Received::End) | Err(_) => return true,
+        }
+    }
+    scratch.clear();
+    false
+}

@@ -1,0 +1,104 @@
+//! How long bodies are: of requests, as their heads declare it; of responses, as one function decides.
+
+use super::Version;
+use http::StatusCode;
+
+/// The body that a request's head announces (RFC 9112, 6.3).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    #[default]
+    None,
+    /// Content-Length, in bytes.
+    Known(u64),
+    Chunked,
+}
+
+/// What the framing of a response depends on, besides the response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseFacts {
+    pub version: Version,
+    /// The request's method is HEAD.
+    pub is_head: bool,
+    /// The client wants the connection kept, and so do we, before the response is looked at.
+    pub keep_alive: bool,
+}
+
+/// How a response says where its body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Framing {
+    pub body: BodyFraming,
+    /// The Content-Length line, where there is one.
+    pub content_length: Option<u64>,
+    /// A `Transfer-Encoding: chunked` line.
+    pub says_chunked: bool,
+    pub keep_alive: bool,
+}
+
+/// What may follow the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// Nothing: what the application writes is dropped.
+    Empty,
+    /// Exactly this many bytes more.
+    Known(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Framing {
+    /// Decides the framing of a response whose body has `declared` bytes, if that is known (RFC 9112, 6.3).
+    pub fn of(facts: ResponseFacts, status: StatusCode, declared: Option<u64>) -> Framing {
+        let ResponseFacts { version, is_head, keep_alive } = facts;
+        let framing =
+            |body, content_length, says_chunked, keep_alive| Framing { body, content_length, says_chunked, keep_alive };
+        let chunked_ok = version == Version::Http11;
+        // 1. 1xx, 204 and 304 have no body, and neither length nor coding (RFC 9110, 8.6; RFC 9112, 6.1).
+        if status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+            return framing(BodyFraming::Empty, None, false, keep_alive);
+        }
+        // 2. A response to HEAD has the head that GET would have, and no body.
+        if is_head {
+            return framing(BodyFraming::Empty, declared, declared.is_none() && chunked_ok, keep_alive);
+        }
+        match declared {
+            // 3. A known length is said.
+            Some(length) => framing(BodyFraming::Known(length), declared, false, keep_alive),
+            // 4. An unknown one is chunked where the client can read that.
+            None if chunked_ok => framing(BodyFraming::Chunked, None, true, keep_alive),
+            // 5. For HTTP/1.0 the body ends with the connection.
+            None => framing(BodyFraming::UntilClose, None, false, false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BodyFraming::*;
+
+    #[test]
+    fn framing_by_request_and_status() {
+        use Version::{Http10, Http11};
+        for (version, is_head, status, declared, body, content_length, says_chunked, kept) in [
+            (Http11, false, 200, Some(5), Known(5), Some(5), false, true),
+            (Http11, false, 200, None, Chunked, None, true, true),
+            (Http10, false, 200, Some(5), Known(5), Some(5), false, true),
+            (Http10, false, 200, None, UntilClose, None, false, false),
+            (Http11, true, 200, Some(5), Empty, Some(5), false, true),
+            (Http11, true, 200, None, Empty, None, true, true),
+            (Http10, true, 200, None, Empty, None, false, true),
+            (Http11, false, 204, Some(5), Empty, None, false, true),
+            (Http11, false, 304, Some(5), Empty, None, false, true),
+            (Http11, false, 205, Some(0), Known(0), Some(0), false, true),
+        ] {
+            let facts = ResponseFacts { version, is_head, keep_alive: true };
+            let expected = Framing { body, content_length, says_chunked, keep_alive: kept };
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(
+                Framing::of(facts, status, declared),
+                expected,
+                "{version:?} head={is_head} {status} {declared:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The `Server` and `Date` lines of every response, formatted once a second.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tine_common::VERSION;
+
+pub struct DateLine {
+    lines: Vec<u8>,
+    /// The wall clock's second ends here, by the monotonic clock.
+    valid_until: Instant,
+}
+
+impl DateLine {
+    pub fn new(now: Instant) -> Self {
+        let mut line = DateLine { lines: Vec::new(), valid_until: now };
+        line.refresh(now);
+        line
+    }
+
+    /// Reads the wall clock only when its second may have ended. Called once a turn.
+    pub fn refresh(&mut self, now: Instant) {
+        if now < self.valid_until {
+            return;
+        }
+        let wall = SystemTime::now();
+        let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        self.valid_until = now + (Duration::from_secs(1) - Duration::from_nanos(into_second.into()));
+        self.lines.clear();
+        self.lines.extend_from_slice(
+            format!("Server: tine/{VERSION}\r\nDate: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes(),
+        );
+    }
+
+    /// `Server: …\r\nDate: …\r\n`
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+}

@@ -1,0 +1,28 @@
+//! What a client did wrong: a status and the reason that the answer's body gives.
+
+use http::StatusCode;
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Error {
+    pub status: StatusCode,
+    pub reason: &'static str,
+}
+
+impl Error {
+    pub const fn new(status: StatusCode, reason: &'static str) -> Self {
+        Error { status, reason }
+    }
+
+    /// 400 (RFC 9110, 15.5.1).
+    pub const fn bad_request(reason: &'static str) -> Self {
+        Error::new(StatusCode::BAD_REQUEST, reason)
+    }
+}
+
+impl fmt::Display for Error {
+    /// `400 Bad Request: bare LF in the head`, as the body says it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status.as_str(), self.status.canonical_reason().unwrap_or("Error"), self.reason)
+    }
+}

@@ -1,0 +1,15 @@
+//! Requests and responses as every protocol version and every application sees them.
+
+mod body_length;
+mod date;
+mod error;
+mod request;
+mod response;
+
+pub use body_length::BodyLength;
+pub(crate) use body_length::{BodyFraming, Framing, ResponseFacts};
+pub(crate) use date::DateLine;
+pub use error::Error;
+pub use http::StatusCode;
+pub use request::{Headers, Request, Version};
+pub use response::{Body, Head, HeaderError, Response};

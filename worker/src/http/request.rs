@@ -1,0 +1,119 @@
+//! A request as an application sees it: borrowed from the connection's buffer for the length of one call.
+
+use super::BodyLength;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    Http11,
+}
+
+impl Version {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    method: &'a str,
+    target: &'a str,
+    /// Where the path lies in the target, and where it ends: at `?` or at the target's end.
+    path: (usize, usize),
+    version: Version,
+    headers: Headers<'a>,
+    body: BodyLength,
+}
+
+impl<'a> Request<'a> {
+    /// `path_start`: where the path begins in the target; behind the authority in absolute-form (RFC 9112, 3.2.2).
+    pub(crate) fn new(
+        method: &'a str,
+        target: &'a str,
+        path_start: usize,
+        version: Version,
+        headers: Headers<'a>,
+        body: BodyLength,
+    ) -> Self {
+        let rest = &target.as_bytes()[path_start..];
+        // Most targets are short: a plain loop beats the call into a vectorised search.
+        let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
+        Request { method, target, path: (path_start, end), version, headers, body }
+    }
+
+    pub fn method(&self) -> &'a str {
+        self.method
+    }
+
+    /// The request target as it was sent.
+    pub fn target(&self) -> &'a str {
+        self.target
+    }
+
+    /// The path, undecoded, without the query; `/` where an absolute-form target has none; `*` for OPTIONS of all.
+    pub fn path(&self) -> &'a str {
+        match &self.target[self.path.0..self.path.1] {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// What follows the first `?`, undecoded.
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.get(self.path.1 + 1..)
+    }
+
+    /// The value of a query parameter, undecoded: `""` where it has no `=`; the first of several.
+    pub fn query_value(&self, name: &str) -> Option<&'a str> {
+        self.query()?.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        })
+    }
+
+    /// Host and port that the client asked: from the target where it carries them, else the Host header (RFC 9112, 3.3).
+    pub fn host(&self) -> &'a str {
+        match self.target.find("://") {
+            Some(scheme) if self.path.0 > 0 => &self.target[scheme + 3..self.path.0],
+            _ => self.headers.get("host").and_then(|value| std::str::from_utf8(value).ok()).unwrap_or(""),
+        }
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn headers(&self) -> Headers<'a> {
+        self.headers
+    }
+
+    pub fn body_length(&self) -> BodyLength {
+        self.body
+    }
+
+    pub fn has_body(&self) -> bool {
+        !matches!(self.body, BodyLength::None | BodyLength::Known(0))
+    }
+}
+
+/// The header fields in the order they came, names as they were sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a>(&'a [httparse::Header<'a>]);
+
+impl<'a> Headers<'a> {
+    pub(crate) fn new(fields: &'a [httparse::Header<'a>]) -> Self {
+        Headers(fields)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.0.iter().map(|field| (field.name, field.value))
+    }
+
+    /// The first field of this name, whatever its case.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.iter().find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
+    }
+}

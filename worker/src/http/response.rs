@@ -1,0 +1,205 @@
+//! Responses as an application builds them: a head, and a body that is all known ([`Response`]) or written later
+//! (a [`Head`] given to `Out::head`).
+//!
+//! What an application sets is checked when the head is encoded, so that no value can split a response.
+
+use bytes::Bytes;
+use http::StatusCode;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Status and header fields. `Date`, `Server`, `Connection`, `Content-Length` and `Transfer-Encoding` are the server's.
+#[derive(Debug, Clone)]
+pub struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<Cow<'static, str>>,
+    pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
+    pub(crate) length: Option<u64>,
+}
+
+impl Head {
+    pub const fn new(status: StatusCode) -> Self {
+        Head { status, content_type: None, fields: Vec::new(), length: None }
+    }
+
+    pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
+        self.content_type = Some(value.into());
+        self
+    }
+
+    /// Adds a header field; several of one name are kept in order.
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        let value = match value.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        self.fields.push((name.into(), value));
+        self
+    }
+
+    /// Declares the length of the body in bytes: it is then sent with Content-Length instead of chunked.
+    pub fn length(mut self, bytes: u64) -> Self {
+        self.length = Some(bytes);
+        self
+    }
+
+    /// Whether every field can be sent as it is (RFC 9110, 5.1 and 5.5) and is the application's to set.
+    pub(crate) fn check(&self) -> Result<(), HeaderError> {
+        if self.status.is_informational() {
+            return Err(HeaderError(format!("status {} is not a final one", self.status.as_str())));
+        }
+        if let Some(value) = &self.content_type {
+            check_value("Content-Type", value.as_bytes())?;
+        }
+        for (name, value) in &self.fields {
+            if name.is_empty() || !name.bytes().all(is_token_byte) {
+                return Err(HeaderError(format!("{name:?} is not a header name")));
+            }
+            check_value(name, value)?;
+            if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+                return Err(HeaderError(format!(
+                    "{name} is set by the server; an application declares a length or closes"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+const OURS: [&str; 5] = ["connection", "content-length", "transfer-encoding", "date", "server"];
+
+fn check_value(name: &str, value: &[u8]) -> Result<(), HeaderError> {
+    if value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+        return Ok(());
+    }
+    Err(HeaderError(format!("the value of {name} has a control character: {:?}", String::from_utf8_lossy(value))))
+}
+
+/// A `tchar` of RFC 9110, 5.6.2.
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// A header field that an application may not send. The client gets a 500.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderError(pub(crate) String);
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A response whose whole body is known: it is queued at once.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Never copied when it is large.
+    Static(&'static [u8]),
+    /// Never copied when it is large.
+    Shared(Bytes),
+    Owned(Vec<u8>),
+}
+
+impl Response {
+    pub fn new(status: StatusCode) -> Self {
+        Response { head: Head::new(status), body: Body::Static(b"") }
+    }
+
+    /// `text/plain; charset=utf-8`
+    pub fn text(status: StatusCode, body: impl Into<Body>) -> Self {
+        Response::new(status).content_type("text/plain; charset=utf-8").body(body)
+    }
+
+    pub fn json(status: StatusCode, body: impl Into<Body>) -> Self {
+        Response::new(status).content_type("application/json").body(body)
+    }
+
+    pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
+        self.head = self.head.content_type(value);
+        self
+    }
+
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.head = self.head.header(name, value);
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+impl Body {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Body::Static(bytes)
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::Static(text.as_bytes())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Body::Shared(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Owned(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Owned(text.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_split_a_response_is_refused() {
+        let head = || Head::new(StatusCode::OK);
+        assert!(head().content_type("text/plain").header("X-Fine", "a\tb; é").check().is_ok());
+        for head in [
+            head().header("X", "a\r\nSet-Cookie: evil=1"),
+            head().header("X", "a\nb"),
+            head().header("X", "a\0b"),
+            head().header("X", "a\rb"),
+            head().header("X\r\nY", "a"),
+            head().header("", "a"),
+            head().header("a b", "a"),
+            head().header("a:b", "a"),
+            head().content_type("text/plain\r\nX: y"),
+            head().header("content-LENGTH", "5"),
+            head().header("Transfer-Encoding", "chunked"),
+            head().header("Connection", "close"),
+            Head::new(StatusCode::CONTINUE),
+        ] {
+            assert!(head.check().is_err(), "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Response heads and chunk sizes as bytes.
+
+use crate::http::{DateLine, Error, Framing, Head, Response, ResponseFacts, Version};
+use crate::net::WriteQueue;
+use http::StatusCode;
+
+/// Queues a checked head.
+pub fn head(queue: &mut WriteQueue, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
+    queue.append_with(|out| write_head(out, head, framing, facts, date));
+}
+
+fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
+    out.reserve(256);
+    if head.status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(head.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(date.lines());
+    if let Some(value) = &head.content_type {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in &head.fields {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(length) = framing.content_length {
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if framing.says_chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    match (framing.keep_alive, facts.version) {
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
+        // HTTP/1.0 closes unless both sides say otherwise (RFC 9112, 9.3).
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
+        (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
+    }
+}
+
+/// The size line of a chunk.
+pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| HEX[size >> (4 * digit) & 15]));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The response that says what the client did wrong.
+pub fn error_response(error: Error) -> Response {
+    Response::text(error.status, format!("{error}\n"))
+}
+
+/// A whole 503 for a connection that there is no room for: nothing of its request was read.
+pub fn refusal(date: &DateLine, retry_after_seconds: u32) -> Vec<u8> {
+    let body = "503 Service Unavailable: the server is at capacity; try again later\n";
+    let response = Head::new(StatusCode::SERVICE_UNAVAILABLE)
+        .content_type("text/plain; charset=utf-8")
+        .header("Retry-After", retry_after_seconds.to_string());
+    let facts = ResponseFacts { version: Version::Http11, is_head: false, keep_alive: false };
+    let mut out = Vec::new();
+    write_head(&mut out, &response, Framing::of(facts, response.status, Some(body.len() as u64)), facts, date);
+    out.extend_from_slice(body.as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes() {
+        for size in [0, 1, 9, 10, 15, 16, 255, 256, 4096, 65535, 1 << 20, usize::MAX] {
+            let mut out = Vec::new();
+            chunk_size(&mut out, size);
+            assert_eq!(out, format!("{size:x}\r\n").into_bytes());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112), pure: bytes in, bytes out, what do I wait for. No socket, no clock.
+
+mod decode;
+pub(crate) mod encode;
+mod parse;
+mod state;
+
+pub use encode::refusal;
+pub use state::{Closing, Http1, Io, Next};

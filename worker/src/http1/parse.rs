@@ -1,0 +1,271 @@
+//! From the bytes of a request's head to a [`Request`], strict: what two servers could read differently is refused.
+//!
+//! httparse reads tokens, fields and versions and refuses control bytes, obs-fold and space before the colon; what it
+//! lets pass (bare LF) or does not look at (limits, target, Host, framing, Expect) is checked here.
+
+use crate::http::{BodyLength, Error, Headers, Request, Version};
+use http::StatusCode;
+use std::mem::MaybeUninit;
+use tine_common::config::Limits;
+
+/// A head that is complete.
+#[derive(Debug)]
+pub struct Parsed<'a> {
+    pub request: Request<'a>,
+    /// Bytes of the head, with its empty line.
+    pub length: usize,
+    /// The client lets the connection be kept (RFC 9112, 9.3).
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    pub expects_continue: bool,
+}
+
+/// `Ok(None)`: more bytes are needed. `fields` has room for as many header fields as are allowed.
+pub fn parse<'a>(
+    bytes: &'a [u8],
+    fields: &'a mut [MaybeUninit<httparse::Header<'a>>],
+    limits: &Limits,
+) -> Result<Option<Parsed<'a>>, Error> {
+    let mut raw = httparse::Request::new(&mut []);
+    match raw.parse_with_uninit_headers(bytes, fields) {
+        Ok(httparse::Status::Complete(length)) => complete(bytes, raw, length, limits).map(Some),
+        Ok(httparse::Status::Partial) => check_lengths(bytes, limits).map(|()| None),
+        // Too long beats malformed: the rest of an overlong line was not looked at.
+        Err(e) => Err(check_lengths(bytes, limits).err().unwrap_or_else(|| malformed(e, bytes))),
+    }
+}
+
+fn complete<'a>(
+    bytes: &'a [u8],
+    raw: httparse::Request<'a, 'a>,
+    length: usize,
+    limits: &Limits,
+) -> Result<Parsed<'a>, Error> {
+    let (Some(method), Some(target), Some(minor)) = (raw.method, raw.path, raw.version) else {
+        return Err(Error::bad_request("the request line is incomplete"));
+    };
+    let fields: &'a [httparse::Header<'a>] = raw.headers;
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+
+    // Line ends: every line but the first follows a CRLF, and the head ends with two. httparse takes a bare LF.
+    let start = bytes.as_ptr() as usize;
+    let line_start = |field: &httparse::Header<'_>| field.name.as_ptr() as usize - start;
+    let fields_start = fields.first().map_or(length - 2, line_start);
+    let ends_with_crlf = |end: usize| end >= 2 && &bytes[end - 2..end] == b"\r\n";
+    if !(fields.iter().all(|field| ends_with_crlf(line_start(field)))
+        && length >= 4
+        && &bytes[length - 4..length] == b"\r\n\r\n")
+    {
+        return Err(BARE_LF);
+    }
+    if fields_start - 2 > limits.request_line_bytes_max {
+        return Err(TARGET_TOO_LONG);
+    }
+    if length - fields_start > limits.header_bytes_max {
+        return Err(HEADERS_TOO_LARGE);
+    }
+    let path_start = check_target(method, target)?;
+    let known = Known::collect(fields, version)?;
+    if version == Version::Http11 && known.hosts == 0 {
+        return Err(Error::bad_request("an HTTP/1.1 request must have a Host header"));
+    }
+    let request = Request::new(method, target, path_start, version, Headers::new(fields), known.body);
+    let keep_alive = !known.close && (version == Version::Http11 || known.keep_alive);
+    Ok(Parsed { request, length, keep_alive, expects_continue: known.expects_continue })
+}
+
+const BARE_LF: Error = Error::bad_request("a line of the head ends with a bare LF; lines end with CRLF");
+const TARGET_TOO_LONG: Error =
+    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server takes");
+const HEADERS_TOO_LARGE: Error =
+    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server takes");
+
+/// The limits, for a head that has not ended yet or could not be read.
+fn check_lengths(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+    match memchr::memchr(b'\n', bytes) {
+        // The line's own CRLF is not counted; a CR may wait for its LF.
+        None if bytes.len() > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
+        Some(end) if end > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
+        Some(end) if bytes.len() - end - 1 > limits.header_bytes_max => Err(HEADERS_TOO_LARGE),
+        _ => Ok(()),
+    }
+}
+
+fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
+    let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
+    Error::bad_request(match error {
+        httparse::Error::TooManyHeaders => {
+            return Error::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "there are more header fields than this server takes",
+            );
+        }
+        httparse::Error::Version if names_another_version(line) => {
+            return Error::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0");
+        }
+        httparse::Error::HeaderName => "a header name has a character that is not allowed, or a line is folded",
+        httparse::Error::HeaderValue => "a header value has a character that is not allowed",
+        httparse::Error::NewLine => "a CR stands without its LF",
+        httparse::Error::Version => "the request line does not end with an HTTP version",
+        _ => "the request line is malformed",
+    })
+}
+
+/// `… HTTP/9.9`: well-formed, but not a version that is spoken here.
+fn names_another_version(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.len() > 9
+        && matches!(line[line.len() - 9..], [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Checks the request target (RFC 9112, 3.2); returns where its path begins.
+fn check_target(method: &str, target: &str) -> Result<usize, Error> {
+    let bytes = target.as_bytes();
+    // Folded, not short-circuited: short lines vectorise. Only visible ASCII, and no fragment.
+    let odd = bytes.iter().fold(false, |odd, &b| odd | !(0x21..=0x7e).contains(&b) | (b == b'#'));
+    if odd {
+        return Err(Error::bad_request("the request target has a character that is not allowed"));
+    }
+    if method == "CONNECT" {
+        return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies; this is an origin server"));
+    }
+    let path_start = match bytes {
+        [b'/', ..] => 0,
+        b"*" if method == "OPTIONS" => 0,
+        _ => path_of_absolute(target)
+            .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
+    };
+    // A path's percent signs begin two hex digits, and none of them is a NUL.
+    let path = &bytes[path_start..];
+    if path.contains(&b'%') {
+        let path = path.split(|&b| b == b'?').next().unwrap_or(path);
+        let broken = |triplet: &[u8]| {
+            triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit) || &triplet[..2] == b"00"
+        };
+        if path.split(|&b| b == b'%').skip(1).any(broken) {
+            return Err(Error::bad_request("the path has a broken percent-encoding"));
+        }
+    }
+    Ok(path_start)
+}
+
+/// Where the path of `http://authority/path` begins (RFC 9112, 3.2.2).
+fn path_of_absolute(target: &str) -> Option<usize> {
+    let scheme = ["http://", "https://"]
+        .into_iter()
+        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
+    let authority = &target[scheme.len()..];
+    let end = authority.find(['/', '?']).unwrap_or(authority.len());
+    (end > 0 && is_host(&authority.as_bytes()[..end])).then_some(scheme.len() + end)
+}
+
+/// `uri-host [":" port]`, by its characters (RFC 3986, 3.2.2); no user information.
+fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&b))
+}
+
+/// What the fields that the protocol itself needs say.
+#[derive(Default)]
+struct Known {
+    hosts: usize,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    body: BodyLength,
+}
+
+impl Known {
+    fn collect(fields: &[httparse::Header<'_>], version: Version) -> Result<Known, Error> {
+        let mut known = Known::default();
+        let mut content_length = None;
+        let mut coding = false;
+        for field in fields {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            // Few names have one of these lengths: most fields cost one comparison.
+            match field.name.len() {
+                4 if is("host") => {
+                    known.hosts += 1;
+                    if known.hosts > 1 {
+                        return Err(Error::bad_request("there is more than one Host header"));
+                    }
+                    if !is_host(field.value) {
+                        return Err(Error::bad_request("the Host header is not a host"));
+                    }
+                }
+                6 if is("expect") && version == Version::Http11 => {
+                    if !field.value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Error::new(
+                            StatusCode::EXPECTATION_FAILED,
+                            "100-continue is the only expectation met here",
+                        ));
+                    }
+                    known.expects_continue = true;
+                }
+                10 if is("connection") => {
+                    for token in tokens(field.value) {
+                        known.close |= token.eq_ignore_ascii_case(b"close");
+                        known.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                14 if is("content-length") => {
+                    if content_length.is_some() {
+                        return Err(Error::bad_request("there is more than one Content-Length"));
+                    }
+                    content_length = Some(content_length_of(field.value)?);
+                }
+                17 if is("transfer-encoding") => {
+                    if coding {
+                        return Err(Error::bad_request("there is more than one Transfer-Encoding"));
+                    }
+                    if version == Version::Http10 {
+                        return Err(Error::bad_request("HTTP/1.0 has no Transfer-Encoding"));
+                    }
+                    check_coding(field.value)?;
+                    coding = true;
+                }
+                _ => {}
+            }
+        }
+        known.body = match (coding, content_length) {
+            (true, Some(_)) => return Err(Error::bad_request("both Transfer-Encoding and Content-Length are given")),
+            (true, None) => BodyLength::Chunked,
+            (false, Some(length)) => BodyLength::Known(length),
+            (false, None) => BodyLength::None,
+        };
+        Ok(known)
+    }
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Digits and nothing else: no sign, no list, no space (RFC 9110, 8.6).
+fn content_length_of(value: &[u8]) -> Result<u64, Error> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Error::bad_request("the Content-Length is not a number"));
+    }
+    let add = |sum: u64, &digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    value
+        .iter()
+        .try_fold(0, add)
+        .ok_or(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is larger than any body"))
+}
+
+/// `chunked` alone is served (RFC 9112, 6.1 and 6.3).
+fn check_coding(value: &[u8]) -> Result<(), Error> {
+    let is_chunked = |token: &[u8]| token.eq_ignore_ascii_case(b"chunked");
+    let is_token = |token: &[u8]| {
+        !token.is_empty() && token.iter().all(|&b| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&b))
+    };
+    if !tokens(value).all(is_token) {
+        return Err(Error::bad_request("the Transfer-Encoding is malformed"));
+    }
+    let count = tokens(value).count();
+    match tokens(value).position(is_chunked) {
+        Some(0) if count == 1 => Ok(()),
+        Some(at) if at + 1 < count => Err(Error::bad_request("chunked is not the last transfer coding")),
+        _ => Err(Error::new(StatusCode::NOT_IMPLEMENTED, "chunked is the only transfer coding understood here")),
+    }
+}

@@ -1,0 +1,512 @@
+//! One HTTP/1 connection as a state machine: all transitions are here.
+//!
+//! ```text
+//!                    +--------------- answered, kept ----------------+
+//!                    v                                               |
+//!   (accepted) --> Head --- all known at once --------------------->-+
+//!                    |  \                                            |
+//!                    |   +-- Exchange: push body, pull response -->--+
+//!                    |              \                                |
+//!                    |               +--> Discard: the unread body --+
+//!                    |                                               |
+//!                    +-- malformed, too slow, gone --> Close <-------+ (not kept)
+//! ```
+//!
+//! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and says what it waits for.
+
+use super::decode::{Decoder, Piece};
+use super::encode;
+use super::parse::{Parsed, parse};
+use crate::app::{Answer, App, AppError, BodyWriter, Cx, Exchange, Out, Pull};
+use crate::http::{BodyLength, Error, Framing, Request, Response, ResponseFacts, StatusCode};
+use crate::net::{ReadBuffer, WriteQueue};
+use std::mem::MaybeUninit;
+use std::time::Instant;
+use tine_common::config::{HEADER_COUNT_CEILING, Limits};
+
+/// The most of an unread request body that is read and dropped so that its connection can be kept.
+const DISCARD_BYTES_MAX: u64 = 1 << 20;
+/// Requests answered before others get their turn, however many were pipelined.
+const REQUESTS_PER_TURN: usize = 256;
+
+pub struct Http1 {
+    /// When the present wait began: for a head, for body bytes, or idling since the last response.
+    since: Instant,
+    /// Bytes of an incomplete head that were looked at: it is parsed again once a line or a doubling has come.
+    seen: u32,
+    stage: Stage,
+    /// Requests answered since the worker last asked.
+    answered: u32,
+}
+
+enum Stage {
+    Head,
+    Exchange(Box<Active>),
+    Discard(Box<Discard>),
+}
+
+/// A request that an exchange answers.
+struct Active {
+    exchange: Box<dyn Exchange>,
+    facts: ResponseFacts,
+    body: Decoder,
+    /// The app took the body's end.
+    body_ended: bool,
+    /// The app left bytes of the last push: the client is not read from.
+    body_refused: bool,
+    /// `100 Continue` is owed before the first body byte.
+    owes_continue: bool,
+    /// The head is written; what may follow.
+    writer: Option<BodyWriter>,
+    not_before: Option<Instant>,
+}
+
+/// A response is queued, but the request's body has not all arrived.
+struct Discard {
+    body: Decoder,
+    bytes_left: u64,
+}
+
+/// The connection's two buffers, and whether the client has ended its side.
+pub struct Io<'a> {
+    pub input: &'a mut ReadBuffer,
+    pub output: &'a mut WriteQueue,
+    pub input_ended: bool,
+}
+
+/// What the protocol waits for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Input, or the deadline.
+    Wait,
+    /// Room for output, or its next turn.
+    Again,
+    Close(Closing),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Once all output is flushed; nothing unread is left behind.
+    Flushed,
+    /// Once all output is flushed, and the client has ended its side or some time has passed: bytes that are unread
+    /// when a socket is closed reset it, and the reset may overtake the answer.
+    Lingering,
+    /// At once: the response cannot be completed, or nobody is there to read it.
+    Cut,
+}
+
+/// How one stage's step ended.
+enum Step {
+    Go,
+    Stop(Next),
+}
+
+impl Http1 {
+    pub fn new(now: Instant) -> Self {
+        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0 }
+    }
+
+    /// A request is being answered.
+    pub fn is_in_flight(&self) -> bool {
+        !matches!(self.stage, Stage::Head)
+    }
+
+    /// Requests answered since the last call.
+    pub fn take_answered(&mut self) -> u32 {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// Whether bytes from the client would be looked at now.
+    pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
+        match &self.stage {
+            Stage::Head => queued_bytes <= cx.limits.write_low_watermark_bytes,
+            Stage::Exchange(active) => !active.body_ended && !active.body_refused,
+            Stage::Discard(_) => true,
+        }
+    }
+
+    /// When the present wait is over, if nothing comes. `idle_until`: as for [`Http1::advance`].
+    pub fn deadline(&self, queued_bytes: usize, idle_until: Option<Instant>, limits: &Limits) -> Option<Instant> {
+        match &self.stage {
+            // Until the response is sent, only the client's reading counts.
+            Stage::Head if queued_bytes > 0 => None,
+            Stage::Head if self.seen > 0 => Some(self.since + limits.header_timeout),
+            Stage::Head => {
+                let idle = self.since + limits.idle_timeout;
+                Some(idle_until.map_or(idle, |until| idle.min(until)))
+            }
+            Stage::Exchange(active) => {
+                let waits_for_body = !active.body_ended && !active.body_refused;
+                let body = waits_for_body.then(|| self.since + limits.body_timeout);
+                let pull = active.not_before.filter(|_| queued_bytes <= limits.write_low_watermark_bytes);
+                [body, pull].into_iter().flatten().min()
+            }
+            Stage::Discard(_) => Some(self.since + limits.body_timeout),
+        }
+    }
+
+    /// Goes as far as it can. `idle_until`: an idle connection is closed then, at the latest.
+    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_until: Option<Instant>, cx: &Cx<'_>) -> Next {
+        for _ in 0..REQUESTS_PER_TURN {
+            // Answers in order, and no more of them than the client reads.
+            if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
+                return Next::Again;
+            }
+            let step = match std::mem::replace(&mut self.stage, Stage::Head) {
+                Stage::Head => self.on_head(io, app, idle_until, cx),
+                Stage::Exchange(active) => self.on_exchange(active, io, cx),
+                Stage::Discard(discard) => self.on_discard(discard, io, cx),
+            };
+            if let Step::Stop(next) = step {
+                return next;
+            }
+        }
+        Next::Again
+    }
+
+    fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_until: Option<Instant>, cx: &Cx<'_>) -> Step {
+        // Empty lines before a request are a courtesy to old clients (RFC 9112, 2.2).
+        while io.input.unconsumed().starts_with(b"\r\n") {
+            io.input.consume(2);
+        }
+        let arrived = io.input.len();
+        if arrived == 0 {
+            let until = self.since + cx.limits.idle_timeout;
+            let is_over = cx.now >= idle_until.map_or(until, |drain| drain.min(until));
+            return Step::Stop(match (io.input_ended, is_over) {
+                (true, _) => Next::Close(Closing::Flushed),
+                (false, true) => Next::Close(Closing::Lingering),
+                (false, false) => Next::Wait,
+            });
+        }
+        let seen = self.seen as usize;
+        if seen == 0
+            || arrived >= 2 * seen
+            || memchr::memchr(b'\n', &io.input.unconsumed()[seen.min(arrived)..]).is_some()
+        {
+            let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
+            let fields = &mut fields[..cx.limits.header_count_max];
+            match parse(io.input.unconsumed(), fields, cx.limits) {
+                Ok(Some(parsed)) => {
+                    self.seen = 0;
+                    let (length, called) = self.call(&parsed, io.output, app, cx);
+                    io.input.consume(length);
+                    return self.on_called(called, io, cx);
+                }
+                Ok(None) => {}
+                Err(error) => return self.refuse(error, io, cx),
+            }
+        }
+        if seen == 0 {
+            self.since = cx.now;
+        }
+        self.seen = arrived as u32;
+        Step::Stop(if io.input_ended {
+            Next::Close(Closing::Cut)
+        } else if cx.now >= self.since + cx.limits.header_timeout {
+            return self.refuse(
+                Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time"),
+                io,
+                cx,
+            );
+        } else {
+            Next::Wait
+        })
+    }
+
+    /// Asks the app. A [`Response`] is queued while the request still lies in the input.
+    fn call(
+        &mut self,
+        parsed: &Parsed<'_>,
+        output: &mut WriteQueue,
+        app: &mut dyn App,
+        cx: &Cx<'_>,
+    ) -> (usize, Called) {
+        let request = &parsed.request;
+        let body = request.body_length();
+        let mut facts = ResponseFacts {
+            version: request.version(),
+            is_head: request.method() == "HEAD",
+            keep_alive: parsed.keep_alive && !cx.draining,
+        };
+        let called = match app.call(request, cx) {
+            Answer::Response(response) => {
+                // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
+                facts.keep_alive &=
+                    !(parsed.expects_continue || matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX));
+                Called::Answered { body, keep_alive: respond(response, request, output, facts, cx) }
+            }
+            Answer::Exchange(exchange) => Called::Exchange(Box::new(Active {
+                exchange,
+                facts,
+                body: Decoder::new(body, cx.limits.header_bytes_max),
+                body_ended: false,
+                body_refused: false,
+                owes_continue: parsed.expects_continue && request.has_body(),
+                writer: None,
+                not_before: None,
+            })),
+        };
+        (parsed.length, called)
+    }
+
+    fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        self.since = cx.now;
+        match called {
+            Called::Exchange(active) => {
+                self.stage = Stage::Exchange(active);
+                Step::Go
+            }
+            Called::Answered { body, keep_alive } => {
+                self.answered += 1;
+                self.after_response(Decoder::new(body, cx.limits.header_bytes_max), keep_alive, io)
+            }
+        }
+    }
+
+    /// The response is queued: what becomes of the rest of the request, and of the connection.
+    fn after_response(&mut self, body: Decoder, keep_alive: bool, io: &mut Io<'_>) -> Step {
+        match (keep_alive, body.is_ended()) {
+            (true, true) => Step::Go,
+            (true, false) => {
+                self.stage = Stage::Discard(Box::new(Discard { body, bytes_left: DISCARD_BYTES_MAX }));
+                Step::Go
+            }
+            (false, true) if io.input.is_empty() => Step::Stop(Next::Close(Closing::Flushed)),
+            (false, _) => {
+                io.input.clear();
+                Step::Stop(Next::Close(Closing::Lingering))
+            }
+        }
+    }
+
+    fn on_exchange(&mut self, mut active: Box<Active>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        match self.drive(&mut active, io, cx) {
+            Ok(Driven::Ended) => {
+                self.answered += 1;
+                self.since = cx.now;
+                let Active { exchange, body, writer, owes_continue, .. } = *active;
+                drop(exchange);
+                // A client that was never told to continue may or may not send its body.
+                let keep_alive = writer.is_some_and(|writer| writer.keep_alive) && !owes_continue;
+                self.after_response(body, keep_alive, io)
+            }
+            Ok(Driven::Waits(next)) => {
+                self.stage = Stage::Exchange(active);
+                Step::Stop(next)
+            }
+            Err(Failed::Client(error)) if active.writer.is_none() => {
+                drop(active);
+                self.refuse(error, io, cx)
+            }
+            Err(Failed::Client(_) | Failed::ClientLeft) => Step::Stop(Next::Close(Closing::Cut)),
+            Err(Failed::App(error)) => {
+                self.answered += 1;
+                log::error!("the app failed: {error}");
+                if active.writer.is_some() {
+                    return Step::Stop(Next::Close(Closing::Cut));
+                }
+                let facts =
+                    ResponseFacts { keep_alive: active.facts.keep_alive && !active.owes_continue, ..active.facts };
+                let Active { exchange, body, .. } = *active;
+                drop(exchange);
+                let keep_alive = queue_response(app_failed(), io.output, facts, cx).unwrap_or(false);
+                self.since = cx.now;
+                self.after_response(body, keep_alive, io)
+            }
+        }
+    }
+
+    /// Push, pull, push, pull: until one of them has to wait.
+    fn drive(&mut self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        loop {
+            let pushed = self.push(active, io, cx)?;
+            if pushed {
+                active.not_before = None;
+            }
+            if io.output.len() > cx.limits.write_low_watermark_bytes {
+                return Ok(Driven::Waits(Next::Again));
+            }
+            if active.not_before.is_some_and(|at| cx.now < at) {
+                return self.wait(active, io, cx);
+            }
+            active.not_before = None;
+            let before = io.output.len();
+            let mut out = Out { queue: io.output, body: &mut active.writer, facts: active.facts, cx };
+            match active.exchange.pull(&mut out, cx)? {
+                Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
+                Pull::More => continue,
+                Pull::NotBefore(at) => {
+                    active.not_before = Some(at);
+                    // A push may have waited for this pull.
+                    active.body_refused &= at > cx.now;
+                    return self.wait(active, io, cx);
+                }
+                Pull::Idle if active.body_ended => {
+                    return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
+                }
+                Pull::Idle => return self.wait(active, io, cx),
+                Pull::End => {
+                    let Some(writer) = active.writer else {
+                        return Err(AppError::new("the exchange ended without a response").into());
+                    };
+                    writer.finish(io.output)?;
+                    return Ok(Driven::Ended);
+                }
+            }
+        }
+    }
+
+    /// Offers what has arrived of the body; true if the app took something.
+    fn push(&mut self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<bool, Failed> {
+        let mut took = false;
+        active.body_refused = false;
+        while !active.body_ended {
+            match active.body.next(io.input)? {
+                Piece::Data { bytes, last } => {
+                    self.since = cx.now;
+                    active.owes_continue = false;
+                    let taken = active.exchange.push(&io.input.unconsumed()[..bytes], last, cx)?;
+                    if taken > bytes {
+                        return Err(AppError::new(format!("push took {taken} of {bytes} bytes")).into());
+                    }
+                    io.input.consume(taken);
+                    active.body.consume(taken);
+                    took |= taken > 0;
+                    if taken < bytes {
+                        active.body_refused = true;
+                        break;
+                    }
+                    active.body_ended = last;
+                }
+                Piece::End => {
+                    active.exchange.push(&[], true, cx)?;
+                    active.body_ended = true;
+                    took = true;
+                }
+                Piece::NeedsInput => break,
+            }
+        }
+        Ok(took)
+    }
+
+    /// Nothing more to do before input or time: is it worth waiting for?
+    fn wait(&self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        if !active.body_ended && !active.body_refused {
+            if io.input_ended {
+                return Err(Failed::ClientLeft);
+            }
+            if cx.now >= self.since + cx.limits.body_timeout {
+                return Err(Error::new(StatusCode::REQUEST_TIMEOUT, "the request's body stopped arriving").into());
+            }
+            if active.owes_continue && active.writer.is_none() {
+                active.owes_continue = false;
+                io.output.append(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+        Ok(Driven::Waits(Next::Wait))
+    }
+
+    fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        loop {
+            match discard.body.next(io.input) {
+                Ok(Piece::Data { bytes, .. }) if bytes as u64 <= discard.bytes_left => {
+                    self.since = cx.now;
+                    discard.bytes_left -= bytes as u64;
+                    discard.body.consume(bytes);
+                    io.input.consume(bytes);
+                }
+                Ok(Piece::End) => return Step::Go,
+                Ok(Piece::NeedsInput) if io.input_ended => return Step::Stop(Next::Close(Closing::Flushed)),
+                Ok(Piece::NeedsInput) if cx.now < self.since + cx.limits.body_timeout => {
+                    self.stage = Stage::Discard(discard);
+                    return Step::Stop(Next::Wait);
+                }
+                // Too much, too slow or malformed: the answer stands, the connection cannot.
+                Ok(_) | Err(_) => {
+                    io.input.clear();
+                    return Step::Stop(Next::Close(Closing::Lingering));
+                }
+            }
+        }
+    }
+
+    /// Says what the client did wrong, and closes.
+    fn refuse(&mut self, error: Error, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        self.answered += 1;
+        self.seen = 0;
+        let facts = ResponseFacts { version: crate::http::Version::Http11, is_head: false, keep_alive: false };
+        let queued = queue_response(encode::error_response(error), io.output, facts, cx);
+        debug_assert!(queued.is_ok(), "our own responses have good headers");
+        io.input.clear();
+        Step::Stop(Next::Close(Closing::Lingering))
+    }
+}
+
+/// What came of asking the app.
+enum Called {
+    Answered { body: BodyLength, keep_alive: bool },
+    Exchange(Box<Active>),
+}
+
+enum Driven {
+    Ended,
+    Waits(Next),
+}
+
+enum Failed {
+    Client(Error),
+    ClientLeft,
+    App(AppError),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Client(error)
+    }
+}
+
+impl From<AppError> for Failed {
+    fn from(error: AppError) -> Self {
+        Failed::App(error)
+    }
+}
+
+/// Queues the app's response, or a 500 where it cannot be sent; returns whether the connection can be kept.
+fn respond(
+    response: Response,
+    request: &Request<'_>,
+    output: &mut WriteQueue,
+    facts: ResponseFacts,
+    cx: &Cx<'_>,
+) -> bool {
+    queue_response(response, output, facts, cx).unwrap_or_else(|error| {
+        log::error!("the app's response to {} {} cannot be sent: {error}", request.method(), request.path());
+        queue_response(app_failed(), output, facts, cx).unwrap_or(false)
+    })
+}
+
+fn app_failed() -> Response {
+    Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error: the application failed\n")
+}
+
+fn queue_response(
+    response: Response,
+    output: &mut WriteQueue,
+    facts: ResponseFacts,
+    cx: &Cx<'_>,
+) -> Result<bool, crate::http::HeaderError> {
+    use crate::http::{Body, BodyFraming};
+    let Response { head, body } = response;
+    head.check()?;
+    let framing = Framing::of(facts, head.status, Some(body.as_slice().len() as u64));
+    encode::head(output, &head, framing, facts, cx.date);
+    if framing.body != BodyFraming::Empty {
+        match body {
+            Body::Static(bytes) => output.append_static(bytes),
+            Body::Shared(bytes) => output.append_shared(bytes),
+            Body::Owned(bytes) => output.append_shared(bytes.into()),
+        }
+    }
+    Ok(framing.keep_alive)
+}

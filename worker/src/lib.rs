@@ -1,0 +1,22 @@
+//! Tine's worker: one thread, one event loop, its own connections. It knows nothing of the master but a channel.
+//!
+//! Read it in this order:
+//! - [`app`]: the interface that an application sees; [`http`]: requests, responses, framing, shared by all protocols.
+//! - [`worker`]: the loop, a few named steps in a fixed order; [`run_queue`] and [`timers`] feed it.
+//! - [`accept`] and [`admission`]: who takes a new connection and who is refused; [`drain`]: how a worker ends.
+//! - [`connection`]: the only place that touches a client's socket; [`net`]: its buffers.
+//! - [`http1`]: the protocol, pure: bytes in, bytes out, what do I wait for.
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod http;
+
+mod accept;
+mod admission;
+mod connection;
+mod drain;
+mod http1;
+mod net;
+mod run_queue;
+mod timers;
+pub mod worker;

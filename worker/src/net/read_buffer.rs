@@ -1,0 +1,127 @@
+//! Bytes read from a client and not yet consumed.
+//!
+//! The worker owns one large buffer that all connections read into by turns. What a connection leaves in it at the
+//! end of its turn is parked in a buffer of exactly its size, so that an idle connection owns none.
+
+use super::Socket;
+use std::io;
+
+pub struct ReadBuffer {
+    /// Initialised once, over its whole length; the unconsumed bytes are `start..end`.
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// What one read brought.
+pub enum Received {
+    /// `drained`: the read came short, so that the socket has no more for now.
+    Bytes {
+        drained: bool,
+    },
+    Nothing,
+    End,
+}
+
+impl ReadBuffer {
+    pub fn with_capacity(bytes: usize) -> Self {
+        ReadBuffer { bytes: vec![0; bytes].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// Exactly the unconsumed bytes, in a buffer of their own.
+    pub fn park(&mut self) -> ReadBuffer {
+        let bytes: Box<[u8]> = self.unconsumed().into();
+        self.clear();
+        ReadBuffer { start: 0, end: bytes.len(), bytes }
+    }
+
+    /// Puts parked bytes back; this buffer is empty and at least as large.
+    pub fn unpark(&mut self, parked: &ReadBuffer) {
+        debug_assert!(self.is_empty(), "the worker's buffer is empty between turns");
+        let bytes = parked.unconsumed();
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+        (self.start, self.end) = (0, bytes.len());
+    }
+
+    /// Nothing was consumed and nothing read since `parked` was put back.
+    pub fn is_just_unparked(&self, parked: &ReadBuffer) -> bool {
+        self.start == 0 && self.end == parked.len()
+    }
+
+    pub fn unconsumed(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.len() < self.bytes.len()
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start += count;
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// One recv(2) into the free room, which is not empty.
+    pub fn receive(&mut self, socket: &Socket) -> io::Result<Received> {
+        if self.end == self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let room = &mut self.bytes[self.end..];
+        debug_assert!(!room.is_empty(), "a read into no room would look like the end of the stream");
+        let size = room.len();
+        Ok(match socket.receive(room)? {
+            None => Received::Nothing,
+            Some(0) => Received::End,
+            Some(count) => {
+                self.end += count;
+                Received::Bytes { drained: count < size }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+impl ReadBuffer {
+    /// Adds bytes as if they had been read.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parking_keeps_just_what_is_left() {
+        let mut big = ReadBuffer::with_capacity(64);
+        big.feed(b"consumed, left");
+        big.consume(10);
+        let parked = big.park();
+        assert!(big.is_empty());
+        assert_eq!((parked.unconsumed(), parked.bytes.len()), (&b"left"[..], 4));
+        assert!(!parked.has_room());
+        big.unpark(&parked);
+        big.feed(b" and more");
+        assert_eq!(big.unconsumed(), b"left and more");
+    }
+}

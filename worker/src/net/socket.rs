@@ -1,0 +1,65 @@
+//! One client's socket, TCP or Unix: nonblocking calls whose "not yet" is a value.
+
+use socket2::{SockRef, Socket as RawSocket};
+use std::io::{self, IoSlice, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+pub struct Socket(RawSocket);
+
+impl Socket {
+    pub fn new(fd: OwnedFd) -> Self {
+        Socket(RawSocket::from(fd))
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Bytes read into `room`; `Some(0)` at the end of the stream; `None`: nothing there yet.
+    pub fn receive(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        not_yet(|| (&self.0).read(room))
+    }
+
+    /// Bytes that the kernel took; `None`: none now.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        not_yet(|| self.0.send(bytes))
+    }
+
+    pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        not_yet(|| self.0.send_vectored(slices))
+    }
+
+    /// Half-closes: the client reads to the end of what was sent and then sees the end of the stream.
+    pub fn finish_sending(&self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    /// Makes the coming close discard what is unsent and reset the connection: a client that does not read would
+    /// otherwise hold the kernel's send buffer for minutes.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
+    }
+
+    /// The client's address; `None` on a Unix socket or when the client has gone.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.0.peer_addr().ok()?.as_socket()
+    }
+
+    /// This end's address; `None` on a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()?.as_socket()
+    }
+}
+
+fn not_yet(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(n) => return Ok(Some(n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        }
+    }
+}

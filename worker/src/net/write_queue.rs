@@ -1,0 +1,311 @@
+//! Bytes queued for a client, in order: copied ones, and references to static or shared memory that are not copied.
+//!
+//! Invariant: when `segments` is empty, all that is queued lies in `copied[sent..]` (the common case: heads and small
+//! bodies, one send(2)); otherwise the lengths of the `Copied` segments sum up to `copied.len() - sent`.
+
+use super::Socket;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::time::Instant;
+
+/// Below this, copying costs less than one more slice of a writev(2).
+const REFERENCE_BYTES_MIN: usize = 512;
+/// Slices of one writev(2).
+const SLICES_MAX: usize = 64;
+/// What `copied` may keep allocated while it is empty.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
+enum Segment {
+    Copied(usize),
+    Static(&'static [u8]),
+    Shared(Bytes),
+}
+
+pub struct WriteQueue {
+    copied: Vec<u8>,
+    sent: usize,
+    segments: VecDeque<Segment>,
+    referenced_bytes: usize,
+    /// When the client last took a byte, or when the queue was last empty.
+    progressed: Instant,
+}
+
+/// What a flush came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flushed {
+    Empty,
+    /// The socket takes no more for now.
+    Blocked,
+}
+
+impl WriteQueue {
+    pub fn new(now: Instant) -> Self {
+        WriteQueue { copied: Vec::new(), sent: 0, segments: VecDeque::new(), referenced_bytes: 0, progressed: now }
+    }
+
+    pub fn len(&self) -> usize {
+        self.copied.len() - self.sent + self.referenced_bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn progressed(&self) -> Instant {
+        self.progressed
+    }
+
+    /// Queues what `write` appends to the copied bytes.
+    pub fn append_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.copied.len();
+        let result = write(&mut self.copied);
+        let added = self.copied.len() - before;
+        if !self.segments.is_empty() && added > 0 {
+            match self.segments.back_mut() {
+                Some(Segment::Copied(length)) => *length += added,
+                _ => self.segments.push_back(Segment::Copied(added)),
+            }
+        }
+        result
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.append_with(|copied| copied.extend_from_slice(bytes));
+    }
+
+    pub fn append_static(&mut self, bytes: &'static [u8]) {
+        if bytes.len() < REFERENCE_BYTES_MIN {
+            self.append(bytes);
+        } else {
+            self.append_reference(Segment::Static(bytes), bytes.len());
+        }
+    }
+
+    pub fn append_shared(&mut self, bytes: Bytes) {
+        if bytes.len() < REFERENCE_BYTES_MIN {
+            self.append(&bytes);
+        } else {
+            let length = bytes.len();
+            self.append_reference(Segment::Shared(bytes), length);
+        }
+    }
+
+    fn append_reference(&mut self, segment: Segment, length: usize) {
+        let copied = self.copied.len() - self.sent;
+        if self.segments.is_empty() && copied > 0 {
+            self.segments.push_back(Segment::Copied(copied));
+        }
+        self.segments.push_back(segment);
+        self.referenced_bytes += length;
+    }
+
+    /// Sends until the queue is empty or the socket takes no more.
+    pub fn flush(&mut self, socket: &Socket, now: Instant) -> io::Result<Flushed> {
+        while !self.is_empty() {
+            let (offered, taken) = if self.segments.is_empty() {
+                let bytes = &self.copied[self.sent..];
+                (bytes.len(), socket.send(bytes)?)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.slices(&mut slices);
+                let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+                match &slices[..count] {
+                    [one] => (offered, socket.send(one)?),
+                    many => (offered, socket.send_vectored(many)?),
+                }
+            };
+            let taken = taken.unwrap_or(0);
+            self.consume(taken);
+            if taken > 0 {
+                self.progressed = now;
+            }
+            if taken < offered {
+                return Ok(Flushed::Blocked);
+            }
+        }
+        self.progressed = now;
+        Ok(Flushed::Empty)
+    }
+
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let mut copied = &self.copied[self.sent..];
+        let mut count = 0;
+        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
+            *slot = IoSlice::new(match segment {
+                Segment::Copied(length) => {
+                    let (this, rest) = copied.split_at(*length);
+                    copied = rest;
+                    this
+                }
+                Segment::Static(bytes) => bytes,
+                Segment::Shared(bytes) => bytes,
+            });
+            count += 1;
+        }
+        count
+    }
+
+    fn consume(&mut self, mut count: usize) {
+        if self.segments.is_empty() {
+            self.sent += count;
+        }
+        while count > 0 && !self.segments.is_empty() {
+            let (whole, length) = match &mut self.segments[0] {
+                Segment::Copied(length) => {
+                    let part = count.min(*length);
+                    *length -= part;
+                    self.sent += part;
+                    (*length == 0, part)
+                }
+                Segment::Static(bytes) => {
+                    let part = count.min(bytes.len());
+                    *bytes = &bytes[part..];
+                    self.referenced_bytes -= part;
+                    (bytes.is_empty(), part)
+                }
+                Segment::Shared(bytes) => {
+                    let part = count.min(bytes.len());
+                    bytes::Buf::advance(bytes, part);
+                    self.referenced_bytes -= part;
+                    (bytes.is_empty(), part)
+                }
+            };
+            count -= length;
+            if whole {
+                self.segments.pop_front();
+            }
+        }
+        if self.sent == self.copied.len() {
+            self.copied.clear();
+            self.sent = 0;
+            if self.copied.capacity() > KEPT_BYTES_MAX {
+                self.copied.shrink_to(KEPT_BYTES_MAX);
+            }
+        }
+    }
+
+    /// Moves what is queued into a queue of its own, no larger than needed; this one is empty and keeps its room.
+    pub fn park(&mut self) -> WriteQueue {
+        let parked = WriteQueue {
+            copied: self.copied[self.sent..].to_vec(),
+            sent: 0,
+            segments: std::mem::take(&mut self.segments),
+            referenced_bytes: std::mem::take(&mut self.referenced_bytes),
+            progressed: self.progressed,
+        };
+        self.copied.clear();
+        self.sent = 0;
+        parked
+    }
+
+    /// Drops what is queued.
+    pub fn clear(&mut self) {
+        self.copied.clear();
+        self.sent = 0;
+        self.segments.clear();
+        self.referenced_bytes = 0;
+    }
+
+    /// Gives back room that a parked queue has outgrown.
+    pub fn shrink(&mut self) {
+        let queued = self.copied.len() - self.sent;
+        if self.copied.capacity() > 1024 && queued < self.copied.capacity() / 4 {
+            self.copied.drain(..self.sent);
+            self.sent = 0;
+            self.copied.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+impl WriteQueue {
+    /// All queued bytes, in order.
+    pub fn contents(&self) -> Vec<u8> {
+        if self.segments.is_empty() {
+            return self.copied[self.sent..].to_vec();
+        }
+        let mut copied = &self.copied[self.sent..];
+        let mut all = Vec::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Copied(length) => {
+                    all.extend_from_slice(&copied[..*length]);
+                    copied = &copied[*length..];
+                }
+                Segment::Static(bytes) => all.extend_from_slice(bytes),
+                Segment::Shared(bytes) => all.extend_from_slice(bytes),
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static LARGE: [u8; 1000] = [b'L'; 1000];
+
+    fn mixed() -> (WriteQueue, Vec<u8>) {
+        let mut queue = WriteQueue::new(Instant::now());
+        queue.append(b"head");
+        queue.append_static(&LARGE);
+        queue.append(b"between");
+        queue.append(b" too");
+        queue.append_shared(Bytes::from(vec![b'S'; 600]));
+        queue.append_static(b"small");
+        let all = [b"head", &LARGE[..], b"between too", &[b'S'; 600], b"small"].concat();
+        (queue, all)
+    }
+
+    #[test]
+    fn keeps_order_and_counts() {
+        let (queue, all) = mixed();
+        assert_eq!((queue.contents(), queue.len()), (all.clone(), all.len()));
+        assert_eq!(queue.segments.len(), 5);
+    }
+
+    #[test]
+    fn consuming_at_every_index_leaves_the_rest() {
+        let (_, all) = mixed();
+        for at in 0..=all.len() {
+            let (mut queue, _) = mixed();
+            queue.consume(at);
+            assert_eq!(queue.len(), all.len() - at);
+            assert_eq!(queue.contents(), &all[at..], "at {at}");
+            queue.append(b"!");
+            let mut parked = queue.park();
+            assert!(queue.is_empty());
+            assert_eq!(parked.contents(), [&all[at..], b"!"].concat());
+            parked.shrink();
+            parked.consume(parked.len());
+            assert!(parked.is_empty() && parked.segments.is_empty());
+        }
+    }
+
+    #[test]
+    fn flush_sends_everything_in_order_whatever_the_socket_takes() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = Socket::new(ours.into());
+        let mut queue = WriteQueue::new(Instant::now());
+        let mut expected = Vec::new();
+        for i in 0..600u32 {
+            queue.append(&i.to_le_bytes());
+            queue.append_static(&LARGE);
+            expected.extend_from_slice(&i.to_le_bytes());
+            expected.extend_from_slice(&LARGE);
+        }
+        let mut got = Vec::new();
+        let mut reader = std::io::BufReader::new(&theirs);
+        while queue.flush(&socket, Instant::now()).unwrap() == Flushed::Blocked {
+            let available = std::io::BufRead::fill_buf(&mut reader).unwrap().to_vec();
+            std::io::BufRead::consume(&mut reader, available.len());
+            got.extend_from_slice(&available);
+        }
+        drop(socket);
+        std::io::Read::read_to_end(&mut reader, &mut got).unwrap();
+        assert_eq!(got, expected);
+    }
+}

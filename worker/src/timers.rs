@@ -1,0 +1,76 @@
+//! Deadlines of connections: at most one entry each, however often its deadline moves.
+//!
+//! Moving a deadline later, which every request does, costs nothing: the entry stays, and when it comes up early the
+//! owner arms it again. Only an earlier deadline touches the queue.
+
+use crate::run_queue::Token;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+#[derive(Default)]
+pub struct Timers {
+    queue: BTreeSet<(Instant, Token)>,
+}
+
+/// Where a connection's entry stands; kept by the connection.
+pub type Armed = Option<Instant>;
+
+impl Timers {
+    /// Makes sure that `token` comes up at `at` or earlier.
+    pub fn arm(&mut self, token: Token, armed: &mut Armed, at: Instant) {
+        match *armed {
+            Some(standing) if standing <= at => return,
+            Some(standing) => {
+                self.queue.remove(&(standing, token));
+            }
+            None => {}
+        }
+        self.queue.insert((at, token));
+        *armed = Some(at);
+    }
+
+    /// Takes the entry out.
+    pub fn disarm(&mut self, token: Token, armed: &mut Armed) {
+        if let Some(standing) = armed.take() {
+            self.queue.remove(&(standing, token));
+        }
+    }
+
+    pub fn nearest(&self) -> Option<Instant> {
+        self.queue.first().map(|&(at, _)| at)
+    }
+
+    /// Takes out one entry that is due. The owner's `Armed` is then none.
+    pub fn expired(&mut self, now: Instant) -> Option<Token> {
+        match self.queue.first() {
+            Some(&(at, _)) if at <= now => self.queue.pop_first().map(|(_, token)| token),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn one_entry_each_and_later_costs_nothing() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::default();
+        let (mut a, mut b) = (None, None);
+        timers.arm(1, &mut a, at(50));
+        timers.arm(1, &mut a, at(90)); // later: the entry stays
+        timers.arm(2, &mut b, at(70));
+        timers.arm(2, &mut b, at(20)); // earlier: it moves
+        assert_eq!((timers.queue.len(), timers.nearest()), (2, Some(at(20))));
+        assert_eq!(timers.expired(at(19)), None);
+        assert_eq!(timers.expired(at(60)), Some(2));
+        assert_eq!(timers.expired(at(60)), Some(1));
+        assert_eq!(timers.expired(at(60)), None);
+        timers.arm(3, &mut None, at(5));
+        timers.disarm(3, &mut Some(at(5)));
+        assert_eq!(timers.nearest(), None);
+    }
+}

@@ -1,0 +1,511 @@
+//! The worker: one loop of a few named steps in a fixed order.
+//!
+//! Nothing happens inside an event: events, expired timers and orders only set state and queue connections; then each
+//! queued connection is advanced once.
+
+use crate::accept::Listeners;
+use crate::admission::{Admission, EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS};
+use crate::app::{App, AppFactory, Cx, WorkerInfo};
+use crate::connection::{Buffers, Connection, Turn};
+use crate::drain::{DOORWAY, Drain};
+use crate::http::DateLine;
+use crate::http1;
+use crate::net::{ReadBuffer, Socket, WriteQueue};
+use crate::run_queue::RunQueue;
+use crate::timers::Timers;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook_mio::v1_0::Signals;
+use slab::Slab;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use tine_common::config::Config;
+use tine_common::message::{Order, Report};
+use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Slot, State, Survey};
+use tine_common::sys::socket::{Accepted, accept};
+use tine_common::sys::{fork, process};
+
+pub use crate::accept::Listener;
+
+/// Exit status of a worker whose app could not be built.
+pub const EXIT_BOOT_FAILED: i32 = 3;
+
+const EVENTS_PER_TURN: usize = 1024;
+/// Connections accepted from one listener in one turn.
+const ACCEPT_BUDGET: usize = 64;
+/// A worker whose master is gone and that hangs is ended this long after its graceful timeout.
+const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
+
+// Tokens from the top; connections count from 0.
+const CHANNEL: usize = usize::MAX - 1;
+const SIGNALS: usize = usize::MAX - 2;
+const LISTENERS: usize = usize::MAX / 2;
+
+/// What the master gives a worker at its birth.
+pub struct Seat {
+    pub config: Config,
+    pub info: WorkerInfo,
+    pub listeners: Vec<Listener>,
+    pub channel: UnixStream,
+    pub scoreboard: Scoreboard,
+    /// Signals are blocked until the worker's own handlers stand.
+    pub signals: fork::Child,
+}
+
+/// Runs a worker to its end; returns its exit status.
+pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
+    let mut channel = match seat.channel.try_clone() {
+        Ok(channel) => channel,
+        Err(e) => {
+            log::error!("no channel to the master: {e}");
+            return 1;
+        }
+    };
+    let failed = |channel: &mut UnixStream, text: String| {
+        let mut report = vec![Report::BootFailed.byte()];
+        report.extend_from_slice(text.as_bytes());
+        // The master says it; without a master nobody listens.
+        let _ = channel.write_all(&report);
+        EXIT_BOOT_FAILED
+    };
+    let (info, slot) = (seat.info, seat.scoreboard.slot(seat.info.index));
+    slot.set_pid(std::process::id());
+    slot.set_state(State::Booting);
+    let app = match factory(&info) {
+        Ok(app) => app,
+        Err(e) => return failed(&mut channel, format!("the app could not be built: {e}")),
+    };
+    let mut worker = match Worker::new(seat, app) {
+        Ok(worker) => worker,
+        Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
+    };
+    slot.set_state(State::Ready);
+    if channel.write_all(&[Report::Ready.byte()]).is_err() {
+        log::warn!("the master is gone before this worker was ready");
+    }
+    worker.run()
+}
+
+struct Worker {
+    config: Config,
+    info: WorkerInfo,
+    poll: Poll,
+    signals: Signals,
+    channel: UnixStream,
+    scoreboard: Scoreboard,
+    slot: Slot,
+    listeners: Listeners,
+    admission: Admission,
+    connections: Slab<Connection>,
+    run_queue: RunQueue,
+    timers: Timers,
+    buffers: Buffers,
+    app: Box<dyn App>,
+    date: DateLine,
+    drain: Option<Drain>,
+    counts: Counts,
+    /// Listeners that have somebody waiting, this turn.
+    ready_listeners: Vec<usize>,
+    exit: Option<i32>,
+}
+
+#[derive(Default)]
+struct Counts {
+    in_flight: u64,
+    requests: u64,
+    accepted: u64,
+    refused: u64,
+    /// Refused connections that are still being closed.
+    refused_open: usize,
+    /// Connections came or went since the last look at the other workers.
+    changed: bool,
+}
+
+impl Worker {
+    fn new(seat: Seat, app: Box<dyn App>) -> io::Result<Worker> {
+        let Seat { config, info, listeners, channel, scoreboard, signals: blocked } = seat;
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+        poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        channel.set_nonblocking(true)?;
+        poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
+        process::end_after_parent(config.graceful_timeout + ORPHAN_MARGIN)?;
+        blocked.unblock_signals()?;
+        let now = Instant::now();
+        let admission = Admission::new(process::nofile()?, listeners.len(), config.connections_max);
+        let listeners = Listeners::new(poll.as_raw_fd(), LISTENERS, listeners, info.workers)?;
+        let buffers =
+            Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
+        let slot = scoreboard.slot(info.index);
+        slot.beat(now, false);
+        Ok(Worker {
+            config,
+            info,
+            poll,
+            signals,
+            channel,
+            scoreboard,
+            slot,
+            listeners,
+            admission,
+            connections: Slab::new(),
+            run_queue: RunQueue::default(),
+            timers: Timers::default(),
+            buffers,
+            app,
+            date: DateLine::new(now),
+            drain: None,
+            counts: Counts::default(),
+            ready_listeners: Vec::new(),
+            exit: None,
+        })
+    }
+
+    fn run(&mut self) -> i32 {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut now = Instant::now();
+        loop {
+            let timeout = self.timeout(now);
+            self.slot.beat(now, true);
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
+                Err(e) => {
+                    log::error!("epoll_wait: {e}");
+                    return 1;
+                }
+            }
+            now = Instant::now();
+            self.slot.beat(now, false);
+            self.date.refresh(now);
+            self.latch(&events, now);
+            self.expire(now);
+            self.accept(now);
+            self.advance(now);
+            self.keep_draining(now);
+            self.publish();
+            self.balance(now);
+            if let Some(status) = self.exit {
+                return status;
+            }
+        }
+    }
+
+    /// Until the nearest deadline; not at all while somebody has a turn to come.
+    fn timeout(&self, now: Instant) -> Duration {
+        if !self.run_queue.is_empty() {
+            return Duration::ZERO;
+        }
+        let drain = self.drain.map(|drain| if self.listeners.is_closed() { drain.ends } else { drain.doorway_until });
+        let deadlines = [self.timers.nearest(), self.listeners.deadline(), self.admission.deadline(), drain];
+        let nearest = deadlines.into_iter().flatten().min();
+        nearest.map_or(IDLE_BEAT, |at| at.saturating_duration_since(now).min(IDLE_BEAT))
+    }
+
+    /// Takes over what the kernel says, and what the master and the operator say.
+    fn latch(&mut self, events: &Events, now: Instant) {
+        for event in events {
+            match event.token().0 {
+                CHANNEL => self.hear_master(now),
+                SIGNALS => self.hear_signals(now),
+                token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
+                token => {
+                    // Gone connections have no events: they were closed before this poll.
+                    let connection = &mut self.connections[token];
+                    let gone = event.is_error() || event.is_write_closed();
+                    connection.on_event(
+                        event.is_readable() || gone,
+                        event.is_writable(),
+                        event.is_read_closed() || gone,
+                    );
+                    if connection.schedule() {
+                        self.run_queue.push(token);
+                    }
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(token) = self.timers.expired(now) {
+            let idle_until = self.drain.map(|drain| drain.idle_until(token));
+            let cx = context(&self.config, self.info, &self.date, self.drain, now);
+            let connection = &mut self.connections[token];
+            connection.armed = None;
+            match connection.deadline(idle_until, &cx) {
+                // The deadline has moved since the timer was set.
+                Some(at) if at > now => self.timers.arm(token, &mut connection.armed, at),
+                None => {}
+                Some(_) => {
+                    connection.on_deadline();
+                    if connection.schedule() {
+                        self.run_queue.push(token);
+                    }
+                }
+            }
+        }
+        self.admission.sum_up(now);
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if self.ready_listeners.is_empty() {
+            return;
+        }
+        let mut survey = Survey { least: u64::MAX, total: 0 };
+        if self.listeners.is_balanced() || self.admission.has_server_max() {
+            survey = self.scoreboard.survey(now);
+        }
+        let ready = std::mem::take(&mut self.ready_listeners);
+        for &index in &ready {
+            self.accept_from(index, &mut survey, now);
+        }
+        self.ready_listeners = ready;
+        self.ready_listeners.clear();
+    }
+
+    fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) {
+        for _ in 0..ACCEPT_BUDGET {
+            let Some(listener) = self.listeners.get(index) else { return };
+            match accept(listener) {
+                Ok(Accepted::Connection(fd)) => self.admit(fd, survey, now),
+                Ok(Accepted::Nobody) => return,
+                Ok(Accepted::Exhausted(e)) => return self.on_exhausted(index, &e, now),
+                Err(e) => {
+                    log::error!("{e}");
+                    return self.pause_accepting(now);
+                }
+            }
+            if self.listeners.is_enough(index, self.admitted() as u64, survey) {
+                return;
+            }
+        }
+    }
+
+    fn admit(&mut self, fd: OwnedFd, survey: &mut Survey, now: Instant) {
+        self.counts.accepted += 1;
+        if self.admission.admits(self.admitted(), survey.total) {
+            survey.total += 1;
+            self.counts.changed = true;
+            self.insert(Connection::new(fd, now));
+            self.slot.set_connections(self.admitted() as u64);
+            return;
+        }
+        self.counts.refused += 1;
+        let why = format!("at capacity with {} connections here and {} in all", self.admitted(), survey.total);
+        self.admission.on_refused(&why, now);
+        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
+        if self.counts.refused_open < REFUSED_OPEN_MAX {
+            self.counts.refused_open += 1;
+            self.insert(Connection::refused(fd, &answer, now));
+        } else {
+            answer_and_close(fd, &answer, &mut self.buffers.input);
+        }
+    }
+
+    fn insert(&mut self, mut connection: Connection) {
+        connection.schedule();
+        let token = self.connections.insert(connection);
+        self.run_queue.push(token);
+    }
+
+    /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
+    fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
+        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
+        self.admission.on_refused(&format!("accept: {error}"), now);
+        for _ in 0..ACCEPT_BUDGET {
+            let Some(listener) = self.listeners.get(index) else { return };
+            let input = &mut self.buffers.input;
+            if !self.admission.use_spare(listener, |fd| answer_and_close(fd, &answer, input)) {
+                break;
+            }
+            self.counts.accepted += 1;
+            self.counts.refused += 1;
+        }
+        self.pause_accepting(now);
+    }
+
+    fn pause_accepting(&mut self, now: Instant) {
+        if let Err(e) = self.listeners.pause(now + EXHAUSTED_PAUSE) {
+            log::error!("{e}");
+        }
+    }
+
+    /// Connections that were let in.
+    fn admitted(&self) -> usize {
+        self.connections.len() - self.counts.refused_open
+    }
+
+    /// Each queued connection, once.
+    fn advance(&mut self, now: Instant) {
+        let turn = self.run_queue.begin_turn();
+        let cx = context(&self.config, self.info, &self.date, self.drain, now);
+        for &token in &turn {
+            let idle_until = self.drain.map(|drain| drain.idle_until(token));
+            let connection = &mut self.connections[token];
+            let was_in_flight = connection.is_in_flight();
+            let end = connection.advance(&mut self.buffers, &mut *self.app, idle_until, &cx);
+            self.counts.requests += u64::from(connection.take_answered());
+            self.counts.in_flight += u64::from(end != Turn::Closed && connection.is_in_flight());
+            self.counts.in_flight -= u64::from(was_in_flight);
+            match end {
+                Turn::Closed => {
+                    let mut connection = self.connections.remove(token);
+                    self.timers.disarm(token, &mut connection.armed);
+                    self.counts.refused_open -= usize::from(connection.is_refused());
+                    self.counts.changed = true;
+                    continue;
+                }
+                Turn::Again => {
+                    connection.schedule();
+                    self.run_queue.push(token);
+                }
+                Turn::Waits => {}
+            }
+            // A connection that was answered and closed in its first turn never gets here.
+            if !connection.registered {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                let registered =
+                    self.poll.registry().register(&mut SourceFd(&connection.fd()), mio::Token(token), interest);
+                if let Err(e) = registered {
+                    log::error!("a connection cannot be polled and is closed: {e}");
+                    self.counts.in_flight -= u64::from(connection.is_in_flight());
+                    self.counts.refused_open -= usize::from(connection.is_refused());
+                    self.connections.remove(token);
+                    continue;
+                }
+                connection.registered = true;
+            }
+            if let Some(at) = connection.deadline(idle_until, &cx) {
+                self.timers.arm(token, &mut connection.armed, at);
+            }
+        }
+        self.run_queue.end_turn(turn);
+    }
+
+    fn publish(&self) {
+        self.slot.set_connections(self.admitted() as u64);
+        self.slot.set_in_flight(self.counts.in_flight);
+        self.slot.set_requests(self.counts.requests);
+        self.slot.set_accepted(self.counts.accepted);
+        self.slot.set_refused(self.counts.refused);
+    }
+
+    fn balance(&mut self, now: Instant) {
+        let changed = std::mem::take(&mut self.counts.changed);
+        let survey = self.listeners.wants_survey(changed, now).then(|| self.scoreboard.survey(now));
+        if survey.is_none() && self.listeners.deadline().is_none_or(|at| now < at) {
+            return;
+        }
+        if let Err(e) = self.listeners.adjust(self.admitted() as u64, survey.as_ref(), now) {
+            log::error!("{e}");
+        }
+    }
+
+    fn hear_master(&mut self, now: Instant) {
+        let mut bytes = [0; 16];
+        loop {
+            match self.channel.read(&mut bytes) {
+                Ok(0) => {
+                    if self.drain.is_none() {
+                        log::warn!("the master is gone; draining");
+                        self.listeners.stop_new_connections();
+                        self.begin_drain(DOORWAY, now);
+                    }
+                    // Nothing more comes from there, and its end would wake the poll for ever.
+                    let _ = self.poll.registry().deregister(&mut SourceFd(&self.channel.as_raw_fd()));
+                    return;
+                }
+                Ok(count) => {
+                    for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
+                        match order {
+                            Order::Drain => self.begin_drain(DOORWAY, now),
+                            Order::Cut => self.cut("the master's order"),
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return, // nothing there yet
+            }
+        }
+    }
+
+    fn hear_signals(&mut self, now: Instant) {
+        let signals: Vec<i32> = self.signals.pending().collect();
+        for signal in signals {
+            match signal {
+                // Sent to this worker alone: the others go on, so that nobody needs to be let through the doorway.
+                SIGTERM => self.begin_drain(Duration::ZERO, now),
+                SIGQUIT => self.exit = Some(0),
+                // A terminal sends these to the whole group; the master decides.
+                _ => {}
+            }
+        }
+    }
+
+    fn begin_drain(&mut self, doorway: Duration, now: Instant) {
+        if self.drain.is_some() {
+            return;
+        }
+        let drain = Drain::new(now, doorway, self.config.graceful_timeout);
+        self.drain = Some(drain);
+        self.slot.set_state(State::Draining);
+        log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
+        let cx = context(&self.config, self.info, &self.date, self.drain, now);
+        for (token, connection) in &mut self.connections {
+            if let Some(at) = connection.deadline(Some(drain.idle_until(token)), &cx) {
+                self.timers.arm(token, &mut connection.armed, at);
+            }
+        }
+    }
+
+    fn keep_draining(&mut self, now: Instant) {
+        let Some(drain) = self.drain else { return };
+        if !self.listeners.is_closed() && now >= drain.doorway_until {
+            // Who is in the queues now is the last.
+            if drain.has_doorway() {
+                self.ready_listeners.extend(0..self.listeners.len());
+                self.accept(now);
+            }
+            self.listeners.close();
+        }
+        if self.listeners.is_closed() && self.connections.is_empty() {
+            self.exit.get_or_insert(0);
+        } else if now >= drain.ends {
+            self.cut("the graceful timeout");
+        }
+    }
+
+    /// Ends at once; what was under way is counted.
+    fn cut(&mut self, why: &str) {
+        let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
+        if busy > 0 {
+            log::warn!("cut {busy} connections that were in use, by {why}");
+        }
+        self.slot.set_cut(busy as u64);
+        self.exit = Some(0);
+    }
+}
+
+fn context<'a>(
+    config: &'a Config,
+    worker: WorkerInfo,
+    date: &'a DateLine,
+    drain: Option<Drain>,
+    now: Instant,
+) -> Cx<'a> {
+    Cx { now, draining: drain.is_some(), limits: &config.limits, date, socket: None, worker }
+}
+
+/// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
+/// reset the answer, as far as that can be known.
+fn answer_and_close(fd: OwnedFd, answer: &[u8], scratch: &mut ReadBuffer) {
+    let socket = Socket::new(fd);
+    // Errors mean that the client is gone.
+    let _ = scratch.receive(&socket);
+    scratch.clear();
+    let _ = socket.send(answer);
+    let _ = socket.finish_sending();
+}
