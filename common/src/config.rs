@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub const WORKERS_MAX: usize = 1024;
 /// How many header fields a request may have at the most, whatever `--header-count-max` says: the parser's table lies on the stack.
-pub const HEADER_COUNT_CEILING: usize = 1000;
+pub const HEADER_COUNT_CEILING: usize = 256;
 
 #[derive(Debug, Clone)]
 pub struct Config {

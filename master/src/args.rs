@@ -102,7 +102,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_HEADER_MAX", hide_env = true,
           value_parser = head_bytes, help_heading = "Limits")]
     header_max: usize,
-    /// Most header lines, 1 to 1000 (431 above it)
+    /// Most header lines, 1 to 256 (431 above it)
     #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
           value_parser = header_count, help_heading = "Limits")]
     header_count_max: usize,

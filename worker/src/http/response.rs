@@ -13,27 +13,30 @@ use std::fmt;
 pub struct Head {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<Cow<'static, str>>,
-    pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, [u8]>)>,
+    pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     pub(crate) length: Option<u64>,
+    /// The first field that may not be sent: checked once, when it is set.
+    mistake: Option<Box<HeaderError>>,
 }
 
 impl Head {
     pub const fn new(status: StatusCode) -> Self {
-        Head { status, content_type: None, fields: Vec::new(), length: None }
+        Head { status, content_type: None, fields: Vec::new(), length: None, mistake: None }
     }
 
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
-        self.content_type = Some(value.into());
+        let value = value.into();
+        self.note(check_value("Content-Type", &value));
+        self.content_type = Some(value);
         self
     }
 
     /// Adds a header field; several of one name are kept in order.
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
-        let value = match value.into() {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
-        self.fields.push((name.into(), value));
+        let (name, value) = (name.into(), value.into());
+        self.note(check_name(&name));
+        self.note(check_value(&name, &value));
+        self.fields.push((name, value));
         self
     }
 
@@ -43,24 +46,19 @@ impl Head {
         self
     }
 
+    fn note(&mut self, checked: Result<(), HeaderError>) {
+        if let Err(error) = checked {
+            self.mistake.get_or_insert(Box::new(error));
+        }
+    }
+
     /// Whether every field can be sent as it is (RFC 9110, 5.1 and 5.5) and is the application's to set.
     pub(crate) fn check(&self) -> Result<(), HeaderError> {
+        if let Some(mistake) = &self.mistake {
+            return Err((**mistake).clone());
+        }
         if self.status.is_informational() {
             return Err(HeaderError(format!("status {} is not a final one", self.status.as_str())));
-        }
-        if let Some(value) = &self.content_type {
-            check_value("Content-Type", value.as_bytes())?;
-        }
-        for (name, value) in &self.fields {
-            if name.is_empty() || !name.bytes().all(is_token_byte) {
-                return Err(HeaderError(format!("{name:?} is not a header name")));
-            }
-            check_value(name, value)?;
-            if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
-                return Err(HeaderError(format!(
-                    "{name} is set by the server; an application declares a length or closes"
-                )));
-            }
         }
         Ok(())
     }
@@ -68,11 +66,21 @@ impl Head {
 
 const OURS: [&str; 5] = ["connection", "content-length", "transfer-encoding", "date", "server"];
 
-fn check_value(name: &str, value: &[u8]) -> Result<(), HeaderError> {
-    if value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+fn check_name(name: &str) -> Result<(), HeaderError> {
+    if name.is_empty() || !name.bytes().all(is_token_byte) {
+        return Err(HeaderError(format!("{name:?} is not a header name")));
+    }
+    if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+        return Err(HeaderError(format!("{name} is set by the server; an application declares a length or closes")));
+    }
+    Ok(())
+}
+
+fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {
+    if value.bytes().all(|b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
         return Ok(());
     }
-    Err(HeaderError(format!("the value of {name} has a control character: {:?}", String::from_utf8_lossy(value))))
+    Err(HeaderError(format!("the value of {name} has a control character: {value:?}")))
 }
 
 /// A `tchar` of RFC 9110, 5.6.2.
@@ -113,11 +121,17 @@ impl Response {
 
     /// `text/plain; charset=utf-8`
     pub fn text(status: StatusCode, body: impl Into<Body>) -> Self {
-        Response::new(status).content_type("text/plain; charset=utf-8").body(body)
+        Response::known(status, "text/plain; charset=utf-8", body.into())
     }
 
+    /// `application/json`
     pub fn json(status: StatusCode, body: impl Into<Body>) -> Self {
-        Response::new(status).content_type("application/json").body(body)
+        Response::known(status, "application/json", body.into())
+    }
+
+    /// With a content type that needs no check.
+    fn known(status: StatusCode, content_type: &'static str, body: Body) -> Self {
+        Response { head: Head { content_type: Some(Cow::Borrowed(content_type)), ..Head::new(status) }, body }
     }
 
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {

@@ -12,15 +12,15 @@ pub fn head(queue: &mut WriteQueue, head: &Head, framing: Framing, facts: Respon
 fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
     out.reserve(256);
     if head.status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        out.extend_from_slice(date.ok_lines());
     } else {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(head.status.as_str().as_bytes());
         out.push(b' ');
         out.extend_from_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
         out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(date.lines());
     }
-    out.extend_from_slice(date.lines());
     if let Some(value) = &head.content_type {
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(value.as_bytes());
@@ -29,7 +29,7 @@ fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseF
     for (name, value) in &head.fields {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
+        out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     if let Some(length) = framing.content_length {

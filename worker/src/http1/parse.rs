@@ -122,9 +122,9 @@ fn names_another_version(line: &[u8]) -> bool {
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
 fn check_target(method: &str, target: &str) -> Result<usize, Error> {
     let bytes = target.as_bytes();
-    // Folded, not short-circuited: short lines vectorise. Only visible ASCII, and no fragment.
-    let odd = bytes.iter().fold(false, |odd, &b| odd | !(0x21..=0x7e).contains(&b) | (b == b'#'));
-    if odd {
+    // Only visible ASCII, and no fragment. Folded, not short-circuited: targets are short.
+    let seen = bytes.iter().fold(0, |seen, &b| seen | TARGET_BYTES[b as usize]);
+    if seen & ODD != 0 {
         return Err(Error::bad_request("the request target has a character that is not allowed"));
     }
     if method == "CONNECT" {
@@ -137,8 +137,8 @@ fn check_target(method: &str, target: &str) -> Result<usize, Error> {
             .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
     };
     // A path's percent signs begin two hex digits, and none of them is a NUL.
-    let path = &bytes[path_start..];
-    if path.contains(&b'%') {
+    if seen & PERCENT != 0 {
+        let path = &bytes[path_start..];
         let path = path.split(|&b| b == b'?').next().unwrap_or(path);
         let broken = |triplet: &[u8]| {
             triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit) || &triplet[..2] == b"00"
@@ -162,8 +162,40 @@ fn path_of_absolute(target: &str) -> Option<usize> {
 
 /// `uri-host [":" port]`, by its characters (RFC 3986, 3.2.2); no user information.
 fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(&b))
+    value.iter().all(|&b| HOST_BYTES[b as usize])
 }
+
+const HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b] = (b as u8).is_ascii_alphanumeric();
+        b += 1;
+    }
+    let others = b"-._~!$&'()*+,;=%:[]";
+    let mut i = 0;
+    while i < others.len() {
+        table[others[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+const ODD: u8 = 1;
+const PERCENT: u8 = 2;
+
+/// What a byte means in a request target.
+const TARGET_BYTES: [u8; 256] = {
+    let mut table = [ODD; 256];
+    let mut b = 0x21;
+    while b <= 0x7e {
+        table[b] = 0;
+        b += 1;
+    }
+    table[b'#' as usize] = ODD;
+    table[b'%' as usize] = PERCENT;
+    table
+};
 
 /// What the fields that the protocol itself needs say.
 #[derive(Default)]
