@@ -20,7 +20,7 @@ pub struct Parsed<'a> {
     pub expects_continue: bool,
 }
 
-/// `Ok(None)`: more bytes are needed. `fields` has room for as many header fields as are allowed.
+/// `Ok(None)`: more bytes are needed. Empty lines before the request are the caller's to skip. `fields` has room for as many header fields as are allowed.
 pub fn parse<'a>(
     bytes: &'a [u8],
     fields: &'a mut [MaybeUninit<httparse::Header<'a>>],
@@ -50,6 +50,10 @@ fn complete<'a>(
     // Line ends: every line but the first follows a CRLF, and the head ends with two. httparse takes a bare LF.
     let start = bytes.as_ptr() as usize;
     let line_start = |field: &httparse::Header<'_>| field.name.as_ptr() as usize - start;
+    // It also skips empty lines before the request line; the caller has taken the good ones away.
+    if method.as_ptr() as usize != start {
+        return Err(BARE_LF);
+    }
     let fields_start = fields.first().map_or(length - 2, line_start);
     let ends_with_crlf = |end: usize| end >= 2 && &bytes[end - 2..end] == b"\r\n";
     if !(fields.iter().all(|field| ends_with_crlf(line_start(field)))
