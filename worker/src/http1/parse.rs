@@ -30,6 +30,8 @@ pub fn parse<'a>(
     match raw.parse_with_uninit_headers(bytes, fields) {
         Ok(httparse::Status::Complete(length)) => complete(bytes, raw, length, limits).map(Some),
         Ok(httparse::Status::Partial) => check_lengths(bytes, limits).map(|()| None),
+        // Half a version is none yet: `HTTP/2` becomes a 505 or a 400 once its line has ended.
+        Err(httparse::Error::Version) if !bytes.contains(&b'\n') => check_lengths(bytes, limits).map(|()| None),
         // Too long beats malformed: the rest of an overlong line was not looked at.
         Err(e) => Err(check_lengths(bytes, limits).err().unwrap_or_else(|| malformed(e, bytes))),
     }
