@@ -6,6 +6,7 @@
 use crate::http::{BodyLength, Error, Headers, Request, Version};
 use http::StatusCode;
 use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
 use tine_common::config::Limits;
 
 /// A head that is complete.
@@ -143,15 +144,9 @@ fn check_target(method: &str, target: &str) -> Result<usize, Error> {
             .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
     };
     // A path's percent signs begin two hex digits, and none of them is a NUL.
-    if seen & PERCENT != 0 {
-        let path = &bytes[path_start..];
-        let path = path.split(|&b| b == b'?').next().unwrap_or(path);
-        let broken = |triplet: &[u8]| {
-            triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit) || &triplet[..2] == b"00"
-        };
-        if path.split(|&b| b == b'%').skip(1).any(broken) {
-            return Err(Error::bad_request("the path has a broken percent-encoding"));
-        }
+    let path = &bytes[path_start..];
+    if seen & PERCENT != 0 && has_broken_percent(path.split(|&b| b == b'?').next().unwrap_or(path)) {
+        return Err(Error::bad_request("the path has a broken percent-encoding"));
     }
     Ok(path_start)
 }
@@ -166,19 +161,42 @@ fn path_of_absolute(target: &str) -> Option<usize> {
     (end > 0 && is_host(&authority.as_bytes()[..end])).then_some(scheme.len() + end)
 }
 
-/// `uri-host [":" port]`, by its characters (RFC 3986, 3.2.2); no user information.
+/// `uri-host [":" port]` (RFC 3986, 3.2.2); no user information. A host may be empty, but then it has no port either.
 fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|&b| HOST_BYTES[b as usize])
+    let (is_good, port) = match value {
+        [b'[', rest @ ..] => match rest.iter().position(|&b| b == b']') {
+            Some(end) => (is_ipv6(&rest[..end]), &rest[end + 1..]),
+            None => return false,
+        },
+        _ => {
+            let end = value.iter().position(|&b| !NAME_BYTES[b as usize]).unwrap_or(value.len());
+            let (name, port) = value.split_at(end);
+            ((end > 0 || value.is_empty()) && !has_broken_percent(name), port)
+        }
+    };
+    is_good && matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
-const HOST_BYTES: [bool; 256] = {
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// A percent sign does not begin two hex digits, or they are a NUL's.
+fn has_broken_percent(bytes: &[u8]) -> bool {
+    let is_broken =
+        |triplet: &[u8]| triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit) || &triplet[..2] == b"00";
+    bytes.split(|&b| b == b'%').skip(1).any(is_broken)
+}
+
+/// The bytes of a registered name or an IPv4 address.
+const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b < 128 {
         table[b] = (b as u8).is_ascii_alphanumeric();
         b += 1;
     }
-    let others = b"-._~!$&'()*+,;=%:[]";
+    let others = b"-._~!$&'()*+,;=%";
     let mut i = 0;
     while i < others.len() {
         table[others[i] as usize] = true;
