@@ -180,7 +180,8 @@ fn line<'a>(input: &'a [u8], bytes_max: usize, too_long: &'static str) -> Result
     match end {
         Some(end) if end > 0 && input[end - 1] == b'\r' => Ok(Some((&input[..end - 1], end + 1))),
         Some(_) => Err(Error::bad_request("a line of the body's framing ends with a bare LF")),
-        None if input.len() > bytes_max => Err(Error::bad_request(too_long)),
+        // The line's own CRLF is not counted; a CR may wait for its LF.
+        None if input.len() > bytes_max + 1 => Err(Error::bad_request(too_long)),
         None => match memchr::memchr(b'\r', input) {
             // A CR that something else than LF follows.
             Some(at) if at + 1 < input.len() => Err(Error::bad_request("a CR stands without its LF")),
