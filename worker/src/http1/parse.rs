@@ -118,12 +118,13 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
     })
 }
 
-/// `… HTTP/9.9`: well-formed, but not a version that is spoken here.
+/// `method target HTTP/9.9`: well-formed, but not a version that is spoken here.
 fn names_another_version(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    line.len() > 9
-        && matches!(line[line.len() - 9..], [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut words = line.split(|&b| b == b' ').skip(2);
+    matches!(words.next(), Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+        && words.next().is_none()
 }
 
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
