@@ -189,3 +189,7 @@ fn line<'a>(input: &'a [u8], bytes_max: usize, too_long: &'static str) -> Result
         },
     }
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

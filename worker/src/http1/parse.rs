@@ -326,3 +326,7 @@ fn check_coding(value: &[u8]) -> Result<(), Error> {
         _ => Err(Error::new(StatusCode::NOT_IMPLEMENTED, "chunked is the only transfer coding understood here")),
     }
 }
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;
