@@ -203,7 +203,8 @@ impl Http1 {
         }
         self.seen = arrived as u32;
         Step::Stop(if io.input_ended {
-            Next::Close(Closing::Cut)
+            // Half a request is dropped; the answers before it are not.
+            Next::Close(Closing::Flushed)
         } else if cx.now >= self.since + cx.limits.header_timeout {
             return self.refuse(
                 Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time"),
@@ -300,6 +301,7 @@ impl Http1 {
                 drop(active);
                 self.refuse(error, io, cx)
             }
+            Err(Failed::ClientLeft) if active.writer.is_none() => Step::Stop(Next::Close(Closing::Flushed)),
             Err(Failed::Client(_) | Failed::ClientLeft) => Step::Stop(Next::Close(Closing::Cut)),
             Err(Failed::App(error)) => {
                 self.answered += 1;
