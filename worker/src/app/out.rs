@@ -30,9 +30,8 @@ impl Out<'_> {
             return Err(AppError::new("the response has its head already"));
         }
         head.check().map_err(AppError::new)?;
-        let facts = ResponseFacts { keep_alive: self.facts.keep_alive && !self.cx.draining, ..self.facts };
-        let framing = Framing::of(facts, head.status, head.length);
-        encode::head(self.queue, &head, framing, facts, self.cx.date);
+        let framing = Framing::of(self.facts, head.status, head.length);
+        encode::head(self.queue, &head, framing, self.facts, self.cx.date);
         *self.body = Some(BodyWriter { framing: framing.body, keep_alive: framing.keep_alive });
         Ok(())
     }

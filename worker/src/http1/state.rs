@@ -61,6 +61,13 @@ struct Active {
     not_before: Option<Instant>,
 }
 
+impl Active {
+    /// The facts for a head that is written now. A client that was never told to continue may or may not send its body.
+    fn facts_now(&self, cx: &Cx<'_>) -> ResponseFacts {
+        ResponseFacts { keep_alive: self.facts.keep_alive && !self.owes_continue && !cx.draining, ..self.facts }
+    }
+}
+
 /// A response is queued, but the request's body has not all arrived.
 struct Discard {
     body: Decoder,
@@ -287,10 +294,9 @@ impl Http1 {
             Ok(Driven::Ended) => {
                 self.answered += 1;
                 self.since = cx.now;
-                let Active { exchange, body, writer, owes_continue, .. } = *active;
+                let Active { exchange, body, writer, .. } = *active;
                 drop(exchange);
-                // A client that was never told to continue may or may not send its body.
-                let keep_alive = writer.is_some_and(|writer| writer.keep_alive) && !owes_continue;
+                let keep_alive = writer.is_some_and(|writer| writer.keep_alive);
                 self.after_response(body, keep_alive, io)
             }
             Ok(Driven::Waits(next)) => {
@@ -309,8 +315,7 @@ impl Http1 {
                 if active.writer.is_some() {
                     return Step::Stop(Next::Close(Closing::Cut));
                 }
-                let facts =
-                    ResponseFacts { keep_alive: active.facts.keep_alive && !active.owes_continue, ..active.facts };
+                let facts = active.facts_now(cx);
                 let Active { exchange, body, .. } = *active;
                 drop(exchange);
                 let keep_alive = queue_response(app_failed(), io.output, facts, cx).unwrap_or(false);
@@ -335,7 +340,8 @@ impl Http1 {
             }
             active.not_before = None;
             let before = io.output.len();
-            let mut out = Out { queue: io.output, body: &mut active.writer, facts: active.facts, cx };
+            let facts = active.facts_now(cx);
+            let mut out = Out { queue: io.output, body: &mut active.writer, facts, cx };
             match active.exchange.pull(&mut out, cx)? {
                 Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
                 Pull::More => continue,
