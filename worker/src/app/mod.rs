@@ -64,7 +64,8 @@ pub enum Pull {
     More,
     /// Ask again at this time (or when a push was taken before it).
     NotBefore(Instant),
-    /// Nothing to say before more of the request body was pushed.
+    /// Nothing to say before more of the request body was pushed. An exchange that left bytes of the last push is offered
+    /// them again at once; to leave them for later it says [`Pull::NotBefore`].
     Idle,
     /// The response is complete.
     End,

@@ -327,10 +327,13 @@ impl Http1 {
 
     /// Push, pull, push, pull: until one of them has to wait.
     fn drive(&mut self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        // It idled over body bytes that it had left.
+        let mut idled_over_body = false;
         loop {
             let pushed = self.push(active, io, cx)?;
             if pushed {
                 active.not_before = None;
+                idled_over_body = false;
             }
             if io.output.len() > cx.limits.write_low_watermark_bytes {
                 return Ok(Driven::Waits(Next::Again));
@@ -353,6 +356,11 @@ impl Http1 {
                 }
                 Pull::Idle if active.body_ended => {
                     return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
+                }
+                // It waits for the body, and left some: that is offered again, for as long as it takes any.
+                Pull::Idle if active.body_refused && !idled_over_body => idled_over_body = true,
+                Pull::Idle if active.body_refused => {
+                    return Err(AppError::new("the exchange idles, but does not take the body that is there").into());
                 }
                 Pull::Idle => return self.wait(active, io, cx),
                 Pull::End => {
