@@ -350,8 +350,6 @@ impl Http1 {
                 Pull::More => continue,
                 Pull::NotBefore(at) => {
                     active.not_before = Some(at);
-                    // A push may have waited for this pull.
-                    active.body_refused &= at > cx.now;
                     return self.wait(active, io, cx);
                 }
                 Pull::Idle if active.body_ended => {
