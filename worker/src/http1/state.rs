@@ -157,6 +157,7 @@ impl Http1 {
         for _ in 0..REQUESTS_PER_TURN {
             // Answers in order, and no more of them than the client reads.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
+                self.since = cx.now;
                 return Next::Again;
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
@@ -179,6 +180,10 @@ impl Http1 {
         }
         let arrived = io.input.len();
         if arrived == 0 {
+            // It idles once the client has taken its answers.
+            if !io.output.is_empty() {
+                self.since = cx.now;
+            }
             let until = self.since + cx.limits.idle_timeout;
             let is_over = cx.now >= idle_until.map_or(until, |drain| drain.min(until));
             return Step::Stop(match (io.input_ended, is_over) {
@@ -431,7 +436,10 @@ impl Http1 {
                     discard.body.consume(bytes);
                     io.input.consume(bytes);
                 }
-                Ok(Piece::End) => return Step::Go,
+                Ok(Piece::End) => {
+                    self.since = cx.now;
+                    return Step::Go;
+                }
                 Ok(Piece::NeedsInput) if io.input_ended => return Step::Stop(Next::Close(Closing::Flushed)),
                 Ok(Piece::NeedsInput) if cx.now < self.since + cx.limits.body_timeout => {
                     self.stage = Stage::Discard(discard);
