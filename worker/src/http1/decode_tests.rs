@@ -93,7 +93,6 @@ fn bodies_that_are_read() {
 fn bodies_that_are_refused() {
     let ext = |bytes: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(bytes - 2));
     let trailer = |bytes: usize| format!("0\r\nX: {}\r\n\r\n", "y".repeat(bytes - 3));
-    let extended = format!("1;{}\r\na\r\n", "x".repeat(1000));
     let trailers = "X: y\r\n".repeat(10);
     for (status, body) in [
         // Sizes.
@@ -141,7 +140,6 @@ fn bodies_that_are_refused() {
         (400, &ext(SIZE_LINE_BYTES_MAX + 1)),
         (400, &format!("1;{}", "x".repeat(SIZE_LINE_BYTES_MAX + 1))),
         (400, &"1".repeat(SIZE_LINE_BYTES_MAX + 2)),
-        (400, &extended.repeat(17)),
         // Trailers.
         (400, "0\r\nA\r\n\r\n"),
         (400, "0\r\n: b\r\n\r\n"),

@@ -4,6 +4,12 @@ mod decode;
 pub(crate) mod encode;
 mod parse;
 mod state;
+#[cfg(test)]
+mod state_flow_tests;
+#[cfg(test)]
+mod state_prop_tests;
+#[cfg(test)]
+mod test_client;
 
 pub use encode::refusal;
 pub use state::{Closing, Http1, Io, Next};

@@ -533,3 +533,7 @@ fn queue_response(
     }
     Ok(framing.keep_alive)
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

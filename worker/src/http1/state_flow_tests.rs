@@ -1,0 +1,253 @@
+//! What a conversation in time is: waits and their ends, drains, `100 Continue`, and a client that takes little.
+
+use super::Closing::{Cut, Flushed, Lingering};
+use super::Next::{Again, Close, Wait};
+use super::test_client::*;
+use crate::app::{Answer, App, Cx, Pull};
+use crate::http::{Head, Request, StatusCode};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_response_whose_request_breaks_after_its_head_is_cut() {
+    let breaks: [fn(&mut Client<Paths>) -> super::Next; 3] =
+        [|client| client.send(b"x\r\n"), |client| client.end(), |client| client.later(30 * SECOND)];
+    for (which, breaks) in breaks.iter().enumerate() {
+        let mut client = Client::new(Paths);
+        assert_eq!(client.send(post("/head-first", "Transfer-Encoding: chunked\r\n", "").as_bytes()), Wait);
+        assert_eq!((breaks(&mut client), client.text()), (Close(Cut), CHUNKED.to_string()), "{which}");
+    }
+}
+
+#[test]
+fn an_app_that_is_asked_again_at_once_gets_the_body_of_a_half_closed_client() {
+    let mut client = Client::new(Paths);
+    assert_eq!(client.send(post("/echo/past", "Content-Length: 8\r\n", "01234567").as_bytes()), Wait);
+    assert_eq!(client.end(), Wait);
+    let turns = (0..10).take_while(|_| client.later(SECOND) == Wait).count();
+    assert!(turns < 5, "it never ends");
+    assert_eq!(client.text(), sized("200 OK", "", "01234567"));
+}
+
+#[test]
+fn continue_is_said_once_and_only_where_the_body_is_wanted() {
+    let echoed = sized("200 OK", "", "hello");
+    for (name, head, body, before, after, next) in [
+        ("an exchange that waits", post("/echo", EXPECT_5, ""), "hello", CONTINUE.to_string(), echoed.clone(), Wait),
+        ("a body that came with its head", post("/echo", EXPECT_5, "hello"), "", echoed, "".into(), Wait),
+        ("an empty body", post("/echo", "Expect: 100-continue\r\n", ""), "", sized("200 OK", "", ""), "".into(), Wait),
+        (
+            "an answer at once",
+            post("/text", EXPECT_5, ""),
+            "hello",
+            text("200 OK", CLOSE, "hi"),
+            "".into(),
+            Close(Lingering),
+        ),
+        (
+            "an exchange that does not want it",
+            post("/refuse", EXPECT_5, ""),
+            "hello",
+            sized("403 Forbidden", CLOSE, "no"),
+            "".into(),
+            Close(Lingering),
+        ),
+        ("an exchange that fails", post("/fails", EXPECT_5, ""), "hello", failed(CLOSE), "".into(), Close(Lingering)),
+    ] {
+        let mut client = Client::new(Paths);
+        let first = client.send(head.as_bytes());
+        assert_eq!(client.text(), before, "{name}");
+        let last = if first == Wait { client.send(body.as_bytes()) } else { first };
+        assert_eq!((client.text(), last), (before.clone() + &after, next), "{name}");
+        // Byte by byte, and with turns that bring nothing, it is still said once.
+        let mut client = Client::new(Paths);
+        for byte in (head + body).as_bytes().chunks(1) {
+            if client.send(byte) == Wait {
+                client.later(SECOND / 1000);
+            }
+        }
+        assert!(client.text().matches(CONTINUE).count() <= 1, "{name}: {}", client.text());
+    }
+}
+
+#[test]
+fn a_wait_has_its_end() {
+    let late = |what| refused("408 Request Timeout", what);
+    let head_late = || late("the request's head did not arrive in time");
+    let body_late = || late("the request's body stopped arriving");
+    let cl = "Content-Length: 5\r\n";
+    for (name, input, seconds, before, answer, next) in [
+        ("idle from the start", String::new(), 75, String::new(), String::new(), Close(Lingering)),
+        ("idle after an answer", get("/text"), 75, hi(), String::new(), Close(Lingering)),
+        ("a head", "G".into(), 10, "".into(), head_late(), Close(Lingering)),
+        ("a head after an answer", get("/text") + "GET / HTTP/1.1\r\n", 10, hi(), head_late(), Close(Lingering)),
+        ("a body", post("/echo", cl, "hell"), 30, "".into(), body_late(), Close(Lingering)),
+        ("a body after 100", post("/echo", EXPECT_5, ""), 30, CONTINUE.into(), body_late(), Close(Lingering)),
+        ("an unread body", post("/text", cl, "hell"), 30, hi(), String::new(), Close(Lingering)),
+    ] {
+        let mut client = Client::new(Paths);
+        client.send(input.as_bytes());
+        assert_eq!(client.later(seconds * SECOND - SECOND / 1000), Wait, "{name}: just before");
+        assert_eq!(client.text(), before, "{name}");
+        assert_eq!(client.later(SECOND / 1000), next, "{name}: on time");
+        assert_eq!(client.text(), before + &answer, "{name}");
+    }
+}
+
+#[test]
+fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
+    // Each byte of a body does, none of a head, and an empty line is no head.
+    let mut client = Client::new(Paths);
+    client.send(post("/echo", "Content-Length: 5\r\n", "").as_bytes());
+    for byte in b"hello".chunks(1) {
+        assert_eq!(client.later(29 * SECOND), Wait);
+        assert_eq!(client.send(byte), Wait);
+    }
+    assert_eq!(client.text(), sized("200 OK", "", "hello"));
+    for byte in b"GET /text".chunks(1) {
+        assert_eq!(client.send(byte), Wait);
+        assert_eq!(client.later(SECOND), Wait);
+    }
+    assert_eq!(client.later(SECOND), Close(Lingering));
+
+    let mut client = Client::new(Paths);
+    assert_eq!((client.send(b"\r"), client.send(b"\n")), (Wait, Wait));
+    assert_eq!(client.later(20 * SECOND), Wait, "an empty line began no head");
+    assert_eq!((client.send(b"GET"), client.later(9 * SECOND)), (Wait, Wait), "the head has its own time");
+    assert_eq!((client.send(&get(" /text").as_bytes()[4..]), client.text()), (Wait, hi()));
+
+    // The end of an unread body begins the idle time anew.
+    let mut client = Client::new(Paths);
+    client.limits.idle_timeout = 5 * SECOND;
+    client.send(post("/text", "Transfer-Encoding: chunked\r\n", "1\r\nx\r\n").as_bytes());
+    assert_eq!((client.later(20 * SECOND), client.send(b"0\r\n\r\n")), (Wait, Wait));
+    assert_eq!((client.later(4 * SECOND), client.later(SECOND)), (Wait, Close(Lingering)));
+
+    // The idle time begins when the answer is taken, not when it is queued.
+    let mut client = Client::new(Paths);
+    client.takes_bytes = 0;
+    client.send(get("/text").as_bytes());
+    assert_eq!(client.later(100 * SECOND), Wait);
+    client.takes_bytes = usize::MAX;
+    assert_eq!((client.later(SECOND), client.text()), (Wait, hi()));
+    assert_eq!((client.later(74 * SECOND), client.later(SECOND)), (Wait, Close(Lingering)));
+}
+
+#[test]
+fn an_exchange_is_asked_again_at_its_time() {
+    struct Delay(Rc<RefCell<u32>>);
+    impl App for Delay {
+        fn call(&mut self, _: &Request<'_>, cx: &Cx<'_>) -> Answer {
+            let (at, pulls) = (cx.now() + 5 * SECOND, Rc::clone(&self.0));
+            pulled(move |out, cx| {
+                *pulls.borrow_mut() += 1;
+                if cx.now() < at {
+                    return Ok(Pull::NotBefore(at));
+                }
+                out.head(Head::new(StatusCode::OK).length(0)).map(|()| Pull::End)
+            })
+        }
+    }
+    let pulls = Rc::new(RefCell::new(0));
+    let mut client = Client::new(Delay(Rc::clone(&pulls)));
+    assert_eq!(client.send(get("/").as_bytes()), Wait);
+    assert!(client.http1.is_in_flight());
+    assert_eq!((client.later(4 * SECOND), *pulls.borrow()), (Wait, 1), "it is not asked before");
+    assert_eq!((client.later(SECOND), *pulls.borrow()), (Wait, 2));
+    assert_eq!((client.text(), client.http1.take_answered()), (sized("200 OK", "", ""), 1));
+}
+
+#[test]
+fn a_drain_says_close() {
+    let streamed = STREAMED.replace("\r\n\r\n3\r\none", "\r\nConnection: close\r\n\r\n3\r\none");
+    let two = |path: &str| get(path) + &get("/evil");
+    for (name, input, output) in [
+        ("a response", two("/text"), text("200 OK", CLOSE, "hi")),
+        ("an exchange", two("/stream"), streamed),
+        ("a failure", two("/fails"), failed(CLOSE)),
+    ] {
+        let mut client = Client::new(Paths);
+        client.draining = true;
+        assert_eq!((client.send(input.as_bytes()), client.text()), (Close(Lingering), output), "{name}");
+    }
+    // One that began before the drain, too.
+    for (path, output) in [("/echo", sized("200 OK", CLOSE, "x")), ("/fails/push", failed(CLOSE))] {
+        let mut client = Client::new(Paths);
+        assert_eq!(client.send(post(path, "Content-Length: 1\r\n", "").as_bytes()), Wait);
+        client.draining = true;
+        let next = client.send(b"x");
+        assert!(matches!(next, Close(Flushed | Lingering)), "{path}: {next:?}");
+        assert_eq!(client.text(), output, "{path}");
+    }
+    // An idle connection goes when the drain says so.
+    let mut client = Client::new(Paths);
+    client.send(get("/text").as_bytes());
+    client.idle_until = Some(client.now + SECOND);
+    assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
+}
+
+/// How much was queued when a producer was asked, and how much when it had written.
+type Seen = Rc<RefCell<Vec<(usize, usize)>>>;
+
+struct Producer(Seen);
+
+const CHUNK_BYTES: usize = 5000;
+
+impl App for Producer {
+    fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+        let seen = Rc::clone(&self.0);
+        pulled(move |out, cx| {
+            let before = cx.limits.write_high_watermark_bytes - out.room();
+            if !out.has_head() {
+                out.head(Head::new(StatusCode::OK))?;
+            }
+            while out.has_room() {
+                out.write(&[b'x'; CHUNK_BYTES])?;
+            }
+            seen.borrow_mut().push((before, out.queue.len()));
+            Ok(Pull::More)
+        })
+    }
+}
+
+#[test]
+fn a_producer_runs_between_the_watermarks() {
+    let seen = Seen::default();
+    let mut client = Client::new(Producer(Rc::clone(&seen)));
+    let (low, high) = (client.limits.write_low_watermark_bytes, client.limits.write_high_watermark_bytes);
+    client.takes_bytes = 0;
+    assert_eq!(client.send(get("/").as_bytes()), Again);
+    assert_eq!(seen.borrow().len(), 1, "a client that takes nothing costs one pull");
+    // A client that takes little: the producer is asked again at the low mark, not before.
+    client.takes_bytes = 1000;
+    let mut queued_bytes = client.output.len();
+    for _ in 0..500 {
+        let pulls = seen.borrow().len();
+        assert_eq!(client.step(), Again);
+        assert_eq!(seen.borrow().len() > pulls, queued_bytes <= low, "asked with {queued_bytes} bytes queued");
+        queued_bytes = client.output.len();
+    }
+    let seen = seen.borrow();
+    assert!(seen.len() > 5);
+    for &(before, after) in seen.iter() {
+        assert!(before <= low && after >= high, "from {before} to {after}");
+        assert!(after < high + CHUNK_BYTES + 8, "{after} is more than one chunk past the high mark");
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_not_read_from() {
+    let mut client = Client::new(Paths);
+    client.takes_bytes = 0;
+    let next = client.send(get("/text").repeat(2000).as_bytes());
+    assert_eq!(next, Again);
+    let (low, one) = (client.limits.write_low_watermark_bytes, 200);
+    assert!(client.output.len() > low && client.output.len() < low + one, "{} bytes wait", client.output.len());
+    assert!(!client.wants_input());
+    client.takes_bytes = usize::MAX;
+    assert_eq!((client.run(), client.text()), (Wait, hi().repeat(2000)));
+    assert_eq!((client.http1.take_answered(), client.http1.take_answered()), (2000, 0));
+}

@@ -1,0 +1,276 @@
+//! Conversations as tables: what a client sends, what it gets, what the connection does then. Each conversation is held
+//! in one piece, byte by byte, and cut in two at every index, and must come to the same.
+
+use super::Closing::{Cut, Flushed, Lingering};
+use super::Next::{Close, Wait};
+use super::*;
+use crate::http1::test_client::*;
+
+fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> (String, Next) {
+    let mut client = Client::new(Paths);
+    let mut next = client.run();
+    for piece in pieces {
+        if next != Wait {
+            break;
+        }
+        next = client.send(piece);
+    }
+    if ends && next == Wait {
+        next = client.end();
+    }
+    (client.text(), next)
+}
+
+fn assert_conversations(ends: bool, cases: Vec<(&str, String, String, Next)>) {
+    for (name, input, output, next) in cases {
+        let input = input.as_bytes();
+        let expected = (output, next);
+        assert_eq!(converse([input], ends), expected, "{name}, in one piece");
+        assert_eq!(converse(input.chunks(1), ends), expected, "{name}, byte by byte");
+        for at in 0..input.len() {
+            assert_eq!(converse([&input[..at], &input[at..]], ends), expected, "{name}, cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn requests_are_answered_in_order() {
+    let (both, echo) = (get("/text") + &get("/stream"), |body: &str| sized("200 OK", "", body));
+    let cl = |n: usize| format!("Content-Length: {n}\r\n");
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert_conversations(
+        false,
+        vec![
+            ("nothing", "".into(), "".into(), Wait),
+            ("one", get("/text"), hi(), Wait),
+            ("empty lines before it", "\r\n\r\n".to_string() + &get("/text") + "\r\n", hi(), Wait),
+            ("an incomplete one", get("/text")[..20].into(), "".into(), Wait),
+            ("two", both.clone(), hi() + STREAMED, Wait),
+            (
+                "many",
+                both.repeat(3) + &get("/x"),
+                (hi() + STREAMED).repeat(3) + &text("404 Not Found", "", "no /x"),
+                Wait,
+            ),
+            ("sized", get("/sized"), echo("abc"), Wait),
+            ("echo", post("/echo", &cl(5), "hello") + &get("/text"), echo("hello") + &hi(), Wait),
+            ("echo of nothing", post("/echo", "", "") + &get("/text"), echo("") + &hi(), Wait),
+            (
+                "chunked",
+                post("/echo", chunked, "3;x\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n") + &get("/text"),
+                echo("abcde") + &hi(),
+                Wait,
+            ),
+            (
+                "in bites, idling",
+                post("/echo/nibbling", &cl(8), "01234567") + &get("/text"),
+                echo("01234567") + &hi(),
+                Wait,
+            ),
+            (
+                "chunks in bites",
+                post("/echo/nibbling", chunked, "8\r\n01234567\r\n1\r\n8\r\n0\r\n\r\n"),
+                echo("012345678"),
+                Wait,
+            ),
+            ("an incomplete body", post("/echo", &cl(5), "hell"), "".into(), Wait),
+        ],
+    );
+}
+
+#[test]
+fn responses_without_bodies_and_older_clients() {
+    let head = |path: &str| get(path).replace("GET", "HEAD");
+    let old = |path: &str, fields: &str| format!("GET {path} HTTP/1.0\r\n{fields}\r\n");
+    let keep = "Connection: keep-alive\r\n";
+    let first = |response: String| response.split_inclusive("\r\n\r\n").next().unwrap_or_default().to_string();
+    let closed = get("/text").replace("Host: a", "Host: a\r\nConnection: close");
+    assert_conversations(
+        false,
+        vec![
+            ("HEAD of a response", head("/text") + &get("/text"), first(hi()) + &hi(), Wait),
+            ("HEAD of a sized one", head("/sized") + &get("/text"), first(sized("200 OK", "", "abc")) + &hi(), Wait),
+            ("HEAD of a stream", head("/stream") + &get("/text"), CHUNKED.to_string() + &hi(), Wait),
+            ("204", get("/204") + &get("/text"), "HTTP/1.1 204 No Content\r\n\r\n".to_string() + &hi(), Wait),
+            (
+                "204, streamed",
+                get("/204/stream") + &get("/text"),
+                "HTTP/1.1 204 No Content\r\n\r\n".to_string() + &hi(),
+                Wait,
+            ),
+            ("304", get("/304") + &get("/text"), "HTTP/1.1 304 Not Modified\r\n\r\n".to_string() + &hi(), Wait),
+            ("close", closed, text("200 OK", CLOSE, "hi"), Close(Flushed)),
+            ("1.0", old("/text", ""), text("200 OK", CLOSE, "hi"), Close(Flushed)),
+            ("1.0, kept", old("/text", keep).repeat(2), text("200 OK", keep, "hi").repeat(2), Wait),
+            ("1.0, stream", old("/stream", keep), format!("HTTP/1.1 200 OK\r\n{CLOSE}\r\nonetwothree"), Close(Flushed)),
+            ("1.0, HEAD", old("/stream", keep).replace("GET", "HEAD"), format!("HTTP/1.1 200 OK\r\n{keep}\r\n"), Wait),
+        ],
+    );
+}
+
+#[test]
+fn unread_bodies_do_not_desynchronise() {
+    let looks_like_a_request = get("/evil");
+    let cl = format!("Content-Length: {}\r\n", looks_like_a_request.len());
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let chunk = format!("{:x}\r\n{looks_like_a_request}\r\n0\r\nGET: /evil\r\n\r\n", looks_like_a_request.len());
+    let no = sized("403 Forbidden", "", "no");
+    let huge = (DISCARD_BYTES_MAX + 1).to_string();
+    let close = format!("{cl}{CLOSE}");
+    assert_conversations(
+        false,
+        vec![
+            ("known", post("/text", &cl, &looks_like_a_request) + &get("/text"), hi() + &hi(), Wait),
+            ("chunked", post("/text", chunked, &chunk) + &get("/text"), hi() + &hi(), Wait),
+            (
+                "left by an exchange",
+                post("/refuse", &cl, &looks_like_a_request) + &get("/text"),
+                no.clone() + &hi(),
+                Wait,
+            ),
+            ("left, chunked", post("/refuse", chunked, &chunk) + &get("/text"), no.clone() + &hi(), Wait),
+            (
+                "after a failure",
+                post("/fails/push", &cl, &looks_like_a_request) + &get("/text"),
+                failed("") + &hi(),
+                Wait,
+            ),
+            ("incomplete", post("/text", &cl, "abc"), hi(), Wait),
+            ("malformed after the answer", post("/text", chunked, "x\r\n"), hi(), Close(Lingering)),
+            (
+                "larger than what is dropped",
+                post("/text", &format!("Content-Length: {huge}\r\n"), ""),
+                text("200 OK", CLOSE, "hi"),
+                Close(Lingering),
+            ),
+            ("a body of a closing request", post("/text", &close, ""), text("200 OK", CLOSE, "hi"), Close(Lingering)),
+        ],
+    );
+}
+
+#[test]
+fn an_endless_unread_body_is_dropped_only_so_far() {
+    let mut client = Client::new(Paths);
+    assert_eq!(client.send(post("/text", "Transfer-Encoding: chunked\r\n", "").as_bytes()), Wait);
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let kept = (0..100).take_while(|_| client.send(chunk.as_bytes()) == Wait).count();
+    assert_eq!(kept as u64, DISCARD_BYTES_MAX >> 16);
+}
+
+#[test]
+fn refusals_close() {
+    let bad = |reason| refused("400 Bad Request", reason);
+    let chunked = |body| post("/echo", "Transfer-Encoding: chunked\r\n", body);
+    let both = get("/text").replace("Host: a", "Host: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked");
+    assert_conversations(
+        false,
+        vec![
+            (
+                "no Host",
+                "GET / HTTP/1.1\r\n\r\n".into(),
+                bad("an HTTP/1.1 request must have a Host header"),
+                Close(Lingering),
+            ),
+            (
+                "bare LF",
+                "GET / HTTP/1.1\nHost: a\n\n".into(),
+                bad("a line of the head ends with a bare LF; lines end with CRLF"),
+                Close(Lingering),
+            ),
+            (
+                "an LF before the request",
+                "\n".to_string() + &get("/text"),
+                bad("a line of the head ends with a bare LF; lines end with CRLF"),
+                Close(Lingering),
+            ),
+            (
+                "after a good one",
+                get("/text") + &both + &get("/evil"),
+                hi() + &bad("both Transfer-Encoding and Content-Length are given"),
+                Close(Lingering),
+            ),
+            (
+                "a version",
+                "GET / HTTP/2.0\r\nHost: a\r\n\r\n".into(),
+                refused("505 HTTP Version Not Supported", "this server speaks HTTP/1.1 and HTTP/1.0"),
+                Close(Lingering),
+            ),
+            (
+                "an expectation",
+                post("/echo", "Expect: x\r\n", ""),
+                refused("417 Expectation Failed", "100-continue is the only expectation met here"),
+                Close(Lingering),
+            ),
+            ("a bad chunk", chunked("x\r\n"), bad("a chunk's size is not a hexadecimal number"), Close(Lingering)),
+            (
+                "too large a chunk",
+                chunked("10000000000000000\r\n"),
+                refused("413 Payload Too Large", "a chunk is larger than any body"),
+                Close(Lingering),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_an_app_does_wrong() {
+    let then = |path: &str| get(path) + &get("/text");
+    let kept = || failed("") + &hi();
+    assert_conversations(
+        false,
+        vec![
+            ("splits its response", then("/splitting"), kept(), Wait),
+            ("fails before its head", then("/fails"), kept(), Wait),
+            ("fails in a push", then("/fails/push"), kept(), Wait),
+            ("ends without a head", then("/headless"), kept(), Wait),
+            ("writes before its head", then("/body-first"), kept(), Wait),
+            ("idles with nothing to wait for", then("/idle"), kept(), Wait),
+            (
+                "takes more than there is",
+                post("/takes/too-much", "Content-Length: 1\r\n", "x") + &get("/text"),
+                kept(),
+                Wait,
+            ),
+            (
+                "idles and takes nothing",
+                post("/takes/nothing", "Content-Length: 1\r\n", "x") + &get("/text"),
+                kept(),
+                Wait,
+            ),
+            ("fails after its head", get("/fails/late"), format!("{CHUNKED}4\r\npart\r\n"), Close(Cut)),
+            ("writes two heads", get("/two-heads"), CHUNKED.into(), Close(Cut)),
+            ("writes too much", get("/too-long"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".into(), Close(Cut)),
+            (
+                "writes too little",
+                get("/too-short"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab".into(),
+                Close(Cut),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn half_closed_clients_get_their_answers() {
+    let cl = "Content-Length: 8\r\n";
+    let echoed = sized("200 OK", "", "01234567");
+    assert_conversations(
+        true,
+        vec![
+            ("nothing", "".into(), "".into(), Close(Flushed)),
+            ("one", get("/text"), hi(), Close(Flushed)),
+            (
+                "some",
+                get("/text") + &get("/stream") + &get("/sized"),
+                hi() + STREAMED + &sized("200 OK", "", "abc"),
+                Close(Flushed),
+            ),
+            ("an echo", post("/echo", cl, "01234567"), echoed.clone(), Close(Flushed)),
+            ("an echo in bites, idling", post("/echo/nibbling", cl, "01234567"), echoed, Close(Flushed)),
+            ("an unread body", post("/text", cl, "0123"), hi(), Close(Flushed)),
+            // What is incomplete gets no answer, but what came before it does: not cut.
+            ("half a head", get("/text") + "GET /te", hi(), Close(Flushed)),
+            ("half a body", get("/text") + &post("/echo", cl, "0123"), hi(), Close(Flushed)),
+        ],
+    );
+}
