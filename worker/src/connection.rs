@@ -10,8 +10,10 @@ use crate::timers::Armed;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Reads, or large writes, of one connection before the others have their turn.
+/// Reads and writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
+/// Bytes sent on one connection before the others have their turn.
+const SENT_BYTES_PER_TURN: usize = 1 << 20;
 /// How long a finished connection waits for the client's end before it is closed all the same.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -215,6 +217,7 @@ impl Connection {
         cx: &Cx<'_>,
     ) -> Turn {
         let cx = Cx { socket: Some(&self.socket), ..*cx };
+        let mut sent_bytes = 0;
         for _ in 0..STEPS_PER_TURN {
             let next = match &mut self.phase {
                 Phase::Lingering { until } => {
@@ -239,17 +242,22 @@ impl Connection {
                     http1.advance(&mut io, app, idle_until, &cx)
                 }
             };
-            if next == Next::Close(Closing::Cut) {
-                return Turn::Closed;
-            }
-            if self.writable && !output.is_empty() {
+            let queued_bytes = output.len();
+            if self.writable && queued_bytes > 0 {
                 match output.flush(&self.socket, cx.now) {
                     Ok(Flushed::Empty) => {}
                     Ok(Flushed::Blocked) => self.writable = false,
                     Err(_) => return Turn::Closed, // as above
                 }
             }
+            sent_bytes += queued_bytes - output.len();
             match next {
+                Next::Close(Closing::Cut) => return Turn::Closed,
+                Next::Close(Closing::Reset) => {
+                    // An error means that the connection is gone already.
+                    let _ = self.socket.reset_on_close();
+                    return Turn::Closed;
+                }
                 Next::Close(closing) => {
                     let linger = closing == Closing::Lingering;
                     if !output.is_empty() {
@@ -270,6 +278,7 @@ impl Connection {
                     }
                 }
                 Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
+                Next::Again if sent_bytes >= SENT_BYTES_PER_TURN => break,
                 Next::Again => {}
             }
         }

@@ -6,6 +6,8 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// The pattern starts anew after this many bytes. Sends of 256 KiB from one 256 KiB block, which stays in the cache,
 /// cost least CPU a byte (measured: 64 KiB sends 1.4 times as much, a 4 MiB block 1.3 times).
 const BLOCK_BYTES: usize = 256 << 10;
+/// Blocks sent by one call, which are the same memory again: fewer and longer calls, at no cost in memory.
+const BLOCKS_PER_PULL: usize = 4;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// One block, made once a worker and never freed.
@@ -63,9 +65,11 @@ impl Exchange for Bin {
                 .header("Content-Disposition", "attachment; filename=\"data.bin\"");
             out.head(if self.chunked { head } else { head.length(self.left) })?;
         }
-        let part = self.left.min(self.block.len() as u64);
-        out.write_static(&self.block[..part as usize])?;
-        self.left -= part;
+        for _ in 0..BLOCKS_PER_PULL {
+            let part = self.left.min(self.block.len() as u64);
+            out.write_static(&self.block[..part as usize])?;
+            self.left -= part;
+        }
         Ok(if self.left == 0 { Pull::End } else { Pull::More })
     }
 }

@@ -97,6 +97,11 @@ impl Out<'_> {
 }
 
 impl BodyWriter {
+    /// Only the end of the connection says where the body ends.
+    pub fn ends_with_connection(self) -> bool {
+        self.framing == BodyFraming::UntilClose
+    }
+
     /// Ends the body: the last chunk, or the check that what was declared was written.
     pub fn finish(self, queue: &mut WriteQueue) -> Result<(), AppError> {
         match self.framing {

@@ -1,6 +1,7 @@
 //! Response heads and chunk sizes as bytes.
 
-use crate::http::{DateLine, Error, Framing, Head, Response, ResponseFacts, Version};
+use crate::app::Cx;
+use crate::http::{Body, BodyFraming, DateLine, Error, Framing, Head, HeaderError, Response, ResponseFacts, Version};
 use crate::net::WriteQueue;
 use http::StatusCode;
 
@@ -54,6 +55,27 @@ pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
     let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
     out.extend((0..digits).rev().map(|digit| HEX[size >> (4 * digit) & 15]));
     out.extend_from_slice(b"\r\n");
+}
+
+/// Queues a response whose body is known; returns whether the connection can be kept.
+pub fn response(
+    response: Response,
+    queue: &mut WriteQueue,
+    facts: ResponseFacts,
+    cx: &Cx<'_>,
+) -> Result<bool, HeaderError> {
+    let Response { head, body } = response;
+    head.check()?;
+    let framing = Framing::of(facts, head.status, Some(body.as_slice().len() as u64));
+    self::head(queue, &head, framing, facts, cx.date);
+    if framing.body != BodyFraming::Empty {
+        match body {
+            Body::Static(bytes) => queue.append_static(bytes),
+            Body::Shared(bytes) => queue.append_shared(bytes),
+            Body::Owned(bytes) => queue.append_shared(bytes.into()),
+        }
+    }
+    Ok(framing.keep_alive)
 }
 
 /// The response that says what the client did wrong.

@@ -2,6 +2,7 @@
 
 mod decode;
 pub(crate) mod encode;
+mod exchange;
 mod parse;
 mod state;
 #[cfg(test)]

@@ -16,9 +16,10 @@
 
 use super::decode::{Decoder, Piece};
 use super::encode;
+use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, parse};
-use crate::app::{Answer, App, AppError, BodyWriter, Cx, Exchange, Out, Pull};
-use crate::http::{BodyLength, Error, Framing, Request, Response, ResponseFacts, StatusCode};
+use crate::app::{Answer, App, Cx};
+use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -30,7 +31,7 @@ const DISCARD_BYTES_MAX: u64 = 1 << 20;
 const REQUESTS_PER_TURN: usize = 256;
 
 pub struct Http1 {
-    /// When the present wait began: for a head, for body bytes, or idling since the last response.
+    /// When the present wait began: for a head, for bytes of an unread body, or idling since the last response.
     since: Instant,
     /// Bytes of an incomplete head that were looked at: it is parsed again once a line or a doubling has come.
     seen: u32,
@@ -43,29 +44,6 @@ enum Stage {
     Head,
     Exchange(Box<Active>),
     Discard(Box<Discard>),
-}
-
-/// A request that an exchange answers.
-struct Active {
-    exchange: Box<dyn Exchange>,
-    facts: ResponseFacts,
-    body: Decoder,
-    /// The app took the body's end.
-    body_ended: bool,
-    /// The app left bytes of the last push: the client is not read from.
-    body_refused: bool,
-    /// `100 Continue` is owed before the first body byte.
-    owes_continue: bool,
-    /// The head is written; what may follow.
-    writer: Option<BodyWriter>,
-    not_before: Option<Instant>,
-}
-
-impl Active {
-    /// The facts for a head that is written now. A client that was never told to continue may or may not send its body.
-    fn facts_now(&self, cx: &Cx<'_>) -> ResponseFacts {
-        ResponseFacts { keep_alive: self.facts.keep_alive && !self.owes_continue && !cx.draining, ..self.facts }
-    }
 }
 
 /// A response is queued, but the request's body has not all arrived.
@@ -98,8 +76,10 @@ pub enum Closing {
     /// Once all output is flushed, and the client has ended its side or some time has passed: bytes that are unread
     /// when a socket is closed reset it, and the reset may overtake the answer.
     Lingering,
-    /// At once: the response cannot be completed, or nobody is there to read it.
+    /// At once, whatever of the output could be sent: the response cannot be completed.
     Cut,
+    /// As [`Closing::Cut`], by a reset: the body would have ended with the connection, so that nothing else tells the client.
+    Reset,
 }
 
 /// How one stage's step ended.
@@ -127,7 +107,7 @@ impl Http1 {
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Head => queued_bytes <= cx.limits.write_low_watermark_bytes,
-            Stage::Exchange(active) => !active.body_ended && !active.body_refused,
+            Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
         }
     }
@@ -142,12 +122,7 @@ impl Http1 {
                 let idle = self.since + limits.idle_timeout;
                 Some(idle_until.map_or(idle, |until| idle.min(until)))
             }
-            Stage::Exchange(active) => {
-                let waits_for_body = !active.body_ended && !active.body_refused;
-                let body = waits_for_body.then(|| self.since + limits.body_timeout);
-                let pull = active.not_before.filter(|_| queued_bytes <= limits.write_low_watermark_bytes);
-                [body, pull].into_iter().flatten().min()
-            }
+            Stage::Exchange(active) => active.deadline(queued_bytes, limits),
             Stage::Discard(_) => Some(self.since + limits.body_timeout),
         }
     }
@@ -195,6 +170,7 @@ impl Http1 {
         let seen = self.seen as usize;
         if seen == 0
             || arrived >= 2 * seen
+            || !io.input.has_room()
             || memchr::memchr(b'\n', &io.input.unconsumed()[seen.min(arrived)..]).is_some()
         {
             let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
@@ -250,16 +226,11 @@ impl Http1 {
                     !(parsed.expects_continue || matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX));
                 Called::Answered { body, keep_alive: respond(response, request, output, facts, cx) }
             }
-            Answer::Exchange(exchange) => Called::Exchange(Box::new(Active {
-                exchange,
-                facts,
-                body: Decoder::new(body, cx.limits.header_bytes_max),
-                body_ended: false,
-                body_refused: false,
-                owes_continue: parsed.expects_continue && request.has_body(),
-                writer: None,
-                not_before: None,
-            })),
+            Answer::Exchange(exchange) => {
+                let owes_continue = parsed.expects_continue && request.has_body();
+                let body = Decoder::new(body, cx.limits.header_bytes_max);
+                Called::Exchange(Box::new(Active::new(exchange, facts, body, owes_continue, cx.now)))
+            }
         };
         (parsed.length, called)
     }
@@ -295,136 +266,37 @@ impl Http1 {
     }
 
     fn on_exchange(&mut self, mut active: Box<Active>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        match self.drive(&mut active, io, cx) {
-            Ok(Driven::Ended) => {
-                self.answered += 1;
-                self.since = cx.now;
-                let Active { exchange, body, writer, .. } = *active;
-                drop(exchange);
-                let keep_alive = writer.is_some_and(|writer| writer.keep_alive);
-                self.after_response(body, keep_alive, io)
-            }
+        let failed = match active.drive(io, cx) {
             Ok(Driven::Waits(next)) => {
                 self.stage = Stage::Exchange(active);
-                Step::Stop(next)
+                return Step::Stop(next);
             }
-            Err(Failed::Client(error)) if active.writer.is_none() => {
-                drop(active);
-                self.refuse(error, io, cx)
-            }
-            Err(Failed::ClientLeft) if active.writer.is_none() => Step::Stop(Next::Close(Closing::Flushed)),
-            Err(Failed::Client(_) | Failed::ClientLeft) => Step::Stop(Next::Close(Closing::Cut)),
-            Err(Failed::App(error)) => {
+            Ok(Driven::Ended { keep_alive }) => {
                 self.answered += 1;
-                log::error!("the app failed: {error}");
-                if active.writer.is_some() {
-                    return Step::Stop(Next::Close(Closing::Cut));
-                }
-                let facts = active.facts_now(cx);
-                let Active { exchange, body, .. } = *active;
-                drop(exchange);
-                let keep_alive = queue_response(app_failed(), io.output, facts, cx).unwrap_or(false);
                 self.since = cx.now;
-                self.after_response(body, keep_alive, io)
+                return self.after_response(active.into_body(), keep_alive, io);
+            }
+            Err(failed) => failed,
+        };
+        if let Failed::App(error) = &failed {
+            log::error!("the app failed: {error}");
+        }
+        // After the head nothing can be said any more; only that the response is incomplete.
+        if let Some(writer) = active.writer() {
+            self.answered += 1;
+            let closing = if writer.ends_with_connection() { Closing::Reset } else { Closing::Cut };
+            return Step::Stop(Next::Close(closing));
+        }
+        match failed {
+            Failed::Client(error) => self.refuse(error, io, cx),
+            Failed::ClientLeft => Step::Stop(Next::Close(Closing::Flushed)),
+            Failed::App(_) => {
+                self.answered += 1;
+                self.since = cx.now;
+                let keep_alive = encode::response(app_failed(), io.output, active.facts_now(cx), cx).unwrap_or(false);
+                self.after_response(active.into_body(), keep_alive, io)
             }
         }
-    }
-
-    /// Push, pull, push, pull: until one of them has to wait.
-    fn drive(&mut self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
-        // It idled over body bytes that it had left.
-        let mut idled_over_body = false;
-        loop {
-            let pushed = self.push(active, io, cx)?;
-            if pushed {
-                active.not_before = None;
-                idled_over_body = false;
-            }
-            if io.output.len() > cx.limits.write_low_watermark_bytes {
-                return Ok(Driven::Waits(Next::Again));
-            }
-            if active.not_before.is_some_and(|at| cx.now < at) {
-                return self.wait(active, io, cx);
-            }
-            active.not_before = None;
-            let before = io.output.len();
-            let facts = active.facts_now(cx);
-            let mut out = Out { queue: io.output, body: &mut active.writer, facts, cx };
-            match active.exchange.pull(&mut out, cx)? {
-                Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
-                Pull::More => continue,
-                Pull::NotBefore(at) => {
-                    active.not_before = Some(at);
-                    return self.wait(active, io, cx);
-                }
-                Pull::Idle if active.body_ended => {
-                    return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
-                }
-                // It waits for the body, and left some: that is offered again, for as long as it takes any.
-                Pull::Idle if active.body_refused && !idled_over_body => idled_over_body = true,
-                Pull::Idle if active.body_refused => {
-                    return Err(AppError::new("the exchange idles, but does not take the body that is there").into());
-                }
-                Pull::Idle => return self.wait(active, io, cx),
-                Pull::End => {
-                    let Some(writer) = active.writer else {
-                        return Err(AppError::new("the exchange ended without a response").into());
-                    };
-                    writer.finish(io.output)?;
-                    return Ok(Driven::Ended);
-                }
-            }
-        }
-    }
-
-    /// Offers what has arrived of the body; true if the app took something.
-    fn push(&mut self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<bool, Failed> {
-        let mut took = false;
-        active.body_refused = false;
-        while !active.body_ended {
-            match active.body.next(io.input)? {
-                Piece::Data { bytes, last } => {
-                    self.since = cx.now;
-                    active.owes_continue = false;
-                    let taken = active.exchange.push(&io.input.unconsumed()[..bytes], last, cx)?;
-                    if taken > bytes {
-                        return Err(AppError::new(format!("push took {taken} of {bytes} bytes")).into());
-                    }
-                    io.input.consume(taken);
-                    active.body.consume(taken);
-                    took |= taken > 0;
-                    if taken < bytes {
-                        active.body_refused = true;
-                        break;
-                    }
-                    active.body_ended = last;
-                }
-                Piece::End => {
-                    active.exchange.push(&[], true, cx)?;
-                    active.body_ended = true;
-                    took = true;
-                }
-                Piece::NeedsInput => break,
-            }
-        }
-        Ok(took)
-    }
-
-    /// Nothing more to do before input or time: is it worth waiting for?
-    fn wait(&self, active: &mut Active, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
-        if !active.body_ended && !active.body_refused {
-            if io.input_ended {
-                return Err(Failed::ClientLeft);
-            }
-            if cx.now >= self.since + cx.limits.body_timeout {
-                return Err(Error::new(StatusCode::REQUEST_TIMEOUT, "the request's body stopped arriving").into());
-            }
-            if active.owes_continue && active.writer.is_none() {
-                active.owes_continue = false;
-                io.output.append(b"HTTP/1.1 100 Continue\r\n\r\n");
-            }
-        }
-        Ok(Driven::Waits(Next::Wait))
     }
 
     fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
@@ -459,7 +331,7 @@ impl Http1 {
         self.answered += 1;
         self.seen = 0;
         let facts = ResponseFacts { version: crate::http::Version::Http11, is_head: false, keep_alive: false };
-        let queued = queue_response(encode::error_response(error), io.output, facts, cx);
+        let queued = encode::response(encode::error_response(error), io.output, facts, cx);
         debug_assert!(queued.is_ok(), "our own responses have good headers");
         io.input.clear();
         Step::Stop(Next::Close(Closing::Lingering))
@@ -472,29 +344,6 @@ enum Called {
     Exchange(Box<Active>),
 }
 
-enum Driven {
-    Ended,
-    Waits(Next),
-}
-
-enum Failed {
-    Client(Error),
-    ClientLeft,
-    App(AppError),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Failed::Client(error)
-    }
-}
-
-impl From<AppError> for Failed {
-    fn from(error: AppError) -> Self {
-        Failed::App(error)
-    }
-}
-
 /// Queues the app's response, or a 500 where it cannot be sent; returns whether the connection can be kept.
 fn respond(
     response: Response,
@@ -503,35 +352,14 @@ fn respond(
     facts: ResponseFacts,
     cx: &Cx<'_>,
 ) -> bool {
-    queue_response(response, output, facts, cx).unwrap_or_else(|error| {
+    encode::response(response, output, facts, cx).unwrap_or_else(|error| {
         log::error!("the app's response to {} {} cannot be sent: {error}", request.method(), request.path());
-        queue_response(app_failed(), output, facts, cx).unwrap_or(false)
+        encode::response(app_failed(), output, facts, cx).unwrap_or(false)
     })
 }
 
 fn app_failed() -> Response {
     Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error: the application failed\n")
-}
-
-fn queue_response(
-    response: Response,
-    output: &mut WriteQueue,
-    facts: ResponseFacts,
-    cx: &Cx<'_>,
-) -> Result<bool, crate::http::HeaderError> {
-    use crate::http::{Body, BodyFraming};
-    let Response { head, body } = response;
-    head.check()?;
-    let framing = Framing::of(facts, head.status, Some(body.as_slice().len() as u64));
-    encode::head(output, &head, framing, facts, cx.date);
-    if framing.body != BodyFraming::Empty {
-        match body {
-            Body::Static(bytes) => output.append_static(bytes),
-            Body::Shared(bytes) => output.append_shared(bytes),
-            Body::Owned(bytes) => output.append_shared(bytes.into()),
-        }
-    }
-    Ok(framing.keep_alive)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Conversations as tables: what a client sends, what it gets, what the connection does then. Each conversation is held
 //! in one piece, byte by byte, and cut in two at every index, and must come to the same.
 
-use super::Closing::{Cut, Flushed, Lingering};
+use super::Closing::{Cut, Flushed, Lingering, Reset};
 use super::Next::{Close, Wait};
 use super::*;
 use crate::http1::test_client::*;
@@ -238,6 +238,12 @@ fn what_an_app_does_wrong() {
                 Wait,
             ),
             ("fails after its head", get("/fails/late"), format!("{CHUNKED}4\r\npart\r\n"), Close(Cut)),
+            (
+                "fails after its head, where only the end of the connection ends the body",
+                get("/fails/late").replace("HTTP/1.1", "HTTP/1.0"),
+                "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npart".into(),
+                Close(Reset),
+            ),
             ("writes two heads", get("/two-heads"), CHUNKED.into(), Close(Cut)),
             ("writes too much", get("/too-long"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".into(), Close(Cut)),
             (

@@ -1,0 +1,201 @@
+//! One request that an exchange answers: its body is pushed, its response is pulled, each as far as the other side goes.
+
+use super::decode::{Decoder, Piece};
+use super::state::{Io, Next};
+use crate::app::{AppError, BodyWriter, Cx, Exchange, Out, Pull};
+use crate::http::{Error, ResponseFacts, StatusCode};
+use std::time::Instant;
+use tine_common::config::Limits;
+
+pub struct Active {
+    exchange: Box<dyn Exchange>,
+    facts: ResponseFacts,
+    body: Decoder,
+    /// When body bytes last came, or the request began.
+    since: Instant,
+    /// The app took the body's end.
+    body_ended: bool,
+    /// The app left bytes of the last push: the client is not read from.
+    body_refused: bool,
+    /// `100 Continue` is owed before the first body byte.
+    owes_continue: bool,
+    /// The head is written; what may follow.
+    writer: Option<BodyWriter>,
+    not_before: Option<Instant>,
+}
+
+/// How far an exchange went.
+pub enum Driven {
+    /// The response is complete.
+    Ended {
+        keep_alive: bool,
+    },
+    Waits(Next),
+}
+
+pub enum Failed {
+    /// The client broke the framing or stopped sending.
+    Client(Error),
+    /// The client ended its side in the middle of the body.
+    ClientLeft,
+    App(AppError),
+}
+
+impl Active {
+    pub fn new(
+        exchange: Box<dyn Exchange>,
+        facts: ResponseFacts,
+        body: Decoder,
+        owes_continue: bool,
+        now: Instant,
+    ) -> Self {
+        let (body_ended, body_refused) = (false, false);
+        Active {
+            exchange,
+            facts,
+            body,
+            since: now,
+            body_ended,
+            body_refused,
+            owes_continue,
+            writer: None,
+            not_before: None,
+        }
+    }
+
+    /// The facts for a head that is written now. A client that was never told to continue may or may not send its body.
+    pub fn facts_now(&self, cx: &Cx<'_>) -> ResponseFacts {
+        ResponseFacts { keep_alive: self.facts.keep_alive && !self.owes_continue && !cx.draining, ..self.facts }
+    }
+
+    /// The body of the response, once its head is written.
+    pub fn writer(&self) -> Option<BodyWriter> {
+        self.writer
+    }
+
+    /// Drops the exchange; what is left of the request is its body.
+    pub fn into_body(self) -> Decoder {
+        self.body
+    }
+
+    /// Whether bytes of the body would be looked at now.
+    pub fn wants_body(&self) -> bool {
+        !self.body_ended && !self.body_refused
+    }
+
+    /// When to go on if nothing comes.
+    pub fn deadline(&self, queued_bytes: usize, limits: &Limits) -> Option<Instant> {
+        let body = self.wants_body().then(|| self.since + limits.body_timeout);
+        let pull = self.not_before.filter(|_| queued_bytes <= limits.write_low_watermark_bytes);
+        [body, pull].into_iter().flatten().min()
+    }
+
+    /// Push, pull, push, pull: until one of them has to wait.
+    pub fn drive(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        // It idled over body bytes that it had left.
+        let mut idled_over_body = false;
+        loop {
+            let pushed = self.push(io, cx)?;
+            if pushed {
+                self.not_before = None;
+                idled_over_body = false;
+            }
+            if io.output.len() > cx.limits.write_low_watermark_bytes {
+                return Ok(Driven::Waits(Next::Again));
+            }
+            if self.not_before.is_some_and(|at| cx.now < at) {
+                return self.wait(io, cx);
+            }
+            self.not_before = None;
+            let before = io.output.len();
+            let facts = self.facts_now(cx);
+            let mut out = Out { queue: io.output, body: &mut self.writer, facts, cx };
+            match self.exchange.pull(&mut out, cx)? {
+                Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
+                Pull::More => continue,
+                Pull::NotBefore(at) => {
+                    self.not_before = Some(at);
+                    return self.wait(io, cx);
+                }
+                Pull::Idle if self.body_ended => {
+                    return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
+                }
+                // It waits for the body, and left some: that is offered again, for as long as it takes any.
+                Pull::Idle if self.body_refused && !idled_over_body => idled_over_body = true,
+                Pull::Idle if self.body_refused => {
+                    return Err(AppError::new("the exchange idles, but does not take the body that is there").into());
+                }
+                Pull::Idle => return self.wait(io, cx),
+                Pull::End => {
+                    let Some(writer) = self.writer else {
+                        return Err(AppError::new("the exchange ended without a response").into());
+                    };
+                    writer.finish(io.output)?;
+                    return Ok(Driven::Ended { keep_alive: writer.keep_alive });
+                }
+            }
+        }
+    }
+
+    /// Offers what has arrived of the body; true if the app took something.
+    fn push(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<bool, Failed> {
+        let mut took = false;
+        self.body_refused = false;
+        while !self.body_ended {
+            match self.body.next(io.input)? {
+                Piece::Data { bytes, last } => {
+                    self.since = cx.now;
+                    self.owes_continue = false;
+                    let taken = self.exchange.push(&io.input.unconsumed()[..bytes], last, cx)?;
+                    if taken > bytes {
+                        return Err(AppError::new(format!("push took {taken} of {bytes} bytes")).into());
+                    }
+                    io.input.consume(taken);
+                    self.body.consume(taken);
+                    took |= taken > 0;
+                    if taken < bytes {
+                        self.body_refused = true;
+                        break;
+                    }
+                    self.body_ended = last;
+                }
+                Piece::End => {
+                    self.exchange.push(&[], true, cx)?;
+                    self.body_ended = true;
+                    took = true;
+                }
+                Piece::NeedsInput => break,
+            }
+        }
+        Ok(took)
+    }
+
+    /// Nothing more to do before input or time: is it worth waiting for?
+    fn wait(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        if !self.body_ended && !self.body_refused {
+            if io.input_ended {
+                return Err(Failed::ClientLeft);
+            }
+            if cx.now >= self.since + cx.limits.body_timeout {
+                return Err(Error::new(StatusCode::REQUEST_TIMEOUT, "the request's body stopped arriving").into());
+            }
+            if self.owes_continue && self.writer.is_none() {
+                self.owes_continue = false;
+                io.output.append(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+        Ok(Driven::Waits(Next::Wait))
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Client(error)
+    }
+}
+
+impl From<AppError> for Failed {
+    fn from(error: AppError) -> Self {
+        Failed::App(error)
+    }
+}
