@@ -1,0 +1,60 @@
+# Shell pieces that the scripts share; sourced, never run.
+# shellcheck shell=bash
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+# help: prints the comment at the top of the script that runs.
+help() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$0"; }
+
+# bounded SECONDS COMMAND...: runs it with no input; at the deadline, or when
+# this script is told to stop, it ends with everything in its process group.
+bounded() {
+  local job status=0
+  set -m # a process group of its own, and INT not ignored as in `command &`
+  timeout --kill-after=15 "$@" < /dev/null &
+  job=$!
+  set +m
+  # shellcheck disable=SC2064 # the job's number now, not when the signal comes
+  trap "kill -TERM $job 2> /dev/null; wait $job; exit 130" INT TERM HUP
+  wait "$job" || status=$?
+  trap - INT TERM HUP
+  [ $status -ne 124 ] || say "ended after $1 s, its time limit: ${*:2}"
+  return $status
+}
+
+# need COMMAND[=PACKAGES]...: installs the Debian packages of the commands that
+# are missing. Silent when none is.
+need() {
+  local item missing=() admin=() log
+  PATH=$PATH:/usr/sbin:/sbin # where a user's shell does not look for nginx
+  for item in "$@"; do
+    command -v "${item%%=*}" > /dev/null || read -ra missing <<< "${missing[*]} ${item#*=}"
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    # Asks for a password only where somebody can type one.
+    if command -v sudo > /dev/null && { sudo -n true 2> /dev/null || [ -t 0 ]; }; then
+      admin=(sudo)
+    else
+      say "please install as root: apt-get install ${missing[*]}"
+      return 1
+    fi
+  fi
+  if ! command -v apt-get > /dev/null; then
+    say "please install what Debian calls: ${missing[*]}"
+    return 1
+  fi
+  say "installing by apt-get: ${missing[*]}"
+  log=$(mktemp)
+  admin+=(env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -y -q -o DPkg::Lock::Timeout=120)
+  # The package lists of a fresh container are empty, those of an old one stale: then once more with new ones.
+  if "${admin[@]}" install --no-install-recommends "${missing[@]}" > "$log" 2>&1 < /dev/null ||
+    { "${admin[@]}" update && "${admin[@]}" install --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 < /dev/null; then
+    rm -f "$log"
+  else
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    say "could not install ${missing[*]}"
+    return 1
+  fi
+}
