@@ -1,0 +1,167 @@
+"""What scripts/backpressure and scripts/bench share: building tine, starting it and others and ending them, reading
+their memory. Everything that is started here ends with the script, also when the script is interrupted; all of it
+listens on 127.0.0.1 only, on ports that the system chose."""
+import atexit
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NAME = os.path.basename(sys.argv[0])
+MIB = 1 << 20
+
+running = []  # every process group that may have to be ended
+
+
+def say(text):
+    """Progress; results go to standard output."""
+    print(f'{NAME}: {text}', file=sys.stderr, flush=True)
+
+
+def fail(text):
+    say(text)
+    sys.exit(1)
+
+
+def show_progress(text):
+    """A line that the next one replaces; nothing where nobody watches."""
+    if sys.stderr.isatty():
+        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
+
+
+def need(*commands):
+    """Installs the Debian packages of the commands that are missing: 'curl' or 'ps=procps'."""
+    os.environ['PATH'] += ':/usr/sbin:/sbin'
+    lib = os.path.join(ROOT, 'scripts', 'lib.sh')
+    if subprocess.run(['bash', '-c', '. "$1"; shift; need "$@"', NAME, lib, *commands]).returncode:
+        sys.exit(1)
+
+
+def build():
+    """Builds the release binary, says so when it takes a while (cargo does), and returns its path."""
+    try:
+        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', '--bin', 'tine'],
+                        cwd=ROOT, stderr=None)
+    except FileNotFoundError:
+        fail('cargo is missing: https://rustup.rs installs it')
+    begin = time.monotonic()
+    while process.poll() is None:
+        seconds = time.monotonic() - begin
+        if seconds > 1800:
+            fail('the build has not finished within 30 minutes')
+        if seconds > 1:
+            show_progress(f'{NAME}: cargo build --release, {seconds:.0f} s')
+        time.sleep(0.1)
+    show_progress('')
+    if process.returncode:
+        fail('the build failed')
+    target = os.environ.get('CARGO_TARGET_DIR', 'target')
+    return os.path.join(ROOT, target, 'release', 'tine')
+
+
+def start(command, **options):
+    """A process in a session of its own, ended with its whole group when the script ends."""
+    options = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL} | options
+    process = subprocess.Popen(command, start_new_session=True, **options)
+    running.append(process)
+    return process
+
+
+def end(process, grace_seconds=3):
+    """TERM to its group, then KILL to whoever is left of it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            pass
+    process.wait()
+    if process in running:
+        running.remove(process)
+
+
+def run(command, seconds):
+    """Runs it to its end and returns what it printed; None when it failed or took longer."""
+    process = start(command, stdout=subprocess.PIPE, text=True)
+    try:
+        output = process.communicate(timeout=seconds)[0]
+        return output if process.returncode == 0 else None
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        end(process)
+
+
+@atexit.register
+def end_all():
+    for process in list(running):
+        end(process, 1)
+
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+class Tine:
+    """`tine run 0` with these options, ready; for `with`."""
+
+    def __init__(self, binary, *options, prefix=()):
+        self.folder = tempfile.mkdtemp(prefix='tine-')
+        stdout, self.log = (os.path.join(self.folder, name) for name in ('stdout', 'log'))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith('TINE_')}
+        with open(stdout, 'w') as out, open(self.log, 'w') as log:
+            self.process = start([*prefix, binary, 'run', '0', *options], stdout=out, stderr=log, env=environment)
+        self.pid = self.process.pid
+        deadline = time.monotonic() + 20
+        while True:
+            text = open(stdout).read()
+            found = re.search(r'^  (http://127\.0\.0\.1:\d+)$', text, re.M)
+            if found and 'Stop:' in text:
+                self.url = found[1]
+                break
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                say(f'tine did not start; its log:\n{open(self.log).read()}')
+                self.__exit__()
+                sys.exit(1)
+            time.sleep(0.01)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def processes(self):
+        """The master and its workers."""
+        with open(f'/proc/{self.pid}/task/{self.pid}/children') as children:
+            return [self.pid, *map(int, children.read().split())]
+
+    def resident_kib(self):
+        """Resident memory of all processes together, as ps adds it up but exact: VmRSS lags by some pages a CPU."""
+        return sum(map(resident_kib, self.processes()))
+
+
+def resident_kib(pid):
+    for name, field in (('smaps_rollup', 'Rss'), ('status', 'VmRSS')):
+        try:
+            with open(f'/proc/{pid}/{name}') as lines:
+                return int(re.search(rf'^{field}:\s+(\d+) kB', lines.read(), re.M)[1])
+        except (OSError, TypeError):
+            continue
+    return 0
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]
