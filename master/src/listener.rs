@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config};
-use tine_common::sys::socket::{set_defer_accept, set_fastopen, stop_new_connections};
+use tine_common::sys::socket::{set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections};
+use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::Listener;
 
 /// Clients that vanished without a word are found after this long.
@@ -124,6 +125,7 @@ fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<Bound> {
         socket.set_tcp_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
         socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+        set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN)?;
         if !config.defer_accept.is_zero() {
             set_defer_accept(socket.as_fd(), config.defer_accept)?;
         }

@@ -5,7 +5,7 @@
 
 use crate::app::{App, Cx};
 use crate::http1::{Closing, Http1, Io, Next};
-use crate::net::{Flushed, ReadBuffer, Received, Socket, WriteQueue};
+use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::timers::Armed;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub struct Connection {
     hung_up: bool,
     /// All that the client sent has been read.
     input_ended: bool,
+    /// Bytes that the client took so far, up to what fits.
+    taken_bytes: u32,
     scheduled: bool,
     refused: bool,
     /// In the poll's set.
@@ -87,6 +89,7 @@ impl Connection {
             writable: true,
             hung_up: false,
             input_ended: false,
+            taken_bytes: 0,
             scheduled: false,
             refused: false,
             registered: false,
@@ -250,7 +253,14 @@ impl Connection {
                     Err(_) => return Turn::Closed, // as above
                 }
             }
-            sent_bytes += queued_bytes - output.len();
+            let taken_bytes = queued_bytes - output.len();
+            sent_bytes += taken_bytes;
+            let taken_before = self.taken_bytes;
+            self.taken_bytes = taken_before.saturating_add(taken_bytes as u32);
+            if taken_before < FAST_CLIENT_BYTES && self.taken_bytes >= FAST_CLIENT_BYTES {
+                // A Unix socket has no such option, and does not need it.
+                let _ = self.socket.send_in_long_bursts();
+            }
             match next {
                 Next::Close(Closing::Cut) => return Turn::Closed,
                 Next::Close(Closing::Reset) => {

@@ -16,7 +16,7 @@ mod admission;
 mod connection;
 mod drain;
 mod http1;
-mod net;
+pub mod net;
 mod run_queue;
 mod timers;
 pub mod worker;

@@ -66,6 +66,11 @@ pub fn set_fastopen(listener: BorrowedFd<'_>, pending: u16) -> io::Result<()> {
     set_tcp_option(listener, libc::TCP_FASTOPEN, pending.into(), "TCP_FASTOPEN")
 }
 
+/// TCP_NOTSENT_LOWAT (tcp(7)): the kernel takes no more than about this much that it cannot send yet.
+pub fn set_notsent_lowat(listener: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    set_tcp_option(listener, libc::TCP_NOTSENT_LOWAT, bytes as libc::c_int, "TCP_NOTSENT_LOWAT")
+}
+
 fn set_tcp_option(fd: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int, name: &str) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `value` outlives the call and `length` is its size.

@@ -1,9 +1,13 @@
 //! A client's socket and the two byte buffers of its connection.
+//!
+//! Public for the master alone, which sets on its listeners what accepted sockets inherit.
 
 mod read_buffer;
 mod socket;
 mod write_queue;
 
-pub use read_buffer::{ReadBuffer, Received};
-pub use socket::Socket;
-pub use write_queue::{Flushed, WriteQueue};
+pub(crate) use read_buffer::{ReadBuffer, Received};
+pub(crate) use socket::{FAST_CLIENT_BYTES, Socket};
+pub(crate) use write_queue::{Flushed, WriteQueue};
+
+pub use socket::UNSENT_BYTES_MIN;
