@@ -169,6 +169,30 @@ impl Server {
         let processes = self.workers().into_iter().chain([self.pid()]);
         processes.map(proportional_bytes).sum()
     }
+
+    /// As [`Server::start`], with these environment variables.
+    pub fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = Command::new(TINE);
+        Server::start_command(command.args(["run", "0"]).args(options).envs(environment.iter().copied()))
+    }
+
+    /// An example of this package, which cargo builds beside the binary, under tine's command line.
+    pub fn start_example(name: &str, options: &[&str]) -> Server {
+        let path = Path::new(TINE).with_file_name("examples").join(name);
+        assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
+        Server::start_command(Command::new(path).args(["run", "0"]).args(options))
+    }
+
+    /// A connection with little room for what the server sends: see [`Client::connect_narrow`].
+    #[track_caller]
+    pub fn connect_narrow(&self) -> Client {
+        Client::connect_narrow(self.address())
+    }
+
+    /// Sockets that the workers hold, listeners and channels included.
+    pub fn sockets(&self) -> usize {
+        self.workers().into_iter().map(sockets_of).sum()
+    }
 }
 
 impl Drop for Server {
@@ -248,11 +272,7 @@ impl Response {
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the server accepts");
-        stream.set_read_timeout(Some(SOON)).expect("a timeout");
-        stream.set_write_timeout(Some(SOON)).expect("a timeout");
-        stream.set_nodelay(true).expect("no delay");
-        Client { stream, buffer: Vec::new() }
+        Client::on(TcpStream::connect(address).expect("the server accepts"))
     }
 
     #[track_caller]
@@ -363,6 +383,49 @@ impl Client {
             }
         }
     }
+
+    /// Small segments and a small window: the kernel's buffers between the server and a client that does not read hold
+    /// some tens of kilobytes instead of megabytes.
+    #[track_caller]
+    pub fn connect_narrow(address: SocketAddr) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.set_tcp_mss(1000).expect("a segment size");
+        socket.set_recv_buffer_size(4096).expect("a receive buffer");
+        socket.connect(&address.into()).expect("the server accepts");
+        Client::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Client {
+        stream.set_read_timeout(Some(SOON)).expect("a timeout");
+        stream.set_write_timeout(Some(SOON)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Client { stream, buffer: Vec::new() }
+    }
+
+    /// Whether the server has reset the connection or both sides have ended, seen without reading.
+    pub fn is_hung_up(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd;
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).expect("poll") > 0
+    }
+
+    /// Sends `bytes` over and over for as long as the kernel takes them, and until it has taken none for half a second or
+    /// has taken `most`; returns how many it took.
+    pub fn send_until_blocked(&mut self, bytes: &[u8], most: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(count) => sent += count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => panic!("the server takes bytes or lets them wait: {e}"),
+            }
+        }
+        self.stream.set_write_timeout(Some(SOON)).expect("a timeout");
+        sent
+    }
 }
 
 pub fn lossy(bytes: &[u8]) -> String {
@@ -371,4 +434,19 @@ pub fn lossy(bytes: &[u8]) -> String {
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// Sockets among the descriptors of a process.
+pub fn sockets_of(pid: i32) -> usize {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    let target = |entry: fs::DirEntry| fs::read_link(entry.path()).unwrap_or_default();
+    descriptors.flatten().map(target).filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which ends with the last parenthesis: utime and stime are fields 14 and 15 (proc(5)).
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
 }
