@@ -192,6 +192,7 @@ impl Http1 {
         self.seen = arrived as u32;
         Step::Stop(if io.input_ended {
             // Half a request is dropped; the answers before it are not.
+            io.input.clear();
             Next::Close(Closing::Flushed)
         } else if cx.now >= self.since + cx.limits.header_timeout {
             return self.refuse(
@@ -289,7 +290,11 @@ impl Http1 {
         }
         match failed {
             Failed::Client(error) => self.refuse(error, io, cx),
-            Failed::ClientLeft => Step::Stop(Next::Close(Closing::Flushed)),
+            Failed::ClientLeft => {
+                // As for half a head.
+                io.input.clear();
+                Step::Stop(Next::Close(Closing::Flushed))
+            }
             Failed::App(_) => {
                 self.answered += 1;
                 self.since = cx.now;
