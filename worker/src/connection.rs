@@ -201,7 +201,7 @@ impl Connection {
                 parked.shrink();
                 Some(parked)
             }
-            None if !shared.output.is_empty() => Some(Box::new(shared.output.park())),
+            None if !shared.output.is_empty() => Some(Box::new(shared.output.park(cx.now))),
             _ => None,
         };
         debug_assert!(

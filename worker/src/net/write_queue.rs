@@ -186,13 +186,15 @@ impl WriteQueue {
     }
 
     /// Moves what is queued into a queue of its own, no larger than needed; this one is empty and keeps its room.
-    pub fn park(&mut self) -> WriteQueue {
+    /// All of it was queued in this turn: however long ago this queue, which all connections use, last made progress, the
+    /// client's time begins now.
+    pub fn park(&mut self, now: Instant) -> WriteQueue {
         let parked = WriteQueue {
             copied: self.copied[self.sent..].to_vec(),
             sent: 0,
             segments: std::mem::take(&mut self.segments),
             referenced_bytes: std::mem::take(&mut self.referenced_bytes),
-            progressed: self.progressed,
+            progressed: now,
         };
         self.copied.clear();
         self.sent = 0;
@@ -244,6 +246,7 @@ impl WriteQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     static LARGE: [u8; 1000] = [b'L'; 1000];
 
@@ -275,7 +278,9 @@ mod tests {
             assert_eq!(queue.len(), all.len() - at);
             assert_eq!(queue.contents(), &all[at..], "at {at}");
             queue.append(b"!");
-            let mut parked = queue.park();
+            let later = queue.progressed() + Duration::from_secs(60);
+            let mut parked = queue.park(later);
+            assert_eq!(parked.progressed(), later);
             assert!(queue.is_empty());
             assert_eq!(parked.contents(), [&all[at..], b"!"].concat());
             parked.shrink();
