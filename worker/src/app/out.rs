@@ -97,6 +97,11 @@ impl Out<'_> {
 }
 
 impl BodyWriter {
+    /// The response ends with its head: the request was HEAD, or the status has no body.
+    pub fn is_bodyless(self) -> bool {
+        self.framing == BodyFraming::Empty
+    }
+
     /// Only the end of the connection says where the body ends.
     pub fn ends_with_connection(self) -> bool {
         self.framing == BodyFraming::UntilClose

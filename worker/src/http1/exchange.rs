@@ -110,7 +110,12 @@ impl Active {
             let before = io.output.len();
             let facts = self.facts_now(cx);
             let mut out = Out { queue: io.output, body: &mut self.writer, facts, cx };
-            match self.exchange.pull(&mut out, cx)? {
+            let pulled = self.exchange.pull(&mut out, cx)?;
+            // Without a body, the response is complete with its head: what would follow is not made only to be dropped.
+            if let Some(writer) = self.writer.filter(|writer| self.body_ended && writer.is_bodyless()) {
+                return Ok(Driven::Ended { keep_alive: writer.keep_alive });
+            }
+            match pulled {
                 Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
                 Pull::More => continue,
                 Pull::NotBefore(at) => {

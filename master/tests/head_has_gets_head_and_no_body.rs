@@ -1,0 +1,60 @@
+//! HEAD is answered with the head that GET has, and without a body, at every endpoint.
+
+mod support;
+
+use support::{Response, Server};
+
+/// The head without its date.
+fn dateless(response: &Response) -> String {
+    response.head.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn head_has_gets_head_and_no_body() {
+    let server = Server::start(&["--workers", "1"]);
+    for path in [
+        "/health",
+        "/help",
+        "/bin/100",
+        "/bin/1M",
+        "/bin/10?chunked=1",
+        "/bin/",
+        "/bin/bad",
+        "/stream/1",
+        "/stream",
+        "/delay/0",
+        "/delay/x",
+        "/",
+        "/unknown?x=y",
+        "/upload",
+        "/delay/1",
+    ] {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\nHEAD {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        let get = client.response();
+        let head = client.response_to("HEAD");
+        assert_eq!(client.response().text(), "{\"status\":\"ok\"}", "{path}");
+        let mut expected = dateless(&get);
+        if get.text().contains("\"method\":\"GET\"") {
+            // The echoed method is one letter longer.
+            let length = get.body.len();
+            expected =
+                expected.replace(&format!("Content-Length: {length}"), &format!("Content-Length: {}", length + 1));
+        }
+        assert_eq!(dateless(&head), expected, "{path}");
+    }
+}
+
+/// What would be sent to GET is not made for HEAD: it would take minutes.
+#[test]
+fn head_of_much_is_answered_at_once() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    for path in ["/bin/16777215T", "/bin/16777215T?chunked=1", "/stream/1000"] {
+        client.send(format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        assert_eq!(client.response_to("HEAD").status, 200);
+        client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(client.response().text(), "{\"status\":\"ok\"}", "after {path}");
+    }
+}
