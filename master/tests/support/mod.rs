@@ -164,7 +164,8 @@ impl Server {
         self.wait_exit()
     }
 
-    /// Resident memory of master and workers together, proportional shares of what they share, in bytes.
+    /// Resident memory of master and workers together, in bytes: what they allocated and mapped, proportional shares of
+    /// what they share, without the program file.
     pub fn memory_bytes(&self) -> u64 {
         let processes = self.workers().into_iter().chain([self.pid()]);
         processes.map(proportional_bytes).sum()
@@ -217,12 +218,15 @@ pub fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// Pss of /proc/PID/smaps_rollup.
+/// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
+/// this server's share of them grows when another one ends.
 pub fn proportional_bytes(pid: i32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let kib =
-        rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    let kib = |name: &str| {
+        let value = |line: &str| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+        rollup.lines().find_map(value).unwrap_or(0)
+    };
+    kib("Pss:").saturating_sub(kib("Pss_File:")) * 1024
 }
 
 pub fn was_killed_by(status: ExitStatus, signal: Signal) -> bool {
