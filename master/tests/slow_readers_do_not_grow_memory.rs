@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use support::{Client, Server};
 
 /// 20 clients at 100 KB/s on `/stream/50` grow the memory of all processes together by less than 3 MB.
-#[test]
-fn slow_readers_do_not_grow_memory() {
-    let server = Server::start(&["--workers", "2"]);
+fn slow_readers(chunk_size: &str) {
+    let server = Server::start(&["--workers", "2", "--chunk-size", chunk_size]);
     assert_eq!(server.get("/stream/1").body.len(), 1 << 20);
     let before = server.memory_bytes();
-    let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect_narrow()).collect();
     for client in &mut clients {
         client.send("GET /stream/50 HTTP/1.1\r\nHost: t\r\n\r\n");
     }
@@ -27,14 +26,13 @@ fn slow_readers_do_not_grow_memory() {
     }
     let grown = most.saturating_sub(before);
     assert!(grown < 3_000_000, "grew by {grown} bytes");
-    println!("20 slow readers: {grown} bytes");
+    println!("20 slow readers, chunks of {chunk_size}: {grown} bytes");
 }
 
 /// 500 clients that never read cost at most 64 KB and 8 KB each, and one that reads has its bytes all the same.
-#[test]
-fn non_readers_do_not_either() {
+fn non_readers(chunk_size: &str) {
     const CLIENTS: usize = 500;
-    let server = Server::start(&["--workers", "2", "--defer-accept", "0"]);
+    let server = Server::start(&["--workers", "2", "--defer-accept", "0", "--chunk-size", chunk_size]);
     assert_eq!(server.get("/stream/1").body.len(), 1 << 20);
     let before = server.memory_bytes();
     let request = "GET /stream/1000 HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -51,6 +49,31 @@ fn non_readers_do_not_either() {
     }
     let grown = server.memory_bytes().saturating_sub(before) / CLIENTS as u64;
     assert!(grown <= 72_000, "each costs {grown} bytes");
-    println!("each non-reader: {grown} bytes");
+    println!("each non-reader, chunks of {chunk_size}: {grown} bytes");
     assert!(clients.iter().all(|client| !client.is_hung_up()));
+}
+
+/// Chunks of this size are queued as references to the pattern, …
+const REFERENCED: &str = "4096";
+/// … and those of this size are copied into the queue.
+const COPIED: &str = "500";
+
+#[test]
+fn slow_readers_of_static_memory_do_not_grow_memory() {
+    slow_readers(REFERENCED);
+}
+
+#[test]
+fn slow_readers_of_copied_chunks_do_not_grow_memory() {
+    slow_readers(COPIED);
+}
+
+#[test]
+fn non_readers_of_static_memory_cost_little() {
+    non_readers(REFERENCED);
+}
+
+#[test]
+fn non_readers_of_copied_chunks_cost_little() {
+    non_readers(COPIED);
 }

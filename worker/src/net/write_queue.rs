@@ -58,6 +58,12 @@ impl WriteQueue {
 
     /// Queues what `write` appends to the copied bytes.
     pub fn append_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        // A client that reads slowly never empties its queue: what was sent makes room before the queue grows. No more is
+        // moved than was sent.
+        if self.sent > 0 && self.sent >= self.copied.len() - self.sent {
+            self.copied.drain(..self.sent);
+            self.sent = 0;
+        }
         let before = self.copied.len();
         let result = write(&mut self.copied);
         let added = self.copied.len() - before;
@@ -286,6 +292,23 @@ mod tests {
             parked.shrink();
             parked.consume(parked.len());
             assert!(parked.is_empty() && parked.segments.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_does_not_grow() {
+        for reference in [false, true] {
+            let mut queue = WriteQueue::new(Instant::now());
+            queue.append(&[0; 500]);
+            if reference {
+                queue.append_static(&LARGE);
+            }
+            for round in 1..=100u8 {
+                queue.append(&[round; 1000]);
+                queue.consume(1000);
+            }
+            assert_eq!(queue.contents()[queue.len() - 500..], [100; 500]);
+            assert!(queue.copied.capacity() <= 8 * 1024, "{} bytes", queue.copied.capacity());
         }
     }
 
