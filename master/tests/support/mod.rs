@@ -4,11 +4,15 @@
 //! its log, is kept and named. Waiting is polling for a state with a bound ([`eventually`]), never sleeping for it.
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod load;
+
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -179,9 +183,7 @@ impl Server {
 
     /// An example of this package, which cargo builds beside the binary, under tine's command line.
     pub fn start_example(name: &str, options: &[&str]) -> Server {
-        let path = Path::new(TINE).with_file_name("examples").join(name);
-        assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
-        Server::start_command(Command::new(path).args(["run", "0"]).args(options))
+        Server::start_command(Command::new(example(name)).args(["run", "0"]).args(options))
     }
 
     /// A connection with little room for what the server sends: see [`Client::connect_narrow`].
@@ -192,7 +194,39 @@ impl Server {
 
     /// Sockets that the workers hold, listeners and channels included.
     pub fn sockets(&self) -> usize {
-        self.workers().into_iter().map(sockets_of).sum()
+        self.workers().into_iter().map(|pid| sockets_of(pid).len()).sum()
+    }
+
+    /// The server's own folder, for sockets and files of the test; removed at its end.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many client connections each of these processes holds.
+    pub fn connections_of(&self, workers: &[i32]) -> Vec<usize> {
+        let open: Vec<String> = connections_on(self.address().port()).into_iter().map(|(_, inode)| inode).collect();
+        workers.iter().map(|&pid| sockets_of(pid).iter().filter(|inode| open.contains(inode)).count()).collect()
+    }
+
+    /// The worker that holds the other end of this connection; `None` while it is in a queue.
+    pub fn worker_of(&self, client: &Client) -> Option<i32> {
+        let port = client.stream.local_addr().expect("an address").port();
+        let (_, inode) = connections_on(self.address().port()).into_iter().find(|(peer, _)| *peer == port)?;
+        self.workers().into_iter().find(|&pid| sockets_of(pid).contains(&inode))
+    }
+
+    /// Waits for a worker that was not there `before`.
+    #[track_caller]
+    pub fn wait_replaced(&self, before: &[i32]) -> i32 {
+        eventually("a new worker is there", || self.workers().into_iter().find(|pid| !before.contains(pid)))
+    }
+
+    /// Waits until these processes are gone, or zombies of nobody.
+    #[track_caller]
+    pub fn wait_gone(&self, pids: &[i32]) {
+        eventually(&format!("processes {pids:?} end; the log says:\n{}", self.log()), || {
+            pids.iter().all(|&pid| !is_alive(pid)).then_some(())
+        });
     }
 }
 
@@ -218,6 +252,51 @@ pub fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
+/// Stops a process and waits until it stands still.
+#[track_caller]
+pub fn freeze(pid: i32) {
+    send_signal(pid, Signal::SIGSTOP);
+    eventually("the process stands still", || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).ok().filter(|stat| stat.contains(") T "))
+    });
+}
+
+/// Established IPv4 connections of this local port: the peer's port and the socket's inode (proc_net_tcp).
+fn connections_on(port: u16) -> Vec<(u16, String)> {
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    let port_of = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_ours = port_of(fields.get(1)?) == Some(port) && *fields.get(3)? == "01";
+        is_ours.then_some((port_of(fields[2])?, fields.get(9)?.to_string()))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// The inodes of a process's sockets.
+pub fn sockets_of(pid: i32) -> Vec<String> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let target = |entry: io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
+    let inode = |path: PathBuf| Some(path.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
+    descriptors.filter_map(target).filter_map(inode).collect()
+}
+
+/// The path of an example of this crate, which `cargo test` builds beside the binary.
+pub fn example(name: &str) -> PathBuf {
+    let path = Path::new(TINE).with_file_name("examples").join(name);
+    assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
+    path
+}
+
+/// The one line that a command left on standard error.
+#[track_caller]
+pub fn one_line_of(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text.lines().count(), 1, "one line on standard error, not {text:?}");
+    text.trim_end().to_string()
+}
+
+/// Pss of /proc/PID/smaps_rollup.
 /// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
 /// this server's share of them grows when another one ends.
 pub fn proportional_bytes(pid: i32) -> u64 {
@@ -276,7 +355,7 @@ impl Response {
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Client {
-        Client::on(TcpStream::connect(address).expect("the server accepts"))
+        Client::try_connect(address).expect("the server accepts")
     }
 
     #[track_caller]
@@ -397,14 +476,7 @@ impl Client {
         socket.set_tcp_mss(1000).expect("a segment size");
         socket.set_recv_buffer_size(4096).expect("a receive buffer");
         socket.connect(&address.into()).expect("the server accepts");
-        Client::on(socket.into())
-    }
-
-    fn on(stream: TcpStream) -> Client {
-        stream.set_read_timeout(Some(SOON)).expect("a timeout");
-        stream.set_write_timeout(Some(SOON)).expect("a timeout");
-        stream.set_nodelay(true).expect("no delay");
-        Client { stream, buffer: Vec::new() }
+        Client::over(socket.into()).expect("timeouts can be set")
     }
 
     /// Whether the server has reset the connection or both sides have ended, seen without reading.
@@ -430,6 +502,35 @@ impl Client {
         self.stream.set_write_timeout(Some(SOON)).expect("a timeout");
         sent
     }
+
+    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
+        Client::over(TcpStream::connect_timeout(&address, SOON)?)
+    }
+
+    /// A Unix socket in a `TcpStream`'s clothes: both read, write and time out by the same system calls.
+    pub fn try_connect_unix(path: &Path) -> io::Result<Client> {
+        Client::over(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?)))
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Client> {
+        stream.set_read_timeout(Some(SOON))?;
+        stream.set_write_timeout(Some(SOON))?;
+        // Not for Unix sockets, which have no delay.
+        let _ = stream.set_nodelay(true);
+        Ok(Client { stream, buffer: Vec::new() })
+    }
+
+    /// The server has ended the connection, in order, and nothing is left to read.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(count) => Ok(count == 0),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
 }
 
 pub fn lossy(bytes: &[u8]) -> String {
@@ -438,13 +539,6 @@ pub fn lossy(bytes: &[u8]) -> String {
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// Sockets among the descriptors of a process.
-pub fn sockets_of(pid: i32) -> usize {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
-    let target = |entry: fs::DirEntry| fs::read_link(entry.path()).unwrap_or_default();
-    descriptors.flatten().map(target).filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
