@@ -1,5 +1,8 @@
 //! The pidfile: written by the master once it serves, removed by the master that wrote it.
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ impl Pidfile {
         let shown = path.display();
         if let Some(pid) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
             && pid != std::process::id() as i32
-            && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
+            && is_running(pid)
         {
             return Err(format!(
                 "--pidfile {shown} names process {pid}, which is running; stop it or give another file"
@@ -52,4 +55,9 @@ impl Pidfile {
             log::warn!("the pidfile {} cannot be removed: {e}", self.path.display());
         }
     }
+}
+
+/// Zero and negative numbers mean groups to kill(2), not a process; a process of somebody else's answers EPERM.
+fn is_running(pid: i32) -> bool {
+    pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
