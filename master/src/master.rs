@@ -59,7 +59,7 @@ pub struct Master {
     boot_failures: usize,
     last_cause: String,
     deaths_said: Allowance,
-    /// Requests in flight in workers that were killed while stopping.
+    /// Requests that were lost with workers that hung or crashed while stopping.
     cut_by_kill: u64,
 }
 
@@ -319,7 +319,8 @@ impl Master {
 
     fn on_death(&mut self, slot: usize, status: WaitStatus, now: Instant) {
         let Some(child) = self.children.take(slot) else { return };
-        let in_flight = self.scoreboard.slot(slot).in_flight();
+        let (in_flight, connections) =
+            (self.scoreboard.slot(slot).in_flight(), self.scoreboard.slot(slot).connections());
         self.scoreboard.retire(slot);
         let uptime = now.duration_since(child.started);
         let how = match status {
@@ -335,7 +336,8 @@ impl Master {
         if self.stage != Stage::Serving {
             let is_clean = matches!(status, WaitStatus::Exited(_, 0));
             if !is_clean {
-                self.cut_by_kill += in_flight;
+                // The request that it hung or crashed in was not counted yet.
+                self.cut_by_kill += in_flight.max(connections.min(1));
                 log::warn!("{line}, {in_flight} requests in flight");
             }
             return;

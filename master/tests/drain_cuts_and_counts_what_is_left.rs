@@ -1,0 +1,83 @@
+//! Past the graceful timeout, or on a second signal, what is left is cut, counted in the log, and the exit status is 1.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::process::Command;
+use support::{Client, Server, eventually, example, freeze};
+
+/// Three requests that take longer than the test; two idle connections, which count for nothing.
+fn with_long_requests(options: &[&str]) -> (Server, Vec<Client>) {
+    let server = Server::start(options);
+    let mut clients = Vec::new();
+    for path in ["/delay/600000", "/delay/600000", "/stream/1000", "/health", "/health"] {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        match path {
+            "/health" => assert_eq!(client.response().status, 200),
+            _ => drop(eventually("a worker has the request", || server.worker_of(&client))),
+        }
+        clients.push(client);
+    }
+    (server, clients)
+}
+
+fn expect_cut(server: &mut Server, workers: &[i32], clients: &mut [Client]) {
+    assert_eq!(server.wait_exit().code(), Some(1), "{}", server.log());
+    server.wait_log("3 connections cut while in use");
+    server.wait_gone(workers);
+    for client in &mut clients[..2] {
+        assert!(client.try_response("GET").is_err(), "no answer");
+    }
+}
+
+#[test]
+fn at_the_graceful_timeout() {
+    for accept in ["shared", "per-worker"] {
+        let options = ["--workers", "2", "--accept", accept, "--graceful-timeout", "700ms"];
+        let (mut server, mut clients) = with_long_requests(&options);
+        let workers = server.workers();
+        server.signal(Signal::SIGTERM);
+        expect_cut(&mut server, &workers, &mut clients);
+        assert!(server.log().contains("by the graceful timeout"), "{}", server.log());
+    }
+}
+
+#[test]
+fn at_a_second_signal() {
+    for (first, second) in [(Signal::SIGTERM, Signal::SIGTERM), (Signal::SIGINT, Signal::SIGINT)] {
+        let (mut server, mut clients) = with_long_requests(&["--workers", "2", "--graceful-timeout", "1h"]);
+        let workers = server.workers();
+        server.signal(first);
+        server.wait_log("draining");
+        server.signal(second);
+        expect_cut(&mut server, &workers, &mut clients);
+        assert!(server.log().contains("again: cutting what is left"), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_worker_that_hangs_is_killed_and_its_request_counted() {
+    let mut command = Command::new(example("faults"));
+    command.args(["run", "0", "--workers", "2", "--graceful-timeout", "500ms"]);
+    let mut server = Server::start_command(&mut command);
+    let workers = server.workers();
+    let mut client = server.connect();
+    client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
+    let hung = eventually("a worker has the request", || server.worker_of(&client));
+    let status = server.stop(Signal::SIGTERM);
+    server.wait_log(&format!("(pid {hung}) did not end in time; killing it"));
+    server.wait_log("1 connections cut while in use");
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    server.wait_gone(&workers);
+}
+
+#[test]
+fn a_worker_that_stands_still_is_killed() {
+    let mut server = Server::start(&["--workers", "2", "--graceful-timeout", "500ms"]);
+    let workers = server.workers();
+    freeze(workers[0]);
+    server.stop(Signal::SIGTERM);
+    server.wait_log(&format!("(pid {}) did not end in time; killing it", workers[0]));
+    server.wait_gone(&workers);
+}
