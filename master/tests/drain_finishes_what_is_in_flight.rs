@@ -1,0 +1,88 @@
+//! A drain completes the responses that are in flight, streams too, says `Connection: close`, and closes who is idle.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::time::Duration;
+use support::{Client, Server, eventually};
+
+fn drain_finishes(accept: &str, signal: Signal) {
+    let mut server = Server::start(&["--workers", "2", "--accept", accept]);
+    let workers = server.workers();
+    let ask = |path: &str| {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client
+    };
+    let mut idle: Vec<Client> = (0..4).map(|_| ask("/health")).collect();
+    for client in &mut idle {
+        assert_eq!(client.response().header("connection"), None);
+    }
+    let mut delayed = ask("/delay/1500");
+    let mut stream = ask("/stream/20");
+    let mut upload = server.connect();
+    upload.send("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 6\r\n\r\nabc");
+    // Some of the stream is here, and the rest is more than the sockets hold.
+    let mut streamed = stream.take(100_000).expect("the stream begins");
+    eventually("the requests are in a worker", || {
+        (server.worker_of(&delayed).is_some() && server.worker_of(&upload).is_some()).then_some(())
+    });
+
+    server.signal(signal);
+    server.wait_log("draining");
+    for client in &mut idle {
+        client.expect_end();
+    }
+    upload.send("def");
+    let response = upload.response();
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    upload.expect_end();
+    let response = delayed.response();
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    delayed.expect_end();
+    assert!(server.try_exit().is_none(), "the stream is still in flight");
+    // Slowly: a megabyte at a time.
+    while let Ok(part) = stream.take(1 << 20) {
+        streamed.extend_from_slice(&part);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    streamed.extend_from_slice(&stream.rest().expect("the stream ends in order"));
+    assert!(streamed.len() > 20 << 20, "all 20 MB, not {}", streamed.len());
+    assert!(streamed.ends_with(b"\r\n0\r\n\r\n"), "and the last chunk");
+
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    server.wait_log("drained: ");
+    server.wait_gone(&workers);
+    assert!(Client::try_connect(server.address()).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn term_shared() {
+    drain_finishes("shared", Signal::SIGTERM);
+}
+
+#[test]
+fn int_shared() {
+    drain_finishes("shared", Signal::SIGINT);
+}
+
+#[test]
+fn term_per_worker() {
+    drain_finishes("per-worker", Signal::SIGTERM);
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_finishes_and_is_replaced() {
+    let server = Server::start(&["--workers", "2"]);
+    let before = server.workers();
+    let mut delayed = server.connect();
+    delayed.send("GET /delay/500 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let worker = eventually("the request is in a worker", || server.worker_of(&delayed));
+    support::send_signal(worker, Signal::SIGTERM);
+    for _ in 0..20 {
+        assert_eq!(server.get("/health").status, 200, "the other one serves");
+    }
+    assert_eq!(delayed.response().status, 200);
+    server.wait_log(&format!("(pid {worker}) exited with status 0"));
+    server.wait_replaced(&before);
+}
