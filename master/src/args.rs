@@ -1,6 +1,5 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
-use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,9 +10,11 @@ use tine_common::units::{parse_duration, parse_size};
 
 const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
-Every option is also an environment variable: --idle-timeout is TINE_IDLE_TIMEOUT,
-PORT is TINE_PORT. TINE_LOG sets how much is logged: error, warn, info or debug.
-TERM and INT finish what is in flight and stop; a second one cuts it; QUIT stops at once.";
+Every option is also an environment variable: --idle-timeout is
+TINE_IDLE_TIMEOUT, PORT is TINE_PORT. TINE_LOG sets how much is logged: error,
+warn, info or debug.
+TERM and INT finish what is in flight and stop; a second one cuts it;
+QUIT stops at once.";
 
 /// A pre-fork HTTP server: a small master, N single-threaded workers that accept for themselves
 #[derive(Parser, Debug)]
@@ -75,7 +76,7 @@ pub struct ServerArgs {
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
     /// Take data in the first packet of clients that know us (TCP Fast Open)
-    #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = BoolishValueParser::new(), help_heading = "Listening")]
+    #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
 
     /// Worker processes, 1 to 1024; auto: one for each CPU that may be used
@@ -189,7 +190,8 @@ pub enum Complaint {
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let mut line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    // "To pass it as a value" is what nobody wanted who misspelt an option.
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| !tip.starts_with("to pass"));
     match tip {
         Some(tip) => line = format!("{line}; {tip}"),
         None if error.get(ContextKind::InvalidArg).is_none() || error.kind() == ErrorKind::UnknownArgument => {
@@ -217,6 +219,14 @@ fn size_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
 
 fn port(text: &str) -> Result<u16, String> {
     number_between(text, 0, 65535).map(|port| port as u16).map_err(|_| "a port is a number from 0 to 65535".to_string())
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("give true or false".to_string()),
+    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

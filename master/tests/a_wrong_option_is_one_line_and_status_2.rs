@@ -1,0 +1,128 @@
+//! What a user got wrong is said in one line that names the option and what would do: status 2, or 1 for the system's no.
+
+mod support;
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use support::{TINE, one_line_of, run_to_end, run_to_end_with};
+
+#[test]
+fn a_wrong_option_is_one_line_and_status_2() {
+    let over_long = format!("unix:/{}", "x".repeat(120));
+    // The arguments, and what the line must hold.
+    let table: &[(&[&str], &[&str])] = &[
+        (&["--workers", "0"], &["--workers", "from 1 to 1024", "auto"]),
+        (&["--workers", "1025"], &["--workers", "from 1 to 1024", "auto"]),
+        (&["--workers", "x"], &["--workers", "from 1 to 1024", "auto"]),
+        (&["--workers", "-1"], &["-1"]),
+        (&["--workers"], &["--workers", "N|auto"]),
+        (&["--max-connections", "0"], &["--max-connections", "a number from 1", "auto"]),
+        (&["--backlog", "0"], &["--backlog", "1.."]),
+        (&["--backlog", "many"], &["--backlog"]),
+        (&["--accept", "both"], &["--accept", "shared or per-worker"]),
+        (&["--host", "example.org"], &["--host", "127.0.0.1"]),
+        (&["--listen", "8080"], &["--listen", "127.0.0.1:8080", "unix:/path"]),
+        (&["--listen", "unix:"], &["--listen", "unix:/run/tine.sock"]),
+        (&["--listen", &over_long], &["--listen", "107 bytes"]),
+        (&["--listen", "127.0.0.1:8081", "--listen", "127.0.0.1:8081"], &["--listen 127.0.0.1:8081", "once"]),
+        (&["--listen", "unix:/tmp/a", "--listen", "unix:/tmp/a"], &["--listen unix:/tmp/a", "once"]),
+        (&["--header-max", "16X"], &["--header-max", "64K"]),
+        (&["--header-max", "-16"], &["-1"]),
+        (&["--header-max", "1"], &["--header-max", "from 64 to 4M"]),
+        (&["--header-max", "99999999999999999999"], &["--header-max", "64K"]),
+        (&["--request-line-max", "1G"], &["--request-line-max", "from 64 to 4M"]),
+        (&["--header-count-max", "0"], &["--header-count-max", "from 1 to 1000"]),
+        (&["--header-count-max", "1001"], &["--header-count-max", "from 1 to 1000"]),
+        (
+            &["--write-low-watermark", "128K"],
+            &["--write-low-watermark 128K", "--write-high-watermark 64K", "at most 64K"],
+        ),
+        (&["--write-high-watermark", "8K"], &["--write-low-watermark 16K", "--write-high-watermark 8K", "at most 8K"]),
+        (&["--write-high-watermark", "0"], &["--write-high-watermark", "from 1"]),
+        (&["--idle-timeout", "10"], &["--idle-timeout", "10s"]),
+        (&["--idle-timeout", "1.5s"], &["--idle-timeout", "500ms"]),
+        (&["--idle-timeout", "0"], &["--idle-timeout", "at least 1ms"]),
+        (&["--header-timeout", "0s"], &["--header-timeout", "at least 1ms"]),
+        (&["--body-timeout", "9999999h"], &["--body-timeout", "longer than a year"]),
+        (&["--write-timeout", "soon"], &["--write-timeout", "10s"]),
+        (&["--graceful-timeout", "-1s"], &["-1"]),
+        (&["--defer-accept", "x"], &["--defer-accept", "10s"]),
+        (&["--tcp-fastopen=maybe"], &["--tcp-fastopen"]),
+        (&["--stream-mb", "0"], &["--stream-mb", "1..=1000"]),
+        (&["--chunk-size", "2M"], &["--chunk-size", "1 to 1M"]),
+        (&["--worker", "2"], &["--worker", "--workers"]),
+        (&["--bogus"], &["--bogus", "`tine run --help` lists the options"]),
+        (&["-z"], &["-z", "`tine run --help` lists the options"]),
+        (&["8081"], &["8081", "`tine run --help` lists the options"]), // a second port
+    ];
+    for (options, words) in table {
+        for command in ["run", "check"] {
+            let output = run_to_end(&[&[command, "0"], *options].concat());
+            let line = one_line_of(&output);
+            assert_eq!(output.status.code(), Some(2), "{options:?}: {line}");
+            assert!(output.stdout.is_empty(), "{options:?}");
+            for word in *words {
+                assert!(line.contains(word), "{options:?}: {word:?} is not in {line:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn so_is_a_wrong_command_port_or_variable() {
+    for (arguments, words) in [
+        (&["run", "65536"], &["PORT", "0 to 65535"]),
+        (&["run", "http"], &["PORT", "0 to 65535"]),
+        (&["serve", "80"], &["serve", "`tine run --help`"]),
+    ] {
+        let output = run_to_end(arguments);
+        let line = one_line_of(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(words.iter().all(|word| line.contains(word)), "{arguments:?}: {line}");
+    }
+    for (name, value, words) in [
+        ("TINE_WORKERS", "many", ["--workers", "from 1 to 1024"]),
+        ("TINE_PORT", "x", ["PORT", "0 to 65535"]),
+        ("TINE_TCP_FASTOPEN", "maybe", ["--tcp-fastopen", "true or false"]),
+        ("TINE_LISTEN", "127.0.0.1:8081,127.0.0.1:8081", ["--listen 127.0.0.1:8081", "once"]),
+    ] {
+        let output = run_to_end_with(&["run"], &[(name, value)]);
+        let line = one_line_of(&output);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(words.iter().all(|word| line.contains(word)), "{name}={value}: {line}");
+    }
+}
+
+#[test]
+fn an_address_that_is_not_here_is_status_1() {
+    // TEST-NET-1 of RFC 5737: nobody's.
+    let output = run_to_end(&["run", "0", "--host", "192.0.2.1"]);
+    let line = one_line_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(line.contains("192.0.2.1") && line.contains("does not have that address; choose"), "{line}");
+}
+
+#[test]
+fn a_port_without_the_right_to_it_is_status_1() {
+    let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    if first_free.trim() != "1024" {
+        println!("skipped: ports from {} need no right here", first_free.trim());
+        return;
+    }
+    let mut command = Command::new(TINE);
+    command.args(["check", "1"]).stdin(Stdio::null());
+    if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        command.uid(65534); // nobody has the right
+    }
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(e) => {
+            println!("skipped: root may bind any port, and nobody may not run the binary: {e}");
+            return;
+        }
+    };
+    let line = one_line_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{line}");
+    assert!(line.contains("127.0.0.1:1: permission denied; ports below 1024 need root"), "{line}");
+}

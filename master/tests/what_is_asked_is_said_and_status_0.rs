@@ -1,0 +1,65 @@
+//! `--version`, `--help` and `check` print what was asked to standard output, fit 80 columns, and end with status 0.
+
+mod support;
+
+use std::process::Command;
+use support::{Server, TINE, run_to_end};
+
+#[track_caller]
+fn said(arguments: &[&str]) -> String {
+    let output = run_to_end(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    assert!(output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn the_version() {
+    assert_eq!(said(&["--version"]), format!("tine {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_help_is_grouped_and_fits_80_columns() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["run", "-h"]] {
+        let help = said(arguments);
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line:?}");
+        }
+    }
+    let help = said(&["run", "--help"]);
+    for group in ["Listening:", "Processes:", "Limits:", "Timeouts:", "Built-in origin:"] {
+        assert!(help.lines().any(|line| line == group), "{group} in {help}");
+    }
+    assert!(help.contains("TINE_IDLE_TIMEOUT") && help.contains("500ms, 10s"), "{help}");
+    assert!(!help.contains("is\nTINE_IDLE_TIMEOUT,\n"), "lines that are broken twice: {help}");
+}
+
+#[test]
+fn a_check_says_what_would_run_and_serves_nobody() {
+    let text = said(&["check", "0", "--workers", "3", "--idle-timeout", "90s", "--header-max", "32K"]);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in
+        ["would serve the built-in test origin", "127.0.0.1:0", "workers 3", "idle-timeout 90s", "header-max 32K"]
+    {
+        assert!(words.contains(expected), "{expected:?} is not in {text}");
+    }
+}
+
+#[test]
+fn a_server_says_where_it_listens_and_what_to_try() {
+    let server = Server::start(&["--workers", "2"]);
+    let text = server.stdout();
+    let port = server.address().port();
+    assert!(text.contains("with 2 workers"), "{text}");
+    assert!(text.contains(&format!("\n  http://127.0.0.1:{port}\n")), "{text}");
+    assert!(text.contains(&format!("Try:  curl http://127.0.0.1:{port}/help")), "{text}");
+    assert!(text.contains(&format!("kill {}", server.pid())), "{text}");
+    assert!(server.log().contains("open files: limit"), "{}", server.log());
+}
+
+#[test]
+fn without_a_command_it_says_how_to_use_it() {
+    let output = Command::new(TINE).output().expect("tine runs");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: tine <COMMAND>"));
+}
