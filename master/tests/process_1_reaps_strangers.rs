@@ -1,0 +1,48 @@
+//! As process 1 of a container the master reaps whoever is left to it, silently, and ends like anywhere else.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::fs;
+use std::process::Command;
+use support::{Server, TINE, eventually, send_signal};
+
+fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn comm(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_string()
+}
+
+#[test]
+fn process_1_reaps_strangers() {
+    const UNSHARE: [&str; 5] = ["--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+    let may = Command::new("unshare").args(UNSHARE).arg("true").output();
+    if !may.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("skipped: no process namespace may be made here: {may:?}");
+        return;
+    }
+    // The shell is process 1 and becomes the master; what it left in the background are strangers to it.
+    let script = format!("for i in 1 2 3; do (sleep 1 &); done; (sleep 600 &); exec {TINE} run 0 --workers 2");
+    let mut server = Server::start_command(Command::new("unshare").args(UNSHARE).args(["sh", "-c", &script]));
+    let master = children(server.pid())[0];
+    assert_eq!(comm(master), "tine: master");
+    let long_sleeper = children(master).into_iter().find(|&pid| comm(pid) == "sleep");
+    let long_sleeper = long_sleeper.expect("strangers were left to process 1");
+    eventually("the strangers that ended are reaped", || {
+        (children(master).into_iter().filter(|&pid| comm(pid) == "sleep").count() == 1).then_some(())
+    });
+    for pid in children(master).into_iter().filter(|&pid| comm(pid) == "sleep") {
+        send_signal(pid, Signal::SIGKILL);
+    }
+    eventually("the last one is reaped", || (children(master).len() == 2).then_some(()));
+    assert!(!children(master).contains(&long_sleeper));
+    let said: Vec<String> = server.log().lines().filter(|line| !line.contains(" INFO ")).map(str::to_string).collect();
+    assert!(said.is_empty(), "nothing is said of them: {said:?}");
+    assert_eq!(server.get("/health").status, 200);
+    // The wrapper passes the status on.
+    send_signal(master, Signal::SIGTERM);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+}
