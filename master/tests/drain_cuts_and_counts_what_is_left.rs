@@ -52,7 +52,9 @@ fn at_a_second_signal() {
         server.wait_log("draining");
         server.signal(second);
         expect_cut(&mut server, &workers, &mut clients);
-        assert!(server.log().contains("again: cutting what is left"), "{}", server.log());
+        let log = server.log();
+        assert!(log.contains("again: cutting what is left") && log.contains("by the master's order"), "{log}");
+        assert!(!log.contains("killing it"), "the workers cut by themselves: {log}");
     }
 }
 

@@ -15,20 +15,27 @@ fn workers_finish_what_is_in_flight_and_end() {
         let mut idle = server.connect();
         idle.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(idle.response().status, 200);
-        let mut delayed: Vec<Client> = (0..4).map(|_| server.connect()).collect();
-        for client in &mut delayed {
-            client.send("GET /delay/1000 HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut delayed = server.connect();
+        delayed.send("GET /delay/1000 HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut uploads: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+        for client in &mut uploads {
+            client.send("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 6\r\n\r\nabc");
         }
         let mut stream = server.connect();
         stream.send("GET /stream/20 HTTP/1.1\r\nHost: t\r\n\r\n");
-        for client in delayed.iter().chain([&stream]) {
+        for client in uploads.iter().chain([&delayed, &stream]) {
             eventually("a worker has the request", || server.worker_of(client));
         }
         assert!(was_killed_by(server.stop(Signal::SIGKILL), Signal::SIGKILL));
-        for client in &mut delayed {
+        eventually("all workers know that they are alone", || {
+            (server.log().matches("the master is gone; draining").count() == 3).then_some(())
+        });
+        for client in &mut uploads {
+            client.send("def");
             let response = client.response();
             assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         }
+        assert_eq!(delayed.response().status, 200);
         assert_eq!(stream.response().body.len(), 20 << 20);
         idle.expect_end();
         server.wait_gone(&workers);
