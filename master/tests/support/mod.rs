@@ -4,15 +4,19 @@
 //! its log, is kept and named. Waiting is polling for a state with a bound ([`eventually`]), never sleeping for it.
 #![allow(dead_code)] // each test file uses a part of it
 
+mod client;
 pub mod load;
+mod process;
 
-use nix::sys::signal::{Signal, kill, killpg};
+#[allow(unused_imports)] // as above
+pub use client::{Client, Response, lossy};
+#[allow(unused_imports)]
+pub use process::*;
+
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -243,71 +247,6 @@ impl Drop for Server {
     }
 }
 
-pub fn send_signal(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("{signal} cannot be sent to {pid}: {e}"));
-}
-
-pub fn is_alive(pid: i32) -> bool {
-    // A zombie still answers to signal 0.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-/// Stops a process and waits until it stands still.
-#[track_caller]
-pub fn freeze(pid: i32) {
-    send_signal(pid, Signal::SIGSTOP);
-    eventually("the process stands still", || {
-        fs::read_to_string(format!("/proc/{pid}/stat")).ok().filter(|stat| stat.contains(") T "))
-    });
-}
-
-/// Established IPv4 connections of this local port: the peer's port and the socket's inode (proc_net_tcp).
-fn connections_on(port: u16) -> Vec<(u16, String)> {
-    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
-    let port_of = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
-    let row = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let is_ours = port_of(fields.get(1)?) == Some(port) && *fields.get(3)? == "01";
-        is_ours.then_some((port_of(fields[2])?, fields.get(9)?.to_string()))
-    };
-    table.lines().skip(1).filter_map(row).collect()
-}
-
-/// The inodes of a process's sockets.
-pub fn sockets_of(pid: i32) -> Vec<String> {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let target = |entry: io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
-    let inode = |path: PathBuf| Some(path.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
-    descriptors.filter_map(target).filter_map(inode).collect()
-}
-
-/// The path of an example of this crate, which `cargo test` builds beside the binary.
-pub fn example(name: &str) -> PathBuf {
-    let path = Path::new(TINE).with_file_name("examples").join(name);
-    assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
-    path
-}
-
-/// The one line that a command left on standard error.
-#[track_caller]
-pub fn one_line_of(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(text.lines().count(), 1, "one line on standard error, not {text:?}");
-    text.trim_end().to_string()
-}
-
-/// Pss of /proc/PID/smaps_rollup.
-/// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
-/// this server's share of them grows when another one ends.
-pub fn proportional_bytes(pid: i32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let kib = |name: &str| {
-        let value = |line: &str| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
-        rollup.lines().find_map(value).unwrap_or(0)
-    };
-    kib("Pss:").saturating_sub(kib("Pss_File:")) * 1024
-}
-
 pub fn was_killed_by(status: ExitStatus, signal: Signal) -> bool {
     status.signal() == Some(signal as i32)
 }
@@ -323,228 +262,17 @@ pub fn run_to_end_with(arguments: &[&str], environment: &[(&str, &str)]) -> Outp
     command.output().expect("tine runs")
 }
 
-/// A client's end of one connection. Everything has a deadline.
-pub struct Client {
-    pub stream: TcpStream,
-    /// Read and not yet returned.
-    buffer: Vec<u8>,
+/// The path of an example of this crate, which `cargo test` builds beside the binary.
+pub fn example(name: &str) -> PathBuf {
+    let path = Path::new(TINE).with_file_name("examples").join(name);
+    assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
+    path
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    pub status: u16,
-    /// Status line and header lines, with their line ends.
-    pub head: String,
-    pub body: Vec<u8>,
-}
-
-impl Response {
-    /// The value of the first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
-impl Client {
-    #[track_caller]
-    pub fn connect(address: SocketAddr) -> Client {
-        Client::try_connect(address).expect("the server accepts")
-    }
-
-    #[track_caller]
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
-    }
-
-    /// Ends our side; the other stays open.
-    pub fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("half-close");
-    }
-
-    /// The next response, read as its framing says. 1xx responses are returned like any other.
-    #[track_caller]
-    pub fn response(&mut self) -> Response {
-        self.response_to("GET")
-    }
-
-    /// As [`Client::response`], to a request of this method: HEAD has no body.
-    #[track_caller]
-    pub fn response_to(&mut self, method: &str) -> Response {
-        self.try_response(method).unwrap_or_else(|e| panic!("no whole response: {e}; had {:?}", lossy(&self.buffer)))
-    }
-
-    pub fn try_response(&mut self, method: &str) -> io::Result<Response> {
-        let end = loop {
-            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.fill()?;
-        };
-        let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-        self.buffer.drain(..end);
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {head:?}")))?;
-        let mut response = Response { status, head, body: Vec::new() };
-        let bodyless = method == "HEAD" || status < 200 || status == 204 || status == 304;
-        if bodyless {
-            return Ok(response);
-        }
-        if response.header("transfer-encoding") == Some("chunked") {
-            response.body = self.chunked_body()?;
-        } else if let Some(length) = response.header("content-length").and_then(|length| length.parse().ok()) {
-            response.body = self.take(length)?;
-        } else {
-            response.body = self.rest()?;
-        }
-        Ok(response)
-    }
-
-    fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
-        loop {
-            let end = loop {
-                if let Some(at) = find(&self.buffer, b"\r\n") {
-                    break at;
-                }
-                self.fill()?;
-            };
-            let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-            self.buffer.drain(..end + 2);
-            let size =
-                usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
-            let chunk = self.take(size + 2)?;
-            if &chunk[size..] != b"\r\n" {
-                return Err(io::Error::other("a chunk does not end with CRLF"));
-            }
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend_from_slice(&chunk[..size]);
-        }
-    }
-
-    /// Exactly so many bytes.
-    pub fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        while self.buffer.len() < count {
-            self.fill()?;
-        }
-        Ok(self.buffer.drain(..count).collect())
-    }
-
-    /// All bytes until the server ends the connection; a reset is an error.
-    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
-        loop {
-            match self.fill() {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(std::mem::take(&mut self.buffer)),
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    /// The server ended the connection, in order, and said nothing more.
-    #[track_caller]
-    pub fn expect_end(&mut self) {
-        let rest = self.rest().expect("the server ends the connection in order");
-        assert!(rest.is_empty(), "nothing follows, but {:?} did", lossy(&rest));
-    }
-
-    fn fill(&mut self) -> io::Result<()> {
-        let mut bytes = [0; 65536];
-        match self.stream.read(&mut bytes)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                self.buffer.extend_from_slice(&bytes[..count]);
-                Ok(())
-            }
-        }
-    }
-
-    /// Small segments and a small window: the kernel's buffers between the server and a client that does not read hold
-    /// some tens of kilobytes instead of megabytes.
-    #[track_caller]
-    pub fn connect_narrow(address: SocketAddr) -> Client {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
-        let socket = socket.expect("a socket");
-        socket.set_tcp_mss(1000).expect("a segment size");
-        socket.set_recv_buffer_size(4096).expect("a receive buffer");
-        socket.connect(&address.into()).expect("the server accepts");
-        Client::over(socket.into()).expect("timeouts can be set")
-    }
-
-    /// Whether the server has reset the connection or both sides have ended, seen without reading.
-    pub fn is_hung_up(&self) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use std::os::fd::AsFd;
-        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
-        poll(&mut fds, PollTimeout::ZERO).expect("poll") > 0
-    }
-
-    /// Sends `bytes` over and over for as long as the kernel takes them, and until it has taken none for half a second or
-    /// has taken `most`; returns how many it took.
-    pub fn send_until_blocked(&mut self, bytes: &[u8], most: usize) -> usize {
-        self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
-        let mut sent = 0;
-        while sent < most {
-            match self.stream.write(&bytes[sent % bytes.len()..]) {
-                Ok(count) => sent += count,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) => panic!("the server takes bytes or lets them wait: {e}"),
-            }
-        }
-        self.stream.set_write_timeout(Some(SOON)).expect("a timeout");
-        sent
-    }
-
-    pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        Client::over(TcpStream::connect_timeout(&address, SOON)?)
-    }
-
-    /// A Unix socket in a `TcpStream`'s clothes: both read, write and time out by the same system calls.
-    pub fn try_connect_unix(path: &Path) -> io::Result<Client> {
-        Client::over(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?)))
-    }
-
-    fn over(stream: TcpStream) -> io::Result<Client> {
-        stream.set_read_timeout(Some(SOON))?;
-        stream.set_write_timeout(Some(SOON))?;
-        // Not for Unix sockets, which have no delay.
-        let _ = stream.set_nodelay(true);
-        Ok(Client { stream, buffer: Vec::new() })
-    }
-
-    /// The server has ended the connection, in order, and nothing is left to read.
-    pub fn has_ended(&self) -> io::Result<bool> {
-        self.stream.set_nonblocking(true)?;
-        let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_nonblocking(false)?;
-        match peeked {
-            Ok(count) => Ok(count == 0),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-pub fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned()
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
-pub fn cpu_ticks(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which ends with the last parenthesis: utime and stime are fields 14 and 15 (proc(5)).
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
+/// The one line that a command left on standard error.
+#[track_caller]
+pub fn one_line_of(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text.lines().count(), 1, "one line on standard error, not {text:?}");
+    text.trim_end().to_string()
 }

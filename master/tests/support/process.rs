@@ -1,0 +1,66 @@
+//! Processes as /proc shows them, and signals to them.
+
+use super::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+pub fn send_signal(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("{signal} cannot be sent to {pid}: {e}"));
+}
+
+pub fn is_alive(pid: i32) -> bool {
+    // A zombie still answers to signal 0.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Stops a process and waits until it stands still.
+#[track_caller]
+pub fn freeze(pid: i32) {
+    send_signal(pid, Signal::SIGSTOP);
+    eventually("the process stands still", || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).ok().filter(|stat| stat.contains(") T "))
+    });
+}
+
+/// Established IPv4 connections of this local port: the peer's port and the socket's inode (proc_net_tcp).
+pub fn connections_on(port: u16) -> Vec<(u16, String)> {
+    let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    let port_of = |field: &str| u16::from_str_radix(field.rsplit(':').next()?, 16).ok();
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_ours = port_of(fields.get(1)?) == Some(port) && *fields.get(3)? == "01";
+        is_ours.then_some((port_of(fields[2])?, fields.get(9)?.to_string()))
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+/// The inodes of a process's sockets.
+pub fn sockets_of(pid: i32) -> Vec<String> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let target = |entry: io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
+    let inode = |path: PathBuf| Some(path.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string());
+    descriptors.filter_map(target).filter_map(inode).collect()
+}
+
+/// Pss of /proc/PID/smaps_rollup.
+/// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
+/// this server's share of them grows when another one ends.
+pub fn proportional_bytes(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let kib = |name: &str| {
+        let value = |line: &str| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+        rollup.lines().find_map(value).unwrap_or(0)
+    };
+    kib("Pss:").saturating_sub(kib("Pss_File:")) * 1024
+}
+
+/// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which ends with the last parenthesis: utime and stime are fields 14 and 15 (proc(5)).
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
+}
