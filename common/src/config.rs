@@ -32,9 +32,9 @@ pub struct Config {
 /// What one connection may use and how long it may wait.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// A producer is not asked for more while this much of its output waits.
+    /// A producer is told that it has room for output up to this much; it may go past it by one chunk.
     pub write_high_watermark_bytes: usize,
-    /// A paused producer is asked again once no more than this waits.
+    /// A producer is asked for output only while no more than this waits.
     pub write_low_watermark_bytes: usize,
     pub request_line_bytes_max: usize,
     /// All header lines of one request together; also all of its trailer lines.

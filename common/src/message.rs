@@ -5,7 +5,7 @@
 /// From the master to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Stop accepting, finish what is in flight, exit.
+    /// Let in who is in the doorway, finish what is in flight, exit.
     Drain,
     /// Cut what is left, say how much it was, exit.
     Cut,

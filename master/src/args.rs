@@ -107,11 +107,11 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
           value_parser = header_count, help_heading = "Limits")]
     header_count_max: usize,
-    /// Stop asking the app for output above this much unsent
+    /// Most unsent output that an app is told it has room for
     #[arg(long, value_name = "SIZE", default_value = "64K", env = "TINE_WRITE_HIGH_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_high_watermark: usize,
-    /// Ask it again at or below this much
+    /// Ask the app for output only at or below this much unsent
     #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_WRITE_LOW_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_low_watermark: usize,

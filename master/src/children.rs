@@ -86,7 +86,7 @@ impl Children {
         }
     }
 
-    /// Slots whose worker is due.
+    /// A slot whose worker is due.
     pub fn due(&self, now: Instant) -> Option<usize> {
         self.slots.iter().position(|entry| matches!(entry.occupant, Occupant::StartAt(at) if at <= now))
     }

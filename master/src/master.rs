@@ -22,6 +22,7 @@ use tine_common::log::Allowance;
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
+use tine_common::sys::process;
 use tine_worker::app::WorkerInfo;
 use tine_worker::worker::Seat;
 
@@ -61,6 +62,9 @@ pub struct Master {
     deaths_said: Allowance,
     /// Requests that were lost with workers that hung or crashed while stopping.
     cut_by_kill: u64,
+    /// What workers that ended alone had cut before the server began to stop.
+    cut_before: u64,
+    pid: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +85,10 @@ impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
         let scoreboard = Scoreboard::new(start.config.workers)?;
         let poll = Poll::new()?;
-        let mut signals =
-            Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU])?;
+        if !process::ignores_hangup() {
+            signals.add_signal(SIGHUP)?;
+        }
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         Ok(Master {
             children: Children::new(start.config.workers, Instant::now()),
@@ -97,6 +103,8 @@ impl Master {
             last_cause: String::new(),
             deaths_said: Allowance::new(20.0, 0.5),
             cut_by_kill: 0,
+            cut_before: 0,
+            pid: std::process::id(),
         })
     }
 
@@ -176,6 +184,7 @@ impl Master {
                     listeners: bound.into_iter().map(|one| one.into_listener(slot)).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
+                    master: self.pid,
                     signals,
                 });
             }
@@ -234,6 +243,7 @@ impl Master {
                     totals.connections,
                     totals.in_flight
                 );
+                self.cut_before = totals.cut;
                 // The workers let in who is in the doorway; then nobody holds the sockets any more.
                 remove_unix_sockets(&self.start.bound);
                 for bound in &mut self.start.bound {
@@ -416,7 +426,7 @@ impl Master {
             Stage::Stopping { status } => Some(status),
             Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
-                let cut = totals.cut + self.cut_by_kill;
+                let cut = totals.cut - self.cut_before + self.cut_by_kill;
                 if cut == 0 {
                     log::info!("drained: {} requests answered in all", totals.requests);
                 } else {

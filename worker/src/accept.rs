@@ -177,7 +177,7 @@ impl Listeners {
     }
 }
 
-/// More than one connection above the least loaded, or above a sixteenth of its load; any, while somebody has none.
+/// More than one and a sixteenth of its load above the least loaded worker; anything, while somebody has nothing.
 fn is_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 16)
 }

@@ -1,12 +1,13 @@
 //! One client's connection: its socket, what of its bytes waits, and its protocol.
 //!
-//! [`Connection::advance`] is the only function that touches a client's socket. It ends by flushing: on return the
+//! [`Connection::advance`] is the only function that touches the socket of a client that was let in. It ends by flushing: on return the
 //! output is empty, or the socket takes no more, or the connection has asked for another turn.
 
 use crate::app::{App, Cx};
 use crate::http1::{Closing, Http1, Io, Next};
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::timers::Armed;
+use mio::event::Event;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub struct Connection {
     writable: bool,
     /// The client ended its side and the kernel said so: only a read of nothing ends the reading.
     hung_up: bool,
+    /// Nothing can be sent any more: the client reset the connection, or both sides have ended.
+    is_gone: bool,
     /// All that the client sent has been read.
     input_ended: bool,
     /// Bytes that the client took so far, up to what fits.
@@ -88,6 +91,7 @@ impl Connection {
             readable: true,
             writable: true,
             hung_up: false,
+            is_gone: false,
             input_ended: false,
             taken_bytes: 0,
             scheduled: false,
@@ -105,9 +109,11 @@ impl Connection {
     }
 
     /// Latches what the kernel said.
-    pub fn on_event(&mut self, readable: bool, writable: bool, hung_up: bool) {
-        self.readable |= readable | hung_up;
-        self.writable |= writable;
+    pub fn on_event(&mut self, event: &Event) {
+        let hung_up = event.is_read_closed();
+        self.is_gone |= event.is_error() || event.is_write_closed();
+        self.readable |= event.is_readable() | hung_up;
+        self.writable |= event.is_writable();
         self.hung_up |= hung_up;
     }
 
@@ -168,6 +174,9 @@ impl Connection {
         cx: &Cx<'_>,
     ) -> Turn {
         self.scheduled = false;
+        if self.is_gone {
+            return Turn::Closed;
+        }
         if self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout) {
             // The client takes nothing: closing without a reset would leave its bytes in the kernel for minutes.
             // An error here means that the socket is gone already.
@@ -231,7 +240,7 @@ impl Connection {
                 Phase::Open(http1) => {
                     if self.readable && !self.input_ended && input.has_room() && http1.wants_input(output.len(), &cx) {
                         match input.receive(&self.socket) {
-                            Ok(Received::Bytes { drained }) => self.readable = !drained || self.hung_up,
+                            Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
                             Ok(Received::Nothing) => self.readable = false,
                             Ok(Received::End) => self.input_ended = true,
                             // The client reset the connection: nobody is left to answer.

@@ -1,9 +1,10 @@
 //! How a worker ends: the doorway, the idle, the busy, the deadline.
 //!
-//! 1. Who is in the doorway (handshakes that have begun, queues) is let in: new handshakes were stopped by the
-//!    listener's filter, and accepting goes on for [`DOORWAY`]. Then the listeners close.
+//! 1. Who is in the doorway (handshakes that have begun, queues) is let in: a filter on the listeners stops new
+//!    handshakes, and accepting goes on for [`DOORWAY`]. Then the listeners close. A worker that ends alone has no
+//!    doorway: the others go on accepting.
 //! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
-//! 3. Requests in flight are finished; every answer says `Connection: close`.
+//! 3. Requests in flight are finished; every head written from now on says `Connection: close`.
 //! 4. What is left at the deadline is cut and counted.
 
 use crate::run_queue::Token;

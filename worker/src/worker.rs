@@ -51,6 +51,8 @@ pub struct Seat {
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
     pub scoreboard: Scoreboard,
+    /// The master's process.
+    pub master: u32,
     /// Signals are blocked until the worker's own handlers stand.
     pub signals: fork::Child,
 }
@@ -71,6 +73,11 @@ pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
         let _ = channel.write_all(&report);
         EXIT_BOOT_FAILED
     };
+    match process::end_after_parent(seat.master, seat.config.graceful_timeout + ORPHAN_MARGIN) {
+        Ok(true) => {}
+        Ok(false) => return 1, // nobody is left to work for
+        Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
+    }
     let (info, slot) = (seat.info, seat.scoreboard.slot(seat.info.index));
     slot.set_pid(std::process::id());
     slot.set_state(State::Booting);
@@ -126,13 +133,12 @@ struct Counts {
 
 impl Worker {
     fn new(seat: Seat, app: Box<dyn App>) -> io::Result<Worker> {
-        let Seat { config, info, listeners, channel, scoreboard, signals: blocked } = seat;
+        let Seat { config, info, listeners, channel, scoreboard, signals: blocked, master: _ } = seat;
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         channel.set_nonblocking(true)?;
         poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
-        process::end_after_parent(config.graceful_timeout + ORPHAN_MARGIN)?;
         blocked.unblock_signals()?;
         let now = Instant::now();
         let admission = Admission::new(process::nofile()?, listeners.len(), config.connections_max);
@@ -199,7 +205,10 @@ impl Worker {
         if !self.run_queue.is_empty() {
             return Duration::ZERO;
         }
-        let drain = self.drain.map(|drain| if self.listeners.is_closed() { drain.ends } else { drain.doorway_until });
+        let drain = self.drain.map(|drain| match self.listeners.is_closed() {
+            true => drain.ends,
+            false => drain.ends.min(drain.doorway_until),
+        });
         let deadlines = [self.timers.nearest(), self.listeners.deadline(), self.admission.deadline(), drain];
         let nearest = deadlines.into_iter().flatten().min();
         nearest.map_or(IDLE_BEAT, |at| at.saturating_duration_since(now).min(IDLE_BEAT))
@@ -215,12 +224,7 @@ impl Worker {
                 token => {
                     // Gone connections have no events: they were closed before this poll.
                     let connection = &mut self.connections[token];
-                    let gone = event.is_error() || event.is_write_closed();
-                    connection.on_event(
-                        event.is_readable() || gone,
-                        event.is_writable(),
-                        event.is_read_closed() || gone,
-                    );
+                    connection.on_event(event);
                     if connection.schedule() {
                         self.run_queue.push(token);
                     }
@@ -408,17 +412,7 @@ impl Worker {
         let mut bytes = [0; 16];
         loop {
             match self.channel.read(&mut bytes) {
-                Ok(0) => {
-                    if self.drain.is_none() {
-                        log::warn!("the master is gone; draining");
-                        self.listeners.stop_new_connections();
-                        self.begin_drain(DOORWAY, now);
-                    }
-                    // Nothing more comes from there, and its end would wake the poll for ever.
-                    let _ = self.poll.registry().deregister(&mut SourceFd(&self.channel.as_raw_fd()));
-                    return;
-                }
-                Ok(count) => {
+                Ok(count @ 1..) => {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
                             Order::Drain => self.begin_drain(DOORWAY, now),
@@ -427,7 +421,16 @@ impl Worker {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return, // nothing there yet
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // The end of the stream; a reset, where the master died before it had read everything.
+                Ok(0) | Err(_) => {
+                    if self.drain.is_none() {
+                        log::warn!("the master is gone; draining");
+                        self.listeners.stop_new_connections();
+                        self.begin_drain(DOORWAY, now);
+                    }
+                    return;
+                }
             }
         }
     }
@@ -465,7 +468,8 @@ impl Worker {
         let Some(drain) = self.drain else { return };
         if !self.listeners.is_closed() && now >= drain.doorway_until {
             // Who is in the queues now is the last.
-            if drain.has_doorway() {
+            let mut accepted = if drain.has_doorway() { None } else { Some(self.counts.accepted) };
+            while accepted.replace(self.counts.accepted) != Some(self.counts.accepted) {
                 self.ready_listeners.extend(0..self.listeners.len());
                 self.accept(now);
             }

@@ -52,10 +52,11 @@ fn argument_area() -> Option<(usize, usize)> {
     (start != 0 && end > start).then_some((start, end))
 }
 
-/// Ends this process by SIGALRM at the latest `limit` after its parent died, even if it hangs by then.
+/// Ends this process by SIGALRM at the latest `limit` after its parent died, even if it hangs by then. `Ok(false)`: the
+/// parent is dead already.
 ///
 /// A worker that works sees the end of its channel and drains by itself; this is for the one that does not.
-pub fn end_after_parent(limit: Duration) -> io::Result<()> {
+pub fn end_after_parent(parent: u32, limit: Duration) -> io::Result<bool> {
     use std::sync::atomic::{AtomicU32, Ordering};
     static SECONDS: AtomicU32 = AtomicU32::new(0);
     extern "C" fn parent_died(_: libc::c_int) {
@@ -77,7 +78,25 @@ pub fn end_after_parent(limit: Duration) -> io::Result<()> {
     if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    // The others stay blocked until their handlers stand.
+    // SAFETY: all zeros is an empty sigset_t, which outlives the calls.
+    let mut both: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for signal in [signal, libc::SIGALRM] {
+        // SAFETY: a valid set and a valid signal number.
+        unsafe { libc::sigaddset(&mut both, signal) };
+    }
+    // SAFETY: a valid set; the old mask is not asked for.
+    if unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &both, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::other("pthread_sigmask"));
+    }
+    Ok(std::os::unix::process::parent_id() == parent)
+}
+
+/// Whether this process was started with SIGHUP ignored, as nohup(1) does.
+pub fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 << (libc::SIGHUP - 1) != 0)
 }
 
 /// Pages of memory that this process holds, in bytes (VmRSS of proc_pid_status(5)); zero where /proc is not there.

@@ -64,3 +64,15 @@ pub fn cpu_ticks(pid: i32) -> u64 {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
 }
+
+/// The processes of a group that are alive.
+pub fn group_members(group: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let group_of = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name: state, parent, group (proc_pid_stat(5)).
+        stat.rsplit(')').next()?.split_whitespace().nth(2)?.parse::<i32>().ok()
+    };
+    pids.filter(|&pid| group_of(pid) == Some(group) && is_alive(pid)).collect()
+}

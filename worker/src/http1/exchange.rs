@@ -85,8 +85,12 @@ impl Active {
 
     /// When to go on if nothing comes.
     pub fn deadline(&self, queued_bytes: usize, limits: &Limits) -> Option<Instant> {
+        // While the client does not take the response, nothing else is waited for.
+        if queued_bytes > limits.write_low_watermark_bytes {
+            return None;
+        }
         let body = self.wants_body().then(|| self.since + limits.body_timeout);
-        let pull = self.not_before.filter(|_| queued_bytes <= limits.write_low_watermark_bytes);
+        let pull = self.not_before;
         [body, pull].into_iter().flatten().min()
     }
 
@@ -101,6 +105,7 @@ impl Active {
                 idled_over_body = false;
             }
             if io.output.len() > cx.limits.write_low_watermark_bytes {
+                self.since = cx.now; // the wait for the body begins when the output has been taken
                 return Ok(Driven::Waits(Next::Again));
             }
             if self.not_before.is_some_and(|at| cx.now < at) {

@@ -151,10 +151,10 @@ impl Http1 {
         // Empty lines before a request are a courtesy to old clients (RFC 9112, 2.2).
         while io.input.unconsumed().starts_with(b"\r\n") {
             io.input.consume(2);
-            self.seen = 0; // its CR may have been taken for the beginning of a head
         }
         let arrived = io.input.len();
-        if arrived == 0 {
+        // A lone CR may yet become such a line: it begins no head.
+        if arrived == 0 || io.input.unconsumed() == b"\r" {
             // It idles once the client has taken its answers.
             if !io.output.is_empty() {
                 self.since = cx.now;

@@ -251,3 +251,17 @@ fn a_client_that_takes_nothing_is_not_read_from() {
     assert_eq!((client.run(), client.text()), (Wait, hi().repeat(2000)));
     assert_eq!((client.http1.take_answered(), client.http1.take_answered()), (2000, 0));
 }
+
+#[test]
+fn empty_lines_in_pieces_do_not_keep_a_connection() {
+    let mut client = Client::new(Paths);
+    assert_eq!(client.step(), Wait);
+    let ends = (0..200).find_map(|i| {
+        client.later(SECOND / 2);
+        let next = client.send(if i % 2 == 0 { b"\r" } else { b"\n" });
+        (next != Wait).then_some((i, next))
+    });
+    let (turns, next) = ends.expect("it idles for 75 s at the most");
+    assert_eq!(next, Close(Lingering));
+    assert!((149..=152).contains(&turns), "{turns} half seconds");
+}

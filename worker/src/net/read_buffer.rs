@@ -15,9 +15,9 @@ pub struct ReadBuffer {
 
 /// What one read brought.
 pub enum Received {
-    /// `drained`: the read came short, so that the socket has no more for now.
+    /// `is_all`: the read came short, so that the socket has no more for now.
     Bytes {
-        drained: bool,
+        is_all: bool,
     },
     Nothing,
     End,
@@ -90,7 +90,7 @@ impl ReadBuffer {
             Some(0) => Received::End,
             Some(count) => {
                 self.end += count;
-                Received::Bytes { drained: count < size }
+                Received::Bytes { is_all: count < size }
             }
         })
     }
