@@ -38,11 +38,10 @@ pub struct Burst {
     last: Option<Instant>,
 }
 
-/// A burst that is over: how many events it had, how many of them were let through, how long it was.
+/// A burst that is over.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ended {
     pub count: u64,
-    pub held_back: u64,
     pub lasted: Duration,
 }
 
@@ -65,7 +64,7 @@ impl Burst {
         (now.duration_since(last) >= self.quiet).then(|| {
             let count = std::mem::take(&mut self.count);
             (self.first, self.last) = (None, None);
-            Ended { count, held_back: count.saturating_sub(self.most), lasted: last - first }
+            Ended { count, lasted: last - first }
         })
     }
 
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(said, 2);
         assert_eq!(burst.ended(start + Duration::from_secs(3)), None);
         let ended = burst.ended(burst.ends_at().unwrap()).unwrap();
-        assert_eq!(ended, Ended { count: 100, held_back: 98, lasted: Duration::from_millis(990) });
+        assert_eq!(ended, Ended { count: 100, lasted: Duration::from_millis(990) });
         assert_eq!(burst.ended(start + Duration::from_secs(60)), None);
         assert!(burst.admits(start + Duration::from_secs(61)), "a new burst speaks again");
     }

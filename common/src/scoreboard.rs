@@ -28,7 +28,6 @@ pub enum State {
 #[derive(Clone, Copy)]
 enum Word {
     State,
-    Pid,
     Beat,
     Connections,
     InFlight,
@@ -119,7 +118,7 @@ impl Scoreboard {
             retired.store(word, retired.load(word) + slot.load(word));
             slot.store(word, 0);
         }
-        for word in [Word::State, Word::Pid, Word::Beat, Word::Connections, Word::InFlight] {
+        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight] {
             slot.store(word, 0);
         }
     }
@@ -136,10 +135,6 @@ impl Slot {
 
     pub fn set_state(&self, state: State) {
         self.store(Word::State, state as u64);
-    }
-
-    pub fn set_pid(&self, pid: u32) {
-        self.store(Word::Pid, pid.into());
     }
 
     /// Written before and after each wait of the loop. `waiting`: asleep until an event, and there to accept.

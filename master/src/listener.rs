@@ -35,6 +35,16 @@ enum Sockets {
     PerWorker(Vec<Socket>),
 }
 
+/// Descriptors that the master holds at the most: standard streams, poll and signals, a channel a worker, listeners.
+pub fn descriptors_needed(config: &Config) -> u64 {
+    const OWN: usize = 16;
+    let sockets = |address: &Address| match (address, config.accept) {
+        (Address::Tcp(_), AcceptMode::PerWorker) => config.workers,
+        _ => 1,
+    };
+    (OWN + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
+}
+
 /// Binds all addresses; the error is one line that says which, why and what would do.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, String> {
     warn_if_clipped(config.backlog);

@@ -28,6 +28,8 @@ use tine_worker::worker::Seat;
 
 /// A worker that does not end by itself at the graceful timeout, or after an order to cut, is killed this much later.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
+/// A signal to stop that is repeated within this time is no second one.
+const SAME_WISH: Duration = Duration::from_millis(200);
 /// What a worker may say of a boot that failed.
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
 const SIGNALS: usize = usize::MAX - 1;
@@ -58,7 +60,6 @@ pub struct Master {
     ever_ready: bool,
     announced: bool,
     boot_failures: usize,
-    last_cause: String,
     deaths_said: Allowance,
     /// Requests that were lost with workers that hung or crashed while stopping.
     cut_by_kill: u64,
@@ -72,6 +73,7 @@ enum Stage {
     Serving,
     /// Workers finish; who is left then is killed.
     Draining {
+        began: Instant,
         kill_at: Instant,
         is_cut: bool,
     },
@@ -100,7 +102,6 @@ impl Master {
             ever_ready: false,
             announced: false,
             boot_failures: 0,
-            last_cause: String::new(),
             deaths_said: Allowance::new(20.0, 0.5),
             cut_by_kill: 0,
             cut_before: 0,
@@ -159,18 +160,10 @@ impl Master {
 
     /// Forks the worker of a slot; `Some` in the child.
     fn spawn(&mut self, slot: usize, now: Instant) -> Option<Seat> {
-        let failed = |master: &mut Master, e: io::Error| {
-            let entry = master.children.slot(slot);
-            let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
-            entry.occupant = Occupant::StartAt(now + delay);
-            if let Some(others) = master.deaths_said.admits(now) {
-                log::error!("worker {slot} cannot be started, trying again in {delay:.1?}: {e}{}", and_others(others));
-            }
-        };
         let (ours, theirs) = match StdUnixStream::pair() {
             Ok(pair) => pair,
             Err(e) => {
-                failed(self, e);
+                self.on_spawn_failed(slot, &e, now);
                 return None;
             }
         };
@@ -208,12 +201,37 @@ impl Master {
                         });
                     }
                     // The worker sees the end of its channel and leaves.
-                    Err(e) => failed(self, e),
+                    Err(e) => self.on_spawn_failed(slot, &e, now),
                 }
             }
-            Err(e) => failed(self, e),
+            Err(e) => self.on_spawn_failed(slot, &e, now),
         }
         None
+    }
+
+    /// No process or no channel to be had: tried again like a worker that died at once.
+    fn on_spawn_failed(&mut self, slot: usize, error: &io::Error, now: Instant) {
+        let entry = self.children.slot(slot);
+        entry.is_settled = true;
+        let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
+        entry.occupant = Occupant::StartAt(now + delay);
+        let line = format!("worker {slot} cannot be started: {error}");
+        if let Some(others) = self.deaths_said.admits(now) {
+            log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
+        }
+        self.on_boot_failed(line);
+    }
+
+    /// Gives up when no worker was ever ready and as many starts failed as there are slots.
+    fn on_boot_failed(&mut self, cause: String) {
+        if self.ever_ready || self.stage != Stage::Serving {
+            return;
+        }
+        self.boot_failures += 1;
+        if self.boot_failures >= self.start.config.workers {
+            log::error!("no worker became ready; the last one: {cause}");
+            self.stop_at_once(1);
+        }
     }
 
     fn hear_signals(&mut self, now: Instant) {
@@ -252,12 +270,14 @@ impl Master {
                 }
                 self.children.vacate();
                 self.order(Order::Drain);
-                self.stage = Stage::Draining { kill_at: now + graceful + KILL_MARGIN, is_cut: false };
+                self.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
             }
-            Stage::Draining { is_cut: false, .. } => {
+            // timeout(1) and others signal the process and then its group: that is one wish, said twice.
+            Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
+            Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{name} again: cutting what is left");
                 self.order(Order::Cut);
-                self.stage = Stage::Draining { kill_at: now + KILL_MARGIN, is_cut: true };
+                self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
             Stage::Draining { .. } | Stage::Stopping { .. } => {}
         }
@@ -358,12 +378,7 @@ impl Master {
         let quick_deaths = entry.respawn.quick_deaths();
         entry.occupant = Occupant::StartAt(now + delay);
         if !self.ever_ready {
-            self.boot_failures += 1;
-            self.last_cause = line;
-            if self.boot_failures >= self.start.config.workers {
-                log::error!("no worker became ready; the last one: {}", self.last_cause);
-                self.stop_at_once(1);
-            }
+            self.on_boot_failed(line);
             return;
         }
         if let Some(others) = self.deaths_said.admits(now) {
@@ -378,7 +393,7 @@ impl Master {
 
     /// Kills who does not end in time.
     fn enforce(&mut self, now: Instant) {
-        let Stage::Draining { kill_at, .. } = self.stage else { return };
+        let Stage::Draining { began, kill_at, .. } = self.stage else { return };
         if now < kill_at {
             return;
         }
@@ -387,7 +402,7 @@ impl Master {
             // It may have died just now.
             let _ = kill(child.pid, Signal::SIGKILL);
         }
-        self.stage = Stage::Draining { kill_at: now + KILL_MARGIN, is_cut: true };
+        self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
     }
 
     /// Says, once, where the server listens and what to try.
@@ -428,7 +443,7 @@ impl Master {
                 let totals = self.scoreboard.totals();
                 let cut = totals.cut - self.cut_before + self.cut_by_kill;
                 if cut == 0 {
-                    log::info!("drained: {} requests answered in all", totals.requests);
+                    log::info!("drained: {} requests answered in all{}", totals.requests, and_refused(totals.refused));
                 } else {
                     log::warn!(
                         "stopped: {} requests answered in all, {cut} connections cut while in use",
@@ -451,6 +466,10 @@ impl Master {
 
 fn and_others(others: u64) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
+}
+
+fn and_refused(refused: u64) -> String {
+    if refused == 0 { String::new() } else { format!(", {refused} connections refused with 503") }
 }
 
 fn signal_name(signal: i32) -> &'static str {

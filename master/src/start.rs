@@ -53,6 +53,13 @@ fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Resul
     tine_common::log::init();
     tine_common::log::set_who("master");
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
+    let needed = listener::descriptors_needed(&config);
+    if nofile.now < needed {
+        return Err(format!(
+            "{} workers need {needed} open files, but the limit is {}; raise it (ulimit -n) or run fewer workers",
+            config.workers, nofile.now
+        ));
+    }
     let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
     let bound = listener::bind(&config)?;
     process::set_title("tine: master");

@@ -50,7 +50,11 @@ fn at_a_second_signal() {
         let workers = server.workers();
         server.signal(first);
         server.wait_log("draining");
-        server.signal(second);
+        // A signal that follows at once is the first one, said twice.
+        eventually("a second one is heard", || {
+            server.signal(second);
+            server.log().contains("again: cutting what is left").then_some(())
+        });
         expect_cut(&mut server, &workers, &mut clients);
         let log = server.log();
         assert!(log.contains("again: cutting what is left") && log.contains("by the master's order"), "{log}");
@@ -82,4 +86,18 @@ fn a_worker_that_stands_still_is_killed() {
     server.stop(Signal::SIGTERM);
     server.wait_log(&format!("(pid {}) did not end in time; killing it", workers[0]));
     server.wait_gone(&workers);
+}
+
+/// timeout(1) signals its child and then the group that it belongs to.
+#[test]
+fn not_at_a_signal_that_was_sent_twice() {
+    let mut server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    client.send("GET /delay/500 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the worker has the request", || server.worker_of(&client));
+    server.signal(Signal::SIGTERM);
+    server.wait_log("draining");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(client.response().status, 200);
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
 }

@@ -4,7 +4,7 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Client, Server, TINE, eventually};
 
 fn drain_finishes(accept: &str, signal: Signal) {
@@ -123,4 +123,44 @@ fn a_worker_that_is_told_to_stop_finishes_and_is_replaced() {
     assert_eq!(delayed.response().status, 200);
     server.wait_log(&format!("(pid {worker}) exited with status 0"));
     server.wait_replaced(&before);
+}
+
+/// Its head did not say `Connection: close`, so the client may send its next request right behind the end.
+#[test]
+fn a_request_right_after_a_stream_that_outlived_the_grace() {
+    let mut server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect_narrow();
+    client.send("GET /stream/1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let head = String::from_utf8_lossy(&client.take(200).expect("the head")).into_owned();
+    assert!(head.starts_with("HTTP/1.1 200") && !head.contains("Connection: close"), "{head}");
+    server.signal(Signal::SIGTERM);
+    server.wait_log("draining");
+    let told = Instant::now();
+    eventually("the grace of idle connections is over", || (told.elapsed() > Duration::from_millis(700)).then_some(()));
+    let mut end = Vec::new();
+    while !end.ends_with(b"\r\n0\r\n\r\n") {
+        end = [&end[end.len().saturating_sub(7)..], &client.take(1).expect("the stream")[..]].concat();
+    }
+    client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+}
+
+/// The kernel holds back a connection that has sent nothing; its client does not know.
+#[test]
+fn a_client_that_had_connected_and_not_yet_asked() {
+    for defer_accept in ["1s", "0"] {
+        let mut server = Server::start(&["--workers", "2", "--defer-accept", defer_accept]);
+        let mut clients: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+        server.signal(Signal::SIGTERM);
+        server.wait_log("draining");
+        for client in &mut clients {
+            client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 200, "--defer-accept {defer_accept}");
+        }
+        assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    }
 }

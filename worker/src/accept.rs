@@ -68,6 +68,10 @@ impl Listeners {
         self.all.get(index).map(|entry| entry.listener.fd.as_fd())
     }
 
+    pub fn is_tcp(&self, index: usize) -> bool {
+        self.all[index].listener.is_tcp
+    }
+
     pub fn len(&self) -> usize {
         self.all.len()
     }

@@ -4,19 +4,22 @@
 //! output is empty, or the socket takes no more, or the connection has asked for another turn.
 
 use crate::app::{App, Cx};
+use crate::drain::IdleEnd;
 use crate::http1::{Closing, Http1, Io, Next};
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::timers::Armed;
 use mio::event::Event;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 /// Reads and writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
 /// Bytes sent on one connection before the others have their turn.
 const SENT_BYTES_PER_TURN: usize = 1 << 20;
-/// How long a finished connection waits for the client's end before it is closed all the same.
+/// How long a finished connection waits for the client's next bytes or its end before it is closed all the same…
 const LINGER: Duration = Duration::from_secs(2);
+/// … and how long in all.
+const LINGER_MAX: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     socket: Socket,
@@ -53,6 +56,7 @@ enum Phase {
     /// All is sent and our side is ended; what the client still sends is dropped.
     Lingering {
         until: Instant,
+        ends: Instant,
     },
 }
 
@@ -73,21 +77,21 @@ pub enum Turn {
 
 impl Connection {
     /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes are there already.
-    pub fn new(fd: OwnedFd, now: Instant) -> Self {
-        Connection::in_phase(fd, Phase::Open(Http1::new(now)))
+    pub fn new(socket: Socket, now: Instant) -> Self {
+        Connection::in_phase(socket, Phase::Open(Http1::new(now)))
     }
 
     /// A connection that only gets `answer`, whatever it asks.
-    pub fn refused(fd: OwnedFd, answer: &[u8], now: Instant) -> Self {
+    pub fn refused(socket: Socket, answer: &[u8], now: Instant) -> Self {
         let mut output = WriteQueue::new(now);
         output.append(answer);
         let phase = Phase::Finishing { linger: true };
-        Connection { output: Some(Box::new(output)), refused: true, ..Connection::in_phase(fd, phase) }
+        Connection { output: Some(Box::new(output)), refused: true, ..Connection::in_phase(socket, phase) }
     }
 
-    fn in_phase(fd: OwnedFd, phase: Phase) -> Self {
+    fn in_phase(socket: Socket, phase: Phase) -> Self {
         Connection {
-            socket: Socket::new(fd),
+            socket,
             readable: true,
             writable: true,
             hung_up: false,
@@ -153,26 +157,20 @@ impl Connection {
     }
 
     /// When something has to be done even if nothing happens.
-    pub fn deadline(&self, idle_until: Option<Instant>, cx: &Cx<'_>) -> Option<Instant> {
+    pub fn deadline(&self, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Instant> {
         let write = self.output.as_ref().map(|output| output.progressed() + cx.limits.write_timeout);
         match &self.phase {
             Phase::Open(http1) => {
                 let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
-                [write, http1.deadline(queued_bytes, idle_until, cx.limits)].into_iter().flatten().min()
+                [write, http1.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
             }
             Phase::Finishing { .. } => write,
-            Phase::Lingering { until } => Some(*until),
+            Phase::Lingering { until, .. } => Some(*until),
         }
     }
 
     /// Reads, lets the protocol go on, writes, until one of them has to wait or the turn is over.
-    pub fn advance(
-        &mut self,
-        shared: &mut Buffers,
-        app: &mut dyn App,
-        idle_until: Option<Instant>,
-        cx: &Cx<'_>,
-    ) -> Turn {
+    pub fn advance(&mut self, shared: &mut Buffers, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Turn {
         self.scheduled = false;
         if self.is_gone {
             return Turn::Closed;
@@ -189,7 +187,7 @@ impl Connection {
         }
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
-        let turn = self.steps(&mut shared.input, output, app, idle_until, cx);
+        let turn = self.steps(&mut shared.input, output, app, idle_end, cx);
         if turn == Turn::Closed {
             shared.input.clear();
             shared.output.clear();
@@ -225,15 +223,20 @@ impl Connection {
         input: &mut ReadBuffer,
         output: &mut WriteQueue,
         app: &mut dyn App,
-        idle_until: Option<Instant>,
+        idle_end: Option<IdleEnd>,
         cx: &Cx<'_>,
     ) -> Turn {
         let cx = Cx { socket: Some(&self.socket), ..*cx };
         let mut sent_bytes = 0;
         for _ in 0..STEPS_PER_TURN {
             let next = match &mut self.phase {
-                Phase::Lingering { until } => {
-                    return if cx.now >= *until { Turn::Closed } else { drop_input(&self.socket, input) };
+                Phase::Lingering { until, ends } => {
+                    // A look comes first: bytes may have crossed the deadline.
+                    let (turn, dropped) = drop_input(&self.socket, input);
+                    if dropped {
+                        *until = (cx.now + LINGER).min(*ends);
+                    }
+                    return if cx.now >= *until { Turn::Closed } else { turn };
                 }
                 Phase::Finishing { linger: false } => Next::Close(Closing::Flushed),
                 Phase::Finishing { linger: true } => Next::Close(Closing::Lingering),
@@ -248,7 +251,7 @@ impl Connection {
                         }
                     }
                     let mut io = Io { input, output, input_ended: self.input_ended };
-                    http1.advance(&mut io, app, idle_until, &cx)
+                    http1.advance(&mut io, app, idle_end, &cx)
                 }
             };
             let queued_bytes = output.len();
@@ -284,7 +287,7 @@ impl Connection {
                     if !linger || self.input_ended || self.socket.finish_sending().is_err() {
                         return Turn::Closed;
                     }
-                    self.phase = Phase::Lingering { until: cx.now + LINGER };
+                    self.phase = Phase::Lingering { until: cx.now + LINGER, ends: cx.now + LINGER_MAX };
                 }
                 Next::Wait => {
                     let Phase::Open(http1) = &self.phase else { return Turn::Waits };
@@ -302,18 +305,20 @@ impl Connection {
     }
 }
 
-/// Reads and drops what the client sends after our end, until there is nothing more for now or the turn is over.
-fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> Turn {
+/// Reads and drops what the client sends after our end, until there is nothing more for now or the turn is over; says
+/// whether there was something.
+fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> (Turn, bool) {
+    let mut dropped = false;
     for _ in 0..STEPS_PER_TURN {
         scratch.clear();
         match scratch.receive(socket) {
             // Also behind a short read: the client's end may have come with its last bytes.
-            Ok(Received::Bytes { .. }) => {}
-            Ok(Received::Nothing) => return Turn::Waits,
-            Ok(Received::End) | Err(_) => return Turn::Closed,
+            Ok(Received::Bytes { .. }) => dropped = true,
+            Ok(Received::Nothing) => return (Turn::Waits, dropped),
+            Ok(Received::End) | Err(_) => return (Turn::Closed, dropped),
         }
     }
     scratch.clear();
     // No event tells of bytes that were there before.
-    Turn::Again
+    (Turn::Again, dropped)
 }

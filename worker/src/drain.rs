@@ -1,7 +1,7 @@
 //! How a worker ends: the doorway, the idle, the busy, the deadline.
 //!
 //! 1. Who is in the doorway (handshakes that have begun, queues) is let in: a filter on the listeners stops new
-//!    handshakes, and accepting goes on for [`DOORWAY`]. Then the listeners close. A worker that ends alone has no
+//!    handshakes, and accepting goes on for a moment. Then the listeners close. A worker that ends alone has no
 //!    doorway: the others go on accepting.
 //! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
 //! 3. Requests in flight are finished; every head written from now on says `Connection: close`.
@@ -9,9 +9,13 @@
 
 use crate::run_queue::Token;
 use std::time::{Duration, Instant};
+use tine_common::config::Config;
 
 /// How long connections that have begun may still arrive.
-pub const DOORWAY: Duration = Duration::from_millis(100);
+const DOORWAY: Duration = Duration::from_millis(100);
+/// The same where the kernel holds back clients that have not sent anything: they think that they are connected, and are
+/// to have the time that an idle connection has.
+const DOORWAY_DEFERRED: Duration = Duration::from_millis(500);
 /// An idle connection stays at least this long…
 const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// … and up to this much longer, so that clients do not all come back at once.
@@ -26,9 +30,27 @@ pub struct Drain {
     pub ends: Instant,
 }
 
+/// Until when an idle connection is kept while the server stops.
+#[derive(Debug, Clone, Copy)]
+pub struct IdleEnd {
+    pub began: Instant,
+    pub stay: Duration,
+}
+
 impl Drain {
-    pub fn new(now: Instant, doorway: Duration, graceful_timeout: Duration) -> Self {
-        Drain { began: now, doorway_until: now + doorway, ends: now + graceful_timeout }
+    /// The whole server ends.
+    pub fn of_server(now: Instant, config: &Config) -> Self {
+        let doorway = if config.defer_accept.is_zero() { DOORWAY } else { DOORWAY_DEFERRED };
+        Drain { began: now, doorway_until: now + doorway, ends: now + config.graceful_timeout }
+    }
+
+    /// This worker ends alone.
+    pub fn of_worker(now: Instant, config: &Config) -> Self {
+        Drain { began: now, doorway_until: now, ends: now + config.graceful_timeout }
+    }
+
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Somebody may still come in: the whole server ends, not one worker of many.
@@ -36,9 +58,18 @@ impl Drain {
         self.doorway_until > self.began
     }
 
-    /// When an idle connection is closed.
-    pub fn idle_until(&self, token: Token) -> Instant {
+    /// How long this connection may idle.
+    pub fn idle_end(&self, token: Token) -> IdleEnd {
         // A multiplier coprime to the spread scatters neighbours.
-        self.began + IDLE_GRACE + Duration::from_millis(token as u64 * 97 % IDLE_SPREAD_MS)
+        let stay = IDLE_GRACE + Duration::from_millis(token as u64 * 97 % IDLE_SPREAD_MS);
+        IdleEnd { began: self.began, stay }
+    }
+}
+
+impl IdleEnd {
+    /// When a connection that idles `since` then is closed: a response whose head was written before the drain did not
+    /// say `Connection: close`, so that its client may have the next request on its way.
+    pub fn after(self, since: Instant) -> Instant {
+        self.began.max(since) + self.stay
     }
 }

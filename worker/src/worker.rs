@@ -7,7 +7,7 @@ use crate::accept::Listeners;
 use crate::admission::{Admission, EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS};
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
-use crate::drain::{DOORWAY, Drain};
+use crate::drain::Drain;
 use crate::http::DateLine;
 use crate::http1;
 use crate::net::{ReadBuffer, Socket, WriteQueue};
@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
@@ -79,7 +79,6 @@ pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
         Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
     }
     let (info, slot) = (seat.info, seat.scoreboard.slot(seat.info.index));
-    slot.set_pid(std::process::id());
     slot.set_state(State::Booting);
     let app = match factory(&info) {
         Ok(app) => app,
@@ -93,6 +92,7 @@ pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
     if channel.write_all(&[Report::Ready.byte()]).is_err() {
         log::warn!("the master is gone before this worker was ready");
     }
+    drop(channel); // the worker has its own
     worker.run()
 }
 
@@ -222,8 +222,8 @@ impl Worker {
                 SIGNALS => self.hear_signals(now),
                 token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
                 token => {
-                    // Gone connections have no events: they were closed before this poll.
-                    let connection = &mut self.connections[token];
+                    // A descriptor that a child of the app's inherited for a moment outlives our close in the poll.
+                    let Some(connection) = self.connections.get_mut(token) else { continue };
                     connection.on_event(event);
                     if connection.schedule() {
                         self.run_queue.push(token);
@@ -235,11 +235,11 @@ impl Worker {
 
     fn expire(&mut self, now: Instant) {
         while let Some(token) = self.timers.expired(now) {
-            let idle_until = self.drain.map(|drain| drain.idle_until(token));
+            let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let cx = context(&self.config, self.info, &self.date, self.drain, now);
             let connection = &mut self.connections[token];
             connection.armed = None;
-            match connection.deadline(idle_until, &cx) {
+            match connection.deadline(idle_end, &cx) {
                 // The deadline has moved since the timer was set.
                 Some(at) if at > now => self.timers.arm(token, &mut connection.armed, at),
                 None => {}
@@ -274,7 +274,9 @@ impl Worker {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
             match accept(listener) {
-                Ok(Accepted::Connection(fd)) => self.admit(fd, survey, now),
+                Ok(Accepted::Connection(fd)) => {
+                    self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
+                }
                 Ok(Accepted::Nobody) => return,
                 Ok(Accepted::Exhausted(e)) => return self.on_exhausted(index, &e, now),
                 Err(e) => {
@@ -288,12 +290,12 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, fd: OwnedFd, survey: &mut Survey, now: Instant) {
+    fn admit(&mut self, socket: Socket, survey: &mut Survey, now: Instant) {
         self.counts.accepted += 1;
         if self.admission.admits(self.admitted(), survey.total) {
             survey.total += 1;
             self.counts.changed = true;
-            self.insert(Connection::new(fd, now));
+            self.insert(Connection::new(socket, now));
             self.slot.set_connections(self.admitted() as u64);
             return;
         }
@@ -303,9 +305,9 @@ impl Worker {
         let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
-            self.insert(Connection::refused(fd, &answer, now));
+            self.insert(Connection::refused(socket, &answer, now));
         } else {
-            answer_and_close(fd, &answer, &mut self.buffers.input);
+            answer_and_close(&socket, &answer, &mut self.buffers.input);
         }
     }
 
@@ -322,7 +324,7 @@ impl Worker {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
             let input = &mut self.buffers.input;
-            if !self.admission.use_spare(listener, |fd| answer_and_close(fd, &answer, input)) {
+            if !self.admission.use_spare(listener, |fd| answer_and_close(&Socket::new(fd, false), &answer, input)) {
                 break;
             }
             self.counts.accepted += 1;
@@ -347,10 +349,10 @@ impl Worker {
         let turn = self.run_queue.begin_turn();
         let cx = context(&self.config, self.info, &self.date, self.drain, now);
         for &token in &turn {
-            let idle_until = self.drain.map(|drain| drain.idle_until(token));
+            let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
             let was_in_flight = connection.is_in_flight();
-            let end = connection.advance(&mut self.buffers, &mut *self.app, idle_until, &cx);
+            let end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             self.counts.requests += u64::from(connection.take_answered());
             self.counts.in_flight += u64::from(end != Turn::Closed && connection.is_in_flight());
             self.counts.in_flight -= u64::from(was_in_flight);
@@ -360,6 +362,9 @@ impl Worker {
                     self.timers.disarm(token, &mut connection.armed);
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
+                    // Before the client sees the end: its next connection may ask another worker for room.
+                    self.slot.set_connections(self.admitted() as u64);
+                    drop(connection);
                     continue;
                 }
                 Turn::Again => {
@@ -382,7 +387,7 @@ impl Worker {
                 }
                 connection.registered = true;
             }
-            if let Some(at) = connection.deadline(idle_until, &cx) {
+            if let Some(at) = connection.deadline(idle_end, &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
@@ -415,7 +420,7 @@ impl Worker {
                 Ok(count @ 1..) => {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
-                            Order::Drain => self.begin_drain(DOORWAY, now),
+                            Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
                             Order::Cut => self.cut("the master's order"),
                         }
                     }
@@ -427,7 +432,7 @@ impl Worker {
                     if self.drain.is_none() {
                         log::warn!("the master is gone; draining");
                         self.listeners.stop_new_connections();
-                        self.begin_drain(DOORWAY, now);
+                        self.begin_drain(Drain::of_server(now, &self.config));
                     }
                     return;
                 }
@@ -440,7 +445,7 @@ impl Worker {
         for signal in signals {
             match signal {
                 // Sent to this worker alone: the others go on, so that nobody needs to be let through the doorway.
-                SIGTERM => self.begin_drain(Duration::ZERO, now),
+                SIGTERM => self.begin_drain(Drain::of_worker(now, &self.config)),
                 SIGQUIT => self.exit = Some(0),
                 // A terminal sends these to the whole group; the master decides.
                 _ => {}
@@ -448,17 +453,16 @@ impl Worker {
         }
     }
 
-    fn begin_drain(&mut self, doorway: Duration, now: Instant) {
+    fn begin_drain(&mut self, drain: Drain) {
         if self.drain.is_some() {
             return;
         }
-        let drain = Drain::new(now, doorway, self.config.graceful_timeout);
         self.drain = Some(drain);
         self.slot.set_state(State::Draining);
         log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
-        let cx = context(&self.config, self.info, &self.date, self.drain, now);
+        let cx = context(&self.config, self.info, &self.date, self.drain, drain.began());
         for (token, connection) in &mut self.connections {
-            if let Some(at) = connection.deadline(Some(drain.idle_until(token)), &cx) {
+            if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
@@ -505,10 +509,9 @@ fn context<'a>(
 
 /// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
 /// reset the answer, as far as that can be known.
-fn answer_and_close(fd: OwnedFd, answer: &[u8], scratch: &mut ReadBuffer) {
-    let socket = Socket::new(fd);
+fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
     // Errors mean that the client is gone.
-    let _ = scratch.receive(&socket);
+    let _ = scratch.receive(socket);
     scratch.clear();
     let _ = socket.send(answer);
     let _ = socket.finish_sending();

@@ -6,8 +6,8 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// The pattern starts anew after this many bytes. Sends of 256 KiB from one 256 KiB block, which stays in the cache,
 /// cost least CPU a byte (measured: 64 KiB sends 1.4 times as much, a 4 MiB block 1.3 times).
 const BLOCK_BYTES: usize = 256 << 10;
-/// Blocks sent by one call, which are the same memory again: fewer and longer calls, at no cost in memory.
-const BLOCKS_PER_PULL: usize = 8;
+/// What one call sends: the same block several times. Fewer and longer calls, at no cost in memory.
+const CHUNK_BYTES: usize = 8 * BLOCK_BYTES;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// One block, made once a worker and never freed.
@@ -65,11 +65,9 @@ impl Exchange for Bin {
                 .header("Content-Disposition", "attachment; filename=\"data.bin\"");
             out.head(if self.chunked { head } else { head.length(self.left) })?;
         }
-        for _ in 0..BLOCKS_PER_PULL {
-            let part = self.left.min(self.block.len() as u64);
-            out.write_static(&self.block[..part as usize])?;
-            self.left -= part;
-        }
+        let part = self.left.min(CHUNK_BYTES as u64);
+        out.write_static_cycle(self.block, part as usize)?;
+        self.left -= part;
         Ok(if self.left == 0 { Pull::End } else { Pull::More })
     }
 }

@@ -98,11 +98,3 @@ pub fn ignores_hangup() -> bool {
     let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     ignored.is_some_and(|mask| mask & 1 << (libc::SIGHUP - 1) != 0)
 }
-
-/// Pages of memory that this process holds, in bytes (VmRSS of proc_pid_status(5)); zero where /proc is not there.
-pub fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}

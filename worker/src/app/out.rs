@@ -64,12 +64,30 @@ impl Out<'_> {
         self.framed(bytes.len(), |queue| queue.append_shared(bytes))
     }
 
+    /// Writes `block` over and over until it is `length` bytes, as one chunk and without a copy.
+    pub fn write_static_cycle(&mut self, block: &'static [u8], length: usize) -> Result<(), AppError> {
+        if block.is_empty() && length > 0 {
+            return Err(AppError::new("nothing cannot be repeated"));
+        }
+        self.framed(length, |queue| {
+            let mut left = length;
+            while left > 0 {
+                let part = left.min(block.len());
+                queue.append_static(&block[..part]);
+                left -= part;
+            }
+        })
+    }
+
     fn framed(&mut self, length: usize, write: impl FnOnce(&mut WriteQueue)) -> Result<(), AppError> {
         let Some(body) = self.body.as_mut() else {
             return Err(AppError::new("the response's body began before its head"));
         };
         if length == 0 {
             return Ok(());
+        }
+        if self.queue.len() >= self.cx.limits.write_high_watermark_bytes {
+            return Err(AppError::new("the app wrote where there was no room; Out::has_room tells"));
         }
         match &mut body.framing {
             BodyFraming::Empty => {}

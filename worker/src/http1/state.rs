@@ -19,6 +19,7 @@ use super::encode;
 use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, parse};
 use crate::app::{Answer, App, Cx};
+use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
 use std::mem::MaybeUninit;
@@ -112,23 +113,23 @@ impl Http1 {
         }
     }
 
-    /// When the present wait is over, if nothing comes. `idle_until`: as for [`Http1::advance`].
-    pub fn deadline(&self, queued_bytes: usize, idle_until: Option<Instant>, limits: &Limits) -> Option<Instant> {
+    /// When the present wait is over, if nothing comes. `idle_end`: as for [`Http1::advance`].
+    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         match &self.stage {
             // Until the response is sent, only the client's reading counts.
             Stage::Head if queued_bytes > 0 => None,
             Stage::Head if self.seen > 0 => Some(self.since + limits.header_timeout),
             Stage::Head => {
                 let idle = self.since + limits.idle_timeout;
-                Some(idle_until.map_or(idle, |until| idle.min(until)))
+                Some(idle_end.map_or(idle, |end| idle.min(end.after(self.since))))
             }
             Stage::Exchange(active) => active.deadline(queued_bytes, limits),
             Stage::Discard(_) => Some(self.since + limits.body_timeout),
         }
     }
 
-    /// Goes as far as it can. `idle_until`: an idle connection is closed then, at the latest.
-    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_until: Option<Instant>, cx: &Cx<'_>) -> Next {
+    /// Goes as far as it can. `idle_end`: the server stops, and an idle connection is closed then.
+    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
         for _ in 0..REQUESTS_PER_TURN {
             // Answers in order, and no more of them than the client reads.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
@@ -136,7 +137,7 @@ impl Http1 {
                 return Next::Again;
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
-                Stage::Head => self.on_head(io, app, idle_until, cx),
+                Stage::Head => self.on_head(io, app, idle_end, cx),
                 Stage::Exchange(active) => self.on_exchange(active, io, cx),
                 Stage::Discard(discard) => self.on_discard(discard, io, cx),
             };
@@ -147,7 +148,7 @@ impl Http1 {
         Next::Again
     }
 
-    fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_until: Option<Instant>, cx: &Cx<'_>) -> Step {
+    fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Step {
         // Empty lines before a request are a courtesy to old clients (RFC 9112, 2.2).
         while io.input.unconsumed().starts_with(b"\r\n") {
             io.input.consume(2);
@@ -160,7 +161,7 @@ impl Http1 {
                 self.since = cx.now;
             }
             let until = self.since + cx.limits.idle_timeout;
-            let is_over = cx.now >= idle_until.map_or(until, |drain| drain.min(until));
+            let is_over = cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
             return Step::Stop(match (io.input_ended, is_over) {
                 (true, _) => Next::Close(Closing::Flushed),
                 (false, true) => Next::Close(Closing::Lingering),

@@ -4,6 +4,7 @@ use super::Closing::{Cut, Flushed, Lingering};
 use super::Next::{Again, Close, Wait};
 use super::test_client::*;
 use crate::app::{Answer, App, Cx, Pull};
+use crate::drain::IdleEnd;
 use crate::http::{Head, Request, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -185,7 +186,7 @@ fn a_drain_says_close() {
     // An idle connection goes when the drain says so.
     let mut client = Client::new(Paths);
     client.send(get("/text").as_bytes());
-    client.idle_until = Some(client.now + SECOND);
+    client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
     assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
 }
 

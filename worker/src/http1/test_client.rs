@@ -3,6 +3,7 @@
 
 use super::{Http1, Io, Next};
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull, WorkerInfo};
+use crate::drain::IdleEnd;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ pub struct Client<A: App> {
     pub limits: Limits,
     pub now: Instant,
     pub draining: bool,
-    pub idle_until: Option<Instant>,
+    pub idle_end: Option<IdleEnd>,
     /// The most bytes of answers that are taken after a step.
     pub takes_bytes: usize,
     /// All that was taken.
@@ -39,7 +40,7 @@ impl<A: App> Client<A> {
             limits: Limits::default(),
             now,
             draining: false,
-            idle_until: None,
+            idle_end: None,
             takes_bytes: usize::MAX,
             taken: Vec::new(),
             output: WriteQueue::new(now),
@@ -79,10 +80,10 @@ impl<A: App> Client<A> {
             self.input_ended |= self.ended && count == 0;
         }
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
-        let next = self.http1.advance(&mut io, &mut self.app, self.idle_until, &cx);
+        let next = self.http1.advance(&mut io, &mut self.app, self.idle_end, &cx);
         self.take();
         if next == Next::Wait {
-            let deadline = self.http1.deadline(self.output.len(), self.idle_until, &self.limits);
+            let deadline = self.http1.deadline(self.output.len(), self.idle_end, &self.limits);
             let deadline = deadline.or((!self.output.is_empty()).then_some(self.now));
             assert!(deadline.is_some_and(|at| at >= self.now), "it waits for what never comes, or for the past");
         }

@@ -90,7 +90,7 @@ impl ReadBuffer {
             Some(0) => Received::End,
             Some(count) => {
                 self.end += count;
-                Received::Bytes { is_all: count < size }
+                Received::Bytes { is_all: count < size && socket.short_read_is_all() }
             }
         })
     }

@@ -15,55 +15,64 @@ const UNSENT_BYTES_FAST: u32 = 1 << 20;
 /// Who has taken this much does read: no window is that large before anything was read.
 pub const FAST_CLIENT_BYTES: u32 = 8 << 20;
 
-pub struct Socket(RawSocket);
+pub struct Socket {
+    raw: RawSocket,
+    is_tcp: bool,
+}
 
 impl Socket {
-    pub fn new(fd: OwnedFd) -> Self {
-        Socket(RawSocket::from(fd))
+    pub fn new(fd: OwnedFd, is_tcp: bool) -> Self {
+        Socket { raw: RawSocket::from(fd), is_tcp }
+    }
+
+    /// Whether a short read says that nothing more is there. On a Unix socket it may as well have stopped at a message
+    /// with descriptors (unix(7)).
+    pub fn short_read_is_all(&self) -> bool {
+        self.is_tcp
     }
 
     pub fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.raw.as_raw_fd()
     }
 
     /// Bytes read into `room`; `Some(0)` at the end of the stream; `None`: nothing there yet.
     pub fn receive(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
-        not_yet(|| (&self.0).read(room))
+        not_yet(|| (&self.raw).read(room))
     }
 
     /// Bytes that the kernel took; `None`: none now.
     pub fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        not_yet(|| self.0.send(bytes))
+        not_yet(|| self.raw.send(bytes))
     }
 
     pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        not_yet(|| self.0.send_vectored(slices))
+        not_yet(|| self.raw.send_vectored(slices))
     }
 
     /// Half-closes: the client reads to the end of what was sent and then sees the end of the stream.
     pub fn finish_sending(&self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        self.raw.shutdown(Shutdown::Write)
     }
 
     /// Lets the kernel hold more for a client that takes it.
     pub fn send_in_long_bursts(&self) -> io::Result<()> {
-        set_notsent_lowat(self.0.as_fd(), UNSENT_BYTES_FAST)
+        set_notsent_lowat(self.raw.as_fd(), UNSENT_BYTES_FAST)
     }
 
     /// Makes the coming close discard what is unsent and reset the connection: a client that does not read would
     /// otherwise hold the kernel's send buffer for minutes.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        SockRef::from(&self.0).set_linger(Some(Duration::ZERO))
+        SockRef::from(&self.raw).set_linger(Some(Duration::ZERO))
     }
 
     /// The client's address; `None` on a Unix socket or when the client has gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.0.peer_addr().ok()?.as_socket()
+        self.raw.peer_addr().ok()?.as_socket()
     }
 
     /// This end's address; `None` on a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()?.as_socket()
+        self.raw.local_addr().ok()?.as_socket()
     }
 }
 

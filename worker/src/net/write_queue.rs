@@ -316,7 +316,7 @@ mod tests {
     fn flush_sends_everything_in_order_whatever_the_socket_takes() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let socket = Socket::new(ours.into());
+        let socket = Socket::new(ours.into(), false);
         let mut queue = WriteQueue::new(Instant::now());
         let mut expected = Vec::new();
         for i in 0..600u32 {
