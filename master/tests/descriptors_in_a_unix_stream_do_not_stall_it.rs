@@ -17,6 +17,9 @@ fn descriptors_in_a_unix_stream_do_not_stall_it() {
     let listen = format!("unix:{}", path.display());
     let server = Server::start_command(Command::new(TINE).args(["run", "--workers", "1", "--listen", &listen]));
     let mut client = Client::try_connect_unix(&path).expect("the server accepts");
+    // Later reads follow events; the first one follows the accept.
+    client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().status, 200);
     let worker = server.workers()[0];
     // Both parts are there before the worker looks.
     freeze(worker);
