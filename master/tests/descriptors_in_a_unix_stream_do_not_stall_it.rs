@@ -15,7 +15,15 @@ fn descriptors_in_a_unix_stream_do_not_stall_it() {
     let folder = scratch_folder();
     let path = folder.join("s");
     let listen = format!("unix:{}", path.display());
-    let server = Server::start_command(Command::new(TINE).args(["run", "--workers", "1", "--listen", &listen]));
+    let server = Server::start_command(Command::new(TINE).args([
+        "run",
+        "--workers",
+        "1",
+        "--header-timeout",
+        "1h",
+        "--listen",
+        &listen,
+    ]));
     let mut client = Client::try_connect_unix(&path).expect("the server accepts");
     // Later reads follow events; the first one follows the accept.
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
