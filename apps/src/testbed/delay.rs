@@ -1,7 +1,7 @@
 //! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, takes the body in pieces with that many ms between
 //! them, so that the client's window closes meanwhile.
 
-use super::echo::{EchoedBody, RequestJson, write_json};
+use super::echo::{EchoedBody, Reply, RequestJson};
 use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Request, Response, StatusCode};
@@ -29,8 +29,9 @@ pub fn answer(delays: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str) 
         return wrong(BOTH_ZERO);
     }
     Answer::exchange(Delay {
-        json: Some(RequestJson::new(request, cx, hostname)),
+        json: RequestJson::new(request, cx, hostname),
         body: EchoedBody::default(),
+        reply: None,
         reply_ms,
         read_ms,
         began: cx.now(),
@@ -41,8 +42,10 @@ pub fn answer(delays: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str) 
 }
 
 struct Delay {
-    json: Option<RequestJson>,
+    json: RequestJson,
     body: EchoedBody,
+    /// Once it is time to answer.
+    reply: Option<Reply>,
     reply_ms: u64,
     read_ms: u64,
     began: Instant,
@@ -68,6 +71,9 @@ impl Exchange for Delay {
     }
 
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if let Some(reply) = &mut self.reply {
+            return reply.write(out);
+        }
         if !self.body.is_ended {
             // Between two pieces it is the clock that is waited for, else the client.
             return Ok(if cx.now() < self.next_read { Pull::NotBefore(self.next_read) } else { Pull::Idle });
@@ -76,13 +82,13 @@ impl Exchange for Delay {
         if cx.now() < reply_at {
             return Ok(Pull::NotBefore(reply_at));
         }
-        let Some(mut json) = self.json.take() else { return Err(AppError::new("asked again after the end")) };
+        let mut json = std::mem::take(&mut self.json);
         json.insert("duration_ms", self.reply_ms);
         if self.read_ms > 0 {
             json.insert("read_delay_ms", self.read_ms);
             json.insert("read_chunks", self.read_chunks);
             json.insert("total_read_time_ms", (self.read_ended - self.began).as_millis() as u64);
         }
-        write_json(out, json.finish(&self.body))
+        self.reply.insert(json.finish(std::mem::take(&mut self.body))).write(out)
     }
 }

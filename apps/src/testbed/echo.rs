@@ -1,5 +1,6 @@
 //! `/` and every unknown path: the request as JSON, its body up to 1 MiB of it.
 
+use super::json_text::JsonText;
 use serde_json::{Map, Value, json};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
@@ -10,12 +11,14 @@ const ECHOED_BYTES_MAX: usize = 1 << 20;
 pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
     let json = RequestJson::new(request, cx, hostname);
     if !request.has_body() {
-        return Response::json(StatusCode::OK, json.finish(&EchoedBody::default())).into();
+        let reply = json.finish(EchoedBody::default());
+        return Response::json(StatusCode::OK, [reply.start, reply.end].concat()).into();
     }
-    Answer::exchange(Echo { json, body: EchoedBody::default() })
+    Answer::exchange(Echo { json, body: EchoedBody::default(), reply: None })
 }
 
 /// What the origin says about a request, but for its body.
+#[derive(Default)]
 pub struct RequestJson {
     fields: Map<String, Value>,
 }
@@ -53,21 +56,22 @@ impl RequestJson {
         self.fields.insert(name.into(), value.into());
     }
 
-    pub fn finish(self, body: &EchoedBody) -> Vec<u8> {
+    pub fn finish(self, body: EchoedBody) -> Reply {
         let mut fields = self.fields;
         let is_truncated = body.size > body.start.len() as u64 && !body.start.is_empty();
-        let mut text = String::from_utf8_lossy(&body.start).into_owned();
         if is_truncated {
-            text.push_str("...[TRUNCATED]");
             fields.insert("body_truncated".into(), true.into());
         }
-        fields.insert("body".into(), text.into());
-        fields.insert("body_size".into(), body.size.into());
-        fields.insert(
-            "usage".into(),
-            json!({"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300}),
-        );
-        Value::Object(fields).to_string().into_bytes()
+        fields.insert("body".into(), "".into());
+        let mut start = Value::Object(fields).to_string();
+        start.truncate(start.len() - "\"}".len());
+        let after = json!({
+            "body_size": body.size,
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300},
+        });
+        let text_end = if is_truncated { "...[TRUNCATED]" } else { "" };
+        let end = format!("{text_end}\",{}", &after.to_string()["{".len()..]);
+        Reply { start, text: JsonText::new(body.start), end }
     }
 }
 
@@ -86,9 +90,42 @@ impl EchoedBody {
     }
 }
 
+/// The whole response of an exchange that answers with JSON. The echoed body is escaped as the client reads: escaped it
+/// can be six times as long.
+pub struct Reply {
+    /// Up to the opening quote of the body's text; empty once written.
+    start: String,
+    text: JsonText,
+    /// From the end of the body's text on.
+    end: String,
+}
+
+impl Reply {
+    /// Writes what there is room for; called again while it says [`Pull::More`].
+    pub fn write(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        if !out.has_head() {
+            let length = (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes();
+            out.head(Head::new(StatusCode::OK).content_type("application/json").length(length))?;
+        }
+        while out.has_room() {
+            if !self.start.is_empty() {
+                out.write(std::mem::take(&mut self.start).as_bytes())?;
+            } else if let Some(piece) = self.text.take_piece() {
+                out.write(piece.as_bytes())?;
+            } else {
+                out.write(self.end.as_bytes())?;
+                return Ok(Pull::End);
+            }
+        }
+        Ok(Pull::More)
+    }
+}
+
 struct Echo {
     json: RequestJson,
     body: EchoedBody,
+    /// Once the body has ended.
+    reply: Option<Reply>,
 }
 
 impl Exchange for Echo {
@@ -98,19 +135,15 @@ impl Exchange for Echo {
     }
 
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if let Some(reply) = &mut self.reply {
+            return reply.write(out);
+        }
         if !self.body.is_ended {
             return Ok(Pull::Idle);
         }
-        let json = std::mem::replace(&mut self.json, RequestJson { fields: Map::new() });
-        write_json(out, json.finish(&self.body))
+        let json = std::mem::take(&mut self.json);
+        self.reply.insert(json.finish(std::mem::take(&mut self.body))).write(out)
     }
-}
-
-/// The whole response of an exchange that answers with JSON.
-pub fn write_json(out: &mut Out<'_>, json: Vec<u8>) -> Result<Pull, AppError> {
-    out.head(Head::new(StatusCode::OK).content_type("application/json").length(json.len() as u64))?;
-    out.write_shared(json.into())?;
-    Ok(Pull::End)
 }
 
 /// `content-type` as `Content-Type`.
@@ -144,8 +177,31 @@ mod tests {
         }
         body.push(b"", true);
         assert_eq!((body.start.len(), body.size, body.is_ended), (ECHOED_BYTES_MAX, 1_800_000, true));
-        let json: Value = serde_json::from_slice(&RequestJson { fields: Map::new() }.finish(&body)).unwrap();
+        let json: Value = serde_json::from_str(&whole(body)).unwrap();
         assert_eq!(json["body_truncated"], true);
         assert!(json["body"].as_str().unwrap().ends_with("x...[TRUNCATED]"));
+    }
+
+    /// All of a reply to a request that has but a method.
+    fn whole(body: EchoedBody) -> String {
+        let mut json = RequestJson::default();
+        json.insert("method", "PUT");
+        let mut reply = json.finish(body);
+        let pieces: String = std::iter::from_fn(|| reply.text.take_piece()).collect();
+        [reply.start, pieces, reply.end].concat()
+    }
+
+    #[test]
+    fn the_fields_keep_their_order() {
+        let usage = r#""usage":{"prompt_tokens":1,"completion_tokens":2,"input_tokens":100,"output_tokens":200,"total_tokens":300}"#;
+        for (start, size, expected) in [
+            ("", 0, r#""body":"","body_size":0"#),
+            ("", 9, r#""body":"","body_size":9"#),
+            ("\"\n", 2, r#""body":"\"\n","body_size":2"#),
+            ("a\0", 9, r#""body_truncated":true,"body":"a\u0000...[TRUNCATED]","body_size":9"#),
+        ] {
+            let body = EchoedBody { start: start.into(), size, is_ended: true };
+            assert_eq!(whole(body), format!(r#"{{"method":"PUT",{expected},{usage}}}"#));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod delay;
 mod echo;
 mod help;
 mod hostname;
+mod json_text;
 mod stream;
 mod upload;
 

@@ -1,16 +1,18 @@
 //! `/upload`: reads and drops the body as it comes, and says how much it was.
 
-use super::echo::{EchoedBody, RequestJson, write_json};
+use super::echo::{EchoedBody, Reply, RequestJson};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::Request;
 
 pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
-    Answer::exchange(Upload { json: Some(RequestJson::new(request, cx, hostname)), body: EchoedBody::default() })
+    Answer::exchange(Upload { json: RequestJson::new(request, cx, hostname), body: EchoedBody::default(), reply: None })
 }
 
 struct Upload {
-    json: Option<RequestJson>,
+    json: RequestJson,
     body: EchoedBody,
+    /// Once the body has ended.
+    reply: Option<Reply>,
 }
 
 impl Exchange for Upload {
@@ -20,15 +22,14 @@ impl Exchange for Upload {
     }
 
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        match self.json.take() {
-            Some(mut json) if self.body.is_ended => {
-                json.insert("bytes_received", self.body.size);
-                write_json(out, json.finish(&self.body))
-            }
-            waiting => {
-                self.json = waiting;
-                Ok(Pull::Idle)
-            }
+        if let Some(reply) = &mut self.reply {
+            return reply.write(out);
         }
+        if !self.body.is_ended {
+            return Ok(Pull::Idle);
+        }
+        let mut json = std::mem::take(&mut self.json);
+        json.insert("bytes_received", self.body.size);
+        self.reply.insert(json.finish(std::mem::take(&mut self.body))).write(out)
     }
 }
