@@ -27,6 +27,10 @@ pub fn nofile() -> io::Result<u64> {
 }
 
 /// Names the process in `ps`: its short name (15 bytes, prctl(2)) and, as far as its arguments had room, its command line.
+///
+/// The title takes the place of the arguments: `std::env::args` called later gives the title, a piece of it or nothing for
+/// each of them, since glibc keeps pointers and no copies. Who wants the arguments reads them before, as tine does
+/// with its command line; and no other thread may be reading them during the call.
 pub fn set_title(title: &str) {
     let short: String = title.chars().take(15).collect();
     if let Ok(name) = CString::new(short) {
@@ -36,8 +40,9 @@ pub fn set_title(title: &str) {
     let Some((start, end)) = argument_area() else { return };
     let (start, room) = (start as *mut u8, end - start);
     let text = &title.as_bytes()[..title.len().min(room - 1)];
-    // SAFETY: /proc/self/stat gives the area of the argument strings, which is writable memory of this process that
-    // nothing else reads: the arguments were copied out before the first call.
+    // SAFETY: /proc/self/stat gives the area of the argument strings, which is writable memory of this process. Rust has no
+    // reference into it: `std::env::args` copies at each call, and no other thread is in one (see above). Its last byte
+    // stays NUL, so whoever reads an argument later finds the end of a string inside the area.
     unsafe { std::ptr::write_bytes(start, 0, room) };
     // SAFETY: as above, and `text` is shorter than the area.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start, text.len()) };
