@@ -12,7 +12,7 @@ pub struct Pidfile {
 }
 
 impl Pidfile {
-    /// Refuses a file that names a running process; a stale one will be replaced.
+    /// Refuses a file that names a running process or that could not be written; a stale one will be replaced.
     pub fn check(path: &Path) -> Result<Pidfile, String> {
         let shown = path.display();
         if let Some(pid) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
@@ -24,20 +24,31 @@ impl Pidfile {
             ));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match fs::metadata(folder) {
-            Ok(folder) if folder.is_dir() => Ok(Pidfile { path: path.to_path_buf() }),
-            _ => Err(format!(
+        if !folder.is_dir() {
+            return Err(format!(
                 "--pidfile {shown}: there is no folder {}; create it or give another file",
                 folder.display()
-            )),
+            ));
         }
+        if path.is_dir() {
+            return Err(format!("--pidfile {shown} is a folder; give a file"));
+        }
+        // Asked by doing: access(2) knows of permissions, but not of folders like /proc that take no files from anybody.
+        let pidfile = Pidfile { path: path.to_path_buf() };
+        let beside = pidfile.beside();
+        fs::File::create(&beside).and_then(|_| fs::remove_file(&beside)).map_err(|e| {
+            let folder = folder.display();
+            format!(
+                "--pidfile {shown}: no file can be written to {folder}: {e}; give one in a folder that you may write to"
+            )
+        })?;
+        Ok(pidfile)
     }
 
     /// Whole or not at all: written beside and renamed.
     pub fn write(&self) -> Result<(), String> {
         let pid = std::process::id();
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(format!(".{pid}"));
+        let beside = self.beside();
         let written = fs::File::create(&beside)
             .and_then(|mut file| writeln!(file, "{pid}"))
             .and_then(|()| fs::rename(&beside, &self.path));
@@ -45,6 +56,13 @@ impl Pidfile {
             let _ = fs::remove_file(&beside); // it may not be there
             format!("--pidfile {} cannot be written: {e}", self.path.display())
         })
+    }
+
+    /// Where the file is written before it is renamed: in the same folder, under a name of this process's own.
+    fn beside(&self) -> PathBuf {
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(format!(".{}", std::process::id()));
+        beside.into()
     }
 
     /// Removes the file, if it still names this process.

@@ -94,3 +94,26 @@ fn without_its_folder_it_is_refused() {
     assert!(line.contains("--pidfile") && line.contains("create it or give another file"), "{line}");
     fs::remove_dir(&pidfile).expect("nothing was made");
 }
+
+#[test]
+fn where_no_file_can_be_written_it_is_refused_by_check_too() {
+    let folder = scratch_folder();
+    let folder_text = folder.to_str().expect("UTF-8");
+    for command in ["run", "check"] {
+        for (path, words) in [("/proc/nope", "no file can be written to /proc"), (folder_text, "is a folder")] {
+            let output = run_to_end(&[command, "0", "--pidfile", path]);
+            let line = one_line_of(&output);
+            assert_eq!(output.status.code(), Some(1), "{line}");
+            assert!(line.contains("--pidfile") && line.contains(words), "{line}");
+        }
+    }
+    fs::remove_dir(&folder).expect("nothing was made");
+}
+
+#[test]
+fn a_check_leaves_none_behind() {
+    let pidfile = pidfile();
+    let output = run_to_end(&["check", "0", "--pidfile", pidfile.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{output:?}");
+    fs::remove_dir(pidfile.parent().expect("a folder")).expect("nothing is left in the folder");
+}
