@@ -118,6 +118,22 @@ impl fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// Whether whoever listens here gets the other's connections too: the same address, or the wildcard of its family.
+    fn includes(&self, other: &Address) -> bool {
+        match (self, other) {
+            // The system chooses a port of its own for each.
+            (Address::Tcp(a), Address::Tcp(b)) if a.port() == 0 || b.port() == 0 => false,
+            (Address::Tcp(a), Address::Tcp(b)) => {
+                let is_wildcard = a.ip().is_unspecified() && a.is_ipv4() == b.is_ipv4();
+                a == b || a.port() == b.port() && is_wildcard
+            }
+            (Address::Unix(a), Address::Unix(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
 impl Config {
     /// Whether the values fit together; the error is one line that says which, why and what would do.
     pub fn check(&self) -> Result<(), String> {
@@ -132,8 +148,15 @@ impl Config {
             ));
         }
         for (i, address) in self.listen.iter().enumerate() {
-            if self.listen[..i].contains(address) && !matches!(address, Address::Tcp(a) if a.port() == 0) {
-                return Err(format!("--listen {address} is given twice; give each address once"));
+            // What PORT and --host name, if they are given, is the first; so the later one is always a --listen.
+            for earlier in &self.listen[..i] {
+                let why = match (address.includes(earlier), earlier.includes(address)) {
+                    (true, true) => "is given twice, by --listen or as PORT and --host".to_string(),
+                    (true, false) => format!("includes {earlier}"),
+                    (false, true) => format!("is included in {earlier}"),
+                    (false, false) => continue,
+                };
+                return Err(format!("--listen {address} {why}; give each address once"));
             }
         }
         for (name, value) in [
@@ -195,5 +218,28 @@ mod tests {
         }
         let long = format!("unix:/{}", "x".repeat(107));
         assert!(long.parse::<Address>().unwrap_err().contains("107"));
+    }
+
+    #[test]
+    fn an_address_includes_itself_and_a_wildcard_its_family() {
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", false),
+            ("0.0.0.0:80", "127.0.0.1:81", false),
+            ("0.0.0.0:0", "127.0.0.1:0", false),
+            ("[::]:80", "[::1]:80", true),
+            ("[::]:80", "0.0.0.0:80", false), // IPV6_V6ONLY
+            ("[::]:80", "127.0.0.1:80", false),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("0.0.0.0:80", "unix:/a", false),
+        ] {
+            let [a, b] = [one, other].map(|text| text.parse::<Address>().unwrap());
+            assert_eq!(a.includes(&b), expected, "{one} {other}");
+        }
     }
 }

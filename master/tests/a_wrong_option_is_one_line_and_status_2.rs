@@ -27,6 +27,11 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--listen", &over_long], &["--listen", "107 bytes"]),
         (&["--listen", "127.0.0.1:8081", "--listen", "127.0.0.1:8081"], &["--listen 127.0.0.1:8081", "once"]),
         (&["--listen", "unix:/tmp/a", "--listen", "unix:/tmp/a"], &["--listen unix:/tmp/a", "once"]),
+        (
+            &["--listen", "0.0.0.0:8081", "--listen", "127.0.0.1:8081"],
+            &["--listen 127.0.0.1:8081 is included in 0.0.0.0:8081", "once"],
+        ),
+        (&["--listen", "[::1]:8081", "--listen", "[::]:8081"], &["--listen [::]:8081 includes [::1]:8081", "once"]),
         (&["--header-max", "16X"], &["--header-max", "64K"]),
         (&["--header-max", "-16"], &["-1"]),
         (&["--header-max", "1"], &["--header-max", "from 64 to 4M"]),
@@ -71,11 +76,14 @@ fn a_wrong_option_is_one_line_and_status_2() {
 
 #[test]
 fn so_is_a_wrong_command_port_or_variable() {
-    for (arguments, words) in [
+    let table: &[(&[&str], &[&str])] = &[
         (&["run", "65536"], &["PORT", "0 to 65535"]),
         (&["run", "http"], &["PORT", "0 to 65535"]),
         (&["serve", "80"], &["serve", "`tine run --help`"]),
-    ] {
+        (&["run", "8081", "--listen", "127.0.0.1:8081"], &["--listen 127.0.0.1:8081 is given twice", "PORT"]),
+        (&["check", "8081", "--host", "0.0.0.0", "--listen", "127.0.0.1:8081"], &["in 0.0.0.0:8081", "once"]),
+    ];
+    for (arguments, words) in table {
         let output = run_to_end(arguments);
         let line = one_line_of(&output);
         assert_eq!(output.status.code(), Some(2), "{line}");
