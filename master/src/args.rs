@@ -2,6 +2,7 @@
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -170,13 +171,38 @@ impl ServerArgs {
 }
 
 /// Parses the command line; `Err` is what to print, whether it is a mistake, and so on.
-pub fn parse<A: Args>(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Cli<A>, Complaint> {
-    Cli::try_parse_from(arguments).map_err(|error| match error.kind() {
+pub fn parse<A: Args>(arguments: impl Iterator<Item = OsString>) -> Result<Cli<A>, Complaint> {
+    Cli::try_parse_from(command_first::<A>(arguments.collect())).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Complaint::Asked(error.to_string())
         }
         _ => Complaint::Wrong(one_line(&error)),
     })
+}
+
+/// `tine --workers 2 run` as `tine run --workers 2`: where options come first, moves the command before them. The command
+/// is the first argument `run` or `check` that is not the value of the option before it. Whoever asks `tine` itself for its
+/// help or version is left alone, and where there is no command, clap says so.
+fn command_first<A: Args>(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_option = |text: &OsString| text.as_encoded_bytes().starts_with(b"-");
+    let is_for_tine = |text: &OsString| ["-h", "--help", "-V", "--version"].iter().any(|asked| text == asked);
+    if !arguments.get(1).is_some_and(|first| is_option(first) && !is_for_tine(first)) {
+        return arguments;
+    }
+    let options = ServerArgs::augment_args(A::augment_args(clap::Command::new("")));
+    let takes_value = |text: &OsString| {
+        let long = text.to_str().and_then(|text| text.strip_prefix("--"));
+        options.get_arguments().any(|arg| long.is_some() && arg.get_long() == long && arg.get_action().takes_values())
+    };
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at) {
+        if argument == "run" || argument == "check" {
+            arguments[1..=at].rotate_right(1);
+            break;
+        }
+        at += if takes_value(argument) { 2 } else { 1 };
+    }
+    arguments
 }
 
 pub enum Complaint {

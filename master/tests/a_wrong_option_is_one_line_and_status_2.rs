@@ -82,6 +82,9 @@ fn so_is_a_wrong_command_port_or_variable() {
         (&["serve", "80"], &["serve", "`tine run --help`"]),
         (&["run", "8081", "--listen", "127.0.0.1:8081"], &["--listen 127.0.0.1:8081 is given twice", "PORT"]),
         (&["check", "8081", "--host", "0.0.0.0", "--listen", "127.0.0.1:8081"], &["in 0.0.0.0:8081", "once"]),
+        (&["--workers", "0", "run"], &["--workers", "from 1 to 1024"]),
+        (&["--workers", "run", "check"], &["'run'", "from 1 to 1024"]),
+        (&["--workers", "run"], &["unexpected argument '--workers'", "'run --workers' exists"]), // no command
     ];
     for (arguments, words) in table {
         let output = run_to_end(arguments);

@@ -46,6 +46,30 @@ fn a_check_says_what_would_run_and_serves_nobody() {
 }
 
 #[test]
+fn options_may_stand_before_the_command() {
+    for arguments in [
+        &["--workers", "3", "check", "0"][..],
+        &["--workers=3", "check", "0"],
+        &["--tcp-fastopen", "--workers", "3", "check", "0"],
+        &["--chunk-size", "1K", "--workers", "3", "check", "0"],
+        &["--listen", "127.0.0.1:0", "--workers", "3", "check"],
+    ] {
+        let text = said(arguments);
+        assert!(text.lines().any(|line| line.split_whitespace().eq(["workers", "3"])), "{arguments:?}: {text}");
+    }
+    let scratch = support::scratch_folder();
+    let output = Command::new(TINE).args(["--pidfile", "run", "check", "0"]).current_dir(&scratch).output();
+    let text = String::from_utf8(output.expect("tine runs").stdout).expect("UTF-8");
+    assert!(text.lines().any(|line| line.split_whitespace().eq(["pidfile", "run"])), "a value, not a command: {text}");
+    std::fs::remove_dir(&scratch).expect("the check left nothing");
+    assert_eq!(said(&["--workers", "3", "run", "--help"]), said(&["run", "--help"]));
+    assert_eq!(said(&["-V", "run"]), said(&["--version"]));
+    assert_eq!(said(&["--help", "run"]), said(&["-h"]));
+    let server = Server::start_command(Command::new(TINE).args(["--workers", "2", "run", "0"]));
+    assert_eq!(server.workers().len(), 2);
+}
+
+#[test]
 fn a_server_says_where_it_listens_and_what_to_try() {
     let server = Server::start(&["--workers", "2"]);
     let text = server.stdout();
