@@ -1,17 +1,35 @@
 //! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error.
 //!
-//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`; default `info`). [`Burst`] is for what could
+//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`; default `info`). [`Burst`] is for what could
 //! repeat without bound: a crash loop, a flood of refusals.
 
+use log::LevelFilter;
 use std::io::Write;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 static WHO: RwLock<String> = RwLock::new(String::new());
 
+/// The level that `TINE_LOG` asks for; the error is one line that says what would do.
+pub fn level() -> Result<LevelFilter, String> {
+    std::env::var_os("TINE_LOG").map_or(Ok(LevelFilter::Info), |text| parse_level(&text.to_string_lossy()))
+}
+
+fn parse_level(text: &str) -> Result<LevelFilter, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "error" => Ok(LevelFilter::Error),
+        "warn" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        "off" => Ok(LevelFilter::Off),
+        _ => Err(format!("TINE_LOG {text:?} is not a level; give error, warn, info, debug or off")),
+    }
+}
+
 /// Installs the logger, once a process tree; forked workers inherit it and call [`set_who`].
-pub fn init() {
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("TINE_LOG", "info").write_style("TINE_LOG_STYLE"))
+pub fn init(level: LevelFilter) {
+    env_logger::Builder::new()
+        .filter_level(level)
         .format(|out, record| {
             // A poisoned lock still holds a name worth printing.
             let who = WHO.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -106,6 +124,18 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_in_any_case_and_nothing_else() {
+        for (text, level) in
+            [("error", "ERROR"), ("WARN", "WARN"), ("Info", "INFO"), ("debug", "DEBUG"), ("off", "OFF")]
+        {
+            assert_eq!(parse_level(text).map(|level| level.to_string()), Ok(level.to_string()));
+        }
+        for text in ["", "loud", "trace", "info,tine=debug", " info", "3"] {
+            assert!(parse_level(text).unwrap_err().contains("error, warn, info, debug or off"), "{text}");
+        }
+    }
 
     #[test]
     fn an_allowance_bounds_the_rate_and_counts_the_rest() {

@@ -13,7 +13,7 @@ const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
 Every option is also an environment variable: --idle-timeout is
 TINE_IDLE_TIMEOUT, PORT is TINE_PORT. TINE_LOG sets how much is logged: error,
-warn, info or debug.
+warn, info, debug or off.
 TERM and INT finish what is in flight and stop; a second one cuts it;
 QUIT stops at once.";
 

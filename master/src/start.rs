@@ -36,13 +36,15 @@ pub fn serve_with<A: clap::Args>(name: &str, try_next: &str, factory: impl FnOnc
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
     let config = server.config();
-    if let Err(line) = config.check() {
-        return complain(&line, EXIT_USAGE);
-    }
+    let level = match config.check().and_then(|()| tine_common::log::level()) {
+        Ok(level) => level,
+        Err(line) => return complain(&line, EXIT_USAGE),
+    };
     let factory = factory(app);
     if is_check {
         return check(name, &config);
     }
+    tine_common::log::init(level);
     match run(name, try_next, config, factory) {
         Ok(status) => ExitCode::from(status),
         Err(line) => complain(&line, EXIT_SYSTEM),
@@ -50,7 +52,6 @@ pub fn serve_with<A: clap::Args>(name: &str, try_next: &str, factory: impl FnOnc
 }
 
 fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Result<u8, String> {
-    tine_common::log::init();
     tine_common::log::set_who("master");
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
     let needed = listener::descriptors_needed(&config);

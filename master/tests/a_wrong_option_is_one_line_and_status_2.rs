@@ -97,11 +97,14 @@ fn so_is_a_wrong_command_port_or_variable() {
         ("TINE_PORT", "x", ["PORT", "0 to 65535"]),
         ("TINE_TCP_FASTOPEN", "maybe", ["--tcp-fastopen", "true or false"]),
         ("TINE_LISTEN", "127.0.0.1:8081,127.0.0.1:8081", ["--listen 127.0.0.1:8081", "once"]),
+        ("TINE_LOG", "loud", ["TINE_LOG", "error, warn, info, debug or off"]),
     ] {
-        let output = run_to_end_with(&["run"], &[(name, value)]);
-        let line = one_line_of(&output);
-        assert_eq!(output.status.code(), Some(2), "{line}");
-        assert!(words.iter().all(|word| line.contains(word)), "{name}={value}: {line}");
+        for command in ["run", "check"] {
+            let output = run_to_end_with(&[command], &[(name, value)]);
+            let line = one_line_of(&output);
+            assert_eq!(output.status.code(), Some(2), "{line}");
+            assert!(words.iter().all(|word| line.contains(word)), "{name}={value}: {line}");
+        }
     }
 }
 
