@@ -45,9 +45,31 @@ pub fn descriptors_needed(config: &Config) -> u64 {
     (OWN + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
 }
 
+/// What the kernel's settings take from what was asked for, one line each.
+pub fn warnings(config: &Config) -> Vec<String> {
+    const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
+    const FASTOPEN: &str = "/proc/sys/net/ipv4/tcp_fastopen";
+    /// The bit of ip-sysctl's tcp_fastopen without which a listener's TCP_FASTOPEN does nothing.
+    const FASTOPEN_SERVER: u32 = 2;
+    let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+    let mut lines = Vec::new();
+    let backlog = config.backlog;
+    if let Some(most) = read(SOMAXCONN).filter(|&most| most < backlog) {
+        lines.push(format!("--backlog {backlog} is clipped to {most} by the kernel; raise {SOMAXCONN}"));
+    }
+    if config.tcp_fastopen
+        && let Some(bits) = read(FASTOPEN).filter(|bits| bits & FASTOPEN_SERVER == 0)
+    {
+        let with = bits | FASTOPEN_SERVER;
+        lines.push(format!(
+            "--tcp-fastopen does nothing, the kernel has it off for servers; write {with} to {FASTOPEN}"
+        ));
+    }
+    lines
+}
+
 /// Binds all addresses; the error is one line that says which, why and what would do.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, String> {
-    warn_if_clipped(config.backlog);
     let mut bound = Vec::new();
     for address in &config.listen {
         let one = match address {
@@ -225,12 +247,4 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
         _ => (error.to_string(), "check the address and the limits of this process".to_string()),
     };
     format!("cannot listen on {address}: {why}; {what}")
-}
-
-fn warn_if_clipped(backlog: u32) {
-    const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
-    let most = fs::read_to_string(SOMAXCONN).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    if let Some(most) = most.filter(|&most| most < backlog) {
-        log::warn!("--backlog {backlog} is clipped to {most} by the kernel; raise {SOMAXCONN}");
-    }
 }

@@ -25,7 +25,13 @@ fn chunk_size(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    tine::serve_with("the built-in test origin", "curl URL/help", |args: OriginArgs| {
+    let describe = |args: &OriginArgs| {
+        vec![
+            ("stream-mb", args.stream_mb.to_string()),
+            ("chunk-size", tine_common::units::show_size(args.chunk_size as u64)),
+        ]
+    };
+    tine::serve_with("the built-in test origin", "curl URL/help", describe, |args| {
         let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size };
         Box::new(move |_worker| Ok(Box::new(Origin::new(config))))
     })

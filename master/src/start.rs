@@ -1,13 +1,13 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
 use crate::args::{self, Command, Complaint};
-use crate::listener;
+use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
 use crate::pidfile::Pidfile;
 use std::io::Write;
 use std::process::ExitCode;
 use tine_common::config::Config;
-use tine_common::sys::process;
+use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, WorkerInfo};
 use tine_worker::worker;
 
@@ -15,18 +15,25 @@ const EXIT_SYSTEM: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 /// Serves an application under the command line of `tine`: `run`, `check`, `--help`. `factory` is called in each worker,
-/// after the fork. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app failed or
-/// requests were cut, 2 for a wrong option.
+/// after the fork; there `std::env::args` has the process's title in place of the arguments, so who wants them reads them
+/// before. No other thread may run. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app
+/// failed or requests were cut, 2 for a wrong option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
-    serve_with(name, "curl URL/", |_: NoArgs| Box::new(factory))
+    serve_with(name, "curl URL/", |_: &NoArgs| Vec::new(), |_| Box::new(factory))
 }
 
 /// An application without options of its own.
 #[derive(clap::Args, Debug)]
 struct NoArgs {}
 
-/// As [`serve`], with options of the application's own. `try_next`: what to try first; `URL` stands for where the server listens.
-pub fn serve_with<A: clap::Args>(name: &str, try_next: &str, factory: impl FnOnce(A) -> AppFactory) -> ExitCode {
+/// As [`serve`], with options of the application's own. `try_next`: what to try first; `URL` stands for where the server
+/// listens. `describe`: each of the options and its value, for `check`.
+pub fn serve_with<A: clap::Args>(
+    name: &str,
+    try_next: &str,
+    describe: impl FnOnce(&A) -> Vec<(&'static str, String)>,
+    factory: impl FnOnce(A) -> AppFactory,
+) -> ExitCode {
     let (server, app, is_check) = match args::parse::<A>(std::env::args_os()) {
         Ok(cli) => match cli.command {
             Command::Run { server, app } => (server, app, false),
@@ -40,29 +47,21 @@ pub fn serve_with<A: clap::Args>(name: &str, try_next: &str, factory: impl FnOnc
         Ok(level) => level,
         Err(line) => return complain(&line, EXIT_USAGE),
     };
-    let factory = factory(app);
-    if is_check {
-        return check(name, &config);
-    }
-    tine_common::log::init(level);
-    match run(name, try_next, config, factory) {
-        Ok(status) => ExitCode::from(status),
-        Err(line) => complain(&line, EXIT_SYSTEM),
-    }
+    let ended = if is_check {
+        check(name, &config, &describe(&app)).map(|text| say(&text, 0))
+    } else {
+        tine_common::log::init(level);
+        run(name, try_next, config, factory(app)).map(ExitCode::from)
+    };
+    ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
 fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Result<u8, String> {
     tine_common::log::set_who("master");
-    let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
-    let needed = listener::descriptors_needed(&config);
-    if nofile.now < needed {
-        return Err(format!(
-            "{} workers need {needed} open files, but the limit is {}; raise it (ulimit -n) or run fewer workers",
-            config.workers, nofile.now
-        ));
+    let (nofile, pidfile, bound) = prepare(&config)?;
+    for line in listener::warnings(&config) {
+        log::warn!("{line}");
     }
-    let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
-    let bound = listener::bind(&config)?;
     process::set_title("tine: master");
     if nofile.before < nofile.now {
         log::info!("open files: limit raised from {} to {}", nofile.before, nofile.now);
@@ -83,25 +82,38 @@ fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Resul
     }
 }
 
-/// Says what would run. Binds for a moment, so that a port in use or a missing right is told.
-fn check(name: &str, config: &Config) -> ExitCode {
-    if let Err(line) = config.pidfile.as_deref().map(Pidfile::check).transpose() {
-        return complain(&line, EXIT_SYSTEM);
+/// What the system may refuse before the first fork.
+fn prepare(config: &Config) -> Result<(Nofile, Option<Pidfile>, Vec<Bound>), String> {
+    let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
+    let needed = listener::descriptors_needed(config);
+    if nofile.now < needed {
+        return Err(format!(
+            "{} workers need {needed} open files, but the limit is {}; raise it (ulimit -n) or run fewer workers",
+            config.workers, nofile.now
+        ));
     }
-    let bound = match listener::bind(config) {
-        Ok(bound) => bound,
-        Err(line) => return complain(&line, EXIT_SYSTEM),
-    };
+    let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
+    let bound = listener::bind(config)?;
+    Ok((nofile, pidfile, bound))
+}
+
+/// What would run, and what `run` would warn of. Prepares as `run` does and lets go, so that a port in use or a missing
+/// right is told.
+fn check(name: &str, config: &Config, app_options: &[(&'static str, String)]) -> Result<String, String> {
+    let (_, _, bound) = prepare(config)?;
     listener::remove_unix_sockets(&bound);
     let mut text = format!("tine {} would serve {name} on\n", tine_common::VERSION);
     for address in &config.listen {
         text.push_str(&format!("  {address}\n"));
     }
     text.push_str("with\n");
-    for (option, value) in config.describe() {
+    for (option, value) in config.describe().iter().chain(app_options) {
         text.push_str(&format!("  {option:<22} {value}\n"));
     }
-    say(&text, 0)
+    for line in listener::warnings(config) {
+        text.push_str(&format!("warning: {line}\n"));
+    }
+    Ok(text)
 }
 
 /// Prints to standard output; a reader that has gone away is not an error.

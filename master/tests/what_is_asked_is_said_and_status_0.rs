@@ -38,11 +38,50 @@ fn the_help_is_grouped_and_fits_80_columns() {
 fn a_check_says_what_would_run_and_serves_nobody() {
     let text = said(&["check", "0", "--workers", "3", "--idle-timeout", "90s", "--header-max", "32K"]);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for expected in
-        ["would serve the built-in test origin", "127.0.0.1:0", "workers 3", "idle-timeout 90s", "header-max 32K"]
-    {
+    for expected in [
+        "would serve the built-in test origin",
+        "127.0.0.1:0",
+        "workers 3",
+        "idle-timeout 90s",
+        "header-max 32K",
+        "stream-mb 10",
+        "chunk-size 4K",
+    ] {
         assert!(words.contains(expected), "{expected:?} is not in {text}");
     }
+}
+
+#[test]
+fn a_check_names_each_option_of_the_help() {
+    let text = said(&["check", "0"]);
+    for line in said(&["run", "--help"]).lines() {
+        let Some(option) = line.trim_start().strip_prefix("--").and_then(|line| line.split(' ').next()) else {
+            continue;
+        };
+        if !["host", "listen"].contains(&option) {
+            assert!(text.lines().any(|line| line.trim_start().starts_with(option)), "{option:?} is not in {text}");
+        }
+    }
+}
+
+/// The kernel's setting; `None`: it does not say.
+fn setting(path: &str) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn what_the_kernel_takes_back_is_said_by_check_and_run() {
+    let clips = setting("/proc/sys/net/core/somaxconn").is_some_and(|most| most < 2_000_000_000);
+    let lacks_fastopen = setting("/proc/sys/net/ipv4/tcp_fastopen").is_some_and(|bits| bits & 2 == 0);
+    let expected = [("--backlog 2000000000 is clipped to", clips), ("--tcp-fastopen does nothing", lacks_fastopen)];
+    let options = ["--workers", "1", "--backlog", "2000000000", "--tcp-fastopen"];
+    let text = said(&[&["check", "0"], &options[..]].concat());
+    let server = Server::start(&options);
+    for (words, expected) in expected {
+        assert_eq!(text.contains(&format!("\nwarning: {words}")), expected, "{words:?} in {text}");
+        assert_eq!(server.log().contains(&format!("] {words}")), expected, "{words:?} in {}", server.log());
+    }
+    assert!(!said(&["check", "0", "--backlog", "1"]).contains("warning"), "nothing is taken back");
 }
 
 #[test]
