@@ -64,7 +64,7 @@ pub struct ServerArgs {
         help_heading = "Listening"
     )]
     listen: Vec<Address>,
-    /// Connections that may wait to be accepted
+    /// Most connections that may wait to be accepted
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
           value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff), help_heading = "Listening")]
     backlog: u32,
@@ -72,7 +72,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "MODE", default_value = "shared", env = "TINE_ACCEPT", hide_env = true,
           value_parser = accept_mode, help_heading = "Listening")]
     accept: AcceptMode,
-    /// How long the kernel keeps a connection that has sent nothing; 0 is off
+    /// How long the kernel keeps back a connection that has sent nothing; 0 is off. Such a client has half a second when the server stops, and may then be reset
     #[arg(long, value_name = "TIME", default_value = "1s", env = "TINE_DEFER_ACCEPT", hide_env = true,
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
@@ -112,7 +112,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "SIZE", default_value = "64K", env = "TINE_WRITE_HIGH_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_high_watermark: usize,
-    /// Ask the app for output only at or below this much unsent
+    /// Ask the app for more only at or below this much unsent
     #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_WRITE_LOW_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_low_watermark: usize,

@@ -11,7 +11,7 @@ struct OriginArgs {
     #[arg(long, value_name = "N", default_value_t = 10, env = "TINE_STREAM_MB", hide_env = true,
           value_parser = clap::value_parser!(u64).range(1..=1000), help_heading = "Built-in origin")]
     stream_mb: u64,
-    /// Bytes of each chunk of /stream, 1 to 1M
+    /// Bytes of a chunk of /stream, 1 to 1M
     #[arg(long, value_name = "SIZE", default_value = "4096", env = "TINE_CHUNK_SIZE", hide_env = true,
           value_parser = chunk_size, help_heading = "Built-in origin")]
     chunk_size: usize,

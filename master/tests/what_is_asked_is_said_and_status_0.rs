@@ -24,6 +24,7 @@ fn the_help_is_grouped_and_fits_80_columns() {
         let help = said(arguments);
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{arguments:?}: {line:?}");
+            assert!(!line.ends_with("[default:"), "{arguments:?}: a default is broken in two: {line:?}");
         }
     }
     let help = said(&["run", "--help"]);
