@@ -3,14 +3,16 @@
 //! Nothing happens inside an event: events, expired timers and orders only set state and queue connections; then each
 //! queued connection is advanced once.
 
+mod accepting;
+mod draining;
+
 use crate::accept::Listeners;
-use crate::admission::{Admission, EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS};
+use crate::admission::Admission;
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
 use crate::http::DateLine;
-use crate::http1;
-use crate::net::{ReadBuffer, Socket, WriteQueue};
+use crate::net::{ReadBuffer, WriteQueue};
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
 use mio::unix::SourceFd;
@@ -24,8 +26,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
 use tine_common::message::{Order, Report};
-use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Slot, State, Survey};
-use tine_common::sys::socket::{Accepted, accept};
+use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Slot, State};
 use tine_common::sys::{fork, process};
 
 pub use crate::accept::Listener;
@@ -34,8 +35,6 @@ pub use crate::accept::Listener;
 pub const EXIT_BOOT_FAILED: i32 = 3;
 
 const EVENTS_PER_TURN: usize = 1024;
-/// Connections accepted from one listener in one turn.
-const ACCEPT_BUDGET: usize = 64;
 /// A worker whose master is gone and that hangs is ended this long after its graceful timeout.
 const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 
@@ -254,91 +253,6 @@ impl Worker {
         self.admission.sum_up(now);
     }
 
-    fn accept(&mut self, now: Instant) {
-        if self.ready_listeners.is_empty() {
-            return;
-        }
-        let mut survey = Survey { least: u64::MAX, total: 0 };
-        if self.listeners.is_balanced() || self.admission.has_server_max() {
-            survey = self.scoreboard.survey(now);
-        }
-        let ready = std::mem::take(&mut self.ready_listeners);
-        for &index in &ready {
-            self.accept_from(index, &mut survey, now);
-        }
-        self.ready_listeners = ready;
-        self.ready_listeners.clear();
-    }
-
-    fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.listeners.get(index) else { return };
-            match accept(listener) {
-                Ok(Accepted::Connection(fd)) => {
-                    self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
-                }
-                Ok(Accepted::Nobody) => return,
-                Ok(Accepted::Exhausted(e)) => return self.on_exhausted(index, &e, now),
-                Err(e) => {
-                    log::error!("{e}");
-                    return self.pause_accepting(now);
-                }
-            }
-            if self.listeners.is_enough(index, self.admitted() as u64, survey) {
-                return;
-            }
-        }
-    }
-
-    fn admit(&mut self, socket: Socket, survey: &mut Survey, now: Instant) {
-        self.counts.accepted += 1;
-        if self.admission.admits(self.admitted(), survey.total) {
-            survey.total += 1;
-            self.counts.changed = true;
-            self.insert(Connection::new(socket, now));
-            self.slot.set_connections(self.admitted() as u64);
-            return;
-        }
-        self.counts.refused += 1;
-        let why = format!("at capacity with {} connections here and {} in all", self.admitted(), survey.total);
-        self.admission.on_refused(&why, now);
-        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
-        if self.counts.refused_open < REFUSED_OPEN_MAX {
-            self.counts.refused_open += 1;
-            self.insert(Connection::refused(socket, &answer, now));
-        } else {
-            answer_and_close(&socket, &answer, &mut self.buffers.input);
-        }
-    }
-
-    fn insert(&mut self, mut connection: Connection) {
-        connection.schedule();
-        let token = self.connections.insert(connection);
-        self.run_queue.push(token);
-    }
-
-    /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
-    fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
-        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
-        self.admission.on_refused(&format!("accept: {error}"), now);
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.listeners.get(index) else { return };
-            let input = &mut self.buffers.input;
-            if !self.admission.use_spare(listener, |fd| answer_and_close(&Socket::new(fd, false), &answer, input)) {
-                break;
-            }
-            self.counts.accepted += 1;
-            self.counts.refused += 1;
-        }
-        self.pause_accepting(now);
-    }
-
-    fn pause_accepting(&mut self, now: Instant) {
-        if let Err(e) = self.listeners.pause(now + EXHAUSTED_PAUSE) {
-            log::error!("{e}");
-        }
-    }
-
     /// Connections that were let in.
     fn admitted(&self) -> usize {
         self.connections.len() - self.counts.refused_open
@@ -452,49 +366,6 @@ impl Worker {
             }
         }
     }
-
-    fn begin_drain(&mut self, drain: Drain) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.drain = Some(drain);
-        self.slot.set_state(State::Draining);
-        log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
-        let cx = context(&self.config, self.info, &self.date, self.drain, drain.began());
-        for (token, connection) in &mut self.connections {
-            if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
-                self.timers.arm(token, &mut connection.armed, at);
-            }
-        }
-    }
-
-    fn keep_draining(&mut self, now: Instant) {
-        let Some(drain) = self.drain else { return };
-        if !self.listeners.is_closed() && now >= drain.doorway_until {
-            // Who is in the queues now is the last.
-            let mut accepted = if drain.has_doorway() { None } else { Some(self.counts.accepted) };
-            while accepted.replace(self.counts.accepted) != Some(self.counts.accepted) {
-                self.ready_listeners.extend(0..self.listeners.len());
-                self.accept(now);
-            }
-            self.listeners.close();
-        }
-        if self.listeners.is_closed() && self.connections.is_empty() {
-            self.exit.get_or_insert(0);
-        } else if now >= drain.ends {
-            self.cut("the graceful timeout");
-        }
-    }
-
-    /// Ends at once; what was under way is counted.
-    fn cut(&mut self, why: &str) {
-        let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
-        if busy > 0 {
-            log::warn!("cut {busy} connections that were in use, by {why}");
-        }
-        self.slot.set_cut(busy as u64);
-        self.exit = Some(0);
-    }
 }
 
 fn context<'a>(
@@ -505,14 +376,4 @@ fn context<'a>(
     now: Instant,
 ) -> Cx<'a> {
     Cx { now, draining: drain.is_some(), limits: &config.limits, date, socket: None, worker }
-}
-
-/// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
-/// reset the answer, as far as that can be known.
-fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
-    // Errors mean that the client is gone.
-    let _ = scratch.receive(socket);
-    scratch.clear();
-    let _ = socket.send(answer);
-    let _ = socket.finish_sending();
 }

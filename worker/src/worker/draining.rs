@@ -1,0 +1,54 @@
+//! The steps of a turn that end the worker; the plan is in [`crate::drain`].
+
+use super::{Worker, context};
+use crate::drain::Drain;
+use std::time::Instant;
+use tine_common::scoreboard::State;
+
+impl Worker {
+    pub(super) fn begin_drain(&mut self, drain: Drain) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(drain);
+        self.slot.set_state(State::Draining);
+        log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
+        let cx = context(&self.config, self.info, &self.date, self.drain, drain.began());
+        for (token, connection) in &mut self.connections {
+            if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
+                self.timers.arm(token, &mut connection.armed, at);
+            }
+        }
+    }
+
+    pub(super) fn keep_draining(&mut self, now: Instant) {
+        let Some(drain) = self.drain else { return };
+        if !self.listeners.is_closed() && now >= drain.doorway_until {
+            // Who is in the queues now is the last.
+            while drain.has_doorway() {
+                let before = self.counts.accepted;
+                self.ready_listeners.extend(0..self.listeners.len());
+                self.accept(now);
+                if self.counts.accepted == before {
+                    break;
+                }
+            }
+            self.listeners.close();
+        }
+        if self.listeners.is_closed() && self.connections.is_empty() {
+            self.exit.get_or_insert(0);
+        } else if now >= drain.ends {
+            self.cut("the graceful timeout");
+        }
+    }
+
+    /// Ends at once; what was under way is counted.
+    pub(super) fn cut(&mut self, why: &str) {
+        let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
+        if busy > 0 {
+            log::warn!("cut {busy} connections that were in use, by {why}");
+        }
+        self.slot.set_cut(busy as u64);
+        self.exit = Some(0);
+    }
+}
