@@ -35,6 +35,8 @@ pub struct Connection {
     input_ended: bool,
     /// Bytes that the client took so far, up to what fits.
     taken_bytes: u32,
+    /// Requests answered and not yet told to the worker.
+    answered: u32,
     scheduled: bool,
     refused: bool,
     /// In the poll's set.
@@ -98,6 +100,7 @@ impl Connection {
             is_gone: false,
             input_ended: false,
             taken_bytes: 0,
+            answered: 0,
             scheduled: false,
             refused: false,
             registered: false,
@@ -149,11 +152,9 @@ impl Connection {
         matches!(&self.phase, Phase::Open(http1) if http1.is_in_flight())
     }
 
+    /// Requests answered since the last call.
     pub fn take_answered(&mut self) -> u32 {
-        match &mut self.phase {
-            Phase::Open(http1) => http1.take_answered(),
-            _ => 0,
-        }
+        std::mem::take(&mut self.answered)
     }
 
     /// When something has to be done even if nothing happens.
@@ -251,7 +252,9 @@ impl Connection {
                         }
                     }
                     let mut io = Io { input, output, input_ended: self.input_ended };
-                    http1.advance(&mut io, app, idle_end, &cx)
+                    let next = http1.advance(&mut io, app, idle_end, &cx);
+                    self.answered += http1.take_answered();
+                    next
                 }
             };
             let queued_bytes = output.len();

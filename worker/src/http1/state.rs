@@ -37,7 +37,7 @@ pub struct Http1 {
     /// Bytes of an incomplete head that were looked at: it is parsed again once a line or a doubling has come.
     seen: u32,
     stage: Stage,
-    /// Requests answered since the worker last asked.
+    /// Requests answered since the connection last asked.
     answered: u32,
 }
 
