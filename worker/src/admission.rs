@@ -1,5 +1,6 @@
 //! Who is let in: a budget of connections, and a clear answer to those above it.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -46,7 +47,7 @@ impl Admission {
     }
 
     /// Counts a refusal; says so once a burst.
-    pub fn on_refused(&mut self, why: &str, now: Instant) {
+    pub fn on_refused(&mut self, why: fmt::Arguments<'_>, now: Instant) {
         if self.burst.admits(now) {
             log::warn!("{why}; refusing connections with 503 until there is room");
         }

@@ -42,8 +42,8 @@ impl Master {
             other => format!("ended: {other:?}"),
         };
         let mut line = format!("worker {slot} (pid {}) {how} after {:.1} s", child.pid, uptime.as_secs_f64());
-        let boot_error = String::from_utf8_lossy(&child.boot_error).replace(['\n', '\r'], " ");
         if child.has_boot_error {
+            let boot_error = String::from_utf8_lossy(&child.boot_error).replace(['\n', '\r'], " ");
             line.push_str(&format!(": {boot_error}"));
         }
         if self.stage != Stage::Serving {

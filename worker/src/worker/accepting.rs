@@ -60,8 +60,8 @@ impl Worker {
             return;
         }
         self.counts.refused += 1;
-        let why = format!("at capacity with {} connections here and {} in all", self.admitted(), survey.total);
-        self.admission.on_refused(&why, now);
+        let (mine, total) = (self.admitted(), survey.total);
+        self.admission.on_refused(format_args!("at capacity with {mine} connections here and {total} in all"), now);
         let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
@@ -80,11 +80,11 @@ impl Worker {
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
     fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
         let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
-        self.admission.on_refused(&format!("accept: {error}"), now);
+        self.admission.on_refused(format_args!("accept: {error}"), now);
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
-            let input = &mut self.buffers.input;
-            if !self.admission.use_spare(listener, |fd| answer_and_close(&Socket::new(fd, false), &answer, input)) {
+            let (is_tcp, input) = (self.listeners.is_tcp(index), &mut self.buffers.input);
+            if !self.admission.use_spare(listener, |fd| answer_and_close(&Socket::new(fd, is_tcp), &answer, input)) {
                 break;
             }
             self.counts.accepted += 1;
