@@ -5,8 +5,9 @@
 
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
-use crate::http1::{Closing, Http1, Io, Next};
+use crate::http1::Http1;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
+use crate::protocol::{Closing, Io, Next};
 use crate::timers::Armed;
 use mio::event::Event;
 use std::os::fd::RawFd;

@@ -5,7 +5,7 @@
 //! - [`worker`]: the loop, a few named steps in a fixed order; [`run_queue`] and [`timers`] feed it.
 //! - [`accept`] and [`admission`]: who takes a new connection and who is refused; [`drain`]: how a worker ends.
 //! - [`connection`]: the only place that touches a client's socket; [`net`]: its buffers.
-//! - [`http1`]: the protocol, pure: bytes in, bytes out, what do I wait for.
+//! - [`protocol`]: what a protocol is to its connection, pure: bytes in, bytes out, what do I wait for; [`http1`] is one.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -17,6 +17,7 @@ mod connection;
 mod drain;
 mod http1;
 pub mod net;
+mod protocol;
 mod run_queue;
 mod timers;
 pub mod worker;

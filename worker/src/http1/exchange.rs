@@ -1,9 +1,9 @@
 //! One request that an exchange answers: its body is pushed, its response is pulled, each as far as the other side goes.
 
 use super::decode::{Decoder, Piece};
-use super::state::{Io, Next};
 use crate::app::{AppError, BodyWriter, Cx, Exchange, Out, Pull};
 use crate::http::{Error, ResponseFacts, StatusCode};
+use crate::protocol::{Io, Next};
 use std::time::Instant;
 use tine_common::config::Limits;
 

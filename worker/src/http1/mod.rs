@@ -13,4 +13,4 @@ mod state_prop_tests;
 mod test_client;
 
 pub use encode::refusal;
-pub use state::{Closing, Http1, Io, Next};
+pub use state::Http1;

@@ -21,7 +21,8 @@ use super::parse::{Parsed, parse};
 use crate::app::{Answer, App, Cx};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
-use crate::net::{ReadBuffer, WriteQueue};
+use crate::net::WriteQueue;
+use crate::protocol::{Closing, Io, Next};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
@@ -51,36 +52,6 @@ enum Stage {
 struct Discard {
     body: Decoder,
     bytes_left: u64,
-}
-
-/// The connection's two buffers, and whether the client has ended its side.
-pub struct Io<'a> {
-    pub input: &'a mut ReadBuffer,
-    pub output: &'a mut WriteQueue,
-    pub input_ended: bool,
-}
-
-/// What the protocol waits for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Input, or the deadline.
-    Wait,
-    /// Room for output, or its next turn.
-    Again,
-    Close(Closing),
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Closing {
-    /// Once all output is flushed; nothing unread is left behind.
-    Flushed,
-    /// Once all output is flushed, and the client has ended its side or some time has passed: bytes that are unread
-    /// when a socket is closed reset it, and the reset may overtake the answer.
-    Lingering,
-    /// At once, whatever of the output could be sent: the response cannot be completed.
-    Cut,
-    /// As [`Closing::Cut`], by a reset: the body would have ended with the connection, so that nothing else tells the client.
-    Reset,
 }
 
 /// How one stage's step ended.

@@ -1,11 +1,11 @@
 //! What a conversation in time is: waits and their ends, drains, `100 Continue`, and a client that takes little.
 
-use super::Closing::{Cut, Flushed, Lingering};
-use super::Next::{Again, Close, Wait};
 use super::test_client::*;
 use crate::app::{Answer, App, Cx, Pull};
 use crate::drain::IdleEnd;
 use crate::http::{Head, Request, StatusCode};
+use crate::protocol::Closing::{Cut, Flushed, Lingering};
+use crate::protocol::Next::{Again, Close, Wait};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_response_whose_request_breaks_after_its_head_is_cut() {
-    let breaks: [fn(&mut Client<Paths>) -> super::Next; 3] =
+    let breaks: [fn(&mut Client<Paths>) -> crate::protocol::Next; 3] =
         [|client| client.send(b"x\r\n"), |client| client.end(), |client| client.later(30 * SECOND)];
     for (which, breaks) in breaks.iter().enumerate() {
         let mut client = Client::new(Paths);

@@ -2,9 +2,9 @@
 //! whatsoever bring a connection out of its states or a malformed head to the app.
 
 use super::test_client::{Client, Echo, Paths};
-use super::{Closing, Next};
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
 use crate::http::Request;
+use crate::protocol::{Closing, Next};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::cell::RefCell;

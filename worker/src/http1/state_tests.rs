@@ -1,10 +1,10 @@
 //! Conversations as tables: what a client sends, what it gets, what the connection does then. Each conversation is held
 //! in one piece, byte by byte, and cut in two at every index, and must come to the same.
 
-use super::Closing::{Cut, Flushed, Lingering, Reset};
-use super::Next::{Close, Wait};
 use super::*;
 use crate::http1::test_client::*;
+use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
+use crate::protocol::Next::{Close, Wait};
 
 fn converse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, ends: bool) -> (String, Next) {
     let mut client = Client::new(Paths);

@@ -1,11 +1,12 @@
 //! A connection without a socket for the tests of the state machine: it does with [`Http1`] what `Connection` does,
 //! one read a step, and plays the client: it sends, takes answers as fast as told, ends its side, lets time pass.
 
-use super::{Http1, Io, Next};
+use super::Http1;
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull, WorkerInfo};
 use crate::drain::IdleEnd;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
+use crate::protocol::{Io, Next};
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
