@@ -29,5 +29,5 @@ mod pidfile;
 mod respawn;
 mod start;
 
-pub use start::{serve, serve_with};
+pub use start::{serve, serve_raw, serve_with};
 pub use tine_worker::{app, http};

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use tine_common::config::Config;
 use tine_common::sys::process::{self, Nofile};
-use tine_worker::app::{App, AppError, AppFactory, WorkerInfo};
+use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
 
 const EXIT_SYSTEM: u8 = 1;
@@ -20,6 +20,16 @@ const EXIT_USAGE: u8 = 2;
 /// failed or requests were cut, 2 for a wrong option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
     serve_with(name, "curl URL/", |_: &NoArgs| Vec::new(), |_| Box::new(factory))
+}
+
+/// As [`serve`], for an application that is to write bytes without framing, as a test origin does that fails on request:
+/// it gets the door to them.
+pub fn serve_raw(
+    name: &str,
+    factory: impl Fn(&WorkerInfo, RawDoor) -> Result<Box<dyn App>, AppError> + 'static,
+) -> ExitCode {
+    let door = tine_worker::door::open();
+    serve(name, move |worker| factory(worker, door))
 }
 
 /// An application without options of its own.

@@ -21,6 +21,8 @@ const SENT_BYTES_PER_TURN: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 /// … and how long in all.
 const LINGER_MAX: Duration = Duration::from_secs(30);
+/// How often a reset that is to come after the last byte looks whether that byte has been acknowledged.
+const RESET_LOOK: Duration = Duration::from_millis(5);
 
 pub struct Connection {
     socket: Socket,
@@ -53,8 +55,11 @@ pub struct Connection {
 enum Phase {
     Open(Http1),
     /// The last output is being sent.
-    Finishing {
-        linger: bool,
+    Finishing(Closing),
+    /// All is sent; once it is acknowledged the connection is reset.
+    Resetting {
+        look: Instant,
+        ends: Instant,
     },
     /// All is sent and our side is ended; what the client still sends is dropped.
     Lingering {
@@ -88,7 +93,7 @@ impl Connection {
     pub fn refused(socket: Socket, answer: &[u8], now: Instant) -> Self {
         let mut output = WriteQueue::new(now);
         output.append(answer);
-        let phase = Phase::Finishing { linger: true };
+        let phase = Phase::Finishing(Closing::Lingering);
         Connection { output: Some(Box::new(output)), refused: true, ..Connection::in_phase(socket, phase) }
     }
 
@@ -139,7 +144,7 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         match &self.phase {
             Phase::Open(http1) => http1.is_in_flight() || self.output.is_some() || self.input.is_some(),
-            Phase::Finishing { .. } => true,
+            Phase::Finishing(_) | Phase::Resetting { .. } => true,
             Phase::Lingering { .. } => false,
         }
     }
@@ -166,7 +171,8 @@ impl Connection {
                 let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
                 [write, http1.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
             }
-            Phase::Finishing { .. } => write,
+            Phase::Finishing(_) => write,
+            Phase::Resetting { look, .. } => Some(*look),
             Phase::Lingering { until, .. } => Some(*until),
         }
     }
@@ -240,8 +246,14 @@ impl Connection {
                     }
                     return if cx.now >= *until { Turn::Closed } else { turn };
                 }
-                Phase::Finishing { linger: false } => Next::Close(Closing::Flushed),
-                Phase::Finishing { linger: true } => Next::Close(Closing::Lingering),
+                Phase::Finishing(closing) => Next::Close(*closing),
+                Phase::Resetting { look, ends } => {
+                    if cx.now < *ends && self.socket.unacknowledged_bytes() > 0 {
+                        *look = cx.now + RESET_LOOK;
+                        return Turn::Waits;
+                    }
+                    Next::Close(Closing::Reset)
+                }
                 Phase::Open(http1) => {
                     if self.readable && !self.input_ended && input.has_room() && http1.wants_input(output.len(), &cx) {
                         match input.receive(&self.socket) {
@@ -282,11 +294,15 @@ impl Connection {
                     return Turn::Closed;
                 }
                 Next::Close(closing) => {
-                    let linger = closing == Closing::Lingering;
                     if !output.is_empty() {
-                        self.phase = Phase::Finishing { linger };
+                        self.phase = Phase::Finishing(closing);
                         return Turn::Waits;
                     }
+                    if closing == Closing::ResetTaken {
+                        self.phase = Phase::Resetting { look: cx.now, ends: cx.now + LINGER };
+                        continue;
+                    }
+                    let linger = closing == Closing::Lingering;
                     // An error of shutdown means that the client is gone.
                     if !linger || self.input_ended || self.socket.finish_sending().is_err() {
                         return Turn::Closed;

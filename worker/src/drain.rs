@@ -67,6 +67,11 @@ impl Drain {
 }
 
 impl IdleEnd {
+    /// When somebody who waits of his own accord hears of the drain.
+    pub fn at(self) -> Instant {
+        self.began + self.stay
+    }
+
     /// When a connection that idles `since` then is closed: a response whose head was written before the drain did not
     /// say `Connection: close`, so that its client may have the next request on its way.
     pub fn after(self, since: Instant) -> Instant {

@@ -3,6 +3,7 @@
 //! Read it in this order:
 //! - [`app`]: the interface that an application sees; [`http`]: requests, responses, framing, shared by all protocols.
 //! - [`worker`]: the loop, a few named steps in a fixed order; [`run_queue`] and [`timers`] feed it.
+//! - [`door`]: what an application must be given before it may write bytes without framing.
 //! - [`accept`] and [`admission`]: who takes a new connection and who is refused; [`drain`]: how a worker ends.
 //! - [`connection`]: the only place that touches a client's socket; [`net`]: its buffers.
 //! - [`protocol`]: what a protocol is to its connection, pure: bytes in, bytes out, what do I wait for; [`http1`] is one.
@@ -14,6 +15,7 @@ pub mod http;
 mod accept;
 mod admission;
 mod connection;
+pub mod door;
 mod drain;
 mod http1;
 pub mod net;

@@ -30,4 +30,6 @@ pub enum Closing {
     Cut,
     /// As [`Closing::Cut`], by a reset: the body would have ended with the connection, so that nothing else tells the client.
     Reset,
+    /// By a reset, once the client's kernel has acknowledged all output: the app asked for just that.
+    ResetTaken,
 }

@@ -71,6 +71,16 @@ pub fn set_notsent_lowat(listener: BorrowedFd<'_>, bytes: u32) -> io::Result<()>
     set_tcp_option(listener, libc::TCP_NOTSENT_LOWAT, bytes as libc::c_int, "TCP_NOTSENT_LOWAT")
 }
 
+/// SIOCOUTQ (tcp(7)): bytes that were sent or wait to be, and that the other side has not acknowledged.
+pub fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one int, which lives longer; TIOCOUTQ is SIOCOUTQ by another name.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
+        0 => Ok(bytes.max(0) as usize),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn set_tcp_option(fd: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int, name: &str) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `value` outlives the call and `length` is its size.

@@ -5,10 +5,12 @@
 
 mod cx;
 mod out;
+mod raw;
 
 pub use cx::{Cx, WorkerInfo};
 pub(crate) use out::BodyWriter;
 pub use out::Out;
+pub use raw::{ConnectionEnd, RawDoor, RawOut};
 
 use crate::http::{Request, Response};
 use std::fmt;
@@ -62,7 +64,7 @@ pub trait Exchange {
 pub enum Pull {
     /// There is more: ask again when there is room.
     More,
-    /// Ask again at this time (or when a push was taken before it).
+    /// Ask again at this time; or before it, when a push was taken or when the server begins to stop.
     NotBefore(Instant),
     /// Nothing to say before more of the request body was pushed. An exchange that left bytes of the last push is offered
     /// them again at once; to leave them for later it says [`Pull::NotBefore`].

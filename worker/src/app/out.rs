@@ -1,8 +1,8 @@
 //! Where an exchange writes its response. It owns the framing: an application cannot emit unframed bytes, a body to
 //! HEAD, or more than it declared.
 
-use super::{AppError, Cx};
-use crate::http::{BodyFraming, Framing, Head, ResponseFacts};
+use super::{AppError, ConnectionEnd, Cx, RawDoor, RawOut};
+use crate::http::{BodyFraming, Framing, Head, ResponseFacts, Trailers, Version};
 use crate::http1::encode;
 use crate::net::WriteQueue;
 use bytes::Bytes;
@@ -10,9 +10,9 @@ use bytes::Bytes;
 /// The body of a response whose head is written: what may still follow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyWriter {
-    framing: BodyFraming,
-    /// Whether the connection can be used again after the response.
-    pub keep_alive: bool,
+    pub(super) framing: BodyFraming,
+    /// What becomes of the connection after the response.
+    pub(super) end: ConnectionEnd,
 }
 
 /// The output of one pull.
@@ -32,8 +32,41 @@ impl Out<'_> {
         head.check().map_err(AppError::new)?;
         let framing = Framing::of(self.facts, head.status, head.length);
         encode::head(self.queue, &head, framing, self.facts, self.cx.date);
-        *self.body = Some(BodyWriter { framing: framing.body, keep_alive: framing.keep_alive });
+        let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
+        *self.body = Some(BodyWriter { framing: framing.body, end });
         Ok(())
+    }
+
+    /// Writes an interim response (1xx, but not 101) before the head; any number of them. A client of HTTP/1.0 gets none
+    /// (RFC 9110, 15.2).
+    pub fn interim(&mut self, head: Head) -> Result<(), AppError> {
+        if self.body.is_some() {
+            return Err(AppError::new("an interim response comes before the head"));
+        }
+        head.check_interim().map_err(AppError::new)?;
+        if self.facts.version == Version::Http11 {
+            encode::interim(self.queue, &head);
+        }
+        Ok(())
+    }
+
+    /// Ends the body with trailer fields, which reach the client only where the body is chunked: elsewhere they are
+    /// dropped, as any recipient may do (RFC 9110, 6.5.1). Nothing is written after them.
+    pub fn trailers(&mut self, fields: Trailers) -> Result<(), AppError> {
+        let Some(body) = self.body.as_mut() else {
+            return Err(AppError::new("the response's trailers came before its head"));
+        };
+        fields.check().map_err(AppError::new)?;
+        if body.framing == BodyFraming::Chunked {
+            encode::last_chunk(self.queue, &fields);
+            body.framing = BodyFraming::Known(0);
+        }
+        Ok(())
+    }
+
+    /// Bytes without framing, for an app that was built with the door to them: instead of a head and a body.
+    pub fn raw(&mut self, _: RawDoor) -> Result<RawOut<'_>, AppError> {
+        RawOut::of(self.queue, self.body, self.cx)
     }
 
     pub fn has_head(&self) -> bool {
@@ -91,6 +124,7 @@ impl Out<'_> {
         }
         match &mut body.framing {
             BodyFraming::Empty => {}
+            BodyFraming::Raw => return Err(AppError::new("a framed body cannot follow raw bytes")),
             BodyFraming::UntilClose => write(self.queue),
             BodyFraming::Known(left) => match left.checked_sub(length as u64) {
                 Some(rest) => {
@@ -120,15 +154,24 @@ impl BodyWriter {
         self.framing == BodyFraming::Empty
     }
 
+    /// What becomes of the connection, now that the response is complete. `keep_alive`: it could be kept.
+    pub fn end(self, keep_alive: bool) -> ConnectionEnd {
+        match (self.framing, self.end) {
+            // A framed head has said what will be; raw bytes say nothing that we know of.
+            (BodyFraming::Raw, ConnectionEnd::Kept) if !keep_alive => ConnectionEnd::Closed,
+            (_, end) => end,
+        }
+    }
+
     /// Only the end of the connection says where the body ends.
     pub fn ends_with_connection(self) -> bool {
-        self.framing == BodyFraming::UntilClose
+        matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Raw)
     }
 
     /// Ends the body: the last chunk, or the check that what was declared was written.
     pub fn finish(self, queue: &mut WriteQueue) -> Result<(), AppError> {
         match self.framing {
-            BodyFraming::Known(0) | BodyFraming::Empty | BodyFraming::UntilClose => Ok(()),
+            BodyFraming::Known(0) | BodyFraming::Empty | BodyFraming::UntilClose | BodyFraming::Raw => Ok(()),
             BodyFraming::Known(left) => {
                 Err(AppError::new(format!("the body ended {left} bytes short of what was declared")))
             }

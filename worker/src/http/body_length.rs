@@ -43,6 +43,8 @@ pub enum BodyFraming {
     Known(u64),
     Chunked,
     UntilClose,
+    /// No framing of ours: see `app::RawDoor`.
+    Raw,
 }
 
 impl Framing {

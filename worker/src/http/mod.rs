@@ -12,4 +12,4 @@ pub(crate) use date::DateLine;
 pub use error::Error;
 pub use http::StatusCode;
 pub use request::{Headers, Request, Version};
-pub use response::{Body, Head, HeaderError, Response};
+pub use response::{Body, Head, HeaderError, Response, Trailers};

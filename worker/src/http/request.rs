@@ -26,6 +26,7 @@ pub struct Request<'a> {
     version: Version,
     headers: Headers<'a>,
     body: BodyLength,
+    place: u32,
 }
 
 impl<'a> Request<'a> {
@@ -41,7 +42,7 @@ impl<'a> Request<'a> {
         let rest = &target.as_bytes()[path_start..];
         // Most targets are short: a plain loop beats the call into a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
-        Request { method, target, path: (path_start, end), version, headers, body }
+        Request { method, target, path: (path_start, end), version, headers, body, place: 1 }
     }
 
     pub fn method(&self) -> &'a str {
@@ -88,6 +89,15 @@ impl<'a> Request<'a> {
 
     pub fn headers(&self) -> Headers<'a> {
         self.headers
+    }
+
+    /// Its place among the requests of its connection, from 1.
+    pub fn place(&self) -> u32 {
+        self.place
+    }
+
+    pub(crate) fn set_place(&mut self, place: u32) {
+        self.place = place;
     }
 
     pub fn body_length(&self) -> BodyLength {

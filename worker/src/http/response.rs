@@ -62,7 +62,62 @@ impl Head {
         }
         Ok(())
     }
+
+    /// The same for an interim response.
+    pub(crate) fn check_interim(&self) -> Result<(), HeaderError> {
+        if let Some(mistake) = &self.mistake {
+            return Err((**mistake).clone());
+        }
+        if !self.status.is_informational() || self.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(HeaderError(format!("status {} is not an interim one", self.status.as_str())));
+        }
+        Ok(())
+    }
 }
+
+/// Fields that follow a body. None that frames the message or is needed to begin with it may be there (RFC 9110, 6.5.1).
+#[derive(Debug, Clone, Default)]
+pub struct Trailers(Vec<(Cow<'static, str>, Cow<'static, str>)>);
+
+impl Trailers {
+    pub fn new() -> Self {
+        Trailers::default()
+    }
+
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.0.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), HeaderError> {
+        self.fields().try_for_each(|(name, value)| {
+            check_name(name)?;
+            check_value(name, value)?;
+            if NOT_IN_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no)) {
+                return Err(HeaderError(format!("{name} comes too late in a trailer")));
+            }
+            Ok(())
+        })
+    }
+}
+
+const NOT_IN_TRAILERS: [&str; 11] = [
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "expires",
+    "host",
+    "location",
+    "set-cookie",
+    "trailer",
+    "vary",
+    "www-authenticate",
+];
 
 const OURS: [&str; 5] = ["connection", "content-length", "transfer-encoding", "date", "server"];
 
@@ -215,5 +270,26 @@ mod tests {
         ] {
             assert!(head.check().is_err(), "{head:?}");
         }
+    }
+
+    #[test]
+    fn trailers_are_checked_like_headers_and_name_nothing_that_is_needed_before() {
+        assert!(Trailers::new().field("Content-Digest", "sha-256=:x:").field("X-Sum", "1").check().is_ok());
+        for (name, value) in
+            [("X", "a\r\nY: b"), ("X Y", "a"), ("Content-Length", "1"), ("content-type", "a/b"), ("Set-Cookie", "a=b")]
+        {
+            assert!(Trailers::new().field("X-Fine", "1").field(name, value).check().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn interim_heads_are_1xx_but_101() {
+        for (status, fits) in
+            [(100, true), (102, true), (103, true), (199, true), (101, false), (200, false), (404, false)]
+        {
+            let head = Head::new(StatusCode::from_u16(status).unwrap());
+            assert_eq!(head.check_interim().is_ok(), fits, "{status}");
+        }
+        assert!(Head::new(StatusCode::EARLY_HINTS).header("Link", "a\nb").check_interim().is_err());
     }
 }

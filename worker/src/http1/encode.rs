@@ -1,7 +1,9 @@
 //! Response heads and chunk sizes as bytes.
 
 use crate::app::Cx;
-use crate::http::{Body, BodyFraming, DateLine, Error, Framing, Head, HeaderError, Response, ResponseFacts, Version};
+use crate::http::{
+    Body, BodyFraming, DateLine, Error, Framing, Head, HeaderError, Response, ResponseFacts, Trailers, Version,
+};
 use crate::net::WriteQueue;
 use http::StatusCode;
 
@@ -10,29 +12,60 @@ pub fn head(queue: &mut WriteQueue, head: &Head, framing: Framing, facts: Respon
     queue.append_with(|out| write_head(out, head, framing, facts, date));
 }
 
+/// Queues a checked interim response: a status line and fields, and nothing that frames a body.
+pub fn interim(queue: &mut WriteQueue, head: &Head) {
+    queue.append_with(|out| {
+        write_status_line(out, head.status);
+        write_fields(out, head);
+        out.extend_from_slice(b"\r\n");
+    });
+}
+
+/// Queues the last chunk with checked trailer fields.
+pub fn last_chunk(queue: &mut WriteQueue, trailers: &Trailers) {
+    queue.append_with(|out| {
+        out.extend_from_slice(b"0\r\n");
+        for (name, value) in trailers.fields() {
+            write_field(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+    });
+}
+
+fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the application set.
+fn write_fields(out: &mut Vec<u8>, head: &Head) {
+    if let Some(value) = &head.content_type {
+        write_field(out, "Content-Type", value);
+    }
+    for (name, value) in &head.fields {
+        write_field(out, name, value);
+    }
+}
+
 fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
     out.reserve(256);
     if head.status == StatusCode::OK {
         out.extend_from_slice(date.ok_lines());
     } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(head.status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
-        out.extend_from_slice(b"\r\n");
+        write_status_line(out, head.status);
         out.extend_from_slice(date.lines());
     }
-    if let Some(value) = &head.content_type {
-        out.extend_from_slice(b"Content-Type: ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    for (name, value) in &head.fields {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    write_fields(out, head);
     if let Some(length) = framing.content_length {
         out.extend_from_slice(b"Content-Length: ");
         out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());

@@ -1,7 +1,8 @@
 //! One request that an exchange answers: its body is pushed, its response is pulled, each as far as the other side goes.
 
 use super::decode::{Decoder, Piece};
-use crate::app::{AppError, BodyWriter, Cx, Exchange, Out, Pull};
+use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
+use crate::drain::IdleEnd;
 use crate::http::{Error, ResponseFacts, StatusCode};
 use crate::protocol::{Io, Next};
 use std::time::Instant;
@@ -22,14 +23,14 @@ pub struct Active {
     /// The head is written; what may follow.
     writer: Option<BodyWriter>,
     not_before: Option<Instant>,
+    /// The app was asked while it waited, because the server stops.
+    knows_of_drain: bool,
 }
 
 /// How far an exchange went.
 pub enum Driven {
-    /// The response is complete.
-    Ended {
-        keep_alive: bool,
-    },
+    /// The response is complete, and what becomes of its connection is said.
+    Ended(ConnectionEnd),
     Waits(Next),
 }
 
@@ -60,6 +61,7 @@ impl Active {
             owes_continue,
             writer: None,
             not_before: None,
+            knows_of_drain: false,
         }
     }
 
@@ -84,18 +86,19 @@ impl Active {
     }
 
     /// When to go on if nothing comes.
-    pub fn deadline(&self, queued_bytes: usize, limits: &Limits) -> Option<Instant> {
+    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         // While the client does not take the response, nothing else is waited for.
         if queued_bytes > limits.write_low_watermark_bytes {
             return None;
         }
         let body = self.wants_body().then(|| self.since + limits.body_timeout);
-        let pull = self.not_before;
+        let news = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
+        let pull = self.not_before.map(|at| news.map_or(at, |news| at.min(news)));
         [body, pull].into_iter().flatten().min()
     }
 
     /// Push, pull, push, pull: until one of them has to wait.
-    pub fn drive(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+    pub fn drive(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Result<Driven, Failed> {
         // It idled over body bytes that it had left.
         let mut idled_over_body = false;
         loop {
@@ -108,7 +111,9 @@ impl Active {
                 self.since = cx.now; // the wait for the body begins when the output has been taken
                 return Ok(Driven::Waits(Next::Again));
             }
-            if self.not_before.is_some_and(|at| cx.now < at) {
+            let hears_of_drain = !self.knows_of_drain && idle_end.is_some_and(|end| cx.now >= end.at());
+            self.knows_of_drain |= hears_of_drain;
+            if self.not_before.is_some_and(|at| cx.now < at) && !hears_of_drain {
                 return self.wait(io, cx);
             }
             self.not_before = None;
@@ -118,7 +123,7 @@ impl Active {
             let pulled = self.exchange.pull(&mut out, cx)?;
             // Without a body, the response is complete with its head: what would follow is not made only to be dropped.
             if let Some(writer) = self.writer.filter(|writer| self.body_ended && writer.is_bodyless()) {
-                return Ok(Driven::Ended { keep_alive: writer.keep_alive });
+                return Ok(Driven::Ended(writer.end(self.facts_now(cx).keep_alive)));
             }
             match pulled {
                 Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
@@ -141,7 +146,7 @@ impl Active {
                         return Err(AppError::new("the exchange ended without a response").into());
                     };
                     writer.finish(io.output)?;
-                    return Ok(Driven::Ended { keep_alive: writer.keep_alive });
+                    return Ok(Driven::Ended(writer.end(self.facts_now(cx).keep_alive)));
                 }
             }
         }

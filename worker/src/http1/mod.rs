@@ -8,6 +8,8 @@ mod state;
 #[cfg(test)]
 mod state_flow_tests;
 #[cfg(test)]
+mod state_out_tests;
+#[cfg(test)]
 mod state_prop_tests;
 #[cfg(test)]
 mod test_client;

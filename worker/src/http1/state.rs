@@ -18,7 +18,7 @@ use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, parse};
-use crate::app::{Answer, App, Cx};
+use crate::app::{Answer, App, ConnectionEnd, Cx};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
@@ -40,6 +40,8 @@ pub struct Http1 {
     stage: Stage,
     /// Requests answered since the connection last asked.
     answered: u32,
+    /// Requests whose head has come, of this connection.
+    place: u32,
 }
 
 enum Stage {
@@ -62,7 +64,7 @@ enum Step {
 
 impl Http1 {
     pub fn new(now: Instant) -> Self {
-        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0 }
+        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0, place: 0 }
     }
 
     /// A request is being answered.
@@ -94,7 +96,7 @@ impl Http1 {
                 let idle = self.since + limits.idle_timeout;
                 Some(idle_end.map_or(idle, |end| idle.min(end.after(self.since))))
             }
-            Stage::Exchange(active) => active.deadline(queued_bytes, limits),
+            Stage::Exchange(active) => active.deadline(queued_bytes, idle_end, limits),
             Stage::Discard(_) => Some(self.since + limits.body_timeout),
         }
     }
@@ -109,7 +111,7 @@ impl Http1 {
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
                 Stage::Head => self.on_head(io, app, idle_end, cx),
-                Stage::Exchange(active) => self.on_exchange(active, io, cx),
+                Stage::Exchange(active) => self.on_exchange(active, io, idle_end, cx),
                 Stage::Discard(discard) => self.on_discard(discard, io, cx),
             };
             if let Step::Stop(next) = step {
@@ -148,8 +150,10 @@ impl Http1 {
             let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
             let fields = &mut fields[..cx.limits.header_count_max];
             match parse(io.input.unconsumed(), fields, cx.limits) {
-                Ok(Some(parsed)) => {
+                Ok(Some(mut parsed)) => {
                     self.seen = 0;
+                    self.place = self.place.saturating_add(1);
+                    parsed.request.set_place(self.place);
                     let (length, called) = self.call(&parsed, io.output, app, cx);
                     io.input.consume(length);
                     return self.on_called(called, io, cx);
@@ -238,16 +242,25 @@ impl Http1 {
         }
     }
 
-    fn on_exchange(&mut self, mut active: Box<Active>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        let failed = match active.drive(io, cx) {
+    fn on_exchange(
+        &mut self,
+        mut active: Box<Active>,
+        io: &mut Io<'_>,
+        idle_end: Option<IdleEnd>,
+        cx: &Cx<'_>,
+    ) -> Step {
+        let failed = match active.drive(io, idle_end, cx) {
             Ok(Driven::Waits(next)) => {
                 self.stage = Stage::Exchange(active);
                 return Step::Stop(next);
             }
-            Ok(Driven::Ended { keep_alive }) => {
+            Ok(Driven::Ended(end)) => {
                 self.answered += 1;
                 self.since = cx.now;
-                return self.after_response(active.into_body(), keep_alive, io);
+                if end == ConnectionEnd::Reset {
+                    return Step::Stop(Next::Close(Closing::ResetTaken));
+                }
+                return self.after_response(active.into_body(), end == ConnectionEnd::Kept, io);
             }
             Err(failed) => failed,
         };

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
-use tine_common::sys::socket::set_notsent_lowat;
+use tine_common::sys::socket::{set_notsent_lowat, unacknowledged_bytes};
 
 /// What the kernel may hold for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the listeners.
 /// By default it takes up to 4 MiB: clients that never read would pin gigabytes that everyone shares (tcp_mem).
@@ -57,6 +57,11 @@ impl Socket {
     /// Lets the kernel hold more for a client that takes it.
     pub fn send_in_long_bursts(&self) -> io::Result<()> {
         set_notsent_lowat(self.raw.as_fd(), UNSENT_BYTES_FAST)
+    }
+
+    /// Bytes that the client's kernel has not acknowledged; none where nobody can say.
+    pub fn unacknowledged_bytes(&self) -> usize {
+        unacknowledged_bytes(self.raw.as_fd()).unwrap_or(0)
     }
 
     /// Makes the coming close discard what is unsent and reset the connection: a client that does not read would

@@ -1,0 +1,80 @@
+//! The door to bytes without framing: what a test origin needs to fail on request, and nobody else.
+//!
+//! It takes a [`RawDoor`], which only an application gets that was built to have it: `tine::serve_raw` hands one to its
+//! factory, `tine::serve` has none. Without it an application cannot break the framing of a response. What is promised
+//! holds here too: output is written only where there is room, and every wait has its deadline.
+
+use super::out::BodyWriter;
+use super::{AppError, Cx};
+use crate::http::BodyFraming;
+use crate::net::WriteQueue;
+use std::fmt;
+
+/// The right to write bytes without framing.
+#[derive(Clone, Copy)]
+pub struct RawDoor(());
+
+impl RawDoor {
+    /// See [`crate::door::open`].
+    pub(crate) fn new() -> RawDoor {
+        RawDoor(())
+    }
+}
+
+impl fmt::Debug for RawDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawDoor")
+    }
+}
+
+/// What becomes of the connection after the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// The next request may come (unless the client or a drain says otherwise).
+    Kept,
+    /// Our side ends (FIN) after the last byte.
+    Closed,
+    /// The connection is reset (RST) once the client's kernel has acknowledged the last byte.
+    Reset,
+}
+
+/// Raw output of one pull. After the last byte the exchange says [`RawOut::end`] and `Pull::End`.
+pub struct RawOut<'a> {
+    queue: &'a mut WriteQueue,
+    body: &'a mut BodyWriter,
+    high_watermark_bytes: usize,
+}
+
+impl<'a> RawOut<'a> {
+    pub(super) fn of(
+        queue: &'a mut WriteQueue,
+        body: &'a mut Option<BodyWriter>,
+        cx: &Cx<'_>,
+    ) -> Result<RawOut<'a>, AppError> {
+        let high_watermark_bytes = cx.limits.write_high_watermark_bytes;
+        let body = body.get_or_insert(BodyWriter { framing: BodyFraming::Raw, end: ConnectionEnd::Closed });
+        if body.framing != BodyFraming::Raw {
+            return Err(AppError::new("raw bytes cannot follow a framed head"));
+        }
+        Ok(RawOut { queue, body, high_watermark_bytes })
+    }
+
+    /// Bytes that fit below the high watermark.
+    pub fn room(&self) -> usize {
+        self.high_watermark_bytes.saturating_sub(self.queue.len())
+    }
+
+    /// Queues a copy of `bytes`, as they are.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
+        if !bytes.is_empty() && self.room() == 0 {
+            return Err(AppError::new("the app wrote where there was no room; RawOut::room tells"));
+        }
+        self.queue.append(bytes);
+        Ok(())
+    }
+
+    /// What becomes of the connection once the exchange says `Pull::End`; without it, it is closed.
+    pub fn end(&mut self, end: ConnectionEnd) {
+        self.body.end = end;
+    }
+}
