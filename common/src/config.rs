@@ -48,6 +48,12 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Without a byte of a response taken by the client.
     pub write_timeout: Duration,
+    /// The longest message of a WebSocket's client.
+    pub ws_message_bytes_max: usize,
+    /// A WebSocket's client that is silent so long is pinged; zero: never.
+    pub ws_ping_interval: Duration,
+    /// A WebSocket's client of which nothing comes for so long, not even the answer to a ping, is closed.
+    pub ws_idle_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -62,6 +68,9 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            ws_message_bytes_max: 16 << 20,
+            ws_ping_interval: Duration::from_secs(30),
+            ws_idle_timeout: Duration::from_secs(90),
         }
     }
 }
@@ -164,6 +173,7 @@ impl Config {
             ("--idle-timeout", limits.idle_timeout),
             ("--body-timeout", limits.body_timeout),
             ("--write-timeout", limits.write_timeout),
+            ("--ws-idle-timeout", limits.ws_idle_timeout),
         ] {
             if value.is_zero() {
                 return Err(format!("{name} 0s would end every connection at once; give at least 1ms"));
@@ -197,6 +207,9 @@ impl Config {
             ("idle-timeout", show_duration(limits.idle_timeout)),
             ("body-timeout", show_duration(limits.body_timeout)),
             ("write-timeout", show_duration(limits.write_timeout)),
+            ("ws-message-max", size(limits.ws_message_bytes_max)),
+            ("ws-ping-interval", show_duration(limits.ws_ping_interval)),
+            ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
         ]

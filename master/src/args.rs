@@ -133,6 +133,19 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_WRITE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     write_timeout: Duration,
+
+    /// Longest message of a client (close code 1009 above it)
+    #[arg(long, value_name = "SIZE", default_value = "16M", env = "TINE_WS_MESSAGE_MAX", hide_env = true,
+          value_parser = message_bytes, help_heading = "WebSocket")]
+    ws_message_max: usize,
+    /// Ping a client that has been silent so long; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_WS_PING_INTERVAL", hide_env = true,
+          value_parser = parse_duration, help_heading = "WebSocket")]
+    ws_ping_interval: Duration,
+    /// Close where nothing comes for so long, not even the answer to a ping
+    #[arg(long, value_name = "TIME", default_value = "90s", env = "TINE_WS_IDLE_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "WebSocket")]
+    ws_idle_timeout: Duration,
 }
 
 /// A count, or none given: as much as there is.
@@ -165,6 +178,9 @@ impl ServerArgs {
                 idle_timeout: self.idle_timeout,
                 body_timeout: self.body_timeout,
                 write_timeout: self.write_timeout,
+                ws_message_bytes_max: self.ws_message_max,
+                ws_ping_interval: self.ws_ping_interval,
+                ws_idle_timeout: self.ws_idle_timeout,
             },
         }
     }
@@ -295,6 +311,10 @@ fn head_bytes(text: &str) -> Result<usize, String> {
 
 fn header_count(text: &str) -> Result<usize, String> {
     number_between(text, 1, HEADER_COUNT_CEILING as u64)
+}
+
+fn message_bytes(text: &str) -> Result<usize, String> {
+    size_between(text, 1, 1 << 30)
 }
 
 fn watermark(text: &str) -> Result<usize, String> {

@@ -7,7 +7,7 @@ use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
 use crate::http1::Http1;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
-use crate::protocol::{Closing, Io, Next};
+use crate::protocol::{Closing, Io, Next, Protocol};
 use crate::timers::Armed;
 use mio::event::Event;
 use std::os::fd::RawFd;
@@ -53,7 +53,7 @@ pub struct Connection {
 }
 
 enum Phase {
-    Open(Http1),
+    Open(Protocol),
     /// The last output is being sent.
     Finishing(Closing),
     /// All is sent; once it is acknowledged the connection is reset.
@@ -86,7 +86,7 @@ pub enum Turn {
 impl Connection {
     /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes are there already.
     pub fn new(socket: Socket, now: Instant) -> Self {
-        Connection::in_phase(socket, Phase::Open(Http1::new(now)))
+        Connection::in_phase(socket, Phase::Open(Protocol::Http1(Http1::new(now))))
     }
 
     /// A connection that only gets `answer`, whatever it asks.
@@ -143,7 +143,7 @@ impl Connection {
     /// Something is under way that a drain waits for: a request, or output that is not sent.
     pub fn is_busy(&self) -> bool {
         match &self.phase {
-            Phase::Open(http1) => http1.is_in_flight() || self.output.is_some() || self.input.is_some(),
+            Phase::Open(protocol) => protocol.is_busy() || self.output.is_some() || self.input.is_some(),
             Phase::Finishing(_) | Phase::Resetting { .. } => true,
             Phase::Lingering { .. } => false,
         }
@@ -155,7 +155,7 @@ impl Connection {
     }
 
     pub fn is_in_flight(&self) -> bool {
-        matches!(&self.phase, Phase::Open(http1) if http1.is_in_flight())
+        matches!(&self.phase, Phase::Open(protocol) if protocol.is_in_flight())
     }
 
     /// Requests answered since the last call.
@@ -167,9 +167,9 @@ impl Connection {
     pub fn deadline(&self, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Instant> {
         let write = self.output.as_ref().map(|output| output.progressed() + cx.limits.write_timeout);
         match &self.phase {
-            Phase::Open(http1) => {
+            Phase::Open(protocol) => {
                 let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
-                [write, http1.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
+                [write, protocol.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
             }
             Phase::Finishing(_) => write,
             Phase::Resetting { look, .. } => Some(*look),
@@ -254,8 +254,9 @@ impl Connection {
                     }
                     Next::Close(Closing::Reset)
                 }
-                Phase::Open(http1) => {
-                    if self.readable && !self.input_ended && input.has_room() && http1.wants_input(output.len(), &cx) {
+                Phase::Open(protocol) => {
+                    if self.readable && !self.input_ended && input.has_room() && protocol.wants_input(output.len(), &cx)
+                    {
                         match input.receive(&self.socket) {
                             Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
                             Ok(Received::Nothing) => self.readable = false,
@@ -265,8 +266,8 @@ impl Connection {
                         }
                     }
                     let mut io = Io { input, output, input_ended: self.input_ended };
-                    let next = http1.advance(&mut io, app, idle_end, &cx);
-                    self.answered += http1.take_answered();
+                    let next = protocol.advance(&mut io, app, idle_end, &cx);
+                    self.answered += protocol.take_answered();
                     next
                 }
             };
@@ -310,11 +311,17 @@ impl Connection {
                     self.phase = Phase::Lingering { until: cx.now + LINGER, ends: cx.now + LINGER_MAX };
                 }
                 Next::Wait => {
-                    let Phase::Open(http1) = &self.phase else { return Turn::Waits };
+                    let Phase::Open(protocol) = &self.phase else { return Turn::Waits };
                     let can_read = self.readable && !self.input_ended && input.has_room();
-                    if !(can_read && http1.wants_input(output.len(), &cx)) {
+                    if !(can_read && protocol.wants_input(output.len(), &cx)) {
                         return Turn::Waits;
                     }
+                }
+                Next::Switch => {
+                    let phase = std::mem::replace(&mut self.phase, Phase::Finishing(Closing::Flushed));
+                    let Phase::Open(protocol) = phase else { return Turn::Closed };
+                    let Some(protocol) = protocol.switched() else { return Turn::Closed };
+                    self.phase = Phase::Open(protocol);
                 }
                 Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
                 Next::Again if sent_bytes >= SENT_BYTES_PER_TURN => break,

@@ -6,7 +6,8 @@
 //! - [`door`]: what an application must be given before it may write bytes without framing.
 //! - [`accept`] and [`admission`]: who takes a new connection and who is refused; [`drain`]: how a worker ends.
 //! - [`connection`]: the only place that touches a client's socket; [`net`]: its buffers.
-//! - [`protocol`]: what a protocol is to its connection, pure: bytes in, bytes out, what do I wait for; [`http1`] is one.
+//! - [`protocol`]: what a protocol is to its connection, pure: bytes in, bytes out, what do I wait for; [`http1`] and
+//!   [`websocket`].
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -22,4 +23,5 @@ pub mod net;
 mod protocol;
 mod run_queue;
 mod timers;
+mod websocket;
 pub mod worker;

@@ -1,6 +1,19 @@
 //! What a protocol is to its connection: two buffers in, what it waits for out. No socket, no clock.
+//!
+//! [`Protocol`] only hands on; what happens is in [`crate::http1`] and [`crate::websocket`].
 
+use crate::app::{App, Cx};
+use crate::drain::IdleEnd;
+use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
+use crate::websocket::WebSocket;
+use std::time::Instant;
+use tine_common::config::Limits;
+
+pub enum Protocol {
+    Http1(Http1),
+    WebSocket(Box<WebSocket>),
+}
 
 /// The connection's two buffers, and whether the client has ended its side.
 pub struct Io<'a> {
@@ -16,6 +29,8 @@ pub enum Next {
     Wait,
     /// Room for output, or its next turn.
     Again,
+    /// Nothing: [`Protocol::switched`] goes on.
+    Switch,
     Close(Closing),
 }
 
@@ -32,4 +47,62 @@ pub enum Closing {
     Reset,
     /// By a reset, once the client's kernel has acknowledged all output: the app asked for just that.
     ResetTaken,
+}
+
+impl Protocol {
+    /// A request is being answered.
+    pub fn is_in_flight(&self) -> bool {
+        match self {
+            Protocol::Http1(http1) => http1.is_in_flight(),
+            Protocol::WebSocket(_) => false,
+        }
+    }
+
+    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not bytes wait.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Protocol::Http1(http1) => http1.is_in_flight(),
+            Protocol::WebSocket(_) => true,
+        }
+    }
+
+    /// Requests answered since the last call.
+    pub fn take_answered(&mut self) -> u32 {
+        match self {
+            Protocol::Http1(http1) => http1.take_answered(),
+            Protocol::WebSocket(_) => 0,
+        }
+    }
+
+    /// Whether bytes from the client would be looked at now.
+    pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
+        match self {
+            Protocol::Http1(http1) => http1.wants_input(queued_bytes, cx),
+            Protocol::WebSocket(websocket) => websocket.wants_input(queued_bytes, cx),
+        }
+    }
+
+    /// When to go on if nothing comes. `idle_end`: the server stops; from then on nothing is begun.
+    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+        match self {
+            Protocol::Http1(http1) => http1.deadline(queued_bytes, idle_end, limits),
+            Protocol::WebSocket(websocket) => websocket.deadline(queued_bytes, idle_end, limits),
+        }
+    }
+
+    /// Goes as far as the bytes, the room for output and the time allow.
+    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
+        match self {
+            Protocol::Http1(http1) => http1.advance(io, app, idle_end, cx),
+            Protocol::WebSocket(websocket) => websocket.advance(io, idle_end, cx),
+        }
+    }
+
+    /// The protocol that this one has been switched to, after [`Next::Switch`].
+    pub fn switched(self) -> Option<Protocol> {
+        match self {
+            Protocol::Http1(http1) => http1.into_upgraded().map(Protocol::WebSocket),
+            Protocol::WebSocket(_) => None,
+        }
+    }
 }

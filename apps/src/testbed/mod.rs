@@ -10,6 +10,7 @@ mod hostname;
 mod json_text;
 mod stream;
 mod upload;
+mod websocket;
 
 use tine_worker::app::{Answer, App, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
@@ -58,6 +59,9 @@ impl App for Origin {
         }
         if let Some(delays) = path.strip_prefix("/delay/") {
             return delay::answer(delays, request, cx, &self.hostname);
+        }
+        if path.starts_with("/ws") {
+            return websocket::answer(path, request, cx);
         }
         echo::answer(request, cx, &self.hostname)
     }

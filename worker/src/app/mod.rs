@@ -5,11 +5,13 @@
 
 mod cx;
 mod out;
+mod peer;
 mod raw;
 
 pub use cx::{Cx, WorkerInfo};
 pub(crate) use out::BodyWriter;
 pub use out::Out;
+pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawDoor, RawOut};
 
 use crate::http::{Request, Response};
@@ -28,11 +30,18 @@ pub enum Answer {
     Response(Response),
     /// Answered over time, or only once the body was read.
     Exchange(Box<dyn Exchange>),
+    /// The connection becomes a WebSocket, if the request is a right handshake; else the client is told what is wrong with
+    /// it (400, 405, 426) and the peer is dropped.
+    Upgrade(Box<dyn Peer>),
 }
 
 impl Answer {
     pub fn exchange(exchange: impl Exchange + 'static) -> Answer {
         Answer::Exchange(Box::new(exchange))
+    }
+
+    pub fn upgrade(peer: impl Peer + 'static) -> Answer {
+        Answer::Upgrade(Box::new(peer))
     }
 }
 

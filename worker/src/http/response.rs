@@ -15,13 +15,15 @@ pub struct Head {
     pub(crate) content_type: Option<Cow<'static, str>>,
     pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     pub(crate) length: Option<u64>,
+    /// It names protocols to switch to.
+    pub(crate) says_upgrade: bool,
     /// The first field that may not be sent: checked once, when it is set.
     mistake: Option<Box<HeaderError>>,
 }
 
 impl Head {
     pub const fn new(status: StatusCode) -> Self {
-        Head { status, content_type: None, fields: Vec::new(), length: None, mistake: None }
+        Head { status, content_type: None, fields: Vec::new(), length: None, says_upgrade: false, mistake: None }
     }
 
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
@@ -38,6 +40,13 @@ impl Head {
         self.note(check_value(&name, &value));
         self.fields.push((name, value));
         self
+    }
+
+    /// 426: the client is to ask for a version of WebSocket that we speak (RFC 6455, 4.4; RFC 9110, 15.5.22).
+    pub(crate) fn upgrade_required() -> Self {
+        let head = Head::new(StatusCode::UPGRADE_REQUIRED).content_type("text/plain; charset=utf-8");
+        let head = head.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
+        Head { says_upgrade: true, ..head }
     }
 
     /// Declares the length of the body in bytes: it is then sent with Content-Length instead of chunked.
@@ -172,6 +181,10 @@ pub enum Body {
 impl Response {
     pub fn new(status: StatusCode) -> Self {
         Response { head: Head::new(status), body: Body::Static(b"") }
+    }
+
+    pub(crate) fn from_head(head: Head, body: impl Into<Body>) -> Self {
+        Response { head, body: body.into() }
     }
 
     /// `text/plain; charset=utf-8`

@@ -32,6 +32,13 @@ pub fn last_chunk(queue: &mut WriteQueue, trailers: &Trailers) {
     });
 }
 
+/// The head that ends HTTP on a connection: `lines` are its status line and the fields of the handshake.
+pub fn switching(out: &mut Vec<u8>, lines: &str, date: &DateLine) {
+    out.extend_from_slice(lines.as_bytes());
+    out.extend_from_slice(date.lines());
+    out.extend_from_slice(b"\r\n");
+}
+
 fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -75,6 +82,9 @@ fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseF
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     match (framing.keep_alive, facts.version) {
+        // RFC 9110, 7.8: who sends Upgrade names it here too.
+        (false, _) if head.says_upgrade => out.extend_from_slice(b"Connection: upgrade, close\r\n\r\n"),
+        (true, _) if head.says_upgrade => out.extend_from_slice(b"Connection: upgrade\r\n\r\n"),
         (false, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
         // HTTP/1.0 closes unless both sides say otherwise (RFC 9112, 9.3).
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),

@@ -12,7 +12,7 @@ mod state_out_tests;
 #[cfg(test)]
 mod state_prop_tests;
 #[cfg(test)]
-mod test_client;
+pub mod test_client;
 
 pub use encode::refusal;
 pub use state::Http1;

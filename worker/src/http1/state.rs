@@ -10,6 +10,8 @@
 //!                    |               +--> Discard: the unread body --+
 //!                    |                                               |
 //!                    +-- malformed, too slow, gone --> Close <-------+ (not kept)
+//!                    |
+//!                    +-- handshake of a WebSocket --> Upgraded (the connection goes on with that)
 //! ```
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and says what it waits for.
@@ -23,6 +25,7 @@ use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
+use crate::websocket::{self, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
@@ -48,6 +51,8 @@ enum Stage {
     Head,
     Exchange(Box<Active>),
     Discard(Box<Discard>),
+    /// The last of this protocol: the 101 is queued.
+    Upgraded(Box<WebSocket>),
 }
 
 /// A response is queued, but the request's body has not all arrived.
@@ -77,12 +82,21 @@ impl Http1 {
         std::mem::take(&mut self.answered)
     }
 
+    /// What the connection goes on with, after [`Next::Switch`].
+    pub fn into_upgraded(self) -> Option<Box<WebSocket>> {
+        match self.stage {
+            Stage::Upgraded(websocket) => Some(websocket),
+            _ => None,
+        }
+    }
+
     /// Whether bytes from the client would be looked at now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Head => queued_bytes <= cx.limits.write_low_watermark_bytes,
             Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
+            Stage::Upgraded(_) => false,
         }
     }
 
@@ -98,6 +112,7 @@ impl Http1 {
             }
             Stage::Exchange(active) => active.deadline(queued_bytes, idle_end, limits),
             Stage::Discard(_) => Some(self.since + limits.body_timeout),
+            Stage::Upgraded(_) => None,
         }
     }
 
@@ -113,6 +128,10 @@ impl Http1 {
                 Stage::Head => self.on_head(io, app, idle_end, cx),
                 Stage::Exchange(active) => self.on_exchange(active, io, idle_end, cx),
                 Stage::Discard(discard) => self.on_discard(discard, io, cx),
+                upgraded @ Stage::Upgraded(_) => {
+                    self.stage = upgraded;
+                    return Next::Switch;
+                }
             };
             if let Step::Stop(next) = step {
                 return next;
@@ -196,7 +215,18 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive && !cx.draining,
         };
-        let called = match app.call(request, cx) {
+        let answer = match app.call(request, cx) {
+            Answer::Upgrade(peer) => match websocket::accept(request) {
+                Ok(lines) => {
+                    output.append_with(|out| encode::switching(out, &lines, cx.date));
+                    return (parsed.length, Called::Upgraded(Box::new(WebSocket::new(peer, cx.limits, cx.now))));
+                }
+                Err(refusal) => Answer::Response(refusal),
+            },
+            answer => answer,
+        };
+        let called = match answer {
+            Answer::Upgrade(_) => unreachable!("an upgrade has just been made a response"),
             Answer::Response(response) => {
                 // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
                 facts.keep_alive &=
@@ -215,6 +245,11 @@ impl Http1 {
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.since = cx.now;
         match called {
+            Called::Upgraded(websocket) => {
+                self.answered += 1;
+                self.stage = Stage::Upgraded(websocket);
+                Step::Go
+            }
             Called::Exchange(active) => {
                 self.stage = Stage::Exchange(active);
                 Step::Go
@@ -332,6 +367,7 @@ impl Http1 {
 enum Called {
     Answered { body: BodyLength, keep_alive: bool },
     Exchange(Box<Active>),
+    Upgraded(Box<WebSocket>),
 }
 
 /// Queues the app's response, or a 500 where it cannot be sent; returns whether the connection can be kept.

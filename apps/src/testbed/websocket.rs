@@ -1,0 +1,89 @@
+//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: speaks by itself.
+
+use std::time::{Duration, Instant};
+use tine_worker::app::{Answer, AppError, Cx, Message, MessageOut, Peer, Pull};
+use tine_worker::http::{Request, Response, StatusCode};
+
+/// Between two ticks, where the client does not say.
+const EVERY_MS: u64 = 1000;
+/// An hour: what is longer is a mistake.
+const EVERY_MS_MAX: u64 = 3_600_000;
+
+/// Every path that begins with `/ws`, as in hpdummy.
+pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+    match path {
+        "/ws/close" => Answer::upgrade(Close),
+        "/ws/ticker" => ticker(request, cx),
+        _ => Answer::upgrade(Echo),
+    }
+}
+
+fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+    let parameter = |name, default, max| match request.query_value(name) {
+        None => Some(default),
+        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse::<u64>().ok().filter(|number| (1..=max).contains(number))
+        }
+        Some(_) => None,
+    };
+    match (parameter("every", EVERY_MS, EVERY_MS_MAX), parameter("count", u64::MAX, u64::MAX)) {
+        (Some(every), Some(left)) => {
+            Answer::upgrade(Ticker { every: Duration::from_millis(every), next: cx.now(), sent: 0, left })
+        }
+        _ => {
+            let text =
+                format!("every is 1 to {EVERY_MS_MAX} milliseconds, count at least 1: /ws/ticker?every=100&count=5\n");
+            Response::text(StatusCode::BAD_REQUEST, text).into()
+        }
+    }
+}
+
+struct Echo;
+
+impl Peer for Echo {
+    fn message(&mut self, message: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        out.send(message)
+    }
+}
+
+struct Close;
+
+impl Peer for Close {
+    fn message(&mut self, message: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        const ANSWER: &str = "Server received: ";
+        out.send(match message {
+            Message::Text(text) => Message::text(format!("{ANSWER}{text}")),
+            Message::Binary(bytes) => Message::binary([ANSWER.as_bytes(), &bytes].concat()),
+        })?;
+        out.close(1000, "server done")
+    }
+}
+
+/// Counts, one message a tick; what the client says does not matter.
+struct Ticker {
+    every: Duration,
+    next: Instant,
+    sent: u64,
+    left: u64,
+}
+
+impl Peer for Ticker {
+    fn message(&mut self, _: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        Ok(())
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if self.left == 0 {
+            return Ok(Pull::End);
+        }
+        if cx.now() < self.next {
+            return Ok(Pull::NotBefore(self.next));
+        }
+        self.sent += 1;
+        self.left -= 1;
+        out.send(Message::text(format!("{{\"n\":{}}}", self.sent)))?;
+        // A client that did not read for a while misses ticks; they are not made up for.
+        self.next = (self.next + self.every).max(cx.now());
+        Ok(Pull::More)
+    }
+}

@@ -1,0 +1,108 @@
+//! WebSocket as an application sees it: whole messages in, whole messages out.
+//!
+//! Frames, masks, pings, the closing handshake, limits and timeouts are the server's. Back-pressure as everywhere: a
+//! message is offered and output is asked for only while little of the earlier output waits.
+
+use super::{AppError, Cx, Pull};
+use crate::net::WriteQueue;
+use bytes::Bytes;
+use std::borrow::Cow;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+pub use tungstenite::Utf8Bytes;
+
+/// One WebSocket connection being served. Dropped when it ends, however it ends: Drop is the clean-up.
+pub trait Peer {
+    /// A message has come, whole. Offered only while no more than the low watermark of output waits: who does not read
+    /// what is sent to him is not read from.
+    fn message(&mut self, message: Message, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<(), AppError>;
+
+    /// Asks for output, before the first message and after each; also at the time of an earlier [`Pull::NotBefore`].
+    /// [`Pull::Idle`]: nothing before the next message. [`Pull::End`] closes with 1000. The default only answers.
+    fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        let _ = (out, cx); // for who speaks unasked
+        Ok(Pull::Idle)
+    }
+}
+
+/// One message, of any number of frames (RFC 6455, 5.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+}
+
+impl Message {
+    pub fn text(text: impl Into<Utf8Bytes>) -> Self {
+        Message::Text(text.into())
+    }
+
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Message::Binary(bytes.into())
+    }
+
+    /// The payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a [`Peer`] writes.
+pub struct MessageOut<'a> {
+    pub(crate) queue: &'a mut WriteQueue,
+    /// The close that the peer asked for.
+    pub(crate) close: &'a mut Option<(u16, Cow<'static, str>)>,
+    pub(crate) cx: &'a Cx<'a>,
+}
+
+impl MessageOut<'_> {
+    /// Bytes that fit below the high watermark.
+    pub fn room(&self) -> usize {
+        self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// Queues a message as one frame; a large payload is not copied. Refused where there is no room, and after
+    /// [`MessageOut::close`].
+    pub fn send(&mut self, message: Message) -> Result<(), AppError> {
+        if self.close.is_some() {
+            return Err(AppError::new("a message cannot follow the close"));
+        }
+        if !self.has_room() {
+            return Err(AppError::new("the app sent a message where there was no room; MessageOut::has_room tells"));
+        }
+        let (data, payload) = match message {
+            Message::Text(text) => (Data::Text, Bytes::from(text)),
+            Message::Binary(bytes) => (Data::Binary, bytes),
+        };
+        let header = FrameHeader { opcode: OpCode::Data(data), ..FrameHeader::default() };
+        let written = self.queue.append_with(|out| header.format(payload.len() as u64, out));
+        debug_assert!(written.is_ok(), "writing to memory does not fail");
+        self.queue.append_shared(payload);
+        Ok(())
+    }
+
+    /// Begins the closing handshake once what was sent is sent: `code` as in RFC 6455, 7.4 (1000 to 1003, 1007 to 1014,
+    /// 3000 to 4999), `reason` of at most 123 bytes. Nothing is sent or offered after it.
+    pub fn close(&mut self, code: u16, reason: impl Into<Cow<'static, str>>) -> Result<(), AppError> {
+        let reason = reason.into();
+        if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+            return Err(AppError::new(format!("{code} is no code that a close may carry")));
+        }
+        if reason.len() > 123 {
+            return Err(AppError::new(format!(
+                "the reason of a close has at most 123 bytes; this one has {}",
+                reason.len()
+            )));
+        }
+        self.close.get_or_insert((code, reason));
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and what is answered.
+
+use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
+use tungstenite::handshake::derive_accept_key;
+
+/// What is answered to a handshake: the lines of the 101, or why not.
+pub fn accept(request: &Request<'_>) -> Result<String, Response> {
+    if request.method() != "GET" {
+        let text = "Only GET requests are allowed for WebSocket\n";
+        return Err(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET"));
+    }
+    let no_handshake = || Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n");
+    let headers = request.headers();
+    let asks = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
+    if !asks || request.version() != Version::Http11 || request.has_body() {
+        return Err(no_handshake());
+    }
+    if single(headers, "sec-websocket-version") != Some(b"13") {
+        return Err(Response::from_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n"));
+    }
+    let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(no_handshake)?;
+    Ok(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
+        derive_accept_key(key)
+    ))
+}
+
+/// Whether a list field has this token, whatever its case (RFC 9110, 5.6.1); it may come in several lines.
+fn has_token(headers: Headers<'_>, name: &str, token: &str) -> bool {
+    let lines = headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+    let mut items = lines.flat_map(|(_, value)| value.split(|&b| b == b','));
+    items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The value of a field that comes once.
+fn single<'a>(headers: Headers<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut lines = headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+    match (lines.next(), lines.next()) {
+        (Some((_, value)), None) => Some(value.trim_ascii()),
+        _ => None,
+    }
+}
+
+/// Sixteen bytes in base64 (RFC 6455, 4.1): 22 characters and two of padding.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || *b == b'+' || *b == b'/';
+    key.len() == 24 && key[..22].iter().all(is_digit) && key.ends_with(b"==")
+}

@@ -1,0 +1,12 @@
+//! WebSocket (RFC 6455) on a connection that HTTP/1.1 handed over, pure like every protocol: bytes in, bytes out.
+//!
+//! Frames and the closing handshake are tungstenite's context, which reads from the connection's input and writes to its
+//! output; messages go out past it, so that a large payload is not copied. No extension is offered: the library has none.
+
+mod handshake;
+mod state;
+#[cfg(test)]
+mod state_tests;
+
+pub use handshake::accept;
+pub use state::WebSocket;

@@ -1,0 +1,275 @@
+//! One WebSocket as a state machine.
+//!
+//! ```text
+//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Closing: our close is queued
+//!                     |                                                                         |
+//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or CLOSE_WAIT
+//! ```
+//!
+//! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
+
+use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
+use crate::drain::IdleEnd;
+use crate::net::WriteQueue;
+use crate::protocol::{Closing, Io, Next};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+use tine_common::config::Limits;
+use tungstenite::error::{Error, ProtocolError};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+
+/// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
+const READ_BYTES: usize = 1 << 10;
+/// Frames and pulls of one connection before the others have their turn.
+const STEPS_PER_TURN: usize = 256;
+/// How long a client has to answer our close.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+pub struct WebSocket {
+    context: WebSocketContext,
+    peer: Box<dyn Peer>,
+    /// When bytes last came from the client (or would not have been read).
+    heard: Instant,
+    /// A ping has been sent since.
+    pinged: bool,
+    /// The peer may have output: it is to be asked, at this time at the earliest.
+    pull_at: Option<Instant>,
+    /// Since when our close is queued.
+    closing: Option<Instant>,
+}
+
+impl WebSocket {
+    pub fn new(peer: Box<dyn Peer>, limits: &Limits, now: Instant) -> Self {
+        let bytes_max = Some(limits.ws_message_bytes_max);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(bytes_max)
+            .max_frame_size(bytes_max);
+        let context = WebSocketContext::new(Role::Server, Some(config));
+        WebSocket { context, peer, heard: now, pinged: false, pull_at: Some(now), closing: None }
+    }
+
+    /// Whether bytes from the client would be looked at now.
+    pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
+        queued_bytes <= cx.limits.write_low_watermark_bytes
+    }
+
+    /// When to go on if nothing comes. `idle_end`: the server stops, and this connection is closed then.
+    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+        // Until the client takes what is sent, only that is waited for.
+        if queued_bytes > limits.write_low_watermark_bytes {
+            return None;
+        }
+        if let Some(since) = self.closing {
+            return Some(since + CLOSE_WAIT);
+        }
+        let idle = self.heard + limits.ws_idle_timeout;
+        let ping = self.ping_at(limits);
+        [Some(idle), ping, self.pull_at, idle_end.map(IdleEnd::at)].into_iter().flatten().min()
+    }
+
+    fn ping_at(&self, limits: &Limits) -> Option<Instant> {
+        let is_due = !self.pinged && !limits.ws_ping_interval.is_zero();
+        is_due.then(|| self.heard + limits.ws_ping_interval)
+    }
+
+    /// Goes as far as the bytes, the room for output and the time allow.
+    pub fn advance(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
+        for _ in 0..STEPS_PER_TURN {
+            if io.output.len() > cx.limits.write_low_watermark_bytes {
+                self.hear(cx.now);
+                return Next::Again;
+            }
+            match self.read(io, cx) {
+                Step::Go => continue,
+                Step::Stop(next) => return next,
+                Step::Nothing => {}
+            }
+            if let Some(next) = self.keep_time(io.output, idle_end, cx) {
+                return next;
+            }
+            if !self.pull(io.output, cx) {
+                return Next::Wait;
+            }
+        }
+        Next::Again
+    }
+
+    fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = false;
+    }
+
+    /// One frame, if one is there.
+    fn read(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        let before = io.input.len();
+        let read = self.context.read(&mut Buffered(io));
+        if io.input.len() < before {
+            self.hear(cx.now);
+        }
+        let message = match read {
+            Ok(tungstenite::Message::Text(text)) => Message::Text(text),
+            Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
+            // Pings are answered by the context, at its next call; so is a close, which then ends the connection.
+            Ok(_) => return Step::Go,
+            Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => return Step::Nothing,
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+                io.input.clear();
+                return Step::Stop(Next::Close(Closing::Lingering));
+            }
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                return Step::Stop(Next::Close(Closing::Flushed));
+            }
+            Err(error) => {
+                let (code, reason) = violation(&error);
+                self.close(code, reason, io.output, cx);
+                io.input.clear();
+                return Step::Stop(Next::Close(Closing::Lingering));
+            }
+        };
+        // What was on its way when our close was sent is dropped (RFC 6455, 1.4).
+        if self.closing.is_none() {
+            self.ask(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
+            self.pull_at = Some(cx.now);
+        }
+        Step::Go
+    }
+
+    /// What is due: the end of a wait for the client's close, a drain, a ping, the end of patience.
+    fn keep_time(&mut self, output: &mut WriteQueue, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
+        if let Some(since) = self.closing {
+            let is_over = cx.now >= since + CLOSE_WAIT;
+            return Some(if is_over { Next::Close(Closing::Lingering) } else { Next::Wait });
+        }
+        if idle_end.is_some_and(|end| cx.now >= end.at()) {
+            self.close(CloseCode::Away.into(), "Server shutting down", output, cx);
+            return Some(Next::Wait);
+        }
+        if cx.now >= self.heard + cx.limits.ws_idle_timeout {
+            self.close(CloseCode::Away.into(), "Idle timeout", output, cx);
+            return Some(Next::Wait);
+        }
+        if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
+            self.pinged = true;
+            let sent = self.context.write(&mut Queued(output), tungstenite::Message::Ping(Bytes::new()));
+            debug_assert!(sent.is_ok(), "an open context writes to memory");
+        }
+        None
+    }
+
+    /// Asks the peer for output, if it may have some; true if it is to be asked again at once.
+    fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
+        if self.pull_at.is_none_or(|at| cx.now < at) {
+            return false;
+        }
+        let before = output.len();
+        let mut pulled = Pull::Idle;
+        self.ask(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
+        self.pull_at = match pulled {
+            Pull::More => Some(cx.now),
+            Pull::NotBefore(at) => Some(at),
+            Pull::Idle => None,
+            Pull::End => {
+                self.close(CloseCode::Normal.into(), "", output, cx);
+                None
+            }
+        };
+        // Who says that there is more and writes nothing is asked again in the next turn.
+        pulled == Pull::More && output.len() > before
+    }
+
+    /// Lets the peer write; a close that it asks for, or its error, begins the closing handshake.
+    fn ask(
+        &mut self,
+        output: &mut WriteQueue,
+        cx: &Cx<'_>,
+        call: impl FnOnce(&mut dyn Peer, &mut MessageOut<'_>, &Cx<'_>) -> Result<(), AppError>,
+    ) {
+        let mut close = None;
+        let mut out = MessageOut { queue: output, close: &mut close, cx };
+        if let Err(error) = call(&mut *self.peer, &mut out, cx) {
+            log::error!("the app failed on a WebSocket: {error}");
+            close = Some((CloseCode::Error.into(), Cow::Borrowed("")));
+        }
+        if let Some((code, reason)) = close {
+            self.close(code, &reason, output, cx);
+        }
+    }
+
+    /// Queues our close, once.
+    fn close(&mut self, code: u16, reason: &str, output: &mut WriteQueue, cx: &Cx<'_>) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.closing = Some(cx.now);
+        let frame = CloseFrame { code: code.into(), reason: reason.into() };
+        // Fails where the client has closed meanwhile: then that is being answered.
+        let _ = self.context.close(&mut Queued(output), Some(frame));
+    }
+}
+
+/// How one read ended.
+enum Step {
+    Go,
+    Nothing,
+    Stop(Next),
+}
+
+/// The code that says what the client did wrong (RFC 6455, 7.4.1).
+fn violation(error: &Error) -> (u16, &'static str) {
+    match error {
+        Error::Utf8(_) => (CloseCode::Invalid.into(), "invalid UTF-8"),
+        Error::Capacity(_) => (CloseCode::Size.into(), "message too big"),
+        _ => (CloseCode::Protocol.into(), "protocol error"),
+    }
+}
+
+/// The connection's buffers as the stream that the context wants.
+struct Buffered<'a, 'b>(&'a mut Io<'b>);
+
+impl Read for Buffered<'_, '_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.0.input.unconsumed();
+        if bytes.is_empty() && !self.0.input_ended {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = bytes.len().min(room.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.0.input.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Buffered<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Queued(self.0.output).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The output alone, where nothing is read.
+struct Queued<'a>(&'a mut WriteQueue);
+
+impl Read for Queued<'_> {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Queued<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

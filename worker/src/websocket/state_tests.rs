@@ -1,0 +1,373 @@
+//! Conversations with a WebSocket over memory: frames in, whole and byte by byte, and what comes back.
+
+use super::WebSocket;
+use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull, WorkerInfo};
+use crate::drain::IdleEnd;
+use crate::http::DateLine;
+use crate::net::{ReadBuffer, WriteQueue};
+use crate::protocol::Closing::{Flushed, Lingering};
+use crate::protocol::Io;
+use crate::protocol::Next::{self, Again, Close, Wait};
+use std::time::{Duration, Instant};
+use tine_common::config::Limits;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+
+/// What a client sends: masked.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [0x1f, 0xa2, 0x33, 0x04];
+    let mut bytes = head(first, payload.len(), 0x80);
+    bytes.extend_from_slice(&mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// What the server sends: not masked.
+fn said(first: u8, payload: &[u8]) -> Vec<u8> {
+    [head(first, payload.len(), 0), payload.to_vec()].concat()
+}
+
+fn head(first: u8, length: usize, mask_bit: u8) -> Vec<u8> {
+    match length {
+        0..126 => vec![first, mask_bit | length as u8],
+        126..65536 => [&[first, mask_bit | 126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[first, mask_bit | 127][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+fn closed(code: u16, reason: &str) -> Vec<u8> {
+    said(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
+}
+
+/// A connection without a socket: takes what is said, as long as it reads.
+struct Client {
+    websocket: WebSocket,
+    limits: Limits,
+    now: Instant,
+    idle_end: Option<IdleEnd>,
+    input: ReadBuffer,
+    output: WriteQueue,
+    input_ended: bool,
+    reads: bool,
+    got: Vec<u8>,
+}
+
+impl Client {
+    fn new(peer: impl Peer + 'static) -> Self {
+        let (now, limits) = (Instant::now(), Limits { ws_message_bytes_max: 100_000, ..Limits::default() });
+        Client {
+            websocket: WebSocket::new(Box::new(peer), &limits, now),
+            limits,
+            now,
+            idle_end: None,
+            input: ReadBuffer::with_capacity(1 << 20),
+            output: WriteQueue::new(now),
+            input_ended: false,
+            reads: true,
+            got: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Next {
+        self.input.feed(bytes);
+        self.run()
+    }
+
+    fn later(&mut self, time: Duration) -> Next {
+        self.now += time;
+        self.run()
+    }
+
+    fn run(&mut self) -> Next {
+        for _ in 0..1000 {
+            let date = DateLine::new(self.now);
+            let worker = WorkerInfo { index: 0, workers: 1 };
+            let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
+            let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
+            let next = self.websocket.advance(&mut io, self.idle_end, &cx);
+            if self.reads {
+                self.got.extend(self.output.contents());
+                self.output.clear();
+            }
+            if next != Again || !self.reads {
+                return next;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        let deadline = self.websocket.deadline(self.output.len(), self.idle_end, &self.limits);
+        deadline.map(|at| at.saturating_duration_since(self.now))
+    }
+}
+
+struct Echo;
+
+impl Peer for Echo {
+    fn message(&mut self, message: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        match message.as_bytes() {
+            b"fail" => Err(AppError::new("as the test wants it")),
+            b"bye" => out.close(4000, "bye"),
+            b"wrong code" => out.close(1005, ""),
+            b"after close" => {
+                out.close(1000, "")?;
+                out.send(message)
+            }
+            _ => out.send(message),
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_and_what_comes_back() {
+    let large = vec![b'x'; 70_000];
+    let cases: Vec<(&str, Vec<u8>, Vec<u8>, Next)> = vec![
+        ("text", frame(TEXT, "hé".as_bytes()), said(TEXT, "hé".as_bytes()), Wait),
+        ("empty", frame(TEXT, b""), said(TEXT, b""), Wait),
+        ("binary of 16-bit length", frame(BINARY, &large[..300]), said(BINARY, &large[..300]), Wait),
+        ("binary of 64-bit length", frame(BINARY, &large), said(BINARY, &large), Wait),
+        (
+            "two",
+            [frame(TEXT, b"a"), frame(BINARY, b"b")].concat(),
+            [said(TEXT, b"a"), said(BINARY, b"b")].concat(),
+            Wait,
+        ),
+        (
+            "fragments around a ping",
+            [frame(0x01, b"a"), frame(PING, b"p"), frame(0x00, b"b"), frame(0x80, b"c")].concat(),
+            [said(PONG, b"p"), said(TEXT, b"abc")].concat(),
+            Wait,
+        ),
+        (
+            "a character across fragments",
+            [frame(0x01, &[0xc3]), frame(0x80, &[0xa9])].concat(),
+            said(TEXT, "é".as_bytes()),
+            Wait,
+        ),
+        ("a pong that nobody asked for", frame(PONG, b"x"), vec![], Wait),
+        ("close", frame(CLOSE, &1000u16.to_be_bytes()), closed(1000, ""), Close(Lingering)),
+        ("close without a code", frame(CLOSE, b""), said(CLOSE, b""), Close(Lingering)),
+        (
+            "after a close nothing counts",
+            [frame(CLOSE, &1001u16.to_be_bytes()), frame(TEXT, b"late")].concat(),
+            closed(1001, ""),
+            Close(Lingering),
+        ),
+        (
+            "a code that nobody may send",
+            frame(CLOSE, &1005u16.to_be_bytes()),
+            closed(1002, "Protocol violation"),
+            Close(Lingering),
+        ),
+        ("a close of one byte", frame(CLOSE, &[3]), closed(1002, "protocol error"), Close(Lingering)),
+        ("a reason that is not UTF-8", frame(CLOSE, &[3, 232, 0xff]), closed(1007, "invalid UTF-8"), Close(Lingering)),
+        ("text that is not UTF-8", frame(TEXT, &[0xff]), closed(1007, "invalid UTF-8"), Close(Lingering)),
+        (
+            "half a character at the end",
+            [frame(0x01, b"a"), frame(0x80, &[0xc3])].concat(),
+            closed(1007, "invalid UTF-8"),
+            Close(Lingering),
+        ),
+        ("a reserved bit", frame(0xc1, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("a reserved opcode", frame(0x83, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("a fragmented ping", frame(0x09, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("a long ping", frame(PING, &large[..126]), closed(1002, "protocol error"), Close(Lingering)),
+        ("a continuation of nothing", frame(0x80, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("no mask", said(TEXT, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("too long a frame", frame(BINARY, &[0; 100_001]), closed(1009, "message too big"), Close(Lingering)),
+        (
+            "too long a message",
+            [frame(0x02, &large), frame(0x80, &large)].concat(),
+            closed(1009, "message too big"),
+            Close(Lingering),
+        ),
+        ("the app fails", [frame(TEXT, b"fail"), frame(TEXT, b"late")].concat(), closed(1011, ""), Wait),
+        ("the app closes", frame(TEXT, b"bye"), closed(4000, "bye"), Wait),
+        (
+            "the app closes and the client agrees",
+            [frame(TEXT, b"bye"), frame(TEXT, b"on its way"), frame(CLOSE, &4000u16.to_be_bytes())].concat(),
+            closed(4000, "bye"),
+            Close(Lingering),
+        ),
+        ("the app closes with no code to send", frame(TEXT, b"wrong code"), closed(1011, ""), Wait),
+        ("the app sends after its close", frame(TEXT, b"after close"), closed(1011, ""), Wait),
+    ];
+    for (name, sent, expected, end) in cases {
+        let mut client = Client::new(Echo);
+        assert_eq!((client.send(&sent), &client.got), (end, &expected), "{name}");
+        let mut client = Client::new(Echo);
+        // Byte by byte, where that is no long wait.
+        let pieces = sent.chunks(if sent.len() < 1000 { 1 } else { 997 });
+        for piece in pieces {
+            if matches!(client.send(piece), Close(_)) {
+                break;
+            }
+        }
+        assert_eq!(client.got, expected, "{name}, in pieces");
+    }
+}
+
+#[test]
+fn a_client_that_ends_without_a_close_is_let_go() {
+    let mut client = Client::new(Echo);
+    client.send(&frame(TEXT, b"a")[..3]);
+    client.input_ended = true;
+    assert_eq!((client.run(), client.got), (Close(Flushed), vec![]));
+}
+
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    let mut client = Client::new(Echo);
+    client.reads = false;
+    let message = frame(BINARY, &[7; 9000]);
+    client.send(&message.repeat(20));
+    // Two fill it above the low watermark of 16 KiB.
+    assert_eq!(client.output.len(), 2 * said(BINARY, &[7; 9000]).len());
+    assert!(client.input.len() >= 17 * message.len());
+    assert_eq!(client.deadline(), None, "only its reading is waited for");
+    assert_eq!(client.later(1000 * SECOND), Again, "its silence does not count meanwhile");
+    client.reads = true;
+    assert_eq!(client.run(), Wait);
+    assert_eq!(client.got, said(BINARY, &[7; 9000]).repeat(20));
+}
+
+#[test]
+fn the_silent_are_pinged_and_then_closed() {
+    let mut client = Client::new(Echo);
+    assert_eq!((client.run(), client.deadline()), (Wait, Some(30 * SECOND)));
+    assert_eq!((client.later(30 * SECOND), client.deadline()), (Wait, Some(60 * SECOND)));
+    assert_eq!(client.got, said(PING, b""));
+    client.send(&frame(PONG, b""));
+    assert_eq!(client.deadline(), Some(30 * SECOND), "it was heard");
+    client.later(30 * SECOND);
+    client.later(60 * SECOND);
+    assert_eq!(client.got, [said(PING, b""), said(PING, b""), closed(1001, "Idle timeout")].concat());
+    assert_eq!(client.deadline(), Some(2 * SECOND));
+    assert_eq!(client.later(2 * SECOND), Close(Lingering));
+}
+
+#[test]
+fn without_a_ping_interval_nobody_is_pinged() {
+    let mut client = Client::new(Echo);
+    client.limits.ws_ping_interval = Duration::ZERO;
+    client.run();
+    assert_eq!((client.deadline(), client.later(89 * SECOND), client.got.len()), (Some(90 * SECOND), Wait, 0));
+}
+
+#[test]
+fn when_the_server_stops_everybody_gets_1001() {
+    for busy in [false, true] {
+        let mut client = Client::new(Echo);
+        client.send(&if busy { frame(0x01, b"half") } else { vec![] });
+        client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND / 2 });
+        assert_eq!(client.deadline(), Some(SECOND / 2));
+        assert_eq!((client.later(SECOND / 2), &client.got), (Wait, &closed(1001, "Server shutting down")));
+        assert_eq!(client.later(SECOND), Wait);
+        assert_eq!(client.send(&frame(CLOSE, &1001u16.to_be_bytes())), Close(Lingering));
+    }
+}
+
+/// Speaks three times, a second apart, and ends.
+struct Ticks(u64, Instant);
+
+impl Peer for Ticks {
+    fn message(&mut self, _: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        Ok(())
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if cx.now() < self.1 {
+            return Ok(Pull::NotBefore(self.1));
+        }
+        self.1 += SECOND;
+        self.0 += 1;
+        out.send(Message::text(self.0.to_string()))?;
+        Ok(if self.0 == 3 { Pull::End } else { Pull::More })
+    }
+}
+
+#[test]
+fn a_peer_speaks_at_its_time_and_ends() {
+    let mut client = Client::new(Ticks(0, Instant::now()));
+    client.later(SECOND / 2);
+    assert_eq!((&client.got, client.deadline().is_some_and(|wait| wait <= SECOND / 2)), (&said(TEXT, b"1"), true));
+    client.send(&frame(TEXT, b"does not matter"));
+    assert_eq!(client.got, said(TEXT, b"1"));
+    client.later(SECOND);
+    client.later(SECOND);
+    assert_eq!(client.got, [said(TEXT, b"1"), said(TEXT, b"2"), said(TEXT, b"3"), closed(1000, "")].concat());
+}
+
+/// Sends without looking, until it is refused.
+struct Flood;
+
+impl Peer for Flood {
+    fn message(&mut self, _: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        Ok(())
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        loop {
+            out.send(Message::binary(vec![0; 1000]))?;
+        }
+    }
+}
+
+#[test]
+fn a_peer_cannot_write_without_room() {
+    let mut client = Client::new(Flood);
+    client.reads = false;
+    client.run();
+    assert!(client.output.len() < client.limits.write_high_watermark_bytes + 2000, "{}", client.output.len());
+    client.reads = true;
+    client.run();
+    assert!(client.got.ends_with(&closed(1011, "")));
+}
+
+#[test]
+fn handshakes() {
+    use crate::http1::test_client::{Client, sized, text};
+    struct Upgrade;
+    impl crate::app::App for Upgrade {
+        fn call(&mut self, _: &crate::http::Request<'_>, _: &Cx<'_>) -> crate::app::Answer {
+            crate::app::Answer::upgrade(Echo)
+        }
+    }
+    let full = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let ask = |start: &str, fields: &str| {
+        let mut client = Client::new(Upgrade);
+        let next = client.send(format!("{start}\r\nHost: a\r\n{fields}\r\n").as_bytes());
+        (next, client.text())
+    };
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    assert_eq!(ask("GET / HTTP/1.1", full), (Next::Switch, switched.to_string()));
+    let no = text("400 Bad Request", "", "Not a websocket handshake\n");
+    for (name, old, new) in [
+        ("no upgrade", "Upgrade: websocket\r\n", ""),
+        ("another upgrade", "Upgrade: websocket", "Upgrade: h2c"),
+        ("no connection", "keep-alive, Upgrade", "keep-alive"),
+        ("no key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
+        ("a short key", "dGhlIHNhbXBsZSBub25jZQ==", "dGhl"),
+        ("a key that is not base64", "dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j!!=="),
+        ("two keys", "Sec-WebSocket-Version", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version"),
+    ] {
+        assert_eq!(ask("GET / HTTP/1.1", &full.replace(old, new)), (Wait, no.clone()), "{name}");
+    }
+    let no_post = text("405 Method Not Allowed", "", "Only GET requests are allowed for WebSocket\n");
+    let no_post = no_post.replace("Content-Length", "Allow: GET\r\nContent-Length");
+    assert_eq!(ask("POST / HTTP/1.1", full), (Wait, no_post));
+    let old = sized("426 Upgrade Required", "Connection: upgrade\r\n", "Sec-WebSocket-Version has to be 13\n");
+    let fields =
+        "Content-Type: text/plain; charset=utf-8\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Length";
+    let old = old.replace("Content-Length", fields);
+    assert_eq!(ask("GET / HTTP/1.1", &full.replace("13", "8")), (Wait, old));
+    let (next, answer) = ask("GET / HTTP/1.0", full);
+    assert_eq!((next, answer.starts_with("HTTP/1.1 400 ")), (Wait, true));
+}
