@@ -12,6 +12,8 @@ use std::time::Duration;
 pub const WORKERS_MAX: usize = 1024;
 /// How many header fields a request may have at the most, whatever `--header-count-max` says: the parser's table lies on the stack.
 pub const HEADER_COUNT_CEILING: usize = 256;
+/// A look walks the page tables of all processes.
+const MEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub connections_max: Option<usize>,
     pub graceful_timeout: Duration,
     pub pidfile: Option<PathBuf>,
+    /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
+    pub mem_interval: Duration,
     pub limits: Limits,
 }
 
@@ -179,6 +183,10 @@ impl Config {
                 return Err(format!("{name} 0s would end every connection at once; give at least 1ms"));
             }
         }
+        if !self.mem_interval.is_zero() && self.mem_interval < MEM_INTERVAL_MIN {
+            let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
+            return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 for no such line"));
+        }
         Ok(())
     }
 
@@ -212,6 +220,7 @@ impl Config {
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+            ("mem-interval", show_duration(self.mem_interval)),
         ]
     }
 }

@@ -91,6 +91,10 @@ pub struct ServerArgs {
     /// File to write the master's process number to
     #[arg(long, value_name = "PATH", env = "TINE_PIDFILE", hide_env = true, help_heading = "Processes")]
     pidfile: Option<PathBuf>,
+    /// Log memory, connections and requests this often, and what changed; no line while nothing did, so that an idle server's log stays quiet; 0 is off
+    #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
+          value_parser = parse_duration, help_heading = "Processes")]
+    mem_interval: Duration,
 
     /// Connections of the whole server; auto: as many as descriptors allow
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
@@ -168,6 +172,7 @@ impl ServerArgs {
             connections_max: self.max_connections,
             graceful_timeout: self.graceful_timeout,
             pidfile: self.pidfile,
+            mem_interval: self.mem_interval,
             limits: Limits {
                 write_high_watermark_bytes: self.write_high_watermark,
                 write_low_watermark_bytes: self.write_low_watermark,

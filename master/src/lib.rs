@@ -25,7 +25,9 @@ mod args;
 mod children;
 mod listener;
 mod master;
+mod memory_line;
 mod pidfile;
+mod resident;
 mod respawn;
 mod start;
 

@@ -6,7 +6,9 @@ mod supervising;
 
 use crate::children::{Child, Children, Occupant};
 use crate::listener::{Bound, remove_unix_sockets};
+use crate::memory_line::{Counts, MemoryLine};
 use crate::pidfile::Pidfile;
+use crate::resident;
 use crate::start::say;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
@@ -60,6 +62,8 @@ pub struct Master {
     announced: bool,
     boot_failures: usize,
     deaths_said: Allowance,
+    /// `None`: nobody would see it.
+    memory_line: Option<MemoryLine>,
     /// Requests that were lost with workers that hung or crashed while stopping.
     cut_by_kill: u64,
     /// What workers that ended alone had cut before the server began to stop.
@@ -91,8 +95,11 @@ impl Master {
             signals.add_signal(SIGHUP)?;
         }
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        let now = Instant::now();
+        let memory_line =
+            MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
         Ok(Master {
-            children: Children::new(start.config.workers, Instant::now()),
+            children: Children::new(start.config.workers, now),
             start,
             scoreboard,
             poll,
@@ -102,6 +109,7 @@ impl Master {
             announced: false,
             boot_failures: 0,
             deaths_said: Allowance::new(20.0, 0.5),
+            memory_line,
             cut_by_kill: 0,
             cut_before: 0,
             pid: std::process::id(),
@@ -145,6 +153,7 @@ impl Master {
             self.reap(now);
             self.enforce(now);
             self.announce();
+            self.say_memory(now);
         }
     }
 
@@ -153,7 +162,8 @@ impl Master {
             Stage::Draining { kill_at, .. } => Some(kill_at),
             _ => None,
         };
-        let nearest = [kill_at, self.children.next_start()].into_iter().flatten().min();
+        let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
+        let nearest = [kill_at, self.children.next_start(), memory_line].into_iter().flatten().min();
         nearest.map(|at| at.saturating_duration_since(now))
     }
 
@@ -325,6 +335,18 @@ impl Master {
         // Whether it could be printed does not matter to the clients.
         let _ = say(&text, 0);
         log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
+    }
+
+    /// Says, now and then, how much there is of what grows.
+    fn say_memory(&mut self, now: Instant) {
+        let Some(memory_line) = self.memory_line.as_mut().filter(|line| line.due() <= now) else { return };
+        let workers = self.children.running().map(|(_, child)| child.pid.as_raw() as u32);
+        let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
+        let totals = self.scoreboard.totals();
+        let (connections, in_flight, requests) = (totals.connections, totals.in_flight, totals.requests);
+        if let Some(line) = memory_line.look(now, Counts { memory_bytes, connections, in_flight, requests }) {
+            log::info!("{line}");
+        }
     }
 
     /// The exit status, once nobody is left.

@@ -45,6 +45,7 @@ fn a_check_says_what_would_run_and_serves_nobody() {
         "workers 3",
         "idle-timeout 90s",
         "header-max 32K",
+        "mem-interval 10s",
         "stream-mb 10",
         "chunk-size 4K",
     ] {

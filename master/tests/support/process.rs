@@ -45,16 +45,21 @@ pub fn sockets_of(pid: i32) -> Vec<String> {
     descriptors.filter_map(target).filter_map(inode).collect()
 }
 
-/// Pss of /proc/PID/smaps_rollup.
 /// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
 /// this server's share of them grows when another one ends.
 pub fn proportional_bytes(pid: i32) -> u64 {
+    rollup_bytes(pid, "Pss:").saturating_sub(rollup_bytes(pid, "Pss_File:"))
+}
+
+/// What a process has in memory and has not allocated, shared or not: the program, its libraries, the scoreboard.
+pub fn mapped_bytes(pid: i32) -> u64 {
+    rollup_bytes(pid, "Rss:").saturating_sub(rollup_bytes(pid, "Anonymous:"))
+}
+
+fn rollup_bytes(pid: i32, name: &str) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let kib = |name: &str| {
-        let value = |line: &str| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
-        rollup.lines().find_map(value).unwrap_or(0)
-    };
-    kib("Pss:").saturating_sub(kib("Pss_File:")) * 1024
+    let kib = |line: &str| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+    rollup.lines().find_map(kib).unwrap_or(0) * 1024
 }
 
 /// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).

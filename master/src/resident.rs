@@ -1,0 +1,74 @@
+//! How much memory some processes of one program hold together, from /proc/PID/smaps_rollup (proc(5)).
+//!
+//! A page that they share counts once. Their own memory is the sum of Pss_Anon: what a worker still shares with the
+//! master since the fork is divided among those who share it. The program, its libraries and the scoreboard are the same
+//! in all of them: they count as the most that one process has of them. They do not count as in Pss, which would move
+//! whenever a stranger that uses the same libraries comes or goes.
+
+use std::fs;
+
+/// What one process holds, in bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Resident {
+    /// Proportional shares of what it allocated.
+    own: u64,
+    /// All of the rest, shared or not.
+    mapped: u64,
+}
+
+/// Bytes of these processes together; who has just died does not count. `None`: the kernel says it of nobody.
+///
+/// The kernel walks the page tables of each: 0.05 to 0.1 ms for a small one, 10 ms for one of a gigabyte.
+pub fn together(pids: impl Iterator<Item = u32>) -> Option<u64> {
+    let read = |pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
+    let all = pids.filter_map(read).filter_map(|rollup| parse(&rollup));
+    sum(all)
+}
+
+fn sum(all: impl Iterator<Item = Resident>) -> Option<u64> {
+    let add = |(own, mapped): (u64, u64), one: Resident| (own + one.own, mapped.max(one.mapped));
+    all.fold(None, |sum, one| Some(add(sum.unwrap_or_default(), one))).map(|(own, mapped)| own + mapped)
+}
+
+fn parse(rollup: &str) -> Option<Resident> {
+    let bytes = |name: &str| {
+        let kib =
+            |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+        Some(rollup.lines().find_map(kib)? * 1024)
+    };
+    Some(Resident { own: bytes("Pss_Anon")?, mapped: bytes("Rss")?.saturating_sub(bytes("Anonymous")?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLLUP: &str = "55fb3d877000-7fffc6570000 ---p 00000000 00:00 0                          [rollup]\n\
+        Rss:                1736 kB\nPss:                 463 kB\nPss_Dirty:           112 kB\n\
+        Pss_Anon:            100 kB\nPss_File:            351 kB\nPss_Shmem:             0 kB\n\
+        Anonymous:           112 kB\nKSM:                   0 kB\n";
+
+    #[test]
+    fn a_rollup_is_split_in_own_and_mapped() {
+        assert_eq!(parse(ROLLUP), Some(Resident { own: 100 << 10, mapped: 1624 << 10 }));
+        // A process that has just died has an empty one; kernels before 5.4 have no Pss_Anon.
+        for text in ["", "Rss: 10 kB\nAnonymous: 2 kB\n", "Rss: 10\nPss_Anon: 2 kB\nAnonymous: 2 kB\n"] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_all_have_mapped_counts_once() {
+        let one = |own, mapped| Resident { own, mapped };
+        assert_eq!(sum([one(5, 70), one(7, 100), one(1, 90)].into_iter()), Some(113));
+        assert_eq!(sum(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn this_process_holds_something() {
+        let before = together([std::process::id()].into_iter()).expect("the kernel says it");
+        let held = std::hint::black_box(vec![1_u8; 32 << 20]);
+        let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel says it");
+        assert!(after.saturating_sub(before) > 24 << 20, "{before} and, with {} more, {after}", held.len());
+    }
+}
