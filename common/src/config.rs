@@ -30,6 +30,8 @@ pub struct Config {
     pub pidfile: Option<PathBuf>,
     /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
     pub mem_interval: Duration,
+    /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
+    pub quiet: bool,
     pub limits: Limits,
 }
 
@@ -204,7 +206,7 @@ impl Config {
             ("accept", self.accept.to_string()),
             ("backlog", self.backlog.to_string()),
             ("defer-accept", show_duration(self.defer_accept)),
-            ("tcp-fastopen", if self.tcp_fastopen { "on" } else { "off" }.to_string()),
+            ("tcp-fastopen", on_or_off(self.tcp_fastopen)),
             ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
             ("write-high-watermark", size(limits.write_high_watermark_bytes)),
             ("write-low-watermark", size(limits.write_low_watermark_bytes)),
@@ -221,8 +223,13 @@ impl Config {
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("mem-interval", show_duration(self.mem_interval)),
+            ("quiet", on_or_off(self.quiet)),
         ]
     }
+}
+
+fn on_or_off(is_on: bool) -> String {
+    if is_on { "on" } else { "off" }.to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error.
 //!
-//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`; default `info`). [`Burst`] is for what could
-//! repeat without bound: a crash loop, a flood of refusals.
+//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`); where it is not set, that is `info`, and `warn`
+//! with `--quiet`. [`Burst`] is for what could repeat without bound: a crash loop, a flood of refusals.
 
 use log::LevelFilter;
 use std::io::Write;
@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 static WHO: RwLock<String> = RwLock::new(String::new());
 
-/// The level that `TINE_LOG` asks for; the error is one line that says what would do.
-pub fn level() -> Result<LevelFilter, String> {
-    std::env::var_os("TINE_LOG").map_or(Ok(LevelFilter::Info), |text| parse_level(&text.to_string_lossy()))
+/// The level that `TINE_LOG` asks for, or else `--quiet`; the error is one line that says what would do.
+pub fn level(is_quiet: bool) -> Result<LevelFilter, String> {
+    let default = if is_quiet { LevelFilter::Warn } else { LevelFilter::Info };
+    std::env::var_os("TINE_LOG").map_or(Ok(default), |text| parse_level(&text.to_string_lossy()))
 }
 
 fn parse_level(text: &str) -> Result<LevelFilter, String> {

@@ -95,6 +95,9 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     mem_interval: Duration,
+    /// Log only warnings and errors, and say nothing on standard output; where TINE_LOG is set, it decides what is logged
+    #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = yes_or_no, help_heading = "Processes")]
+    quiet: bool,
 
     /// Connections of the whole server; auto: as many as descriptors allow
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
@@ -173,6 +176,7 @@ impl ServerArgs {
             graceful_timeout: self.graceful_timeout,
             pidfile: self.pidfile,
             mem_interval: self.mem_interval,
+            quiet: self.quiet,
             limits: Limits {
                 write_high_watermark_bytes: self.write_high_watermark,
                 write_low_watermark_bytes: self.write_low_watermark,

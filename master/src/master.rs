@@ -320,6 +320,10 @@ impl Master {
         let ready = self.children.count_ready();
         let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();
         let workers = if ready == 1 { "1 worker".to_string() } else { format!("{ready} workers") };
+        log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
+        if self.start.config.quiet {
+            return;
+        }
         let mut text = format!("tine {VERSION} serves {} with {workers} on\n", self.start.name);
         for url in &urls {
             text.push_str(&format!("  {url}\n"));
@@ -334,7 +338,6 @@ impl Master {
         ));
         // Whether it could be printed does not matter to the clients.
         let _ = say(&text, 0);
-        log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
     }
 
     /// Says, now and then, how much there is of what grows.

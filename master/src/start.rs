@@ -53,7 +53,7 @@ pub fn serve_with<A: clap::Args>(
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
     let config = server.config();
-    let level = match config.check().and_then(|()| tine_common::log::level()) {
+    let level = match config.check().and_then(|()| tine_common::log::level(config.quiet)) {
         Ok(level) => level,
         Err(line) => return complain(&line, EXIT_USAGE),
     };

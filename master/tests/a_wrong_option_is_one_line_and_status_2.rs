@@ -56,6 +56,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--mem-interval", "99ms"], &["--mem-interval 99ms", "at least 100ms, or 0"]),
         (&["--defer-accept", "x"], &["--defer-accept", "10s"]),
         (&["--tcp-fastopen=maybe"], &["--tcp-fastopen"]),
+        (&["--quiet=maybe"], &["--quiet"]),
         (&["--stream-mb", "0"], &["--stream-mb", "1..=1000"]),
         (&["--chunk-size", "2M"], &["--chunk-size", "1 to 1M"]),
         (&["--worker", "2"], &["--worker", "--workers"]),
@@ -98,6 +99,7 @@ fn so_is_a_wrong_command_port_or_variable() {
         ("TINE_WORKERS", "many", ["--workers", "from 1 to 1024"]),
         ("TINE_PORT", "x", ["PORT", "0 to 65535"]),
         ("TINE_TCP_FASTOPEN", "maybe", ["--tcp-fastopen", "true or false"]),
+        ("TINE_QUIET", "maybe", ["--quiet", "true or false"]),
         ("TINE_LISTEN", "127.0.0.1:8081,127.0.0.1:8081", ["--listen 127.0.0.1:8081", "once"]),
         ("TINE_LOG", "loud", ["TINE_LOG", "error, warn, info, debug or off"]),
     ] {

@@ -46,6 +46,7 @@ fn a_check_says_what_would_run_and_serves_nobody() {
         "idle-timeout 90s",
         "header-max 32K",
         "mem-interval 10s",
+        "quiet off",
         "stream-mb 10",
         "chunk-size 4K",
     ] {
