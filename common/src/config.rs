@@ -32,6 +32,8 @@ pub struct Config {
     pub mem_interval: Duration,
     /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
     pub quiet: bool,
+    /// What a worker reads from a client at once; also for the app, see `WorkerInfo`.
+    pub buffer_bytes: usize,
     pub limits: Limits,
 }
 
@@ -192,9 +194,9 @@ impl Config {
         Ok(())
     }
 
-    /// The bytes of the buffer that a head is read into: a whole head always fits.
+    /// The bytes of a worker's read buffer: a whole head always fits, however small a buffer was asked for.
     pub fn read_buffer_bytes(&self) -> usize {
-        (64 << 10).max(self.limits.request_line_bytes_max + self.limits.header_bytes_max + 4096)
+        self.buffer_bytes.max(self.limits.request_line_bytes_max + self.limits.header_bytes_max + 4096)
     }
 
     /// One `name value` pair a line, for `tine check`.
@@ -208,6 +210,7 @@ impl Config {
             ("defer-accept", show_duration(self.defer_accept)),
             ("tcp-fastopen", on_or_off(self.tcp_fastopen)),
             ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
+            ("buffer-size", size(self.buffer_bytes)),
             ("write-high-watermark", size(limits.write_high_watermark_bytes)),
             ("write-low-watermark", size(limits.write_low_watermark_bytes)),
             ("request-line-max", size(limits.request_line_bytes_max)),

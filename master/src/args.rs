@@ -103,6 +103,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
           value_parser = connections, help_heading = "Limits")]
     max_connections: Most,
+    /// What a worker reads from a client at once, 64K to 4M; a worker has one such buffer. Also how much of /bin lies in memory
+    #[arg(long, value_name = "SIZE", default_value = "256K", env = "TINE_BUFFER_SIZE", hide_env = true,
+          value_parser = buffer_bytes, help_heading = "Limits")]
+    buffer_size: usize,
     /// Longest request line (414 above it)
     #[arg(long, value_name = "SIZE", default_value = "8K", env = "TINE_REQUEST_LINE_MAX", hide_env = true,
           value_parser = head_bytes, help_heading = "Limits")]
@@ -177,6 +181,7 @@ impl ServerArgs {
             pidfile: self.pidfile,
             mem_interval: self.mem_interval,
             quiet: self.quiet,
+            buffer_bytes: self.buffer_size,
             limits: Limits {
                 write_high_watermark_bytes: self.write_high_watermark,
                 write_low_watermark_bytes: self.write_low_watermark,
@@ -316,6 +321,10 @@ fn connections(text: &str) -> Result<Most, String> {
 
 fn head_bytes(text: &str) -> Result<usize, String> {
     size_between(text, 64, 4 << 20)
+}
+
+fn buffer_bytes(text: &str) -> Result<usize, String> {
+    size_between(text, 64 << 10, 4 << 20)
 }
 
 fn header_count(text: &str) -> Result<usize, String> {

@@ -33,6 +33,6 @@ fn main() -> ExitCode {
     };
     tine::serve_with("the built-in test origin", "curl URL/help", describe, |args| {
         let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size };
-        Box::new(move |_worker| Ok(Box::new(Origin::new(config))))
+        Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))
     })
 }

@@ -182,7 +182,11 @@ impl Master {
                 let bound = std::mem::take(&mut self.start.bound);
                 return Some(Seat {
                     config: self.start.config.clone(),
-                    info: WorkerInfo { index: slot, workers: self.start.config.workers },
+                    info: WorkerInfo {
+                        index: slot,
+                        workers: self.start.config.workers,
+                        buffer_bytes: self.start.config.buffer_bytes,
+                    },
                     listeners: bound.into_iter().map(|one| one.into_listener(slot)).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,

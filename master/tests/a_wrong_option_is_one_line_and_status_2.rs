@@ -36,6 +36,9 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--header-max", "-16"], &["-1"]),
         (&["--header-max", "1"], &["--header-max", "from 64 to 4M"]),
         (&["--header-max", "99999999999999999999"], &["--header-max", "64K"]),
+        (&["--buffer-size", "63K"], &["--buffer-size", "from 64K to 4M"]),
+        (&["--buffer-size", "5M"], &["--buffer-size", "from 64K to 4M"]),
+        (&["--buffer-size", "256"], &["--buffer-size", "from 64K to 4M"]), // not hpdummy's KB
         (&["--request-line-max", "1G"], &["--request-line-max", "from 64 to 4M"]),
         (&["--header-count-max", "0"], &["--header-count-max", "from 1 to 256"]),
         (&["--header-count-max", "257"], &["--header-count-max", "from 1 to 256"]),

@@ -9,7 +9,12 @@ const BLOCK: usize = 256 << 10;
 
 /// `A-Z0-9` over and over, anew with every block.
 fn is_pattern(body: &[u8]) -> bool {
-    body.iter().enumerate().all(|(at, &byte)| byte == ALPHABET[at % BLOCK % ALPHABET.len()])
+    is_pattern_of(BLOCK, body)
+}
+
+fn is_pattern_of(block: usize, body: &[u8]) -> bool {
+    let expected: Vec<u8> = ALPHABET.iter().copied().cycle().take(block).collect();
+    body.chunks(block).all(|part| part == &expected[..part.len()])
 }
 
 #[test]
@@ -58,6 +63,20 @@ fn also_chunked() {
         assert_eq!(response.header("transfer-encoding").is_some(), is_chunked, "{query}");
         assert_eq!(response.header("content-length").is_none(), is_chunked, "{query}");
         assert!(response.body.len() == 600 << 10 && is_pattern(&response.body), "{query}");
+    }
+}
+
+#[test]
+fn the_block_is_as_long_as_the_buffer() {
+    // 100 000 is no multiple of anything here, 3M leaves no room for two in what is sent at once.
+    for (size, block) in [("64K", 64 << 10), ("100000", 100_000), ("1M", 1 << 20), ("3M", 3 << 20), ("4M", 4 << 20)] {
+        let server = Server::start(&["--workers", "1", "--buffer-size", size]);
+        let mut client = server.connect();
+        for query in ["", "?chunked=1"] {
+            client.send(format!("GET /bin/9M{query} HTTP/1.1\r\nHost: t\r\n\r\n"));
+            let response = client.response();
+            assert!(response.body.len() == 9 << 20 && is_pattern_of(block, &response.body), "{size}{query}");
+        }
     }
 }
 

@@ -21,7 +21,7 @@ fn variable(option: &str) -> String {
 #[test]
 fn a_wrong_value_in_the_variable_is_refused() {
     let options = options();
-    assert!(options.len() >= 21, "the help is read wrongly: {options:?}");
+    assert!(options.len() >= 24, "the help is read wrongly: {options:?}");
     for option in options {
         // No number, size, duration, mode, address or yes, and no file that could be written.
         let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), "/no/such/folder/x")]);
@@ -45,6 +45,7 @@ fn a_good_value_is_taken_and_the_command_line_goes_before() {
             ("TINE_TCP_FASTOPEN", "true"),
             ("TINE_MEM_INTERVAL", "1m"),
             ("TINE_QUIET", "yes"),
+            ("TINE_BUFFER_SIZE", "1M"),
         ];
         let output = run_to_end_with(&[&["check"], arguments].concat(), &environment);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -61,6 +62,7 @@ fn a_good_value_is_taken_and_the_command_line_goes_before() {
         "tcp-fastopen on",
         "mem-interval 1m",
         "quiet on",
+        "buffer-size 1M",
     ] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }

@@ -47,6 +47,7 @@ fn a_check_says_what_would_run_and_serves_nobody() {
         "header-max 32K",
         "mem-interval 10s",
         "quiet off",
+        "buffer-size 256K",
         "stream-mb 10",
         "chunk-size 4K",
     ] {

@@ -12,7 +12,7 @@ mod stream;
 mod upload;
 mod websocket;
 
-use tine_worker::app::{Answer, App, Cx};
+use tine_worker::app::{Answer, App, Cx, WorkerInfo};
 use tine_worker::http::{Request, Response, StatusCode};
 
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +31,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn new(config: OriginConfig) -> Self {
+    pub fn new(config: OriginConfig, worker: &WorkerInfo) -> Self {
         Origin {
             config,
             hostname: hostname::hostname(),
-            bin: bin::Pattern::new(),
+            bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
         }
     }

@@ -13,6 +13,8 @@ pub struct WorkerInfo {
     pub index: usize,
     /// How many workers the server has.
     pub workers: usize,
+    /// `--buffer-size`: about as much of a request's body as is offered at once.
+    pub buffer_bytes: usize,
 }
 
 #[derive(Clone, Copy)]

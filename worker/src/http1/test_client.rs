@@ -131,7 +131,14 @@ impl<A: App> Client<A> {
 }
 
 fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) -> Cx<'a> {
-    Cx { now, draining, limits, date, socket: None, worker: WorkerInfo { index: 0, workers: 1 } }
+    Cx {
+        now,
+        draining,
+        limits,
+        date,
+        socket: None,
+        worker: WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 },
+    }
 }
 
 pub fn get(path: &str) -> String {

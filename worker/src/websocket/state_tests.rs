@@ -87,7 +87,7 @@ impl Client {
     fn run(&mut self) -> Next {
         for _ in 0..1000 {
             let date = DateLine::new(self.now);
-            let worker = WorkerInfo { index: 0, workers: 1 };
+            let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
             let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
             let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
             let next = self.websocket.advance(&mut io, self.idle_end, &cx);
