@@ -1,15 +1,89 @@
-//! `/help`: one line an endpoint.
+//! `/help`: one line an endpoint, from one table. Whoever adds an endpoint adds its line under its family's heading.
 
-pub const TEXT: &str = "\
-Available endpoints:
-  /                          echo the request as JSON; so does every path not listed here
-  /health                    {\"status\":\"ok\"}
-  /help                      this list
-  /bin/{size}[?chunked=1]    size bytes (512, 1K, 10M, 1G, ...), with Content-Length or chunked
-  /stream[/{MB}]             a chunked stream of 10 (or 1 to 1000) MB in small chunks
-  /delay/{ms}[/{read ms}]    echo after ms; with a second number, read the body that slowly first
-  /ws                        WebSocket: echo messages
-  /ws/close                  WebSocket: answer one message and close
-  /ws/ticker[?every=&count=] WebSocket: a message every so many ms
-  /upload                    read and count the request body, however large
-";
+/// What a family of endpoints has in common, and its endpoints. A family without endpoints is not shown.
+pub struct Family {
+    pub heading: &'static str,
+    pub endpoints: &'static [Endpoint],
+}
+
+pub struct Endpoint {
+    /// Path and parameters as a person writes them: `{}` stands for a value, `[]` for what may be left out.
+    pub path: &'static str,
+    /// A path that answers something worth seeing when a browser follows it.
+    #[allow(dead_code)] // until the page for a browser links to it
+    pub example: &'static str,
+    pub does: &'static str,
+}
+
+const fn line(path: &'static str, example: &'static str, does: &'static str) -> Endpoint {
+    Endpoint { path, example, does }
+}
+
+pub const FAMILIES: [Family; 5] = [
+    Family {
+        heading: "Basics",
+        endpoints: &[
+            line("/", "/any/path?x=y", "echo the request as JSON; so does every path not listed here"),
+            line("/health", "/health", r#"{"status":"ok"}"#),
+            line("/help", "/help", "this list; a page for a browser"),
+            line(
+                "/delay/{ms}[/{read ms}]",
+                "/delay/300",
+                "echo after ms; with a second number, read the body that slowly first",
+            ),
+            line("/upload", "/upload", "read and count the request body, however large"),
+        ],
+    },
+    Family {
+        heading: "Streams",
+        endpoints: &[
+            line(
+                "/bin/{size}[?chunked=1]",
+                "/bin/1M",
+                "size bytes (512, 1K, 10M, 1G, ...), with Content-Length or chunked",
+            ),
+            line("/stream[/{MB}]", "/stream/1", "a chunked stream of 10 (or 1 to 1000) MB in small chunks"),
+        ],
+    },
+    Family { heading: "Representations", endpoints: &[] },
+    Family { heading: "Faults", endpoints: &[] },
+    Family {
+        heading: "WebSocket",
+        endpoints: &[
+            line("/ws", "/help#live", "echo messages"),
+            line("/ws/close", "/help#live", "answer one message and close"),
+            line("/ws/ticker[?every=&count=]", "/help#live", "a message every so many ms"),
+        ],
+    },
+];
+
+/// The list as plain text.
+pub fn text() -> String {
+    let mut text = String::from("Available endpoints:\n");
+    for family in FAMILIES.iter().filter(|family| !family.endpoints.is_empty()) {
+        text.push_str(&format!("\n{}\n", family.heading));
+        for endpoint in family.endpoints {
+            text.push_str(&format!("  {:<28} {}\n", endpoint.path, endpoint.does));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_and_its_example_a_path() {
+        let mut paths = Vec::new();
+        for endpoint in FAMILIES.iter().flat_map(|family| family.endpoints) {
+            let Endpoint { path, example, does } = *endpoint;
+            assert!(path.starts_with('/') && example.starts_with('/') && !does.is_empty(), "{path}");
+            assert!([path, example, does].iter().all(|text| !text.contains(['\r', '\n'])), "{path}");
+            assert!(example.bytes().all(|b| b.is_ascii_graphic()), "{example} can be sent as it is");
+            assert!(!paths.contains(&path), "{path} is there twice");
+            paths.push(path);
+        }
+        assert!(paths.len() >= 7);
+    }
+}

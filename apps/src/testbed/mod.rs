@@ -26,6 +26,8 @@ pub struct OriginConfig {
 pub struct Origin {
     config: OriginConfig,
     hostname: String,
+    /// The text of `/help`, made once a worker and never freed.
+    help: &'static str,
     bin: bin::Pattern,
     stream: stream::Pattern,
 }
@@ -35,6 +37,7 @@ impl Origin {
         Origin {
             config,
             hostname: hostname::hostname(),
+            help: help::text().leak(),
             bin: bin::Pattern::new(),
             stream: stream::Pattern::new(config.chunk_bytes),
         }
@@ -46,7 +49,7 @@ impl App for Origin {
         let path = request.path();
         match path {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
-            "/help" => return Response::text(StatusCode::OK, help::TEXT).into(),
+            "/help" => return Response::text(StatusCode::OK, self.help).into(),
             "/upload" => return upload::answer(request, cx, &self.hostname),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
             _ => {}
