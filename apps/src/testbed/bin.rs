@@ -1,5 +1,6 @@
 //! `/bin/{size}`: that many bytes, `A-Z0-9` over and over, never copied by us.
 
+use super::numbers;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
@@ -25,7 +26,7 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: &Pattern) -> Answer {
     if size.is_empty() {
         return wrong("Please specify size: /bin/1M, /bin/10M, /bin/10000G or /bin/11111, etc.\n");
     }
-    let Some(size) = parse_size(size) else {
+    let Some(size) = numbers::size(size) else {
         return wrong(
             "Invalid size. Supported: K, M, G, T suffixes (e.g., 1K, 10M, 1G, 10000G) or any positive integer\n",
         );
@@ -34,21 +35,6 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: &Pattern) -> Answer {
         .query_value("chunked")
         .is_some_and(|value| ["true", "1", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
     Answer::exchange(Bin { left: size, chunked, block: pattern.0 })
-}
-
-/// A positive number with an optional suffix k, m, g or t of either case, by 1024.
-fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()?.to_ascii_lowercase() {
-        b'k' => (&text[..text.len() - 1], 10),
-        b'm' => (&text[..text.len() - 1], 20),
-        b'g' => (&text[..text.len() - 1], 30),
-        b't' => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
 struct Bin {
@@ -69,22 +55,5 @@ impl Exchange for Bin {
         out.write_static_cycle(self.block, part as usize)?;
         self.left -= part;
         Ok(if self.left == 0 { Pull::End } else { Pull::More })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        for (text, bytes) in
-            [("1", 1), ("11111", 11111), ("1K", 1024), ("10m", 10 << 20), ("1G", 1 << 30), ("2t", 2 << 40)]
-        {
-            assert_eq!(parse_size(text), Some(bytes), "{text}");
-        }
-        for text in ["0", "0K", "K", "-1", "+1", "1.5M", "1KB", "x", "99999999999999999999", "16777216T", "1é"] {
-            assert_eq!(parse_size(text), None, "{text}");
-        }
     }
 }

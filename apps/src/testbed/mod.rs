@@ -8,6 +8,7 @@ mod echo;
 mod help;
 mod hostname;
 mod json_text;
+mod numbers;
 mod stream;
 mod upload;
 mod websocket;
