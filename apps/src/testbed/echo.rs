@@ -8,14 +8,14 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// The most of a body that is echoed; all of it is counted.
 const ECHOED_BYTES_MAX: usize = 1 << 20;
 
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
 pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
     answer_as(RequestJson::new(request, cx, hostname), request, StatusCode::OK, JSON)
 }
 
 /// Answers with `json` once the body is there: at once, where there is none.
-fn answer_as(json: RequestJson, request: &Request<'_>, status: StatusCode, content_type: &'static str) -> Answer {
+pub fn answer_as(json: RequestJson, request: &Request<'_>, status: StatusCode, content_type: &'static str) -> Answer {
     if !request.has_body() {
         let reply = json.finish(EchoedBody::default());
         let body = [reply.start, reply.end].concat();
@@ -31,6 +31,7 @@ pub struct RequestJson {
     head: Map<String, Value>,
     source_addr: String,
     destination_addr: String,
+    has_no_usage: bool,
     added: Map<String, Value>,
 }
 
@@ -61,6 +62,7 @@ impl RequestJson {
             head,
             source_addr: address(cx.peer_address()),
             destination_addr: address(cx.local_address()),
+            has_no_usage: false,
             added: Map::new(),
         }
     }
@@ -70,8 +72,14 @@ impl RequestJson {
         self.added.insert(name.into(), value.into());
     }
 
+    /// `"usage":{}`
+    pub fn without_usage(mut self) -> Self {
+        self.has_no_usage = true;
+        self
+    }
+
     pub fn finish(self, body: EchoedBody) -> Reply {
-        let RequestJson { mut head, source_addr, destination_addr, added } = self;
+        let RequestJson { mut head, source_addr, destination_addr, has_no_usage, added } = self;
         head.insert("body".into(), "".into());
         let mut start = Value::Object(head).to_string();
         start.truncate(start.len() - "\"}".len());
@@ -81,9 +89,11 @@ impl RequestJson {
         if is_truncated {
             after.insert("body_truncated".into(), true.into());
         }
-        let usage = json!({
-            "prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300,
-        });
+        let usage = if has_no_usage {
+            json!({})
+        } else {
+            json!({"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300})
+        };
         after.insert("usage".into(), usage);
         after.insert("source_addr".into(), source_addr.into());
         after.insert("destination_addr".into(), destination_addr.into());
@@ -150,7 +160,7 @@ impl Reply {
 }
 
 /// Reads the body, then answers.
-struct Echo {
+pub struct Echo {
     json: RequestJson,
     body: EchoedBody,
     /// Once the body has ended.
@@ -160,7 +170,7 @@ struct Echo {
 }
 
 impl Echo {
-    fn new(json: RequestJson, status: StatusCode, content_type: &'static str) -> Self {
+    pub fn new(json: RequestJson, status: StatusCode, content_type: &'static str) -> Self {
         Echo { json, body: EchoedBody::default(), reply: None, status, content_type }
     }
 }
@@ -246,5 +256,7 @@ mod tests {
             let body = EchoedBody { start: start.into(), size, is_ended: true };
             assert_eq!(whole(body), format!(r#"{{"method":"PUT",{expected},{after}}}"#));
         }
+        let without = text(RequestJson::default().without_usage().finish(EchoedBody::default()));
+        assert_eq!(without, r#"{"body":"","body_size":0,"usage":{},"source_addr":"","destination_addr":""}"#);
     }
 }

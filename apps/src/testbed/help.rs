@@ -31,6 +31,12 @@ pub const FAMILIES: [Family; 5] = [
                 "/delay/300",
                 "echo after ms; with a second number, read the body that slowly first",
             ),
+            line(
+                "/nousage[/wrongct|/badjson|/empty]",
+                "/nousage",
+                "an echo without token usage; with a wrong type, cut off, empty",
+            ),
+            line("/status/{code}", "/status/404", "an echo with that status, 100 to 599; 1xx comes before a 200"),
             line("/upload", "/upload", "read and count the request body, however large"),
         ],
     },

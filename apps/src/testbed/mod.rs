@@ -8,7 +8,9 @@ mod echo;
 mod help;
 mod hostname;
 mod json_text;
+mod nousage;
 mod numbers;
+mod status;
 mod stream;
 mod upload;
 mod websocket;
@@ -63,6 +65,12 @@ impl App for Origin {
         }
         if let Some(delays) = path.strip_prefix("/delay/") {
             return delay::answer(delays, request, cx, &self.hostname);
+        }
+        if let Some(code) = path.strip_prefix("/status/") {
+            return status::answer(code, request, cx, &self.hostname);
+        }
+        if let Some(rest) = path.strip_prefix("/nousage") {
+            return nousage::answer(rest, request, cx, &self.hostname);
         }
         if path.starts_with("/ws") {
             return websocket::answer(path, request, cx);
