@@ -2,9 +2,7 @@
 
 mod support;
 
-use nix::sys::signal::Signal;
-use std::process::{Command, Stdio};
-use support::{Server, eventually, scratch_folder, send_signal};
+use support::{Server, Trace};
 
 const REQUESTS: usize = 300;
 
@@ -17,29 +15,9 @@ fn a_keep_alive_get_costs_three_system_calls() {
         assert_eq!(client.response().status, 200);
     };
     get();
-    let folder = scratch_folder();
-    let trace = folder.join("trace");
-    let worker = server.workers()[0].to_string();
-    let strace = Command::new("strace").args(["-p", &worker, "-o"]).arg(&trace).stderr(Stdio::null()).spawn();
-    let Ok(mut strace) = strace else {
-        println!("skipped: strace is not installed");
-        return;
-    };
-    let status = || std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap_or_default();
-    let attached = eventually("strace is attached or has given up", || {
-        let ended = strace.try_wait().expect("strace can be waited for").is_some();
-        let is_traced = status().lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"));
-        (ended || is_traced).then_some(!ended)
-    });
-    if !attached {
-        println!("skipped: strace may not trace here");
-        return;
-    }
+    let Some(trace) = Trace::begin(server.workers()[0]) else { return };
     (0..REQUESTS).for_each(|_| get());
-    send_signal(strace.id() as i32, Signal::SIGINT);
-    strace.wait().expect("strace ends");
-    let calls = std::fs::read_to_string(&trace).expect("a trace");
-    std::fs::remove_dir_all(folder).expect("the folder is removed");
+    let calls = trace.end();
     let count = |name: &str| calls.lines().filter(|line| line.starts_with(name)).count();
     // A beat or two beside the requests.
     let allowed = REQUESTS + 20;

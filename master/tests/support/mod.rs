@@ -7,11 +7,14 @@
 mod client;
 pub mod load;
 mod process;
+mod trace;
 
 #[allow(unused_imports)] // as above
 pub use client::{Client, Response, lossy};
 #[allow(unused_imports)]
 pub use process::*;
+#[allow(unused_imports)]
+pub use trace::Trace;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
