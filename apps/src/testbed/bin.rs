@@ -8,7 +8,7 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// cost least CPU a byte (measured: 64 KiB sends 1.4 times as much, a 4 MiB block 1.3 times).
 const BLOCK_BYTES: usize = 256 << 10;
 /// What one call sends: the same block several times. Fewer and longer calls, at no cost in memory.
-const CHUNK_BYTES: usize = 8 * BLOCK_BYTES;
+pub const CHUNK_BYTES: usize = 8 * BLOCK_BYTES;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// One block, made once a worker and never freed.
@@ -19,9 +19,13 @@ impl Pattern {
     pub fn new() -> Self {
         Pattern(Vec::leak(ALPHABET.iter().copied().cycle().take(BLOCK_BYTES).collect()))
     }
+
+    pub fn block(self) -> &'static [u8] {
+        self.0
+    }
 }
 
-pub fn answer(size: &str, request: &Request<'_>, pattern: &Pattern) -> Answer {
+pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
     let wrong = |text: &'static str| Response::text(StatusCode::BAD_REQUEST, text).into();
     if size.is_empty() {
         return wrong("Please specify size: /bin/1M, /bin/10M, /bin/10000G or /bin/11111, etc.\n");
@@ -34,7 +38,7 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: &Pattern) -> Answer {
     let chunked = request
         .query_value("chunked")
         .is_some_and(|value| ["true", "1", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
-    Answer::exchange(Bin { left: size, chunked, block: pattern.0 })
+    Answer::exchange(Bin { left: size, chunked, block: pattern.block() })
 }
 
 struct Bin {

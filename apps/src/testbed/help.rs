@@ -48,6 +48,11 @@ pub const FAMILIES: [Family; 5] = [
                 "/bin/1M",
                 "size bytes (512, 1K, 10M, 1G, ...), with Content-Length or chunked",
             ),
+            line(
+                "/chunked/{n}[?size=&delay=]",
+                "/chunked/10?size=100&delay=300",
+                "n chunks of size bytes (1024), delay ms (0) between them",
+            ),
             line("/stream[/{MB}]", "/stream/1", "a chunked stream of 10 (or 1 to 1000) MB in small chunks"),
         ],
     },
@@ -69,7 +74,7 @@ pub fn text() -> String {
     for family in FAMILIES.iter().filter(|family| !family.endpoints.is_empty()) {
         text.push_str(&format!("\n{}\n", family.heading));
         for endpoint in family.endpoints {
-            text.push_str(&format!("  {:<28} {}\n", endpoint.path, endpoint.does));
+            text.push_str(&format!("  {:<34} {}\n", endpoint.path, endpoint.does));
         }
     }
     text

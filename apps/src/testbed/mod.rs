@@ -3,6 +3,7 @@
 //! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
 
 mod bin;
+mod chunked;
 mod delay;
 mod echo;
 mod help;
@@ -10,6 +11,7 @@ mod hostname;
 mod json_text;
 mod nousage;
 mod numbers;
+mod pace;
 mod status;
 mod stream;
 mod upload;
@@ -58,7 +60,10 @@ impl App for Origin {
             _ => {}
         }
         if let Some(size) = path.strip_prefix("/bin/") {
-            return bin::answer(size, request, &self.bin);
+            return bin::answer(size, request, self.bin);
+        }
+        if let Some(count) = path.strip_prefix("/chunked/") {
+            return chunked::answer(count, request, self.bin);
         }
         if let Some(megabytes) = path.strip_prefix("/stream/").and_then(stream::megabytes) {
             return stream::answer(megabytes, &self.stream);

@@ -20,6 +20,11 @@ pub fn size(text: &str) -> Option<u64> {
     in_path(digits)?.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
+/// A parameter of which nonsense is not told: a positive number, else the default, as in hpdummy.
+pub fn positive_or(default: u64, request: &Request<'_>, name: &str) -> u64 {
+    request.query_value(name).and_then(digits).filter(|&number| number > 0).unwrap_or(default)
+}
+
 /// A parameter of which nonsense is told: the default where it is not there, nothing where it is no number in `range`.
 pub fn parameter(request: &Request<'_>, name: &str, default: u64, range: RangeInclusive<u64>) -> Option<u64> {
     match request.query_value(name) {

@@ -65,7 +65,13 @@ impl Client {
         self.try_response(method).unwrap_or_else(|e| panic!("no whole response: {e}; had {:?}", lossy(&self.buffer)))
     }
 
-    pub fn try_response(&mut self, method: &str) -> io::Result<Response> {
+    /// The head of the next response; its body is left to [`Client::take`].
+    #[track_caller]
+    pub fn head(&mut self) -> String {
+        self.try_head().unwrap_or_else(|e| panic!("no head: {e}; had {:?}", lossy(&self.buffer)))
+    }
+
+    fn try_head(&mut self) -> io::Result<String> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
@@ -74,6 +80,11 @@ impl Client {
         };
         let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
         self.buffer.drain(..end);
+        Ok(head)
+    }
+
+    pub fn try_response(&mut self, method: &str) -> io::Result<Response> {
+        let head = self.try_head()?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {head:?}")))?;
         let mut response = Response { status, head, body: Vec::new() };
