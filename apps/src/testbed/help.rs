@@ -54,6 +54,11 @@ pub const FAMILIES: [Family; 5] = [
                 "n chunks of size bytes (1024), delay ms (0) between them",
             ),
             line("/stream[/{MB}]", "/stream/1", "a chunked stream of 10 (or 1 to 1000) MB in small chunks"),
+            line(
+                "/trickle/{bytes}[?every=]",
+                "/trickle/20",
+                "a body of a declared length, a byte every so many ms (100)",
+            ),
         ],
     },
     Family { heading: "Representations", endpoints: &[] },

@@ -14,6 +14,7 @@ mod numbers;
 mod pace;
 mod status;
 mod stream;
+mod trickle;
 mod upload;
 mod websocket;
 
@@ -64,6 +65,9 @@ impl App for Origin {
         }
         if let Some(count) = path.strip_prefix("/chunked/") {
             return chunked::answer(count, request, self.bin);
+        }
+        if let Some(bytes) = path.strip_prefix("/trickle/") {
+            return trickle::answer(bytes, request, self.bin);
         }
         if let Some(megabytes) = path.strip_prefix("/stream/").and_then(stream::megabytes) {
             return stream::answer(megabytes, &self.stream);
