@@ -12,6 +12,7 @@ mod json_text;
 mod nousage;
 mod numbers;
 mod pace;
+mod sse;
 mod status;
 mod stream;
 mod trickle;
@@ -57,6 +58,7 @@ impl App for Origin {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
             "/help" => return Response::text(StatusCode::OK, self.help).into(),
             "/upload" => return upload::answer(request, cx, &self.hostname),
+            "/sse" => return sse::answer(request),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
             _ => {}
         }
