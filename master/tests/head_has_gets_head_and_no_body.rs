@@ -24,6 +24,15 @@ fn head_has_gets_head_and_no_body() {
         "/stream",
         "/delay/0",
         "/delay/x",
+        "/chunked/3",
+        "/chunked/x",
+        "/status/404",
+        "/status/204",
+        "/status/x",
+        "/nousage",
+        "/nousage/empty",
+        "/sse?count=1",
+        "/trickle/1",
         "/",
         "/unknown?x=y",
         "/upload",
@@ -51,7 +60,9 @@ fn head_has_gets_head_and_no_body() {
 fn head_of_much_is_answered_at_once() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
-    for path in ["/bin/16777215T", "/bin/16777215T?chunked=1", "/stream/1000"] {
+    for path in
+        ["/bin/16777215T", "/bin/16777215T?chunked=1", "/stream/1000", "/chunked/9999999", "/sse", "/trickle/1G"]
+    {
         client.send(format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
         assert_eq!(client.response_to("HEAD").status, 200);
         client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");

@@ -1,4 +1,31 @@
-//! `/help`: one line an endpoint, from one table. Whoever adds an endpoint adds its line under its family's heading.
+//! `/help`: one line an endpoint, from one table, as text or as a page. Whoever adds an endpoint adds its line under its
+//! family's heading.
+
+use super::{accept, help_page};
+use tine_worker::app::Answer;
+use tine_worker::http::{Request, Response, StatusCode};
+
+/// Made once a worker and never freed.
+pub struct Help {
+    text: &'static str,
+    page: &'static str,
+}
+
+impl Help {
+    pub fn new() -> Self {
+        Help { text: text().leak(), page: help_page::page().leak() }
+    }
+
+    /// The page for who would rather have HTML, as browsers say; text for who does not care, as curl.
+    pub fn answer(&self, request: &Request<'_>) -> Answer {
+        let quality = |subkind| accept::quality(request.headers(), "text", subkind);
+        let response = match quality("html") > quality("plain") {
+            true => Response::new(StatusCode::OK).content_type("text/html; charset=utf-8").body(self.page),
+            false => Response::text(StatusCode::OK, self.text),
+        };
+        response.header("Vary", "Accept").into()
+    }
+}
 
 /// What a family of endpoints has in common, and its endpoints. A family without endpoints is not shown.
 pub struct Family {
@@ -10,7 +37,6 @@ pub struct Endpoint {
     /// Path and parameters as a person writes them: `{}` stands for a value, `[]` for what may be left out.
     pub path: &'static str,
     /// A path that answers something worth seeing when a browser follows it.
-    #[allow(dead_code)] // until the page for a browser links to it
     pub example: &'static str,
     pub does: &'static str,
 }
@@ -55,6 +81,11 @@ pub const FAMILIES: [Family; 5] = [
             ),
             line("/stream[/{MB}]", "/stream/1", "a chunked stream of 10 (or 1 to 1000) MB in small chunks"),
             line(
+                "/sse[?count=&every=]",
+                "/sse?count=5",
+                "server-sent events, one every so many ms (1000); endless without count",
+            ),
+            line(
                 "/trickle/{bytes}[?every=]",
                 "/trickle/20",
                 "a body of a declared length, a byte every so many ms (100)",
@@ -74,12 +105,14 @@ pub const FAMILIES: [Family; 5] = [
 ];
 
 /// The list as plain text.
-pub fn text() -> String {
+fn text() -> String {
+    let paths = FAMILIES.iter().flat_map(|family| family.endpoints).map(|endpoint| endpoint.path.len());
+    let width = paths.max().unwrap_or(0);
     let mut text = String::from("Available endpoints:\n");
     for family in FAMILIES.iter().filter(|family| !family.endpoints.is_empty()) {
         text.push_str(&format!("\n{}\n", family.heading));
         for endpoint in family.endpoints {
-            text.push_str(&format!("  {:<34} {}\n", endpoint.path, endpoint.does));
+            text.push_str(&format!("  {:<width$}  {}\n", endpoint.path, endpoint.does));
         }
     }
     text

@@ -2,11 +2,13 @@
 //!
 //! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
 
+mod accept;
 mod bin;
 mod chunked;
 mod delay;
 mod echo;
 mod help;
+mod help_page;
 mod hostname;
 mod json_text;
 mod nousage;
@@ -33,8 +35,7 @@ pub struct OriginConfig {
 pub struct Origin {
     config: OriginConfig,
     hostname: String,
-    /// The text of `/help`, made once a worker and never freed.
-    help: &'static str,
+    help: help::Help,
     bin: bin::Pattern,
     stream: stream::Pattern,
 }
@@ -44,7 +45,7 @@ impl Origin {
         Origin {
             config,
             hostname: hostname::hostname(),
-            help: help::text().leak(),
+            help: help::Help::new(),
             bin: bin::Pattern::new(),
             stream: stream::Pattern::new(config.chunk_bytes),
         }
@@ -56,7 +57,7 @@ impl App for Origin {
         let path = request.path();
         match path {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
-            "/help" => return Response::text(StatusCode::OK, self.help).into(),
+            "/help" => return self.help.answer(request),
             "/upload" => return upload::answer(request, cx, &self.hostname),
             "/sse" => return sse::answer(request),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
