@@ -14,16 +14,9 @@ fn ask(server: &Server, path: &str, lines: &str) -> Client {
     client
 }
 
-/// One chunk of a response whose head was read.
 #[track_caller]
 fn chunk(client: &mut Client) -> String {
-    let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        line.extend(client.take(1).expect("a size"));
-    }
-    let size = usize::from_str_radix(std::str::from_utf8(&line).expect("text").trim_end(), 16).expect("a size");
-    let bytes = client.take(size + 2).expect("a chunk");
-    String::from_utf8(bytes[..size].to_vec()).expect("text")
+    String::from_utf8(client.chunk().expect("a chunk")).expect("text")
 }
 
 #[track_caller]

@@ -105,25 +105,31 @@ impl Client {
     fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let end = loop {
-                if let Some(at) = find(&self.buffer, b"\r\n") {
-                    break at;
-                }
-                self.fill()?;
-            };
-            let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-            self.buffer.drain(..end + 2);
-            let size =
-                usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
-            let chunk = self.take(size + 2)?;
-            if &chunk[size..] != b"\r\n" {
-                return Err(io::Error::other("a chunk does not end with CRLF"));
-            }
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
-            body.extend_from_slice(&chunk[..size]);
+            body.extend_from_slice(&chunk);
         }
+    }
+
+    /// The next chunk of a response whose head was read; empty: the last one.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let end = loop {
+            if let Some(at) = find(&self.buffer, b"\r\n") {
+                break at;
+            }
+            self.fill()?;
+        };
+        let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        self.buffer.drain(..end + 2);
+        let size = usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
+        let mut chunk = self.take(size + 2)?;
+        if !chunk.ends_with(b"\r\n") {
+            return Err(io::Error::other("a chunk does not end with CRLF"));
+        }
+        chunk.truncate(size);
+        Ok(chunk)
     }
 
     /// Exactly so many bytes.
