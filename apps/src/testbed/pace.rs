@@ -1,4 +1,4 @@
-//! Things that happen at a beat: one at once, the next after so many milliseconds, and so on, counted from the first. One
+//! Things that happen at a pace: one at once, the next after so many milliseconds, and so on, counted from the first. One
 //! that is late delays no other, so that a stream does not drift; none is early.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `/sse[?count=&every=]`: server-sent events, numbered, at a beat.
+//! `/sse[?count=&every=]`: server-sent events, numbered, at a pace.
 //!
 //! The numbers are the events' ids: a client that comes again goes on where it was, on whatever worker, and one that has
 //! had all of `count` is told with a 204 to come no more (HTML, 9.2).
