@@ -108,7 +108,7 @@ fn read(client: &mut Client, method: &str) -> Answer {
         }
     };
     let status = statuses[statuses.len() - 1];
-    let mut response = Response { status, head, body: Vec::new() };
+    let mut response = Response { status, head, body: Vec::new(), trailers: String::new() };
     let mut chunks = Vec::new();
     let length = response.header("content-length").map(|length| length.parse().expect("a length"));
     if method == "HEAD" || [101, 204, 304].contains(&status) {
@@ -223,7 +223,7 @@ fn nothing_is_missing() {
 #[test]
 fn what_does_not_hold_is_seen() {
     let head = "HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n".to_string();
-    let response = Response { status: 200, head, body: b"{\"a\":1,\"b\":\"x\"}\n".to_vec() };
+    let response = Response { status: 200, head, body: b"{\"a\":1,\"b\":\"x\"}\n".to_vec(), trailers: String::new() };
     let answer = Answer { statuses: vec![200], response, chunks: vec![8, 8], took: Duration::from_millis(50) };
     for (right, wrong) in [
         (r#"text {"a":1,"b":"x"}\n"#, r#"text {"a":1,"b":"x"}"#),
