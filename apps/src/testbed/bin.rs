@@ -11,6 +11,10 @@ const BLOCK_BYTES: usize = 256 << 10;
 pub const CHUNK_BYTES: usize = 8 * BLOCK_BYTES;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
+/// Whatever endpoint the size is for.
+pub const INVALID_SIZE: &str =
+    "Invalid size. Supported: K, M, G, T suffixes (e.g., 1K, 10M, 1G, 10000G) or any positive integer\n";
+
 /// One block, made once a worker and never freed.
 #[derive(Clone, Copy)]
 pub struct Pattern(&'static [u8]);
@@ -31,9 +35,7 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
         return wrong("Please specify size: /bin/1M, /bin/10M, /bin/10000G or /bin/11111, etc.\n");
     }
     let Some(size) = numbers::size(size) else {
-        return wrong(
-            "Invalid size. Supported: K, M, G, T suffixes (e.g., 1K, 10M, 1G, 10000G) or any positive integer\n",
-        );
+        return wrong(INVALID_SIZE);
     };
     let chunked = request
         .query_value("chunked")

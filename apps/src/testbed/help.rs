@@ -90,6 +90,11 @@ pub const FAMILIES: [Family; 5] = [
                 "/trickle/20",
                 "a body of a declared length, a byte every so many ms (100)",
             ),
+            line(
+                "/random/{size}[?seed=&length=1]",
+                "/random/100",
+                "bytes that do not compress, and their SHA-256 in a trailer",
+            ),
         ],
     },
     Family { heading: "Representations", endpoints: &[] },

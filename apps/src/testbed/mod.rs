@@ -16,6 +16,7 @@ mod nousage;
 mod numbers;
 mod pace;
 mod query;
+mod random;
 mod sse;
 mod status;
 mod stream;
@@ -73,6 +74,9 @@ impl App for Origin {
         }
         if let Some(bytes) = path.strip_prefix("/trickle/") {
             return trickle::answer(bytes, request, self.bin);
+        }
+        if let Some(size) = path.strip_prefix("/random/") {
+            return random::answer(size, request);
         }
         if let Some(megabytes) = path.strip_prefix("/stream/").and_then(stream::megabytes) {
             return stream::answer(megabytes, &self.stream);

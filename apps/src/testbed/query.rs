@@ -13,6 +13,20 @@ pub fn number(request: &Request<'_>, name: &str, range: RangeInclusive<u64>) -> 
     }
 }
 
+/// Yes or no, in any case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; no where the parameter is missing.
+pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
+    request.query_value(name).map_or(Ok(false), |text| yes_or_no(text).ok_or_else(|| wrong(name, text, "1 or 0")))
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    let is_one_of = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match () {
+        () if is_one_of(["1", "true", "yes", "on"]) => Some(true),
+        () if is_one_of(["0", "false", "no", "off"]) => Some(false),
+        () => None,
+    }
+}
+
 /// Decimal digits and nothing else: no sign, no space. `None` also where the number is above 2^64 - 1.
 pub fn digits(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -27,6 +41,25 @@ fn wrong(name: &str, value: &str, wanted: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_are_yes_or_no() {
+        for (text, flag) in [
+            ("1", Some(true)),
+            ("TRUE", Some(true)),
+            ("yes", Some(true)),
+            ("On", Some(true)),
+            ("0", Some(false)),
+            ("False", Some(false)),
+            ("no", Some(false)),
+            ("off", Some(false)),
+            ("", None),
+            ("2", None),
+            ("y", None),
+        ] {
+            assert_eq!(yes_or_no(text), flag, "{text}");
+        }
+    }
 
     #[test]
     fn digits_are_digits() {
