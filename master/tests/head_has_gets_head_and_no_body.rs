@@ -26,6 +26,8 @@ fn head_has_gets_head_and_no_body() {
         "/stream/1",
         "/stream",
         "/delay/0",
+        "/mix?max=2",
+        "/mix",
         "/delay/x",
         "/chunked/3",
         "/chunked/x",

@@ -62,6 +62,7 @@ fn a_line_each_in_the_text() {
         "/trickle/{bytes}",
         "/ws",
         "/random/{size}",
+        "/mix",
     ] {
         let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
         assert!(text.lines().any(says_it), "{path} is not in {text}");

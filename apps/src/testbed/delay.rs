@@ -10,7 +10,7 @@ use tine_worker::http::{Request, Response, StatusCode};
 /// The most that is read at a time when reading is slowed.
 const READ_BYTES_MAX: usize = 64 << 10;
 /// A day: what is longer is a mistake.
-const DELAY_MS_MAX: u64 = 24 * 3_600_000;
+pub const DELAY_MS_MAX: u64 = 24 * 3_600_000;
 
 const INVALID: &str = r#"{"error":"invalid delay parameters","format":"/delay/{reply_ms}[/{read_chunk_delay_ms}]","examples":["/delay/1000","/delay/1000/100","/delay/0/50"]}"#;
 const BOTH_ZERO: &str = r#"{"error":"at least one delay must be > 0","examples":["/delay/1000","/delay/0/100"]}"#;

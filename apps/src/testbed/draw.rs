@@ -3,7 +3,6 @@
 //! Output i of a seed, from 1, is `mix(seed + i * GAMMA)`: no state, so the n-th draw is the same whichever worker
 //! makes it. A [`Draw`] is what `?seed=&n=` ask of an endpoint whose answers differ by chance, as `/mix` and
 //! `/fault/flaky`. It equals the n-th `nextDouble()` of Java's `new SplittableRandom(seed)`.
-#![allow(dead_code)] // whole before its first caller
 
 use super::query;
 use tine_worker::http::Request;

@@ -64,6 +64,11 @@ pub const FAMILIES: [Family; 5] = [
             ),
             line("/status/{code}", "/status/404", "an echo with that status, 100 to 599; 1xx comes before a 200"),
             line("/upload", "/upload", "read and count the request body, however large"),
+            line(
+                "/mix?max=[&p50=&p99=&seed=&n=]",
+                "/mix?p50=20&p99=200&max=1000",
+                "an answer after a delay (ms) from these quantiles; the n-th of a seed is fixed",
+            ),
         ],
     },
     Family {

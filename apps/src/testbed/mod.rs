@@ -12,6 +12,7 @@ mod help;
 mod help_page;
 mod hostname;
 mod json_text;
+mod mix;
 mod nousage;
 mod numbers;
 mod pace;
@@ -61,6 +62,7 @@ impl App for Origin {
         match path {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
             "/help" => return self.help.answer(request),
+            "/mix" => return mix::answer(request, cx),
             "/upload" => return upload::answer(request, cx, &self.hostname),
             "/sse" => return sse::answer(request),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),

@@ -6,11 +6,13 @@ use tine_worker::http::Request;
 
 /// A whole number in decimal digits, in `range`; `None` where the parameter is missing. The error is the text of a 400.
 pub fn number(request: &Request<'_>, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
-    let Some(text) = request.query_value(name) else { return Ok(None) };
-    match digits(text).filter(|number| range.contains(number)) {
-        Some(number) => Ok(Some(number)),
-        None => Err(wrong(name, text, format_args!("a whole number from {} to {}", range.start(), range.end()))),
-    }
+    request.query_value(name).map(|text| number_of(name, text, range)).transpose()
+}
+
+/// The number that a parameter's value is.
+pub fn number_of(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let wanted = || wrong(name, text, format_args!("a whole number from {} to {}", range.start(), range.end()));
+    digits(text).filter(|number| range.contains(number)).ok_or_else(wanted)
 }
 
 /// Yes or no, in any case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; no where the parameter is missing.
