@@ -63,6 +63,12 @@ fn a_line_each_in_the_text() {
         "/ws",
         "/random/{size}",
         "/mix",
+        "/headers/{n}",
+        "/cookies/{n}",
+        "/redirect/{n}",
+        "/anything",
+        "/ip",
+        "/uuid",
     ] {
         let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
         assert!(text.lines().any(says_it), "{path} is not in {text}");

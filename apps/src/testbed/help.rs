@@ -69,6 +69,9 @@ pub const FAMILIES: [Family; 5] = [
                 "/mix?p50=20&p99=200&max=1000",
                 "an answer after a delay (ms) from these quantiles; the n-th of a seed is fixed",
             ),
+            line("/anything[/...]", "/anything/at/all", "the echo by another name"),
+            line("/ip", "/ip", "the address that the request came from"),
+            line("/uuid", "/uuid", "a random UUID"),
         ],
     },
     Family {
@@ -102,7 +105,18 @@ pub const FAMILIES: [Family; 5] = [
             ),
         ],
     },
-    Family { heading: "Representations", endpoints: &[] },
+    Family {
+        heading: "Representations",
+        endpoints: &[
+            line("/headers/{n}[?size=]", "/headers/10?size=100", "n response headers with values of size bytes (16)"),
+            line("/cookies/{n}", "/cookies/3", "set n cookies and list those that came"),
+            line(
+                "/redirect/{n}[?code=&absolute=1]",
+                "/redirect/3",
+                "n redirections (302) and then the echo; by path or by whole URL",
+            ),
+        ],
+    },
     Family { heading: "Faults", endpoints: &[] },
     Family {
         heading: "WebSocket",

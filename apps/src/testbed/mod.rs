@@ -5,12 +5,15 @@
 mod accept;
 mod bin;
 mod chunked;
+mod cookies;
 mod delay;
 mod draw;
 mod echo;
+mod headers;
 mod help;
 mod help_page;
 mod hostname;
+mod identity;
 mod json_text;
 mod mix;
 mod nousage;
@@ -18,6 +21,7 @@ mod numbers;
 mod pace;
 mod query;
 mod random;
+mod redirect;
 mod sse;
 mod status;
 mod stream;
@@ -62,6 +66,8 @@ impl App for Origin {
         match path {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
             "/help" => return self.help.answer(request),
+            "/ip" => return identity::ip(request, cx),
+            "/uuid" => return identity::uuid(),
             "/mix" => return mix::answer(request, cx),
             "/upload" => return upload::answer(request, cx, &self.hostname),
             "/sse" => return sse::answer(request),
@@ -91,6 +97,15 @@ impl App for Origin {
         }
         if let Some(rest) = path.strip_prefix("/nousage") {
             return nousage::answer(rest, request, cx, &self.hostname);
+        }
+        if let Some(count) = path.strip_prefix("/headers/") {
+            return headers::answer(count, request);
+        }
+        if let Some(count) = path.strip_prefix("/cookies/") {
+            return cookies::answer(count, request);
+        }
+        if let Some(hops) = path.strip_prefix("/redirect/") {
+            return redirect::answer(hops, request);
         }
         if path.starts_with("/ws") {
             return websocket::answer(path, request, cx);
