@@ -69,6 +69,8 @@ fn a_line_each_in_the_text() {
         "/anything",
         "/ip",
         "/uuid",
+        "/etag/{tag}",
+        "/range/{size}",
     ] {
         let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
         assert!(text.lines().any(says_it), "{path} is not in {text}");

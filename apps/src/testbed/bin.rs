@@ -27,6 +27,25 @@ impl Pattern {
     pub fn block(self) -> &'static [u8] {
         self.0
     }
+
+    /// Writes what lies from `position` on, up to `bytes_max` of it; returns how much it was: at least one byte.
+    pub fn write(self, out: &mut Out<'_>, position: u64, bytes_max: u64) -> Result<u64, AppError> {
+        let into_block = (position % self.0.len() as u64) as usize;
+        let rest_of_block = &self.0[into_block..];
+        if into_block == 0 {
+            let part = bytes_max.min(CHUNK_BYTES as u64);
+            out.write_static_cycle(self.0, part as usize)?;
+            return Ok(part);
+        }
+        let part = bytes_max.min(rest_of_block.len() as u64);
+        out.write_static(&rest_of_block[..part as usize])?;
+        Ok(part)
+    }
+
+    /// The entity tag, unquoted, of the first `size` bytes.
+    pub fn etag_of(self, size: u64) -> String {
+        format!("{size}-{}", self.0.len())
+    }
 }
 
 pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
@@ -40,13 +59,14 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
     let chunked = request
         .query_value("chunked")
         .is_some_and(|value| ["true", "1", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
-    Answer::exchange(Bin { left: size, chunked, block: pattern.block() })
+    Answer::exchange(Bin { position: 0, size, chunked, pattern })
 }
 
 struct Bin {
-    left: u64,
+    position: u64,
+    size: u64,
     chunked: bool,
-    block: &'static [u8],
+    pattern: Pattern,
 }
 
 impl Exchange for Bin {
@@ -55,11 +75,9 @@ impl Exchange for Bin {
             let head = Head::new(StatusCode::OK)
                 .content_type("application/octet-stream")
                 .header("Content-Disposition", "attachment; filename=\"data.bin\"");
-            out.head(if self.chunked { head } else { head.length(self.left) })?;
+            out.head(if self.chunked { head } else { head.length(self.size) })?;
         }
-        let part = self.left.min(CHUNK_BYTES as u64);
-        out.write_static_cycle(self.block, part as usize)?;
-        self.left -= part;
-        Ok(if self.left == 0 { Pull::End } else { Pull::More })
+        self.position += self.pattern.write(out, self.position, self.size - self.position)?;
+        Ok(if self.position == self.size { Pull::End } else { Pull::More })
     }
 }

@@ -115,6 +115,8 @@ pub const FAMILIES: [Family; 5] = [
                 "/redirect/3",
                 "n redirections (302) and then the echo; by path or by whole URL",
             ),
+            line("/range/{size}", "/range/1K", "the bytes of /bin/{size}, for range requests: one, several, If-Range"),
+            line("/etag/{tag}[?weak=1]", "/etag/v1", "a representation with that entity tag, for conditional requests"),
         ],
     },
     Family { heading: "Faults", endpoints: &[] },

@@ -9,6 +9,7 @@ mod cookies;
 mod delay;
 mod draw;
 mod echo;
+mod etag;
 mod headers;
 mod help;
 mod help_page;
@@ -21,6 +22,7 @@ mod numbers;
 mod pace;
 mod query;
 mod random;
+mod range;
 mod redirect;
 mod sse;
 mod status;
@@ -103,6 +105,12 @@ impl App for Origin {
         }
         if let Some(count) = path.strip_prefix("/cookies/") {
             return cookies::answer(count, request);
+        }
+        if let Some(tag) = path.strip_prefix("/etag/") {
+            return etag::answer(tag, request);
+        }
+        if let Some(size) = path.strip_prefix("/range/") {
+            return range::answer(size, request, self.bin);
         }
         if let Some(hops) = path.strip_prefix("/redirect/") {
             return redirect::answer(hops, request);
