@@ -1,5 +1,6 @@
 //! Requests and responses as every protocol version and every application sees them.
 
+pub mod accept_encoding;
 mod body_length;
 pub mod conditional;
 mod date;
