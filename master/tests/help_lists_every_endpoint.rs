@@ -71,6 +71,9 @@ fn a_line_each_in_the_text() {
         "/uuid",
         "/etag/{tag}",
         "/range/{size}",
+        "/gzip",
+        "/brotli",
+        "/zstd",
     ] {
         let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
         assert!(text.lines().any(says_it), "{path} is not in {text}");

@@ -125,12 +125,25 @@ pub struct Reply {
     /// Up to the opening quote of the body's text; empty once written.
     start: String,
     text: JsonText,
-    /// From the end of the body's text on.
+    /// From the end of the body's text on; empty once written.
     end: String,
 }
 
 impl Reply {
-    /// Writes what there is room for; called again while it says [`Pull::More`].
+    /// Of the whole, in bytes.
+    pub fn length(&self) -> u64 {
+        (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes()
+    }
+
+    /// The next piece; none at the end.
+    pub fn take_piece(&mut self) -> Option<String> {
+        if !self.start.is_empty() {
+            return Some(std::mem::take(&mut self.start));
+        }
+        self.text.take_piece().or_else(|| Some(std::mem::take(&mut self.end)).filter(|end| !end.is_empty()))
+    }
+
+    /// Writes head and body as far as there is room; called again while it says [`Pull::More`].
     pub fn write(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         self.write_as(StatusCode::OK, JSON, out)
     }
@@ -142,17 +155,17 @@ impl Reply {
         out: &mut Out<'_>,
     ) -> Result<Pull, AppError> {
         if !out.has_head() {
-            let length = (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes();
-            out.head(Head::new(status).content_type(content_type).length(length))?;
+            out.head(Head::new(status).content_type(content_type).length(self.length()))?;
         }
+        self.write_body(out)
+    }
+
+    /// The same, behind a head that is written.
+    pub fn write_body(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         while out.has_room() {
-            if !self.start.is_empty() {
-                out.write(std::mem::take(&mut self.start).as_bytes())?;
-            } else if let Some(piece) = self.text.take_piece() {
-                out.write(piece.as_bytes())?;
-            } else {
-                out.write(self.end.as_bytes())?;
-                return Ok(Pull::End);
+            match self.take_piece() {
+                Some(piece) => out.write(piece.as_bytes())?,
+                None => return Ok(Pull::End),
             }
         }
         Ok(Pull::More)
@@ -239,8 +252,10 @@ mod tests {
     }
 
     fn text(mut reply: Reply) -> String {
-        let pieces: String = std::iter::from_fn(|| reply.text.take_piece()).collect();
-        [reply.start, pieces, reply.end].concat()
+        let length = reply.length();
+        let whole: String = std::iter::from_fn(|| reply.take_piece()).collect();
+        assert_eq!(whole.len() as u64, length);
+        whole
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod accept;
 mod bin;
 mod chunked;
+mod coder;
+mod compressed;
 mod cookies;
 mod delay;
 mod draw;
@@ -27,6 +29,7 @@ mod redirect;
 mod sse;
 mod status;
 mod stream;
+mod tickets;
 mod trickle;
 mod upload;
 mod websocket;
@@ -48,6 +51,7 @@ pub struct Origin {
     help: help::Help,
     bin: bin::Pattern,
     stream: stream::Pattern,
+    compressions: tickets::Tickets,
 }
 
 impl Origin {
@@ -58,6 +62,7 @@ impl Origin {
             help: help::Help::new(),
             bin: bin::Pattern::new(),
             stream: stream::Pattern::new(config.chunk_bytes),
+            compressions: tickets::Tickets::default(),
         }
     }
 }
@@ -105,6 +110,9 @@ impl App for Origin {
         }
         if let Some(count) = path.strip_prefix("/cookies/") {
             return cookies::answer(count, request);
+        }
+        if let Some(answer) = compressed::answer(path, request, cx, &self.hostname, &self.compressions) {
+            return answer;
         }
         if let Some(tag) = path.strip_prefix("/etag/") {
             return etag::answer(tag, request);

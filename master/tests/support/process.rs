@@ -57,6 +57,14 @@ pub fn proportional_bytes(pid: i32) -> u64 {
     kib("Pss:").saturating_sub(kib("Pss_File:")) * 1024
 }
 
+/// The most memory that a process ever had (VmHWM), its program file included.
+pub fn peak_bytes(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.expect("a number of kilobytes") * 1024
+}
+
 /// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
 pub fn cpu_ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
