@@ -77,6 +77,9 @@ impl Exchange for Bin {
                 .header("Content-Disposition", "attachment; filename=\"data.bin\"");
             out.head(if self.chunked { head } else { head.length(self.size) })?;
         }
+        if !out.has_room() {
+            return Ok(Pull::More);
+        }
         self.position += self.pattern.write(out, self.position, self.size - self.position)?;
         Ok(if self.position == self.size { Pull::End } else { Pull::More })
     }

@@ -112,7 +112,12 @@ impl Exchange for Mix {
         if cx.now() < self.answers_at {
             return Ok(Pull::NotBefore(self.answers_at));
         }
-        out.head(Head::new(StatusCode::OK).content_type("application/json").length(self.json.len() as u64))?;
+        if !out.has_head() {
+            out.head(Head::new(StatusCode::OK).content_type("application/json").length(self.json.len() as u64))?;
+        }
+        if !out.has_room() {
+            return Ok(Pull::More);
+        }
         out.write(self.json.as_bytes())?;
         Ok(Pull::End)
     }

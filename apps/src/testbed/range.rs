@@ -72,6 +72,9 @@ impl Exchange for Ranged {
         if let Some(head) = self.head.take() {
             out.head(head)?;
         }
+        if !out.has_room() {
+            return Ok(Pull::More);
+        }
         match self.pieces.pop_front() {
             None => return Ok(Pull::End),
             Some(MultipartPiece::Framing(text)) => out.write(text.as_bytes())?,
