@@ -23,7 +23,7 @@ fn bin_sends_its_size() {
     let mut client = server.connect();
     for (size, bytes) in [
         ("1", 1),
-        ("37", 37),
+        ("+37", 37),
         ("11111", 11111),
         ("1K", 1024),
         ("2k", 2048),

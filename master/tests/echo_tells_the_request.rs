@@ -62,6 +62,10 @@ fn of_every_path_that_is_no_endpoint() {
         "/bin",
         "/delay",
         "/uploads",
+        "/anything",
+        "/anything/at/all?x=y",
+        "/headers",
+        "/ip/",
     ] {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
         let echo = echo(&mut client);

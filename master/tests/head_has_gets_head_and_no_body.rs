@@ -18,12 +18,37 @@ fn head_has_gets_head_and_no_body() {
         "/bin/100",
         "/bin/1M",
         "/bin/10?chunked=1",
+        "/random/100",
+        "/random/1M?seed=5&length=1",
+        "/random/",
         "/bin/",
         "/bin/bad",
         "/stream/1",
         "/stream",
         "/delay/0",
+        "/mix?max=2",
+        "/range/1M",
+        "/range/0",
+        "/etag/v1",
+        "/etag/",
+        "/headers/20?size=200",
+        "/headers/",
+        "/cookies/5",
+        "/redirect/3",
+        "/redirect/x",
+        "/ip",
+        "/uuid",
+        "/mix",
         "/delay/x",
+        "/chunked/3",
+        "/chunked/x",
+        "/status/404",
+        "/status/204",
+        "/status/x",
+        "/nousage",
+        "/nousage/empty",
+        "/sse?count=1",
+        "/trickle/1",
         "/",
         "/unknown?x=y",
         "/upload",
@@ -51,7 +76,15 @@ fn head_has_gets_head_and_no_body() {
 fn head_of_much_is_answered_at_once() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
-    for path in ["/bin/16777215T", "/bin/16777215T?chunked=1", "/stream/1000"] {
+    for path in [
+        "/bin/16777215T",
+        "/bin/16777215T?chunked=1",
+        "/random/16777215T",
+        "/stream/1000",
+        "/chunked/9999999",
+        "/sse",
+        "/trickle/1G",
+    ] {
         client.send(format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
         assert_eq!(client.response_to("HEAD").status, 200);
         client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");

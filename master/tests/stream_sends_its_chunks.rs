@@ -55,7 +55,7 @@ fn of_the_sizes_set() {
         let wire = client.rest().expect("the whole response");
         let head_end = wire.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
         let head = String::from_utf8_lossy(&wire[..head_end]).into_owned();
-        expect_headers(&Response { status: 200, head, body: Vec::new() }, 2, 10000);
+        expect_headers(&Response { status: 200, head, body: Vec::new(), trailers: String::new() }, 2, 10000);
         let pattern = pattern(10000);
         let whole = [b"2710\r\n", &pattern[..], b"\r\n"].concat().repeat((2 << 20) / 10000);
         let rest = (2 << 20) % 10000;

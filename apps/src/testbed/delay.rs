@@ -2,6 +2,7 @@
 //! them, so that the client's window closes meanwhile.
 
 use super::echo::{EchoedBody, Reply, RequestJson};
+use super::numbers;
 use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Request, Response, StatusCode};
@@ -9,17 +10,14 @@ use tine_worker::http::{Request, Response, StatusCode};
 /// The most that is read at a time when reading is slowed.
 const READ_BYTES_MAX: usize = 64 << 10;
 /// A day: what is longer is a mistake.
-const DELAY_MS_MAX: u64 = 24 * 3_600_000;
+pub const DELAY_MS_MAX: u64 = 24 * 3_600_000;
 
 const INVALID: &str = r#"{"error":"invalid delay parameters","format":"/delay/{reply_ms}[/{read_chunk_delay_ms}]","examples":["/delay/1000","/delay/1000/100","/delay/0/50"]}"#;
 const BOTH_ZERO: &str = r#"{"error":"at least one delay must be > 0","examples":["/delay/1000","/delay/0/100"]}"#;
 
 pub fn answer(delays: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
     let wrong = |text: &'static str| Response::json(StatusCode::BAD_REQUEST, text).into();
-    let mut numbers = delays.split('/').map(|text| {
-        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| text.parse::<u64>().ok()).flatten().filter(|&ms| ms <= DELAY_MS_MAX)
-    });
+    let mut numbers = delays.split('/').map(|text| numbers::in_path(text).filter(|&ms| ms <= DELAY_MS_MAX));
     let (reply_ms, read_ms) = match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(Some(reply)), None, _) => (reply, 0),
         (Some(Some(reply)), Some(Some(read)), None) => (reply, read),
@@ -86,8 +84,13 @@ impl Exchange for Delay {
         json.insert("duration_ms", self.reply_ms);
         if self.read_ms > 0 {
             json.insert("read_delay_ms", self.read_ms);
-            json.insert("read_chunks", self.read_chunks);
-            json.insert("total_read_time_ms", (self.read_ended - self.began).as_millis() as u64);
+            // As in hpdummy, what is zero is not said.
+            let read_time_ms = (self.read_ended - self.began).as_millis() as u64;
+            for (name, number) in [("read_chunks", self.read_chunks), ("total_read_time_ms", read_time_ms)] {
+                if number > 0 {
+                    json.insert(name, number);
+                }
+            }
         }
         self.reply.insert(json.finish(std::mem::take(&mut self.body))).write(out)
     }

@@ -8,19 +8,31 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// The most of a body that is echoed; all of it is counted.
 const ECHOED_BYTES_MAX: usize = 1 << 20;
 
+pub const JSON: &str = "application/json";
+
 pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
-    let json = RequestJson::new(request, cx, hostname);
-    if !request.has_body() {
-        let reply = json.finish(EchoedBody::default());
-        return Response::json(StatusCode::OK, [reply.start, reply.end].concat()).into();
-    }
-    Answer::exchange(Echo { json, body: EchoedBody::default(), reply: None })
+    answer_as(RequestJson::new(request, cx, hostname), request, StatusCode::OK, JSON)
 }
 
-/// What the origin says about a request, but for its body.
+/// Answers with `json` once the body is there: at once, where there is none.
+pub fn answer_as(json: RequestJson, request: &Request<'_>, status: StatusCode, content_type: &'static str) -> Answer {
+    if !request.has_body() {
+        let reply = json.finish(EchoedBody::default());
+        let body = [reply.start, reply.end].concat();
+        return Response::new(status).content_type(content_type).body(body).into();
+    }
+    Answer::exchange(Echo::new(json, status, content_type))
+}
+
+/// What the origin says about a request, but for its body. As JSON the fields are in hpdummy's order: what the head says,
+/// the body, the usage, the addresses, and what the endpoint adds.
 #[derive(Default)]
 pub struct RequestJson {
-    fields: Map<String, Value>,
+    head: Map<String, Value>,
+    source_addr: String,
+    destination_addr: String,
+    has_no_usage: bool,
+    added: Map<String, Value>,
 }
 
 /// What is kept of a body.
@@ -39,38 +51,55 @@ impl RequestJson {
         }
         let content_type = request.headers().get("content-type").unwrap_or_default();
         let query = request.query().map_or(String::new(), |query| format!("?{query}"));
-        let mut fields = Map::new();
-        fields.insert("_myhostname".into(), hostname.into());
-        fields.insert("uri".into(), format!("http://{}{}{query}", request.host(), request.path()).into());
-        fields.insert("method".into(), request.method().into());
-        fields.insert("headers".into(), headers.into());
-        fields.insert("content_type".into(), String::from_utf8_lossy(content_type).into());
+        let mut head = Map::new();
+        head.insert("_myhostname".into(), hostname.into());
+        head.insert("uri".into(), format!("http://{}{}{query}", request.host(), request.path()).into());
+        head.insert("method".into(), request.method().into());
+        head.insert("headers".into(), headers.into());
+        head.insert("content_type".into(), String::from_utf8_lossy(content_type).into());
         let address = |address: Option<std::net::SocketAddr>| address.map_or("unix".to_string(), |a| a.to_string());
-        fields.insert("source_addr".into(), address(cx.peer_address()).into());
-        fields.insert("destination_addr".into(), address(cx.local_address()).into());
-        RequestJson { fields }
+        RequestJson {
+            head,
+            source_addr: address(cx.peer_address()),
+            destination_addr: address(cx.local_address()),
+            has_no_usage: false,
+            added: Map::new(),
+        }
     }
 
     /// Adds a field of the endpoint's own.
     pub fn insert(&mut self, name: &str, value: impl Into<Value>) {
-        self.fields.insert(name.into(), value.into());
+        self.added.insert(name.into(), value.into());
+    }
+
+    /// `"usage":{}`
+    pub fn without_usage(mut self) -> Self {
+        self.has_no_usage = true;
+        self
     }
 
     pub fn finish(self, body: EchoedBody) -> Reply {
-        let mut fields = self.fields;
-        let is_truncated = body.size > body.start.len() as u64 && !body.start.is_empty();
-        if is_truncated {
-            fields.insert("body_truncated".into(), true.into());
-        }
-        fields.insert("body".into(), "".into());
-        let mut start = Value::Object(fields).to_string();
+        let RequestJson { mut head, source_addr, destination_addr, has_no_usage, added } = self;
+        head.insert("body".into(), "".into());
+        let mut start = Value::Object(head).to_string();
         start.truncate(start.len() - "\"}".len());
-        let after = json!({
-            "body_size": body.size,
-            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300},
-        });
+        let is_truncated = body.size > body.start.len() as u64 && !body.start.is_empty();
+        let mut after = Map::new();
+        after.insert("body_size".into(), body.size.into());
+        if is_truncated {
+            after.insert("body_truncated".into(), true.into());
+        }
+        let usage = if has_no_usage {
+            json!({})
+        } else {
+            json!({"prompt_tokens": 1, "completion_tokens": 2, "input_tokens": 100, "output_tokens": 200, "total_tokens": 300})
+        };
+        after.insert("usage".into(), usage);
+        after.insert("source_addr".into(), source_addr.into());
+        after.insert("destination_addr".into(), destination_addr.into());
+        after.extend(added);
         let text_end = if is_truncated { "...[TRUNCATED]" } else { "" };
-        let end = format!("{text_end}\",{}", &after.to_string()["{".len()..]);
+        let end = format!("{text_end}\",{}", &Value::Object(after).to_string()["{".len()..]);
         Reply { start, text: JsonText::new(body.start), end }
     }
 }
@@ -96,36 +125,67 @@ pub struct Reply {
     /// Up to the opening quote of the body's text; empty once written.
     start: String,
     text: JsonText,
-    /// From the end of the body's text on.
+    /// From the end of the body's text on; empty once written.
     end: String,
 }
 
 impl Reply {
-    /// Writes what there is room for; called again while it says [`Pull::More`].
-    pub fn write(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
-        if !out.has_head() {
-            let length = (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes();
-            out.head(Head::new(StatusCode::OK).content_type("application/json").length(length))?;
+    /// Of the whole, in bytes.
+    pub fn length(&self) -> u64 {
+        (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes()
+    }
+
+    /// The next piece; none at the end.
+    pub fn take_piece(&mut self) -> Option<String> {
+        if !self.start.is_empty() {
+            return Some(std::mem::take(&mut self.start));
         }
+        self.text.take_piece().or_else(|| Some(std::mem::take(&mut self.end)).filter(|end| !end.is_empty()))
+    }
+
+    /// Writes head and body as far as there is room; called again while it says [`Pull::More`].
+    pub fn write(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        self.write_as(StatusCode::OK, JSON, out)
+    }
+
+    fn write_as(
+        &mut self,
+        status: StatusCode,
+        content_type: &'static str,
+        out: &mut Out<'_>,
+    ) -> Result<Pull, AppError> {
+        if !out.has_head() {
+            out.head(Head::new(status).content_type(content_type).length(self.length()))?;
+        }
+        self.write_body(out)
+    }
+
+    /// The same, behind a head that is written.
+    pub fn write_body(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         while out.has_room() {
-            if !self.start.is_empty() {
-                out.write(std::mem::take(&mut self.start).as_bytes())?;
-            } else if let Some(piece) = self.text.take_piece() {
-                out.write(piece.as_bytes())?;
-            } else {
-                out.write(self.end.as_bytes())?;
-                return Ok(Pull::End);
+            match self.take_piece() {
+                Some(piece) => out.write(piece.as_bytes())?,
+                None => return Ok(Pull::End),
             }
         }
         Ok(Pull::More)
     }
 }
 
-struct Echo {
+/// Reads the body, then answers.
+pub struct Echo {
     json: RequestJson,
     body: EchoedBody,
     /// Once the body has ended.
     reply: Option<Reply>,
+    status: StatusCode,
+    content_type: &'static str,
+}
+
+impl Echo {
+    pub fn new(json: RequestJson, status: StatusCode, content_type: &'static str) -> Self {
+        Echo { json, body: EchoedBody::default(), reply: None, status, content_type }
+    }
 }
 
 impl Exchange for Echo {
@@ -136,13 +196,14 @@ impl Exchange for Echo {
 
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
         if let Some(reply) = &mut self.reply {
-            return reply.write(out);
+            return reply.write_as(self.status, self.content_type, out);
         }
         if !self.body.is_ended {
             return Ok(Pull::Idle);
         }
         let json = std::mem::take(&mut self.json);
-        self.reply.insert(json.finish(std::mem::take(&mut self.body))).write(out)
+        let reply = self.reply.insert(json.finish(std::mem::take(&mut self.body)));
+        reply.write_as(self.status, self.content_type, out)
     }
 }
 
@@ -184,24 +245,33 @@ mod tests {
 
     /// All of a reply to a request that has but a method.
     fn whole(body: EchoedBody) -> String {
-        let mut json = RequestJson::default();
-        json.insert("method", "PUT");
-        let mut reply = json.finish(body);
-        let pieces: String = std::iter::from_fn(|| reply.text.take_piece()).collect();
-        [reply.start, pieces, reply.end].concat()
+        let mut json = RequestJson { source_addr: "a:1".into(), destination_addr: "b:2".into(), ..Default::default() };
+        json.head.insert("method".into(), "PUT".into());
+        json.insert("own", 7);
+        text(json.finish(body))
+    }
+
+    fn text(mut reply: Reply) -> String {
+        let length = reply.length();
+        let whole: String = std::iter::from_fn(|| reply.take_piece()).collect();
+        assert_eq!(whole.len() as u64, length);
+        whole
     }
 
     #[test]
-    fn the_fields_keep_their_order() {
+    fn the_fields_are_in_hpdummys_order() {
         let usage = r#""usage":{"prompt_tokens":1,"completion_tokens":2,"input_tokens":100,"output_tokens":200,"total_tokens":300}"#;
+        let after = format!(r#"{usage},"source_addr":"a:1","destination_addr":"b:2","own":7"#);
         for (start, size, expected) in [
             ("", 0, r#""body":"","body_size":0"#),
             ("", 9, r#""body":"","body_size":9"#),
             ("\"\n", 2, r#""body":"\"\n","body_size":2"#),
-            ("a\0", 9, r#""body_truncated":true,"body":"a\u0000...[TRUNCATED]","body_size":9"#),
+            ("a\0", 9, r#""body":"a\u0000...[TRUNCATED]","body_size":9,"body_truncated":true"#),
         ] {
             let body = EchoedBody { start: start.into(), size, is_ended: true };
-            assert_eq!(whole(body), format!(r#"{{"method":"PUT",{expected},{usage}}}"#));
+            assert_eq!(whole(body), format!(r#"{{"method":"PUT",{expected},{after}}}"#));
         }
+        let without = text(RequestJson::default().without_usage().finish(EchoedBody::default()));
+        assert_eq!(without, r#"{"body":"","body_size":0,"usage":{},"source_addr":"","destination_addr":""}"#);
     }
 }

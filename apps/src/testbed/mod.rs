@@ -2,13 +2,35 @@
 //!
 //! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
 
+mod accept;
 mod bin;
+mod chunked;
+mod coder;
+mod compressed;
+mod cookies;
 mod delay;
+mod draw;
 mod echo;
+mod etag;
+mod headers;
 mod help;
+mod help_page;
 mod hostname;
+mod identity;
 mod json_text;
+mod mix;
+mod nousage;
+mod numbers;
+mod pace;
+mod query;
+mod random;
+mod range;
+mod redirect;
+mod sse;
+mod status;
 mod stream;
+mod tickets;
+mod trickle;
 mod upload;
 mod websocket;
 
@@ -26,8 +48,10 @@ pub struct OriginConfig {
 pub struct Origin {
     config: OriginConfig,
     hostname: String,
+    help: help::Help,
     bin: bin::Pattern,
     stream: stream::Pattern,
+    compressions: tickets::Tickets,
 }
 
 impl Origin {
@@ -35,8 +59,10 @@ impl Origin {
         Origin {
             config,
             hostname: hostname::hostname(),
+            help: help::Help::new(),
             bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
+            compressions: tickets::Tickets::default(),
         }
     }
 }
@@ -46,19 +72,56 @@ impl App for Origin {
         let path = request.path();
         match path {
             "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
-            "/help" => return Response::text(StatusCode::OK, help::TEXT).into(),
+            "/help" => return self.help.answer(request),
+            "/ip" => return identity::ip(request, cx),
+            "/uuid" => return identity::uuid(),
+            "/mix" => return mix::answer(request, cx),
             "/upload" => return upload::answer(request, cx, &self.hostname),
+            "/sse" => return sse::answer(request),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
             _ => {}
         }
         if let Some(size) = path.strip_prefix("/bin/") {
-            return bin::answer(size, request, &self.bin);
+            return bin::answer(size, request, self.bin);
+        }
+        if let Some(count) = path.strip_prefix("/chunked/") {
+            return chunked::answer(count, request, self.bin);
+        }
+        if let Some(bytes) = path.strip_prefix("/trickle/") {
+            return trickle::answer(bytes, request, self.bin);
+        }
+        if let Some(size) = path.strip_prefix("/random/") {
+            return random::answer(size, request);
         }
         if let Some(megabytes) = path.strip_prefix("/stream/").and_then(stream::megabytes) {
             return stream::answer(megabytes, &self.stream);
         }
         if let Some(delays) = path.strip_prefix("/delay/") {
             return delay::answer(delays, request, cx, &self.hostname);
+        }
+        if let Some(code) = path.strip_prefix("/status/") {
+            return status::answer(code, request, cx, &self.hostname);
+        }
+        if let Some(rest) = path.strip_prefix("/nousage") {
+            return nousage::answer(rest, request, cx, &self.hostname);
+        }
+        if let Some(count) = path.strip_prefix("/headers/") {
+            return headers::answer(count, request);
+        }
+        if let Some(count) = path.strip_prefix("/cookies/") {
+            return cookies::answer(count, request);
+        }
+        if let Some(answer) = compressed::answer(path, request, cx, &self.hostname, &self.compressions) {
+            return answer;
+        }
+        if let Some(tag) = path.strip_prefix("/etag/") {
+            return etag::answer(tag, request);
+        }
+        if let Some(size) = path.strip_prefix("/range/") {
+            return range::answer(size, request, self.bin);
+        }
+        if let Some(hops) = path.strip_prefix("/redirect/") {
+            return redirect::answer(hops, request);
         }
         if path.starts_with("/ws") {
             return websocket::answer(path, request, cx);

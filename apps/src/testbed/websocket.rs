@@ -1,5 +1,6 @@
 //! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: speaks by itself.
 
+use super::numbers;
 use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Message, MessageOut, Peer, Pull};
 use tine_worker::http::{Request, Response, StatusCode};
@@ -19,14 +20,9 @@ pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
 }
 
 fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-    let parameter = |name, default, max| match request.query_value(name) {
-        None => Some(default),
-        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-            text.parse::<u64>().ok().filter(|number| (1..=max).contains(number))
-        }
-        Some(_) => None,
-    };
-    match (parameter("every", EVERY_MS, EVERY_MS_MAX), parameter("count", u64::MAX, u64::MAX)) {
+    let every = numbers::parameter(request, "every", EVERY_MS, 1..=EVERY_MS_MAX);
+    let count = numbers::parameter(request, "count", u64::MAX, 1..=u64::MAX);
+    match (every, count) {
         (Some(every), Some(left)) => {
             Answer::upgrade(Ticker { every: Duration::from_millis(every), next: cx.now(), sent: 0, left })
         }

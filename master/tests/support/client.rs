@@ -21,20 +21,35 @@ pub struct Response {
     /// Status line and header lines, with their line ends.
     pub head: String,
     pub body: Vec<u8>,
+    /// The lines behind the last chunk, with their line ends.
+    pub trailers: String,
 }
 
 impl Response {
     /// The value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        self.headers(name).next()
+    }
+
+    /// The values of all headers of this name, in order.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.head.lines().skip(1).filter_map(move |line| field(line, name))
+    }
+
+    /// The value of the first trailer of this name.
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        self.trailers.lines().find_map(|line| field(line, name))
     }
 
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// The value of a line, if it is a field of this name.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (field, value) = line.split_once(':')?;
+    field.eq_ignore_ascii_case(name).then(|| value.trim())
 }
 
 impl Client {
@@ -65,7 +80,13 @@ impl Client {
         self.try_response(method).unwrap_or_else(|e| panic!("no whole response: {e}; had {:?}", lossy(&self.buffer)))
     }
 
-    pub fn try_response(&mut self, method: &str) -> io::Result<Response> {
+    /// The head of the next response; its body is left to [`Client::take`].
+    #[track_caller]
+    pub fn head(&mut self) -> String {
+        self.try_head().unwrap_or_else(|e| panic!("no head: {e}; had {:?}", lossy(&self.buffer)))
+    }
+
+    fn try_head(&mut self) -> io::Result<String> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
@@ -74,15 +95,20 @@ impl Client {
         };
         let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
         self.buffer.drain(..end);
+        Ok(head)
+    }
+
+    pub fn try_response(&mut self, method: &str) -> io::Result<Response> {
+        let head = self.try_head()?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {head:?}")))?;
-        let mut response = Response { status, head, body: Vec::new() };
+        let mut response = Response { status, head, body: Vec::new(), trailers: String::new() };
         let bodyless = method == "HEAD" || status < 200 || status == 204 || status == 304;
         if bodyless {
             return Ok(response);
         }
         if response.header("transfer-encoding") == Some("chunked") {
-            response.body = self.chunked_body()?;
+            (response.body, response.trailers) = self.chunked_body()?;
         } else if let Some(length) = response.header("content-length").and_then(|length| length.parse().ok()) {
             response.body = self.take(length)?;
         } else {
@@ -91,28 +117,63 @@ impl Client {
         Ok(response)
     }
 
-    fn chunked_body(&mut self) -> io::Result<Vec<u8>> {
+    /// The bytes of all chunks, and the trailer lines.
+    fn chunked_body(&mut self) -> io::Result<(Vec<u8>, String)> {
         let mut body = Vec::new();
         loop {
-            let end = loop {
-                if let Some(at) = find(&self.buffer, b"\r\n") {
-                    break at;
-                }
-                self.fill()?;
-            };
-            let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-            self.buffer.drain(..end + 2);
-            let size =
-                usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
-            let chunk = self.take(size + 2)?;
-            if &chunk[size..] != b"\r\n" {
-                return Err(io::Error::other("a chunk does not end with CRLF"));
+            let chunk = self.chunk_bytes()?;
+            if chunk.is_empty() {
+                return Ok((body, self.trailer_lines()?));
             }
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend_from_slice(&chunk[..size]);
+            body.extend_from_slice(&chunk);
         }
+    }
+
+    /// The next chunk of a response whose head was read; empty: the last one, and what trailers there are.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let chunk = self.chunk_bytes()?;
+        if chunk.is_empty() {
+            self.trailer_lines()?;
+        }
+        Ok(chunk)
+    }
+
+    /// The next chunk; of the last one its size line.
+    fn chunk_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line()?;
+        let size = usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
+        if size == 0 {
+            return Ok(Vec::new());
+        }
+        let mut chunk = self.take(size + 2)?;
+        if !chunk.ends_with(b"\r\n") {
+            return Err(io::Error::other("a chunk does not end with CRLF"));
+        }
+        chunk.truncate(size);
+        Ok(chunk)
+    }
+
+    fn trailer_lines(&mut self) -> io::Result<String> {
+        let mut lines = String::new();
+        loop {
+            match self.line()? {
+                line if line.is_empty() => return Ok(lines),
+                line => lines += &format!("{line}\r\n"),
+            }
+        }
+    }
+
+    /// Up to the next CRLF, without it.
+    fn line(&mut self) -> io::Result<String> {
+        let end = loop {
+            if let Some(at) = find(&self.buffer, b"\r\n") {
+                break at;
+            }
+            self.fill()?;
+        };
+        let line = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+        self.buffer.drain(..end + 2);
+        Ok(line)
     }
 
     /// Exactly so many bytes.

@@ -62,6 +62,14 @@ fn rollup_bytes(pid: i32, name: &str) -> u64 {
     rollup.lines().find_map(kib).unwrap_or(0) * 1024
 }
 
+/// The most memory that a process ever had (VmHWM), its program file included.
+pub fn peak_bytes(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.expect("a number of kilobytes") * 1024
+}
+
 /// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
 pub fn cpu_ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -57,9 +57,13 @@ impl Out<'_> {
             return Err(AppError::new("the response's trailers came before its head"));
         };
         fields.check().map_err(AppError::new)?;
-        if body.framing == BodyFraming::Chunked {
-            encode::last_chunk(self.queue, &fields);
-            body.framing = BodyFraming::Known(0);
+        match body.framing {
+            BodyFraming::InChunk(left) => return Err(short_chunk(left)),
+            BodyFraming::Chunked => {
+                encode::last_chunk(self.queue, &fields);
+                body.framing = BodyFraming::Known(0);
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -82,7 +86,26 @@ impl Out<'_> {
         self.room() > 0
     }
 
-    /// Queues a copy of `bytes`: one chunk, where the response is chunked. Empty writes are dropped.
+    /// Begins a chunk of so many bytes: what is written next is part of it until it is full, however many writes and pulls
+    /// that takes. Where the response is not chunked this does nothing.
+    pub fn begin_chunk(&mut self, length: u64) -> Result<(), AppError> {
+        if !self.has_room() {
+            return Err(no_room());
+        }
+        match self.body.as_mut().map(|body| &mut body.framing) {
+            None => return Err(AppError::new("a chunk began before the response's head")),
+            Some(BodyFraming::InChunk(left)) => return Err(short_chunk(*left)),
+            // An empty chunk would end the body.
+            Some(framing @ BodyFraming::Chunked) if length > 0 => {
+                self.queue.append_with(|bytes| encode::chunk_size(bytes, length));
+                *framing = BodyFraming::InChunk(length);
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Queues a copy of `bytes`: one chunk, where the response is chunked and none was begun. Empty writes are dropped.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
         self.framed(bytes.len(), |queue| queue.append(bytes))
     }
@@ -113,14 +136,15 @@ impl Out<'_> {
     }
 
     fn framed(&mut self, length: usize, write: impl FnOnce(&mut WriteQueue)) -> Result<(), AppError> {
+        let has_room = self.has_room();
         let Some(body) = self.body.as_mut() else {
             return Err(AppError::new("the response's body began before its head"));
         };
         if length == 0 {
             return Ok(());
         }
-        if self.queue.len() >= self.cx.limits.write_high_watermark_bytes {
-            return Err(AppError::new("the app wrote where there was no room; Out::has_room tells"));
+        if !has_room {
+            return Err(no_room());
         }
         match &mut body.framing {
             BodyFraming::Empty => {}
@@ -139,13 +163,33 @@ impl Out<'_> {
                 }
             },
             BodyFraming::Chunked => {
-                self.queue.append_with(|bytes| encode::chunk_size(bytes, length));
+                self.queue.append_with(|bytes| encode::chunk_size(bytes, length as u64));
                 write(self.queue);
                 self.queue.append(b"\r\n");
+            }
+            BodyFraming::InChunk(left) => {
+                let Some(rest) = left.checked_sub(length as u64) else {
+                    let over = length as u64 - *left;
+                    return Err(AppError::new(format!("the chunk is {over} bytes longer than it was begun")));
+                };
+                *left = rest;
+                write(self.queue);
+                if rest == 0 {
+                    self.queue.append(b"\r\n");
+                    body.framing = BodyFraming::Chunked;
+                }
             }
         }
         Ok(())
     }
+}
+
+fn no_room() -> AppError {
+    AppError::new("the app wrote where there was no room; Out::has_room tells")
+}
+
+fn short_chunk(left: u64) -> AppError {
+    AppError::new(format!("{left} bytes of a chunk that was begun are missing"))
 }
 
 impl BodyWriter {
@@ -175,6 +219,7 @@ impl BodyWriter {
             BodyFraming::Known(left) => {
                 Err(AppError::new(format!("the body ended {left} bytes short of what was declared")))
             }
+            BodyFraming::InChunk(left) => Err(short_chunk(left)),
             BodyFraming::Chunked => {
                 queue.append(b"0\r\n\r\n");
                 Ok(())

@@ -42,6 +42,8 @@ pub enum BodyFraming {
     /// Exactly this many bytes more.
     Known(u64),
     Chunked,
+    /// A chunk was begun, and this many bytes of it are to come.
+    InChunk(u64),
     UntilClose,
     /// No framing of ours: see `app::RawDoor`.
     Raw,

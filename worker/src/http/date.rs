@@ -1,9 +1,41 @@
-//! The `Server` and `Date` lines of every response, formatted once a second.
+//! Dates as HTTP has them, and the `Server` and `Date` lines of every response, formatted once a second.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::VERSION;
 
 const OK_LINE: &str = "HTTP/1.1 200 OK\r\n";
+
+/// A point in time, in the whole seconds that HTTP knows (RFC 9110, 5.6.7): of the years 1970 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HttpDate {
+    /// Since the epoch.
+    seconds: u64,
+}
+
+impl HttpDate {
+    /// The last second of 9999.
+    const SECONDS_MAX: u64 = 253_402_300_799;
+
+    /// The second that holds it; the nearest, where HTTP has none.
+    pub fn new(time: SystemTime) -> Self {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        HttpDate { seconds: seconds.min(HttpDate::SECONDS_MAX) }
+    }
+
+    /// A field value in any of the three formats; `None` if it is in none of them, or from before 1970.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?;
+        httpdate::parse_http_date(text).ok().map(HttpDate::new)
+    }
+}
+
+impl fmt::Display for HttpDate {
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.seconds)))
+    }
+}
 
 pub struct DateLine {
     /// The commonest status line before them: one copy for all three.
@@ -41,5 +73,40 @@ impl DateLine {
     /// The same, behind `HTTP/1.1 200 OK\r\n`.
     pub fn ok_lines(&self) -> &[u8] {
         &self.lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_whole_seconds_in_three_formats() {
+        let date = HttpDate::new(UNIX_EPOCH + Duration::from_millis(784_111_777_999));
+        assert_eq!(date.to_string(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        // RFC 9110, 5.6.7.
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(HttpDate::parse(text.as_bytes()), Some(date), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "784111777",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1904 08:49:37 GMT",
+            "\u{e9}",
+        ] {
+            assert_eq!(HttpDate::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_that_http_does_not_have_are_clamped() {
+        let year = Duration::from_secs(365 * 86400);
+        assert_eq!(HttpDate::new(UNIX_EPOCH - year).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(HttpDate::new(UNIX_EPOCH + 9000 * year).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

@@ -1,14 +1,18 @@
 //! Requests and responses as every protocol version and every application sees them.
 
+pub mod accept_encoding;
 mod body_length;
+pub mod conditional;
 mod date;
 mod error;
+pub mod range;
 mod request;
 mod response;
 
 pub use body_length::BodyLength;
 pub(crate) use body_length::{BodyFraming, Framing, ResponseFacts};
 pub(crate) use date::DateLine;
+pub use date::HttpDate;
 pub use error::Error;
 pub use http::StatusCode;
 pub use request::{Headers, Request, Version};

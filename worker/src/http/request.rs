@@ -126,4 +126,13 @@ impl<'a> Headers<'a> {
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.iter().find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }
+
+    /// The values of all fields of this name, in order.
+    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter().filter_map(move |(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
 }

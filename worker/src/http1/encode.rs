@@ -93,10 +93,10 @@ fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseF
 }
 
 /// The size line of a chunk.
-pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
+pub fn chunk_size(out: &mut Vec<u8>, size: u64) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|digit| HEX[size >> (4 * digit) & 15]));
+    let digits = (u64::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|digit| HEX[(size >> (4 * digit) & 15) as usize]));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn chunk_sizes() {
-        for size in [0, 1, 9, 10, 15, 16, 255, 256, 4096, 65535, 1 << 20, usize::MAX] {
+        for size in [0, 1, 9, 10, 15, 16, 255, 256, 4096, 65535, 1 << 20, u64::MAX] {
             let mut out = Vec::new();
             chunk_size(&mut out, size);
             assert_eq!(out, format!("{size:x}\r\n").into_bytes());

@@ -96,6 +96,89 @@ fn trailers_that_cannot_be_sent_cut_the_response() {
     assert_eq!(once(headless, &get("/")), (Wait, failed("")));
 }
 
+/// A chunk of six bytes in three writes, and one that is not begun.
+fn chunks(out: &mut Out<'_>) -> Result<(), AppError> {
+    out.head(Head::new(StatusCode::OK))?;
+    out.begin_chunk(6)?;
+    for part in [&b"ab"[..], b"c", b"", b"def", b"ghi"] {
+        out.write(part)?;
+    }
+    out.begin_chunk(0)
+}
+
+#[test]
+fn a_chunk_that_was_begun_is_one_whatever_the_writes() {
+    assert_eq!(once(chunks, &get("/")), (Wait, format!("{CHUNKED}6\r\nabcdef\r\n3\r\nghi\r\n0\r\n\r\n")));
+    let old = "GET / HTTP/1.0\r\nHost: a\r\n\r\n";
+    assert_eq!(once(chunks, old), (Close(Flushed), format!("HTTP/1.1 200 OK\r\n{CLOSE}\r\nabcdefghi")));
+    assert_eq!(once(chunks, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), (Wait, CHUNKED.to_string()));
+    let declared = |out: &mut Out<'_>| {
+        out.head(Head::new(StatusCode::OK).length(2))?;
+        out.begin_chunk(6)?;
+        out.write(b"hi")
+    };
+    assert_eq!(once(declared, &get("/")), (Wait, sized("200 OK", "", "hi")));
+}
+
+/// Also where it is larger than what may wait.
+#[test]
+fn a_chunk_may_span_pulls() {
+    struct Large;
+    impl App for Large {
+        fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+            const WRITES: usize = 100;
+            let mut left = WRITES;
+            pulled(move |out, _| {
+                if !out.has_head() {
+                    out.head(Head::new(StatusCode::OK))?;
+                    out.begin_chunk(WRITES as u64 * 10_000)?;
+                }
+                while left > 0 && out.has_room() {
+                    out.write(&[b'x'; 10_000])?;
+                    left -= 1;
+                }
+                Ok(if left == 0 { Pull::End } else { Pull::More })
+            })
+        }
+    }
+    let mut client = Client::new(Large);
+    assert_eq!(client.send(get("/").as_bytes()), Wait);
+    assert_eq!(client.text(), format!("{CHUNKED}f4240\r\n{}\r\n0\r\n\r\n", "x".repeat(1_000_000)));
+}
+
+#[test]
+fn a_chunk_that_is_not_as_long_as_it_was_begun_cuts_the_response() {
+    let short = |out: &mut Out<'_>| {
+        out.head(Head::new(StatusCode::OK))?;
+        out.begin_chunk(3)?;
+        out.write(b"ab")
+    };
+    let started = format!("{CHUNKED}3\r\nab");
+    assert_eq!(once(short, &get("/")), (Close(Cut), started.clone()));
+    for (which, then) in [
+        (|out: &mut Out<'_>| out.write(b"cd")) as fn(&mut Out<'_>) -> Result<(), AppError>,
+        |out| out.begin_chunk(1),
+        |out| out.trailers(Trailers::new()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = Client::new(Both(short, then));
+        assert_eq!((client.send(get("/").as_bytes()), client.text()), (Close(Cut), started.clone()), "{which}");
+    }
+    assert_eq!(once(|out| out.begin_chunk(1), &get("/")), (Wait, failed("")), "before the head");
+}
+
+/// One step after the other, in one pull.
+struct Both(fn(&mut Out<'_>) -> Result<(), AppError>, fn(&mut Out<'_>) -> Result<(), AppError>);
+
+impl App for Both {
+    fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+        let Both(first, then) = *self;
+        pulled(move |out, _| first(out).and_then(|()| then(out)).map(|()| Pull::End))
+    }
+}
+
 fn raw(out: &mut Out<'_>, end: ConnectionEnd) -> Result<(), AppError> {
     let mut raw = out.raw(RawDoor::new())?;
     raw.write(b"HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf")?;

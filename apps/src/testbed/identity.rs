@@ -1,0 +1,23 @@
+//! `/ip` and `/uuid`: who asks, as it is seen from here, and a name that nothing else has.
+
+use serde_json::json;
+use tine_worker::app::{Answer, Cx};
+use tine_worker::http::{Request, Response, StatusCode};
+use uuid::Uuid;
+
+/// The peer's address without its port. What proxies say of theirs is told beside it, not believed.
+pub fn ip(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+    let origin = cx.peer_address().map_or("unix".to_string(), |address| address.ip().to_string());
+    let mut json = json!({ "origin": origin });
+    let fields = request.headers().iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    let values: Vec<_> = fields.map(|(_, value)| String::from_utf8_lossy(value)).collect();
+    if !values.is_empty() {
+        json["forwarded_for"] = values.join(", ").into();
+    }
+    Response::json(StatusCode::OK, json.to_string()).into()
+}
+
+/// A version 4 UUID (RFC 9562): 122 random bits from the kernel.
+pub fn uuid() -> Answer {
+    Response::json(StatusCode::OK, json!({ "uuid": Uuid::new_v4().to_string() }).to_string()).into()
+}

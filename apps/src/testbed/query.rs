@@ -1,0 +1,84 @@
+//! Query parameters that are numbers or choices, and what to say about one that is wrong.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use tine_worker::http::Request;
+
+/// A whole number in decimal digits, in `range`; `None` where the parameter is missing. The error is the text of a 400.
+pub fn number(request: &Request<'_>, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
+    request.query_value(name).map(|text| number_of(name, text, range)).transpose()
+}
+
+/// The number that a parameter's value is.
+pub fn number_of(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let wanted = || wrong(name, text, format_args!("a whole number from {} to {}", range.start(), range.end()));
+    digits(text).filter(|number| range.contains(number)).ok_or_else(wanted)
+}
+
+/// Yes or no, in any case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; no where the parameter is missing.
+pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
+    request.query_value(name).map_or(Ok(false), |text| yes_or_no(text).ok_or_else(|| wrong(name, text, "1 or 0")))
+}
+
+fn yes_or_no(text: &str) -> Option<bool> {
+    let is_one_of = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match () {
+        () if is_one_of(["1", "true", "yes", "on"]) => Some(true),
+        () if is_one_of(["0", "false", "no", "off"]) => Some(false),
+        () => None,
+    }
+}
+
+/// Decimal digits and nothing else: no sign, no space. `None` also where the number is above 2^64 - 1.
+pub fn digits(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// `size must be a whole number from 1 to 9, not "x"`
+fn wrong(name: &str, value: &str, wanted: impl Display) -> String {
+    format!("{name} must be {wanted}, not {value:?}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_yes_or_no() {
+        for (text, flag) in [
+            ("1", Some(true)),
+            ("TRUE", Some(true)),
+            ("yes", Some(true)),
+            ("On", Some(true)),
+            ("0", Some(false)),
+            ("False", Some(false)),
+            ("no", Some(false)),
+            ("off", Some(false)),
+            ("", None),
+            ("2", None),
+            ("y", None),
+        ] {
+            assert_eq!(yes_or_no(text), flag, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_are_digits() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("+1", None),
+            ("-1", None),
+            (" 1", None),
+            ("1.0", None),
+            ("1e3", None),
+            ("٣", None),
+        ] {
+            assert_eq!(digits(text), number, "{text}");
+        }
+    }
+}

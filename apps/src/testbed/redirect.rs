@@ -1,0 +1,47 @@
+//! `/redirect/{n}`: a chain of n redirections that ends at the echo and keeps its parameters on the way.
+
+use super::query;
+use tine_worker::app::Answer;
+use tine_worker::http::{Request, Response, StatusCode};
+
+/// Where a chain ends.
+const END: &str = "/anything";
+/// More than any client follows.
+const HOPS_MAX: u64 = 10_000;
+/// Those that a client follows by itself (RFC 9110, 15.4).
+const CODES: [(&str, StatusCode); 5] = [
+    ("301", StatusCode::MOVED_PERMANENTLY),
+    ("302", StatusCode::FOUND),
+    ("303", StatusCode::SEE_OTHER),
+    ("307", StatusCode::TEMPORARY_REDIRECT),
+    ("308", StatusCode::PERMANENT_REDIRECT),
+];
+
+pub fn answer(hops: &str, request: &Request<'_>) -> Answer {
+    let response = respond(hops, request);
+    response.unwrap_or_else(|text| Response::text(StatusCode::BAD_REQUEST, text)).into()
+}
+
+fn respond(hops: &str, request: &Request<'_>) -> Result<Response, String> {
+    if hops.is_empty() {
+        return Err("Please specify how many: /redirect/3 or /redirect/3?code=307&absolute=1\n".into());
+    }
+    let hops = query::number_of("the number of redirections", hops, 1..=HOPS_MAX)?;
+    let status = match request.query_value("code") {
+        None => StatusCode::FOUND,
+        Some(text) => {
+            let known = CODES.iter().find(|(code, _)| *code == text);
+            known.map(|(_, status)| *status).ok_or(format!("code must be 301, 302, 303, 307 or 308, not {text:?}\n"))?
+        }
+    };
+    let base = match (query::flag(request, "absolute")?, request.host()) {
+        (false, _) => String::new(),
+        (true, "") => return Err("absolute=1 needs a Host header to build URLs from\n".into()),
+        (true, host) => format!("http://{host}"),
+    };
+    let path = if hops == 1 { END.to_string() } else { format!("/redirect/{}", hops - 1) };
+    let query = request.query().map_or(String::new(), |query| format!("?{query}"));
+    let location = format!("{base}{path}{query}");
+    let text = format!("{status}: {location}\n");
+    Ok(Response::text(status, text).header("Location", location))
+}

@@ -1,0 +1,71 @@
+//! One large piece of work at a time in a worker: who has some takes a ticket, and the tickets are served in order.
+//!
+//! What the work needs of memory is then needed once, however many clients ask for it. A ticket that is dropped, because
+//! its client left or its work is done, makes room for the next.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// The tickets of one worker; clones are the same.
+#[derive(Clone, Default)]
+pub struct Tickets(Rc<RefCell<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    /// In the order in which they are served; the first one is.
+    waiting: VecDeque<u64>,
+    next: u64,
+}
+
+impl Tickets {
+    pub fn take(&self) -> Ticket {
+        let mut queue = self.0.borrow_mut();
+        let number = queue.next;
+        queue.next += 1;
+        queue.waiting.push_back(number);
+        Ticket { number, tickets: self.clone() }
+    }
+}
+
+pub struct Ticket {
+    number: u64,
+    tickets: Tickets,
+}
+
+impl Ticket {
+    /// How many are served before it; at 0 it is its turn.
+    pub fn ahead(&self) -> usize {
+        let queue = self.tickets.0.borrow();
+        // Numbers ascend from the front to the back.
+        queue.waiting.partition_point(|&number| number < self.number)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let at = self.ahead();
+        self.tickets.0.borrow_mut().waiting.remove(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_served_in_order_and_make_room_when_dropped() {
+        let tickets = Tickets::default();
+        let [a, b, c, d] = std::array::from_fn(|_| tickets.take());
+        let ahead = |tickets: &[&Ticket]| tickets.iter().map(|ticket| ticket.ahead()).collect::<Vec<_>>();
+        assert_eq!(ahead(&[&a, &b, &c, &d]), [0, 1, 2, 3]);
+        drop(c);
+        assert_eq!(ahead(&[&a, &b, &d]), [0, 1, 2]);
+        drop(a);
+        let e = tickets.take();
+        assert_eq!(ahead(&[&b, &d, &e]), [0, 1, 2]);
+        drop((b, d, e));
+        assert_eq!(tickets.take().ahead(), 0);
+        assert!(tickets.0.borrow().waiting.is_empty());
+    }
+}
