@@ -4,10 +4,12 @@
 
 mod bin;
 mod delay;
+mod draw;
 mod echo;
 mod help;
 mod hostname;
 mod json_text;
+mod query;
 mod stream;
 mod upload;
 mod websocket;
