@@ -12,4 +12,5 @@ Available endpoints:
   /ws/close                  WebSocket: answer one message and close
   /ws/ticker[?every=&count=] WebSocket: a message every so many ms
   /upload                    read and count the request body, however large
+  /fault/{failure}           a failure on request; /fault lists them
 ";

@@ -6,6 +6,7 @@ mod bin;
 mod delay;
 mod draw;
 mod echo;
+mod fault;
 mod help;
 mod hostname;
 mod json_text;
@@ -14,7 +15,7 @@ mod stream;
 mod upload;
 mod websocket;
 
-use tine_worker::app::{Answer, App, Cx};
+use tine_worker::app::{Answer, App, Cx, RawDoor};
 use tine_worker::http::{Request, Response, StatusCode};
 
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct OriginConfig {
     pub stream_mb: u64,
     /// Bytes of each chunk of `/stream`, at most 1 MiB.
     pub chunk_bytes: usize,
+    /// To bytes without framing, for `/fault/...`; without it that family is turned off.
+    pub door: Option<RawDoor>,
 }
 
 pub struct Origin {
@@ -52,6 +55,9 @@ impl App for Origin {
             "/upload" => return upload::answer(request, cx, &self.hostname),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
             _ => {}
+        }
+        if path == "/fault" || path.starts_with("/fault/") {
+            return fault::answer(request, self.config.door);
         }
         if let Some(size) = path.strip_prefix("/bin/") {
             return bin::answer(size, request, &self.bin);
