@@ -9,7 +9,7 @@ pub mod load;
 mod process;
 
 #[allow(unused_imports)] // as above
-pub use client::{Client, Response, lossy};
+pub use client::{Client, Ending, Response, lossy};
 #[allow(unused_imports)]
 pub use process::*;
 
