@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them: `65536`, `64K`, `1M`; `500ms`, `10s`, `2m`.
+//! Sizes, durations and answers as people write them: `65536`, `64K`, `1M`; `500ms`, `10s`, `2m`; `yes`, `off`.
 //!
 //! Parsing is strict and says what would be accepted; printing gives the shortest form that
 //! parses back to the same value.
@@ -40,6 +40,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match ms {
         Some(ms) if ms <= 366 * 24 * 3_600_000 => Ok(Duration::from_millis(ms)),
         _ => Err(format!("{text:?} is longer than a year; {DURATION_FORMS}")),
+    }
+}
+
+pub fn parse_yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("give true or false".to_string()),
     }
 }
 

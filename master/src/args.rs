@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, HEADER_COUNT_CEILING, Limits, WORKERS_MAX};
-use tine_common::units::{parse_duration, parse_size};
+use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
 const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
@@ -77,7 +77,7 @@ pub struct ServerArgs {
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
     /// Take data in the first packet of clients that know us (TCP Fast Open)
-    #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = yes_or_no, help_heading = "Listening")]
+    #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
 
     /// Worker processes, 1 to 1024; auto: one for each CPU that may be used
@@ -96,7 +96,7 @@ pub struct ServerArgs {
           value_parser = parse_duration, help_heading = "Processes")]
     mem_interval: Duration,
     /// Log only warnings and errors, and say nothing on standard output; where TINE_LOG is set, it decides what is logged
-    #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = yes_or_no, help_heading = "Processes")]
+    #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
 
     /// Connections of the whole server; auto: as many as descriptors allow
@@ -275,14 +275,6 @@ fn size_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
 
 fn port(text: &str) -> Result<u16, String> {
     number_between(text, 0, 65535).map(|port| port as u16).map_err(|_| "a port is a number from 0 to 65535".to_string())
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("give true or false".to_string()),
-    }
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

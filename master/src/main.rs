@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use tine_apps::testbed::{Origin, OriginConfig};
 
-/// What the built-in origin sends on /stream.
+/// What the built-in origin serves.
 #[derive(clap::Args, Debug, Clone)]
 struct OriginArgs {
     /// Megabytes of /stream without a number, 1 to 1000
@@ -15,6 +15,10 @@ struct OriginArgs {
     #[arg(long, value_name = "SIZE", default_value = "4096", env = "TINE_CHUNK_SIZE", hide_env = true,
           value_parser = chunk_size, help_heading = "Built-in origin")]
     chunk_size: usize,
+    /// Do not fail on request: /fault/... answers 404
+    #[arg(long, env = "TINE_NO_FAULTS", hide_env = true, value_parser = tine_common::units::parse_yes_or_no,
+          help_heading = "Built-in origin")]
+    no_faults: bool,
 }
 
 fn chunk_size(text: &str) -> Result<usize, String> {
@@ -29,10 +33,12 @@ fn main() -> ExitCode {
         vec![
             ("stream-mb", args.stream_mb.to_string()),
             ("chunk-size", tine_common::units::show_size(args.chunk_size as u64)),
+            ("no-faults", if args.no_faults { "on" } else { "off" }.to_string()),
         ]
     };
     tine::serve_with("the built-in test origin", "curl URL/help", describe, |args| {
-        let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size };
+        let door = (!args.no_faults).then(tine_worker::door::open);
+        let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size, door };
         Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))
     })
 }

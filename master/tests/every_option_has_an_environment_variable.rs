@@ -21,7 +21,7 @@ fn variable(option: &str) -> String {
 #[test]
 fn a_wrong_value_in_the_variable_is_refused() {
     let options = options();
-    assert!(options.len() >= 24, "the help is read wrongly: {options:?}");
+    assert!(options.len() >= 25, "the help is read wrongly: {options:?}");
     for option in options {
         // No number, size, duration, mode, address or yes, and no file that could be written.
         let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), "/no/such/folder/x")]);

@@ -3,6 +3,8 @@
 //! [`Connection::advance`] is the only function that touches the socket of a client that was let in. It ends by flushing: on return the
 //! output is empty, or the socket takes no more, or the connection has asked for another turn.
 
+mod resetting;
+
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
 use crate::http1::Http1;
@@ -10,6 +12,7 @@ use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, Write
 use crate::protocol::{Closing, Io, Next, Protocol};
 use crate::timers::Armed;
 use mio::event::Event;
+use resetting::Unacknowledged;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -21,8 +24,6 @@ const SENT_BYTES_PER_TURN: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 /// … and how long in all.
 const LINGER_MAX: Duration = Duration::from_secs(30);
-/// How often a reset that is to come after the last byte looks whether that byte has been acknowledged.
-const RESET_LOOK: Duration = Duration::from_millis(5);
 
 pub struct Connection {
     socket: Socket,
@@ -57,10 +58,7 @@ enum Phase {
     /// The last output is being sent.
     Finishing(Closing),
     /// All is sent; once it is acknowledged the connection is reset.
-    Resetting {
-        look: Instant,
-        ends: Instant,
-    },
+    Resetting(Unacknowledged),
     /// All is sent and our side is ended; what the client still sends is dropped.
     Lingering {
         until: Instant,
@@ -144,7 +142,7 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         match &self.phase {
             Phase::Open(protocol) => protocol.is_busy() || self.output.is_some() || self.input.is_some(),
-            Phase::Finishing(_) | Phase::Resetting { .. } => true,
+            Phase::Finishing(_) | Phase::Resetting(_) => true,
             Phase::Lingering { .. } => false,
         }
     }
@@ -172,7 +170,7 @@ impl Connection {
                 [write, protocol.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
             }
             Phase::Finishing(_) => write,
-            Phase::Resetting { look, .. } => Some(*look),
+            Phase::Resetting(unacknowledged) => Some(unacknowledged.look_at()),
             Phase::Lingering { until, .. } => Some(*until),
         }
     }
@@ -247,9 +245,8 @@ impl Connection {
                     return if cx.now >= *until { Turn::Closed } else { turn };
                 }
                 Phase::Finishing(closing) => Next::Close(*closing),
-                Phase::Resetting { look, ends } => {
-                    if cx.now < *ends && self.socket.unacknowledged_bytes() > 0 {
-                        *look = cx.now + RESET_LOOK;
+                Phase::Resetting(unacknowledged) => {
+                    if unacknowledged.look(&self.socket, &cx) {
                         return Turn::Waits;
                     }
                     Next::Close(Closing::Reset)
@@ -300,7 +297,7 @@ impl Connection {
                         return Turn::Waits;
                     }
                     if closing == Closing::ResetTaken {
-                        self.phase = Phase::Resetting { look: cx.now, ends: cx.now + LINGER };
+                        self.phase = Phase::Resetting(Unacknowledged::new(cx.now));
                         continue;
                     }
                     let linger = closing == Closing::Lingering;

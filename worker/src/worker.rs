@@ -88,10 +88,11 @@ pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
         Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
     };
     slot.set_state(State::Ready);
-    if channel.write_all(&[Report::Ready.byte()]).is_err() {
+    // The worker has its own: whoever counts a ready worker's sockets finds those that it keeps.
+    drop(channel);
+    if (&worker.channel).write_all(&[Report::Ready.byte()]).is_err() {
         log::warn!("the master is gone before this worker was ready");
     }
-    drop(channel); // the worker has its own
     worker.run()
 }
 

@@ -1,6 +1,7 @@
 //! `/help`: one line an endpoint, from one table, as text or as a page. Whoever adds an endpoint adds its line under its
 //! family's heading.
 
+use super::fault::FAULTS;
 use super::{accept, help_page};
 use tine_worker::app::Answer;
 use tine_worker::http::{Request, Response, StatusCode};
@@ -12,8 +13,11 @@ pub struct Help {
 }
 
 impl Help {
-    pub fn new() -> Self {
-        Help { text: text().leak(), page: help_page::page().leak() }
+    /// `has_faults`: the failures on request are there, too.
+    pub fn new(has_faults: bool) -> Self {
+        let families: Vec<&Family> =
+            FAMILIES.iter().filter(|family| has_faults || family.heading != FAULTS_HEADING).collect();
+        Help { text: text(&families).leak(), page: help_page::page(&families).leak() }
     }
 
     /// The page for who would rather have HTML, as browsers say; text for who does not care, as curl.
@@ -27,7 +31,7 @@ impl Help {
     }
 }
 
-/// What a family of endpoints has in common, and its endpoints. A family without endpoints is not shown.
+/// What a family of endpoints has in common, and its endpoints.
 pub struct Family {
     pub heading: &'static str,
     pub endpoints: &'static [Endpoint],
@@ -44,6 +48,18 @@ pub struct Endpoint {
 const fn line(path: &'static str, example: &'static str, does: &'static str) -> Endpoint {
     Endpoint { path, example, does }
 }
+
+const FAULTS_HEADING: &str = "Faults";
+/// The failures have a table of their own, which also makes them.
+const FAULT_LINES: [Endpoint; FAULTS.len()] = {
+    let mut lines = [const { line("", "", "") }; FAULTS.len()];
+    let mut i = 0;
+    while i < FAULTS.len() {
+        lines[i] = line(FAULTS[i].usage, FAULTS[i].example, FAULTS[i].does);
+        i += 1;
+    }
+    lines
+};
 
 pub const FAMILIES: [Family; 5] = [
     Family {
@@ -122,7 +138,7 @@ pub const FAMILIES: [Family; 5] = [
             line("/zstd[?level=]", "/zstd", "likewise"),
         ],
     },
-    Family { heading: "Faults", endpoints: &[] },
+    Family { heading: FAULTS_HEADING, endpoints: &FAULT_LINES },
     Family {
         heading: "WebSocket",
         endpoints: &[
@@ -133,12 +149,15 @@ pub const FAMILIES: [Family; 5] = [
     },
 ];
 
+/// Where a path is longer, its description begins further right.
+const PATH_COLUMNS_MAX: usize = 34;
+
 /// The list as plain text.
-fn text() -> String {
-    let paths = FAMILIES.iter().flat_map(|family| family.endpoints).map(|endpoint| endpoint.path.len());
-    let width = paths.max().unwrap_or(0);
+fn text(families: &[&Family]) -> String {
+    let paths = families.iter().flat_map(|family| family.endpoints).map(|endpoint| endpoint.path.len());
+    let width = paths.max().unwrap_or(0).min(PATH_COLUMNS_MAX);
     let mut text = String::from("Available endpoints:\n");
-    for family in FAMILIES.iter().filter(|family| !family.endpoints.is_empty()) {
+    for family in families {
         text.push_str(&format!("\n{}\n", family.heading));
         for endpoint in family.endpoints {
             text.push_str(&format!("  {:<width$}  {}\n", endpoint.path, endpoint.does));
@@ -163,5 +182,14 @@ mod tests {
             paths.push(path);
         }
         assert!(paths.len() >= 7);
+    }
+
+    #[test]
+    fn failures_that_are_turned_off_are_not_listed() {
+        for (has_faults, lists) in [(true, true), (false, false)] {
+            let help = Help::new(has_faults);
+            assert_eq!((help.text.contains("/fault/reset"), help.page.contains("/fault/reset")), (lists, lists));
+            assert!(help.text.contains("/ws/close") && help.page.contains("/ws/close"));
+        }
     }
 }

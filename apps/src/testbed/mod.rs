@@ -12,6 +12,7 @@ mod delay;
 mod draw;
 mod echo;
 mod etag;
+mod fault;
 mod headers;
 mod help;
 mod help_page;
@@ -34,7 +35,7 @@ mod trickle;
 mod upload;
 mod websocket;
 
-use tine_worker::app::{Answer, App, Cx, WorkerInfo};
+use tine_worker::app::{Answer, App, Cx, RawDoor, WorkerInfo};
 use tine_worker::http::{Request, Response, StatusCode};
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,8 @@ pub struct OriginConfig {
     pub stream_mb: u64,
     /// Bytes of each chunk of `/stream`, at most 1 MiB.
     pub chunk_bytes: usize,
+    /// To bytes without framing, for `/fault/...`; without it that family is turned off.
+    pub door: Option<RawDoor>,
 }
 
 pub struct Origin {
@@ -59,7 +62,7 @@ impl Origin {
         Origin {
             config,
             hostname: hostname::hostname(),
-            help: help::Help::new(),
+            help: help::Help::new(config.door.is_some()),
             bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
             compressions: tickets::Tickets::default(),
@@ -80,6 +83,9 @@ impl App for Origin {
             "/sse" => return sse::answer(request),
             "/stream" => return stream::answer(self.config.stream_mb, &self.stream),
             _ => {}
+        }
+        if path == "/fault" || path.starts_with("/fault/") {
+            return fault::answer(request, self.config.door);
         }
         if let Some(size) = path.strip_prefix("/bin/") {
             return bin::answer(size, request, self.bin);

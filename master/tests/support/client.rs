@@ -25,6 +25,13 @@ pub struct Response {
     pub trailers: String,
 }
 
+/// How a server ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Fin,
+    Reset,
+}
+
 impl Response {
     /// The value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -193,6 +200,20 @@ impl Client {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// All bytes until the connection is over, and how it ended.
+    #[track_caller]
+    pub fn read_to_end(&mut self) -> (Vec<u8>, Ending) {
+        let ending = loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break Ending::Fin,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break Ending::Reset,
+                Err(e) => panic!("the connection neither goes on nor ends: {e}; had {:?}", lossy(&self.buffer)),
+            }
+        };
+        (std::mem::take(&mut self.buffer), ending)
     }
 
     /// The server ended the connection, in order, and said nothing more.

@@ -10,7 +10,7 @@ mod process;
 mod trace;
 
 #[allow(unused_imports)] // as above
-pub use client::{Client, Response, lossy};
+pub use client::{Client, Ending, Response, lossy};
 #[allow(unused_imports)]
 pub use process::*;
 #[allow(unused_imports)]

@@ -198,6 +198,11 @@ impl BodyWriter {
         self.framing == BodyFraming::Empty
     }
 
+    /// The application wrote all of it, the head too, if there is one.
+    pub fn is_raw(self) -> bool {
+        self.framing == BodyFraming::Raw
+    }
+
     /// What becomes of the connection, now that the response is complete. `keep_alive`: it could be kept.
     pub fn end(self, keep_alive: bool) -> ConnectionEnd {
         match (self.framing, self.end) {

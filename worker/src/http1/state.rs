@@ -20,7 +20,7 @@ use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, parse};
-use crate::app::{Answer, App, ConnectionEnd, Cx};
+use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
@@ -292,10 +292,15 @@ impl Http1 {
             Ok(Driven::Ended(end)) => {
                 self.answered += 1;
                 self.since = cx.now;
-                if end == ConnectionEnd::Reset {
-                    return Step::Stop(Next::Close(Closing::ResetTaken));
-                }
-                return self.after_response(active.into_body(), end == ConnectionEnd::Kept, io);
+                return match end {
+                    ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
+                    // No head told the client of this end: what it sends now, unread, would turn it into a reset.
+                    ConnectionEnd::Closed if active.writer().is_some_and(BodyWriter::is_raw) => {
+                        io.input.clear();
+                        Step::Stop(Next::Close(Closing::Lingering))
+                    }
+                    end => self.after_response(active.into_body(), end == ConnectionEnd::Kept, io),
+                };
             }
             Err(failed) => failed,
         };

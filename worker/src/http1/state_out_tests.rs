@@ -190,14 +190,14 @@ fn raw(out: &mut Out<'_>, end: ConnectionEnd) -> Result<(), AppError> {
 fn raw_bytes_are_sent_as_they_are_and_the_app_says_what_becomes_of_the_connection() {
     let bytes = "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf".to_string();
     assert_eq!(once(|out| raw(out, ConnectionEnd::Kept), &get("/")), (Wait, bytes.clone()));
-    assert_eq!(once(|out| raw(out, ConnectionEnd::Closed), &get("/")), (Close(Flushed), bytes.clone()));
+    assert_eq!(once(|out| raw(out, ConnectionEnd::Closed), &get("/")), (Close(Lingering), bytes.clone()));
     assert_eq!(once(|out| raw(out, ConnectionEnd::Reset), &get("/")), (Close(ResetTaken), bytes.clone()));
     let closing = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    assert_eq!(once(|out| raw(out, ConnectionEnd::Kept), closing), (Close(Flushed), bytes.clone()));
+    assert_eq!(once(|out| raw(out, ConnectionEnd::Kept), closing), (Close(Lingering), bytes.clone()));
     let pipelined = format!("{}x", get("/"));
     assert_eq!(once(|out| raw(out, ConnectionEnd::Closed), &pipelined), (Close(Lingering), bytes));
     let nothing = |out: &mut Out<'_>| out.raw(RawDoor::new()).map(|_| ());
-    assert_eq!(once(nothing, &get("/")), (Close(Flushed), String::new()));
+    assert_eq!(once(nothing, &get("/")), (Close(Lingering), String::new()));
 }
 
 #[test]

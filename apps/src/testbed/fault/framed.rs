@@ -1,0 +1,139 @@
+//! Faults whose every byte is right: a stall, many interim responses, answers that fail now and then. They need no door.
+//! As for the others, the request's body is read and dropped first.
+
+use super::ends::MISSING_BYTES;
+use super::params;
+use super::script::PATTERN;
+use crate::testbed::draw::Draw;
+use crate::testbed::query;
+use std::time::{Duration, Instant};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use tine_worker::http::{Head, Request, StatusCode};
+
+/// The most interim responses of one answer.
+const INTERIM_MAX: u64 = 100_000;
+
+/// A response that stops after so many bytes of its body, for so long, and then goes on.
+pub fn stall(request: &Request<'_>) -> Result<Answer, String> {
+    let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?.unwrap_or(0);
+    let pause = Duration::from_millis(params::milliseconds(request, "for")?.unwrap_or(1000));
+    Ok(Answer::exchange(Stall { after, pause, sent: 0, resumes: None, body_ended: false }))
+}
+
+struct Stall {
+    after: u64,
+    pause: Duration,
+    sent: u64,
+    /// Once the stall has begun.
+    resumes: Option<Instant>,
+    body_ended: bool,
+}
+
+impl Exchange for Stall {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body_ended = end;
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body_ended {
+            return Ok(Pull::Idle);
+        }
+        let length = self.after + MISSING_BYTES;
+        if !out.has_head() {
+            out.head(Head::new(StatusCode::OK).content_type("application/octet-stream").length(length))?;
+        }
+        if self.sent == self.after {
+            let resumes = *self.resumes.get_or_insert(cx.now() + self.pause);
+            // Also where it is asked early, because the server stops: it goes on for as long as it may.
+            if cx.now() < resumes {
+                return Ok(Pull::NotBefore(resumes));
+            }
+        }
+        let until = if self.sent < self.after { self.after } else { length };
+        while self.sent < until && out.has_room() {
+            let rest = &PATTERN[(self.sent % PATTERN.len() as u64) as usize..];
+            let part = (until - self.sent).min(rest.len() as u64);
+            out.write_static(&rest[..part as usize])?;
+            self.sent += part;
+        }
+        Ok(if self.sent == length { Pull::End } else { Pull::More })
+    }
+}
+
+/// A run of interim responses, 100, 102 and 103 by turns, before a 200. A client of HTTP/1.0 gets the 200 alone.
+pub fn interims(request: &Request<'_>) -> Result<Answer, String> {
+    let count = query::number(request, "count", 0..=INTERIM_MAX)?.unwrap_or(10);
+    Ok(Answer::exchange(Interims { count, written: 0, body_ended: false }))
+}
+
+struct Interims {
+    count: u64,
+    written: u64,
+    body_ended: bool,
+}
+
+impl Exchange for Interims {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body_ended = end;
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body_ended {
+            return Ok(Pull::Idle);
+        }
+        while self.written < self.count {
+            if !out.has_room() {
+                return Ok(Pull::More);
+            }
+            out.interim(match self.written % 3 {
+                0 => Head::new(StatusCode::CONTINUE),
+                1 => Head::new(StatusCode::PROCESSING),
+                _ => Head::new(StatusCode::EARLY_HINTS).header("Link", "</style.css>; rel=preload; as=style"),
+            })?;
+            self.written += 1;
+        }
+        let text = format!("after {} interim responses\n", self.count);
+        out.head(Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8").length(text.len() as u64))?;
+        out.write(text.as_bytes())?;
+        Ok(Pull::End)
+    }
+}
+
+/// A share of the answers is 503, the others are 200: the n-th of a seed is always the same.
+pub fn flaky(request: &Request<'_>) -> Result<Answer, String> {
+    let rate = params::share(request, "rate")?.unwrap_or(0.1);
+    let draw = Draw::asked_by(request)?;
+    let drawn = draw.unit();
+    let (status, relation) = match drawn < rate {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "below"),
+        false => (StatusCode::OK, "not below"),
+    };
+    let text = format!("answer {} of seed {}: {drawn} is {relation} the rate {rate}\n", draw.n, draw.seed);
+    Ok(Answer::exchange(Whole { status, text, body_ended: false }))
+}
+
+/// An answer that is known and waits for the end of the request's body.
+struct Whole {
+    status: StatusCode,
+    text: String,
+    body_ended: bool,
+}
+
+impl Exchange for Whole {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body_ended = end;
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body_ended {
+            return Ok(Pull::Idle);
+        }
+        let head = Head::new(self.status).content_type("text/plain; charset=utf-8");
+        out.head(head.length(self.text.len() as u64))?;
+        out.write(self.text.as_bytes())?;
+        Ok(Pull::End)
+    }
+}

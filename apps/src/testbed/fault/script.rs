@@ -1,0 +1,160 @@
+//! A fault as data: bytes without framing, piece by piece, and what becomes of the connection behind them.
+//!
+//! The request's body is read and dropped first, so that the end of the connection is of our choice, and not of the
+//! kernel's, which resets a connection that is closed with bytes unread.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tine_worker::app::{Answer, AppError, ConnectionEnd, Cx, Exchange, Out, Pull, RawDoor, RawOut};
+
+/// `A-Z0-9` over and over, as `/bin` sends it.
+pub static PATTERN: [u8; 36 << 10] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let mut bytes = [0; 36 << 10];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = alphabet[at % alphabet.len()];
+        at += 1;
+    }
+    bytes
+};
+
+/// What is sent, in order.
+#[derive(Debug)]
+pub struct Script {
+    pieces: VecDeque<Piece>,
+    end: ConnectionEnd,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(Cow<'static, str>),
+    /// So many bytes of a block, over and over.
+    Cycle {
+        block: &'static [u8],
+        sent: u64,
+        length: u64,
+    },
+    /// One byte at a time.
+    Slowly {
+        text: Cow<'static, str>,
+        sent: usize,
+        every: Duration,
+        next: Option<Instant>,
+    },
+}
+
+impl Script {
+    /// Without more, the connection ends without a byte.
+    pub fn new() -> Self {
+        Script { pieces: VecDeque::new(), end: ConnectionEnd::Closed }
+    }
+
+    /// The head of a response with this Content-Length, whatever follows.
+    pub fn declaring(length: u64) -> Self {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ";
+        Script::new().text(format!("{head}{length}\r\n\r\n"))
+    }
+
+    pub fn text(self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.piece(Piece::Text(text.into()))
+    }
+
+    /// So many bytes of [`PATTERN`].
+    pub fn pattern(self, length: u64) -> Self {
+        self.cycle(&PATTERN, length)
+    }
+
+    /// `length` bytes of `block`, over and over.
+    pub fn cycle(self, block: &'static [u8], length: u64) -> Self {
+        debug_assert!(!block.is_empty(), "nothing cannot be repeated");
+        self.piece(Piece::Cycle { block, sent: 0, length })
+    }
+
+    pub fn slowly(self, text: impl Into<Cow<'static, str>>, every: Duration) -> Self {
+        self.piece(Piece::Slowly { text: text.into(), sent: 0, every, next: None })
+    }
+
+    pub fn then(mut self, end: ConnectionEnd) -> Self {
+        self.end = end;
+        self
+    }
+
+    fn piece(mut self, piece: Piece) -> Self {
+        self.pieces.push_back(piece);
+        self
+    }
+
+    pub fn play(self, door: RawDoor) -> Answer {
+        Answer::exchange(Player { script: self, door, body_ended: false })
+    }
+}
+
+struct Player {
+    script: Script,
+    door: RawDoor,
+    body_ended: bool,
+}
+
+impl Exchange for Player {
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        self.body_ended = end;
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if !self.body_ended {
+            return Ok(Pull::Idle);
+        }
+        let mut raw = out.raw(self.door)?;
+        while let Some(piece) = self.script.pieces.front_mut() {
+            if let Some(pull) = piece.write(&mut raw, cx)? {
+                return Ok(pull);
+            }
+            self.script.pieces.pop_front();
+        }
+        raw.end(self.script.end);
+        Ok(Pull::End)
+    }
+}
+
+impl Piece {
+    /// Writes what there is room and time for; `None` once all of it is written.
+    fn write(&mut self, raw: &mut RawOut<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
+        match self {
+            Piece::Text(text) => {
+                if raw.room() == 0 {
+                    return Ok(Some(Pull::More));
+                }
+                raw.write(text.as_bytes())?;
+            }
+            Piece::Cycle { block, sent, length } => {
+                while sent < length {
+                    let rest = &block[(*sent % block.len() as u64) as usize..];
+                    let part = (*length - *sent).min(rest.len().min(raw.room()) as u64) as usize;
+                    if part == 0 {
+                        return Ok(Some(Pull::More));
+                    }
+                    raw.write(&rest[..part])?;
+                    *sent += part as u64;
+                }
+            }
+            Piece::Slowly { text, sent, every, next } => {
+                while let Some(byte) = text.as_bytes().get(*sent..=*sent) {
+                    // Also where it is asked early, because the server stops.
+                    if let Some(next) = next.filter(|&next| cx.now() < next) {
+                        return Ok(Some(Pull::NotBefore(next)));
+                    }
+                    if raw.room() == 0 {
+                        return Ok(Some(Pull::More));
+                    }
+                    raw.write(byte)?;
+                    *sent += 1;
+                    *next = Some(cx.now() + *every);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
