@@ -3,6 +3,9 @@
 //! Frames and the closing handshake are tungstenite's context, which reads from the connection's input and writes to its
 //! output; messages go out past it, so that a large payload is not copied. No extension is offered: the library has none.
 
+mod frames;
+#[cfg(test)]
+mod frames_tests;
 mod handshake;
 mod state;
 #[cfg(test)]

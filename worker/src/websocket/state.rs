@@ -8,6 +8,7 @@
 //!
 //! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
 
+use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::drain::IdleEnd;
 use crate::net::WriteQueue;
@@ -30,6 +31,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 pub struct WebSocket {
     context: WebSocketContext,
+    frames: Frames,
     peer: Box<dyn Peer>,
     /// When bytes last came from the client (or would not have been read).
     heard: Instant,
@@ -43,14 +45,9 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub fn new(peer: Box<dyn Peer>, limits: &Limits, now: Instant) -> Self {
-        let bytes_max = Some(limits.ws_message_bytes_max);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(bytes_max)
-            .max_frame_size(bytes_max);
-        let context = WebSocketContext::new(Role::Server, Some(config));
-        WebSocket { context, peer, heard: now, pinged: false, pull_at: Some(now), closing: None }
+        let frames = Frames::new(limits.ws_message_bytes_max);
+        let context = context(limits);
+        WebSocket { context, frames, peer, heard: now, pinged: false, pull_at: Some(now), closing: None }
     }
 
     /// Whether bytes from the client would be looked at now.
@@ -107,7 +104,7 @@ impl WebSocket {
     /// One frame, if one is there.
     fn read(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         let before = io.input.len();
-        let read = self.context.read(&mut Buffered(io));
+        let read = self.context.read(&mut Buffered { io, frames: &mut self.frames });
         if io.input.len() < before {
             self.hear(cx.now);
         }
@@ -116,7 +113,10 @@ impl WebSocket {
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
             // Pings are answered by the context, at its next call; so is a close, which then ends the connection.
             Ok(_) => return Step::Go,
-            Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => return Step::Nothing,
+            Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.give_memory_back(cx);
+                return Step::Nothing;
+            }
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                 io.input.clear();
                 return Step::Stop(Next::Close(Closing::Lingering));
@@ -137,6 +137,13 @@ impl WebSocket {
             self.pull_at = Some(cx.now);
         }
         Step::Go
+    }
+
+    /// The context's buffer has grown to its longest frame. Between messages nothing else is in the context.
+    fn give_memory_back(&mut self, cx: &Cx<'_>) {
+        if self.closing.is_none() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
+            self.context = context(cx.limits);
+        }
     }
 
     /// What is due: the end of a wait for the client's close, a drain, a ping, the end of patience.
@@ -212,6 +219,16 @@ impl WebSocket {
     }
 }
 
+fn context(limits: &Limits) -> WebSocketContext {
+    let bytes_max = Some(limits.ws_message_bytes_max);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max);
+    WebSocketContext::new(Role::Server, Some(config))
+}
+
 /// How one read ended.
 enum Step {
     Go,
@@ -224,29 +241,29 @@ fn violation(error: &Error) -> (u16, &'static str) {
     match error {
         Error::Utf8(_) => (CloseCode::Invalid.into(), "invalid UTF-8"),
         Error::Capacity(_) => (CloseCode::Size.into(), "message too big"),
+        Error::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => (CloseCode::Size.into(), "message too big"),
         _ => (CloseCode::Protocol.into(), "protocol error"),
     }
 }
 
 /// The connection's buffers as the stream that the context wants.
-struct Buffered<'a, 'b>(&'a mut Io<'b>);
+struct Buffered<'a, 'b> {
+    io: &'a mut Io<'b>,
+    frames: &'a mut Frames,
+}
 
 impl Read for Buffered<'_, '_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.0.input.unconsumed();
-        if bytes.is_empty() && !self.0.input_ended {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match self.frames.read(self.io.input, room)? {
+            0 if !self.io.input_ended => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
         }
-        let count = bytes.len().min(room.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        self.0.input.consume(count);
-        Ok(count)
     }
 }
 
 impl Write for Buffered<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Queued(self.0.output).write(bytes)
+        Queued(self.io.output).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -188,6 +188,30 @@ fn what_is_sent_and_what_comes_back() {
             closed(1009, "message too big"),
             Close(Lingering),
         ),
+        (
+            "too long a frame, by its header",
+            [head(BINARY, 100_001, 0x80), vec![0; 4]].concat(),
+            closed(1009, "message too big"),
+            Close(Lingering),
+        ),
+        (
+            "too long a message, by the last header",
+            [&frame(0x02, &large)[..], &head(0x80, 30_001, 0x80), &[0; 4]].concat(),
+            closed(1009, "message too big"),
+            Close(Lingering),
+        ),
+        (
+            "a long ping, by its header",
+            [head(PING, 100_000, 0x80), vec![0; 4]].concat(),
+            closed(1002, "protocol error"),
+            Close(Lingering),
+        ),
+        (
+            "not UTF-8 at the begin of a long frame",
+            [head(TEXT, 90_000, 0x80), vec![0; 4], vec![0xff; 20_000]].concat(),
+            closed(1007, "invalid UTF-8"),
+            Close(Lingering),
+        ),
         ("the app fails", [frame(TEXT, b"fail"), frame(TEXT, b"late")].concat(), closed(1011, ""), Wait),
         ("the app closes", frame(TEXT, b"bye"), closed(4000, "bye"), Wait),
         (
@@ -220,6 +244,10 @@ fn a_client_that_ends_without_a_close_is_let_go() {
     client.send(&frame(TEXT, b"a")[..3]);
     client.input_ended = true;
     assert_eq!((client.run(), client.got), (Close(Flushed), vec![]));
+    // But told what was wrong, where that was the last.
+    let mut client = Client::new(Echo);
+    client.input_ended = true;
+    assert_eq!((client.send(&frame(0x83, b"")), client.got), (Close(Lingering), closed(1002, "protocol error")));
 }
 
 #[test]
