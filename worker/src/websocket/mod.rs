@@ -10,6 +10,10 @@ mod handshake;
 mod state;
 #[cfg(test)]
 mod state_tests;
+#[cfg(test)]
+mod state_time_tests;
+#[cfg(test)]
+mod test_client;
 
 pub use handshake::accept;
 pub use state::WebSocket;

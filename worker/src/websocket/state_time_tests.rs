@@ -1,0 +1,59 @@
+//! What is due: pings, the ends of waits, a drain; and who does not read.
+
+use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, closed, frame, said};
+use crate::drain::IdleEnd;
+use crate::protocol::Closing::Lingering;
+use crate::protocol::Next::{Again, Close, Wait};
+use std::time::Duration;
+
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    let mut client = Client::new(Echo);
+    client.reads = false;
+    let message = frame(BINARY, &[7; 9000]);
+    client.send(&message.repeat(20));
+    // Two fill it above the low watermark of 16 KiB.
+    assert_eq!(client.output.len(), 2 * said(BINARY, &[7; 9000]).len());
+    assert!(client.input.len() >= 17 * message.len());
+    assert_eq!(client.deadline(), None, "only its reading is waited for");
+    assert_eq!(client.later(1000 * SECOND), Again, "its silence does not count meanwhile");
+    client.reads = true;
+    assert_eq!(client.run(), Wait);
+    assert_eq!(client.got, said(BINARY, &[7; 9000]).repeat(20));
+}
+
+#[test]
+fn the_silent_are_pinged_and_then_closed() {
+    let mut client = Client::new(Echo);
+    assert_eq!((client.run(), client.deadline()), (Wait, Some(30 * SECOND)));
+    assert_eq!((client.later(30 * SECOND), client.deadline()), (Wait, Some(60 * SECOND)));
+    assert_eq!(client.got, said(PING, b""));
+    client.send(&frame(PONG, b""));
+    assert_eq!(client.deadline(), Some(30 * SECOND), "it was heard");
+    client.later(30 * SECOND);
+    client.later(60 * SECOND);
+    assert_eq!(client.got, [said(PING, b""), said(PING, b""), closed(1001, "Idle timeout")].concat());
+    assert_eq!(client.deadline(), Some(2 * SECOND));
+    assert_eq!(client.later(2 * SECOND), Close(Lingering));
+}
+
+#[test]
+fn without_a_ping_interval_nobody_is_pinged() {
+    let mut client = Client::new(Echo);
+    client.limits.ws_ping_interval = Duration::ZERO;
+    client.run();
+    assert_eq!((client.deadline(), client.later(89 * SECOND), client.got.len()), (Some(90 * SECOND), Wait, 0));
+}
+
+#[test]
+fn when_the_server_stops_everybody_gets_1001() {
+    for busy in [false, true] {
+        let mut client = Client::new(Echo);
+        client.send(&if busy { frame(0x01, b"half") } else { vec![] });
+        client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND / 2 });
+        assert_eq!(client.deadline(), Some(SECOND / 2));
+        assert_eq!((client.later(SECOND / 2), &client.got), (Wait, &closed(1001, "Server shutting down")));
+        assert_eq!(client.later(SECOND), Wait);
+        assert_eq!(client.send(&frame(CLOSE, &1001u16.to_be_bytes())), Close(Lingering));
+    }
+}
