@@ -1,9 +1,9 @@
 //! One WebSocket as a state machine.
 //!
 //! ```text
-//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Closing: our close is queued
+//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Goodbye: our close is queued
 //!                     |                                                                         |
-//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or CLOSE_WAIT
+//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or the wait ends
 //! ```
 //!
 //! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
@@ -28,6 +28,9 @@ const READ_BYTES: usize = 1 << 10;
 const STEPS_PER_TURN: usize = 256;
 /// How long a client has to answer our close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// How long a client may take no byte of what waits before our close, while the server stops. Otherwise it has the write
+/// timeout.
+const TAKE_WAIT: Duration = Duration::from_secs(5);
 
 pub struct WebSocket {
     context: WebSocketContext,
@@ -39,34 +42,53 @@ pub struct WebSocket {
     pinged: bool,
     /// The peer may have output: it is to be asked, at this time at the earliest.
     pull_at: Option<Instant>,
-    /// Since when our close is queued.
-    closing: Option<Instant>,
+    goodbye: Option<Goodbye>,
+}
+
+/// Our close is queued. What the client sends is read and dropped until it answers.
+struct Goodbye {
+    /// When it was queued, or when the client last took bytes and left some.
+    since: Instant,
+    /// What waited for the client then.
+    queued_bytes: usize,
 }
 
 impl WebSocket {
     pub fn new(peer: Box<dyn Peer>, limits: &Limits, now: Instant) -> Self {
-        let frames = Frames::new(limits.ws_message_bytes_max);
-        let context = context(limits);
-        WebSocket { context, frames, peer, heard: now, pinged: false, pull_at: Some(now), closing: None }
+        WebSocket {
+            context: context(limits),
+            frames: Frames::new(limits.ws_message_bytes_max),
+            peer,
+            heard: now,
+            pinged: false,
+            pull_at: Some(now),
+            goodbye: None,
+        }
+    }
+
+    /// Our close is queued: nothing is begun any more.
+    pub fn is_closing(&self) -> bool {
+        self.goodbye.is_some()
     }
 
     /// Whether bytes from the client would be looked at now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
-        queued_bytes <= cx.limits.write_low_watermark_bytes
+        // After our close nothing can pile up: a client that is stuck in its sending gets to reading it.
+        self.is_closing() || queued_bytes <= cx.limits.write_low_watermark_bytes
     }
 
     /// When to go on if nothing comes. `idle_end`: the server stops, and this connection is closed then.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
-        // Until the client takes what is sent, only that is waited for.
-        if queued_bytes > limits.write_low_watermark_bytes {
-            return None;
+        if let Some(goodbye) = &self.goodbye {
+            return goodbye.ends(queued_bytes, idle_end);
         }
-        if let Some(since) = self.closing {
-            return Some(since + CLOSE_WAIT);
+        let end = idle_end.map(IdleEnd::at);
+        // Until the client takes what is sent, its silence says nothing.
+        if queued_bytes > limits.write_low_watermark_bytes {
+            return end;
         }
         let idle = self.heard + limits.ws_idle_timeout;
-        let ping = self.ping_at(limits);
-        [Some(idle), ping, self.pull_at, idle_end.map(IdleEnd::at)].into_iter().flatten().min()
+        [Some(idle), self.ping_at(limits), self.pull_at, end].into_iter().flatten().min()
     }
 
     fn ping_at(&self, limits: &Limits) -> Option<Instant> {
@@ -76,50 +98,57 @@ impl WebSocket {
 
     /// Goes as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
-        for _ in 0..STEPS_PER_TURN {
-            if io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.hear(cx.now);
+        if !io.input.is_empty() || io.output.len() > cx.limits.write_low_watermark_bytes {
+            self.heard = cx.now;
+            self.pinged = false;
+        }
+        let next = self.converse(io, cx);
+        if matches!(next, Next::Close(_)) {
+            return next;
+        }
+        // What has come goes first: it may have crossed the deadline. But a client that sends without end, or does not
+        // read, changes nothing of what is due.
+        self.keep_time(io, idle_end, cx).unwrap_or(next)
+    }
+
+    /// Reads, and asks the peer, for as long as one of them has something and there is room.
+    fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+        let mut steps = 0;
+        loop {
+            let is_full = io.output.len() > cx.limits.write_low_watermark_bytes;
+            // After our close frames are only dropped, all that have come.
+            if !self.is_closing() && (is_full || steps == STEPS_PER_TURN) {
                 return Next::Again;
             }
+            steps += 1;
             match self.read(io, cx) {
                 Step::Go => continue,
                 Step::Stop(next) => return next,
                 Step::Nothing => {}
             }
-            if let Some(next) = self.keep_time(io.output, idle_end, cx) {
-                return next;
-            }
             if !self.pull(io.output, cx) {
                 return Next::Wait;
             }
         }
-        Next::Again
-    }
-
-    fn hear(&mut self, now: Instant) {
-        self.heard = now;
-        self.pinged = false;
     }
 
     /// One frame, if one is there.
     fn read(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        let before = io.input.len();
         let read = self.context.read(&mut Buffered { io, frames: &mut self.frames });
-        if io.input.len() < before {
-            self.hear(cx.now);
-        }
         let message = match read {
             Ok(tungstenite::Message::Text(text)) => Message::Text(text),
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
-            // Pings are answered by the context, at its next call; so is a close, which then ends the connection.
+            Ok(tungstenite::Message::Close(_)) => {
+                // The answer, if this is none itself. It says that the connection is closed, which is so.
+                let _ = self.context.flush(&mut Queued(io.output));
+                io.input.clear();
+                return Step::Stop(Next::Close(Closing::Lingering));
+            }
+            // Pings are answered by the context, at its next call.
             Ok(_) => return Step::Go,
             Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.give_memory_back(cx);
                 return Step::Nothing;
-            }
-            Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
-                io.input.clear();
-                return Step::Stop(Next::Close(Closing::Lingering));
             }
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
                 return Step::Stop(Next::Close(Closing::Flushed));
@@ -132,7 +161,7 @@ impl WebSocket {
             }
         };
         // What was on its way when our close was sent is dropped (RFC 6455, 1.4).
-        if self.closing.is_none() {
+        if !self.is_closing() {
             self.ask(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
             self.pull_at = Some(cx.now);
         }
@@ -141,36 +170,43 @@ impl WebSocket {
 
     /// The context's buffer has grown to its longest frame. Between messages nothing else is in the context.
     fn give_memory_back(&mut self, cx: &Cx<'_>) {
-        if self.closing.is_none() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
+        if !self.is_closing() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
             self.context = context(cx.limits);
         }
     }
 
-    /// What is due: the end of a wait for the client's close, a drain, a ping, the end of patience.
-    fn keep_time(&mut self, output: &mut WriteQueue, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
-        if let Some(since) = self.closing {
-            let is_over = cx.now >= since + CLOSE_WAIT;
-            return Some(if is_over { Next::Close(Closing::Lingering) } else { Next::Wait });
+    /// What is due: the end of a wait for the client, a drain, the end of patience, a ping.
+    fn keep_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
+        if let Some(goodbye) = &mut self.goodbye {
+            if (1..goodbye.queued_bytes).contains(&io.output.len()) {
+                *goodbye = Goodbye { since: cx.now, queued_bytes: io.output.len() };
+            }
+            let is_over = goodbye.ends(io.output.len(), idle_end).is_some_and(|at| cx.now >= at);
+            return is_over.then_some(Next::Close(match io.output.is_empty() {
+                true => Closing::Lingering,
+                false => Closing::Reset,
+            }));
         }
-        if idle_end.is_some_and(|end| cx.now >= end.at()) {
-            self.close(CloseCode::Away.into(), "Server shutting down", output, cx);
-            return Some(Next::Wait);
-        }
-        if cx.now >= self.heard + cx.limits.ws_idle_timeout {
-            self.close(CloseCode::Away.into(), "Idle timeout", output, cx);
-            return Some(Next::Wait);
-        }
-        if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
-            self.pinged = true;
-            let sent = self.context.write(&mut Queued(output), tungstenite::Message::Ping(Bytes::new()));
-            debug_assert!(sent.is_ok(), "an open context writes to memory");
-        }
-        None
+        let why = if idle_end.is_some_and(|end| cx.now >= end.at()) {
+            "Server shutting down"
+        } else if cx.now >= self.heard + cx.limits.ws_idle_timeout {
+            "Idle timeout"
+        } else {
+            if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
+                self.pinged = true;
+                let sent = self.context.write(&mut Queued(io.output), tungstenite::Message::Ping(Bytes::new()));
+                debug_assert!(sent.is_ok(), "an open context writes to memory");
+            }
+            return None;
+        };
+        self.close(CloseCode::Away.into(), why, io.output, cx);
+        // Nobody would come back for what lies in the input.
+        Some(self.converse(io, cx))
     }
 
     /// Asks the peer for output, if it may have some; true if it is to be asked again at once.
     fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
-        if self.pull_at.is_none_or(|at| cx.now < at) {
+        if self.is_closing() || self.pull_at.is_none_or(|at| cx.now < at) {
             return false;
         }
         let before = output.len();
@@ -209,13 +245,23 @@ impl WebSocket {
 
     /// Queues our close, once.
     fn close(&mut self, code: u16, reason: &str, output: &mut WriteQueue, cx: &Cx<'_>) {
-        if self.closing.is_some() {
+        if self.is_closing() {
             return;
         }
-        self.closing = Some(cx.now);
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        // Fails where the client has closed meanwhile: then that is being answered.
-        let _ = self.context.close(&mut Queued(output), Some(frame));
+        let queued = self.context.close(&mut Queued(output), Some(frame));
+        debug_assert!(queued.is_ok(), "an open context writes to memory");
+        self.goodbye = Some(Goodbye { since: cx.now, queued_bytes: output.len() });
+    }
+}
+
+impl Goodbye {
+    /// When the client is given up, if nothing comes from it and it takes nothing.
+    fn ends(&self, queued_bytes: usize, idle_end: Option<IdleEnd>) -> Option<Instant> {
+        match queued_bytes {
+            0 => Some(self.since + CLOSE_WAIT),
+            _ => idle_end.map(|_| self.since + TAKE_WAIT),
+        }
     }
 }
 

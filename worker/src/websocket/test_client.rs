@@ -85,20 +85,31 @@ impl Client {
 
     pub fn run(&mut self) -> Next {
         for _ in 0..1000 {
-            let date = DateLine::new(self.now);
-            let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
-            let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
-            let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
-            let next = self.websocket.advance(&mut io, self.idle_end, &cx);
-            if self.reads {
-                self.got.extend(self.output.contents());
-                self.output.clear();
-            }
+            let next = self.step();
             if next != Again || !self.reads {
                 return next;
             }
         }
         panic!("it never comes to rest");
+    }
+
+    /// One call.
+    pub fn step(&mut self) -> Next {
+        let date = DateLine::new(self.now);
+        let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
+        let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
+        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
+        let next = self.websocket.advance(&mut io, self.idle_end, &cx);
+        if self.reads {
+            self.got.extend(self.output.contents());
+            self.output.clear();
+        }
+        next
+    }
+
+    /// The server begins to stop.
+    pub fn drain(&mut self, stay: Duration) {
+        self.idle_end = Some(IdleEnd { began: self.now, stay });
     }
 
     pub fn deadline(&self) -> Option<Duration> {
