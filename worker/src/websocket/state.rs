@@ -25,7 +25,7 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 /// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
 const READ_BYTES: usize = 1 << 10;
 /// Frames and pulls of one connection before the others have their turn.
-const STEPS_PER_TURN: usize = 256;
+const STEPS_PER_TURN: usize = 512;
 /// How long a client has to answer our close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// How long a client may take no byte of what waits before our close, while the server stops. Otherwise it has the write
@@ -42,6 +42,9 @@ pub struct WebSocket {
     pinged: bool,
     /// The peer may have output: it is to be asked, at this time at the earliest.
     pull_at: Option<Instant>,
+    /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
+    /// sending nor a peer that never stops speaking keeps the other from being heard.
+    asks_peer: bool,
     goodbye: Option<Goodbye>,
 }
 
@@ -62,6 +65,7 @@ impl WebSocket {
             heard: now,
             pinged: false,
             pull_at: Some(now),
+            asks_peer: true,
             goodbye: None,
         }
     }
@@ -111,9 +115,10 @@ impl WebSocket {
         self.keep_time(io, idle_end, cx).unwrap_or(next)
     }
 
-    /// Reads, and asks the peer, for as long as one of them has something and there is room.
+    /// Asks the peer and reads, one after the other, for as long as one of them has something and there is room.
     fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
         let mut steps = 0;
+        let mut peer_rests = false;
         loop {
             let is_full = io.output.len() > cx.limits.write_low_watermark_bytes;
             // After our close frames are only dropped, all that have come.
@@ -121,13 +126,16 @@ impl WebSocket {
                 return Next::Again;
             }
             steps += 1;
-            match self.read(io, cx) {
-                Step::Go => continue,
-                Step::Stop(next) => return next,
-                Step::Nothing => {}
+            if std::mem::replace(&mut self.asks_peer, false) {
+                peer_rests = !self.pull(io.output, cx);
+                continue;
             }
-            if !self.pull(io.output, cx) {
-                return Next::Wait;
+            self.asks_peer = true;
+            match self.read(io, cx) {
+                Step::Go => {}
+                Step::Nothing if peer_rests => return Next::Wait,
+                Step::Nothing => {}
+                Step::Stop(next) => return next,
             }
         }
     }

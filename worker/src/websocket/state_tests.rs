@@ -188,6 +188,64 @@ fn a_peer_cannot_write_without_room() {
     assert!(client.got.ends_with(&closed(1011, "")));
 }
 
+/// Keeps what it is told, and answers when it is asked.
+struct Keeps(Option<Message>);
+
+impl Peer for Keeps {
+    fn message(&mut self, message: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        match self.0.replace(message) {
+            None => Ok(()),
+            Some(_) => Err(AppError::new("told more before it was asked")),
+        }
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        self.0.take().map_or(Ok(()), |message| out.send(message))?;
+        Ok(Pull::Idle)
+    }
+}
+
+#[test]
+fn a_peer_is_asked_after_each_message() {
+    let mut client = Client::new(Keeps(None));
+    let sent: Vec<Vec<u8>> = (0..600).map(|at: u32| at.to_string().into_bytes()).collect();
+    client.send(&sent.iter().flat_map(|text| frame(TEXT, text)).collect::<Vec<u8>>());
+    assert_eq!(client.got, sent.iter().flat_map(|text| said(TEXT, text)).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_peer_is_heard_through_a_flood() {
+    let mut client = Client::new(Ticks(0, Instant::now()));
+    client.input.feed(&frame(PONG, b"").repeat(50_000));
+    client.step();
+    assert_eq!(client.got, said(TEXT, b"1"));
+}
+
+/// Fills all the room there is, each time that it is asked.
+struct Streams;
+
+impl Peer for Streams {
+    fn message(&mut self, _: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        out.close(1000, "heard")
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        while out.has_room() {
+            out.send(Message::binary(vec![0; 1000]))?;
+        }
+        Ok(Pull::More)
+    }
+}
+
+#[test]
+fn a_client_is_heard_through_a_stream() {
+    let mut client = Client::new(Streams);
+    client.step();
+    client.input.feed(&frame(TEXT, b"enough"));
+    client.run();
+    assert!(client.got.ends_with(&closed(1000, "heard")));
+}
+
 #[test]
 fn handshakes() {
     use crate::http1::test_client::{Client, sized, text};
