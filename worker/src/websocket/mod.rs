@@ -9,6 +9,8 @@ mod frames_tests;
 mod handshake;
 mod state;
 #[cfg(test)]
+mod state_prop_tests;
+#[cfg(test)]
 mod state_tests;
 #[cfg(test)]
 mod state_time_tests;
