@@ -81,10 +81,10 @@ impl Frames {
         }
     }
 
-    /// Fills `room` from `input`, which is empty afterwards unless the room is full; returns how much it filled. The
-    /// error is said once all before it was taken: `FileTooLarge` for a message above the limit, `InvalidData` for what
-    /// breaks the protocol.
-    pub fn read(&mut self, input: &mut ReadBuffer, room: &mut [u8]) -> Result<usize, ErrorKind> {
+    /// Fills `room` from `input`, which is empty afterwards unless the room is full or the budget spent; returns how much
+    /// it filled. `budget`: frames of the client's that may begin. The error is said once all before it was taken:
+    /// `FileTooLarge` for a message above the limit, `InvalidData` for what breaks the protocol.
+    pub fn read(&mut self, input: &mut ReadBuffer, room: &mut [u8], budget: &mut usize) -> Result<usize, ErrorKind> {
         let mut filled = 0;
         while filled < room.len() {
             match &mut self.stage {
@@ -92,12 +92,13 @@ impl Frames {
                 Stage::Refused(_) => break,
                 Stage::Header { came } => {
                     if *came == 0 {
-                        let count = self.whole_frames(input.unconsumed(), room.len() - filled);
+                        let count = self.whole_frames(input.unconsumed(), room.len() - filled, budget);
                         filled += move_into(&mut room[filled..], input, count);
                     }
-                    if !self.take_header(input) {
+                    if *budget == 0 || !self.take_header(input) {
                         break;
                     }
+                    *budget -= 1;
                     self.stage = self.begin();
                 }
                 Stage::Fragment(fragment) => {
@@ -134,15 +135,17 @@ impl Frames {
     }
 
     /// Bytes of the frames at the front that can be handed on as they are, in one copy: short, right, and all there.
-    fn whole_frames(&mut self, bytes: &[u8], room: usize) -> usize {
+    fn whole_frames(&mut self, bytes: &[u8], room: usize, budget: &mut usize) -> usize {
         let bytes = &bytes[..bytes.len().min(room)];
         let mut whole = 0;
-        while let Some(header) = Header::parse(&bytes[whole..]) {
+        while *budget > 0 {
+            let Some(header) = Header::parse(&bytes[whole..]) else { break };
             let end = whole as u64 + header.bytes as u64 + header.length.min(u64::from(u32::MAX));
             if header.length > FRAGMENT_BYTES as u64 || end > bytes.len() as u64 || self.judge(header).is_err() {
                 break;
             }
             whole = end as usize;
+            *budget -= 1;
         }
         whole
     }

@@ -29,7 +29,7 @@ fn handed_on(sent: &[u8], max: usize, come: usize, take: usize) -> (Vec<u8>, Opt
     for bytes in sent.chunks(come) {
         input.feed(bytes);
         loop {
-            match frames.read(&mut input, &mut room) {
+            match frames.read(&mut input, &mut room, &mut usize::MAX.clone()) {
                 Ok(0) => break,
                 Ok(count) => got.extend_from_slice(&room[..count]),
                 Err(error) => return (got, Some(error), frames),
@@ -114,4 +114,20 @@ fn what_the_header_tells_is_refused_at_the_header() {
     }
     let whole = [half.clone(), header(0x80, 40_000), vec![0; 40_000]].concat();
     assert_eq!(handed_on(&whole.repeat(2), MAX, 1 << 20, 1024).1, None, "each message has the whole limit");
+}
+
+#[test]
+fn no_more_frames_begin_than_may() {
+    for come in [1, 7, 1 << 20] {
+        let (mut frames, mut input) = (Frames::new(1 << 20), ReadBuffer::with_capacity(1 << 20));
+        let (mut room, mut begun) = (vec![0; 1024], 0);
+        for bytes in header(0x01, 0).repeat(20).chunks(come) {
+            input.feed(bytes);
+            let mut budget = 5;
+            let count = frames.read(&mut input, &mut room, &mut budget).expect("they are right");
+            begun += 5 - budget;
+            assert!(count <= 5 * 6, "{count} bytes");
+        }
+        assert_eq!((begun, input.len()), if come == 1 << 20 { (5, 15 * 6) } else { (20, 0) });
+    }
 }

@@ -24,7 +24,7 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 /// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
 const READ_BYTES: usize = 1 << 10;
-/// Frames and pulls of one connection before the others have their turn.
+/// Frames and pulls of one connection before the others have their turn; a message may have any number of frames.
 const STEPS_PER_TURN: usize = 512;
 /// How long a client has to answer our close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -117,32 +117,33 @@ impl WebSocket {
 
     /// Asks the peer and reads, one after the other, for as long as one of them has something and there is room.
     fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
-        let mut steps = 0;
+        let mut budget = STEPS_PER_TURN;
         let mut peer_rests = false;
         loop {
-            let is_full = io.output.len() > cx.limits.write_low_watermark_bytes;
             // After our close frames are only dropped, all that have come.
-            if !self.is_closing() && (is_full || steps == STEPS_PER_TURN) {
+            if self.is_closing() {
+                budget = usize::MAX;
+            } else if budget == 0 || io.output.len() > cx.limits.write_low_watermark_bytes {
                 return Next::Again;
             }
-            steps += 1;
             if std::mem::replace(&mut self.asks_peer, false) {
                 peer_rests = !self.pull(io.output, cx);
+                budget -= 1;
                 continue;
             }
             self.asks_peer = true;
-            match self.read(io, cx) {
+            match self.read(io, &mut budget, cx) {
                 Step::Go => {}
-                Step::Nothing if peer_rests => return Next::Wait,
+                Step::Nothing if peer_rests && budget > 0 => return Next::Wait,
                 Step::Nothing => {}
                 Step::Stop(next) => return next,
             }
         }
     }
 
-    /// One frame, if one is there.
-    fn read(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        let read = self.context.read(&mut Buffered { io, frames: &mut self.frames });
+    /// One frame, or one message of many, if it is there.
+    fn read(&mut self, io: &mut Io<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
+        let read = self.context.read(&mut Buffered { io, frames: &mut self.frames, budget });
         let message = match read {
             Ok(tungstenite::Message::Text(text)) => Message::Text(text),
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
@@ -304,12 +305,14 @@ fn violation(error: &Error) -> (u16, &'static str) {
 struct Buffered<'a, 'b> {
     io: &'a mut Io<'b>,
     frames: &'a mut Frames,
+    /// Frames that may be begun.
+    budget: &'a mut usize,
 }
 
 impl Read for Buffered<'_, '_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self.frames.read(self.io.input, room)? {
-            0 if !self.io.input_ended => Err(io::ErrorKind::WouldBlock.into()),
+        match self.frames.read(self.io.input, room, self.budget)? {
+            0 if !self.io.input_ended || *self.budget == 0 => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         }
     }

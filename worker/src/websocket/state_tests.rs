@@ -221,6 +221,18 @@ fn a_peer_is_heard_through_a_flood() {
     assert_eq!(client.got, said(TEXT, b"1"));
 }
 
+#[test]
+fn a_turn_has_so_many_frames_whatever_they_are() {
+    for first in [0x00, TEXT, PING, PONG] {
+        let mut client = Client::new(Echo);
+        client.send(&frame(0x01, b"begun")[..if first == 0 { 11 } else { 0 }]);
+        let flood = frame(first, b"").repeat(20_000);
+        client.input.feed(&flood);
+        assert_eq!(client.step(), Next::Again, "{first}");
+        assert!(client.input.len() >= flood.len() - 512 * 6, "{first}: {} bytes are left", client.input.len());
+    }
+}
+
 /// Fills all the room there is, each time that it is asked.
 struct Streams;
 
