@@ -153,8 +153,12 @@ impl WebSocket {
                 io.input.clear();
                 return Step::Stop(Next::Close(Closing::Lingering));
             }
-            // Pings are answered by the context, at its next call.
-            Ok(_) => return Step::Go,
+            Ok(_) => {
+                // The pong that is owed for a ping: the context would send it behind a close.
+                let flushed = self.context.flush(&mut Queued(io.output));
+                debug_assert!(flushed.is_ok(), "an open context writes to memory");
+                return Step::Go;
+            }
             Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.give_memory_back(cx);
                 return Step::Nothing;

@@ -57,6 +57,20 @@ fn when_the_server_stops_everybody_gets_1001() {
     }
 }
 
+/// A pong that is owed when our close is due comes before it.
+#[test]
+fn nothing_follows_our_close() {
+    for pings in 0..1030 {
+        let mut client = Client::new(Echo);
+        client.input.feed(&frame(PING, b"").repeat(pings));
+        client.drain(SECOND / 2);
+        client.now += SECOND / 2;
+        client.run();
+        let close = closed(1001, "Server shutting down");
+        assert!(client.got.ends_with(&close), "after {pings} pings: {:?}", &client.got[client.got.len() - 40..]);
+    }
+}
+
 /// Somebody who sends small frames faster than they are read: the input is never empty.
 #[test]
 fn a_client_that_never_stops_sending_holds_up_nothing() {
