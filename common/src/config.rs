@@ -191,6 +191,15 @@ impl Config {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 for no such line"));
         }
+        let (ping, idle) = (limits.ws_ping_interval, limits.ws_idle_timeout);
+        if ping >= idle {
+            return Err(format!(
+                "--ws-ping-interval {} is not below --ws-idle-timeout {}: a client would be closed before it is asked \
+                 whether it lives; give a shorter interval, or 0 for no pings",
+                show_duration(ping),
+                show_duration(idle)
+            ));
+        }
         Ok(())
     }
 

@@ -47,6 +47,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
             &["--write-low-watermark 128K", "--write-high-watermark 64K", "at most 64K"],
         ),
         (&["--write-high-watermark", "8K"], &["--write-low-watermark 16K", "--write-high-watermark 8K", "at most 8K"]),
+        (&["--ws-idle-timeout", "30s"], &["--ws-ping-interval 30s", "--ws-idle-timeout 30s", "or 0 for no pings"]),
         (&["--write-high-watermark", "0"], &["--write-high-watermark", "from 1"]),
         (&["--idle-timeout", "10"], &["--idle-timeout", "10s"]),
         (&["--idle-timeout", "1.5s"], &["--idle-timeout", "500ms"]),

@@ -58,11 +58,12 @@ impl Protocol {
         }
     }
 
-    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not bytes wait.
+    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not bytes wait. Once that
+    /// was said and sent, nothing is lost any more.
     pub fn is_busy(&self) -> bool {
         match self {
             Protocol::Http1(http1) => http1.is_in_flight(),
-            Protocol::WebSocket(_) => true,
+            Protocol::WebSocket(websocket) => !websocket.is_closing(),
         }
     }
 

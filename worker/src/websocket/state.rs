@@ -1,13 +1,14 @@
 //! One WebSocket as a state machine.
 //!
 //! ```text
-//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Closing: our close is queued
+//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Goodbye: our close is queued
 //!                     |                                                                         |
-//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or CLOSE_WAIT
+//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or the wait ends
 //! ```
 //!
 //! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
 
+use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::drain::IdleEnd;
 use crate::net::WriteQueue;
@@ -23,13 +24,17 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 /// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
 const READ_BYTES: usize = 1 << 10;
-/// Frames and pulls of one connection before the others have their turn.
-const STEPS_PER_TURN: usize = 256;
+/// Frames and pulls of one connection before the others have their turn; a message may have any number of frames.
+const STEPS_PER_TURN: usize = 512;
 /// How long a client has to answer our close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// How long a client may take no byte of what waits before our close, while the server stops. Otherwise it has the write
+/// timeout.
+const TAKE_WAIT: Duration = Duration::from_secs(5);
 
 pub struct WebSocket {
     context: WebSocketContext,
+    frames: Frames,
     peer: Box<dyn Peer>,
     /// When bytes last came from the client (or would not have been read).
     heard: Instant,
@@ -37,39 +42,57 @@ pub struct WebSocket {
     pinged: bool,
     /// The peer may have output: it is to be asked, at this time at the earliest.
     pull_at: Option<Instant>,
-    /// Since when our close is queued.
-    closing: Option<Instant>,
+    /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
+    /// sending nor a peer that never stops speaking keeps the other from being heard.
+    asks_peer: bool,
+    goodbye: Option<Goodbye>,
+}
+
+/// Our close is queued. What the client sends is read and dropped until it answers.
+struct Goodbye {
+    /// When it was queued, or when the client last took bytes and left some.
+    since: Instant,
+    /// What waited for the client then.
+    queued_bytes: usize,
 }
 
 impl WebSocket {
     pub fn new(peer: Box<dyn Peer>, limits: &Limits, now: Instant) -> Self {
-        let bytes_max = Some(limits.ws_message_bytes_max);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BYTES)
-            .write_buffer_size(0)
-            .max_message_size(bytes_max)
-            .max_frame_size(bytes_max);
-        let context = WebSocketContext::new(Role::Server, Some(config));
-        WebSocket { context, peer, heard: now, pinged: false, pull_at: Some(now), closing: None }
+        WebSocket {
+            context: context(limits),
+            frames: Frames::new(limits.ws_message_bytes_max),
+            peer,
+            heard: now,
+            pinged: false,
+            pull_at: Some(now),
+            asks_peer: true,
+            goodbye: None,
+        }
+    }
+
+    /// Our close is queued: nothing is begun any more.
+    pub fn is_closing(&self) -> bool {
+        self.goodbye.is_some()
     }
 
     /// Whether bytes from the client would be looked at now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
-        queued_bytes <= cx.limits.write_low_watermark_bytes
+        // After our close nothing can pile up: a client that is stuck in its sending gets to reading it.
+        self.is_closing() || queued_bytes <= cx.limits.write_low_watermark_bytes
     }
 
     /// When to go on if nothing comes. `idle_end`: the server stops, and this connection is closed then.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
-        // Until the client takes what is sent, only that is waited for.
-        if queued_bytes > limits.write_low_watermark_bytes {
-            return None;
+        if let Some(goodbye) = &self.goodbye {
+            return goodbye.ends(queued_bytes, idle_end);
         }
-        if let Some(since) = self.closing {
-            return Some(since + CLOSE_WAIT);
+        let end = idle_end.map(IdleEnd::at);
+        // Until the client takes what is sent, its silence says nothing.
+        if queued_bytes > limits.write_low_watermark_bytes {
+            return end;
         }
         let idle = self.heard + limits.ws_idle_timeout;
-        let ping = self.ping_at(limits);
-        [Some(idle), ping, self.pull_at, idle_end.map(IdleEnd::at)].into_iter().flatten().min()
+        [Some(idle), self.ping_at(limits), self.pull_at, end].into_iter().flatten().min()
     }
 
     fn ping_at(&self, limits: &Limits) -> Option<Instant> {
@@ -79,47 +102,66 @@ impl WebSocket {
 
     /// Goes as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
-        for _ in 0..STEPS_PER_TURN {
-            if io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.hear(cx.now);
+        if !io.input.is_empty() || io.output.len() > cx.limits.write_low_watermark_bytes {
+            self.heard = cx.now;
+            self.pinged = false;
+        }
+        let next = self.converse(io, cx);
+        if matches!(next, Next::Close(_)) {
+            return next;
+        }
+        // What has come goes first: it may have crossed the deadline. But a client that sends without end, or does not
+        // read, changes nothing of what is due.
+        self.keep_time(io, idle_end, cx).unwrap_or(next)
+    }
+
+    /// Asks the peer and reads, one after the other, for as long as one of them has something and there is room.
+    fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+        let mut budget = STEPS_PER_TURN;
+        let mut peer_rests = false;
+        loop {
+            // After our close frames are only dropped, all that have come.
+            if self.is_closing() {
+                budget = usize::MAX;
+            } else if budget == 0 || io.output.len() > cx.limits.write_low_watermark_bytes {
                 return Next::Again;
             }
-            match self.read(io, cx) {
-                Step::Go => continue,
-                Step::Stop(next) => return next,
+            if std::mem::replace(&mut self.asks_peer, false) {
+                peer_rests = !self.pull(io.output, cx);
+                budget -= 1;
+                continue;
+            }
+            self.asks_peer = true;
+            match self.read(io, &mut budget, cx) {
+                Step::Go => {}
+                Step::Nothing if peer_rests && budget > 0 => return Next::Wait,
                 Step::Nothing => {}
-            }
-            if let Some(next) = self.keep_time(io.output, idle_end, cx) {
-                return next;
-            }
-            if !self.pull(io.output, cx) {
-                return Next::Wait;
+                Step::Stop(next) => return next,
             }
         }
-        Next::Again
     }
 
-    fn hear(&mut self, now: Instant) {
-        self.heard = now;
-        self.pinged = false;
-    }
-
-    /// One frame, if one is there.
-    fn read(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        let before = io.input.len();
-        let read = self.context.read(&mut Buffered(io));
-        if io.input.len() < before {
-            self.hear(cx.now);
-        }
+    /// One frame, or one message of many, if it is there.
+    fn read(&mut self, io: &mut Io<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
+        let read = self.context.read(&mut Buffered { io, frames: &mut self.frames, budget });
         let message = match read {
             Ok(tungstenite::Message::Text(text)) => Message::Text(text),
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
-            // Pings are answered by the context, at its next call; so is a close, which then ends the connection.
-            Ok(_) => return Step::Go,
-            Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => return Step::Nothing,
-            Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
+            Ok(tungstenite::Message::Close(_)) => {
+                // The answer, if this is none itself. It says that the connection is closed, which is so.
+                let _ = self.context.flush(&mut Queued(io.output));
                 io.input.clear();
                 return Step::Stop(Next::Close(Closing::Lingering));
+            }
+            Ok(_) => {
+                // The pong that is owed for a ping: the context would send it behind a close.
+                let flushed = self.context.flush(&mut Queued(io.output));
+                debug_assert!(flushed.is_ok(), "an open context writes to memory");
+                return Step::Go;
+            }
+            Err(Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.give_memory_back(cx);
+                return Step::Nothing;
             }
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
                 return Step::Stop(Next::Close(Closing::Flushed));
@@ -132,38 +174,52 @@ impl WebSocket {
             }
         };
         // What was on its way when our close was sent is dropped (RFC 6455, 1.4).
-        if self.closing.is_none() {
+        if !self.is_closing() {
             self.ask(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
             self.pull_at = Some(cx.now);
         }
         Step::Go
     }
 
-    /// What is due: the end of a wait for the client's close, a drain, a ping, the end of patience.
-    fn keep_time(&mut self, output: &mut WriteQueue, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
-        if let Some(since) = self.closing {
-            let is_over = cx.now >= since + CLOSE_WAIT;
-            return Some(if is_over { Next::Close(Closing::Lingering) } else { Next::Wait });
+    /// The context's buffer has grown to its longest frame. Between messages nothing else is in the context.
+    fn give_memory_back(&mut self, cx: &Cx<'_>) {
+        if !self.is_closing() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
+            self.context = context(cx.limits);
         }
-        if idle_end.is_some_and(|end| cx.now >= end.at()) {
-            self.close(CloseCode::Away.into(), "Server shutting down", output, cx);
-            return Some(Next::Wait);
+    }
+
+    /// What is due: the end of a wait for the client, a drain, the end of patience, a ping.
+    fn keep_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
+        if let Some(goodbye) = &mut self.goodbye {
+            if (1..goodbye.queued_bytes).contains(&io.output.len()) {
+                *goodbye = Goodbye { since: cx.now, queued_bytes: io.output.len() };
+            }
+            let is_over = goodbye.ends(io.output.len(), idle_end).is_some_and(|at| cx.now >= at);
+            return is_over.then_some(Next::Close(match io.output.is_empty() {
+                true => Closing::Lingering,
+                false => Closing::Reset,
+            }));
         }
-        if cx.now >= self.heard + cx.limits.ws_idle_timeout {
-            self.close(CloseCode::Away.into(), "Idle timeout", output, cx);
-            return Some(Next::Wait);
-        }
-        if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
-            self.pinged = true;
-            let sent = self.context.write(&mut Queued(output), tungstenite::Message::Ping(Bytes::new()));
-            debug_assert!(sent.is_ok(), "an open context writes to memory");
-        }
-        None
+        let why = if idle_end.is_some_and(|end| cx.now >= end.at()) {
+            "Server shutting down"
+        } else if cx.now >= self.heard + cx.limits.ws_idle_timeout {
+            "Idle timeout"
+        } else {
+            if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
+                self.pinged = true;
+                let sent = self.context.write(&mut Queued(io.output), tungstenite::Message::Ping(Bytes::new()));
+                debug_assert!(sent.is_ok(), "an open context writes to memory");
+            }
+            return None;
+        };
+        self.close(CloseCode::Away.into(), why, io.output, cx);
+        // Nobody would come back for what lies in the input.
+        Some(self.converse(io, cx))
     }
 
     /// Asks the peer for output, if it may have some; true if it is to be asked again at once.
     fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
-        if self.pull_at.is_none_or(|at| cx.now < at) {
+        if self.is_closing() || self.pull_at.is_none_or(|at| cx.now < at) {
             return false;
         }
         let before = output.len();
@@ -202,14 +258,34 @@ impl WebSocket {
 
     /// Queues our close, once.
     fn close(&mut self, code: u16, reason: &str, output: &mut WriteQueue, cx: &Cx<'_>) {
-        if self.closing.is_some() {
+        if self.is_closing() {
             return;
         }
-        self.closing = Some(cx.now);
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        // Fails where the client has closed meanwhile: then that is being answered.
-        let _ = self.context.close(&mut Queued(output), Some(frame));
+        let queued = self.context.close(&mut Queued(output), Some(frame));
+        debug_assert!(queued.is_ok(), "an open context writes to memory");
+        self.goodbye = Some(Goodbye { since: cx.now, queued_bytes: output.len() });
     }
+}
+
+impl Goodbye {
+    /// When the client is given up, if nothing comes from it and it takes nothing.
+    fn ends(&self, queued_bytes: usize, idle_end: Option<IdleEnd>) -> Option<Instant> {
+        match queued_bytes {
+            0 => Some(self.since + CLOSE_WAIT),
+            _ => idle_end.map(|_| self.since + TAKE_WAIT),
+        }
+    }
+}
+
+fn context(limits: &Limits) -> WebSocketContext {
+    let bytes_max = Some(limits.ws_message_bytes_max);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max);
+    WebSocketContext::new(Role::Server, Some(config))
 }
 
 /// How one read ended.
@@ -224,29 +300,31 @@ fn violation(error: &Error) -> (u16, &'static str) {
     match error {
         Error::Utf8(_) => (CloseCode::Invalid.into(), "invalid UTF-8"),
         Error::Capacity(_) => (CloseCode::Size.into(), "message too big"),
+        Error::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => (CloseCode::Size.into(), "message too big"),
         _ => (CloseCode::Protocol.into(), "protocol error"),
     }
 }
 
 /// The connection's buffers as the stream that the context wants.
-struct Buffered<'a, 'b>(&'a mut Io<'b>);
+struct Buffered<'a, 'b> {
+    io: &'a mut Io<'b>,
+    frames: &'a mut Frames,
+    /// Frames that may be begun.
+    budget: &'a mut usize,
+}
 
 impl Read for Buffered<'_, '_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.0.input.unconsumed();
-        if bytes.is_empty() && !self.0.input_ended {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match self.frames.read(self.io.input, room, self.budget)? {
+            0 if !self.io.input_ended || *self.budget == 0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
         }
-        let count = bytes.len().min(room.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        self.0.input.consume(count);
-        Ok(count)
     }
 }
 
 impl Write for Buffered<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Queued(self.0.output).write(bytes)
+        Queued(self.io.output).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,129 +1,10 @@
 //! Conversations with a WebSocket over memory: frames in, whole and byte by byte, and what comes back.
 
-use super::WebSocket;
-use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull, WorkerInfo};
-use crate::drain::IdleEnd;
-use crate::http::DateLine;
-use crate::net::{ReadBuffer, WriteQueue};
+use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, TEXT, closed, frame, head, said};
+use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::protocol::Closing::{Flushed, Lingering};
-use crate::protocol::Io;
-use crate::protocol::Next::{self, Again, Close, Wait};
-use std::time::{Duration, Instant};
-use tine_common::config::Limits;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
-const CLOSE: u8 = 0x88;
-const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
-
-/// What a client sends: masked.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x1f, 0xa2, 0x33, 0x04];
-    let mut bytes = head(first, payload.len(), 0x80);
-    bytes.extend_from_slice(&mask);
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
-
-/// What the server sends: not masked.
-fn said(first: u8, payload: &[u8]) -> Vec<u8> {
-    [head(first, payload.len(), 0), payload.to_vec()].concat()
-}
-
-fn head(first: u8, length: usize, mask_bit: u8) -> Vec<u8> {
-    match length {
-        0..126 => vec![first, mask_bit | length as u8],
-        126..65536 => [&[first, mask_bit | 126][..], &(length as u16).to_be_bytes()].concat(),
-        _ => [&[first, mask_bit | 127][..], &(length as u64).to_be_bytes()].concat(),
-    }
-}
-
-fn closed(code: u16, reason: &str) -> Vec<u8> {
-    said(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
-}
-
-/// A connection without a socket: takes what is said, as long as it reads.
-struct Client {
-    websocket: WebSocket,
-    limits: Limits,
-    now: Instant,
-    idle_end: Option<IdleEnd>,
-    input: ReadBuffer,
-    output: WriteQueue,
-    input_ended: bool,
-    reads: bool,
-    got: Vec<u8>,
-}
-
-impl Client {
-    fn new(peer: impl Peer + 'static) -> Self {
-        let (now, limits) = (Instant::now(), Limits { ws_message_bytes_max: 100_000, ..Limits::default() });
-        Client {
-            websocket: WebSocket::new(Box::new(peer), &limits, now),
-            limits,
-            now,
-            idle_end: None,
-            input: ReadBuffer::with_capacity(1 << 20),
-            output: WriteQueue::new(now),
-            input_ended: false,
-            reads: true,
-            got: Vec::new(),
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> Next {
-        self.input.feed(bytes);
-        self.run()
-    }
-
-    fn later(&mut self, time: Duration) -> Next {
-        self.now += time;
-        self.run()
-    }
-
-    fn run(&mut self) -> Next {
-        for _ in 0..1000 {
-            let date = DateLine::new(self.now);
-            let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
-            let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
-            let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
-            let next = self.websocket.advance(&mut io, self.idle_end, &cx);
-            if self.reads {
-                self.got.extend(self.output.contents());
-                self.output.clear();
-            }
-            if next != Again || !self.reads {
-                return next;
-            }
-        }
-        panic!("it never comes to rest");
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        let deadline = self.websocket.deadline(self.output.len(), self.idle_end, &self.limits);
-        deadline.map(|at| at.saturating_duration_since(self.now))
-    }
-}
-
-struct Echo;
-
-impl Peer for Echo {
-    fn message(&mut self, message: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
-        match message.as_bytes() {
-            b"fail" => Err(AppError::new("as the test wants it")),
-            b"bye" => out.close(4000, "bye"),
-            b"wrong code" => out.close(1005, ""),
-            b"after close" => {
-                out.close(1000, "")?;
-                out.send(message)
-            }
-            _ => out.send(message),
-        }
-    }
-}
+use crate::protocol::Next::{self, Close, Wait};
+use std::time::Instant;
 
 #[test]
 fn what_is_sent_and_what_comes_back() {
@@ -188,6 +69,30 @@ fn what_is_sent_and_what_comes_back() {
             closed(1009, "message too big"),
             Close(Lingering),
         ),
+        (
+            "too long a frame, by its header",
+            [head(BINARY, 100_001, 0x80), vec![0; 4]].concat(),
+            closed(1009, "message too big"),
+            Close(Lingering),
+        ),
+        (
+            "too long a message, by the last header",
+            [&frame(0x02, &large)[..], &head(0x80, 30_001, 0x80), &[0; 4]].concat(),
+            closed(1009, "message too big"),
+            Close(Lingering),
+        ),
+        (
+            "a long ping, by its header",
+            [head(PING, 100_000, 0x80), vec![0; 4]].concat(),
+            closed(1002, "protocol error"),
+            Close(Lingering),
+        ),
+        (
+            "not UTF-8 at the begin of a long frame",
+            [head(TEXT, 90_000, 0x80), vec![0; 4], vec![0xff; 20_000]].concat(),
+            closed(1007, "invalid UTF-8"),
+            Close(Lingering),
+        ),
         ("the app fails", [frame(TEXT, b"fail"), frame(TEXT, b"late")].concat(), closed(1011, ""), Wait),
         ("the app closes", frame(TEXT, b"bye"), closed(4000, "bye"), Wait),
         (
@@ -220,58 +125,10 @@ fn a_client_that_ends_without_a_close_is_let_go() {
     client.send(&frame(TEXT, b"a")[..3]);
     client.input_ended = true;
     assert_eq!((client.run(), client.got), (Close(Flushed), vec![]));
-}
-
-#[test]
-fn who_does_not_read_is_not_read_from() {
+    // But told what was wrong, where that was the last.
     let mut client = Client::new(Echo);
-    client.reads = false;
-    let message = frame(BINARY, &[7; 9000]);
-    client.send(&message.repeat(20));
-    // Two fill it above the low watermark of 16 KiB.
-    assert_eq!(client.output.len(), 2 * said(BINARY, &[7; 9000]).len());
-    assert!(client.input.len() >= 17 * message.len());
-    assert_eq!(client.deadline(), None, "only its reading is waited for");
-    assert_eq!(client.later(1000 * SECOND), Again, "its silence does not count meanwhile");
-    client.reads = true;
-    assert_eq!(client.run(), Wait);
-    assert_eq!(client.got, said(BINARY, &[7; 9000]).repeat(20));
-}
-
-#[test]
-fn the_silent_are_pinged_and_then_closed() {
-    let mut client = Client::new(Echo);
-    assert_eq!((client.run(), client.deadline()), (Wait, Some(30 * SECOND)));
-    assert_eq!((client.later(30 * SECOND), client.deadline()), (Wait, Some(60 * SECOND)));
-    assert_eq!(client.got, said(PING, b""));
-    client.send(&frame(PONG, b""));
-    assert_eq!(client.deadline(), Some(30 * SECOND), "it was heard");
-    client.later(30 * SECOND);
-    client.later(60 * SECOND);
-    assert_eq!(client.got, [said(PING, b""), said(PING, b""), closed(1001, "Idle timeout")].concat());
-    assert_eq!(client.deadline(), Some(2 * SECOND));
-    assert_eq!(client.later(2 * SECOND), Close(Lingering));
-}
-
-#[test]
-fn without_a_ping_interval_nobody_is_pinged() {
-    let mut client = Client::new(Echo);
-    client.limits.ws_ping_interval = Duration::ZERO;
-    client.run();
-    assert_eq!((client.deadline(), client.later(89 * SECOND), client.got.len()), (Some(90 * SECOND), Wait, 0));
-}
-
-#[test]
-fn when_the_server_stops_everybody_gets_1001() {
-    for busy in [false, true] {
-        let mut client = Client::new(Echo);
-        client.send(&if busy { frame(0x01, b"half") } else { vec![] });
-        client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND / 2 });
-        assert_eq!(client.deadline(), Some(SECOND / 2));
-        assert_eq!((client.later(SECOND / 2), &client.got), (Wait, &closed(1001, "Server shutting down")));
-        assert_eq!(client.later(SECOND), Wait);
-        assert_eq!(client.send(&frame(CLOSE, &1001u16.to_be_bytes())), Close(Lingering));
-    }
+    client.input_ended = true;
+    assert_eq!((client.send(&frame(0x83, b"")), client.got), (Close(Lingering), closed(1002, "protocol error")));
 }
 
 /// Speaks three times, a second apart, and ends.
@@ -329,6 +186,76 @@ fn a_peer_cannot_write_without_room() {
     client.reads = true;
     client.run();
     assert!(client.got.ends_with(&closed(1011, "")));
+}
+
+/// Keeps what it is told, and answers when it is asked.
+struct Keeps(Option<Message>);
+
+impl Peer for Keeps {
+    fn message(&mut self, message: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        match self.0.replace(message) {
+            None => Ok(()),
+            Some(_) => Err(AppError::new("told more before it was asked")),
+        }
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        self.0.take().map_or(Ok(()), |message| out.send(message))?;
+        Ok(Pull::Idle)
+    }
+}
+
+#[test]
+fn a_peer_is_asked_after_each_message() {
+    let mut client = Client::new(Keeps(None));
+    let sent: Vec<Vec<u8>> = (0..600).map(|at: u32| at.to_string().into_bytes()).collect();
+    client.send(&sent.iter().flat_map(|text| frame(TEXT, text)).collect::<Vec<u8>>());
+    assert_eq!(client.got, sent.iter().flat_map(|text| said(TEXT, text)).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_peer_is_heard_through_a_flood() {
+    let mut client = Client::new(Ticks(0, Instant::now()));
+    client.input.feed(&frame(PONG, b"").repeat(50_000));
+    client.step();
+    assert_eq!(client.got, said(TEXT, b"1"));
+}
+
+#[test]
+fn a_turn_has_so_many_frames_whatever_they_are() {
+    for first in [0x00, TEXT, PING, PONG] {
+        let mut client = Client::new(Echo);
+        client.send(&frame(0x01, b"begun")[..if first == 0 { 11 } else { 0 }]);
+        let flood = frame(first, b"").repeat(20_000);
+        client.input.feed(&flood);
+        assert_eq!(client.step(), Next::Again, "{first}");
+        assert!(client.input.len() >= flood.len() - 512 * 6, "{first}: {} bytes are left", client.input.len());
+    }
+}
+
+/// Fills all the room there is, each time that it is asked.
+struct Streams;
+
+impl Peer for Streams {
+    fn message(&mut self, _: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+        out.close(1000, "heard")
+    }
+
+    fn pull(&mut self, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        while out.has_room() {
+            out.send(Message::binary(vec![0; 1000]))?;
+        }
+        Ok(Pull::More)
+    }
+}
+
+#[test]
+fn a_client_is_heard_through_a_stream() {
+    let mut client = Client::new(Streams);
+    client.step();
+    client.input.feed(&frame(TEXT, b"enough"));
+    client.run();
+    assert!(client.got.ends_with(&closed(1000, "heard")));
 }
 
 #[test]

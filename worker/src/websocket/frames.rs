@@ -1,0 +1,262 @@
+//! The client's frames as the context gets them: long ones as fragments.
+//!
+//! The context reserves the whole length of a frame when its header has come, and keeps that memory for the frames
+//! behind it: 16 MiB for fourteen bytes, and for as long as the client stays. So a long frame is handed on as fragments
+//! of its message (RFC 6455, 5.4), whose memory grows with what has come and ends with the message. What can be seen to
+//! be wrong by its header alone is refused then, not after its payload.
+//!
+//! Only headers are looked at. Masks, UTF-8 and the order of frames are the context's.
+
+use crate::net::ReadBuffer;
+use std::io::ErrorKind;
+
+/// The most payload that the context gets in one frame. A multiple of four, so that each begins with the mask's
+/// first byte.
+pub const FRAGMENT_BYTES: usize = 16 << 10;
+/// The longest header (RFC 6455, 5.2): two bytes, a length of eight, the mask.
+const HEADER_BYTES_MAX: usize = 14;
+/// The payload of a control frame (RFC 6455, 5.5).
+const CONTROL_BYTES_MAX: u64 = 125;
+const FIN: u8 = 0x80;
+const OPCODE: u8 = 0x0f;
+const CONTROL: u8 = 0x08;
+const CONTINUATION: u8 = 0;
+const MASKED: u8 = 0x80;
+
+pub struct Frames {
+    message_bytes_max: u64,
+    /// Of the message that is arriving, as far as headers have told.
+    message_bytes: u64,
+    /// Its last frame is still to come.
+    is_in_message: bool,
+    /// The longest payload that was handed on in one since [`Frames::has_passed`] last looked.
+    longest: usize,
+    /// The header that is arriving, then the one that is handed on.
+    header: [u8; HEADER_BYTES_MAX],
+    stage: Stage,
+}
+
+enum Stage {
+    /// So much of a header has come.
+    Header {
+        came: usize,
+    },
+    Fragment(Fragment),
+    /// Nothing more is handed on, and why.
+    Refused(ErrorKind),
+}
+
+/// A header of the client's.
+#[derive(Clone, Copy)]
+struct Header {
+    first: u8,
+    is_masked: bool,
+    /// Of the payload.
+    length: u64,
+    /// Of the header itself.
+    bytes: usize,
+}
+
+/// What is handed on as one frame: the header, from `given` to `header_bytes`, then the payload that is left.
+#[derive(Clone, Copy)]
+struct Fragment {
+    given: usize,
+    header_bytes: usize,
+    payload_left: usize,
+    /// Of the client's frame, behind this fragment.
+    frame_left: u64,
+    /// The client's frame is the last of its message.
+    is_final: bool,
+}
+
+impl Frames {
+    pub fn new(message_bytes_max: usize) -> Self {
+        Frames {
+            message_bytes_max: message_bytes_max as u64,
+            message_bytes: 0,
+            is_in_message: false,
+            longest: 0,
+            header: [0; HEADER_BYTES_MAX],
+            stage: Stage::Header { came: 0 },
+        }
+    }
+
+    /// Fills `room` from `input`, which is empty afterwards unless the room is full or the budget spent; returns how much
+    /// it filled. `budget`: frames of the client's that may begin. The error is said once all before it was taken:
+    /// `FileTooLarge` for a message above the limit, `InvalidData` for what breaks the protocol.
+    pub fn read(&mut self, input: &mut ReadBuffer, room: &mut [u8], budget: &mut usize) -> Result<usize, ErrorKind> {
+        let mut filled = 0;
+        while filled < room.len() {
+            match &mut self.stage {
+                Stage::Refused(error) if filled == 0 => return Err(*error),
+                Stage::Refused(_) => break,
+                Stage::Header { came } => {
+                    if *came == 0 {
+                        let count = self.whole_frames(input.unconsumed(), room.len() - filled, budget);
+                        filled += move_into(&mut room[filled..], input, count);
+                    }
+                    if *budget == 0 || !self.take_header(input) {
+                        break;
+                    }
+                    *budget -= 1;
+                    self.stage = self.begin();
+                }
+                Stage::Fragment(fragment) => {
+                    let header = &self.header[fragment.given..fragment.header_bytes];
+                    let count = header.len().min(room.len() - filled);
+                    room[filled..filled + count].copy_from_slice(&header[..count]);
+                    fragment.given += count;
+                    filled += count;
+                    let count = move_into(&mut room[filled..], input, fragment.payload_left);
+                    fragment.payload_left -= count;
+                    filled += count;
+                    if fragment.given == fragment.header_bytes && fragment.payload_left == 0 {
+                        self.stage = match *fragment {
+                            Fragment { frame_left: 0, .. } => Stage::Header { came: 0 },
+                            fragment => self.next_fragment(fragment),
+                        };
+                    } else if input.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// All that has come was handed on, and was whole messages.
+    pub fn is_between_messages(&self) -> bool {
+        !self.is_in_message && matches!(self.stage, Stage::Header { came: 0 })
+    }
+
+    /// Whether a frame of more than `bytes` was handed on since the last call.
+    pub fn has_passed(&mut self, bytes: usize) -> bool {
+        std::mem::take(&mut self.longest) > bytes
+    }
+
+    /// Bytes of the frames at the front that can be handed on as they are, in one copy: short, right, and all there.
+    fn whole_frames(&mut self, bytes: &[u8], room: usize, budget: &mut usize) -> usize {
+        let bytes = &bytes[..bytes.len().min(room)];
+        let mut whole = 0;
+        while *budget > 0 {
+            let Some(header) = Header::parse(&bytes[whole..]) else { break };
+            let end = whole as u64 + header.bytes as u64 + header.length.min(u64::from(u32::MAX));
+            if header.length > FRAGMENT_BYTES as u64 || end > bytes.len() as u64 || self.judge(header).is_err() {
+                break;
+            }
+            whole = end as usize;
+            *budget -= 1;
+        }
+        whole
+    }
+
+    /// Moves header bytes out of the input; true once the header is whole.
+    fn take_header(&mut self, input: &mut ReadBuffer) -> bool {
+        let Stage::Header { came } = &mut self.stage else { return true };
+        loop {
+            let whole = Header::bytes(&self.header[..*came]);
+            if *came == whole {
+                return true;
+            }
+            let count = move_into(&mut self.header[*came..whole], input, whole);
+            if count == 0 {
+                return false;
+            }
+            *came += count;
+        }
+    }
+
+    /// The header has come: what is handed on in its place.
+    fn begin(&mut self) -> Stage {
+        let Some(header) = Header::parse(&self.header) else { return Stage::Header { came: 0 } };
+        if let Err(error) = self.judge(header) {
+            return Stage::Refused(error);
+        }
+        let is_final = header.first & FIN != 0;
+        if header.length <= FRAGMENT_BYTES as u64 {
+            let (header_bytes, payload_left) = (header.bytes, header.length as usize);
+            return Stage::Fragment(Fragment { given: 0, header_bytes, payload_left, frame_left: 0, is_final });
+        }
+        let mask = self.mask(header.bytes);
+        self.fragment(header.first & !FIN, FRAGMENT_BYTES, mask, header.length - FRAGMENT_BYTES as u64, is_final)
+    }
+
+    /// Whether a frame may come; keeps count of its message.
+    fn judge(&mut self, header: Header) -> Result<(), ErrorKind> {
+        let is_control = header.first & CONTROL != 0;
+        if !header.is_masked || is_control && header.length > CONTROL_BYTES_MAX {
+            return Err(ErrorKind::InvalidData);
+        }
+        if !is_control {
+            let before = if header.first & OPCODE == CONTINUATION { self.message_bytes } else { 0 };
+            let message_bytes = before.saturating_add(header.length);
+            if message_bytes > self.message_bytes_max {
+                return Err(ErrorKind::FileTooLarge);
+            }
+            self.message_bytes = message_bytes;
+            self.is_in_message = header.first & FIN == 0;
+        }
+        self.longest = self.longest.max(header.length.min(FRAGMENT_BYTES as u64) as usize);
+        Ok(())
+    }
+
+    /// The client's frame goes on.
+    fn next_fragment(&mut self, before: Fragment) -> Stage {
+        let length = before.frame_left.min(FRAGMENT_BYTES as u64);
+        let frame_left = before.frame_left - length;
+        let fin = if before.is_final && frame_left == 0 { FIN } else { 0 };
+        let mask = self.mask(before.header_bytes);
+        self.fragment(CONTINUATION | fin, length as usize, mask, frame_left, before.is_final)
+    }
+
+    /// Writes a header of our own. `payload` is at most [`FRAGMENT_BYTES`]: two bytes can say it.
+    fn fragment(&mut self, first: u8, payload: usize, mask: [u8; 4], frame_left: u64, is_final: bool) -> Stage {
+        let length = (payload as u16).to_be_bytes();
+        self.header[..4].copy_from_slice(&[first, MASKED | 126, length[0], length[1]]);
+        self.header[4..8].copy_from_slice(&mask);
+        Stage::Fragment(Fragment { given: 0, header_bytes: 8, payload_left: payload, frame_left, is_final })
+    }
+
+    /// What the payload is masked with: the end of the header.
+    fn mask(&self, header_bytes: usize) -> [u8; 4] {
+        [4, 3, 2, 1].map(|from_end| self.header[header_bytes - from_end])
+    }
+}
+
+impl Header {
+    /// `None` while it is not whole.
+    fn parse(bytes: &[u8]) -> Option<Header> {
+        let &[first, second, ..] = bytes else { return None };
+        let whole = Header::bytes(bytes);
+        if bytes.len() < whole {
+            return None;
+        }
+        let is_masked = second & MASKED != 0;
+        let longer = &bytes[2..whole - if is_masked { 4 } else { 0 }];
+        let length = match longer {
+            [] => u64::from(second & !MASKED),
+            _ => longer.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)),
+        };
+        Some(Header { first, is_masked, length, bytes: whole })
+    }
+
+    /// How long the header is, as far as its first bytes tell.
+    fn bytes(begin: &[u8]) -> usize {
+        let &[_, second, ..] = begin else { return 2 };
+        let longer = match second & !MASKED {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + longer + if second & MASKED == 0 { 0 } else { 4 }
+    }
+}
+
+/// Moves as much as there is and fits, and at most so many bytes.
+fn move_into(room: &mut [u8], input: &mut ReadBuffer, most: usize) -> usize {
+    let bytes = input.unconsumed();
+    let count = room.len().min(bytes.len()).min(most);
+    room[..count].copy_from_slice(&bytes[..count]);
+    input.consume(count);
+    count
+}
