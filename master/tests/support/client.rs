@@ -45,7 +45,11 @@ impl Client {
 
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server takes the bytes");
+        self.try_send(bytes).expect("the server takes the bytes");
+    }
+
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// Ends our side; the other stays open.
@@ -120,7 +124,23 @@ impl Client {
         while self.buffer.len() < count {
             self.fill()?;
         }
-        Ok(self.buffer.drain(..count).collect())
+        let rest = self.buffer.split_off(count);
+        Ok(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    /// Whether there is something to read, or the end, within this time.
+    pub fn is_readable_within(&self, time: Duration) -> io::Result<bool> {
+        if !self.buffer.is_empty() {
+            return Ok(true);
+        }
+        self.stream.set_read_timeout(Some(time))?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(SOON))?;
+        match peeked {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// All bytes until the server ends the connection; a reset is an error.

@@ -8,6 +8,7 @@ mod client;
 pub mod load;
 mod process;
 mod trace;
+pub mod websocket;
 
 #[allow(unused_imports)] // as above
 pub use client::{Client, Response, lossy};
