@@ -4,6 +4,7 @@
 //! its log, is kept and named. Waiting is polling for a state with a bound ([`eventually`]), never sleeping for it.
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod autobahn;
 mod client;
 pub mod load;
 mod process;
