@@ -5,8 +5,10 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 mod client;
+pub mod curl;
 pub mod load;
 mod process;
+pub mod python;
 mod trace;
 
 #[allow(unused_imports)] // as above
