@@ -25,7 +25,7 @@ bounded() {
 # need COMMAND[=PACKAGES]...: installs the Debian packages of the commands that
 # are missing. Silent when none is.
 need() {
-  local item missing=() admin=() log
+  local item missing=() admin=() apt log
   PATH=$PATH:/usr/sbin:/sbin # where a user's shell does not look for nginx
   for item in "$@"; do
     command -v "${item%%=*}" > /dev/null || read -ra missing <<< "${missing[*]} ${item#*=}"
@@ -46,15 +46,45 @@ need() {
   fi
   say "installing by apt-get: ${missing[*]}"
   log=$(mktemp)
-  admin+=(env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -y -q -o DPkg::Lock::Timeout=120)
+  apt=("${admin[@]}" env DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -y -q -o DPkg::Lock::Timeout=120)
   # The package lists of a fresh container are empty, those of an old one stale: then once more with new ones.
-  if "${admin[@]}" install --no-install-recommends "${missing[@]}" > "$log" 2>&1 < /dev/null ||
-    { "${admin[@]}" update && "${admin[@]}" install --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 < /dev/null; then
+  if "${apt[@]}" install --no-install-recommends "${missing[@]}" > "$log" 2>&1 < /dev/null ||
+    { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 < /dev/null; then
     rm -f "$log"
   else
     tail -n 5 "$log" >&2
     rm -f "$log"
     say "could not install ${missing[*]}"
+    return 1
+  fi
+  # Debian starts these at once and at every boot; only the program is wanted.
+  [ -d /run/systemd/system ] || return 0
+  for item in "${missing[@]}"; do
+    case $item in nginx | haproxy) "${admin[@]}" systemctl disable --now --quiet "$item" || say "the service $item may run" ;; esac
+  done
+}
+
+# need_python FOLDER PACKAGE...: makes a virtual environment with these packages
+# of PyPI. Silent and quick when it is there already.
+need_python() {
+  local folder=$1 stamp log
+  shift
+  need python3="python3 python3-venv"
+  # A new Python does not see what was installed for the old one.
+  stamp="$(python3 -V) $*"
+  [ ! -x "$folder/bin/python" ] || [ "$(cat "$folder/packages" 2> /dev/null)" != "$stamp" ] || return 0
+  # Debian's python3 alone cannot fill an environment. No command tells: `ensurepip` is none, and always "missing".
+  python3 -c 'import ensurepip' 2> /dev/null || need ensurepip=python3-venv || return 1
+  say "installing by pip into $folder: $*"
+  log=$(mktemp)
+  if { timeout 300 python3 -m venv --clear "$folder" &&
+    timeout 300 "$folder/bin/pip" install --disable-pip-version-check "$@"; } > "$log" 2>&1 < /dev/null; then
+    echo "$stamp" > "$folder/packages"
+    rm -f "$log"
+  else
+    tail -n 5 "$log" >&2
+    rm -f "$log"
+    say "could not install $* by pip"
     return 1
   fi
 }

@@ -6,8 +6,11 @@
 
 pub mod autobahn;
 mod client;
+pub mod curl;
 pub mod load;
 mod process;
+pub mod proxy;
+pub mod python;
 mod trace;
 pub mod websocket;
 

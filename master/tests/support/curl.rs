@@ -1,0 +1,35 @@
+//! curl, as a user types it, without the user's own settings.
+
+use std::process::Command;
+
+pub struct Curl {
+    /// curl's exit status: 0, or what went wrong (curl(1), EXIT CODES).
+    pub status: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+/// Runs curl to its end; it has twenty seconds.
+#[track_caller]
+pub fn curl(arguments: &[&str]) -> Curl {
+    let mut command = Command::new("curl");
+    // No .curlrc (which has to be said first), no proxy of the environment's.
+    command.args(["-q", "-sS", "--noproxy", "*", "--max-time", "20"]).args(arguments);
+    let output = command.output().unwrap_or_else(|e| panic!("curl cannot be run ({e}); scripts/test installs it"));
+    let status = output.status.code().expect("curl is not killed");
+    Curl { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+impl Curl {
+    /// What the server said, when curl found nothing wrong with it.
+    #[track_caller]
+    pub fn body(self) -> Vec<u8> {
+        assert_eq!(self.status, 0, "curl says: {}", self.stderr);
+        self.stdout
+    }
+
+    #[track_caller]
+    pub fn text(self) -> String {
+        String::from_utf8_lossy(&self.body()).into_owned()
+    }
+}

@@ -1,0 +1,37 @@
+//! Python client programs: those of tests/clients, run to their end by the Python that `scripts/test` prepared.
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Runs tests/clients/`program` and returns what it printed. It has a minute, and ends with all that it started; the
+/// test fails, and shows its output, when it does not end well.
+#[track_caller]
+pub fn run_python(program: &str, arguments: &[&str]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(program);
+    // `timeout` leads a group of its own, which its program and what that starts belong to.
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "60"]).arg(python()).arg("-B").arg(path).args(arguments);
+    // What is tested is not what the user's environment makes of it.
+    command.env_remove("PYTHONPATH").env("NO_PROXY", "127.0.0.1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = command.spawn().expect("timeout starts");
+    let group = Pid::from_raw(child.id() as i32);
+    let output = child.wait_with_output().expect("the program ends");
+    // Nobody is left of it, as a rule.
+    let _ = killpg(group, Signal::SIGKILL);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?} ended with {}:\n{said}{errors}", output.status);
+    said
+}
+
+/// The Python of the environment with the client libraries.
+#[track_caller]
+fn python() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("python").join("bin/python");
+    assert!(path.exists(), "the Python clients are not installed in {}; scripts/test does that", path.display());
+    path
+}
