@@ -6,12 +6,18 @@ import subprocess
 import sys
 import tempfile
 
-from harness import ROOT, Tine, end, free_port, say, start
+from harness import ROOT, Tine, end, fail, free_port, say, start
 
 PERF = os.path.join(ROOT, '..', 'shared', 'perf')
 
 
-def floor_lacks():
+def prepare():
+    lacking = lacks()
+    if lacking:
+        fail(lacking)
+
+
+def lacks():
     """What is missing for it, in one line; None when nothing is."""
     if not os.path.exists(f'{PERF}/baseline.sh'):
         return 'floor needs ../shared/perf (baseline.sh, peers.sh and what they run)'
@@ -44,9 +50,9 @@ def peers():
     return ['limit', 'limitdefer'] + [name for name, program in programs.items() if shutil.which(program)]
 
 
-def floor(binary, choice):
-    """The tables of baseline.sh, with tine as one more row of each."""
-    rounds, seconds = os.environ.get('ROUNDS', '3' if choice.quick else '9'), os.environ.get('SECS', '1')
+def entry(binary, choice):
+    """The tables of baseline.sh, with tine as one more row of each. No request of theirs is counted here."""
+    rounds, seconds = os.environ.get('ROUNDS', str(choice.rounds or (3 if choice.quick else 9))), os.environ.get('SECS', '1')
     folder = tempfile.mkdtemp(prefix='tine-')
     files = '/dev/shm/perf-files'  # 1.1 GiB; used as they are when they are there
     if not os.path.exists(f'{files}/1G'):
@@ -67,16 +73,16 @@ def floor(binary, choice):
             for section in ('fire64', 'pipeline', 'close', 'bulk', 'syscalls'):
                 only = ['limit', 'limitsf', 'limitsp', *names[2:], 'tine'] if section == 'bulk' else \
                     [name for name in names if name != 'limitdefer' or section == 'close'] + ['tine']
-                text += f'\n**{section}**\n\n' + floor_section(section, row, ','.join(only), environment)
+                text += f'\n**{section}**\n\n' + run_section(section, row, ','.join(only), environment)
     finally:
         subprocess.run([f'{PERF}/peers.sh', 'stop'], env=environment, stdin=subprocess.DEVNULL, timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
         if files != '/dev/shm/perf-files':
             shutil.rmtree(files, ignore_errors=True)
-    return text
+    return text, 0
 
 
-def floor_section(section, row, only, environment):
+def run_section(section, row, only, environment):
     say(f'floor: {section}')
     # What baseline.sh's own --only names lacks tine: the last one counts.
     process = start([f'{PERF}/baseline.sh', section, '--', '--sut', row, '--only', only], env=environment,

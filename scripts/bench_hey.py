@@ -4,17 +4,32 @@ import json
 import re
 import statistics
 
-from bench_journal import cell, commit, median, version
-from harness import NAME, fail, run, say, show_progress
+from bench_journal import cell, commit, entries, median, version
+from bench_nginx import ANSWER, Nginx, answers, need_nginx
+from harness import NAME, Tine, fail, need, run, say, show_progress
 
 CONNECTIONS = (10, 50, 100)
 
 
-def hey(server, requests, connections):
+def prepare():
+    need('hey')
+    need_nginx()
+
+
+def entry(binary, choice):
+    """Its text, and how many requests failed."""
+    with Tine(binary, '--workers', str(choice.workers)) as tine, Nginx(choice.workers) as nginx:
+        if not answers(tine):
+            fail(f'tine does not answer {ANSWER.decode()} on /health')
+        runs = measure({'tine': tine, 'nginx': nginx}, choice.requests, choice.rounds or 3)
+    return table(runs, choice, before())
+
+
+def hey(url, requests, connections, seconds_max):
     """One run: its figures, and what hey printed."""
-    text = run(['hey', '-n', str(requests), '-c', str(connections), f'{server.url}/health'], 60 + requests / 1000)
+    text = run(['hey', '-n', str(requests), '-c', str(connections), url], seconds_max)
     if text is None:
-        fail(f'hey failed or took more than {60 + requests / 1000:.0f} s at {connections} connections')
+        fail(f'hey failed or took more than {seconds_max:.0f} s at {connections} connections')
 
     def number(pattern):
         found = re.search(pattern, text)
@@ -41,7 +56,7 @@ def measure(servers, requests, rounds):
         for number in range(rounds):
             for name, server in servers.items():
                 show_progress(f'{NAME}: {connections} connections, round {number + 1} of {rounds}, {name}')
-                one = hey(server, requests, connections)
+                one = hey(f'{server.url}/health', requests, connections, 60 + requests / 1000)
                 show_progress('')
                 say(f'{connections} connections, round {number + 1} of {rounds}, {name}: {one["rps"]:.0f} requests/s'
                     + (f', {one["failed"]} FAILED' if one['failed'] else ''))
@@ -53,16 +68,19 @@ def ratios(runs):
     return [tine['rps'] / nginx['rps'] for tine, nginx in zip(runs['tine'], runs['nginx'])]
 
 
-def before(journal):
-    """The newest entry's figures, as hey_entry has left them in a comment; None before the first."""
-    found = re.search(r'^<!-- hey (\{.*\}) -->$', journal, re.M)
+def before():
+    """The newest entry's figures, as table() has left them in a comment; None before the first."""
+    found = re.search(r'^<!-- hey (\{.*\}) -->$', entries(), re.M)
     return json.loads(found[1]) if found else None
 
 
-def hey_entry(runs, choice, previous):
-    packaged = version(r'(?m)^(\S+)$', 'dpkg-query', '-W', '-f=${Version}\n', 'hey')
-    text = f'''- nginx {version(r'nginx/([0-9.]+)', 'nginx', '-v')}, hey {packaged}; {choice.workers} workers each, \
-medians of {choice.rounds} (least..most)
+def hey_version():
+    return version(r'(?m)^(\S+)$', 'dpkg-query', '-W', '-f=${Version}\n', 'hey')
+
+
+def table(runs, choice, previous):
+    text = f'''- nginx {version(r'nginx/([0-9.]+)', 'nginx', '-v')}, hey {hey_version()}; {choice.workers} workers each, \
+medians of {choice.rounds or 3} (least..most)
 
 ```
 tine run 0 --workers {choice.workers}
@@ -87,14 +105,15 @@ nginx -c CONFIG  # as above, worker_processes {choice.workers}
                                    for key, digits in (('rps', 0), ('ratio', 2))]
             cells = [str(connections), name, cell(some, 'rps'), cell(some, 'p50', 1), cell(some, 'p99', 1), *figures]
             text += '| ' + ' | '.join(cells) + ' |\n'
-    counts = {name: sum(one['failed'] for servers in runs.values() for one in servers[name]) for name in ('tine', 'nginx')}
+    counts = {name: sum(one['failed'] for servers in runs.values() for one in servers[name])
+              for name in ('tine', 'nginx')}
     text += f"\nRequests not answered with 200: tine {counts['tine']}, nginx {counts['nginx']}.\n"
     if previous:
         text += (f"Before: {previous['commit']} of {previous['date']}, -n {previous['requests']}, "
                  f"{previous['workers']} workers; compare the ratios, the machine's speed drifts.\n")
     text += "\n<details><summary>hey's summaries of tine (for each, the run of the median)</summary>\n"
     for connections, servers in runs.items():
-        middle = sorted(servers['tine'], key=lambda one: one['rps'])[choice.rounds // 2]
+        middle = sorted(servers['tine'], key=lambda one: one['rps'])[len(servers['tine']) // 2]
         text += f'\n```\nhey -n {choice.requests} -c {connections}\n{middle["text"]}\n```\n'
     figures = {str(connections): {'rps': round(median(servers['tine'], 'rps')),
                                   'ratio': round(statistics.median(ratios(servers)), 3)}

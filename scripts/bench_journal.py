@@ -60,6 +60,18 @@ def cell(runs, key, digits=0):
     return f'{text} ({values[0]:.{digits}f}..{values[-1]:.{digits}f})' if len(values) > 1 else text
 
 
+def entries():
+    """All there are, newest first."""
+    with open(JOURNAL) as file:
+        return file.read().partition(MARK)[2]
+
+
+def is_newest():
+    """The newest entry is of this very commit, so that more can be added to it."""
+    newest = re.match(r'\s*## .*: ([0-9a-f]+)$', entries(), re.M)
+    return bool(newest) and newest[1] == commit() and not is_dirty()
+
+
 def write(entry, is_addition):
     """At the top of the journal, or at the end of its newest entry."""
     with open(JOURNAL) as file:
