@@ -2,6 +2,7 @@
 import datetime
 import json
 import re
+import resource
 import statistics
 
 from bench_journal import cell, commit, entries, median, version
@@ -27,7 +28,9 @@ def entry(binary, choice):
 
 def hey(url, requests, connections, seconds_max):
     """One run: its figures, and what hey printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = run(['hey', '-n', str(requests), '-c', str(connections), url], seconds_max)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if text is None:
         fail(f'hey failed or took more than {seconds_max:.0f} s at {connections} connections')
 
@@ -41,7 +44,10 @@ def hey(url, requests, connections, seconds_max):
         'rps': number(r'Requests/sec:\s+([\d.]+)'),
         'p50': number(r'50%+ in ([\d.]+)') * 1000,
         'p99': number(r'99%+ in ([\d.]+)') * 1000,
+        'least': number(r'Fastest:\s+([\d.]+)') * 1000,
+        'most': number(r'Slowest:\s+([\d.]+)') * 1000,
         'failed': expected - int(number(r'\[200\]\s+(\d+) responses')),
+        'cpu': after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         'text': text.strip(),
     }
 

@@ -72,6 +72,12 @@ def is_newest():
     return bool(newest) and newest[1] == commit() and not is_dirty()
 
 
+def taken():
+    """For the first line of a part that may be added later."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return f'Taken {now:%Y-%m-%d %H:%M} UTC, load {os.getloadavg()[0]:.1f} before'
+
+
 def write(entry, is_addition):
     """At the top of the journal, or at the end of its newest entry."""
     with open(JOURNAL) as file:
