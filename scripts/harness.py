@@ -90,9 +90,9 @@ def end(process, grace_seconds=3):
         running.remove(process)
 
 
-def run(command, seconds):
+def run(command, seconds, **options):
     """Runs it to its end and returns what it printed; None when it failed or took longer."""
-    process = start(command, stdout=subprocess.PIPE, text=True)
+    process = start(command, stdout=subprocess.PIPE, text=True, **options)
     try:
         output = process.communicate(timeout=seconds)[0]
         return output if process.returncode == 0 else None
