@@ -44,10 +44,11 @@ def need(*commands):
         sys.exit(1)
 
 
-def build():
-    """Builds the release binary, says so when it takes a while (cargo does), and returns its path."""
+def build(*targets):
+    """Builds tine as it is released, says so when it takes a while (cargo does), and returns its path; or `targets`."""
+    targets = targets or ('--bin', 'tine')
     try:
-        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', '--bin', 'tine'],
+        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', *targets],
                         cwd=ROOT, stderr=None)
     except FileNotFoundError:
         fail('cargo is missing: https://rustup.rs installs it')
