@@ -2,6 +2,7 @@
 their memory. Everything that is started here ends with the script, also when the script is interrupted; all of it
 listens on 127.0.0.1 only, on ports that the system chose."""
 import atexit
+import glob
 import os
 import re
 import shutil
@@ -43,10 +44,11 @@ def need(*commands):
         sys.exit(1)
 
 
-def build():
-    """Builds the release binary, says so when it takes a while (cargo does), and returns its path."""
+def build(*targets):
+    """Builds tine as it is released, says so when it takes a while (cargo does), and returns its path; or `targets`."""
+    targets = targets or ('--bin', 'tine')
     try:
-        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', '--bin', 'tine'],
+        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', *targets],
                         cwd=ROOT, stderr=None)
     except FileNotFoundError:
         fail('cargo is missing: https://rustup.rs installs it')
@@ -89,9 +91,9 @@ def end(process, grace_seconds=3):
         running.remove(process)
 
 
-def run(command, seconds):
+def run(command, seconds, **options):
     """Runs it to its end and returns what it printed; None when it failed or took longer."""
-    process = start(command, stdout=subprocess.PIPE, text=True)
+    process = start(command, stdout=subprocess.PIPE, text=True, **options)
     try:
         output = process.communicate(timeout=seconds)[0]
         return output if process.returncode == 0 else None
@@ -143,12 +145,28 @@ class Tine:
 
     def processes(self):
         """The master and its workers."""
-        with open(f'/proc/{self.pid}/task/{self.pid}/children') as children:
-            return [self.pid, *map(int, children.read().split())]
+        return processes(self.pid)
 
     def resident_kib(self):
         """Resident memory of all processes together, as ps adds it up but exact: VmRSS lags by some pages a CPU."""
         return sum(map(resident_kib, self.processes()))
+
+
+def processes(pid):
+    """This process and all below it."""
+    below = []
+    for task in glob.glob(f'/proc/{pid}/task/*/children'):
+        try:
+            with open(task) as children:
+                below += [number for child in children.read().split() for number in processes(int(child))]
+        except OSError:  # a thread that ended meanwhile
+            pass
+    return [pid, *below]
+
+
+def cpu_seconds(pids):
+    """What these processes have used so far, all their threads, to the nanosecond (clock_getcpuclockid(3))."""
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 
 def resident_kib(pid):

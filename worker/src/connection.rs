@@ -234,6 +234,8 @@ impl Connection {
     ) -> Turn {
         let cx = Cx { socket: Some(&self.socket), ..*cx };
         let mut sent_bytes = 0;
+        // What a step leaves unread although it could go on is enough for the next: to read more would only move it about.
+        let mut is_enough = false;
         for _ in 0..STEPS_PER_TURN {
             let next = match &mut self.phase {
                 Phase::Lingering { until, ends } => {
@@ -252,8 +254,8 @@ impl Connection {
                     Next::Close(Closing::Reset)
                 }
                 Phase::Open(protocol) => {
-                    if self.readable && !self.input_ended && input.has_room() && protocol.wants_input(output.len(), &cx)
-                    {
+                    let can_read = self.readable && !self.input_ended && input.has_room();
+                    if can_read && !is_enough && protocol.wants_input(output.len(), &cx) {
                         match input.receive(&self.socket) {
                             Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
                             Ok(Received::Nothing) => self.readable = false,
@@ -284,6 +286,7 @@ impl Connection {
                 // A Unix socket has no such option, and does not need it.
                 let _ = self.socket.send_in_long_bursts();
             }
+            is_enough = next == Next::Again && !input.is_empty();
             match next {
                 Next::Close(Closing::Cut) => return Turn::Closed,
                 Next::Close(Closing::Reset) => {
