@@ -254,9 +254,10 @@ impl Connection {
                     Next::Close(Closing::Reset)
                 }
                 Phase::Open(protocol) => {
-                    let can_read = self.readable && !self.input_ended && input.has_room();
+                    let bytes_max = protocol.input_bytes_max();
+                    let can_read = self.readable && !self.input_ended && input.has_room_below(bytes_max);
                     if can_read && !is_enough && protocol.wants_input(output.len(), &cx) {
-                        match input.receive(&self.socket) {
+                        match input.receive(&self.socket, bytes_max) {
                             Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
                             Ok(Received::Nothing) => self.readable = false,
                             Ok(Received::End) => self.input_ended = true,
@@ -312,7 +313,8 @@ impl Connection {
                 }
                 Next::Wait => {
                     let Phase::Open(protocol) = &self.phase else { return Turn::Waits };
-                    let can_read = self.readable && !self.input_ended && input.has_room();
+                    let has_room = input.has_room_below(protocol.input_bytes_max());
+                    let can_read = self.readable && !self.input_ended && has_room;
                     if !(can_read && protocol.wants_input(output.len(), &cx)) {
                         return Turn::Waits;
                     }
@@ -338,7 +340,7 @@ fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> (Turn, bool) {
     let mut dropped = false;
     for _ in 0..STEPS_PER_TURN {
         scratch.clear();
-        match scratch.receive(socket) {
+        match scratch.receive(socket, usize::MAX) {
             // Also behind a short read: the client's end may have come with its last bytes.
             Ok(Received::Bytes { .. }) => dropped = true,
             Ok(Received::Nothing) => return (Turn::Waits, dropped),

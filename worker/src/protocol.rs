@@ -6,7 +6,7 @@ use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::websocket::WebSocket;
+use crate::websocket::{self, WebSocket};
 use std::time::Instant;
 use tine_common::config::Limits;
 
@@ -80,6 +80,14 @@ impl Protocol {
         match self {
             Protocol::Http1(http1) => http1.wants_input(queued_bytes, cx),
             Protocol::WebSocket(websocket) => websocket.wants_input(queued_bytes, cx),
+        }
+    }
+
+    /// The most input that lies there at a time. It is kept for a client that does not read what it is answered.
+    pub fn input_bytes_max(&self) -> usize {
+        match self {
+            Protocol::Http1(_) => usize::MAX, // the whole buffer
+            Protocol::WebSocket(_) => websocket::INPUT_BYTES_MAX,
         }
     }
 

@@ -61,7 +61,12 @@ impl ReadBuffer {
     }
 
     pub fn has_room(&self) -> bool {
-        self.len() < self.bytes.len()
+        self.has_room_below(usize::MAX)
+    }
+
+    /// Whether there is room, and fewer than so many bytes are in it.
+    pub fn has_room_below(&self, bytes_max: usize) -> bool {
+        self.len() < self.bytes.len().min(bytes_max)
     }
 
     pub fn consume(&mut self, count: usize) {
@@ -76,15 +81,17 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
     }
 
-    /// One recv(2) into the free room, which is not empty.
-    pub fn receive(&mut self, socket: &Socket) -> io::Result<Received> {
+    /// One recv(2) into the free room, which is not empty, for as long as no more than so many bytes are in it.
+    pub fn receive(&mut self, socket: &Socket, bytes_max: usize) -> io::Result<Received> {
+        let size = bytes_max - self.len().min(bytes_max);
         if self.end == self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         let room = &mut self.bytes[self.end..];
+        let size = size.min(room.len());
+        let room = &mut room[..size];
         debug_assert!(!room.is_empty(), "a read into no room would look like the end of the stream");
-        let size = room.len();
         Ok(match socket.receive(room)? {
             None => Received::Nothing,
             Some(0) => Received::End,
@@ -123,5 +130,24 @@ mod tests {
         big.unpark(&parked);
         big.feed(b" and more");
         assert_eq!(big.unconsumed(), b"left and more");
+    }
+
+    #[test]
+    fn it_reads_up_to_a_bound() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = Socket::new(ours.into(), true);
+        io::Write::write_all(&mut theirs, &[7; 100]).unwrap();
+        let mut buffer = ReadBuffer::with_capacity(64);
+        assert!(matches!(buffer.receive(&socket, 20), Ok(Received::Bytes { is_all: false })));
+        assert_eq!((buffer.len(), buffer.has_room(), buffer.has_room_below(20)), (20, true, false));
+        buffer.consume(5);
+        assert!(matches!(buffer.receive(&socket, 30), Ok(Received::Bytes { is_all: false })));
+        assert_eq!(buffer.len(), 30);
+        assert!(matches!(buffer.receive(&socket, usize::MAX), Ok(Received::Bytes { is_all: false })));
+        assert_eq!(buffer.len(), 59, "to the end of the room");
+        buffer.clear();
+        assert!(matches!(buffer.receive(&socket, 64), Ok(Received::Bytes { is_all: true })));
+        assert_eq!(buffer.unconsumed(), [7; 36]);
     }
 }

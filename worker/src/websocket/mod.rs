@@ -18,4 +18,4 @@ mod state_time_tests;
 mod test_client;
 
 pub use handshake::accept;
-pub use state::WebSocket;
+pub use state::{INPUT_BYTES_MAX, WebSocket};

@@ -24,6 +24,8 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 
 /// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
 const READ_BYTES: usize = 1 << 10;
+/// What is read ahead of the context. A client that does not read its echoes costs as much, whatever `--buffer-size` says.
+pub const INPUT_BYTES_MAX: usize = 64 << 10;
 /// Frames and pulls of one connection before the others have their turn; a message may have any number of frames.
 const STEPS_PER_TURN: usize = 512;
 /// How long a client has to answer our close.

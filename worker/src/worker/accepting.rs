@@ -104,7 +104,7 @@ impl Worker {
 /// reset the answer, as far as that can be known.
 fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
     // Errors mean that the client is gone.
-    let _ = scratch.receive(socket);
+    let _ = scratch.receive(socket, usize::MAX);
     scratch.clear();
     let _ = socket.send(answer);
     let _ = socket.finish_sending();
