@@ -57,6 +57,11 @@ need() {
     say "could not install ${missing[*]}"
     return 1
   fi
+  # Debian starts these at once and at every boot; only the program is wanted.
+  [ -d /run/systemd/system ] || return 0
+  for item in "${missing[@]}"; do
+    case $item in nginx | haproxy) "${admin[@]}" systemctl disable --now --quiet "$item" || say "the service $item may run" ;; esac
+  done
 }
 
 # need_python FOLDER PACKAGE...: makes a virtual environment with these packages

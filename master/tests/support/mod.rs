@@ -8,6 +8,7 @@ mod client;
 pub mod curl;
 pub mod load;
 mod process;
+pub mod proxy;
 pub mod python;
 mod trace;
 

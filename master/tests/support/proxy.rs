@@ -1,0 +1,93 @@
+//! nginx and HAProxy in front of a server, each on a Unix socket of its own: no port that somebody else could take.
+
+use super::{Client, Server, eventually, scratch_folder};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyKind {
+    Nginx,
+    HaProxy,
+}
+
+/// A proxy that runs; it ends with the test, as the servers do.
+pub struct Proxy {
+    pub kind: ProxyKind,
+    /// Its processes and its log.
+    process: Server,
+    folder: PathBuf,
+}
+
+impl ProxyKind {
+    pub const ALL: [ProxyKind; 2] = [ProxyKind::Nginx, ProxyKind::HaProxy];
+
+    fn program(self) -> PathBuf {
+        let name = if self == ProxyKind::Nginx { "nginx" } else { "haproxy" };
+        // Debian has them where a user's shell does not look.
+        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
+        found.unwrap_or_else(|| panic!("{name} is not installed; scripts/test does that"))
+    }
+
+    /// The number by which it calls itself, `1.22.1` or `2.6.12-1+deb12u4`.
+    pub fn version(self) -> String {
+        let output = Command::new(self.program()).arg("-v").output().expect("it says its version");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        // "nginx version: nginx/1.22.1", "HAProxy version 2.6.12-1+deb12u4 2023/12/16 - https://haproxy.org/".
+        let mut words = said.lines().next().unwrap_or_default().split([' ', '/']);
+        let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        number.unwrap_or_else(|| panic!("no version in {said:?}")).to_string()
+    }
+}
+
+impl Proxy {
+    /// In front of `origin`, once it accepts connections.
+    #[track_caller]
+    pub fn start(kind: ProxyKind, origin: &Server) -> Proxy {
+        let folder = scratch_folder();
+        let configuration = match kind {
+            ProxyKind::Nginx => include_str!("../clients/nginx.conf"),
+            ProxyKind::HaProxy => include_str!("../clients/haproxy.cfg"),
+        };
+        let configuration = configuration.replace("FOLDER", folder.to_str().expect("a path in UTF-8"));
+        let file = folder.join("configuration");
+        fs::write(&file, configuration.replace("ORIGIN", &origin.address().to_string())).expect("a file");
+        let mut command = Command::new(kind.program());
+        match kind {
+            ProxyKind::Nginx => command.args(["-e", "stderr", "-c"]).arg(&file),
+            ProxyKind::HaProxy => command.args(["-db", "-f"]).arg(&file),
+        };
+        let mut process = Server::spawn(command.stdin(Stdio::null()));
+        let socket = folder.join("socket");
+        eventually("the proxy accepts connections", || {
+            if let Some(status) = process.try_exit() {
+                panic!("{kind:?} ended with {status}:\n{}", process.log());
+            }
+            Client::try_connect_unix(&socket).ok()
+        });
+        Proxy { kind, process, folder }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
+    #[track_caller]
+    pub fn connect(&self) -> Client {
+        Client::try_connect_unix(&self.socket()).expect("the proxy accepts")
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
