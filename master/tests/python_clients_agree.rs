@@ -21,3 +21,23 @@ fn on_connections() {
 fn on_bodies() {
     agree("bodies.py");
 }
+
+#[test]
+fn on_redirects_and_cookies() {
+    agree("redirects_and_cookies.py");
+}
+
+#[test]
+fn on_codings() {
+    agree("codings.py");
+}
+
+#[test]
+fn on_ranges() {
+    agree("ranges.py");
+}
+
+#[test]
+fn on_streams() {
+    agree("streams.py");
+}
