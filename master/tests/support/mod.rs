@@ -7,9 +7,11 @@
 mod client;
 pub mod curl;
 pub mod load;
+pub mod markdown;
 mod process;
 pub mod proxy;
 pub mod python;
+pub mod seen;
 mod trace;
 
 #[allow(unused_imports)] // as above
