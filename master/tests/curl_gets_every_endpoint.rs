@@ -63,14 +63,14 @@ fn and_finds_nothing_wrong() {
     }
 }
 
-/// Each that /help lists is in the table above.
+/// Each that /help lists is in the table above; the faults have one of their own.
 #[test]
 fn none_is_left_out() {
     let server = Server::start(&["--workers", "1"]);
     let help = curl(&[&server.url("/help")]).text();
     let listed: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  /")).collect();
     assert!(listed.len() > 20, "{help}");
-    for line in listed {
+    for line in listed.into_iter().filter(|line| !line.starts_with("fault/")) {
         let path = line.split(['{', '[', '?', ' ']).next().unwrap_or_default();
         let is_asked =
             ENDPOINTS.iter().any(|(asked, ..)| asked[1..].starts_with(path) && (asked.len() > 1 || path.is_empty()));

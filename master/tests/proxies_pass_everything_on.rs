@@ -1,5 +1,5 @@
-//! nginx and HAProxy in front: what a client asks of the proxy it gets as from the server itself, and many connections
-//! to the proxy share few, kept connections to the server.
+//! nginx and HAProxy in front: what a client asks of the proxy it gets as from the server itself, over a kept
+//! connection.
 
 mod support;
 
@@ -52,9 +52,10 @@ fn over_connections_that_are_kept() {
     let server = Server::start(&["--workers", "1"]);
     for kind in ProxyKind::ALL {
         let proxy = Proxy::start(kind, &server);
-        let first = port(&mut proxy.connect());
+        let mut client = proxy.connect();
+        let first = port(&mut client);
         for _ in 0..20 {
-            assert_eq!(port(&mut proxy.connect()), first, "{kind:?} keeps its connection");
+            assert_eq!(port(&mut client), first, "{kind:?} keeps its connection");
         }
     }
 }

@@ -20,6 +20,13 @@ pub fn curl(arguments: &[&str]) -> Curl {
     Curl { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
+/// Its number, `7.88.1`.
+pub fn curl_version() -> String {
+    // "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1 ...".
+    let said = curl(&["--version"]).text();
+    said.split(' ').nth(1).unwrap_or_else(|| panic!("no version in {said:?}")).to_string()
+}
+
 impl Curl {
     /// What the server said, when curl found nothing wrong with it.
     #[track_caller]

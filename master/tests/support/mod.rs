@@ -8,9 +8,11 @@ pub mod autobahn;
 mod client;
 pub mod curl;
 pub mod load;
+pub mod markdown;
 mod process;
 pub mod proxy;
 pub mod python;
+pub mod seen;
 mod trace;
 pub mod websocket;
 
