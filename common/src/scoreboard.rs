@@ -69,6 +69,8 @@ pub struct Survey {
     pub least: u64,
     /// Connections of all workers.
     pub total: u64,
+    /// Workers that are there to accept.
+    pub accepting: u64,
 }
 
 impl Scoreboard {
@@ -86,12 +88,13 @@ impl Scoreboard {
     }
 
     pub fn survey(&self, now: Instant) -> Survey {
-        let mut survey = Survey { least: u64::MAX, total: 0 };
+        let mut survey = Survey { least: u64::MAX, total: 0, accepting: 0 };
         for slot in self.slots() {
             let connections = slot.load(Word::Connections);
             survey.total += connections;
-            if connections < survey.least && slot.is_accepting(now) {
-                survey.least = connections;
+            if slot.is_accepting(now) {
+                survey.least = survey.least.min(connections);
+                survey.accepting += 1;
             }
         }
         survey
@@ -208,7 +211,7 @@ mod tests {
             board.slot(i).set_connections(connections);
             board.slot(i).beat(now - Duration::from_millis(age_ms), waiting);
         }
-        assert_eq!(board.survey(now), Survey { least: 5, total: 13 });
+        assert_eq!(board.survey(now), Survey { least: 5, total: 13, accepting: 2 });
         let later = now + Duration::from_secs(1);
         assert_eq!(board.survey(later).least, u64::MAX, "nobody has beaten: nobody holds the others back");
     }

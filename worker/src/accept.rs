@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
 use tine_common::sys::epoll::{Wake, add_listener, remove_listener};
-use tine_common::sys::socket::{has_waiting, stop_new_connections};
+use tine_common::sys::socket::{has_waiting, stop_new_connections, waiting};
 
 /// A worker that stands back looks again after this long, then after twice as long, …
 const LOOK_MIN: Duration = Duration::from_millis(1);
@@ -89,6 +89,14 @@ impl Listeners {
         self.balanced && self.all[index].listener.shared && is_over(mine, survey.least)
     }
 
+    /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
+    /// needs to leave connections to others before he has that many. Else 0.
+    pub fn share_of_crowd(&self, survey: &Survey) -> u64 {
+        let shared = self.all.iter().filter(|entry| entry.listener.shared && entry.listener.is_tcp);
+        let crowd: u64 = shared.map(|entry| waiting(entry.listener.fd.as_fd())).sum();
+        if crowd > survey.accepting { (survey.total + crowd) / survey.accepting.max(1) } else { 0 }
+    }
+
     /// When [`Listeners::adjust`] must be called at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         match self.stance {
@@ -114,7 +122,8 @@ impl Listeners {
         if matches!(self.stance, Stance::Paused { until } if now < until) || self.is_closed() {
             return Ok(());
         }
-        let over = self.balanced && survey.is_some_and(|survey| is_over(mine, survey.least));
+        let over = self.balanced
+            && survey.is_some_and(|survey| is_over(mine, survey.least) && mine >= self.share_of_crowd(survey));
         self.stance = match (over, self.stance) {
             (false, Stance::StandingBack { .. }) if survey.is_none() => return Ok(()),
             (false, _) => Stance::In,
@@ -188,7 +197,24 @@ fn is_over(mine: u64, least: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_over;
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_crowd_is_shared_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = listener.local_addr().expect("an address");
+        let poll = mio::Poll::new().expect("a poll");
+        let listener = Listener { fd: listener.into(), shared: true, is_tcp: true };
+        let listeners = Listeners::new(poll.as_raw_fd(), 0, vec![listener], 4).expect("in the poll");
+        let survey = Survey { least: 1, total: 10, accepting: 4 };
+        let mut crowd = Vec::new();
+        for (wait, share) in [(0, 0), (4, 0), (5, 3), (6, 4), (30, 10)] {
+            crowd.resize_with(wait, || std::net::TcpStream::connect(address).expect("connect"));
+            assert_eq!(listeners.share_of_crowd(&survey), share, "{wait} wait");
+        }
+        assert_eq!(listeners.share_of_crowd(&Survey { accepting: 0, ..survey }), 40, "nobody answers, but we are here");
+    }
 
     #[test]
     fn who_is_over() {

@@ -55,6 +55,20 @@ pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
 }
 
+/// How many connections wait in a TCP listener's queue (TCP_INFO, tcp(7), whose `tcpi_unacked` is that of a listener);
+/// 0 where nobody can say.
+pub fn waiting(listener: BorrowedFd<'_>) -> u64 {
+    // SAFETY: all fields of the structure are numbers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the call writes at most `length` bytes of `info`, which outlives it.
+    let done = unsafe {
+        let value = (&raw mut info).cast();
+        libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, value, &raw mut length)
+    };
+    if done == 0 { info.tcpi_unacked.into() } else { 0 }
+}
+
 /// TCP_DEFER_ACCEPT (tcp(7)): a connection reaches accept with its first bytes, or after about `wait` without.
 pub fn set_defer_accept(listener: BorrowedFd<'_>, wait: Duration) -> io::Result<()> {
     let seconds = wait.as_millis().div_ceil(1000) as libc::c_int;

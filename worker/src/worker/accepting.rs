@@ -18,7 +18,7 @@ impl Worker {
         if self.ready_listeners.is_empty() {
             return;
         }
-        let mut survey = Survey { least: u64::MAX, total: 0 };
+        let mut survey = Survey { least: u64::MAX, total: 0, accepting: 0 };
         if self.listeners.is_balanced() || self.admission.has_server_max() {
             survey = self.scoreboard.survey(now);
         }
@@ -31,6 +31,7 @@ impl Worker {
     }
 
     fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) {
+        let mut share_of_crowd = None;
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
             match accept(listener) {
@@ -44,7 +45,10 @@ impl Worker {
                     return self.pause_accepting(now);
                 }
             }
-            if self.listeners.is_enough(index, self.admitted() as u64, survey) {
+            let mine = self.admitted() as u64;
+            if self.listeners.is_enough(index, mine, survey)
+                && mine >= *share_of_crowd.get_or_insert_with(|| self.listeners.share_of_crowd(survey))
+            {
                 return;
             }
         }
