@@ -1,31 +1,31 @@
 //! What media type a client would rather have (RFC 9110, 12.5.1).
 
-use tine_worker::http::Headers;
+use tine_worker::http::{Headers, parse_weight};
 
-/// How much the client wants this type, from 0 (not at all) to 1: what the most specific range of its Accept lines that
+/// How much the client wants this type, in thousandths from 0 (not at all) to 1000: what the most specific range of its Accept lines that
 /// matches says. Without such a line everything is welcome.
-pub fn quality(headers: Headers<'_>, kind: &str, subkind: &str) -> f32 {
+pub fn quality(headers: Headers<'_>, kind: &str, subkind: &str) -> u16 {
     let lines = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
     quality_in(lines.filter_map(|(_, value)| std::str::from_utf8(value).ok()), kind, subkind)
 }
 
-fn quality_in<'a>(lines: impl Iterator<Item = &'a str>, kind: &str, subkind: &str) -> f32 {
+fn quality_in<'a>(lines: impl Iterator<Item = &'a str>, kind: &str, subkind: &str) -> u16 {
     let mut lines = lines.peekable();
     if lines.peek().is_none() {
-        return 1.0;
+        return 1000;
     }
     let ranges = lines.flat_map(|line| line.split(',')).filter_map(parse);
     let matching = ranges.filter_map(|(range, quality)| specificity(range, kind, subkind).map(|rank| (rank, quality)));
-    matching.max_by_key(|&(rank, _)| rank).map_or(0.0, |(_, quality)| quality)
+    matching.max_by_key(|&(rank, _)| rank).map_or(0, |(_, quality)| quality)
 }
 
 /// A range and its weight; none where that makes no sense. Other parameters are nothing that ours differ in.
-fn parse(range: &str) -> Option<(&str, f32)> {
+fn parse(range: &str) -> Option<(&str, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let range = parts.next()?;
     let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-    let quality = weight.map_or(Some(1.0), |weight| weight.parse().ok())?;
-    (0.0..=1.0).contains(&quality).then_some((range, quality))
+    let quality = weight.map_or(Some(1000), |weight| parse_weight(weight.as_bytes()))?;
+    Some((range, quality))
 }
 
 fn specificity(range: &str, kind: &str, subkind: &str) -> Option<u8> {
@@ -47,19 +47,19 @@ mod tests {
     fn the_most_specific_range_says_how_much() {
         let firefox = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         for (lines, html, plain) in [
-            (&[][..], 1.0, 1.0),
-            (&["*/*"], 1.0, 1.0),
-            (&[firefox], 1.0, 0.8),
-            (&["text/html"], 1.0, 0.0),
-            (&["text/plain"], 0.0, 1.0),
-            (&["text/*;q=0.5, text/html;q=0.1"], 0.1, 0.5),
-            (&["text/html;q=0, */*"], 0.0, 1.0),
-            (&["*/*;q=0.3, text/*"], 1.0, 1.0),
-            (&["application/json"], 0.0, 0.0),
-            (&["text/plain; q=0.2", "TEXT/HTML ; charset=utf-8 ; Q=0.7"], 0.7, 0.2),
-            (&[""], 0.0, 0.0),
+            (&[][..], 1000, 1000),
+            (&["*/*"], 1000, 1000),
+            (&[firefox], 1000, 800),
+            (&["text/html"], 1000, 0),
+            (&["text/plain"], 0, 1000),
+            (&["text/*;q=0.5, text/html;q=0.1"], 100, 500),
+            (&["text/html;q=0, */*"], 0, 1000),
+            (&["*/*;q=0.3, text/*"], 1000, 1000),
+            (&["application/json"], 0, 0),
+            (&["text/plain; q=0.2", "TEXT/HTML ; charset=utf-8 ; Q=0.7"], 700, 200),
+            (&[""], 0, 0),
             // What makes no sense says nothing.
-            (&["text/html;q=2, text/html;q=x, text/html;q=nan, text, */*;q=0.4"], 0.4, 0.4),
+            (&["text/html;q=2, text/html;q=x, text/html;q=nan, text, */*;q=0.4"], 400, 400),
         ] {
             assert_eq!(quality_in(lines.iter().copied(), "text", "html"), html, "{lines:?}");
             assert_eq!(quality_in(lines.iter().copied(), "text", "plain"), plain, "{lines:?}");

@@ -1,6 +1,6 @@
 //! Which content coding a client wants (RFC 9110, 12.5.3). Pure: called with a request's head.
 
-use super::Headers;
+use super::{Headers, parse_weight};
 
 /// How to send a representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,25 +59,6 @@ fn parse_element(element: &[u8]) -> Option<(&[u8], u16)> {
         parse_weight(value)
     })?;
     Some((name, weight))
-}
-
-/// A qvalue (12.4.2), in thousandths.
-fn parse_weight(value: &[u8]) -> Option<u16> {
-    let (whole, fraction) = match value {
-        [whole] => (whole, &b""[..]),
-        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
-        _ => return None,
-    };
-    if !fraction.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digits = fraction.iter().chain(b"000").take(3);
-    let thousandths = digits.fold(0, |sum, &digit| 10 * sum + u16::from(digit - b'0'));
-    match whole {
-        b'0' => Some(thousandths),
-        b'1' if thousandths == 0 => Some(1000),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

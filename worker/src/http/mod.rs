@@ -8,6 +8,7 @@ mod error;
 pub mod range;
 mod request;
 mod response;
+mod weight;
 
 pub use body_length::BodyLength;
 pub(crate) use body_length::{BodyFraming, Framing, ResponseFacts};
@@ -17,3 +18,4 @@ pub use error::Error;
 pub use http::StatusCode;
 pub use request::{Headers, Request, Version};
 pub use response::{Body, Head, HeaderError, Response, Trailers};
+pub use weight::parse_weight;
