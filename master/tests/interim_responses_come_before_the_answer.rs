@@ -49,3 +49,17 @@ fn to_a_client_that_does_not_read() {
     }
     assert_eq!(client.response().status, 200);
 }
+
+/// Wherever the high watermark falls: in the run, behind its last response or behind the head.
+#[test]
+fn and_the_answer_waits_for_room_like_all_before_it() {
+    let server = Server::start(&["--workers", "1", "--write-high-watermark", "4096", "--write-low-watermark", "1K"]);
+    let mut client = server.connect();
+    for count in 60..140 {
+        client.send(format!("GET /fault/100s?count={count} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        for _ in 0..count {
+            assert!(client.response().status < 200, "{count}");
+        }
+        assert_eq!(client.response().text(), format!("after {count} interim responses\n"));
+    }
+}

@@ -95,7 +95,13 @@ impl Exchange for Interims {
             self.written += 1;
         }
         let text = format!("after {} interim responses\n", self.count);
-        out.head(Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8").length(text.len() as u64))?;
+        if !out.has_head() {
+            out.head(Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8").length(text.len() as u64))?;
+        }
+        // The last of the run, or the head behind it, may have filled it.
+        if !out.has_room() {
+            return Ok(Pull::More);
+        }
         out.write(text.as_bytes())?;
         Ok(Pull::End)
     }
