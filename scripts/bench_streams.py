@@ -65,7 +65,7 @@ def measure(servers, connections, rounds):
             show_progress(f'{NAME}: {what}, {FULL_ROUNDS * SECONDS:.0f} s')
             workers = server.processes()
             before = cpu_seconds(workers)
-            one = hey(server.url + PATH, FULL_ROUNDS * connections, connections, 3 * FULL_ROUNDS * SECONDS)
+            one = hey(server.url + PATH, FULL_ROUNDS * connections, connections, 6 * FULL_ROUNDS * SECONDS)
             one['server_cpu'] = cpu_seconds(workers) - before
             one['share'] = 100 * one['rps'] * SECONDS / connections
             if one['least'] < 1000 * SECONDS_LEAST and not one['failed']:
