@@ -2,4 +2,5 @@
 //! written as any user's app would be.
 #![forbid(unsafe_code)]
 
+pub mod lua;
 pub mod testbed;

@@ -1,8 +1,23 @@
 //! The binary `tine`: the server with its built-in test origin.
 #![forbid(unsafe_code)]
 
+mod lua_args;
+
+use lua_args::LuaArgs;
 use std::process::ExitCode;
+use tine_apps::lua::{AppName, LuaApp};
 use tine_apps::testbed::{Origin, OriginConfig};
+
+#[derive(clap::Args, Debug, Clone)]
+struct AppArgs {
+    #[command(flatten)]
+    origin: OriginArgs,
+    #[command(flatten)]
+    lua: LuaArgs,
+    /// The Lua application: module.path:callable, or a path to a .lua file
+    #[arg(long, value_name = "APP", help_heading = "Lua application")]
+    app: Option<AppName>,
+}
 
 /// What the built-in origin serves.
 #[derive(clap::Args, Debug, Clone)]
@@ -29,7 +44,11 @@ fn chunk_size(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    let describe = |args: &OriginArgs| {
+    let describe = |args: &AppArgs| {
+        if args.app.is_some() {
+            return args.lua.describe();
+        }
+        let args = &args.origin;
         vec![
             ("stream-mb", args.stream_mb.to_string()),
             ("chunk-size", tine_common::units::show_size(args.chunk_size as u64)),
@@ -37,6 +56,11 @@ fn main() -> ExitCode {
         ]
     };
     tine::serve_with("the built-in test origin", "curl URL/help", describe, |args| {
+        if let Some(app) = args.app {
+            let config = args.lua.config(app);
+            return Box::new(move |worker| Ok(Box::new(LuaApp::load(&config, worker)?)));
+        }
+        let args = args.origin;
         let door = (!args.no_faults).then(tine_worker::door::open);
         let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size, door };
         Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))

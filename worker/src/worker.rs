@@ -191,6 +191,7 @@ impl Worker {
             self.expire(now);
             self.accept(now);
             self.advance(now);
+            self.retire(now);
             self.keep_draining(now);
             self.publish();
             self.balance(now);

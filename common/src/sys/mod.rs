@@ -6,6 +6,8 @@
 
 pub mod epoll;
 pub mod fork;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
+pub mod lua;
 pub mod mmap;
 pub mod process;
 pub mod socket;

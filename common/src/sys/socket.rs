@@ -2,10 +2,11 @@
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockFlag, accept4};
+use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname};
 use socket2::{SockFilter, SockRef};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// What came of one accept(2).
@@ -15,6 +16,21 @@ pub enum Accepted {
     Nobody,
     /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
     Exhausted(io::Error),
+}
+
+/// The other end's address; `None` on a Unix socket, when it has gone, and where `fd` is no connection.
+pub fn peer_address(fd: RawFd) -> Option<SocketAddr> {
+    internet_address(&getpeername(fd).ok()?)
+}
+
+/// This end's address; `None` as above.
+pub fn local_address(fd: RawFd) -> Option<SocketAddr> {
+    internet_address(&getsockname(fd).ok()?)
+}
+
+fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
 /// Accepts one connection, nonblocking and CLOEXEC, in one call.

@@ -1,7 +1,7 @@
 //! What surrounds a call: the time of this turn, the limits, the connection's addresses.
 
 use crate::http::DateLine;
-use crate::net::Socket;
+use crate::net::{Addresses, Socket};
 use std::net::SocketAddr;
 use std::time::Instant;
 use tine_common::config::Limits;
@@ -40,6 +40,11 @@ impl Cx<'_> {
 
     pub fn worker(&self) -> WorkerInfo {
         self.worker
+    }
+
+    /// Both addresses, for whoever does not know yet whether he will want them; `None` outside of a connection.
+    pub fn addresses(&self) -> Option<Addresses> {
+        self.socket.map(Socket::addresses)
     }
 
     /// The client's address, asked from the kernel; `None` on a Unix socket.

@@ -8,6 +8,7 @@ mod out;
 mod peer;
 mod raw;
 
+pub use crate::net::Addresses;
 pub use cx::{Cx, WorkerInfo};
 pub(crate) use out::BodyWriter;
 pub use out::Out;
@@ -22,6 +23,12 @@ use std::time::Instant;
 pub trait App {
     /// Answers a request whose head has arrived. Called once a request; must not block.
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
+
+    /// Asked once a turn: why this worker should end, once what is in flight is finished, so that a fresh one takes its
+    /// place; `None`: it should not.
+    fn retires(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How a request is answered.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tine_common::VERSION;
 
 const OK_LINE: &str = "HTTP/1.1 200 OK\r\n";
+const SERVER_LINE: &str = concat!("Server: tine/", env!("CARGO_PKG_VERSION"), "\r\n");
 
 /// A point in time, in the whole seconds that HTTP knows (RFC 9110, 5.6.7): of the years 1970 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,9 +60,8 @@ impl DateLine {
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         self.valid_until = now + (Duration::from_secs(1) - Duration::from_nanos(into_second.into()));
         self.lines.clear();
-        self.lines.extend_from_slice(
-            format!("{OK_LINE}Server: tine/{VERSION}\r\nDate: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes(),
-        );
+        self.lines
+            .extend_from_slice(format!("{OK_LINE}{SERVER_LINE}Date: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes());
     }
 
     /// `Server: …\r\nDate: …\r\n`
@@ -70,7 +69,17 @@ impl DateLine {
         &self.lines[OK_LINE.len()..]
     }
 
-    /// The same, behind `HTTP/1.1 200 OK\r\n`.
+    /// `Server: …\r\n`
+    pub fn server_line(&self) -> &[u8] {
+        SERVER_LINE.as_bytes()
+    }
+
+    /// `Date: …\r\n`
+    pub fn date_line(&self) -> &[u8] {
+        &self.lines[OK_LINE.len() + SERVER_LINE.len()..]
+    }
+
+    /// All lines, behind `HTTP/1.1 200 OK\r\n`.
     pub fn ok_lines(&self) -> &[u8] {
         &self.lines
     }

@@ -27,6 +27,7 @@ pub struct Request<'a> {
     headers: Headers<'a>,
     body: BodyLength,
     place: u32,
+    head: &'a [u8],
 }
 
 impl<'a> Request<'a> {
@@ -42,7 +43,7 @@ impl<'a> Request<'a> {
         let rest = &target.as_bytes()[path_start..];
         // Most targets are short: a plain loop beats the call into a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
-        Request { method, target, path: (path_start, end), version, headers, body, place: 1 }
+        Request { method, target, path: (path_start, end), version, headers, body, place: 1, head: b"" }
     }
 
     pub fn method(&self) -> &'a str {
@@ -94,6 +95,15 @@ impl<'a> Request<'a> {
     /// Its place among the requests of its connection, from 1.
     pub fn place(&self) -> u32 {
         self.place
+    }
+
+    /// The whole head as it came, checked: lines that end with CRLF, with an empty one last, none of them folded.
+    pub fn head(&self) -> &'a [u8] {
+        self.head
+    }
+
+    pub(crate) fn set_head(&mut self, head: &'a [u8]) {
+        self.head = head;
     }
 
     pub(crate) fn set_place(&mut self, place: u32) {

@@ -3,6 +3,7 @@
 //!
 //! What an application sets is checked when the head is encoded, so that no value can split a response.
 
+use super::Fields;
 use bytes::Bytes;
 use http::StatusCode;
 use std::borrow::Cow;
@@ -14,6 +15,10 @@ pub struct Head {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<Cow<'static, str>>,
     pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// Fields that came as bytes; sent behind the others.
+    pub(crate) lines: Fields,
+    /// The reason phrase, where it is not the standard one.
+    pub(crate) reason: Option<Box<[u8]>>,
     pub(crate) length: Option<u64>,
     /// It names protocols to switch to.
     pub(crate) says_upgrade: bool,
@@ -23,7 +28,16 @@ pub struct Head {
 
 impl Head {
     pub const fn new(status: StatusCode) -> Self {
-        Head { status, content_type: None, fields: Vec::new(), length: None, says_upgrade: false, mistake: None }
+        Head {
+            status,
+            content_type: None,
+            fields: Vec::new(),
+            lines: Fields { lines: Vec::new(), sets_date: false, sets_server: false },
+            reason: None,
+            length: None,
+            says_upgrade: false,
+            mistake: None,
+        }
     }
 
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
@@ -39,6 +53,20 @@ impl Head {
         self.note(check_name(&name));
         self.note(check_value(&name, &value));
         self.fields.push((name, value));
+        self
+    }
+
+    /// Sets all fields that came as bytes.
+    pub fn fields(mut self, fields: Fields) -> Self {
+        self.lines = fields;
+        self
+    }
+
+    /// Sets the reason phrase (RFC 9112, 4), where it is another than the standard one of the status.
+    pub fn reason(mut self, phrase: &[u8]) -> Self {
+        self.note(check_reason(phrase));
+        let standard = self.status.canonical_reason().unwrap_or("").as_bytes();
+        self.reason = (phrase != standard).then(|| phrase.into());
         self
     }
 
@@ -128,6 +156,20 @@ const NOT_IN_TRAILERS: [&str; 11] = [
     "www-authenticate",
 ];
 
+/// What belongs to one connection or frames a message (RFC 9110, 7.6.1; RFC 9112, 6.1), but for Content-Length.
+pub(super) const NOT_FORWARDED: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+];
+
 const OURS: [&str; 5] = ["connection", "content-length", "transfer-encoding", "date", "server"];
 
 fn check_name(name: &str) -> Result<(), HeaderError> {
@@ -147,8 +189,15 @@ fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {
     Err(HeaderError(format!("the value of {name} has a control character: {value:?}")))
 }
 
+fn check_reason(phrase: &[u8]) -> Result<(), HeaderError> {
+    if phrase.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+        return Ok(());
+    }
+    Err(HeaderError(format!("the reason phrase has a control character: {:?}", String::from_utf8_lossy(phrase))))
+}
+
 /// A `tchar` of RFC 9110, 5.6.2.
-fn is_token_byte(b: u8) -> bool {
+pub(super) fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
@@ -183,10 +232,6 @@ impl Response {
         Response { head: Head::new(status), body: Body::Static(b"") }
     }
 
-    pub(crate) fn from_head(head: Head, body: impl Into<Body>) -> Self {
-        Response { head, body: body.into() }
-    }
-
     /// `text/plain; charset=utf-8`
     pub fn text(status: StatusCode, body: impl Into<Body>) -> Self {
         Response::known(status, "text/plain; charset=utf-8", body.into())
@@ -210,6 +255,11 @@ impl Response {
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         self.head = self.head.header(name, value);
         self
+    }
+
+    /// With a head of its own. [`Head::length`] is looked at for a HEAD request alone, whose body need not be made.
+    pub fn with_head(head: Head, body: impl Into<Body>) -> Self {
+        Response { head, body: body.into() }
     }
 
     pub fn body(mut self, body: impl Into<Body>) -> Self {

@@ -2,7 +2,7 @@
 
 use crate::app::Cx;
 use crate::http::{
-    Body, BodyFraming, DateLine, Error, Framing, Head, HeaderError, Response, ResponseFacts, Trailers, Version,
+    Body, BodyFraming, DateLine, Error, Fields, Framing, Head, HeaderError, Response, ResponseFacts, Trailers, Version,
 };
 use crate::net::WriteQueue;
 use http::StatusCode;
@@ -15,7 +15,7 @@ pub fn head(queue: &mut WriteQueue, head: &Head, framing: Framing, facts: Respon
 /// Queues a checked interim response: a status line and fields, and nothing that frames a body.
 pub fn interim(queue: &mut WriteQueue, head: &Head) {
     queue.append_with(|out| {
-        write_status_line(out, head.status);
+        write_status_line(out, head);
         write_fields(out, head);
         out.extend_from_slice(b"\r\n");
     });
@@ -39,11 +39,12 @@ pub fn switching(out: &mut Vec<u8>, lines: &str, date: &DateLine) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
+fn write_status_line(out: &mut Vec<u8>, head: &Head) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(head.status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    let standard = || head.status.canonical_reason().unwrap_or("").as_bytes();
+    out.extend_from_slice(head.reason.as_deref().unwrap_or_else(standard));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -62,15 +63,22 @@ fn write_fields(out: &mut Vec<u8>, head: &Head) {
     for (name, value) in &head.fields {
         write_field(out, name, value);
     }
+    out.extend_from_slice(&head.lines.lines);
 }
 
 fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
     out.reserve(256);
-    if head.status == StatusCode::OK {
+    let Fields { sets_date, sets_server, .. } = head.lines;
+    if head.status == StatusCode::OK && head.reason.is_none() && !sets_date && !sets_server {
         out.extend_from_slice(date.ok_lines());
     } else {
-        write_status_line(out, head.status);
-        out.extend_from_slice(date.lines());
+        write_status_line(out, head);
+        if !sets_server {
+            out.extend_from_slice(date.server_line());
+        }
+        if !sets_date {
+            out.extend_from_slice(date.date_line());
+        }
     }
     write_fields(out, head);
     if let Some(length) = framing.content_length {
@@ -109,7 +117,9 @@ pub fn response(
 ) -> Result<bool, HeaderError> {
     let Response { head, body } = response;
     head.check()?;
-    let framing = Framing::of(facts, head.status, Some(body.as_slice().len() as u64));
+    let known = body.as_slice().len() as u64;
+    let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
+    let framing = Framing::of(facts, head.status, Some(length));
     self::head(queue, &head, framing, facts, cx.date);
     if framing.body != BodyFraming::Empty {
         match body {

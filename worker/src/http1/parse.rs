@@ -76,7 +76,8 @@ fn complete<'a>(
     if version == Version::Http11 && known.hosts == 0 {
         return Err(Error::bad_request("an HTTP/1.1 request must have a Host header"));
     }
-    let request = Request::new(method, target, path_start, version, Headers::new(fields), known.body);
+    let mut request = Request::new(method, target, path_start, version, Headers::new(fields), known.body);
+    request.set_head(&bytes[..length]);
     let keep_alive = !known.close && (version == Version::Http11 || known.keep_alive);
     Ok(Parsed { request, length, keep_alive, expects_continue: known.expects_continue })
 }

@@ -221,7 +221,7 @@ impl Http1 {
                     output.append_with(|out| encode::switching(out, &lines, cx.date));
                     return (parsed.length, Called::Upgraded(Box::new(WebSocket::new(peer, cx.limits, cx.now))));
                 }
-                Err(refusal) => Answer::Response(refusal),
+                Err(refusal) => Answer::Response(*refusal),
             },
             answer => answer,
         };

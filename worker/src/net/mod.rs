@@ -10,4 +10,4 @@ pub(crate) use read_buffer::{ReadBuffer, Received};
 pub(crate) use socket::{FAST_CLIENT_BYTES, Socket};
 pub(crate) use write_queue::{Flushed, WriteQueue};
 
-pub use socket::UNSENT_BYTES_MIN;
+pub use socket::{Addresses, UNSENT_BYTES_MIN};

@@ -70,6 +70,10 @@ impl Socket {
         SockRef::from(&self.raw).set_linger(Some(Duration::ZERO))
     }
 
+    pub fn addresses(&self) -> Addresses {
+        Addresses { fd: self.fd() }
+    }
+
     /// The client's address; `None` on a Unix socket or when the client has gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.raw.peer_addr().ok()?.as_socket()
@@ -78,6 +82,25 @@ impl Socket {
     /// This end's address; `None` on a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.raw.local_addr().ok()?.as_socket()
+    }
+}
+
+/// The addresses of a connection, asked from the kernel only when they are wanted. To be asked while that connection has
+/// its turn: afterwards its descriptor may be closed, or another connection's.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    fd: RawFd,
+}
+
+impl Addresses {
+    /// The client's; `None` on a Unix socket or when the client has gone.
+    pub fn peer(self) -> Option<SocketAddr> {
+        tine_common::sys::socket::peer_address(self.fd)
+    }
+
+    /// This end's; `None` on a Unix socket.
+    pub fn local(self) -> Option<SocketAddr> {
+        tine_common::sys::socket::local_address(self.fd)
     }
 }
 

@@ -4,19 +4,19 @@ use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
 /// What is answered to a handshake: the lines of the 101, or why not.
-pub fn accept(request: &Request<'_>) -> Result<String, Response> {
+pub fn accept(request: &Request<'_>) -> Result<String, Box<Response>> {
     if request.method() != "GET" {
         let text = "Only GET requests are allowed for WebSocket\n";
-        return Err(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET"));
+        return Err(Box::new(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")));
     }
     let no_handshake = || Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n");
     let headers = request.headers();
     let asks = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
     if !asks || request.version() != Version::Http11 || request.has_body() {
-        return Err(no_handshake());
+        return Err(Box::new(no_handshake()));
     }
     if single(headers, "sec-websocket-version") != Some(b"13") {
-        return Err(Response::from_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n"));
+        return Err(Box::new(Response::with_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n")));
     }
     let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(no_handshake)?;
     Ok(format!(

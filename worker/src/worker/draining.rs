@@ -21,6 +21,17 @@ impl Worker {
         }
     }
 
+    /// The app wants this worker to end: as if it had been told to, alone.
+    pub(super) fn retire(&mut self, now: Instant) {
+        if self.drain.is_some() {
+            return;
+        }
+        if let Some(why) = self.app.retires() {
+            log::warn!("this worker ends, and another takes its place: {why}");
+            self.begin_drain(Drain::of_worker(now, &self.config));
+        }
+    }
+
     pub(super) fn keep_draining(&mut self, now: Instant) {
         let Some(drain) = self.drain else { return };
         if !self.listeners.is_closed() && now >= drain.doorway_until {

@@ -1,0 +1,64 @@
+//! A Lua application as an [`App`].
+
+use super::config::LuaConfig;
+use super::exchange::LuaExchange;
+use super::host;
+use super::page::Page;
+use super::said::Said;
+use super::vm::Vm;
+use std::rc::Rc;
+use tine_worker::app::{Answer, App, AppError, Cx, WorkerInfo};
+use tine_worker::http::{BodyLength, Request, Response};
+
+pub struct LuaApp {
+    vm: Rc<Vm>,
+    config: Rc<LuaConfig>,
+}
+
+impl LuaApp {
+    /// Loads the application. The error is its own message.
+    pub fn load(config: &LuaConfig, worker: &WorkerInfo) -> Result<LuaApp, AppError> {
+        let vm = Vm::new(config, worker).map_err(AppError::new)?;
+        Ok(LuaApp { vm: Rc::new(vm), config: Rc::new(config.clone()) })
+    }
+}
+
+impl App for LuaApp {
+    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+        if matches!(request.body_length(), BodyLength::Known(length) if length > self.config.body_bytes_max) {
+            return Page::too_large().response().into();
+        }
+        let deadline = self.config.request_timeout.map(|timeout| cx.now() + timeout);
+        let (lane, said) = match self.vm.begin(request, deadline, cx) {
+            Ok(begun) => begun,
+            Err(text) => return self.failed(request, &text),
+        };
+        let is_head = request.method() == "HEAD";
+        match said {
+            // The common case: nothing is kept for another turn.
+            Said::Whole(reply, body) => {
+                self.vm.give_back(lane);
+                let body = body.as_bytes();
+                match reply.whole(body.len() as u64, is_head) {
+                    Ok(head) => Response::with_head(head, body.to_vec()).into(),
+                    Err(text) => self.failed(request, &text),
+                }
+            }
+            said => {
+                let who = format!("{} {}", request.method(), request.target());
+                Answer::exchange(LuaExchange::new(&self.vm, &self.config, lane, said, who, is_head, deadline))
+            }
+        }
+    }
+
+    fn retires(&self) -> Option<&'static str> {
+        self.vm.is_exhausted().then_some("the Lua VM's memory is exhausted (--lua-memory-max)")
+    }
+}
+
+impl LuaApp {
+    fn failed(&self, request: &Request<'_>, text: &str) -> Answer {
+        log::error!("{} {}: {}", request.method(), request.target(), host::indented(text));
+        Page::failed(text, &self.config).response().into()
+    }
+}

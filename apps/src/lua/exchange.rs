@@ -1,0 +1,240 @@
+//! A request that takes more than one turn: its app waits, reads the body, or says more than one chunk.
+
+use super::config::LuaConfig;
+use super::deadline;
+use super::host;
+use super::page::Page;
+use super::said::{Said, Wanted};
+use super::vm::{Lane, Vm};
+
+use std::rc::Rc;
+use std::time::Instant;
+use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
+
+pub struct LuaExchange {
+    vm: Rc<Vm>,
+    config: Rc<LuaConfig>,
+    /// Until the app is done with the request.
+    lane: Option<Lane>,
+    step: Step,
+    /// The request, for the log.
+    who: String,
+    is_head: bool,
+    /// Of the body: what was taken and not yet given to the app, how much was taken in all, and whether all was.
+    body: Vec<u8>,
+    body_bytes: u64,
+    body_ended: bool,
+    /// When the app's time is up, but for…
+    deadline: Option<Instant>,
+    /// … the time that it has been waiting for its client since then.
+    client_since: Option<Instant>,
+}
+
+enum Step {
+    /// This is to be written.
+    Write(Said),
+    /// The app is asked for more once there is room.
+    Next,
+    SleepUntil(Instant),
+    Read(Wanted),
+    /// The body is longer than allowed.
+    TooLarge,
+}
+
+impl LuaExchange {
+    pub fn new(
+        vm: &Rc<Vm>,
+        config: &Rc<LuaConfig>,
+        lane: Lane,
+        said: Said,
+        who: String,
+        is_head: bool,
+        deadline: Option<Instant>,
+    ) -> LuaExchange {
+        LuaExchange {
+            vm: Rc::clone(vm),
+            config: Rc::clone(config),
+            lane: Some(lane),
+            step: Step::Write(said),
+            who,
+            is_head,
+            body: Vec::new(),
+            body_bytes: 0,
+            body_ended: false,
+            deadline,
+            client_since: None,
+        }
+    }
+}
+
+impl Exchange for LuaExchange {
+    /// Takes what the app has asked for, and no more: the rest is the client's to keep.
+    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        let taken = match self.step {
+            Step::Read(wanted) if !wanted.is_met(&self.body) => wanted.share(self.body.len(), body),
+            _ => 0,
+        };
+        self.body.extend_from_slice(&body[..taken]);
+        self.body_bytes += taken as u64;
+        self.body_ended = end && taken == body.len();
+        if self.body_bytes > self.config.body_bytes_max {
+            self.step = Step::TooLarge;
+        }
+        Ok(taken)
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if let (Some(since), Some(deadline)) = (self.client_since.take(), &mut self.deadline) {
+            *deadline += cx.now().saturating_duration_since(since);
+        }
+        let pulled = self.go_on(out, cx);
+        if matches!(pulled, Ok(Pull::More | Pull::Idle)) {
+            self.client_since = Some(cx.now());
+        }
+        pulled
+    }
+}
+
+impl LuaExchange {
+    fn go_on(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        loop {
+            match std::mem::replace(&mut self.step, Step::Next) {
+                Step::Write(said) => {
+                    if let Some(pull) = self.write(said, out, cx)? {
+                        return Ok(pull);
+                    }
+                }
+                Step::Next if !out.has_room() => return Ok(Pull::More),
+                Step::Next => self.resume(cx),
+                Step::SleepUntil(at) if cx.now() < at => {
+                    self.step = Step::SleepUntil(at);
+                    return match self.deadline {
+                        Some(deadline) if cx.now() >= deadline => {
+                            let text = self.lane.as_ref().map(|lane| self.vm.traceback(lane)).unwrap_or_default();
+                            self.leave();
+                            self.time_is_up(&format!("{}\n{text}", deadline::OVER), out)
+                        }
+                        Some(deadline) => Ok(Pull::NotBefore(at.min(deadline))),
+                        None => Ok(Pull::NotBefore(at)),
+                    };
+                }
+                Step::SleepUntil(_) => self.resume(cx),
+                Step::Read(wanted) if !self.body_ended && !wanted.is_met(&self.body) => {
+                    self.step = Step::Read(wanted);
+                    return Ok(Pull::Idle);
+                }
+                Step::Read(_) => {
+                    let bytes = std::mem::take(&mut self.body);
+                    if let Some(lane) = &self.lane {
+                        self.step = Step::Write(self.vm.feed(lane, &bytes, self.body_ended, self.deadline, cx));
+                    }
+                }
+                Step::TooLarge => {
+                    self.leave();
+                    return self.answer_instead(Page::too_large(), "the request's body is longer than --max-body", out);
+                }
+            }
+        }
+    }
+
+    fn resume(&mut self, cx: &Cx<'_>) {
+        let Some(lane) = &self.lane else { return };
+        self.step = Step::Write(self.vm.resume(lane, (), self.deadline, cx));
+    }
+
+    /// Writes what the app has said; `Some`: that was the end of it for now.
+    fn write(&mut self, said: Said, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
+        match said {
+            Said::Whole(reply, body) => {
+                self.done();
+                match reply.whole(body.as_bytes().len() as u64, self.is_head) {
+                    Ok(head) => out.head(head)?,
+                    Err(text) => return self.failed(&text, out).map(Some),
+                }
+                out.write(&body.as_bytes())?;
+                Ok(Some(Pull::End))
+            }
+            Said::Head(reply, chunk) => {
+                match reply.streamed() {
+                    Ok(head) => out.head(head)?,
+                    Err(text) => {
+                        self.leave();
+                        return self.failed(&text, out).map(Some);
+                    }
+                }
+                self.chunk(chunk, out)
+            }
+            Said::Chunk(chunk) => self.chunk(chunk, out),
+            Said::End => {
+                self.done();
+                Ok(Some(Pull::End))
+            }
+            Said::Sleeps(time) => {
+                self.step = Step::SleepUntil(cx.now() + time);
+                Ok(None)
+            }
+            Said::Reads(wanted) => {
+                self.step = Step::Read(wanted);
+                Ok(None)
+            }
+            Said::Failed(text) if self.vm.take_interrupted() => {
+                // Its hook looks at every instruction: the lane is not used again.
+                self.lane = None;
+                self.time_is_up(&text, out).map(Some)
+            }
+            Said::Failed(text) => {
+                self.done();
+                self.failed(&text, out).map(Some)
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: mlua::String, out: &mut Out<'_>) -> Result<Option<Pull>, AppError> {
+        if !out.has_room() {
+            self.step = Step::Write(Said::Chunk(chunk));
+            return Ok(Some(Pull::More));
+        }
+        out.write(&chunk.as_bytes())?;
+        Ok(None)
+    }
+
+    /// The app raised an error, or did what it may not.
+    fn failed(&self, text: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        self.answer_instead(Page::failed(text, &self.config), text, out)
+    }
+
+    fn time_is_up(&self, text: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        self.answer_instead(Page::time_is_up(text, &self.config), text, out)
+    }
+
+    /// A page in place of the app's answer; after its head nothing can be said any more, and the connection is cut.
+    fn answer_instead(&self, page: Page, why: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        let why = format!("{}: {}", self.who, host::indented(why));
+        if out.has_head() {
+            return Err(AppError::new(why));
+        }
+        log::error!("{why}");
+        page.write(out)?;
+        Ok(Pull::End)
+    }
+
+    /// The app is done: its lane can take another request.
+    fn done(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            self.vm.give_back(lane);
+        }
+    }
+
+    /// The request is over before the app was.
+    fn leave(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            self.vm.abandon(&lane, self.deadline);
+        }
+    }
+}
+
+impl Drop for LuaExchange {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,127 @@
+//! What Lua may ask of the server: the functions that the driver gets.
+
+use super::environ::{self, Ends};
+use mlua::{Lua, Table, Value};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tine_worker::app::{Addresses, WorkerInfo};
+
+/// What surrounds the lane that runs now.
+#[derive(Default)]
+pub struct Turn {
+    /// The addresses of its connection.
+    pub addresses: Cell<Option<Addresses>>,
+    /// When its time is up.
+    pub deadline: Cell<Option<Instant>>,
+    /// Its time was up, and it was interrupted.
+    pub is_interrupted: Cell<bool>,
+}
+
+pub fn functions(lua: &Lua, turn: &Rc<Turn>, worker: &WorkerInfo) -> mlua::Result<Table> {
+    let host = lua.create_table()?;
+    host.set("version", env!("CARGO_PKG_VERSION"))?;
+    host.set("worker", worker.index)?;
+    host.set("is_multiprocess", worker.workers > 1)?;
+    let fill = {
+        let turn = Rc::clone(turn);
+        move |lua: &Lua, (environ, head, is_current): (Table, mlua::String, bool)| {
+            // Of a request that is over nobody can ask who sent it.
+            let addresses = turn.addresses.get().filter(|_| is_current);
+            let ends = Ends { peer: addresses.and_then(Addresses::peer), local: addresses.and_then(Addresses::local) };
+            environ::fill(lua, &environ, &head.as_bytes(), &ends)
+        }
+    };
+    host.set("fill", lua.create_function(fill)?)?;
+    host.set("log", lua.create_function(log)?)?;
+    host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
+    host.set(
+        "sleep",
+        lua.create_function(|_, seconds: f64| {
+            std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+            Ok(())
+        })?,
+    )?;
+    let traceback = {
+        let turn = Rc::clone(turn);
+        move |lua: &Lua, error: Value| {
+            if turn.is_interrupted.get() {
+                // The request is ending: what remains to be done for it is ours.
+                lua.remove_hook();
+            }
+            Ok(described(lua, &error))
+        }
+    };
+    host.set("traceback", lua.create_function(traceback)?)?;
+    Ok(host)
+}
+
+/// Seconds since the epoch.
+fn time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// False where there is no such level. The path and the text are the client's or the app's: each log line stays one.
+fn log(
+    _: &Lua,
+    arguments: (mlua::String, mlua::String, Option<mlua::String>, Option<mlua::String>),
+) -> mlua::Result<bool> {
+    let (level, text, method, path) = arguments;
+    let level = match &*level.as_bytes() {
+        b"error" => log::Level::Error,
+        b"warn" => log::Level::Warn,
+        b"info" => log::Level::Info,
+        b"debug" => log::Level::Debug,
+        _ => return Ok(false),
+    };
+    let text = indented(&text.to_string_lossy());
+    match (method, path) {
+        (Some(method), Some(path)) => {
+            log::log!(level, "{} {}: {text}", one_line(&method.to_string_lossy()), one_line(&path.to_string_lossy()));
+        }
+        _ => log::log!(level, "app: {text}"),
+    }
+    Ok(true)
+}
+
+/// An error's message, and where it was raised: without the server's own part of the stack.
+fn described(lua: &Lua, error: &Value) -> String {
+    let message = match error {
+        Value::Error(error) => error.to_string(),
+        Value::Table(_) | Value::UserData(_) | Value::Nil => error.to_string().unwrap_or_else(|e| e.to_string()),
+        other => other.to_string().unwrap_or_else(|_| format!("an error that is a {}", other.type_name())),
+    };
+    let trace = lua.traceback(None, 1).map(|trace| trace.to_string_lossy()).unwrap_or_default();
+    match without_ours(&trace).as_str() {
+        "" => message,
+        trace => format!("{message}\n{trace}"),
+    }
+}
+
+/// A traceback up to where the server called the app; nothing where there is none of the app's.
+pub fn without_ours(trace: &str) -> String {
+    let mut lines: Vec<&str> = trace.lines().collect();
+    if let Some(at) = lines.iter().position(|line| line.starts_with("\ttine:")) {
+        lines.truncate(at);
+    }
+    // Who called the app is xpcall, and who called us stands at the other end.
+    lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
+    lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
+    if lines.len() < 2 { String::new() } else { lines.join("\n") }
+}
+
+/// A text of several lines, in which no line can pass for a log line of its own.
+pub fn indented(text: &str) -> String {
+    let lines = text.trim_end_matches('\n').split('\n').map(one_line);
+    lines.collect::<Vec<_>>().join("\n  ")
+}
+
+/// Without control characters, but for tabs.
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c.is_control() && c != '\t' {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
+}

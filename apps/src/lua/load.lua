@@ -1,0 +1,80 @@
+-- Finds the application. Gets the module's name or the file's path, whether it is a file, and the name of the callable
+-- or nil; returns the application, or nil and what is wrong.
+
+local source, is_file, wanted = ...
+local name = wanted or "app"
+
+local function is_callable(value)
+  if type(value) == "function" then
+    return true
+  end
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" then
+    return false
+  end
+  local meta = getmetatable(value)
+  return type(meta) == "table" and type(meta.__call) == "function"
+end
+
+local traceback
+local function handler(message)
+  traceback = debug.traceback("", 2)
+  return message
+end
+
+local function said(message)
+  return tostring(message), traceback
+end
+
+-- nibiru's framework asks this module where its configuration lies.
+if not is_file and package.searchpath("nibiru.boot_parameters", package.path) then
+  local ok, parameters = xpcall(require, handler, "nibiru.boot_parameters")
+  if not ok then
+    return nil, said(parameters)
+  end
+  if type(parameters) == "table" then
+    parameters.app_module = source
+  end
+end
+
+local module
+if is_file then
+  local chunk, message = loadfile(source)
+  if not chunk then
+    return nil, message
+  end
+  local ok, result = xpcall(chunk, handler)
+  if not ok then
+    return nil, said(result)
+  end
+  module = result
+  if module == nil then
+    module = _G
+  end
+else
+  local ok, result = xpcall(require, handler, source)
+  if not ok then
+    -- The list of the places that Lua looked in is long; those in the user's own folders say enough.
+    if type(result) == "string" and result:find("^module '" .. source:gsub("%p", "%%%0") .. "' not found") then
+      return nil, "module_not_found"
+    end
+    -- "error loading module 'x' from file './x.lua':\n\t./x.lua:3: ...": the second line says it all.
+    if type(result) == "string" then
+      result = result:gsub("^error loading module '[^']*' from file '[^']*':%s*", "")
+    end
+    return nil, said(result)
+  end
+  module = result
+end
+
+local found
+if wanted == nil and is_callable(module) then
+  found = module
+elseif type(module) == "table" or type(module) == "userdata" then
+  found = module[name]
+end
+if not is_callable(found) then
+  local what = found == nil and "there is none of that name" or "it is a " .. type(found)
+  return nil, ("`%s` is not a valid callable of %s: %s"):format(name, source, what)
+end
+return found

@@ -1,0 +1,81 @@
+//! Finding the application: where Lua looks for modules, and what is said when there is none.
+
+use super::config::{AppName, LuaConfig, Source};
+use mlua::{Lua, Table, Value};
+use std::path::{Path, PathBuf};
+
+const LOAD: &str = include_str!("load.lua");
+
+/// The folder name of this language's modules.
+const VERSION: &str = if cfg!(feature = "lua54") { "5.4" } else { "5.1" };
+
+/// Sets `package.path` and `package.cpath`: the app's folders and the current one, a rocks tree around the executable,
+/// then `LUA_PATH` and `LUA_CPATH` or Lua's own defaults, then where distributions put modules.
+pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
+    let mut dirs = config.app_dirs.clone();
+    if let Source::File(path) = &config.app.source {
+        dirs.push(
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf(),
+        );
+    }
+    dirs.push(PathBuf::from("."));
+    dirs.dedup();
+    let (mut path, mut cpath) = (Vec::new(), Vec::new());
+    for dir in &dirs {
+        let dir = dir.display();
+        path.extend([format!("{dir}/?.lua"), format!("{dir}/?/init.lua")]);
+        cpath.push(format!("{dir}/?.so"));
+    }
+    if let Some(tree) = rocks_tree() {
+        let tree = tree.display();
+        path.extend([format!("{tree}/share/lua/{VERSION}/?.lua"), format!("{tree}/share/lua/{VERSION}/?/init.lua")]);
+        cpath.push(format!("{tree}/lib/lua/{VERSION}/?.so"));
+    }
+    let package: Table = lua.globals().get("package")?;
+    path.push(package.get("path")?);
+    cpath.push(package.get("cpath")?);
+    path.extend([format!("/usr/share/lua/{VERSION}/?.lua"), format!("/usr/share/lua/{VERSION}/?/init.lua")]);
+    let arch = std::env::consts::ARCH;
+    cpath.extend([
+        format!("/usr/lib/{arch}-linux-gnu/lua/{VERSION}/?.so"),
+        format!("/usr/lib/lua/{VERSION}/?.so"),
+        format!("/usr/lib64/lua/{VERSION}/?.so"),
+    ]);
+    package.set("path", path.join(";"))?;
+    package.set("cpath", cpath.join(";"))
+}
+
+/// `TREE/bin/tine` with rocks for this language in `TREE/lib` or `TREE/share`, as luarocks lays them out.
+fn rocks_tree() -> Option<PathBuf> {
+    let tree = std::env::current_exe().ok()?.parent()?.parent()?.to_path_buf();
+    let has = |folder: &str| tree.join(folder).join("lua").join(VERSION).is_dir();
+    (has("lib") || has("share")).then_some(tree)
+}
+
+/// The application, or what is wrong with it: its own message, with file and line.
+pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
+    let AppName { source, callable } = &config.app;
+    let (name, is_file) = match source {
+        Source::Module(name) => (name.clone(), false),
+        Source::File(path) => (path.display().to_string(), true),
+    };
+    let load = lua.load(LOAD).set_name("=tine").into_function().map_err(|e| e.to_string())?;
+    let (app, message, traceback): (Value, Option<String>, Option<String>) =
+        load.call((name.as_str(), is_file, callable.as_deref())).map_err(|e| e.to_string())?;
+    match (app, message) {
+        (_, Some(message)) if message == "module_not_found" => Err(not_found(&name, config)),
+        (_, Some(message)) => Err(match traceback.filter(|_| config.debug) {
+            Some(traceback) => format!("{message}{traceback}"),
+            None => message,
+        }),
+        (app, None) => Ok(app),
+    }
+}
+
+fn not_found(name: &str, config: &LuaConfig) -> String {
+    let file = name.replace('.', "/");
+    let dirs = config.app_dirs.iter().map(|dir| dir.display().to_string()).chain([".".to_string()]);
+    let places: Vec<String> =
+        dirs.flat_map(|dir| [format!("{dir}/{file}.lua"), format!("{dir}/{file}/init.lua")]).collect();
+    format!("module '{name}' not found: there is no {}, and none in LUA_PATH or LUA_CPATH", places.join(", no "))
+}

@@ -1,0 +1,104 @@
+//! What a lane says when it stops: an answer or a part of it, a wait, or a failure.
+
+use super::reply::Reply;
+use mlua::{FromLuaMulti, Lua, MultiValue};
+use std::time::Duration;
+
+/// The kinds are the driver's.
+pub enum Said {
+    /// The whole answer.
+    Whole(Reply, mlua::String),
+    /// The head, and a first chunk that is not empty.
+    Head(Reply, mlua::String),
+    Chunk(mlua::String),
+    /// The last chunk was said before.
+    End,
+    Sleeps(Duration),
+    Reads(Wanted),
+    /// The app raised an error: its message and the traceback.
+    Failed(String),
+}
+
+/// What `wsgi.input` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Bytes(usize),
+    All,
+    Line,
+}
+
+/// Longer sleeps end here; nobody will know.
+const SLEEP_MAX: Duration = Duration::from_secs(366 * 86400);
+
+impl FromLuaMulti for Said {
+    fn from_lua_multi(values: MultiValue, lua: &Lua) -> mlua::Result<Self> {
+        type Raw = (u8, f64, Option<mlua::String>, Option<mlua::String>, Option<mlua::String>);
+        let (kind, number, first, second, third) = Raw::from_lua_multi(values, lua)?;
+        let missing = || mlua::Error::runtime("the driver left out a value");
+        let reply = |status, joined| Reply { count: number as usize, status, joined };
+        Ok(match (kind, first, second, third) {
+            (1, Some(status), Some(joined), Some(body)) => Said::Whole(reply(status, joined), body),
+            (2, Some(status), Some(joined), Some(chunk)) => Said::Head(reply(status, joined), chunk),
+            (3, Some(chunk), ..) => Said::Chunk(chunk),
+            (4, ..) => Said::End,
+            (5, ..) => Said::Sleeps(Duration::try_from_secs_f64(number).unwrap_or(SLEEP_MAX).min(SLEEP_MAX)),
+            (6, ..) => Said::Reads(match number {
+                -1.0 => Wanted::All,
+                -2.0 => Wanted::Line,
+                bytes => Wanted::Bytes(bytes as usize),
+            }),
+            (7, Some(text), ..) => Said::Failed(text.to_string_lossy()),
+            _ => return Err(missing()),
+        })
+    }
+}
+
+impl Wanted {
+    /// How many of `more` bytes are wanted behind the `have` that are there.
+    pub fn share(self, have: usize, more: &[u8]) -> usize {
+        match self {
+            Wanted::All => more.len(),
+            Wanted::Bytes(count) => count.saturating_sub(have).min(more.len()),
+            Wanted::Line => memchr::memchr(b'\n', more).map_or(more.len(), |at| at + 1),
+        }
+    }
+
+    /// What is there is all that was wanted; the end of the body is enough in any case.
+    pub fn is_met(self, have: &[u8]) -> bool {
+        match self {
+            Wanted::All => false,
+            Wanted::Bytes(count) => have.len() >= count,
+            Wanted::Line => have.last() == Some(&b'\n'),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_wanted() {
+        for (wanted, have, more, share) in [
+            (Wanted::All, "", "abc", 3),
+            (Wanted::Bytes(5), "ab", "cdefg", 3),
+            (Wanted::Bytes(5), "", "cd", 2),
+            (Wanted::Bytes(0), "", "cd", 0),
+            (Wanted::Line, "ab", "c\nd", 2),
+            (Wanted::Line, "ab", "cd", 2),
+        ] {
+            assert_eq!(wanted.share(have.len(), more.as_bytes()), share, "{wanted:?} {have} {more}");
+        }
+        for (wanted, have, is_met) in [
+            (Wanted::All, "abc", false),
+            (Wanted::Bytes(3), "abc", true),
+            (Wanted::Bytes(4), "abc", false),
+            (Wanted::Bytes(0), "", true),
+            (Wanted::Line, "abc\n", true),
+            (Wanted::Line, "abc", false),
+            (Wanted::Line, "", false),
+        ] {
+            assert_eq!(wanted.is_met(have.as_bytes()), is_met, "{wanted:?} {have}");
+        }
+    }
+}

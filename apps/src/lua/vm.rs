@@ -1,0 +1,178 @@
+//! The VM of one worker and its lanes: reused coroutines, each with one request at a time.
+
+use super::config::LuaConfig;
+use super::host::{self, Turn};
+use super::said::Said;
+use super::{deadline, environ, load};
+use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+use tine_worker::app::{Cx, WorkerInfo};
+use tine_worker::http::Request;
+
+const DRIVER: &str = include_str!("driver.lua");
+/// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
+const IDLE_LANES_MAX: usize = 64;
+/// What Lua says when the allocator refuses.
+const OUT_OF_MEMORY: &str = "not enough memory";
+
+pub struct Vm {
+    lua: Lua,
+    open_lane: Function,
+    abandon: Function,
+    turn: Rc<Turn>,
+    idle: RefCell<Vec<Lane>>,
+    methods: [(&'static str, mlua::String); 7],
+    empty: mlua::String,
+    root: mlua::String,
+    is_watched: bool,
+    /// The VM's memory was exhausted.
+    is_exhausted: Cell<bool>,
+}
+
+/// A coroutine, and what the driver knows of it.
+pub struct Lane {
+    thread: Thread,
+    table: Table,
+}
+
+impl Vm {
+    /// A VM with the application loaded. The error is what the application did wrong, in its own words.
+    pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
+        let own = |error: mlua::Error| error.to_string();
+        let lua = tine_common::sys::lua::open().map_err(own)?;
+        load::set_paths(&lua, config).map_err(own)?;
+        if let Some(bytes) = config.memory_bytes_max {
+            lua.set_memory_limit(bytes).map_err(own)?;
+        }
+        let turn = Rc::new(Turn::default());
+        let host = host::functions(&lua, &turn, worker).map_err(own)?;
+        let driver = lua.load(DRIVER).set_name("=tine").into_function().map_err(own)?;
+        let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call(host).map_err(own)?;
+        let app = load::app(&lua, config)?;
+        set_app.call::<()>(app).map_err(own)?;
+        let is_watched = config.request_timeout.is_some();
+        if is_watched {
+            // Compiled loops do not look at hooks.
+            #[cfg(feature = "luajit")]
+            lua.load("jit.off()").exec().map_err(own)?;
+            deadline::watch(&lua, &turn).map_err(own)?;
+        }
+        let text = |text: &str| lua.create_string(text).map_err(own);
+        let methods = [
+            ("GET", text("GET")?),
+            ("POST", text("POST")?),
+            ("HEAD", text("HEAD")?),
+            ("PUT", text("PUT")?),
+            ("DELETE", text("DELETE")?),
+            ("OPTIONS", text("OPTIONS")?),
+            ("PATCH", text("PATCH")?),
+        ];
+        let (empty, root) = (text("")?, text("/")?);
+        let idle = RefCell::default();
+        let is_exhausted = Cell::new(false);
+        Ok(Vm { lua, open_lane, abandon, turn, idle, methods, empty, root, is_watched, is_exhausted })
+    }
+
+    /// A lane for a request, and what it says to it. The error: there is no memory for either.
+    pub fn begin(&self, request: &Request<'_>, deadline: Option<Instant>, cx: &Cx<'_>) -> Result<(Lane, Said), String> {
+        let idle = self.idle.borrow_mut().pop();
+        let begun = idle.map_or_else(|| self.open(), Ok).and_then(|lane| Ok((lane, self.arguments(request)?)));
+        let (lane, arguments) = begun.map_err(|error| self.noted(&error))?;
+        let said = self.resume(&lane, arguments, deadline, cx);
+        Ok((lane, said))
+    }
+
+    fn open(&self) -> mlua::Result<Lane> {
+        let (thread, table) = self.open_lane.call(())?;
+        Ok(Lane { thread, table })
+    }
+
+    fn arguments(
+        &self,
+        request: &Request<'_>,
+    ) -> mlua::Result<(mlua::String, mlua::String, mlua::String, mlua::String)> {
+        let known = self.methods.iter().find(|(method, _)| *method == request.method());
+        let method =
+            known.map_or_else(|| self.lua.create_string(request.method()), |(_, method)| Ok(method.clone()))?;
+        let path = match request.path() {
+            "/" => self.root.clone(),
+            path => self.lua.create_string(environ::decode(path))?,
+        };
+        let query = match request.query() {
+            None | Some("") => self.empty.clone(),
+            Some(query) => self.lua.create_string(query)?,
+        };
+        Ok((method, path, query, self.lua.create_string(request.head())?))
+    }
+
+    /// Lets a lane go on until it says something.
+    pub fn resume(&self, lane: &Lane, with: impl IntoLuaMulti, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
+        self.turn.addresses.set(cx.addresses());
+        self.turn.deadline.set(deadline);
+        let said = lane.thread.resume::<Said>(with).unwrap_or_else(|error| Said::Failed(self.noted(&error)));
+        if let Said::Failed(text) = &said
+            && text.starts_with(OUT_OF_MEMORY)
+        {
+            self.is_exhausted.set(true);
+        }
+        said
+    }
+
+    /// An error that is ours or the allocator's, as text.
+    fn noted(&self, error: &mlua::Error) -> String {
+        if matches!(error, mlua::Error::MemoryError(_)) {
+            self.is_exhausted.set(true);
+        }
+        error.to_string()
+    }
+
+    /// Lets a lane go on with bytes of the request's body.
+    pub fn feed(&self, lane: &Lane, bytes: &[u8], is_end: bool, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
+        match self.lua.create_string(bytes) {
+            Ok(bytes) => self.resume(lane, (bytes, is_end), deadline, cx),
+            Err(error) => Said::Failed(self.noted(&error)),
+        }
+    }
+
+    /// The lane was interrupted in this resume: its time is up.
+    pub fn take_interrupted(&self) -> bool {
+        let is_interrupted = self.turn.is_interrupted.take();
+        if is_interrupted && self.is_watched {
+            // The interruption has replaced the hook, in LuaJIT that of all coroutines.
+            if let Err(error) = deadline::watch(&self.lua, &self.turn) {
+                log::error!("--request-timeout cannot be watched any more: {error}");
+            }
+        }
+        is_interrupted
+    }
+
+    /// Where the lane waits.
+    pub fn traceback(&self, lane: &Lane) -> String {
+        let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
+        let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(&lane.thread));
+        text.map(|text| host::without_ours(&text.to_string_lossy())).unwrap_or_default()
+    }
+
+    /// The lane has answered and waits for another request.
+    pub fn give_back(&self, lane: Lane) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_LANES_MAX && lane.thread.status() == ThreadStatus::Resumable {
+            idle.push(lane);
+        }
+    }
+
+    /// The request is over before its app: `close` is called, and the lane is not used again.
+    pub fn abandon(&self, lane: &Lane, deadline: Option<Instant>) {
+        self.turn.addresses.set(None);
+        self.turn.deadline.set(deadline);
+        if let Err(error) = self.abandon.call::<()>(&lane.table) {
+            log::error!("the end of a request failed: {}", host::indented(&error.to_string()));
+        }
+    }
+
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted.get()
+    }
+}

@@ -1,0 +1,69 @@
+//! The options of Lua applications.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use tine_apps::lua::{AppName, LuaConfig};
+use tine_common::units::{parse_duration, parse_size, parse_yes_or_no, show_duration, show_size};
+
+#[derive(clap::Args, Debug, Clone)]
+pub struct LuaArgs {
+    /// Look for modules here first; repeatable. Then in the current folder, LUA_PATH and LUA_CPATH
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TINE_APP_DIR",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Lua application"
+    )]
+    app_dir: Vec<PathBuf>,
+    /// Longest that an app may work on one request, its sleeping included (504 after it); 0 is as long as it likes
+    #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_REQUEST_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Lua application")]
+    request_timeout: Duration,
+    /// Most memory of one worker's Lua VM; a request that needs more gets a 500, and the worker is replaced; 0 is no limit
+    #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_LUA_MEMORY_MAX", hide_env = true,
+          value_parser = memory_bytes, help_heading = "Lua application")]
+    lua_memory_max: usize,
+    /// Longest request body (413 above it)
+    #[arg(long, value_name = "SIZE", default_value = "10M", env = "TINE_MAX_BODY", hide_env = true,
+          value_parser = parse_size, help_heading = "Lua application")]
+    max_body: u64,
+    /// Show clients the traceback of an error
+    #[arg(long, env = "TINE_DEBUG", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Lua application")]
+    debug: bool,
+}
+
+impl LuaArgs {
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        let or_none = |is_none: bool, text: String| if is_none { "none".to_string() } else { text };
+        let dirs: Vec<String> = self.app_dir.iter().map(|dir| dir.display().to_string()).collect();
+        let memory = show_size(self.lua_memory_max as u64);
+        vec![
+            ("app-dir", or_none(dirs.is_empty(), dirs.join(","))),
+            ("request-timeout", or_none(self.request_timeout.is_zero(), show_duration(self.request_timeout))),
+            ("lua-memory-max", or_none(self.lua_memory_max == 0, memory)),
+            ("max-body", show_size(self.max_body)),
+            ("debug", if self.debug { "on" } else { "off" }.to_string()),
+        ]
+    }
+
+    pub fn config(self, app: AppName) -> LuaConfig {
+        LuaConfig {
+            app,
+            app_dirs: self.app_dir,
+            request_timeout: Some(self.request_timeout).filter(|timeout| !timeout.is_zero()),
+            memory_bytes_max: Some(self.lua_memory_max).filter(|&bytes| bytes > 0),
+            body_bytes_max: self.max_body,
+            debug: self.debug,
+        }
+    }
+}
+
+/// Below this an app could not even be loaded.
+fn memory_bytes(text: &str) -> Result<usize, String> {
+    match parse_size(text)? {
+        bytes if bytes == 0 || bytes >= 1 << 20 => Ok(bytes as usize),
+        _ => Err("give a size of at least 1M, or 0 for no limit".to_string()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Header fields that come as bytes: checked one by one, and kept as the lines that are sent.
+//!
+//! For whoever gets a head from a program that is not ours, with values that need not be UTF-8. Two lines that are the
+//! server's otherwise may be set here and take its place: `Date` and `Server`.
+
+use super::response::{HeaderError, NOT_FORWARDED, is_token_byte};
+
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    pub(crate) lines: Vec<u8>,
+    pub(crate) sets_date: bool,
+    pub(crate) sets_server: bool,
+}
+
+impl Fields {
+    pub fn new() -> Self {
+        Fields::default()
+    }
+
+    pub fn with_capacity(bytes: usize) -> Self {
+        Fields { lines: Vec::with_capacity(bytes), ..Fields::default() }
+    }
+
+    /// Adds a field behind those that are there. Refused are names that are no token, values with a control character
+    /// (RFC 9110, 5.1 and 5.5), and fields that belong to the connection or frame the message.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderError> {
+        let shown = || String::from_utf8_lossy(name).into_owned();
+        if name.is_empty() || !name.iter().all(|&b| is_token_byte(b)) {
+            return Err(HeaderError(format!("{:?} is not a header name", shown())));
+        }
+        if !value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+            let value = String::from_utf8_lossy(value);
+            return Err(HeaderError(format!("the value of {} has a control character: {value:?}", shown())));
+        }
+        if NOT_FORWARDED.iter().any(|no| name.eq_ignore_ascii_case(no.as_bytes())) {
+            return Err(HeaderError(format!("{} belongs to the connection, which is the server's", shown())));
+        }
+        match name.len() {
+            4 => self.sets_date |= name.eq_ignore_ascii_case(b"date"),
+            6 => self.sets_server |= name.eq_ignore_ascii_case(b"server"),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                return Err(HeaderError("Content-Length is declared as the length of the head".to_string()));
+            }
+            _ => {}
+        }
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_split_a_response_or_belongs_to_the_connection_is_refused() {
+        let mut fields = Fields::new();
+        for (name, value) in [("X-Fine", "a\tb; \u{e9}"), ("date", "now"), ("X", ""), ("Set-Cookie", "a=1")] {
+            assert_eq!(fields.push(name.as_bytes(), value.as_bytes()), Ok(()), "{name}");
+        }
+        assert_eq!(fields.push(b"X-Latin", b"caf\xe9"), Ok(()));
+        let before = fields.lines.clone();
+        assert!(fields.sets_date && !fields.sets_server);
+        for (name, value) in [
+            ("X", "a\r\nSet-Cookie: evil=1"),
+            ("X", "a\nb"),
+            ("X", "a\0b"),
+            ("X", "a\rb"),
+            ("X\r\nY", "a"),
+            ("", "a"),
+            ("a b", "a"),
+            ("a:b", "a"),
+            ("content-LENGTH", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Connection", "close"),
+            ("keep-alive", "5"),
+            ("TE", "trailers"),
+            ("Upgrade", "h2c"),
+            ("Proxy-Authenticate", "x"),
+        ] {
+            assert!(fields.push(name.as_bytes(), value.as_bytes()).is_err(), "{name}: {value:?}");
+        }
+        assert_eq!(fields.lines, before);
+        assert!(before.starts_with(b"X-Fine: a\tb; \xc3\xa9\r\ndate: now\r\nX: \r\n"));
+    }
+}
