@@ -8,6 +8,7 @@ pub mod autobahn;
 mod client;
 pub mod curl;
 pub mod load;
+pub mod lua;
 pub mod markdown;
 mod process;
 pub mod proxy;
