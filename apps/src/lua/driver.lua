@@ -186,6 +186,11 @@ local function complete(environ)
   local head = rawget(environ, RAW_HEAD)
   environ[RAW_HEAD] = nil
   bare_setmetatable(environ, nil)
+  -- What the app has set by now is its own.
+  local own = {}
+  for key, value in next, environ do
+    own[key] = value
+  end
   local lane = active
   local is_current = lane and lane.environ == environ
   local has_body = host.fill(environ, head, is_current)
@@ -201,6 +206,9 @@ local function complete(environ)
   environ["wsgi.run_once"] = false
   environ["tine.version"] = host.version
   environ["tine.worker"] = host.worker
+  for key, value in next, own do
+    environ[key] = value
+  end
   return environ
 end
 
