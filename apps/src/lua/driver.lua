@@ -1,7 +1,7 @@
 -- The driver: what happens to a request inside the VM. Loaded once in each worker, before the app.
 --
 -- A lane is a coroutine that answers one request after another. The server resumes it with a request and gets back what
--- the app has to say, each time in one crossing: yield(kind, number, text, text, text), see `Said` in said.rs. Where the
+-- the app has to say, each time in one crossing: yield(kind + 8 * number, text, text, text), see `Said` in said.rs. Where the
 -- app has to wait (tine.sleep, wsgi.input), the lane yields too, and the server resumes it when the wait is over.
 
 local host = ...
@@ -12,7 +12,9 @@ local close_thread = coroutine.close -- of Lua 5.4
 local error, getmetatable, ipairs, next, pcall, rawget, setmetatable, tostring, type, xpcall =
   error, getmetatable, ipairs, next, pcall, rawget, setmetatable, tostring, type, xpcall
 local bare_setmetatable = debug.setmetatable
-local concat, format, sort = table.concat, string.format, table.sort
+local concat, sort = table.concat, table.sort
+local format, sub = string.format, string.sub
+local floor, min = math.floor, math.min
 local ipairs_step = ipairs({})
 
 local app -- the application
@@ -30,12 +32,12 @@ end
 
 -- Suspends the request, from whatever coroutine of the app this is called in: those between it and the lane pass the
 -- wait on (see `settle`), so that an app's generators may sleep and read as its handlers do.
-local function wait(kind, number)
+local function wait(what)
   local lane = active
   if running() == lane.thread then
-    return goes_on(lane, raw_yield(kind, number))
+    return goes_on(lane, raw_yield(what))
   end
-  return raw_yield(WAIT, kind, number)
+  return raw_yield(WAIT, what)
 end
 
 local function settle(thread, ok, mark, ...)
@@ -78,12 +80,14 @@ end
 tine = { version = host.version, time = host.time }
 package.loaded.tine = tine
 
+local SECONDS_MAX = 366 * 86400 -- nobody will know
+
 function tine.sleep(seconds)
   if type(seconds) ~= "number" or not (seconds >= 0) then
     error("tine.sleep takes a number of seconds, from 0", 2)
   end
   if active then
-    wait(SLEEP, seconds)
+    wait(SLEEP + 8 * floor(min(seconds, SECONDS_MAX) * 1e6))
   elseif is_loading then
     host.sleep(seconds)
   else
@@ -93,7 +97,8 @@ end
 
 function tine.log(level, text)
   local lane = active
-  if not host.log(level, tostring(text), lane and lane.method, lane and lane.path) then
+  local environ = lane and lane.environ
+  if not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
     error("tine.log takes a level (error, warn, info, debug) and a text", 2)
   end
 end
@@ -102,6 +107,8 @@ end
 
 local Input = {}
 Input.__index = Input
+
+local BYTES_MAX = 2 ^ 40
 
 -- `wanted`: as many bytes, or -1 for all, or -2 for a line with its end. Returns what there is of it.
 local function receive(input, wanted)
@@ -112,7 +119,7 @@ local function receive(input, wanted)
   if not lane or lane.input ~= input then
     error("wsgi.input is read outside of its request", 3)
   end
-  local bytes, ended = wait(READ, wanted)
+  local bytes, ended = wait(READ + 8 * (min(wanted, BYTES_MAX) + 2))
   input.ended = ended
   return bytes
 end
@@ -160,8 +167,8 @@ Errors.__index = Errors
 
 function Errors:write(...)
   local text = concat({ ... })
-  if text:sub(-1) == "\n" then
-    text = text:sub(1, -2)
+  if sub(text, -1) == "\n" then
+    text = sub(text, 1, -2)
   end
   host.log("error", text, self.method, self.path)
   return self
@@ -177,117 +184,153 @@ function Errors:flush() end
 
 -- environ -------------------------------------------------------------------------------------------------------------
 
--- Most apps look at method and path and no more. So the rest lies in the request's head until somebody asks for it; then
--- the table is completed and becomes an ordinary one.
+-- Most apps look at method and path and at a header or two. So the rest lies in the request's head until somebody asks
+-- for it; pairs() makes the table complete, and an ordinary one.
 local RAW_HEAD = {}
-local Environ = { __metatable = "environ is not complete yet: look up any key or call pairs(environ) first" }
+local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
 
-local function complete(environ)
-  local head = rawget(environ, RAW_HEAD)
-  environ[RAW_HEAD] = nil
-  bare_setmetatable(environ, nil)
-  -- What the app has set by now is its own.
-  local own = {}
-  for key, value in next, environ do
-    own[key] = value
-  end
-  local lane = active
-  local is_current = lane and lane.environ == environ
-  local has_body = host.fill(environ, head, is_current)
-  local input = setmetatable({ ended = not (is_current and has_body) }, Input)
-  if is_current then
-    lane.input = input
-  end
-  environ["wsgi.version"] = { 1, 0 }
-  environ["wsgi.input"] = input
-  environ["wsgi.errors"] = setmetatable({ method = environ.REQUEST_METHOD, path = environ.PATH_INFO }, Errors)
-  environ["wsgi.multithread"] = false
-  environ["wsgi.multiprocess"] = host.is_multiprocess
-  environ["wsgi.run_once"] = false
-  environ["tine.version"] = host.version
-  environ["tine.worker"] = host.worker
-  for key, value in next, own do
-    environ[key] = value
-  end
-  return environ
-end
+local CONSTANTS = {
+  SCRIPT_NAME = "",
+  ["wsgi.version"] = { 1, 0 },
+  ["wsgi.url_scheme"] = "http",
+  ["wsgi.multithread"] = false,
+  ["wsgi.multiprocess"] = host.is_multiprocess,
+  ["wsgi.run_once"] = false,
+  ["tine.version"] = host.version,
+  ["tine.worker"] = host.worker,
+}
+
+local MADE = {
+  ["wsgi.input"] = function(environ, head)
+    local lane = active
+    local is_current = lane and lane.environ == environ
+    local input = setmetatable({ ended = not (is_current and host.has_body(head)) }, Input)
+    if is_current then
+      lane.input = input
+    end
+    return input
+  end,
+  ["wsgi.errors"] = function(environ)
+    return setmetatable({ method = environ.REQUEST_METHOD, path = environ.PATH_INFO }, Errors)
+  end,
+}
 
 function Environ.__index(environ, key)
-  return complete(environ)[key]
+  local value = CONSTANTS[key]
+  if value ~= nil then
+    return value
+  end
+  local head = rawget(environ, RAW_HEAD)
+  local make = MADE[key]
+  if make then
+    value = make(environ, head)
+  elseif type(key) == "string" then
+    -- Of a request that is over nobody can ask who sent it.
+    value = host.field(head, key, active ~= nil and active.environ == environ)
+  end
+  if value ~= nil then
+    environ[key] = value
+  end
+  return value
 end
 
 function Environ.__pairs(environ)
-  return next, complete(environ), nil
+  local head = rawget(environ, RAW_HEAD)
+  local fields = host.fields(head, active ~= nil and active.environ == environ)
+  for key, value in next, CONSTANTS do
+    fields[key] = value
+  end
+  for key, make in next, MADE do
+    fields[key] = rawget(environ, key) or make(environ, head)
+  end
+  environ[RAW_HEAD] = nil
+  bare_setmetatable(environ, nil)
+  for key, value in next, fields do
+    -- What the app has set by now is its own.
+    if environ[key] == nil then
+      environ[key] = value
+    end
+  end
+  return next, environ, nil
 end
 
 -- start_response ------------------------------------------------------------------------------------------------------
 
 -- Each name and each value, with a NUL behind it: one string crosses the border, and no NUL can be smuggled in, since
 -- the server counts them.
-local function add(parts, count, name, value)
+
+-- Most apps send few different headers: those seen before need no second look. By name, by value.
+local seen, seen_count = {}, 0
+local SEEN_MAX, SEEN_LENGTH_MAX = 256, 128
+
+local function join_one(name, value)
   if type(name) ~= "string" then
-    error("start_response: the name of a header is a string, not a " .. type(name), 4)
+    error("start_response: the name of a header is a string, not a " .. type(name), 5)
   end
   local kind = type(value)
-  if kind == "table" then
-    for i = 1, #value do
-      count = add(parts, count, name, value[i])
-    end
-    return count
-  elseif kind ~= "string" and kind ~= "number" then
-    error(format("start_response: the value of %s is a string, not a %s", name, kind), 4)
+  if kind ~= "string" and kind ~= "number" then
+    error(format("start_response: the value of %s is a string, not a %s", name, kind), 5)
   end
-  parts[2 * count + 1], parts[2 * count + 2] = name, value
-  return count + 1
+  local joined = name .. "\0" .. value .. "\0"
+  if kind == "string" and seen_count < SEEN_MAX and #joined <= SEEN_LENGTH_MAX then
+    seen_count = seen_count + 1
+    local by_value = seen[name]
+    if not by_value then
+      by_value = {}
+      seen[name] = by_value
+    end
+    by_value[value] = joined
+  end
+  return joined
+end
+
+local function add(parts, name, value)
+  if type(value) == "table" then
+    for i = 1, #value do
+      parts[#parts + 1] = join_one(name, value[i])
+    end
+  else
+    parts[#parts + 1] = join_one(name, value)
+  end
 end
 
 local function join(headers)
   if headers == nil then
     return "", 0
   elseif type(headers) ~= "table" then
-    error("start_response: the headers are a table, not a " .. type(headers), 3)
+    error("start_response: the headers are a table, not a " .. type(headers), 4)
   end
-  local first = headers[1]
-  if first == nil then
-    if next(headers) == nil then
-      return "", 0
+  local parts = {}
+  if headers[1] ~= nil then
+    for i = 1, #headers do
+      local header = headers[i]
+      if type(header) ~= "table" then
+        error(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)), 4)
+      end
+      add(parts, header[1], header[2])
     end
+  else
     local names = {}
     for name in next, headers do
       if type(name) ~= "string" then
-        error("start_response: the name of a header is a string, not a " .. type(name), 3)
+        error("start_response: the name of a header is a string, not a " .. type(name), 4)
       end
       names[#names + 1] = name
     end
     sort(names)
-    local parts, count = {}, 0
     for i = 1, #names do
-      count = add(parts, count, names[i], headers[names[i]])
-    end
-    return concat(parts, "\0") .. "\0", count
-  end
-  local length = #headers
-  if length == 1 and type(first) == "table" then
-    local name, value = first[1], first[2]
-    if type(name) == "string" and type(value) == "string" then
-      return name .. "\0" .. value .. "\0", 1
-    end
-  elseif length == 2 and type(first) == "table" and type(headers[2]) == "table" then
-    local second = headers[2]
-    local name, value, other_name, other = first[1], first[2], second[1], second[2]
-    if type(name) == "string" and type(value) == "string" and type(other_name) == "string" and type(other) == "string" then
-      return name .. "\0" .. value .. "\0" .. other_name .. "\0" .. other .. "\0", 2
+      add(parts, names[i], headers[names[i]])
     end
   end
-  local parts, count = {}, 0
-  for i = 1, length do
-    local header = headers[i]
-    if type(header) ~= "table" then
-      error(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)), 3)
-    end
-    count = add(parts, count, header[1], header[2])
+  return concat(parts), #parts
+end
+
+local function seen_before(header)
+  local name, value = header[1], header[2]
+  if name ~= nil and value ~= nil then
+    local by_value = seen[name]
+    return by_value and by_value[value]
   end
-  return concat(parts, "\0") .. "\0", count
 end
 
 local function start(lane, status, headers, error_info)
@@ -301,53 +344,61 @@ local function start(lane, status, headers, error_info)
   elseif lane.status and not error_info then
     error("start_response is called twice", 3)
   end
-  local kind = type(status)
-  if kind == "number" and status % 1 == 0 then
-    status = format("%d", status)
-  elseif kind ~= "string" then
-    error("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind, 3)
+  if status ~= "200 OK" then
+    local kind = type(status)
+    if kind == "number" and status % 1 == 0 then
+      status = format("%d", status)
+    elseif kind ~= "string" then
+      error("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind, 3)
+    end
   end
-  lane.joined, lane.count = join(headers)
+  local joined
+  if type(headers) == "table" then
+    local count = #headers
+    if count == 1 then
+      joined = type(headers[1]) == "table" and seen_before(headers[1])
+    elseif count == 2 and type(headers[1]) == "table" and type(headers[2]) == "table" then
+      local first, second = seen_before(headers[1]), seen_before(headers[2])
+      joined = first and second and first .. second
+    end
+    lane.count = count
+  end
+  if not joined then
+    joined, lane.count = join(headers)
+  end
+  lane.joined = joined
   lane.status = status
 end
 
 -- What the app returns ------------------------------------------------------------------------------------------------
 
-local function not_a_chunk(chunk)
-  error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
-end
-
 local function not_started()
   error("the app did not call start_response", 0)
 end
 
+-- What the chunk is, is seen on the other side.
 local function whole(lane, chunk)
-  if type(chunk) ~= "string" then
-    if chunk ~= nil then
-      not_a_chunk(chunk)
-    end
-    chunk = ""
-  end
-  if not lane.status then
+  local status = lane.status
+  if not status then
     not_started()
   end
-  return WHOLE, lane.count, lane.status, lane.joined, chunk
+  return WHOLE + 8 * lane.count, status, lane.joined, chunk
 end
 
 -- Hands a chunk over, and goes on once there is room for the next.
 local function send(lane, chunk)
-  if type(chunk) ~= "string" then
-    not_a_chunk(chunk)
-  elseif chunk == "" then
+  if chunk == "" then
     return
+  elseif type(chunk) ~= "string" and type(chunk) ~= "number" then
+    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
   elseif lane.sent then
-    raw_yield(CHUNK, 0, chunk)
+    raw_yield(CHUNK, chunk)
   else
     if not lane.status then
       not_started()
     end
     lane.sent = true
-    raw_yield(HEAD, lane.count, lane.status, lane.joined, chunk)
+    raw_yield(HEAD + 8 * lane.count, lane.status, lane.joined, chunk)
   end
   active = lane
 end
@@ -382,9 +433,9 @@ end
 
 local function finish_stream(lane)
   if lane.sent then
-    return END, 0
+    return END
   end
-  return whole(lane, nil)
+  return whole(lane, "")
 end
 
 local function stream(lane, step, state, control)
@@ -409,25 +460,20 @@ local function is_callable(object)
 end
 
 local function answer(lane, method, path, query, head)
-  local environ = setmetatable({
-    REQUEST_METHOD = method,
-    SCRIPT_NAME = "",
-    PATH_INFO = path,
-    QUERY_STRING = query,
-    [RAW_HEAD] = head,
-  }, Environ)
-  lane.environ, lane.method, lane.path = environ, method, path
+  local environ =
+    setmetatable({ REQUEST_METHOD = method, PATH_INFO = path, QUERY_STRING = query, [RAW_HEAD] = head }, Environ)
+  lane.environ, lane.input, lane.status, lane.sent = environ, nil, nil, nil
   local step, state, control, closing = app(environ, lane.start_response)
+  -- A list of one, as the commonest apps return it. `#` is without surprises where `state[2]` might not be.
+  if step == ipairs_step and control == 0 and #state == 1 and not state.close then
+    return whole(lane, state[1])
+  end
   local kind = type(step)
-  if kind == "function" then
-    local is_list = step == ipairs_step and control == 0 and type(state) == "table"
-    if is_list and state[2] == nil and state.close == nil and getmetatable(state) == nil then
-      return whole(lane, state[1])
-    end
+  if kind == "string" or kind == "number" then
+    return whole(lane, step)
+  elseif kind == "function" then
     find_close(lane, nil, state, closing)
     return stream(lane, step, state, control)
-  elseif kind == "string" then
-    return whole(lane, step)
   elseif kind == "table" or kind == "userdata" then
     find_close(lane, step, state, closing)
     if is_callable(step) then
@@ -435,7 +481,7 @@ local function answer(lane, method, path, query, head)
     elseif kind == "table" then
       local length = #step
       if length <= 1 then
-        return whole(lane, step[1])
+        return whole(lane, step[1] or "")
       end
       for i = 1, length do
         send(lane, step[i])
@@ -448,30 +494,35 @@ end
 
 -- Lanes ---------------------------------------------------------------------------------------------------------------
 
+local function log_of(lane, text)
+  host.log("error", text, lane.environ.REQUEST_METHOD, lane.environ.PATH_INFO)
+end
+
 local function call_close(lane)
   local close, object = lane.close, lane.closed
   lane.close, lane.closed = nil, nil
   local ok, text = xpcall(close, host.traceback, object)
   if not ok then
-    host.log("error", "close failed: " .. text, lane.method, lane.path)
+    log_of(lane, "close failed: " .. text)
   end
 end
 
-local function ended(lane, ok, kind, ...)
+local function ended(lane, ok, what, ...)
   if lane.close then
     call_close(lane)
   end
   active = nil
-  lane.status, lane.sent, lane.environ, lane.input = nil, nil, nil, nil
   if ok then
-    return kind, ...
+    return what, ...
   end
-  return FAILED, 0, kind
+  return FAILED, what
 end
 
-local function run(lane, ...)
+local traceback = host.traceback
+
+local function run(lane, method, path, query, head)
   active = lane
-  return ended(lane, xpcall(answer, host.traceback, lane, ...))
+  return ended(lane, xpcall(answer, traceback, lane, method, path, query, head))
 end
 
 local function open_lane()
@@ -493,7 +544,7 @@ local function abandon(lane)
   if close_thread then
     local ok, text = close_thread(lane.thread)
     if not ok then
-      host.log("error", "closing failed: " .. tostring(text), lane.method, lane.path)
+      log_of(lane, "closing failed: " .. tostring(text))
     end
   end
   if lane.close then

@@ -1,72 +1,112 @@
 //! A request as WSGI has it (PEP 3333, "environ Variables"): the part that only some apps ask for, read from the request's
 //! head when they do.
 
-use mlua::{Lua, Table};
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use tine_worker::app::Addresses;
 
-/// What is not in the head.
-pub struct Ends {
-    pub peer: Option<SocketAddr>,
-    pub local: Option<SocketAddr>,
+/// The connection's addresses, where they can be asked for.
+pub struct Ends(pub Option<Addresses>);
+
+/// Keys whose value is not a header field's.
+const OTHERS: [&str; 8] = [
+    "REQUEST_URI",
+    "SERVER_PROTOCOL",
+    "CONTENT_TYPE",
+    "CONTENT_LENGTH",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+];
+
+/// The value of one key. `head` was checked when it was parsed.
+pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]>> {
+    if let Some(name) = key.strip_prefix(b"HTTP_") {
+        return header(head, name).filter(|_| name != b"CONTENT_TYPE" && name != b"CONTENT_LENGTH");
+    }
+    let address = |end: Option<SocketAddr>, show: fn(SocketAddr) -> String, none: &str| {
+        Some(Cow::Owned(end.map_or_else(|| none.to_string(), show).into_bytes()))
+    };
+    let ip: fn(SocketAddr) -> String = |end| end.ip().to_string();
+    let port: fn(SocketAddr) -> String = |end| end.port().to_string();
+    let (peer, local) = (|| ends.0.and_then(Addresses::peer), || ends.0.and_then(Addresses::local));
+    match key {
+        b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
+        b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
+        // Always there, as in CGI: the empty string says that there is none.
+        b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
+        // On a Unix socket nobody has an address; PEP 3333 wants a server's name and port in any case.
+        b"SERVER_NAME" => address(local(), ip, "localhost"),
+        b"SERVER_PORT" => address(local(), port, "80"),
+        b"REMOTE_ADDR" => address(peer(), ip, ""),
+        b"REMOTE_PORT" => address(peer(), port, ""),
+        _ => None,
+    }
 }
 
-/// Completes `environ`; whether the head announces a body. `head` was checked when it was parsed.
-pub fn fill(lua: &Lua, environ: &Table, head: &[u8], ends: &Ends) -> mlua::Result<bool> {
-    let mut lines = head.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut first = lines.next().unwrap_or_default().split(|&b| b == b' ');
-    let (target, version) = (first.nth(1).unwrap_or_default(), first.next().unwrap_or_default());
-    let set = |key: &str, value: &[u8]| environ.raw_set(key, lua.create_string(value)?);
-    set("REQUEST_URI", target)?;
-    set("SERVER_PROTOCOL", version)?;
-    set("wsgi.url_scheme", b"http")?;
-    set("CONTENT_TYPE", b"")?;
-    set("CONTENT_LENGTH", b"")?;
-    set_ends(environ, ends)?;
-    let mut has_body = false;
-    let mut seen: Vec<(String, Cow<'_, [u8]>)> = Vec::new();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        // `X_A` and `X-A` would be one key, and a proxy in front that strips the one lets the other pass.
-        if name.contains(&b'_') {
+/// All of them, each given to `set`.
+pub fn fields<E>(head: &[u8], ends: &Ends, mut set: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    for key in OTHERS {
+        set(key, &field(head, key.as_bytes(), ends).unwrap_or_default())?;
+    }
+    let mut key = String::from("HTTP_");
+    for (at, (name, value)) in headers(head).enumerate() {
+        if name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length") {
             continue;
         }
-        let key = key(name);
-        has_body |= key == "HTTP_TRANSFER_ENCODING" || key == "CONTENT_LENGTH" && value.iter().any(|&b| b != b'0');
-        match seen.iter_mut().find(|(other, _)| *other == key) {
-            // RFC 9110, 5.3; of cookies RFC 6265, 5.4, whose separator is another.
-            Some((_, earlier)) => {
-                let earlier = earlier.to_mut();
-                earlier.extend_from_slice(if key == "HTTP_COOKIE" { b"; " } else { b", " });
-                earlier.extend_from_slice(value);
-            }
-            None => seen.push((key, Cow::Borrowed(value))),
+        key.truncate("HTTP_".len());
+        key.extend(name.iter().map(|&b| if b == b'-' { '_' } else { b.to_ascii_uppercase() as char }));
+        let is_same = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
+        if headers(head).take(at).any(|pair| is_same(&pair)) {
+            continue; // said with the first of this name
+        }
+        match headers(head).skip(at + 1).any(|pair| is_same(&pair)) {
+            true => set(&key, &header(head, &key.as_bytes()["HTTP_".len()..]).unwrap_or_default())?,
+            false => set(&key, value)?,
         }
     }
-    for (key, value) in &seen {
-        set(key, value)?;
-    }
-    Ok(has_body)
+    Ok(())
 }
 
-/// `Accept-Language` as `HTTP_ACCEPT_LANGUAGE`; the two fields that describe the body have names of their own.
-fn key(name: &[u8]) -> String {
-    let upper = |&b: &u8| if b == b'-' { '_' } else { b.to_ascii_uppercase() as char };
-    if name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length") {
-        return name.iter().map(upper).collect();
-    }
-    "HTTP_".chars().chain(name.iter().map(upper)).collect()
+/// Whether the head announces a body.
+pub fn has_body(head: &[u8]) -> bool {
+    header(head, b"TRANSFER_ENCODING").is_some()
+        || header(head, b"CONTENT_LENGTH").is_some_and(|length| length.iter().any(|&b| b != b'0'))
 }
 
-/// On a Unix socket nobody has an address; PEP 3333 wants a server's name and port in any case.
-fn set_ends(environ: &Table, ends: &Ends) -> mlua::Result<()> {
-    let ip = |end: Option<SocketAddr>, none: &str| end.map_or(none.to_string(), |at| at.ip().to_string());
-    let port = |end: Option<SocketAddr>, none: &str| end.map_or(none.to_string(), |at| at.port().to_string());
-    environ.raw_set("SERVER_NAME", ip(ends.local, "localhost"))?;
-    environ.raw_set("SERVER_PORT", port(ends.local, "80"))?;
-    environ.raw_set("REMOTE_ADDR", ip(ends.peer, ""))?;
-    environ.raw_set("REMOTE_PORT", port(ends.peer, ""))
+/// The value of a header field, `key` being its name as it stands behind `HTTP_`. Several of one name are one, in order
+/// (RFC 9110, 5.3; of cookies RFC 6265, 5.4, whose separator is another).
+fn header<'a>(head: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let is_it = |name: &[u8]| {
+        let matches = |(&b, &k): (&u8, &u8)| if b == b'-' { k == b'_' } else { b.to_ascii_uppercase() == k };
+        name.len() == key.len() && name.iter().zip(key).all(matches)
+    };
+    let mut found = headers(head).filter(|(name, _)| is_it(name)).map(|(_, value)| value);
+    let mut value = Cow::Borrowed(found.next()?);
+    for more in found {
+        let value = value.to_mut();
+        value.extend_from_slice(if key == b"COOKIE" { b"; " } else { b", " });
+        value.extend_from_slice(more);
+    }
+    Some(value)
+}
+
+/// Names and values. A name with an underscore is left out: `X_A` and `X-A` would be one key, and a proxy in front that
+/// strips the one lets the other pass.
+fn headers(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = head.split(|&b| b == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let pairs = lines.filter_map(|line| {
+        let colon = memchr::memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    });
+    pairs.filter(|(name, _)| memchr::memchr(b'_', name).is_none())
+}
+
+/// Method, target, version.
+fn first_line(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let line = memchr::memchr(b'\r', head).map_or(head, |end| &head[..end]);
+    line.split(|&b| b == b' ')
 }
 
 /// A path's bytes with `%XX` decoded; what is no such escape stays.
@@ -95,7 +135,6 @@ pub fn decode(path: &str) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mlua::Lua;
 
     #[test]
     fn paths_are_decoded_once() {
@@ -115,52 +154,58 @@ mod tests {
         assert_eq!(decode("/%ff%00").as_ref(), b"/\xff\0");
     }
 
-    fn filled(head: &str) -> (Lua, Table, bool) {
-        let lua = Lua::new();
-        let environ = lua.create_table().unwrap();
-        let ends = Ends { peer: "[::1]:7".parse().ok(), local: "127.0.0.1:8080".parse().ok() };
-        let has_body = fill(&lua, &environ, head.as_bytes(), &ends).unwrap();
-        (lua, environ, has_body)
-    }
+    const HEAD: &[u8] = b"POST /a%20b?c=d HTTP/1.1\r\nHost: h:1\r\ncontent-TYPE: text/plain\r\nContent-Length: 10\r\n\
+        X-A: 1\r\nx-a:  2 \r\nCookie: a=1\r\nCookie: b=2\r\nX_A: evil\r\nX_B: evil\r\nX-Empty:\r\n\r\n";
+
+    const EXPECTED: [(&str, &str); 12] = [
+        ("REQUEST_URI", "/a%20b?c=d"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("CONTENT_TYPE", "text/plain"),
+        ("CONTENT_LENGTH", "10"),
+        ("SERVER_NAME", "localhost"),
+        ("SERVER_PORT", "80"),
+        ("REMOTE_ADDR", ""),
+        ("REMOTE_PORT", ""),
+        ("HTTP_HOST", "h:1"),
+        ("HTTP_X_A", "1, 2"),
+        ("HTTP_COOKIE", "a=1; b=2"),
+        ("HTTP_X_EMPTY", ""),
+    ];
 
     #[test]
     fn fields_become_keys() {
-        let (_lua, environ, has_body) = filled(
-            "POST /a%20b?c=d HTTP/1.1\r\nHost: h:1\r\ncontent-TYPE: text/plain\r\nContent-Length: 10\r\nX-A: 1\r\n\
-             x-a:  2 \r\nCookie: a=1\r\nCookie: b=2\r\nX_A: evil\r\nX-Empty:\r\n\r\n",
-        );
-        assert!(has_body);
-        for (key, expected) in [
-            ("REQUEST_URI", "/a%20b?c=d"),
-            ("SERVER_PROTOCOL", "HTTP/1.1"),
-            ("HTTP_HOST", "h:1"),
-            ("CONTENT_TYPE", "text/plain"),
-            ("CONTENT_LENGTH", "10"),
-            ("HTTP_X_A", "1, 2"),
-            ("HTTP_COOKIE", "a=1; b=2"),
-            ("HTTP_X_EMPTY", ""),
-            ("SERVER_NAME", "127.0.0.1"),
-            ("SERVER_PORT", "8080"),
-            ("REMOTE_ADDR", "::1"),
-            ("REMOTE_PORT", "7"),
-        ] {
-            assert_eq!(environ.raw_get::<String>(key).unwrap(), expected, "{key}");
+        for (key, expected) in EXPECTED {
+            let value = field(HEAD, key.as_bytes(), &Ends(None));
+            assert_eq!(value.as_deref(), Some(expected.as_bytes()), "{key}");
         }
-        for key in ["HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"] {
-            assert!(environ.raw_get::<Option<String>>(key).unwrap().is_none(), "{key}");
+        for key in
+            ["HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_X_B", "HTTP_X-A", "HTTP_x_a", "HTTP_", "HTTP", "", "X_A"]
+        {
+            assert_eq!(field(HEAD, key.as_bytes(), &Ends(None)), None, "{key}");
         }
+    }
+
+    #[test]
+    fn all_fields_are_those_that_can_be_asked_for() {
+        let mut all = Vec::new();
+        let set = |key: &str, value: &[u8]| {
+            all.push((key.to_string(), String::from_utf8_lossy(value).into_owned()));
+            Ok(())
+        };
+        fields::<()>(HEAD, &Ends(None), set).unwrap();
+        assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
     #[test]
     fn a_body_is_announced_by_its_length_or_its_coding() {
-        for (field, expected) in [
+        for (line, expected) in [
             ("Host: h", false),
             ("Content-Length: 0", false),
             ("Content-Length: 00", false),
             ("Content-Length: 1", true),
             ("Transfer-Encoding: chunked", true),
         ] {
-            assert_eq!(filled(&format!("GET / HTTP/1.1\r\n{field}\r\n\r\n")).2, expected, "{field}");
+            assert_eq!(has_body(format!("GET / HTTP/1.1\r\n{line}\r\n\r\n").as_bytes()), expected, "{line}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What Lua may ask of the server: the functions that the driver gets.
 
 use super::environ::{self, Ends};
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, String, Table, Value};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,16 +23,28 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, worker: &WorkerInfo) -> mlua::Resul
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
     host.set("is_multiprocess", worker.workers > 1)?;
-    let fill = {
+    let ends = {
         let turn = Rc::clone(turn);
-        move |lua: &Lua, (environ, head, is_current): (Table, mlua::String, bool)| {
-            // Of a request that is over nobody can ask who sent it.
-            let addresses = turn.addresses.get().filter(|_| is_current);
-            let ends = Ends { peer: addresses.and_then(Addresses::peer), local: addresses.and_then(Addresses::local) };
-            environ::fill(lua, &environ, &head.as_bytes(), &ends)
+        move |is_current: bool| Ends(turn.addresses.get().filter(|_| is_current))
+    };
+    let field = {
+        let ends = ends.clone();
+        move |lua: &Lua, (head, key, is_current): (String, String, bool)| {
+            let head = head.as_bytes();
+            let value = environ::field(&head, &key.as_bytes(), &ends(is_current));
+            value.map(|value| lua.create_string(value)).transpose()
         }
     };
-    host.set("fill", lua.create_function(fill)?)?;
+    host.set("field", lua.create_function(field)?)?;
+    let fields = move |lua: &Lua, (head, is_current): (String, bool)| {
+        let fields = lua.create_table()?;
+        environ::fields(&head.as_bytes(), &ends(is_current), |key, value| {
+            fields.raw_set(key, lua.create_string(value)?)
+        })?;
+        Ok(fields)
+    };
+    host.set("fields", lua.create_function(fields)?)?;
+    host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
@@ -62,10 +74,7 @@ fn time() -> f64 {
 }
 
 /// False where there is no such level. The path and the text are the client's or the app's: each log line stays one.
-fn log(
-    _: &Lua,
-    arguments: (mlua::String, mlua::String, Option<mlua::String>, Option<mlua::String>),
-) -> mlua::Result<bool> {
+fn log(_: &Lua, arguments: (String, String, Option<String>, Option<String>)) -> mlua::Result<bool> {
     let (level, text, method, path) = arguments;
     let level = match &*level.as_bytes() {
         b"error" => log::Level::Error,
@@ -85,7 +94,7 @@ fn log(
 }
 
 /// An error's message, and where it was raised: without the server's own part of the stack.
-fn described(lua: &Lua, error: &Value) -> String {
+fn described(lua: &Lua, error: &Value) -> std::string::String {
     let message = match error {
         Value::Error(error) => error.to_string(),
         Value::Table(_) | Value::UserData(_) | Value::Nil => error.to_string().unwrap_or_else(|e| e.to_string()),
@@ -99,25 +108,27 @@ fn described(lua: &Lua, error: &Value) -> String {
 }
 
 /// A traceback up to where the server called the app; nothing where there is none of the app's.
-pub fn without_ours(trace: &str) -> String {
+pub fn without_ours(trace: &str) -> std::string::String {
     let mut lines: Vec<&str> = trace.lines().collect();
     if let Some(at) = lines.iter().position(|line| line.starts_with("\ttine:")) {
         lines.truncate(at);
     }
     // Who called the app is xpcall, and who called us stands at the other end.
     lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
+    // What the driver raises itself is said by its message.
+    lines.pop_if(|line| *line == "\t[C]: in function 'error'");
     lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
-    if lines.len() < 2 { String::new() } else { lines.join("\n") }
+    if lines.len() < 2 { std::string::String::new() } else { lines.join("\n") }
 }
 
 /// A text of several lines, in which no line can pass for a log line of its own.
-pub fn indented(text: &str) -> String {
+pub fn indented(text: &str) -> std::string::String {
     let lines = text.trim_end_matches('\n').split('\n').map(one_line);
     lines.collect::<Vec<_>>().join("\n  ")
 }
 
 /// Without control characters, but for tabs.
-pub fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> std::string::String {
     text.chars()
         .flat_map(|c| match c.is_control() && c != '\t' {
             true => c.escape_default().collect::<Vec<_>>(),

@@ -1,22 +1,22 @@
 //! What a lane says when it stops: an answer or a part of it, a wait, or a failure.
 
 use super::reply::Reply;
-use mlua::{FromLuaMulti, Lua, MultiValue};
+use mlua::String;
 use std::time::Duration;
 
 /// The kinds are the driver's.
 pub enum Said {
     /// The whole answer.
-    Whole(Reply, mlua::String),
+    Whole(Reply, String),
     /// The head, and a first chunk that is not empty.
-    Head(Reply, mlua::String),
-    Chunk(mlua::String),
+    Head(Reply, String),
+    Chunk(String),
     /// The last chunk was said before.
     End,
     Sleeps(Duration),
     Reads(Wanted),
     /// The app raised an error: its message and the traceback.
-    Failed(String),
+    Failed(std::string::String),
 }
 
 /// What `wsgi.input` is asked for.
@@ -27,28 +27,28 @@ pub enum Wanted {
     Line,
 }
 
-/// Longer sleeps end here; nobody will know.
-const SLEEP_MAX: Duration = Duration::from_secs(366 * 86400);
+/// As it crosses the border: kind + 8 * number, and up to three texts. mlua takes a tuple from the stack without a detour.
+pub type Raw = (i64, Option<String>, Option<String>, Option<String>);
 
-impl FromLuaMulti for Said {
-    fn from_lua_multi(values: MultiValue, lua: &Lua) -> mlua::Result<Self> {
-        type Raw = (u8, f64, Option<mlua::String>, Option<mlua::String>, Option<mlua::String>);
-        let (kind, number, first, second, third) = Raw::from_lua_multi(values, lua)?;
-        let missing = || mlua::Error::runtime("the driver left out a value");
+impl Said {
+    /// `None`: the driver does not speak like this.
+    pub fn of(raw: Raw) -> Option<Said> {
+        let (what, first, second, third) = raw;
+        let (kind, number) = (what & 7, what >> 3);
         let reply = |status, joined| Reply { count: number as usize, status, joined };
-        Ok(match (kind, first, second, third) {
+        Some(match (kind, first, second, third) {
             (1, Some(status), Some(joined), Some(body)) => Said::Whole(reply(status, joined), body),
             (2, Some(status), Some(joined), Some(chunk)) => Said::Head(reply(status, joined), chunk),
             (3, Some(chunk), ..) => Said::Chunk(chunk),
             (4, ..) => Said::End,
-            (5, ..) => Said::Sleeps(Duration::try_from_secs_f64(number).unwrap_or(SLEEP_MAX).min(SLEEP_MAX)),
-            (6, ..) => Said::Reads(match number {
-                -1.0 => Wanted::All,
-                -2.0 => Wanted::Line,
+            (5, ..) => Said::Sleeps(Duration::from_micros(number as u64)),
+            (6, ..) => Said::Reads(match number - 2 {
+                -1 => Wanted::All,
+                -2 => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
             (7, Some(text), ..) => Said::Failed(text.to_string_lossy()),
-            _ => return Err(missing()),
+            _ => return None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::LuaConfig;
 use super::host::{self, Turn};
-use super::said::Said;
+use super::said::{Raw, Said};
 use super::{deadline, environ, load};
 use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
 use std::cell::{Cell, RefCell};
@@ -111,7 +111,14 @@ impl Vm {
     pub fn resume(&self, lane: &Lane, with: impl IntoLuaMulti, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
         self.turn.addresses.set(cx.addresses());
         self.turn.deadline.set(deadline);
-        let said = lane.thread.resume::<Said>(with).unwrap_or_else(|error| Said::Failed(self.noted(&error)));
+        let said = match lane.thread.resume::<Raw>(with) {
+            Ok(raw) => Said::of(raw).unwrap_or_else(|| Said::Failed("the driver left out a value".to_string())),
+            // What is sent is converted on this side alone.
+            Err(error @ mlua::Error::FromLuaConversionError { .. }) => {
+                Said::Failed(format!("a chunk of the response is no string: {}", self.noted(&error)))
+            }
+            Err(error) => Said::Failed(self.noted(&error)),
+        };
         if let Said::Failed(text) = &said
             && text.starts_with(OUT_OF_MEMORY)
         {
