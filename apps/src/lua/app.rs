@@ -39,7 +39,7 @@ impl App for LuaApp {
             Said::Whole(reply, body) => {
                 self.vm.give_back(lane);
                 let body = body.as_bytes();
-                match reply.whole(body.len() as u64, is_head) {
+                match self.vm.heads.whole(&reply, body.len() as u64, is_head) {
                     Ok(head) => Response::with_head(head, body.to_vec()).into(),
                     Err(text) => self.failed(request, &text),
                 }

@@ -257,41 +257,22 @@ end
 -- start_response ------------------------------------------------------------------------------------------------------
 
 -- Each name and each value, with a NUL behind it: one string crosses the border, and no NUL can be smuggled in, since
--- the server counts them.
-
--- Most apps send few different headers: those seen before need no second look. By name, by value.
-local seen, seen_count = {}, 0
-local SEEN_MAX, SEEN_LENGTH_MAX = 256, 128
-
-local function join_one(name, value)
+-- the server counts them when it checks the head.
+local function add(parts, name, value)
   if type(name) ~= "string" then
     error("start_response: the name of a header is a string, not a " .. type(name), 5)
   end
   local kind = type(value)
-  if kind ~= "string" and kind ~= "number" then
+  if kind == "table" then
+    for i = 1, #value do
+      add(parts, name, value[i])
+    end
+    return
+  elseif kind ~= "string" and kind ~= "number" then
     error(format("start_response: the value of %s is a string, not a %s", name, kind), 5)
   end
-  local joined = name .. "\0" .. value .. "\0"
-  if kind == "string" and seen_count < SEEN_MAX and #joined <= SEEN_LENGTH_MAX then
-    seen_count = seen_count + 1
-    local by_value = seen[name]
-    if not by_value then
-      by_value = {}
-      seen[name] = by_value
-    end
-    by_value[value] = joined
-  end
-  return joined
-end
-
-local function add(parts, name, value)
-  if type(value) == "table" then
-    for i = 1, #value do
-      parts[#parts + 1] = join_one(name, value[i])
-    end
-  else
-    parts[#parts + 1] = join_one(name, value)
-  end
+  parts[#parts + 1] = name
+  parts[#parts + 1] = value
 end
 
 local function join(headers)
@@ -322,14 +303,68 @@ local function join(headers)
       add(parts, names[i], headers[names[i]])
     end
   end
-  return concat(parts), #parts
+  local count = #parts / 2
+  if count == 0 then
+    return "", 0
+  end
+  return concat(parts, "\0") .. "\0", count
 end
 
-local function seen_before(header)
-  local name, value = header[1], header[2]
-  if name ~= nil and value ~= nil then
-    local by_value = seen[name]
-    return by_value and by_value[value]
+-- Most apps send few different heads. Those that the server has seen it knows by a number; the way there is a tree: by
+-- status, then by each name and each value in turn.
+local heads, heads_count = {}, 0
+local NUMBER, BRANCHES = {}, {}
+local HEADS_MAX, BRANCHES_MAX, LENGTH_MAX = 256, 16, 256
+
+local function number_of(status, headers)
+  local node = heads[status]
+  if not node or type(headers) ~= "table" then
+    return nil
+  end
+  local count = #headers
+  if count == 0 and next(headers) ~= nil then
+    return nil
+  end
+  for i = 1, count do
+    local header = headers[i]
+    node = node[header[1]]
+    local value = header[2]
+    node = node and value ~= nil and node[value]
+    if not node then
+      return nil
+    end
+  end
+  return node[NUMBER]
+end
+
+-- The branch of a node, made where there is room for it: of values that are new each time only the first are kept.
+local function branch(node, key)
+  local found = node[key]
+  if not found then
+    local branches = node[BRANCHES] or 0
+    if branches >= BRANCHES_MAX then
+      return nil
+    end
+    found = {}
+    node[BRANCHES], node[key] = branches + 1, found
+  end
+  return found
+end
+
+local function remember(status, headers, joined, count)
+  if heads_count >= HEADS_MAX or #joined > LENGTH_MAX or #(headers or "") ~= count then
+    return nil
+  end
+  local node = branch(heads, status)
+  for i = 1, count do
+    local header = headers[i]
+    node = node and type(header[2]) ~= "table" and branch(node, header[1])
+    node = node and branch(node, header[2])
+  end
+  if node then
+    heads_count = heads_count + 1
+    node[NUMBER] = host.keep_head(status, joined, count)
+    return node[NUMBER]
   end
 end
 
@@ -344,30 +379,24 @@ local function start(lane, status, headers, error_info)
   elseif lane.status and not error_info then
     error("start_response is called twice", 3)
   end
-  if status ~= "200 OK" then
+  local number = number_of(status, headers)
+  if not number then
+    local spelled = status
     local kind = type(status)
     if kind == "number" and status % 1 == 0 then
-      status = format("%d", status)
+      spelled = format("%d", status)
     elseif kind ~= "string" then
       error("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind, 3)
     end
-  end
-  local joined
-  if type(headers) == "table" then
-    local count = #headers
-    if count == 1 then
-      joined = type(headers[1]) == "table" and seen_before(headers[1])
-    elseif count == 2 and type(headers[1]) == "table" and type(headers[2]) == "table" then
-      local first, second = seen_before(headers[1]), seen_before(headers[2])
-      joined = first and second and first .. second
+    local joined, count = join(headers)
+    local mistake = host.check_head(spelled, joined, count)
+    if mistake then
+      error("start_response: " .. mistake, 3)
     end
-    lane.count = count
+    lane.spelled, lane.joined = spelled, joined
+    number = remember(spelled, headers, joined, count) or 0
   end
-  if not joined then
-    joined, lane.count = join(headers)
-  end
-  lane.joined = joined
-  lane.status = status
+  lane.number, lane.status = number, status
 end
 
 -- What the app returns ------------------------------------------------------------------------------------------------
@@ -378,11 +407,14 @@ end
 
 -- What the chunk is, is seen on the other side.
 local function whole(lane, chunk)
-  local status = lane.status
-  if not status then
+  if not lane.status then
     not_started()
   end
-  return WHOLE + 8 * lane.count, status, lane.joined, chunk
+  local number = lane.number
+  if number > 0 then
+    return WHOLE + 8 * number, chunk
+  end
+  return WHOLE, chunk, lane.spelled, lane.joined
 end
 
 -- Hands a chunk over, and goes on once there is room for the next.
@@ -398,7 +430,12 @@ local function send(lane, chunk)
       not_started()
     end
     lane.sent = true
-    raw_yield(HEAD + 8 * lane.count, lane.status, lane.joined, chunk)
+    local number = lane.number
+    if number > 0 then
+      raw_yield(HEAD + 8 * number, chunk)
+    else
+      raw_yield(HEAD, chunk, lane.spelled, lane.joined)
+    end
   end
   active = lane
 end

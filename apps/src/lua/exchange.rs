@@ -147,7 +147,7 @@ impl LuaExchange {
         match said {
             Said::Whole(reply, body) => {
                 self.done();
-                match reply.whole(body.as_bytes().len() as u64, self.is_head) {
+                match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
                     Ok(head) => out.head(head)?,
                     Err(text) => return self.failed(&text, out).map(Some),
                 }
@@ -155,7 +155,7 @@ impl LuaExchange {
                 Ok(Some(Pull::End))
             }
             Said::Head(reply, chunk) => {
-                match reply.streamed() {
+                match self.vm.heads.streamed(&reply) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
                         self.leave();

@@ -1,6 +1,7 @@
 //! What Lua may ask of the server: the functions that the driver gets.
 
 use super::environ::{self, Ends};
+use super::reply::{self, Heads};
 use mlua::{Lua, String, Table, Value};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ pub struct Turn {
     pub is_interrupted: Cell<bool>,
 }
 
-pub fn functions(lua: &Lua, turn: &Rc<Turn>, worker: &WorkerInfo) -> mlua::Result<Table> {
+pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerInfo) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
@@ -45,6 +46,18 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, worker: &WorkerInfo) -> mlua::Resul
     };
     host.set("fields", lua.create_function(fields)?)?;
     host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;
+    let check = |_: &Lua, (status, joined, count): (String, String, usize)| {
+        Ok(reply::parse(&status.as_bytes(), &joined.as_bytes(), count).err())
+    };
+    host.set("check_head", lua.create_function(check)?)?;
+    let keep = {
+        let heads = Rc::clone(heads);
+        move |_: &Lua, (status, joined, count): (String, String, usize)| {
+            let parts = reply::parse(&status.as_bytes(), &joined.as_bytes(), count).map_err(mlua::Error::runtime)?;
+            Ok(heads.keep(parts))
+        }
+    };
+    host.set("keep_head", lua.create_function(keep)?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(

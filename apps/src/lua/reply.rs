@@ -1,19 +1,34 @@
 //! What an app gave to `start_response`, checked and made a head.
 
+use std::cell::RefCell;
 use tine_worker::http::{Fields, Head, StatusCode};
 
-/// As it crosses the border: `joined` is each header's name and value, each with a NUL behind it.
-pub struct Reply {
-    pub count: usize,
-    pub status: mlua::String,
-    pub joined: mlua::String,
+/// A head as it crosses the border.
+pub enum Reply {
+    /// The number of one that is kept.
+    Known(usize),
+    /// `joined` is each header's name and value, each with a NUL behind it. It was checked.
+    Spelled { status: mlua::String, joined: mlua::String },
 }
 
-impl Reply {
+/// Heads that an app has sent before, by their numbers, from 1. How many there are is the driver's to limit.
+#[derive(Default)]
+pub struct Heads(RefCell<Vec<Parts>>);
+
+/// A head without its length, and the length that the app declared, if it did.
+type Parts = (Head, Option<u64>);
+
+impl Heads {
+    pub fn keep(&self, parts: Parts) -> usize {
+        let mut heads = self.0.borrow_mut();
+        heads.push(parts);
+        heads.len()
+    }
+
     /// The head of an answer whose body has `length` bytes. A HEAD request's need not be made. The error is what the app
     /// did wrong.
-    pub fn whole(&self, length: u64, is_head: bool) -> Result<Head, String> {
-        let (head, declared) = self.parts()?;
+    pub fn whole(&self, reply: &Reply, length: u64, is_head: bool) -> Result<Head, String> {
+        let (head, declared) = self.parts(reply)?;
         match declared {
             Some(declared) if declared != length && !is_head => {
                 Err(format!("the body has {length} bytes, but Content-Length says {declared}"))
@@ -23,19 +38,34 @@ impl Reply {
     }
 
     /// The head of an answer whose body is to come.
-    pub fn streamed(&self) -> Result<Head, String> {
-        let (head, declared) = self.parts()?;
+    pub fn streamed(&self, reply: &Reply) -> Result<Head, String> {
+        let (head, declared) = self.parts(reply)?;
         Ok(match declared {
             Some(length) => head.length(length),
             None => head,
         })
     }
 
-    fn parts(&self) -> Result<(Head, Option<u64>), String> {
-        let head = status(&self.status.as_bytes())?;
-        let (fields, declared) = headers(&self.joined.as_bytes(), self.count)?;
-        Ok((head.fields(fields), declared))
+    fn parts(&self, reply: &Reply) -> Result<Parts, String> {
+        match reply {
+            Reply::Known(number) => {
+                let heads = self.0.borrow();
+                let known = number.checked_sub(1).and_then(|at| heads.get(at));
+                known.cloned().ok_or_else(|| format!("the server does not know head {number}"))
+            }
+            Reply::Spelled { status, joined } => {
+                let joined = joined.as_bytes();
+                parse(&status.as_bytes(), &joined, memchr::memchr_iter(0, &joined).count() / 2)
+            }
+        }
     }
+}
+
+/// Reads a status and `count` headers. The error is what the app did wrong.
+pub fn parse(status: &[u8], joined: &[u8], count: usize) -> Result<Parts, String> {
+    let head = self::status(status)?;
+    let (fields, declared) = headers(joined, count)?;
+    Ok((head.fields(fields), declared))
 }
 
 /// `200 OK`, `200`, or another phrase.
@@ -45,9 +75,7 @@ fn status(text: &[u8]) -> Result<Head, String> {
     }
     let wrong = || {
         let text = String::from_utf8_lossy(text);
-        format!(
-            "start_response: {text:?} is not a status; give a string such as \"200 OK\", or a number from 200 to 599"
-        )
+        format!("{text:?} is not a status; give a string such as \"200 OK\", or a number from 200 to 599")
     };
     let (code, phrase) = text.split_at_checked(3).ok_or_else(wrong)?;
     let status =
@@ -71,17 +99,17 @@ fn headers(joined: &[u8], count: usize) -> Result<(Fields, Option<u64>), String>
         rest = &rest[end + 1..];
         Some(part)
     };
-    let split = || "start_response: a header has a NUL".to_string();
+    let split = || "a header has a NUL".to_string();
     for _ in 0..count {
         let (name, value) = (next().ok_or_else(split)?, next().ok_or_else(split)?);
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = parse_length(value)?;
             if declared.replace(length).is_some_and(|other| other != length) {
-                return Err("start_response: two Content-Length that differ".to_string());
+                return Err("two Content-Length that differ".to_string());
             }
             continue;
         }
-        fields.push(name, value).map_err(|error| format!("start_response: {error}"))?;
+        fields.push(name, value).map_err(|error| error.to_string())?;
     }
     if next().is_some() {
         return Err(split());
@@ -92,7 +120,7 @@ fn headers(joined: &[u8], count: usize) -> Result<(Fields, Option<u64>), String>
 fn parse_length(value: &[u8]) -> Result<u64, String> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| format!("start_response: Content-Length {:?} is not a number", String::from_utf8_lossy(value)))
+        .ok_or_else(|| format!("Content-Length {:?} is not a number", String::from_utf8_lossy(value)))
 }
 
 #[cfg(test)]

@@ -35,10 +35,13 @@ impl Said {
     pub fn of(raw: Raw) -> Option<Said> {
         let (what, first, second, third) = raw;
         let (kind, number) = (what & 7, what >> 3);
-        let reply = |status, joined| Reply { count: number as usize, status, joined };
+        let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
+            (Some(status), Some(joined)) => Reply::Spelled { status, joined },
+            _ => Reply::Known(number as usize),
+        };
         Some(match (kind, first, second, third) {
-            (1, Some(status), Some(joined), Some(body)) => Said::Whole(reply(status, joined), body),
-            (2, Some(status), Some(joined), Some(chunk)) => Said::Head(reply(status, joined), chunk),
+            (1, Some(body), status, joined) => Said::Whole(reply(status, joined), body),
+            (2, Some(chunk), status, joined) => Said::Head(reply(status, joined), chunk),
             (3, Some(chunk), ..) => Said::Chunk(chunk),
             (4, ..) => Said::End,
             (5, ..) => Said::Sleeps(Duration::from_micros(number as u64)),

@@ -2,6 +2,7 @@
 
 use super::config::LuaConfig;
 use super::host::{self, Turn};
+use super::reply::Heads;
 use super::said::{Raw, Said};
 use super::{deadline, environ, load};
 use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
@@ -22,6 +23,7 @@ pub struct Vm {
     open_lane: Function,
     abandon: Function,
     turn: Rc<Turn>,
+    pub heads: Rc<Heads>,
     idle: RefCell<Vec<Lane>>,
     methods: [(&'static str, mlua::String); 7],
     empty: mlua::String,
@@ -46,8 +48,8 @@ impl Vm {
         if let Some(bytes) = config.memory_bytes_max {
             lua.set_memory_limit(bytes).map_err(own)?;
         }
-        let turn = Rc::new(Turn::default());
-        let host = host::functions(&lua, &turn, worker).map_err(own)?;
+        let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
+        let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
         let driver = lua.load(DRIVER).set_name("=tine").into_function().map_err(own)?;
         let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call(host).map_err(own)?;
         let app = load::app(&lua, config)?;
@@ -72,7 +74,7 @@ impl Vm {
         let (empty, root) = (text("")?, text("/")?);
         let idle = RefCell::default();
         let is_exhausted = Cell::new(false);
-        Ok(Vm { lua, open_lane, abandon, turn, idle, methods, empty, root, is_watched, is_exhausted })
+        Ok(Vm { lua, open_lane, abandon, turn, heads, idle, methods, empty, root, is_watched, is_exhausted })
     }
 
     /// A lane for a request, and what it says to it. The error: there is no memory for either.
