@@ -19,11 +19,23 @@ end
 local traceback
 local function handler(message)
   traceback = debug.traceback("", 2)
-  return message
+  local meta = debug.getmetatable(message)
+  if type(message) == "string" or type(message) == "number" or (type(meta) == "table" and meta.__tostring) then
+    return message
+  end
+  -- The value says nothing; where it was raised does.
+  local level, info = 2, nil
+  repeat
+    info = debug.getinfo(level, "Sl")
+    level = level + 1
+  until not info or info.currentline > 0
+  local where = info and ("%s:%d: "):format(info.short_src, info.currentline) or ""
+  return ("%s(error object is a %s value)"):format(where, type(message))
 end
 
 local function said(message)
-  return tostring(message), traceback
+  local ok, text = pcall(tostring, message)
+  return ok and text or "(error object that cannot be shown)", traceback
 end
 
 -- nibiru's framework asks this module where its configuration lies.

@@ -1,6 +1,7 @@
 //! Finding the application: where Lua looks for modules, and what is said when there is none.
 
 use super::config::{AppName, LuaConfig, Source};
+use super::host;
 use mlua::{Lua, Table, Value};
 use std::path::{Path, PathBuf};
 
@@ -60,14 +61,23 @@ pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
         Source::File(path) => (path.display().to_string(), true),
     };
     let load = lua.load(LOAD).set_name("=tine").into_function().map_err(|e| e.to_string())?;
-    let (app, message, traceback): (Value, Option<String>, Option<String>) =
+    let (app, message, traceback): (Value, Option<mlua::String>, Option<mlua::String>) =
         load.call((name.as_str(), is_file, callable.as_deref())).map_err(|e| e.to_string())?;
+    // Lua's strings are bytes; an app's message need not be UTF-8.
+    let [message, traceback] = [message, traceback].map(|text| text.map(|text| text.to_string_lossy()));
     match (app, message) {
         (_, Some(message)) if message == "module_not_found" => Err(not_found(&name, config)),
-        (_, Some(message)) => Err(match traceback.filter(|_| config.debug) {
-            Some(traceback) => format!("{message}{traceback}"),
-            None => message,
-        }),
+        (_, Some(message)) => {
+            // "./docs/app.lua:3" is docs/app.lua to everybody.
+            let message = message.strip_prefix("./").unwrap_or(&message);
+            Err(
+                match traceback.filter(|_| config.debug).map(|trace| host::without_ours(trace.trim_start())).as_deref()
+                {
+                    None | Some("") => message.to_string(),
+                    Some(traceback) => format!("{message}\n{traceback}"),
+                },
+            )
+        }
         (app, None) => Ok(app),
     }
 }
