@@ -1,7 +1,9 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
+use crate::operands::{self, Operands};
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,48 +11,63 @@ use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, HEADER_COUNT_CEILING, Limits, WORKERS_MAX};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
+const ABOUT: &str = "A pre-fork HTTP server: a small master, N single-threaded workers that accept for themselves";
+
 const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
 Every option is also an environment variable: --idle-timeout is
-TINE_IDLE_TIMEOUT, PORT is TINE_PORT. TINE_LOG sets how much is logged: error,
-warn, info, debug or off.
+TINE_IDLE_TIMEOUT, PORT is TINE_PORT{app}.
+TINE_LOG sets how much is logged: error, warn, info, debug or off.
 TERM and INT finish what is in flight and stop; a second one cuts it;
 QUIT stops at once.";
 
-/// A pre-fork HTTP server: a small master, N single-threaded workers that accept for themselves
-#[derive(Parser, Debug)]
-#[command(name = "tine", version = tine_common::VERSION, term_width = 80, max_term_width = 80, arg_required_else_help = true)]
-pub struct Cli<A: Args> {
-    #[command(subcommand)]
-    pub command: Command<A>,
+/// A command line: `run` or `check`, the server's options, the application's.
+pub struct Cli<A> {
+    pub is_check: bool,
+    pub server: ServerArgs,
+    pub operands: operands::Sorted,
+    pub app: A,
+    pub given: Given,
 }
 
-#[derive(Subcommand, Debug)]
-pub enum Command<A: Args> {
-    /// Serve until told to stop
-    #[command(after_help = AFTER_HELP)]
-    Run {
-        #[command(flatten)]
-        server: ServerArgs,
-        #[command(flatten)]
-        app: A,
-    },
-    /// Say what `run` with the same options would do, and exit
-    #[command(after_help = AFTER_HELP)]
-    Check {
-        #[command(flatten)]
-        server: ServerArgs,
-        #[command(flatten)]
-        app: A,
-    },
+/// Which options were given, on the command line or in the environment.
+pub struct Given {
+    matches: ArgMatches,
+}
+
+impl Given {
+    /// Those of `A`, as one writes them: `--stream-mb`.
+    pub fn options_of<A: Args>(&self) -> Vec<String> {
+        let is_given = |id: &str| {
+            let source = self.matches.try_contains_id(id).ok().and_then(|_| self.matches.value_source(id));
+            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        };
+        let options = A::augment_args(clap::Command::new(""));
+        let given = options.get_arguments().filter(|arg| is_given(arg.get_id().as_str()));
+        given.filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect()
+    }
+}
+
+fn command<A: Args>(operands: Operands) -> clap::Command {
+    let app_variable = if operands == Operands::AppAndPort { ", APP is TINE_APP" } else { "" };
+    let with_options = |name: &'static str, about: &'static str| {
+        let command = clap::Command::new(name).args(operands.args());
+        let command = A::augment_args(ServerArgs::augment_args(command));
+        command.about(about).long_about(None).after_help(AFTER_HELP.replace("{app}", app_variable))
+    };
+    clap::Command::new("tine")
+        .about(ABOUT)
+        .version(tine_common::VERSION)
+        .term_width(80)
+        .max_term_width(80)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_options("run", "Serve until told to stop"))
+        .subcommand(with_options("check", "Say what `run` with the same options would do, and exit"))
 }
 
 #[derive(Args, Debug)]
 pub struct ServerArgs {
-    /// Port to listen on [default: 8080]; 0 lets the system choose
-    #[arg(value_name = "PORT", env = "TINE_PORT", hide_env = true, value_parser = port)]
-    port: Option<u16>,
-
     /// Address to listen on: an IP address or localhost [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
     host: Option<IpAddr>,
@@ -163,11 +180,11 @@ pub struct ServerArgs {
 type Most = Option<usize>;
 
 impl ServerArgs {
-    pub fn config(self) -> Config {
+    pub fn config(self, port: Option<u16>) -> Config {
         let mut listen = self.listen;
-        if listen.is_empty() || self.port.is_some() || self.host.is_some() {
+        if listen.is_empty() || port.is_some() || self.host.is_some() {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            listen.insert(0, Address::Tcp(SocketAddr::new(host, self.port.unwrap_or(8080))));
+            listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
         Config {
             workers: self.workers,
@@ -201,13 +218,26 @@ impl ServerArgs {
 }
 
 /// Parses the command line; `Err` is what to print, whether it is a mistake, and so on.
-pub fn parse<A: Args>(arguments: impl Iterator<Item = OsString>) -> Result<Cli<A>, Complaint> {
-    Cli::try_parse_from(command_first::<A>(arguments.collect())).map_err(|error| match error.kind() {
+pub fn parse<A: Args>(arguments: impl Iterator<Item = OsString>, operands: Operands) -> Result<Cli<A>, Complaint> {
+    let matches = command::<A>(operands).try_get_matches_from(command_first::<A>(arguments.collect()));
+    let mut matches = matches.map_err(complaint)?;
+    let (command, matches) = matches.remove_subcommand().expect("clap requires one");
+    let server = ServerArgs::from_arg_matches(&matches).map_err(complaint)?;
+    let app = A::from_arg_matches(&matches).map_err(complaint)?;
+    let texts = operands::IDS.iter().filter_map(|id| matches.try_get_many::<String>(id).ok().flatten());
+    let texts: Vec<String> = texts.flatten().cloned().collect();
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let operands = operands.sort(&texts, variable("TINE_APP"), variable("TINE_PORT")).map_err(Complaint::Wrong)?;
+    Ok(Cli { is_check: command == "check", server, operands, app, given: Given { matches } })
+}
+
+fn complaint(error: clap::Error) -> Complaint {
+    match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Complaint::Asked(error.to_string())
         }
         _ => Complaint::Wrong(one_line(&error)),
-    })
+    }
 }
 
 /// `tine --workers 2 run` as `tine run --workers 2`: where options come first, moves the command before them. The command
@@ -271,10 +301,6 @@ fn size_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
         bytes if (low..=high).contains(&bytes) => Ok(bytes as usize),
         _ => Err(format!("give a size from {} to {}", show(low), show(high))),
     }
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    number_between(text, 0, 65535).map(|port| port as u16).map_err(|_| "a port is a number from 0 to 65535".to_string())
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

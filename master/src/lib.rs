@@ -26,10 +26,14 @@ mod children;
 mod listener;
 mod master;
 mod memory_line;
+mod operands;
 mod pidfile;
+mod preflight;
 mod resident;
 mod respawn;
 mod start;
 
-pub use start::{serve, serve_raw, serve_with};
+pub use args::Given;
+pub use operands::Operands;
+pub use start::{Asked, Served, serve, serve_raw, serve_with};
 pub use tine_worker::{app, http};

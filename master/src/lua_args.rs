@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tine_apps::lua::{AppName, LuaConfig};
+use tine_apps::lua::{AppName, LuaApp, LuaConfig};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no, show_duration, show_size};
+use tine_worker::app::AppFactory;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct LuaArgs {
@@ -14,6 +15,7 @@ pub struct LuaArgs {
         env = "TINE_APP_DIR",
         hide_env = true,
         value_delimiter = ',',
+        value_parser = folder,
         help_heading = "Lua application"
     )]
     app_dir: Vec<PathBuf>,
@@ -25,7 +27,7 @@ pub struct LuaArgs {
     #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_LUA_MEMORY_MAX", hide_env = true,
           value_parser = memory_bytes, help_heading = "Lua application")]
     lua_memory_max: usize,
-    /// Longest request body (413 above it)
+    /// Longest request body (413 above)
     #[arg(long, value_name = "SIZE", default_value = "10M", env = "TINE_MAX_BODY", hide_env = true,
           value_parser = parse_size, help_heading = "Lua application")]
     max_body: u64,
@@ -48,7 +50,12 @@ impl LuaArgs {
         ]
     }
 
-    pub fn config(self, app: AppName) -> LuaConfig {
+    pub fn factory(self, app: AppName) -> AppFactory {
+        let config = self.config(app);
+        Box::new(move |worker| Ok(Box::new(LuaApp::load(&config, worker)?)))
+    }
+
+    fn config(self, app: AppName) -> LuaConfig {
         LuaConfig {
             app,
             app_dirs: self.app_dir,
@@ -57,6 +64,13 @@ impl LuaArgs {
             body_bytes_max: self.max_body,
             debug: self.debug,
         }
+    }
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match PathBuf::from(text) {
+        path if path.is_dir() => Ok(path),
+        _ => Err("there is no such folder; give one that holds Lua modules".to_string()),
     }
 }
 

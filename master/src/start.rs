@@ -1,9 +1,11 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
-use crate::args::{self, Command, Complaint};
+use crate::args::{self, Cli, Complaint, Given};
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
+use crate::operands::Operands;
 use crate::pidfile::Pidfile;
+use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
 use tine_common::config::Config;
@@ -19,7 +21,16 @@ const EXIT_USAGE: u8 = 2;
 /// before. No other thread may run. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app
 /// failed or requests were cut, 2 for a wrong option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
-    serve_with(name, "curl URL/", |_: &NoArgs| Vec::new(), |_| Box::new(factory))
+    serve_with(Operands::Port, |_: Asked<NoArgs>| {
+        Ok(Served {
+            name: name.to_string(),
+            try_next: "curl URL/".to_string(),
+            options: Vec::new(),
+            warnings: Vec::new(),
+            has_preflight: false,
+            factory: Box::new(factory),
+        })
+    })
 }
 
 /// As [`serve`], for an application that is to write bytes without framing, as a test origin does that fails on request:
@@ -36,40 +47,76 @@ pub fn serve_raw(
 #[derive(clap::Args, Debug)]
 struct NoArgs {}
 
-/// As [`serve`], with options of the application's own. `try_next`: what to try first; `URL` stands for where the server
-/// listens. `describe`: each of the options and its value, for `check`.
+/// What a command line asks for.
+pub struct Asked<A> {
+    /// What was given as APP.
+    pub app: Option<String>,
+    pub options: A,
+    /// Which of the options were given, and did not just have their default.
+    pub given: Given,
+}
+
+/// What a command line comes to.
+pub struct Served {
+    /// What is served, as the first line says it.
+    pub name: String,
+    /// What to try first; `URL` stands for where the server listens.
+    pub try_next: String,
+    /// Each of the application's own options and its value, for `check`.
+    pub options: Vec<(&'static str, String)>,
+    /// What was given and has no effect; a line each.
+    pub warnings: Vec<String>,
+    /// The app is built once by a process of its own before anything is bound, and `check` does no more than that.
+    pub has_preflight: bool,
+    pub factory: AppFactory,
+}
+
+/// As [`serve`], with operands and options of the program's own. `choose` makes of them what is served, or says in one
+/// line what is wrong with them.
 pub fn serve_with<A: clap::Args>(
-    name: &str,
-    try_next: &str,
-    describe: impl FnOnce(&A) -> Vec<(&'static str, String)>,
-    factory: impl FnOnce(A) -> AppFactory,
+    operands: Operands,
+    choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
-    let (server, app, is_check) = match args::parse::<A>(std::env::args_os()) {
-        Ok(cli) => match cli.command {
-            Command::Run { server, app } => (server, app, false),
-            Command::Check { server, app } => (server, app, true),
-        },
+    let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
+        Ok(cli) => cli,
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
-    let config = server.config();
-    let level = match config.check().and_then(|()| tine_common::log::level(config.quiet)) {
-        Ok(level) => level,
+    let config = server.config(operands.port);
+    let level = config.check().and_then(|()| tine_common::log::level(config.quiet));
+    let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
+    let (level, served) = match chosen {
+        Ok(chosen) => chosen,
         Err(line) => return complain(&line, EXIT_USAGE),
     };
+    tine_common::log::init(level);
+    tine_common::log::set_who("master");
+    if served.has_preflight {
+        match preflight::fly(&served.name, &config, &served.factory) {
+            Ok(Preflight::Passed) => {}
+            Ok(Preflight::Failed) => return ExitCode::from(EXIT_SYSTEM),
+            Ok(Preflight::Stopped(signal)) if is_check => {
+                return complain(&format!("{signal}: {} was still being loaded", served.name), EXIT_SYSTEM);
+            }
+            Ok(Preflight::Stopped(signal)) => {
+                log::info!("{signal}: stopping; {} was being loaded", served.name);
+                return ExitCode::SUCCESS;
+            }
+            Err(line) => return complain(&line, EXIT_SYSTEM),
+        }
+    }
     let ended = if is_check {
-        check(name, &config, &describe(&app)).map(|text| say(&text, 0))
+        check(&served, &config).map(|text| say(&text, 0))
     } else {
-        tine_common::log::init(level);
-        run(name, try_next, config, factory(app)).map(ExitCode::from)
+        run(served, config).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Result<u8, String> {
-    tine_common::log::set_who("master");
+fn run(served: Served, config: Config) -> Result<u8, String> {
+    let Served { name, try_next, warnings, factory, .. } = served;
     let (nofile, pidfile, bound) = prepare(&config)?;
-    for line in listener::warnings(&config) {
+    for line in warnings.into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
     }
     process::set_title("tine: master");
@@ -78,7 +125,7 @@ fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Resul
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name: name.to_string(), try_next: try_next.to_string(), config, bound, pidfile };
+    let start = Start { name, try_next, config, bound, pidfile };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -107,20 +154,24 @@ fn prepare(config: &Config) -> Result<(Nofile, Option<Pidfile>, Vec<Bound>), Str
     Ok((nofile, pidfile, bound))
 }
 
-/// What would run, and what `run` would warn of. Prepares as `run` does and lets go, so that a port in use or a missing
-/// right is told.
-fn check(name: &str, config: &Config, app_options: &[(&'static str, String)]) -> Result<String, String> {
-    let (_, _, bound) = prepare(config)?;
-    listener::remove_unix_sockets(&bound);
-    let mut text = format!("tine {} would serve {name} on\n", tine_common::VERSION);
-    for address in &config.listen {
-        text.push_str(&format!("  {address}\n"));
+/// What would run, and what `run` would warn of. After a preflight nothing is bound, so that an app can be checked beside
+/// the server that runs it; otherwise prepares as `run` does and lets go, so that a port in use or a missing right is told.
+fn check(served: &Served, config: &Config) -> Result<String, String> {
+    let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
+    let listen = config.listen.iter().map(|address| address.to_string());
+    if served.has_preflight {
+        text.push_str(&format!(" with\n  {:<22} {}\n", "listen", listen.collect::<Vec<_>>().join(", ")));
+    } else {
+        let (_, _, bound) = prepare(config)?;
+        listener::remove_unix_sockets(&bound);
+        text.push_str(" on\n");
+        text.extend(listen.map(|address| format!("  {address}\n")));
+        text.push_str("with\n");
     }
-    text.push_str("with\n");
-    for (option, value) in config.describe().iter().chain(app_options) {
+    for (option, value) in config.describe().iter().chain(&served.options) {
         text.push_str(&format!("  {option:<22} {value}\n"));
     }
-    for line in listener::warnings(config) {
+    for line in served.warnings.iter().chain(&listener::warnings(config)) {
         text.push_str(&format!("warning: {line}\n"));
     }
     Ok(text)

@@ -63,10 +63,17 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--quiet=maybe"], &["--quiet"]),
         (&["--stream-mb", "0"], &["--stream-mb", "1..=1000"]),
         (&["--chunk-size", "2M"], &["--chunk-size", "1 to 1M"]),
+        (&["--app-dir", "/no/such/folder"], &["--app-dir", "/no/such/folder", "no such folder"]),
+        (&["--lua-memory-max", "1K"], &["--lua-memory-max", "at least 1M"]),
         (&["--worker", "2"], &["--worker", "--workers"]),
         (&["--bogus"], &["--bogus", "`tine run --help` lists the options"]),
         (&["-z"], &["-z", "`tine run --help` lists the options"]),
-        (&["8081"], &["8081", "`tine run --help` lists the options"]), // a second port
+        (&["8081"], &["0 and 8081 are two ports", "--listen"]),
+        (&["docs.app:app", "http"], &["\"http\"", "0 to 65535", "`tine run docs.app:app 8080`"]),
+        (&["docs.app:app", "8081"], &["0 and 8081 are two ports"]), // three operands
+        (&["docs.app:app", "builtin", "8081"], &["`tine run docs.app:app 8080`"]),
+        (&["docs.app:"], &["\"docs.app:\" is not an app", "module.path:callable", ".lua"]),
+        (&["127.0.0.1:8081"], &["--listen 127.0.0.1:8081"]),
     ];
     for (options, words) in table {
         for command in ["run", "check"] {
@@ -85,7 +92,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
 fn so_is_a_wrong_command_port_or_variable() {
     let table: &[(&[&str], &[&str])] = &[
         (&["run", "65536"], &["PORT", "0 to 65535"]),
-        (&["run", "http"], &["PORT", "0 to 65535"]),
+        (&["run", "docs.app:app", "99999"], &["\"99999\"", "PORT", "0 to 65535"]),
         (&["serve", "80"], &["serve", "`tine run --help`"]),
         (&["run", "8081", "--listen", "127.0.0.1:8081"], &["--listen 127.0.0.1:8081 is given twice", "PORT"]),
         (&["check", "8081", "--host", "0.0.0.0", "--listen", "127.0.0.1:8081"], &["in 0.0.0.0:8081", "once"]),
@@ -101,7 +108,8 @@ fn so_is_a_wrong_command_port_or_variable() {
     }
     for (name, value, words) in [
         ("TINE_WORKERS", "many", ["--workers", "from 1 to 1024"]),
-        ("TINE_PORT", "x", ["PORT", "0 to 65535"]),
+        ("TINE_PORT", "x", ["TINE_PORT", "0 to 65535"]),
+        ("TINE_APP", "docs..app", ["\"docs..app\" is not an app", "module.path:callable"]),
         ("TINE_TCP_FASTOPEN", "maybe", ["--tcp-fastopen", "true or false"]),
         ("TINE_QUIET", "maybe", ["--quiet", "true or false"]),
         ("TINE_LISTEN", "127.0.0.1:8081,127.0.0.1:8081", ["--listen 127.0.0.1:8081", "once"]),

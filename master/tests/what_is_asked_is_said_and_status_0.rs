@@ -3,7 +3,8 @@
 mod support;
 
 use std::process::Command;
-use support::{Server, TINE, run_to_end};
+use support::lua::folder_with;
+use support::{Server, TINE, example, run_to_end};
 
 #[track_caller]
 fn said(arguments: &[&str]) -> String {
@@ -20,6 +21,13 @@ fn the_version() {
 
 #[test]
 fn the_help_is_grouped_and_fits_80_columns() {
+    let own_app = Command::new(example("own_app")).args(["run", "--help"]).output().expect("the example runs");
+    let own_app = String::from_utf8(own_app.stdout).expect("UTF-8");
+    assert!(own_app.contains("Usage: own_app run [OPTIONS] [PORT]\n"), "{own_app}");
+    assert!(!own_app.contains("APP"), "an app of one's own takes none: {own_app}");
+    let help = said(&["run", "--help"]);
+    assert!(help.contains("Usage: tine run [OPTIONS] [APP] [PORT]\n"), "{help}");
+    assert!(help.contains("PORT is TINE_PORT, APP is TINE_APP"), "{help}");
     for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["run", "-h"]] {
         let help = said(arguments);
         for line in help.lines() {
@@ -28,7 +36,7 @@ fn the_help_is_grouped_and_fits_80_columns() {
         }
     }
     let help = said(&["run", "--help"]);
-    for group in ["Listening:", "Processes:", "Limits:", "Timeouts:", "Built-in origin:"] {
+    for group in ["Listening:", "Processes:", "Limits:", "Timeouts:", "Lua application:", "Built-in origin:"] {
         assert!(help.lines().any(|line| line == group), "{group} in {help}");
     }
     assert!(help.contains("TINE_IDLE_TIMEOUT") && help.contains("500ms, 10s"), "{help}");
@@ -57,7 +65,11 @@ fn a_check_says_what_would_run_and_serves_nobody() {
 
 #[test]
 fn a_check_names_each_option_of_the_help() {
-    let text = said(&["check", "0"]);
+    let folder = folder_with(&[("app.lua", "function app() end")]);
+    let app = folder.join("app.lua");
+    let app = app.to_str().expect("a path in UTF-8");
+    let text = said(&["check", "0"]) + &said(&["check", app]);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
     for line in said(&["run", "--help"]).lines() {
         let Some(option) = line.trim_start().strip_prefix("--").and_then(|line| line.split(' ').next()) else {
             continue;
@@ -96,6 +108,7 @@ fn options_may_stand_before_the_command() {
         &["--tcp-fastopen", "--workers", "3", "check", "0"],
         &["--chunk-size", "1K", "--workers", "3", "check", "0"],
         &["--listen", "127.0.0.1:0", "--workers", "3", "check"],
+        &["--chunk-size", "1K", "check", "builtin", "--workers", "3", "0", "--no-faults"],
     ] {
         let text = said(arguments);
         assert!(text.lines().any(|line| line.split_whitespace().eq(["workers", "3"])), "{arguments:?}: {text}");

@@ -4,4 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_preflight_says_what_is_wrong;
+mod a_preflight_that_hangs_can_be_stopped;
 mod whole_answers_have_a_length;

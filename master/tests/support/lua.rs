@@ -25,7 +25,7 @@ pub fn serve(app: &str, options: &[&str]) -> Server {
 /// Serves the application in a file.
 pub fn serve_file(path: &str, options: &[&str]) -> Server {
     let mut command = Command::new(TINE);
-    command.args(["run", "0", "--app", path]);
+    command.args(["run", path, "0"]);
     if !options.contains(&"--workers") {
         command.args(["--workers", "1"]);
     }

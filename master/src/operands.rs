@@ -1,0 +1,138 @@
+//! What stands on the command line beside the options: `[APP] [PORT]`, or `[PORT]` where the program is one application.
+//!
+//! A port is known by its digits, so that each may be left out and either may come first. What is not given comes from
+//! `TINE_APP` and `TINE_PORT`.
+
+use clap::{Arg, ArgAction};
+use tine_common::config::Address;
+
+/// Which operands a program takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operands {
+    Port,
+    AppAndPort,
+}
+
+/// What was given. The app's name is not looked at here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    pub app: Option<String>,
+    pub port: Option<u16>,
+}
+
+/// The names under which clap keeps the operands, in their order.
+pub const IDS: [&str; 3] = ["APP", "PORT", "MORE"];
+
+const APP_HELP: &str = "The application: module.path:callable, a path to a .lua file, or builtin [default: builtin]";
+const PORT_HELP: &str = "Port to listen on [default: 8080]; 0 lets the system choose";
+
+impl Operands {
+    /// As clap has them. What is more than enough is taken, too, so that we say what is wrong with it.
+    pub fn args(self) -> Vec<Arg> {
+        let [app, port, more] = IDS;
+        let mut args = Vec::new();
+        if self == Operands::AppAndPort {
+            args.push(Arg::new(app).help(APP_HELP));
+        }
+        args.push(Arg::new(port).help(PORT_HELP));
+        args.push(Arg::new(more).action(ArgAction::Append).num_args(0..).hide(true));
+        args
+    }
+
+    /// Tells apart what was `given`; `app` and `port` are the environment's. The error is one line that says what would do.
+    pub fn sort(self, given: &[String], app: Option<String>, port: Option<String>) -> Result<Sorted, String> {
+        let mut sorted = Sorted::default();
+        for text in given {
+            if self == Operands::Port || is_number(text) {
+                if let Some(first) = sorted.port {
+                    return Err(format!("{first} and {text} are two ports; give one, and more addresses by --listen"));
+                }
+                sorted.port = Some(port_of(text, "PORT")?);
+            } else if let Ok(address) = text.parse::<Address>() {
+                return Err(format!("{address} is an address; give it by --listen {address}"));
+            } else if let Some(first) = &sorted.app {
+                return Err(format!(
+                    "neither {first:?} nor {text:?} is a port, a number from 0 to 65535; give an app and a port, such as \
+                     `tine run {first} 8080`"
+                ));
+            } else {
+                sorted.app = Some(text.clone());
+            }
+        }
+        if sorted.port.is_none() {
+            sorted.port = port.map(|text| port_of(&text, "TINE_PORT, the PORT")).transpose()?;
+        }
+        if self == Operands::AppAndPort && sorted.app.is_none() {
+            sorted.app = app;
+        }
+        Ok(sorted)
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn port_of(text: &str, what: &str) -> Result<u16, String> {
+    let port = Some(text).filter(|text| is_number(text)).and_then(|text| text.parse().ok());
+    port.ok_or_else(|| format!("{text:?} cannot be {what}; a port is a number from 0 to 65535"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sort(operands: Operands, given: &[&str], app: Option<&str>, port: Option<&str>) -> Result<Sorted, String> {
+        let given: Vec<String> = given.iter().map(|text| text.to_string()).collect();
+        operands.sort(&given, app.map(str::to_string), port.map(str::to_string))
+    }
+
+    #[test]
+    fn a_port_is_known_by_its_digits() {
+        let both = |app: Option<&str>, port| Ok(Sorted { app: app.map(str::to_string), port });
+        for (given, app, port, expected) in [
+            (&[][..], None, None, both(None, None)),
+            (&["8080"], None, None, both(None, Some(8080))),
+            (&["0"], None, None, both(None, Some(0))),
+            (&["65535"], None, None, both(None, Some(65535))),
+            (&["docs.app:app"], None, None, both(Some("docs.app:app"), None)),
+            (&["docs.app:app", "9000"], None, None, both(Some("docs.app:app"), Some(9000))),
+            (&["9000", "docs.app:app"], None, None, both(Some("docs.app:app"), Some(9000))),
+            (&["builtin", "9000"], None, None, both(Some("builtin"), Some(9000))),
+            (&["8080.lua"], None, None, both(Some("8080.lua"), None)),
+            (&["8080x"], None, None, both(Some("8080x"), None)),
+            // The environment fills in what is missing, and only that.
+            (&[], Some("a:b"), Some("81"), both(Some("a:b"), Some(81))),
+            (&["82"], Some("a:b"), Some("x"), both(Some("a:b"), Some(82))),
+            (&["c:d"], Some("a:b"), Some("81"), both(Some("c:d"), Some(81))),
+        ] {
+            assert_eq!(sort(Operands::AppAndPort, given, app, port), expected, "{given:?} {app:?} {port:?}");
+        }
+        let only = |port| Ok(Sorted { app: None, port });
+        assert_eq!(sort(Operands::Port, &["9000"], Some("a:b"), None), only(Some(9000)));
+        assert_eq!(sort(Operands::Port, &[], Some("a:b"), Some("81")), only(Some(81)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_would_do() {
+        use Operands::{AppAndPort, Port};
+        for (operands, given, port, words) in [
+            (AppAndPort, &["65536"][..], None, &["\"65536\"", "PORT", "0 to 65535"][..]),
+            (AppAndPort, &["a:b", "99999999999999999999"], None, &["PORT", "0 to 65535"]),
+            (AppAndPort, &["80", "81"], None, &["80 and 81", "two ports", "--listen"]),
+            (AppAndPort, &["a:b", "81", "82"], None, &["81 and 82", "two ports"]),
+            (AppAndPort, &["a:b", "http"], None, &["\"a:b\"", "\"http\"", "0 to 65535", "`tine run a:b 8080`"]),
+            (AppAndPort, &["a:b", "80", "c:d"], None, &["\"c:d\"", "`tine run a:b 8080`"]),
+            (AppAndPort, &["127.0.0.1:80"], None, &["--listen 127.0.0.1:80"]),
+            (AppAndPort, &["unix:/run/x"], None, &["--listen unix:/run/x"]),
+            (AppAndPort, &["a:b"], Some(""), &["TINE_PORT", "0 to 65535"]),
+            (AppAndPort, &[], Some("+80"), &["TINE_PORT", "0 to 65535"]),
+            (Port, &["a:b"], None, &["\"a:b\"", "PORT", "0 to 65535"]),
+            (Port, &["80", "81"], None, &["two ports"]),
+            (Port, &[], Some("x"), &["TINE_PORT"]),
+        ] {
+            let line = sort(operands, given, None, port).expect_err("it is wrong");
+            assert!(words.iter().all(|word| line.contains(word)), "{given:?}: {line}");
+        }
+    }
+}

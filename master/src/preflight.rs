@@ -1,0 +1,123 @@
+//! The preflight: the app is built once in a process of its own, before anything is bound and any worker started.
+//!
+//! What is wrong with it is said by that process, in the app's own words; what it does while it is built (takes memory,
+//! hangs, crashes, exits) happens to that process alone.
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use tine_common::config::Config;
+use tine_common::sys::fork::{Fork, fork};
+use tine_common::sys::process;
+use tine_worker::app::{AppFactory, WorkerInfo};
+
+/// What the process says before it ends; nothing, if the app ended it.
+const BUILT: u8 = b'R';
+const FAILED: u8 = b'F';
+/// The exit status that Rust gives a panic.
+const EXIT_PANIC: i32 = 101;
+
+/// How a preflight ends.
+pub enum Preflight {
+    Passed,
+    /// What is wrong has been said.
+    Failed,
+    /// Somebody wants the server to stop.
+    Stopped(Signal),
+}
+
+/// Builds the app and lets it go. The error: it could not be tried, or it ended the process that tried.
+pub fn fly(name: &str, config: &Config, factory: &AppFactory) -> Result<Preflight, String> {
+    let system = |e: io::Error| format!("{name} cannot be tried: {e}");
+    let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
+    ours.set_nonblocking(true).map_err(system)?;
+    // Blocked from before the fork, so that none is lost. Process 1 hears a signal without a handler only so.
+    let mut watched = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]);
+    if !process::ignores_hangup() {
+        watched.add(Signal::SIGHUP);
+    }
+    let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| system(e.into()))?;
+    let parent = std::process::id();
+    let child = match fork().map_err(system)? {
+        Fork::Child(_) => process::leave(build(parent, &before, theirs, config, factory)),
+        Fork::Parent(pid) => pid,
+    };
+    drop(theirs);
+    let ended = wait(child, &watched);
+    before.thread_set_mask().map_err(|e| system(e.into()))?;
+    let ended = match ended.map_err(system)? {
+        Ended::Exited(status) => status,
+        Ended::Stopped(signal) => return Ok(Preflight::Stopped(signal)),
+    };
+    let mut said = [0];
+    match (ours.read(&mut said), said[0], ended) {
+        (Ok(1), BUILT, _) => Ok(Preflight::Passed),
+        (Ok(1), FAILED, _) => Ok(Preflight::Failed),
+        (.., WaitStatus::Signaled(_, signal, _)) => {
+            Err(format!("{name} crashed while it was loaded: killed by {} ({})", signal.as_str(), signal as i32))
+        }
+        (.., WaitStatus::Exited(_, EXIT_PANIC)) => Err(format!("{name} panicked while it was loaded")),
+        (.., WaitStatus::Exited(_, status)) => {
+            Err(format!("{name} ended its process while it was loaded, with exit status {status}"))
+        }
+        (.., other) => Err(format!("{name} could not be loaded: {other:?}")),
+    }
+}
+
+/// In the process of its own: returns its exit status.
+fn build(parent: u32, mask: &SigSet, mut channel: UnixStream, config: &Config, factory: &AppFactory) -> i32 {
+    process::set_title("tine: preflight");
+    tine_common::log::set_who("preflight");
+    // It does not outlive who waits for it, even if the app hangs.
+    let begun = process::end_after_parent(parent, Duration::ZERO)
+        .and_then(|is_wanted| mask.thread_set_mask().map(|()| is_wanted).map_err(io::Error::from));
+    let info = WorkerInfo { index: 0, workers: config.workers, buffer_bytes: config.buffer_bytes };
+    let built = match begun {
+        Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),
+        Ok(false) => return 1,
+        Err(e) => Ok(Err(tine_worker::app::AppError::new(e))),
+    };
+    let said = match &built {
+        Ok(Ok(_)) => BUILT,
+        Ok(Err(error)) => {
+            let text = error.to_string();
+            // Where standard error is closed, the exit status still tells.
+            let _ = writeln!(io::stderr(), "tine: {}", text.trim_end());
+            FAILED
+        }
+        Err(_) => return EXIT_PANIC, // which has said why
+    };
+    // Who waits for this cannot be gone: this process would end with it.
+    let _ = channel.write_all(&[said]);
+    // The app cleans up behind itself, as in a worker.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(built)));
+    0
+}
+
+enum Ended {
+    Exited(WaitStatus),
+    Stopped(Signal),
+}
+
+/// Waits for the process, or for a signal to stop, which ends it.
+fn wait(child: Pid, watched: &SigSet) -> io::Result<Ended> {
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive => {}
+            ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(Ended::Exited(ended)),
+            _ => continue,
+        }
+        match watched.wait()? {
+            Signal::SIGCHLD => {}
+            signal => {
+                kill(child, Signal::SIGKILL)?;
+                waitpid(child, None)?;
+                return Ok(Ended::Stopped(signal));
+            }
+        }
+    }
+}

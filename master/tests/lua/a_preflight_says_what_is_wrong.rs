@@ -1,0 +1,130 @@
+//! Before anything is bound, the app is built once in a process of its own: what is wrong with it is said in its own words,
+//! and status 1 follows, of `run` as of `check`.
+
+use crate::support::lua::folder_with;
+use crate::support::{Server, TINE};
+use std::path::Path;
+use std::process::{Command, Output};
+
+const GOOD: &str = r#"
+    print("printed by the app")
+    io.stderr:write("written by the app\n")
+    return { app = function(environ, start_response)
+      start_response("200 OK", {})
+      return { "hello" }
+    end }
+"#;
+
+fn output(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new("timeout").args(["30", TINE]).args(arguments).current_dir(folder).output().expect("tine runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What `tine run APP 0` and `tine check APP` say of what `source` does when it is loaded as `docs/app.lua`; the whole of
+/// both outputs.
+#[track_caller]
+fn said_of(source: &str, app: &str, options: &[&str]) -> String {
+    let folder = folder_with(&[("docs/app.lua", source), ("good.lua", GOOD)]);
+    let said: Vec<String> = ["run", "check"]
+        .iter()
+        .map(|command| {
+            let output = output(&folder, &[&[command, app, "0"], options].concat());
+            assert_eq!(output.status.code(), Some(1), "{source}: {output:?}");
+            assert_eq!(text(&output.stdout), "", "{source}");
+            text(&output.stderr)
+        })
+        .collect();
+    assert_eq!(said[0], said[1], "run and check say the same");
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    said[0].clone()
+}
+
+#[test]
+fn in_the_apps_own_words() {
+    for (source, app, expected) in [
+        ("local x = 1\n\nlocal y = = 2", "docs.app:app", "docs/app.lua:3: unexpected symbol near '='"),
+        ("local x = 1\n\nlocal y = = 2", "docs/app.lua", "docs/app.lua:3: unexpected symbol near '='"),
+        ("\nerror('there is no database')", "docs.app", "docs/app.lua:2: there is no database"),
+        ("error('no place', 0)", "docs.app", "no place"),
+        ("error('a\\nb')", "docs.app", "docs/app.lua:1: a\nb"),
+        ("error('not UTF-8: \\255')", "docs.app", "docs/app.lua:1: not UTF-8: \u{fffd}"),
+        ("\nerror({ code = 1 })", "docs.app", "docs/app.lua:2: (error object is a table value)"),
+        ("error()", "docs.app", "docs/app.lua:1: (error object is a nil value)"),
+        (
+            "error(setmetatable({}, { __tostring = function() return 'a table that speaks' end }))",
+            "docs.app",
+            "a table that speaks",
+        ),
+        ("return { app = 5 }", "docs.app:app", "`app` is not a valid callable of docs.app: it is a number"),
+        ("return { app = {} }", "docs.app:app", "`app` is not a valid callable of docs.app: it is a table"),
+        ("return {}", "docs.app:main", "`main` is not a valid callable of docs.app: there is none of that name"),
+        (
+            "return {}",
+            "docs.site:app",
+            "module 'docs.site' not found: there is no ./docs/site.lua, no ./docs/site/init.lua, and none in LUA_PATH or \
+             LUA_CPATH",
+        ),
+        ("os.exit(7)", "docs.app", "docs.app ended its process while it was loaded, with exit status 7"),
+        ("os.exit(0)", "docs.app", "docs.app ended its process while it was loaded, with exit status 0"),
+        ("os.execute('kill -ABRT $PPID')", "docs.app", "docs.app crashed while it was loaded: killed by SIGABRT (6)"),
+        ("os.execute('kill -KILL $PPID')", "docs.app", "docs.app crashed while it was loaded: killed by SIGKILL (9)"),
+    ] {
+        assert_eq!(said_of(source, app, &[]), format!("tine: {expected}\n"), "{source}");
+    }
+}
+
+#[test]
+fn a_module_that_the_app_lacks_is_named_with_who_wants_it() {
+    let said = said_of("\nrequire('no.such.module')", "docs.app", &[]);
+    assert!(said.starts_with("tine: docs/app.lua:2: module 'no.such.module' not found:\n"), "{said}");
+}
+
+#[test]
+fn debug_shows_the_apps_part_of_the_stack() {
+    let said = said_of("local function open() error('no database') end\nopen()", "docs.app", &["--debug"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..2], ["tine: docs/app.lua:1: no database", "stack traceback:"], "{said}");
+    assert!(said.contains("./docs/app.lua:2: in main chunk"), "{said}");
+    assert!(!said.contains("\ttine:"), "none of ours: {said}");
+}
+
+#[test]
+fn nothing_is_bound_before_or_by_a_check() {
+    let folder = folder_with(&[("good.lua", GOOD), ("bad.lua", "error('no database')")]);
+    let live = Server::start(&["--workers", "1"]);
+    let port = live.address().port().to_string();
+    let checked = output(&folder, &["check", "good", &port, "--workers", "3"]);
+    let said = text(&checked.stdout);
+    assert!(checked.status.success(), "{checked:?}");
+    assert!(said.contains(" would serve good with\n") && said.contains(&format!("127.0.0.1:{port}\n")), "{said}");
+    assert!(said.lines().any(|line| line.split_whitespace().eq(["max-body", "10M"])), "{said}");
+    // The app is what is wrong first, whether or not the port is free, and the pidfile is not written.
+    let failed = output(&folder, &["run", "bad", &port, "--pidfile", "pid"]);
+    assert_eq!(text(&failed.stderr), "tine: bad.lua:1: no database\n");
+    assert!(!folder.join("pid").exists());
+    let busy = output(&folder, &["run", "good", &port]);
+    assert!(text(&busy.stderr).contains(&format!("127.0.0.1:{port}")), "{busy:?}");
+    assert_eq!(live.get("/health").status, 200);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+#[test]
+fn what_an_app_prints_while_it_is_loaded_is_seen() {
+    let folder = folder_with(&[("good.lua", GOOD), ("bad.lua", "print('before the end')\nerror('no database')")]);
+    let checked = output(&folder, &["check", "good"]);
+    assert!(text(&checked.stdout).starts_with("printed by the app\n"), "{checked:?}");
+    assert_eq!(text(&checked.stderr), "written by the app\n");
+    let failed = output(&folder, &["check", "bad"]);
+    assert_eq!(
+        (text(&failed.stdout), text(&failed.stderr)),
+        ("before the end\n".into(), "tine: bad.lua:2: no database\n".into())
+    );
+    let server =
+        Server::start_command(Command::new(TINE).args(["run", "good", "0", "--workers", "1"]).current_dir(&folder));
+    assert!(server.stdout().starts_with("printed by the app\n"), "{}", server.stdout());
+    assert_eq!(server.log().matches("written by the app\n").count(), 2, "once by the preflight, once by the worker");
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
