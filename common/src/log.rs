@@ -45,6 +45,22 @@ pub fn set_who(who: &str) {
     *WHO.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = who.to_string();
 }
 
+/// A text of several lines, in which no line can pass for a log line of its own.
+pub fn indented(text: &str) -> String {
+    let lines = text.trim_end_matches('\n').split('\n').map(one_line);
+    lines.collect::<Vec<_>>().join("\n  ")
+}
+
+/// Without control characters, but for tabs.
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c.is_control() && c != '\t' {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
+}
+
 /// Lets the first `most` events of a burst through and counts the rest; a burst ends after `quiet` without an event.
 ///
 /// Whoever owns it asks [`Burst::ended`] now and then, so that what was held back is said in the end.
@@ -135,6 +151,18 @@ mod tests {
         }
         for text in ["", "loud", "trace", "info,tine=debug", " info", "3"] {
             assert!(parse_level(text).unwrap_err().contains("error, warn, info, debug or off"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_line_of_a_text_can_pass_for_a_log_line() {
+        for (text, expected) in [
+            ("a:1: b", "a:1: b"),
+            ("a\n\tb\n\n", "a\n  \tb"),
+            ("a\n2026-11-21T01:17:24Z INFO", "a\n  2026-11-21T01:17:24Z INFO"),
+            ("a\r\u{1b}[1m", "a\\r\\u{1b}[1m"),
+        ] {
+            assert_eq!(indented(text), expected);
         }
     }
 

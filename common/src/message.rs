@@ -18,6 +18,8 @@ pub enum Report {
     Ready,
     /// The app could not be built; its error follows as text.
     BootFailed,
+    /// The app has asked for a fresh worker; this one drains as if alone.
+    Retiring,
 }
 
 impl Order {
@@ -38,10 +40,11 @@ impl Report {
         match self {
             Report::Ready => b'R',
             Report::BootFailed => b'F',
+            Report::Retiring => b'T',
         }
     }
 
     pub fn from_byte(byte: u8) -> Option<Report> {
-        [Report::Ready, Report::BootFailed].into_iter().find(|report| report.byte() == byte)
+        [Report::Ready, Report::BootFailed, Report::Retiring].into_iter().find(|report| report.byte() == byte)
     }
 }

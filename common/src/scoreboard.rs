@@ -178,6 +178,10 @@ impl Slot {
         self.load(Word::InFlight)
     }
 
+    pub fn requests(&self) -> u64 {
+        self.load(Word::Requests)
+    }
+
     /// Ready, and either asleep in its poll or only just out of it.
     fn is_accepting(&self, now: Instant) -> bool {
         if self.load(Word::State) != State::Ready as u64 {

@@ -1,10 +1,12 @@
 //! An application that fails on demand, for the tests of what a failure costs.
 //!
-//! `FAULTS_BOOT=error` (or `panic`): it cannot be built. GET /panic panics, GET /hang never returns; all else is `ok`.
+//! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `retire`: it asks for a fresh worker from the start. GET /panic panics, GET /hang never returns; all else is `ok`.
 use tine::app::{Answer, App, AppError, Cx};
 use tine::http::{Request, Response, StatusCode};
 
-struct Faults;
+struct Faults {
+    retires: Option<&'static str>,
+}
 
 impl App for Faults {
     fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
@@ -16,12 +18,17 @@ impl App for Faults {
             _ => Response::text(StatusCode::OK, "ok").into(),
         }
     }
+
+    fn retires(&self) -> Option<&'static str> {
+        self.retires
+    }
 }
 
 fn main() -> std::process::ExitCode {
     tine::serve("faults", |_worker| match std::env::var("FAULTS_BOOT").as_deref() {
         Ok("error") => Err(AppError::new("there is no database")),
         Ok("panic") => panic!("there is no database"),
-        _ => Ok(Box::new(Faults)),
+        Ok("retire") => Ok(Box::new(Faults { retires: Some("asked to") })),
+        _ => Ok(Box::new(Faults { retires: None })),
     })
 }

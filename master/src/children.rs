@@ -10,6 +10,8 @@ pub struct Child {
     pub started: Instant,
     /// It said that its app is built and its listeners are in its loop.
     pub is_ready: bool,
+    /// It said that its app has asked for a fresh worker.
+    pub is_retiring: bool,
     /// What it said about a boot that failed.
     pub boot_error: Vec<u8>,
     pub has_boot_error: bool,

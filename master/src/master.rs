@@ -208,6 +208,7 @@ impl Master {
                             pid,
                             started: now,
                             is_ready: false,
+                            is_retiring: false,
                             boot_error: Vec::new(),
                             has_boot_error: false,
                             channel,
@@ -305,6 +306,7 @@ impl Master {
                 match Report::from_byte(byte) {
                     Some(Report::Ready) => (child.is_ready, became_ready) = (true, true),
                     Some(Report::BootFailed) => child.has_boot_error = true,
+                    Some(Report::Retiring) => child.is_retiring = true,
                     None => log::warn!("worker {slot} (pid {}) said something unknown: {byte}", child.pid),
                 }
             }

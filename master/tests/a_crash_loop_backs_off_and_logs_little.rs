@@ -5,8 +5,9 @@ mod support;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use support::Server;
+use support::{Server, example};
 
 /// Kills what `victims` names of the workers, until the time is up; returns how many died.
 fn kill_repeatedly(server: &Server, how_long: Duration, victims: impl Fn(i32) -> bool) -> usize {
@@ -50,4 +51,14 @@ fn many_slots_log_little() {
     assert!((1..=allowed).contains(&lines), "{lines} lines for {deaths} deaths");
     server.wait_log("like it since the last such line");
     assert_eq!(server.get("/health").status, 200, "who comes now is served once a worker is back");
+}
+
+/// Nobody is served by a worker that retires before it has answered anything, however often it is replaced.
+#[test]
+fn retiring_unused_is_no_better_than_dying() {
+    let mut command = Command::new(example("faults"));
+    let server = Server::spawn(command.args(["run", "0", "--workers", "1"]).env("FAULTS_BOOT", "retire"));
+    let line = server.wait_log("3 quick deaths, replacing it in ");
+    assert!(line.contains("exited with status 0"), "{line}");
+    assert!(!server.log().contains("has retired"), "{}", server.log());
 }

@@ -6,7 +6,10 @@ use mlua::{Lua, String, Table, Value};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tine_common::log::one_line;
 use tine_worker::app::{Addresses, WorkerInfo};
+
+pub use tine_common::log::indented;
 
 /// What surrounds the lane that runs now.
 #[derive(Default)]
@@ -132,20 +135,4 @@ pub fn without_ours(trace: &str) -> std::string::String {
     lines.pop_if(|line| *line == "\t[C]: in function 'error'");
     lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
     if lines.len() < 2 { std::string::String::new() } else { lines.join("\n") }
-}
-
-/// A text of several lines, in which no line can pass for a log line of its own.
-pub fn indented(text: &str) -> std::string::String {
-    let lines = text.trim_end_matches('\n').split('\n').map(one_line);
-    lines.collect::<Vec<_>>().join("\n  ")
-}
-
-/// Without control characters, but for tabs.
-pub fn one_line(text: &str) -> std::string::String {
-    text.chars()
-        .flat_map(|c| match c.is_control() && c != '\t' {
-            true => c.escape_default().collect::<Vec<_>>(),
-            false => vec![c],
-        })
-        .collect()
 }

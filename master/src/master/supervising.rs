@@ -8,6 +8,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
+use tine_common::log::indented;
 
 impl Master {
     /// Everybody who died: workers, and as process 1 also strangers, who are buried silently.
@@ -32,8 +33,8 @@ impl Master {
 
     fn on_death(&mut self, slot: usize, status: WaitStatus, now: Instant) {
         let Some(child) = self.children.take(slot) else { return };
-        let (in_flight, connections) =
-            (self.scoreboard.slot(slot).in_flight(), self.scoreboard.slot(slot).connections());
+        let last = self.scoreboard.slot(slot);
+        let (in_flight, connections, requests) = (last.in_flight(), last.connections(), last.requests());
         self.scoreboard.retire(slot);
         let uptime = now.duration_since(child.started);
         let how = match status {
@@ -41,27 +42,38 @@ impl Master {
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
             other => format!("ended: {other:?}"),
         };
-        let mut line = format!("worker {slot} (pid {}) {how} after {:.1} s", child.pid, uptime.as_secs_f64());
-        if child.has_boot_error {
-            let boot_error = String::from_utf8_lossy(&child.boot_error).replace(['\n', '\r'], " ");
-            line.push_str(&format!(": {boot_error}"));
-        }
+        let (pid, seconds) = (child.pid, uptime.as_secs_f64());
+        let line = format!("worker {slot} (pid {pid}) {how} after {seconds:.1} s");
+        // Last in its line: it may have several.
+        let cause = match child.has_boot_error {
+            true => format!(": {}", indented(&String::from_utf8_lossy(&child.boot_error))),
+            false => String::new(),
+        };
+        let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         if self.stage != Stage::Serving {
-            let is_clean = matches!(status, WaitStatus::Exited(_, 0));
             if !is_clean {
                 // The request that it hung or crashed in was not counted yet.
                 self.cut_by_kill += in_flight.max(connections.min(1));
-                log::warn!("{line}, {in_flight} requests in flight");
+                log::warn!("{line}, {in_flight} requests in flight{cause}");
             }
             return;
         }
         let entry = self.children.slot(slot);
         entry.is_settled = true;
+        // Whoever answers nobody before he retires is no use, and is replaced later and later like a crash.
+        if child.is_retiring && is_clean && requests > 0 {
+            entry.occupant = Occupant::StartAt(now);
+            if let Some(others) = self.deaths_said.admits(now) {
+                let others = and_others(others);
+                log::info!("worker {slot} (pid {pid}) has retired after {seconds:.1} s; replacing it now{others}");
+            }
+            return;
+        }
         let delay = entry.respawn.delay(uptime, fastrand::f64());
         let quick_deaths = entry.respawn.quick_deaths();
         entry.occupant = Occupant::StartAt(now + delay);
         if !self.ever_ready {
-            self.on_boot_failed(line);
+            self.on_boot_failed(line + &cause);
             return;
         }
         if let Some(others) = self.deaths_said.admits(now) {
@@ -70,7 +82,7 @@ impl Master {
             } else {
                 format!("{quick_deaths} quick deaths, replacing it in {:.1} s", delay.as_secs_f64())
             };
-            log::warn!("{line}, {in_flight} requests in flight; {when}{}", and_others(others));
+            log::warn!("{line}, {in_flight} requests in flight; {when}{}{cause}", and_others(others));
         }
     }
 

@@ -31,6 +31,7 @@ pub enum Habit {
 pub struct Load {
     clients: Vec<JoinHandle<Tally>>,
     is_stopping: Arc<AtomicBool>,
+    is_draining: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
 }
 
@@ -47,12 +48,14 @@ pub struct Tally {
 impl Load {
     /// One client for each habit and path.
     pub fn start(target: &Target, clients: &[(Habit, &'static str)]) -> Load {
-        let (is_stopping, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let [is_stopping, is_draining] = [(); 2].map(|()| Arc::<AtomicBool>::default());
+        let answered = Arc::<AtomicU64>::default();
         let start = |&(habit, path)| {
-            let (target, is_stopping, answered) = (target.clone(), is_stopping.clone(), answered.clone());
-            std::thread::spawn(move || ask_until_refused(&target, habit, path, &is_stopping, &answered))
+            let (target, answered) = (target.clone(), answered.clone());
+            let (is_stopping, is_draining) = (is_stopping.clone(), is_draining.clone());
+            std::thread::spawn(move || ask_until_refused(&target, habit, path, &is_stopping, &is_draining, &answered))
         };
-        Load { clients: clients.iter().map(start).collect(), is_stopping, answered }
+        Load { clients: clients.iter().map(start).collect(), is_stopping, is_draining, answered }
     }
 
     /// Waits until so many more requests have been answered.
@@ -62,8 +65,14 @@ impl Load {
         eventually("the clients are answered", || (self.answered.load(Ordering::Relaxed) >= until).then_some(()));
     }
 
+    /// From now on workers may drain: who was held up may find his connection closed, as one that idles.
+    pub fn expect_drains(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+    }
+
     /// From now on a refused connection is the expected end.
     pub fn expect_refusals(&self) {
+        self.expect_drains();
         self.is_stopping.store(true, Ordering::SeqCst);
     }
 
@@ -85,6 +94,7 @@ fn ask_until_refused(
     habit: Habit,
     path: &str,
     is_stopping: &AtomicBool,
+    is_draining: &AtomicBool,
     answered: &AtomicU64,
 ) -> Tally {
     let option = if habit == Habit::Close { "Connection: close\r\n" } else { "" };
@@ -125,7 +135,7 @@ fn ask_until_refused(
                     }
                 }
                 Err((sent_at, _))
-                    if is_stopping.load(Ordering::SeqCst) && sent_at.duration_since(quiet_since) > HELD_UP =>
+                    if is_draining.load(Ordering::SeqCst) && sent_at.duration_since(quiet_since) > HELD_UP =>
                 {
                     tally.held_up += 1;
                     break;

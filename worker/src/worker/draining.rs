@@ -2,7 +2,9 @@
 
 use super::{Worker, context};
 use crate::drain::Drain;
+use std::io::Write;
 use std::time::Instant;
+use tine_common::message::Report;
 use tine_common::scoreboard::State;
 
 impl Worker {
@@ -28,6 +30,8 @@ impl Worker {
         }
         if let Some(why) = self.app.retires() {
             log::warn!("this worker ends, and another takes its place: {why}");
+            // Unheard, it is replaced like one that has ended for another reason.
+            let _ = (&self.channel).write_all(&[Report::Retiring.byte()]);
             self.begin_drain(Drain::of_worker(now, &self.config));
         }
     }
