@@ -8,4 +8,5 @@ mod a_preflight_says_what_is_wrong;
 mod a_preflight_that_hangs_can_be_stopped;
 mod an_app_that_breaks_later_is_told_in_its_own_words;
 mod an_exhausted_vm_is_replaced;
+mod modules_are_found_in_their_order;
 mod whole_answers_have_a_length;
