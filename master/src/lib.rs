@@ -31,5 +31,5 @@ mod resident;
 mod respawn;
 mod start;
 
-pub use start::{serve, serve_raw, serve_with};
+pub use start::{Served, serve, serve_raw, serve_with};
 pub use tine_worker::{app, http};

@@ -1,15 +1,21 @@
-//! The binary `tine`: the server with its built-in test origin.
+//! The binary `tine`: the server with its built-in test origin, a Lua application or files.
 #![forbid(unsafe_code)]
 
 mod lua_args;
+mod static_args;
 
 use lua_args::LuaArgs;
+use static_args::{AppKind, StaticArgs, StaticFiles};
 use std::process::ExitCode;
+use tine::Served;
 use tine_apps::lua::{AppName, LuaApp};
 use tine_apps::testbed::{Origin, OriginConfig};
+use tine_worker::app::{AppFactory, WorkerInfo};
 
 #[derive(clap::Args, Debug, Clone)]
 struct AppArgs {
+    #[command(flatten)]
+    files: StaticArgs,
     #[command(flatten)]
     origin: OriginArgs,
     #[command(flatten)]
@@ -36,6 +42,16 @@ struct OriginArgs {
     no_faults: bool,
 }
 
+impl OriginArgs {
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("stream-mb", self.stream_mb.to_string()),
+            ("chunk-size", tine_common::units::show_size(self.chunk_size as u64)),
+            ("no-faults", if self.no_faults { "on" } else { "off" }.to_string()),
+        ]
+    }
+}
+
 fn chunk_size(text: &str) -> Result<usize, String> {
     match tine_common::units::parse_size(text)? {
         bytes @ 1..=0x10_0000 => Ok(bytes as usize),
@@ -44,25 +60,32 @@ fn chunk_size(text: &str) -> Result<usize, String> {
 }
 
 fn main() -> ExitCode {
-    let describe = |args: &AppArgs| {
-        if args.app.is_some() {
-            return args.lua.describe();
+    tine::serve_with(|args: AppArgs| {
+        let AppArgs { files, origin, lua, app } = args;
+        let files = files.choose(if app.is_some() { AppKind::Users } else { AppKind::None })?;
+        let mut options = files.as_ref().map_or_else(StaticFiles::describe_none, StaticFiles::describe);
+        if let Some(files) = files.as_ref().filter(|files| files.is_alone).cloned() {
+            return Ok(files.serve_alone());
         }
-        let args = &args.origin;
-        vec![
-            ("stream-mb", args.stream_mb.to_string()),
-            ("chunk-size", tine_common::units::show_size(args.chunk_size as u64)),
-            ("no-faults", if args.no_faults { "on" } else { "off" }.to_string()),
-        ]
-    };
-    tine::serve_with("the built-in test origin", "curl URL/help", describe, |args| {
-        if let Some(app) = args.app {
-            let config = args.lua.config(app);
-            return Box::new(move |worker| Ok(Box::new(LuaApp::load(&config, worker)?)));
-        }
-        let args = args.origin;
-        let door = (!args.no_faults).then(tine_worker::door::open);
-        let config = OriginConfig { stream_mb: args.stream_mb, chunk_bytes: args.chunk_size, door };
-        Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))
+        let (name, try_next, factory): (&str, &str, AppFactory) = match app {
+            Some(app) => {
+                options.extend(lua.describe());
+                let config = lua.config(app);
+                let factory = Box::new(move |worker: &WorkerInfo| Ok(Box::new(LuaApp::load(&config, worker)?) as _));
+                ("a Lua application", "curl URL/", factory)
+            }
+            None => {
+                options.extend(origin.describe());
+                let door = (!origin.no_faults).then(tine_worker::door::open);
+                let config = OriginConfig { stream_mb: origin.stream_mb, chunk_bytes: origin.chunk_size, door };
+                let factory = Box::new(move |worker: &WorkerInfo| Ok(Box::new(Origin::new(config, worker)) as _));
+                ("the built-in test origin", "curl URL/help", factory)
+            }
+        };
+        let factory = match files {
+            Some(files) => files.before(factory),
+            None => factory,
+        };
+        Ok(Served { name: name.into(), try_next: try_next.into(), options, factory })
     })
 }

@@ -19,7 +19,10 @@ const EXIT_USAGE: u8 = 2;
 /// before. No other thread may run. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app
 /// failed or requests were cut, 2 for a wrong option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
-    serve_with(name, "curl URL/", |_: &NoArgs| Vec::new(), |_| Box::new(factory))
+    serve_with(|_: NoArgs| {
+        let (name, try_next) = (name.to_string(), "curl URL/".to_string());
+        Ok(Served { name, try_next, options: Vec::new(), factory: Box::new(factory) })
+    })
 }
 
 /// As [`serve`], for an application that is to write bytes without framing, as a test origin does that fails on request:
@@ -36,14 +39,20 @@ pub fn serve_raw(
 #[derive(clap::Args, Debug)]
 struct NoArgs {}
 
-/// As [`serve`], with options of the application's own. `try_next`: what to try first; `URL` stands for where the server
-/// listens. `describe`: each of the options and its value, for `check`.
-pub fn serve_with<A: clap::Args>(
-    name: &str,
-    try_next: &str,
-    describe: impl FnOnce(&A) -> Vec<(&'static str, String)>,
-    factory: impl FnOnce(A) -> AppFactory,
-) -> ExitCode {
+/// What a command line comes to, for who serves more than one application: see [`serve_with`].
+pub struct Served {
+    /// What is served, as the first line says it.
+    pub name: String,
+    /// What to try first; `URL` stands for where the server listens.
+    pub try_next: String,
+    /// Each of the application's own options and its value, for `check`.
+    pub options: Vec<(&'static str, String)>,
+    pub factory: AppFactory,
+}
+
+/// As [`serve`], with options of the application's own. `choose` makes of them what is served, or says in one line what is
+/// wrong with them.
+pub fn serve_with<A: clap::Args>(choose: impl FnOnce(A) -> Result<Served, String>) -> ExitCode {
     let (server, app, is_check) = match args::parse::<A>(std::env::args_os()) {
         Ok(cli) => match cli.command {
             Command::Run { server, app } => (server, app, false),
@@ -53,20 +62,21 @@ pub fn serve_with<A: clap::Args>(
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
     let config = server.config();
-    let level = match config.check().and_then(|()| tine_common::log::level(config.quiet)) {
-        Ok(level) => level,
+    let level = config.check().and_then(|()| tine_common::log::level(config.quiet));
+    let (level, served) = match level.and_then(|level| Ok((level, choose(app)?))) {
+        Ok(right) => right,
         Err(line) => return complain(&line, EXIT_USAGE),
     };
     let ended = if is_check {
-        check(name, &config, &describe(&app)).map(|text| say(&text, 0))
+        check(&served, &config).map(|text| say(&text, 0))
     } else {
         tine_common::log::init(level);
-        run(name, try_next, config, factory(app)).map(ExitCode::from)
+        run(served, config).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Result<u8, String> {
+fn run(served: Served, config: Config) -> Result<u8, String> {
     tine_common::log::set_who("master");
     let (nofile, pidfile, bound) = prepare(&config)?;
     for line in listener::warnings(&config) {
@@ -78,7 +88,8 @@ fn run(name: &str, try_next: &str, config: Config, factory: AppFactory) -> Resul
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name: name.to_string(), try_next: try_next.to_string(), config, bound, pidfile };
+    let Served { name, try_next, factory, .. } = served;
+    let start = Start { name, try_next, config, bound, pidfile };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -109,15 +120,15 @@ fn prepare(config: &Config) -> Result<(Nofile, Option<Pidfile>, Vec<Bound>), Str
 
 /// What would run, and what `run` would warn of. Prepares as `run` does and lets go, so that a port in use or a missing
 /// right is told.
-fn check(name: &str, config: &Config, app_options: &[(&'static str, String)]) -> Result<String, String> {
+fn check(served: &Served, config: &Config) -> Result<String, String> {
     let (_, _, bound) = prepare(config)?;
     listener::remove_unix_sockets(&bound);
-    let mut text = format!("tine {} would serve {name} on\n", tine_common::VERSION);
+    let mut text = format!("tine {} would serve {} on\n", tine_common::VERSION, served.name);
     for address in &config.listen {
         text.push_str(&format!("  {address}\n"));
     }
     text.push_str("with\n");
-    for (option, value) in config.describe().iter().chain(app_options) {
+    for (option, value) in config.describe().iter().chain(&served.options) {
         text.push_str(&format!("  {option:<22} {value}\n"));
     }
     for line in listener::warnings(config) {

@@ -41,13 +41,13 @@ pub enum NotFound {
 
 impl Root {
     /// Opens the directory, and tries whether files beneath it can be opened as they will be. The error says what is wrong
-    /// in one line.
+    /// with it in one line, without its name.
     pub fn open(path: &Path) -> Result<Root, String> {
         let wrong = |e: Errno| match e {
-            Errno::ENOENT => format!("{} does not exist; give a directory", path.display()),
-            Errno::ENOTDIR => format!("{} is not a directory", path.display()),
-            Errno::EACCES => format!("{} may not be entered: permission denied", path.display()),
-            e => format!("{} cannot be opened: {}", path.display(), e.desc()),
+            Errno::ENOENT => "there is no such directory".to_string(),
+            Errno::ENOTDIR => "it is not a directory".to_string(),
+            Errno::EACCES => "it may not be entered: permission denied".to_string(),
+            e => format!("it cannot be opened: {}", e.desc()),
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = open(path, flags, Mode::empty()).map_err(wrong)?;
