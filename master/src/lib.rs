@@ -32,4 +32,5 @@ mod respawn;
 mod start;
 
 pub use start::{Served, serve, serve_raw, serve_with};
+pub use tine_apps::{files, router};
 pub use tine_worker::{app, http};
