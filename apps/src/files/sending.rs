@@ -11,8 +11,9 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 use tine_worker::http::{Head, Response};
 
-/// Up to this, reading costs less than sendfile(2) with its extra packets and calls.
-const READ_BYTES_MAX: u64 = 16 << 10;
+/// Up to this, reading into memory costs less than one more call: of 4 KiB 14 us of CPU a request and 16 by sendfile(2), of
+/// 8 KiB 18 and 15, of 16 KiB 20 and 14 (medians of five, 16 connections on loopback).
+const READ_BYTES_MAX: u64 = 4 << 10;
 
 /// The head alone, as HEAD wants it, of a body of `length` bytes.
 pub fn send_head(head: Head, length: u64) -> Answer {
