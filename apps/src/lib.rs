@@ -2,5 +2,7 @@
 //! written as any user's app would be.
 #![forbid(unsafe_code)]
 
+pub mod files;
 pub mod lua;
+pub mod router;
 pub mod testbed;

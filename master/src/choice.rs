@@ -2,12 +2,15 @@
 
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
+use crate::static_args::{AppKind, StaticArgs, StaticFiles};
 use tine::{Asked, Served};
 use tine_apps::lua::AppName;
 
 /// All options that are not the server's.
 #[derive(clap::Args, Debug, Clone)]
 pub struct AppArgs {
+    #[command(flatten)]
+    files: StaticArgs,
     #[command(flatten)]
     lua: LuaArgs,
     #[command(flatten)]
@@ -17,32 +20,51 @@ pub struct AppArgs {
 /// Which application was named, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Choice {
-    /// None; the origin takes its place.
+    /// None; the origin takes its place, or the files that were named.
     Unnamed,
     Builtin,
     Lua(AppName),
 }
 
 pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
-    let Asked { app, options: AppArgs { lua, origin }, given } = asked;
+    let Asked { app, options: AppArgs { files, lua, origin }, given } = asked;
     let choice = choice(app.as_deref())?;
-    let warnings = unused(&choice, &given.options_of::<LuaArgs>(), &given.options_of::<OriginArgs>());
+    let (of_lua, of_origin) = (given.options_of::<LuaArgs>(), given.options_of::<OriginArgs>());
+    let files = files.choose(choice.kind())?;
+    let mut options = files.as_ref().map_or_else(StaticFiles::describe_none, StaticFiles::describe);
+    if let Some(files) = files.as_ref().filter(|files| files.is_alone).cloned() {
+        let name = files.name();
+        let warnings = [unused(&name, &of_lua, LUA_APPS), unused(&name, &of_origin, ORIGIN)].concat();
+        let (try_next, factory) = ("curl URL/".to_string(), files.alone());
+        return Ok(Served { name, try_next, options, warnings, has_preflight: false, factory });
+    }
     let name = choice.name();
-    Ok(match choice {
+    let (try_next, has_preflight, warnings, factory) = match choice {
         Choice::Unnamed | Choice::Builtin => {
-            let try_next = "curl URL/help".to_string();
-            let (options, factory) = (origin.describe(), origin.factory());
-            Served { name, try_next, options, warnings, has_preflight: false, factory }
+            options.extend(origin.describe());
+            ("curl URL/help", false, unused(&name, &of_lua, LUA_APPS), origin.factory())
         }
         Choice::Lua(app) => {
-            let try_next = "curl URL/".to_string();
-            let (options, factory) = (lua.describe(), lua.factory(app));
-            Served { name, try_next, options, warnings, has_preflight: true, factory }
+            options.extend(lua.describe());
+            ("curl URL/", true, unused(&name, &of_origin, ORIGIN), lua.factory(app))
         }
-    })
+    };
+    let factory = match files {
+        Some(files) => files.before(factory),
+        None => factory,
+    };
+    Ok(Served { name, try_next: try_next.to_string(), options, warnings, has_preflight, factory })
 }
 
 impl Choice {
+    fn kind(&self) -> AppKind {
+        match self {
+            Choice::Unnamed => AppKind::None,
+            Choice::Builtin => AppKind::Builtin,
+            Choice::Lua(_) => AppKind::Users,
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Choice::Unnamed | Choice::Builtin => "the built-in test origin".to_string(),
@@ -59,14 +81,13 @@ fn choice(app: Option<&str>) -> Result<Choice, String> {
     }
 }
 
-/// A line for each kind of options that were given and are not those of what is served.
-fn unused(choice: &Choice, lua: &[String], origin: &[String]) -> Vec<String> {
-    let (options, whose) = match choice {
-        Choice::Unnamed | Choice::Builtin => (lua, "Lua applications"),
-        Choice::Lua(_) => (origin, "the built-in origin"),
-    };
+const LUA_APPS: &str = "Lua applications";
+const ORIGIN: &str = "the built-in origin";
+
+/// A line for options that were given and are those of something else (`whose`) than what is served (`name`).
+fn unused(name: &str, options: &[String], whose: &str) -> Vec<String> {
     let verb = if options.len() == 1 { "has" } else { "have" };
-    let line = || format!("{} {verb} no effect on {}, only on {whose}", options.join(", "), choice.name());
+    let line = || format!("{} {verb} no effect on {name}, only on {whose}", options.join(", "));
     (!options.is_empty()).then(line).into_iter().collect()
 }
 
@@ -97,26 +118,23 @@ mod tests {
 
     #[test]
     fn options_of_others_are_said_to_have_no_effect() {
-        let lua = Choice::Lua("docs.app:app".parse().expect("an app"));
-        for (choice, lua, origin, expected) in [
-            (&Choice::Unnamed, &[][..], &["--no-faults"][..], None),
-            (&Choice::Builtin, &[], &[], None),
-            (&lua, &["--debug"], &[], None),
+        for (name, options, whose, expected) in [
+            ("docs.app:app", &[][..], ORIGIN, None),
             (
-                &lua,
-                &[],
+                "docs.app:app",
                 &["--stream-mb"],
+                ORIGIN,
                 Some("--stream-mb has no effect on docs.app:app, only on the built-in origin"),
             ),
             (
-                &Choice::Builtin,
+                "the built-in test origin",
                 &["--max-body", "--debug"],
-                &["--stream-mb"],
+                LUA_APPS,
                 Some("--max-body, --debug have no effect on the built-in test origin, only on Lua applications"),
             ),
         ] {
-            let [lua, origin] = [lua, origin].map(|options| options.iter().map(|o| o.to_string()).collect::<Vec<_>>());
-            assert_eq!(unused(choice, &lua, &origin), expected.into_iter().collect::<Vec<_>>(), "{choice:?}");
+            let options: Vec<_> = options.iter().map(|option| option.to_string()).collect();
+            assert_eq!(unused(name, &options, whose), expected.into_iter().collect::<Vec<_>>(), "{name}");
         }
     }
 }

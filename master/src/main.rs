@@ -1,9 +1,10 @@
-//! The binary `tine`: the server for Lua applications, with its built-in test origin.
+//! The binary `tine`: the server for Lua applications and files, with its built-in test origin.
 #![forbid(unsafe_code)]
 
 mod choice;
 mod lua_args;
 mod origin_args;
+mod static_args;
 
 use std::process::ExitCode;
 

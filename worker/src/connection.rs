@@ -276,6 +276,14 @@ impl Connection {
                 match output.flush(&self.socket, cx.now) {
                     Ok(Flushed::Empty) => {}
                     Ok(Flushed::Blocked) => self.writable = false,
+                    Ok(Flushed::Broken(part)) => {
+                        log::error!("a response is cut: {part}");
+                        if part.ends_with_connection {
+                            // As for Closing::Reset.
+                            let _ = self.socket.reset_on_close();
+                        }
+                        return Turn::Closed;
+                    }
                     Err(_) => return Turn::Closed, // as above
                 }
             }

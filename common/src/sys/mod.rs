@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod epoll;
+pub mod file;
 pub mod fork;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;

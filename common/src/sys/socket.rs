@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+/// MSG_MORE (send(2)): more follows at once, so that what is sent need not fill a packet of its own.
+pub const MORE_FOLLOWS: i32 = libc::MSG_MORE;
+
 /// What came of one accept(2).
 pub enum Accepted {
     Connection(OwnedFd),

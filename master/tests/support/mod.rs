@@ -14,6 +14,7 @@ mod process;
 pub mod proxy;
 pub mod python;
 pub mod seen;
+pub mod site;
 mod trace;
 pub mod websocket;
 

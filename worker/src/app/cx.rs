@@ -3,7 +3,7 @@
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 
 /// Which worker this is.
@@ -31,6 +31,11 @@ impl Cx<'_> {
     /// The monotonic time of this turn of the loop: no clock is read. For [`super::Pull::NotBefore`].
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The wall clock's time, to the second: what the response's `Date` will say. No clock is read.
+    pub fn date(&self) -> SystemTime {
+        self.date.wall()
     }
 
     /// The server is shutting down: responses that begin now close their connections.

@@ -4,8 +4,10 @@
 use super::{AppError, ConnectionEnd, Cx, RawDoor, RawOut};
 use crate::http::{BodyFraming, Framing, Head, ResponseFacts, Trailers, Version};
 use crate::http1::encode;
-use crate::net::WriteQueue;
+use crate::net::{FILE_PIECE_BYTES_MAX, FilePart, WriteQueue};
 use bytes::Bytes;
+use std::fs::File;
+use std::rc::Rc;
 
 /// The body of a response whose head is written: what may still follow.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +120,20 @@ impl Out<'_> {
     /// As [`Out::write`], without a copy.
     pub fn write_shared(&mut self, bytes: Bytes) -> Result<(), AppError> {
         self.framed(bytes.len(), |queue| queue.append_shared(bytes))
+    }
+
+    /// Writes bytes `offset` to `offset + length` of a regular file, which the kernel reads only as it sends them; returns
+    /// how many of them were queued, from the front: at most 1 MiB, so that one file does not hold the worker. If by then
+    /// the file is shorter or cannot be read, the connection is cut.
+    pub fn write_file(&mut self, file: &Rc<File>, offset: u64, length: u64) -> Result<u64, AppError> {
+        if offset.checked_add(length).is_none_or(|end| end > i64::MAX as u64) {
+            return Err(AppError::new(format!("no file has {length} bytes behind {offset}")));
+        }
+        let piece = length.min(FILE_PIECE_BYTES_MAX);
+        let ends_with_connection = self.body.is_some_and(BodyWriter::ends_with_connection);
+        let part = FilePart::new(file, offset, piece as u32, ends_with_connection);
+        self.framed(piece as usize, |queue| queue.append_file(part))?;
+        Ok(piece)
     }
 
     /// Writes `block` over and over until it is `length` bytes, as one chunk and without a copy.

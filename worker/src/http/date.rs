@@ -40,13 +40,15 @@ impl fmt::Display for HttpDate {
 pub struct DateLine {
     /// The commonest status line before them: one copy for all three.
     lines: Vec<u8>,
+    /// What the wall clock said when it was last read: the second that `Date` says.
+    wall: SystemTime,
     /// The wall clock's second ends here, by the monotonic clock.
     valid_until: Instant,
 }
 
 impl DateLine {
     pub fn new(now: Instant) -> Self {
-        let mut line = DateLine { lines: Vec::new(), valid_until: now };
+        let mut line = DateLine { lines: Vec::new(), wall: UNIX_EPOCH, valid_until: now };
         line.refresh(now);
         line
     }
@@ -59,9 +61,15 @@ impl DateLine {
         let wall = SystemTime::now();
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         self.valid_until = now + (Duration::from_secs(1) - Duration::from_nanos(into_second.into()));
+        self.wall = wall;
         self.lines.clear();
         self.lines
             .extend_from_slice(format!("{OK_LINE}{SERVER_LINE}Date: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes());
+    }
+
+    /// A moment of the second that `Date` says.
+    pub fn wall(&self) -> SystemTime {
+        self.wall
     }
 
     /// `Server: …\r\nDate: …\r\n`

@@ -232,6 +232,11 @@ impl Response {
         Response { head: Head::new(status), body: Body::Static(b"") }
     }
 
+    /// With a head that was built before; its length is the body's.
+    pub fn from_head(head: Head, body: impl Into<Body>) -> Self {
+        Response { head, body: body.into() }
+    }
+
     /// `text/plain; charset=utf-8`
     pub fn text(status: StatusCode, body: impl Into<Body>) -> Self {
         Response::known(status, "text/plain; charset=utf-8", body.into())

@@ -6,6 +6,8 @@ mod exchange;
 mod parse;
 mod state;
 #[cfg(test)]
+mod state_file_tests;
+#[cfg(test)]
 mod state_flow_tests;
 #[cfg(test)]
 mod state_out_tests;

@@ -2,10 +2,14 @@
 //!
 //! Public for the master alone, which sets on its listeners what accepted sockets inherit.
 
+mod file_part;
 mod read_buffer;
 mod socket;
 mod write_queue;
 
+#[cfg(test)]
+pub(crate) use file_part::file_of;
+pub(crate) use file_part::{BrokenPart, FILE_PIECE_BYTES_MAX, FilePart};
 pub(crate) use read_buffer::{ReadBuffer, Received};
 pub(crate) use socket::{FAST_CLIENT_BYTES, Socket};
 pub(crate) use write_queue::{Flushed, WriteQueue};

@@ -1,11 +1,13 @@
 //! One client's socket, TCP or Unix: nonblocking calls whose "not yet" is a value.
 
 use socket2::{SockRef, Socket as RawSocket};
+use std::fs::File;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
-use tine_common::sys::socket::{set_notsent_lowat, unacknowledged_bytes};
+use tine_common::sys::file::{SentFile, send_file};
+use tine_common::sys::socket::{MORE_FOLLOWS, set_notsent_lowat, unacknowledged_bytes};
 
 /// What the kernel may hold for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the listeners.
 /// By default it takes up to 4 MiB: clients that never read would pin gigabytes that everyone shares (tcp_mem).
@@ -47,6 +49,16 @@ impl Socket {
 
     pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         not_yet(|| self.raw.send_vectored(slices))
+    }
+
+    /// As [`Socket::send_vectored`], for what [`Socket::send_file`] goes on with: both share a packet.
+    pub fn send_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        not_yet(|| self.raw.send_vectored_with_flags(slices, MORE_FOLLOWS))
+    }
+
+    /// Up to `count` bytes of `file` behind `offset`, read by the kernel.
+    pub fn send_file(&self, file: &File, offset: u64, count: usize) -> io::Result<SentFile> {
+        send_file(self.raw.as_fd(), file, offset, count)
     }
 
     /// Half-closes: the client reads to the end of what was sent and then sees the end of the stream.

@@ -1,9 +1,10 @@
-//! Bytes queued for a client, in order: copied ones, and references to static or shared memory that are not copied.
+//! Bytes queued for a client, in order: copied ones, references to static or shared memory that are not copied, and parts
+//! of files that are not even read here.
 //!
 //! Invariant: when `segments` is empty, all that is queued lies in `copied[sent..]` (the common case: heads and small
 //! bodies, one send(2)); otherwise the lengths of the `Copied` segments sum up to `copied.len() - sent`.
 
-use super::Socket;
+use super::{BrokenPart, FilePart, Socket};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,6 +21,7 @@ enum Segment {
     Copied(usize),
     Static(&'static [u8]),
     Shared(Bytes),
+    File(FilePart),
 }
 
 pub struct WriteQueue {
@@ -32,11 +34,13 @@ pub struct WriteQueue {
 }
 
 /// What a flush came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Flushed {
     Empty,
     /// The socket takes no more for now.
     Blocked,
+    /// What comes next cannot be sent, ever: the file that it was to come from has changed or cannot be read.
+    Broken(BrokenPart),
 }
 
 impl WriteQueue {
@@ -97,6 +101,14 @@ impl WriteQueue {
         }
     }
 
+    /// The file is read as it is sent; see [`FilePart`].
+    pub fn append_file(&mut self, part: FilePart) {
+        let length = part.len();
+        if length > 0 {
+            self.append_reference(Segment::File(part), length);
+        }
+    }
+
     fn append_reference(&mut self, segment: Segment, length: usize) {
         let copied = self.copied.len() - self.sent;
         if self.segments.is_empty() && copied > 0 {
@@ -112,11 +124,21 @@ impl WriteQueue {
             let (offered, taken) = if self.segments.is_empty() {
                 let bytes = &self.copied[self.sent..];
                 (bytes.len(), socket.send(bytes)?)
+            } else if let Some(Segment::File(part)) = self.segments.front() {
+                match part.send(socket)? {
+                    // Less than was offered may as well be the file's end, of which no event would tell: look again.
+                    Ok(Some(taken)) => (taken, Some(taken)),
+                    Ok(None) => (part.len(), None),
+                    Err(broken) => return Ok(Flushed::Broken(broken)),
+                }
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = self.slices(&mut slices);
                 let offered = slices[..count].iter().map(|slice| slice.len()).sum();
                 match &slices[..count] {
+                    before if matches!(self.segments.get(count), Some(Segment::File(_))) => {
+                        (offered, socket.send_before_file(before)?)
+                    }
                     [one] => (offered, socket.send(one)?),
                     many => (offered, socket.send_vectored(many)?),
                 }
@@ -134,6 +156,7 @@ impl WriteQueue {
         Ok(Flushed::Empty)
     }
 
+    /// What lies in memory, up to the first part of a file.
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut copied = &self.copied[self.sent..];
         let mut count = 0;
@@ -146,6 +169,7 @@ impl WriteQueue {
                 }
                 Segment::Static(bytes) => bytes,
                 Segment::Shared(bytes) => bytes,
+                Segment::File(_) => break,
             });
             count += 1;
         }
@@ -175,6 +199,12 @@ impl WriteQueue {
                     bytes::Buf::advance(bytes, part);
                     self.referenced_bytes -= part;
                     (bytes.is_empty(), part)
+                }
+                Segment::File(file) => {
+                    let part = count.min(file.len());
+                    file.advance(part);
+                    self.referenced_bytes -= part;
+                    (file.len() == 0, part)
                 }
             };
             count -= length;
@@ -243,6 +273,7 @@ impl WriteQueue {
                 }
                 Segment::Static(bytes) => all.extend_from_slice(bytes),
                 Segment::Shared(bytes) => all.extend_from_slice(bytes),
+                Segment::File(part) => all.extend_from_slice(&part.contents()),
             }
         }
         all
@@ -250,90 +281,5 @@ impl WriteQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    static LARGE: [u8; 1000] = [b'L'; 1000];
-
-    fn mixed() -> (WriteQueue, Vec<u8>) {
-        let mut queue = WriteQueue::new(Instant::now());
-        queue.append(b"head");
-        queue.append_static(&LARGE);
-        queue.append(b"between");
-        queue.append(b" too");
-        queue.append_shared(Bytes::from(vec![b'S'; 600]));
-        queue.append_static(b"small");
-        let all = [b"head", &LARGE[..], b"between too", &[b'S'; 600], b"small"].concat();
-        (queue, all)
-    }
-
-    #[test]
-    fn keeps_order_and_counts() {
-        let (queue, all) = mixed();
-        assert_eq!((queue.contents(), queue.len()), (all.clone(), all.len()));
-        assert_eq!(queue.segments.len(), 5);
-    }
-
-    #[test]
-    fn consuming_at_every_index_leaves_the_rest() {
-        let (_, all) = mixed();
-        for at in 0..=all.len() {
-            let (mut queue, _) = mixed();
-            queue.consume(at);
-            assert_eq!(queue.len(), all.len() - at);
-            assert_eq!(queue.contents(), &all[at..], "at {at}");
-            queue.append(b"!");
-            let later = queue.progressed() + Duration::from_secs(60);
-            let mut parked = queue.park(later);
-            assert_eq!(parked.progressed(), later);
-            assert!(queue.is_empty());
-            assert_eq!(parked.contents(), [&all[at..], b"!"].concat());
-            parked.shrink();
-            parked.consume(parked.len());
-            assert!(parked.is_empty() && parked.segments.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_queue_that_is_never_empty_does_not_grow() {
-        for reference in [false, true] {
-            let mut queue = WriteQueue::new(Instant::now());
-            queue.append(&[0; 500]);
-            if reference {
-                queue.append_static(&LARGE);
-            }
-            for round in 1..=100u8 {
-                queue.append(&[round; 1000]);
-                queue.consume(1000);
-            }
-            assert_eq!(queue.contents()[queue.len() - 500..], [100; 500]);
-            assert!(queue.copied.capacity() <= 8 * 1024, "{} bytes", queue.copied.capacity());
-        }
-    }
-
-    #[test]
-    fn flush_sends_everything_in_order_whatever_the_socket_takes() {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let socket = Socket::new(ours.into(), false);
-        let mut queue = WriteQueue::new(Instant::now());
-        let mut expected = Vec::new();
-        for i in 0..600u32 {
-            queue.append(&i.to_le_bytes());
-            queue.append_static(&LARGE);
-            expected.extend_from_slice(&i.to_le_bytes());
-            expected.extend_from_slice(&LARGE);
-        }
-        let mut got = Vec::new();
-        let mut reader = std::io::BufReader::new(&theirs);
-        while queue.flush(&socket, Instant::now()).unwrap() == Flushed::Blocked {
-            let available = std::io::BufRead::fill_buf(&mut reader).unwrap().to_vec();
-            std::io::BufRead::consume(&mut reader, available.len());
-            got.extend_from_slice(&available);
-        }
-        drop(socket);
-        std::io::Read::read_to_end(&mut reader, &mut got).unwrap();
-        assert_eq!(got, expected);
-    }
-}
+#[path = "write_queue_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! The directory whose files are served: opened once, and the only way to a file.
+//!
+//! openat2(2) with RESOLVE_BENEATH: the kernel itself sees to it that neither `..` nor a symbolic link leads out, also
+//! while directories are renamed. What is opened never blocks (a FIFO) and never becomes our terminal.
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+use std::fs::{File, Metadata};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Names may change while the kernel walks beneath the root, and then it says EAGAIN.
+const ATTEMPTS_MAX: usize = 8;
+
+#[derive(Debug)]
+pub struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a name beneath the root stands for.
+#[derive(Debug)]
+pub enum Found {
+    File(File, Metadata),
+    Directory,
+}
+
+/// Why there is nothing to serve.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// No such file, or none that is served: a FIFO, a device, a socket, a link out of the root.
+    Absent,
+    /// We may not read it.
+    Forbidden,
+    /// No descriptor is left.
+    Exhausted,
+    Failed(Errno),
+}
+
+impl Root {
+    /// Opens the directory, and tries whether files beneath it can be opened as they will be. The error says what is wrong
+    /// with it in one line, without its name.
+    pub fn open(path: &Path) -> Result<Root, String> {
+        let wrong = |e: Errno| match e {
+            Errno::ENOENT => "there is no such directory".to_string(),
+            Errno::ENOTDIR => "it is not a directory".to_string(),
+            Errno::EACCES => "it may not be entered: permission denied".to_string(),
+            e => format!("it cannot be opened: {}", e.desc()),
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(path, flags, Mode::empty()).map_err(wrong)?;
+        let root = Root { directory, path: path.to_path_buf() };
+        match root.open_beneath(b".", flags) {
+            Ok(_) => Ok(root),
+            Err(e @ (Errno::ENOSYS | Errno::EPERM)) => Err(format!(
+                "files cannot be served: openat2(2), which keeps paths beneath their directory, is {} ({}); it needs Linux \
+                 5.6 and a sandbox (seccomp) that allows it",
+                if e == Errno::ENOSYS { "missing" } else { "forbidden" },
+                e.desc()
+            )),
+            Err(e) => Err(wrong(e)),
+        }
+    }
+
+    /// The directory as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens what lies at this path for reading; it is relative and not empty.
+    pub fn find(&self, path: &[u8]) -> Result<Found, NotFound> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let opened = self.open_beneath(path, flags).map(File::from);
+        let found = opened.and_then(|file| match file.metadata() {
+            Ok(metadata) => Ok((file, metadata)),
+            Err(e) => Err(Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32))),
+        });
+        match found {
+            Ok((file, metadata)) if metadata.is_file() => Ok(Found::File(file, metadata)),
+            Ok((_, metadata)) if metadata.is_dir() => Ok(Found::Directory),
+            Ok(_) => Err(NotFound::Absent),
+            Err(e) => Err(match e {
+                // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow beneath. ENXIO, ENODEV: a
+                // socket, a device of nobody's.
+                Errno::ENOENT
+                | Errno::ENOTDIR
+                | Errno::ENAMETOOLONG
+                | Errno::EXDEV
+                | Errno::ELOOP
+                | Errno::ENXIO
+                | Errno::ENODEV => NotFound::Absent,
+                Errno::EACCES | Errno::EPERM => NotFound::Forbidden,
+                Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => NotFound::Exhausted,
+                e => NotFound::Failed(e),
+            }),
+        }
+    }
+
+    fn open_beneath(&self, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
+        let how =
+            OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let mut opened = Err(Errno::EAGAIN);
+        for _ in 0..ATTEMPTS_MAX {
+            opened = openat2(&self.directory, Path::new(std::ffi::OsStr::from_bytes(path)), how);
+            if !matches!(opened, Err(Errno::EAGAIN | Errno::EINTR)) {
+                break;
+            }
+        }
+        opened
+    }
+}

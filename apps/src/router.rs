@@ -1,0 +1,26 @@
+//! Two applications behind one address: files at and below their prefix, the user's application for everything else.
+
+use crate::files::Files;
+use tine_worker::app::{Answer, App, Cx};
+use tine_worker::http::Request;
+
+pub struct Router {
+    files: Files,
+    /// It is asked for no path that is the files', also where there is no such file.
+    app: Box<dyn App>,
+}
+
+impl Router {
+    pub fn new(files: Files, app: Box<dyn App>) -> Router {
+        Router { files, app }
+    }
+}
+
+impl App for Router {
+    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+        match self.files.answer(request, cx) {
+            Some(answer) => answer,
+            None => self.app.call(request, cx),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! sendfile(2): bytes that go from a file to a socket without passing through this process.
+
+use nix::errno::Errno;
+use nix::sys::sendfile::sendfile;
+use std::io;
+use std::os::fd::AsFd;
+
+/// What came of one sendfile(2).
+#[derive(Debug)]
+pub enum SentFile {
+    Bytes(usize),
+    /// The socket takes none now.
+    NotYet,
+    /// The file has nothing at the offset: it is shorter than it was.
+    Ended,
+    /// The file cannot be read.
+    Unreadable(io::Error),
+}
+
+/// Sends up to `count` bytes of `file` behind `offset`, which is at most 2^63 - 1; fewer where the socket takes fewer, or
+/// the file ends. An error is the connection's.
+pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) -> io::Result<SentFile> {
+    loop {
+        let mut at = offset as libc::off_t;
+        return match sendfile(&socket, &file, Some(&mut at), count) {
+            Ok(0) => Ok(SentFile::Ended),
+            Ok(n) => Ok(SentFile::Bytes(n)),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => Ok(SentFile::NotYet),
+            // What a disk or a file system says (a read error, a stale handle, no way to splice), and a socket does not.
+            Err(e @ (Errno::EIO | Errno::ESTALE | Errno::EINVAL | Errno::EOVERFLOW)) => {
+                Ok(SentFile::Unreadable(e.into()))
+            }
+            Err(e) => Err(e.into()),
+        };
+    }
+}

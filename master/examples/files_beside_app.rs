@@ -1,0 +1,41 @@
+//! An application of your own with files beside it: what lies below /assets comes from a directory, the rest is computed.
+//!
+//!     cargo run --release --example files_beside_app -- run 8081 --assets DIR
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tine::app::{Answer, App, AppFactory, Cx};
+use tine::files::{Files, Root, UrlPrefix};
+use tine::http::{Request, Response, StatusCode};
+use tine::router::Router;
+use tine::{Asked, Operands, Served};
+
+#[derive(clap::Args, Debug, Clone)]
+struct Options {
+    /// Directory of the files below /assets
+    #[arg(long, value_name = "DIR")]
+    assets: PathBuf,
+}
+
+struct Hello;
+
+impl App for Hello {
+    fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
+        Response::text(StatusCode::OK, format!("hello from {}\n", request.path())).into()
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    tine::serve_with(Operands::Port, |asked: Asked<Options>| {
+        let options = asked.options;
+        let root = Root::open(Path::new(&options.assets)).map_err(|e| format!("--assets: {e}"))?;
+        let (root, at) = (Arc::new(root), "/assets".parse::<UrlPrefix>()?);
+        let factory: AppFactory = Box::new(move |_| {
+            let files = Files::new(root.clone(), at.clone());
+            Ok(Box::new(Router::new(files, Box::new(Hello))))
+        });
+        let options = vec![("assets", options.assets.display().to_string())];
+        let (name, try_next) = ("an app and files".to_string(), "curl URL/".to_string());
+        Ok(Served { name, try_next, options, warnings: Vec::new(), has_preflight: false, factory })
+    })
+}

@@ -1,0 +1,172 @@
+//! `--static` and `--static-url`: whether files are served, which, and where.
+//!
+//! A directory that is named is served: by itself at `/`, or beside an application below its URL. Only beside an
+//! application of the user's is a directory `static` served that nobody named.
+
+use std::path::Path;
+use std::sync::Arc;
+use tine_apps::files::{Files, Root, UrlPrefix};
+use tine_apps::router::Router;
+use tine_worker::app::AppFactory;
+
+/// What is served beside the user's application if it is there.
+const DEFAULT_DIRECTORY: &str = "static";
+/// Where files lie beside an application.
+const DEFAULT_URL: &str = "/static";
+
+#[derive(clap::Args, Debug, Clone)]
+pub struct StaticArgs {
+    /// Serve the files in this directory; without an app, nothing but them
+    #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, value_parser = directory,
+          help_heading = "Static files")]
+    root: Option<Arc<Root>>,
+    /// Path below which the files lie; without an app that is / [default: /static]
+    #[arg(
+        long = "static-url",
+        value_name = "URL",
+        env = "TINE_STATIC_URL",
+        hide_env = true,
+        help_heading = "Static files"
+    )]
+    url: Option<UrlPrefix>,
+}
+
+/// Which application runs, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppKind {
+    /// None was named.
+    None,
+    /// The built-in origin was named.
+    Builtin,
+    /// One of the user's.
+    Users,
+}
+
+/// The files that are served.
+#[derive(Debug, Clone)]
+pub struct StaticFiles {
+    root: Arc<Root>,
+    at: UrlPrefix,
+    /// There is no application beside them.
+    pub is_alone: bool,
+}
+
+impl StaticArgs {
+    pub fn choose(self, app: AppKind) -> Result<Option<StaticFiles>, String> {
+        let has_default = || Path::new(DEFAULT_DIRECTORY).is_dir();
+        let plan = plan(app, self.root.is_some(), self.url, has_default())?;
+        let (at, is_alone) = match plan {
+            Plan::NoFiles => return Ok(None),
+            Plan::Alone(at) => (at, true),
+            Plan::Beside(at) => (at, false),
+        };
+        let root = match self.root {
+            Some(root) => root,
+            None => {
+                directory(DEFAULT_DIRECTORY).map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?
+            }
+        };
+        Ok(Some(StaticFiles { root, at, is_alone }))
+    }
+}
+
+impl StaticFiles {
+    fn app(&self) -> Files {
+        Files::new(self.root.clone(), self.at.clone())
+    }
+
+    /// The files and nothing else, as the first line says it.
+    pub fn name(&self) -> String {
+        format!("the files in {}", self.root.path().display())
+    }
+
+    /// The files and nothing else.
+    pub fn alone(self) -> AppFactory {
+        Box::new(move |_| Ok(Box::new(self.app())))
+    }
+
+    /// The application with the files before it.
+    pub fn before(self, app: AppFactory) -> AppFactory {
+        Box::new(move |worker| Ok(Box::new(Router::new(self.app(), app(worker)?))))
+    }
+
+    /// For `check`.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        vec![("static", self.root.path().display().to_string()), ("static-url", self.at.to_string())]
+    }
+
+    /// The same where no files are served.
+    pub fn describe_none() -> Vec<(&'static str, String)> {
+        vec![("static", "none".to_string()), ("static-url", "none".to_string())]
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    NoFiles,
+    /// At this path, and nothing else.
+    Alone(UrlPrefix),
+    /// At this path, before an application.
+    Beside(UrlPrefix),
+}
+
+/// Whether and where files are served. `is_named`: by `--static`; `has_default`: [`DEFAULT_DIRECTORY`] is there.
+fn plan(app: AppKind, is_named: bool, url: Option<UrlPrefix>, has_default: bool) -> Result<Plan, String> {
+    let has_directory = is_named || (app == AppKind::Users && has_default);
+    match (app, has_directory, url) {
+        (AppKind::None, true, url) => Ok(Plan::Alone(url.unwrap_or(UrlPrefix::ROOT))),
+        (_, true, Some(url)) if url.is_root() => {
+            Err("--static-url / leaves the app no path; give one such as /static".to_string())
+        }
+        (_, true, Some(url)) => Ok(Plan::Beside(url)),
+        (_, true, None) => Ok(Plan::Beside(DEFAULT_URL.parse()?)),
+        (AppKind::Users, false, Some(url)) => Err(format!(
+            "--static-url {url}: there is no directory {DEFAULT_DIRECTORY} here; name one with --static DIR"
+        )),
+        (_, false, Some(url)) => Err(format!("--static-url {url} needs a directory; name it with --static DIR")),
+        (_, false, None) => Ok(Plan::NoFiles),
+    }
+}
+
+fn directory(text: &str) -> Result<Arc<Root>, String> {
+    Root::open(Path::new(text)).map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AppKind::{Builtin, None as NoApp, Users};
+    use super::*;
+
+    #[test]
+    fn whether_and_where_files_are_served() {
+        let alone = |at: &str| Ok(Plan::Alone(at.parse().unwrap()));
+        let beside = |at: &str| Ok(Plan::Beside(at.parse().unwrap()));
+        for (app, is_named, url, has_default, expected) in [
+            (NoApp, false, None, false, Ok(Plan::NoFiles)),
+            (NoApp, false, None, true, Ok(Plan::NoFiles)),
+            (NoApp, true, None, false, alone("/")),
+            (NoApp, true, None, true, alone("/")),
+            (NoApp, true, Some("/files"), false, alone("/files")),
+            (NoApp, true, Some("/"), false, alone("/")),
+            (NoApp, false, Some("/files"), true, Err("needs a directory")),
+            (Builtin, false, None, true, Ok(Plan::NoFiles)),
+            (Builtin, true, None, false, beside("/static")),
+            (Builtin, true, Some("/files"), false, beside("/files")),
+            (Builtin, true, Some("/"), false, Err("leaves the app no path")),
+            (Builtin, false, Some("/files"), true, Err("needs a directory")),
+            (Users, false, None, false, Ok(Plan::NoFiles)),
+            (Users, false, None, true, beside("/static")),
+            (Users, true, None, false, beside("/static")),
+            (Users, false, Some("/files"), true, beside("/files")),
+            (Users, false, Some("/files"), false, Err("no directory static here")),
+            (Users, false, Some("/"), true, Err("leaves the app no path")),
+        ] {
+            let case = format!("{app:?} named={is_named} {url:?} default={has_default}");
+            let planned = plan(app, is_named, url.map(|url| url.parse().unwrap()), has_default);
+            match expected {
+                Ok(expected) => assert_eq!(planned, Ok(expected), "{case}"),
+                Err(words) => assert!(planned.as_ref().is_err_and(|e| e.contains(words)), "{case}: {planned:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A part of a file that waits to be sent: the kernel reads it as it sends it (sendfile(2)), so that a client who reads
+//! slowly holds a descriptor and no memory.
+//!
+//! What was announced to the client is the file as it was. One that has become shorter by the time it is sent cannot be
+//! made up for: the part is broken ([`BrokenPart`]), and its connection ends.
+
+use super::Socket;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
+use tine_common::sys::file::SentFile;
+
+/// The most of a file that is queued at a time: what a connection may send in a turn before others have theirs.
+pub const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
+
+pub struct FilePart {
+    file: Rc<File>,
+    /// At most 2^63 - 1, together with what is left.
+    offset: u64,
+    left: u32,
+    /// Nothing but the connection's end says where the body ends.
+    ends_with_connection: bool,
+}
+
+/// Why no more of a part can be sent.
+#[derive(Debug)]
+pub struct BrokenPart {
+    /// As of the part: then the connection's end would pass for the body's.
+    pub ends_with_connection: bool,
+    offset: u64,
+    inode: Option<u64>,
+    /// `None`: the file ends there.
+    error: Option<io::Error>,
+}
+
+impl FilePart {
+    pub fn new(file: &Rc<File>, offset: u64, length: u32, ends_with_connection: bool) -> FilePart {
+        FilePart { file: file.clone(), offset, left: length, ends_with_connection }
+    }
+
+    /// Bytes that are left of it.
+    pub fn len(&self) -> usize {
+        self.left as usize
+    }
+
+    /// Sends from its front; how many bytes the socket took, `None` if it takes none now.
+    pub fn send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
+        Ok(match socket.send_file(&self.file, self.offset, self.len())? {
+            SentFile::Bytes(count) => Ok(Some(count)),
+            SentFile::NotYet => Ok(None),
+            SentFile::Ended => Err(self.broken(None)),
+            SentFile::Unreadable(error) => Err(self.broken(Some(error))),
+        })
+    }
+
+    /// So many bytes of it were sent.
+    pub fn advance(&mut self, count: usize) {
+        self.offset += count as u64;
+        self.left -= count as u32;
+    }
+
+    fn broken(&self, error: Option<io::Error>) -> BrokenPart {
+        // Without a name, which is not known here, the number tells which file it was.
+        let inode = self.file.metadata().ok().map(|metadata| metadata.ino());
+        BrokenPart { ends_with_connection: self.ends_with_connection, offset: self.offset, inode, error }
+    }
+
+    #[cfg(test)]
+    pub fn contents(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        std::os::unix::fs::FileExt::read_exact_at(&*self.file, &mut bytes, self.offset).expect("the file has the part");
+        bytes
+    }
+}
+
+impl fmt::Display for BrokenPart {
+    /// `the file with inode 17 ended at byte 4096 while it was sent, before the length that it had`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.inode {
+            Some(inode) => write!(f, "the file with inode {inode} ")?,
+            None => f.write_str("a file ")?,
+        }
+        match &self.error {
+            Some(error) => write!(f, "cannot be read at byte {}: {error}", self.offset),
+            None => write!(f, "ended at byte {} while it was sent, before the length that it had", self.offset),
+        }
+    }
+}
+
+#[cfg(test)]
+/// A file without a name, of these bytes.
+pub fn file_of(bytes: &[u8]) -> Rc<File> {
+    let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
+    let file = File::from(nix::sys::memfd::memfd_create("file", flags).expect("a file in memory"));
+    std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).expect("room for it");
+    Rc::new(file)
+}
