@@ -4,4 +4,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_framework_asks_where_its_app_is;
+mod c_modules_load;
 mod whole_answers_have_a_length;
