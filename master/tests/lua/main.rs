@@ -6,4 +6,5 @@ mod support;
 
 mod a_framework_asks_where_its_app_is;
 mod c_modules_load;
+mod the_examples_answer;
 mod whole_answers_have_a_length;
