@@ -162,6 +162,11 @@ impl LuaExchange {
                         return self.failed(&text, out).map(Some);
                     }
                 }
+                if out.is_bodyless() {
+                    // The app is not made to produce what nobody gets, which may be without end.
+                    self.leave();
+                    return Ok(Some(Pull::End));
+                }
                 self.chunk(chunk, out)
             }
             Said::Chunk(chunk) => self.chunk(chunk, out),

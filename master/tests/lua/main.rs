@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_body_that_is_not_sent_is_not_made;
 mod a_framework_asks_where_its_app_is;
 mod c_modules_load;
 mod the_examples_answer;
