@@ -175,8 +175,10 @@ impl LuaExchange {
                 Ok(Some(Pull::End))
             }
             Said::Sleeps(time) => {
-                self.step = Step::SleepUntil(cx.now() + time);
-                Ok(None)
+                let at = cx.now() + time;
+                self.step = Step::SleepUntil(at);
+                // However short it is: others have their turn.
+                Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
             }
             Said::Reads(wanted) => {
                 self.step = Step::Read(wanted);

@@ -6,6 +6,7 @@ mod support;
 
 mod a_body_that_is_not_sent_is_not_made;
 mod a_framework_asks_where_its_app_is;
+mod a_sleep_lets_others_have_their_turn;
 mod c_modules_load;
 mod the_examples_answer;
 mod whole_answers_have_a_length;
