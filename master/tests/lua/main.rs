@@ -9,4 +9,5 @@ mod a_framework_asks_where_its_app_is;
 mod a_sleep_lets_others_have_their_turn;
 mod c_modules_load;
 mod the_examples_answer;
+mod waits_pass_through_lua_not_through_c;
 mod whole_answers_have_a_length;
