@@ -22,13 +22,17 @@ bounded() {
   return $status
 }
 
-# need COMMAND[=PACKAGES]...: installs the Debian packages of the commands that
-# are missing. Silent when none is.
+# need COMMAND[=PACKAGES] or need 'FILE=PACKAGES'...: installs the Debian packages
+# of the commands and files that are missing. Silent when none is. A file's name
+# is a pattern with a / in it.
 need() {
   local item missing=() admin=() apt log
   PATH=$PATH:/usr/sbin:/sbin # where a user's shell does not look for nginx
   for item in "$@"; do
-    command -v "${item%%=*}" > /dev/null || read -ra missing <<< "${missing[*]} ${item#*=}"
+    case ${item%%=*} in
+      */*) compgen -G "${item%%=*}" > /dev/null ;;
+      *) command -v "${item%%=*}" > /dev/null ;;
+    esac || read -ra missing <<< "${missing[*]} ${item#*=}"
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then

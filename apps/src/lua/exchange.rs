@@ -162,6 +162,11 @@ impl LuaExchange {
                         return self.failed(&text, out).map(Some);
                     }
                 }
+                if out.is_bodyless() {
+                    // The app is not made to produce what nobody gets, which may be without end.
+                    self.leave();
+                    return Ok(Some(Pull::End));
+                }
                 self.chunk(chunk, out)
             }
             Said::Chunk(chunk) => self.chunk(chunk, out),
@@ -170,8 +175,10 @@ impl LuaExchange {
                 Ok(Some(Pull::End))
             }
             Said::Sleeps(time) => {
-                self.step = Step::SleepUntil(cx.now() + time);
-                Ok(None)
+                let at = cx.now() + time;
+                self.step = Step::SleepUntil(at);
+                // However short it is: others have their turn.
+                Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
             }
             Said::Reads(wanted) => {
                 self.step = Step::Read(wanted);

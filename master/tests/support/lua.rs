@@ -2,7 +2,7 @@
 
 use super::{Server, TINE, scratch_folder};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A folder with these files.
@@ -24,10 +24,19 @@ pub fn serve(app: &str, options: &[&str]) -> Server {
 
 /// Serves the application in a file.
 pub fn serve_file(path: &str, options: &[&str]) -> Server {
+    serve_from(Path::new("."), path, options, &[])
+}
+
+/// Serves an application by the name that it has when the server starts in `folder`, with these environment variables.
+pub fn serve_from(folder: &Path, app: &str, options: &[&str], environment: &[(&str, &str)]) -> Server {
     let mut command = Command::new(TINE);
-    command.args(["run", path, "0"]);
+    command.current_dir(folder).args(["run", app, "0"]);
     if !options.contains(&"--workers") {
         command.args(["--workers", "1"]);
     }
-    Server::start_command(command.args(options))
+    // Modules are not looked for where this user's own Lua programs have theirs.
+    for name in ["LUA_PATH", "LUA_PATH_5_4", "LUA_CPATH", "LUA_CPATH_5_4"] {
+        command.env_remove(name);
+    }
+    Server::start_command(command.args(options).envs(environment.iter().copied()))
 }

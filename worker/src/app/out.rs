@@ -79,6 +79,11 @@ impl Out<'_> {
         self.body.is_some()
     }
 
+    /// The head is written and no body follows it: the request was HEAD, or the status has none. Writes are dropped.
+    pub fn is_bodyless(&self) -> bool {
+        self.body.is_some_and(BodyWriter::is_bodyless)
+    }
+
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
         self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())

@@ -1,0 +1,136 @@
+//! examples/hello.lua and every route of examples/docs/app.lua.
+
+use crate::support::Server;
+use crate::support::curl::curl;
+use crate::support::lua::{serve_file, serve_from};
+use crate::support::peak_bytes;
+use std::path::{Path, PathBuf};
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn docs(options: &[&str]) -> Server {
+    serve_file(examples().join("docs/app.lua").to_str().expect("a path in UTF-8"), options)
+}
+
+/// One request by curl: the body, a line break, the status and the content type.
+fn ask(server: &Server, path: &str, options: &[&str]) -> String {
+    let url = server.url(path);
+    curl(&[options, &["-w", "\n%{http_code} %{content_type}", &url]].concat()).text()
+}
+
+const HTML: &str = "200 text/html; charset=utf-8";
+
+#[test]
+fn hello_greets() {
+    let server = serve_file(examples().join("hello.lua").to_str().expect("a path in UTF-8"), &[]);
+    assert_eq!(ask(&server, "/a%20b?c", &[]), "Hello, you asked for /a b\n\n200 text/plain; charset=utf-8");
+}
+
+#[test]
+fn docs_runs_as_a_module_too() {
+    let server = serve_from(&examples(), "docs.app:app", &["--workers", "2"], &[]);
+    assert!(ask(&server, "/", &[]).ends_with(HTML));
+}
+
+#[test]
+fn docs_has_a_page_and_errors() {
+    let server = docs(&[]);
+    let index = ask(&server, "/", &[]);
+    assert!(index.ends_with(HTML) && index.contains("<form action=/greet method=post>"), "{index}");
+    assert_eq!(ask(&server, "/nothing", &[]), "404 Not Found\n\n404 text/plain; charset=utf-8");
+    assert_eq!(ask(&server, "/greet", &[]), "405 Method Not Allowed\n\n405 text/plain; charset=utf-8");
+    let allowed = server.get("/upload");
+    assert_eq!((allowed.status, allowed.header("allow")), (405, Some("POST, PUT")), "{}", allowed.head);
+    let head = curl(&["-I", &server.url("/")]).text();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Content-Type: text/html"), "{head}");
+    assert_eq!(ask(&server, "/old", &["-o", "/dev/null"]), "\n303 text/plain; charset=utf-8");
+    assert_eq!(ask(&server, "/old", &["-L"]), index);
+}
+
+#[test]
+fn docs_reads_a_form_and_escapes_what_it_says() {
+    let server = docs(&[]);
+    let greeted = ask(&server, "/greet", &["--data-urlencode", "name=<Ada> & \"co\""]);
+    assert!(
+        greeted.contains("<h1>Hello, &lt;Ada&gt; &amp; &quot;co&quot;!</h1>") && greeted.ends_with(HTML),
+        "{greeted}"
+    );
+    assert!(ask(&server, "/greet", &["-d", "a=1&name=x+y%21"]).contains("<h1>Hello, x y!!</h1>"));
+    for form in ["name=", "other=1", ""] {
+        assert!(ask(&server, "/greet", &["-d", form]).contains("\n400 "), "{form:?}");
+    }
+    let mut client = server.connect();
+    client.send(format!("POST /greet HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000)));
+    assert_eq!(client.response().status, 413);
+}
+
+#[test]
+fn docs_tells_the_request_as_json() {
+    let server = docs(&[]);
+    let told = ask(&server, "/request?b=2&a=%22%5C%0A&b=3&c", &["-A", "me"]);
+    let expected =
+        r#"{"method":"GET","path":"/request","agent":"me","query":{"a":"\u0022\u005c\u000a","b":"3","c":""}}"#;
+    assert_eq!(told, format!("{expected}\n\n200 application/json"));
+    let value: serde_json::Value = serde_json::from_str(expected).expect("JSON");
+    assert_eq!(value["query"]["a"], "\"\\\n");
+}
+
+#[test]
+fn docs_counts_visits_by_a_cookie() {
+    let server = docs(&[]);
+    let visit = |cookie: &str| {
+        let mut client = server.connect();
+        client.send(format!("GET /visits HTTP/1.1\r\nHost: t\r\n{cookie}\r\n"));
+        client.response()
+    };
+    for (cookie, seen) in [
+        ("", 1),
+        ("Cookie: visits=1\r\n", 2),
+        ("Cookie: other=5; visits=41\r\n", 42),
+        ("Cookie: visits=<b>\r\n", 1),
+        ("Cookie: visits=1e9\r\n", 1),
+    ] {
+        let response = visit(cookie);
+        assert!(response.text().contains(&format!("<h1>Visit {seen}</h1>")), "{cookie}: {}", response.text());
+        let set = format!("visits={seen}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax");
+        assert_eq!(response.header("set-cookie"), Some(set.as_str()), "{cookie}");
+    }
+}
+
+#[test]
+fn docs_sends_its_report_line_by_line() {
+    let server = docs(&[]);
+    let mut client = server.connect();
+    client.send("GET /report?lines=3 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let head = client.head();
+    assert!(head.contains("\r\nTransfer-Encoding: chunked\r\n"), "{head}");
+    for line in 1..=3 {
+        assert_eq!(client.chunk().expect("a line"), format!("line {line} of the report\n").as_bytes());
+    }
+    assert_eq!(client.chunk().expect("the end"), b"");
+    client.send("GET /report?lines=0 HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().text(), "");
+}
+
+#[test]
+fn docs_counts_an_upload_in_constant_memory() {
+    let server = docs(&["--max-body", "100M"]);
+    assert_eq!(ask(&server, "/upload", &["-d", ""]), "{\"bytes\":0,\"lines\":0}\n\n200 application/json");
+    let worker = server.workers()[0];
+    let before = peak_bytes(worker);
+    let mut client = server.connect();
+    client.send("PUT /upload HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+    // 64 lines of 1 MiB.
+    let line = [vec![b'x'; (1 << 20) - 1], b"\n".to_vec()].concat();
+    for _ in 0..64 {
+        client.send(b"100000\r\n");
+        client.send(&line);
+        client.send(b"\r\n");
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response().text(), format!("{{\"bytes\":{},\"lines\":64}}\n", 64 << 20));
+    let grown = peak_bytes(worker) - before;
+    assert!(grown < 16 << 20, "64 MiB passed through, and the worker's memory grew by {} KiB", grown >> 10);
+}
