@@ -83,6 +83,10 @@ impl Exchange for LuaExchange {
         Ok(taken)
     }
 
+    fn wants_body(&self) -> bool {
+        matches!(self.step, Step::Read(wanted) if !wanted.is_met(&self.body))
+    }
+
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if let (Some(since), Some(deadline)) = (self.client_since.take(), &mut self.deadline) {
             *deadline += cx.now().saturating_duration_since(since);
