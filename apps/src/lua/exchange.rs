@@ -35,6 +35,8 @@ enum Step {
     Write(Said),
     /// The app is asked for more once there is room.
     Next,
+    /// The whole body, whose head has left no room for it.
+    WriteLast(mlua::String),
     SleepUntil(Instant),
     Read(Wanted),
     /// The body is longer than allowed.
@@ -110,6 +112,14 @@ impl LuaExchange {
                 }
                 Step::Next if !out.has_room() => return Ok(Pull::More),
                 Step::Next => self.resume(cx),
+                Step::WriteLast(body) if !out.has_room() => {
+                    self.step = Step::WriteLast(body);
+                    return Ok(Pull::More);
+                }
+                Step::WriteLast(body) => {
+                    out.write(&body.as_bytes())?;
+                    return Ok(Pull::End);
+                }
                 Step::SleepUntil(at) if cx.now() < at => {
                     self.step = Step::SleepUntil(at);
                     return match self.deadline {
@@ -155,8 +165,8 @@ impl LuaExchange {
                     Ok(head) => out.head(head)?,
                     Err(text) => return self.failed(&text, out).map(Some),
                 }
-                out.write(&body.as_bytes())?;
-                Ok(Some(Pull::End))
+                self.step = Step::WriteLast(body);
+                Ok(None)
             }
             Said::Head(reply, chunk) => {
                 match self.vm.heads.streamed(&reply) {

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers_are_framed;
 mod clients_that_leave_end_their_request;
 mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
