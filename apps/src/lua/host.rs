@@ -120,18 +120,15 @@ fn described(lua: &Lua, error: &Value) -> std::string::String {
     }
 }
 
-/// A traceback up to where the server called the app; nothing where there is none of the app's.
+/// A traceback without the server's own part of the stack: who called the app, what the app called of ours, and what lies
+/// between its coroutines. Nothing where there is none of the app's.
 pub fn without_ours(trace: &str) -> std::string::String {
-    let mut lines: Vec<&str> = trace.lines().collect();
-    if let Some(at) = lines.iter().position(|line| line.starts_with("\ttine:")) {
-        lines.truncate(at);
-    }
-    // Who called the app is xpcall, and who called us stands at the other end.
+    let is_ours = |line: &&str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|start| line.starts_with(start));
+    let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();
+    // Who called the app is xpcall.
     lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
-    // What the driver raises itself is said by its message.
-    lines.pop_if(|line| *line == "\t[C]: in function 'error'");
-    lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
-    if lines.len() < 2 { std::string::String::new() } else { lines.join("\n") }
+    let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:"));
+    if has_app { lines.join("\n") } else { std::string::String::new() }
 }
 
 /// A text of several lines, in which no line can pass for a log line of its own.

@@ -11,5 +11,8 @@ mod environ_keeps_what_the_app_sets;
 mod environ_survives_its_request;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
+mod start_response_is_called_once;
+mod start_response_takes_three_forms;
 mod unread_bodies_hurt_nobody;
+mod what_apps_return;
 mod whole_answers_have_a_length;
