@@ -112,7 +112,7 @@ fn any_form_will_do() {
         client.send(format!("HEAD /{name} HTTP/1.1\r\nHost: t\r\n\r\n"));
         assert_eq!(client.response_to("HEAD").status, 200, "{name}");
     }
-    assert_eq!(text_of(&server, "/closed"), if cfg!(feature = "lua54") { "33" } else { "33" });
+    assert_eq!(text_of(&server, "/closed"), "33");
     assert!(!server.log().contains("ERROR"), "{}", server.log());
 }
 
