@@ -176,6 +176,11 @@ impl LuaExchange {
                         return self.failed(&text, out).map(Some);
                     }
                 }
+                if out.is_bodyless() {
+                    // Its output never fills, so that an endless iterator would never wait.
+                    self.leave();
+                    return Ok(Some(Pull::End));
+                }
                 self.chunk(chunk, out)
             }
             Said::Chunk(chunk) => self.chunk(chunk, out),

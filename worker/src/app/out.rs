@@ -77,6 +77,11 @@ impl Out<'_> {
         self.body.is_some()
     }
 
+    /// What would be written is dropped: the response ends with its head, to HEAD or by its status.
+    pub fn is_bodyless(&self) -> bool {
+        self.body.is_some_and(BodyWriter::is_bodyless)
+    }
+
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
         self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())
