@@ -110,7 +110,8 @@ fn log(_: &Lua, arguments: (String, String, Option<String>, Option<String>)) -> 
 fn described(lua: &Lua, error: &Value) -> std::string::String {
     let message = match error {
         Value::Error(error) => error.to_string(),
-        Value::Table(_) | Value::UserData(_) | Value::Nil => error.to_string().unwrap_or_else(|e| e.to_string()),
+        Value::String(text) => text.to_string_lossy(),
+        // The object's own __tostring may fail in turn.
         other => other.to_string().unwrap_or_else(|_| format!("an error that is a {}", other.type_name())),
     };
     let trace = lua.traceback(None, 1).map(|trace| trace.to_string_lossy()).unwrap_or_default();

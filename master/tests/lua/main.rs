@@ -10,6 +10,7 @@ mod clients_that_leave_end_their_request;
 mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
 mod environ_survives_its_request;
+mod errors_become_500;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
 mod start_response_is_called_once;
