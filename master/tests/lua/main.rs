@@ -7,6 +7,7 @@ mod support;
 mod answers_are_framed;
 mod chunks_are_asked_for_when_there_is_room;
 mod clients_that_leave_end_their_request;
+mod close_is_called_once;
 mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
 mod environ_survives_its_request;
