@@ -189,8 +189,10 @@ impl LuaExchange {
                 Ok(Some(Pull::End))
             }
             Said::Sleeps(time) => {
-                self.step = Step::SleepUntil(cx.now() + time);
-                Ok(None)
+                // Also for no time at all: others have their turn.
+                let at = cx.now() + time;
+                self.step = Step::SleepUntil(at);
+                Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
             }
             Said::Reads(wanted) => {
                 self.step = Step::Read(wanted);
