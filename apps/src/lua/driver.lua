@@ -108,7 +108,7 @@ end
 function tine.log(level, text)
   local lane = active
   local environ = lane and lane.environ
-  if not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
+  if type(level) ~= "string" or not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
     complain("tine.log takes a level (error, warn, info, debug) and a text")
   end
 end

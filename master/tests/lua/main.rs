@@ -5,6 +5,7 @@
 mod support;
 
 mod answers_are_framed;
+mod apps_write_to_the_log;
 mod chunks_are_asked_for_when_there_is_room;
 mod clients_that_leave_end_their_request;
 mod close_is_called_once;
