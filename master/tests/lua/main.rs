@@ -15,6 +15,7 @@ mod environ_survives_its_request;
 mod errors_become_500;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
+mod nibiru_bugs_are_not_ours;
 mod sleep_suspends_only_its_request;
 mod start_response_is_called_once;
 mod start_response_takes_three_forms;
