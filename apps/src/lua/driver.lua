@@ -14,12 +14,22 @@ local error, getmetatable, ipairs, next, pcall, rawget, setmetatable, tostring, 
 local bare_setmetatable = debug.setmetatable
 local concat, sort = table.concat, table.sort
 local format, sub = string.format, string.sub
+local getinfo = debug.getinfo
 local floor, min = math.floor, math.min
 local ipairs_step = ipairs({})
 
 local app -- the application
 local active -- the lane that runs now
 local is_loading = true
+
+-- Raises an error where the app called us, however deep in here it is found.
+local function complain(text)
+  local level, info = 2, getinfo(2, "S")
+  while info and info.source == "=tine" do
+    level, info = level + 1, getinfo(level + 1, "S")
+  end
+  error(text, level)
+end
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
@@ -70,7 +80,7 @@ end
 
 function coroutine.yield(...)
   if active and running() == active.thread then
-    error("attempt to yield from outside a coroutine: the request itself is the server's", 2)
+    complain("attempt to yield from outside a coroutine: the request itself is the server's")
   end
   return raw_yield(...)
 end
@@ -84,22 +94,22 @@ local SECONDS_MAX = 366 * 86400 -- nobody will know
 
 function tine.sleep(seconds)
   if type(seconds) ~= "number" or not (seconds >= 0) then
-    error("tine.sleep takes a number of seconds, from 0", 2)
+    complain("tine.sleep takes a number of seconds, from 0")
   end
   if active then
     wait(SLEEP + 8 * floor(min(seconds, SECONDS_MAX) * 1e6))
   elseif is_loading then
     host.sleep(seconds)
   else
-    error("tine.sleep outside of a request would hold up all others", 2)
+    complain("tine.sleep outside of a request would hold up all others")
   end
 end
 
 function tine.log(level, text)
   local lane = active
   local environ = lane and lane.environ
-  if not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
-    error("tine.log takes a level (error, warn, info, debug) and a text", 2)
+  if type(level) ~= "string" or not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
+    complain("tine.log takes a level (error, warn, info, debug) and a text")
   end
 end
 
@@ -117,7 +127,7 @@ local function receive(input, wanted)
   end
   local lane = active
   if not lane or lane.input ~= input then
-    error("wsgi.input is read outside of its request", 3)
+    complain("wsgi.input is read outside of its request")
   end
   local bytes, ended = wait(READ + 8 * (min(wanted, BYTES_MAX) + 2))
   input.ended = ended
@@ -149,7 +159,7 @@ function Input:read(count)
   elseif count == "l" or count == "*l" or count == "L" or count == "*L" then
     return read_line(self, count:sub(-1) == "L")
   end
-  error("wsgi.input:read takes a number of bytes, or \"a\", \"l\" or \"L\"", 2)
+  complain("wsgi.input:read takes a number of bytes, or \"a\", \"l\" or \"L\"")
 end
 
 function Input:read_line()
@@ -260,7 +270,7 @@ end
 -- the server counts them when it checks the head.
 local function add(parts, name, value)
   if type(name) ~= "string" then
-    error("start_response: the name of a header is a string, not a " .. type(name), 5)
+    complain("start_response: the name of a header is a string, not a " .. type(name))
   end
   local kind = type(value)
   if kind == "table" then
@@ -269,7 +279,7 @@ local function add(parts, name, value)
     end
     return
   elseif kind ~= "string" and kind ~= "number" then
-    error(format("start_response: the value of %s is a string, not a %s", name, kind), 5)
+    complain(format("start_response: the value of %s is a string, not a %s", name, kind))
   end
   parts[#parts + 1] = name
   parts[#parts + 1] = value
@@ -279,14 +289,14 @@ local function join(headers)
   if headers == nil then
     return "", 0
   elseif type(headers) ~= "table" then
-    error("start_response: the headers are a table, not a " .. type(headers), 4)
+    complain("start_response: the headers are a table, not a " .. type(headers))
   end
   local parts = {}
   if headers[1] ~= nil then
     for i = 1, #headers do
       local header = headers[i]
       if type(header) ~= "table" then
-        error(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)), 4)
+        complain(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)))
       end
       add(parts, header[1], header[2])
     end
@@ -294,7 +304,7 @@ local function join(headers)
     local names = {}
     for name in next, headers do
       if type(name) ~= "string" then
-        error("start_response: the name of a header is a string, not a " .. type(name), 4)
+        complain("start_response: the name of a header is a string, not a " .. type(name))
       end
       names[#names + 1] = name
     end
@@ -370,28 +380,31 @@ end
 
 local function start(lane, status, headers, error_info)
   if active ~= lane then
-    error("start_response is called outside of its request", 3)
+    complain("start_response is called outside of its request")
   elseif lane.sent then
     if error_info then
       error(error_info, 0)
     end
-    error("start_response is called when the response has begun", 3)
+    complain("start_response is called when the response has begun")
   elseif lane.status and not error_info then
-    error("start_response is called twice", 3)
+    complain("start_response is called twice")
   end
   local number = number_of(status, headers)
   if not number then
     local spelled = status
     local kind = type(status)
-    if kind == "number" and status % 1 == 0 then
+    if kind == "number" then
+      if not (status % 1 == 0 and status >= 0 and status < 1000) then
+        complain(format("start_response: %s is not a status", status))
+      end
       spelled = format("%d", status)
     elseif kind ~= "string" then
-      error("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind, 3)
+      complain("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind)
     end
     local joined, count = join(headers)
     local mistake = host.check_head(spelled, joined, count)
     if mistake then
-      error("start_response: " .. mistake, 3)
+      complain("start_response: " .. mistake)
     end
     lane.spelled, lane.joined = spelled, joined
     number = remember(spelled, headers, joined, count) or 0

@@ -35,6 +35,8 @@ enum Step {
     Write(Said),
     /// The app is asked for more once there is room.
     Next,
+    /// The whole body, whose head has left no room for it.
+    WriteLast(mlua::String),
     SleepUntil(Instant),
     Read(Wanted),
     /// The body is longer than allowed.
@@ -83,6 +85,10 @@ impl Exchange for LuaExchange {
         Ok(taken)
     }
 
+    fn wants_body(&self) -> bool {
+        matches!(self.step, Step::Read(wanted) if !wanted.is_met(&self.body))
+    }
+
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if let (Some(since), Some(deadline)) = (self.client_since.take(), &mut self.deadline) {
             *deadline += cx.now().saturating_duration_since(since);
@@ -106,6 +112,14 @@ impl LuaExchange {
                 }
                 Step::Next if !out.has_room() => return Ok(Pull::More),
                 Step::Next => self.resume(cx),
+                Step::WriteLast(body) if !out.has_room() => {
+                    self.step = Step::WriteLast(body);
+                    return Ok(Pull::More);
+                }
+                Step::WriteLast(body) => {
+                    out.write(&body.as_bytes())?;
+                    return Ok(Pull::End);
+                }
                 Step::SleepUntil(at) if cx.now() < at => {
                     self.step = Step::SleepUntil(at);
                     return match self.deadline {
@@ -151,8 +165,8 @@ impl LuaExchange {
                     Ok(head) => out.head(head)?,
                     Err(text) => return self.failed(&text, out).map(Some),
                 }
-                out.write(&body.as_bytes())?;
-                Ok(Some(Pull::End))
+                self.step = Step::WriteLast(body);
+                Ok(None)
             }
             Said::Head(reply, chunk) => {
                 match self.vm.heads.streamed(&reply) {

@@ -113,7 +113,8 @@ fn log(_: &Lua, arguments: (String, String, Option<String>, Option<String>)) -> 
 fn described(lua: &Lua, error: &Value) -> std::string::String {
     let message = match error {
         Value::Error(error) => error.to_string(),
-        Value::Table(_) | Value::UserData(_) | Value::Nil => error.to_string().unwrap_or_else(|e| e.to_string()),
+        Value::String(text) => text.to_string_lossy(),
+        // The object's own __tostring may fail in turn.
         other => other.to_string().unwrap_or_else(|_| format!("an error that is a {}", other.type_name())),
     };
     let trace = lua.traceback(None, 1).map(|trace| trace.to_string_lossy()).unwrap_or_default();
@@ -123,16 +124,13 @@ fn described(lua: &Lua, error: &Value) -> std::string::String {
     }
 }
 
-/// A traceback up to where the server called the app; nothing where there is none of the app's.
+/// A traceback without the server's own part of the stack: who called the app, what the app called of ours, and what lies
+/// between its coroutines. Nothing where there is none of the app's.
 pub fn without_ours(trace: &str) -> std::string::String {
-    let mut lines: Vec<&str> = trace.lines().collect();
-    if let Some(at) = lines.iter().position(|line| line.starts_with("\ttine:")) {
-        lines.truncate(at);
-    }
-    // Who called the app is xpcall, and who called us stands at the other end.
+    let is_ours = |line: &&str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|start| line.starts_with(start));
+    let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();
+    // Who called the app is xpcall.
     lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
-    // What the driver raises itself is said by its message.
-    lines.pop_if(|line| *line == "\t[C]: in function 'error'");
-    lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
-    if lines.len() < 2 { std::string::String::new() } else { lines.join("\n") }
+    let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:"));
+    if has_app { lines.join("\n") } else { std::string::String::new() }
 }

@@ -1,6 +1,6 @@
 //! A server with a Lua application that the test writes.
 
-use super::{Server, TINE, scratch_folder};
+use super::{Response, Server, TINE, scratch_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,4 +39,21 @@ pub fn serve_from(folder: &Path, app: &str, options: &[&str], environment: &[(&s
         command.env_remove(name);
     }
     Server::start_command(command.args(options).envs(environment.iter().copied()))
+}
+
+/// The answer to a request on a connection of its own, whose head is written here but for its last empty line.
+#[track_caller]
+pub fn ask(server: &Server, head: &str, body: &[u8]) -> Response {
+    let method = head.split(' ').next().unwrap_or_default();
+    let mut client = server.connect();
+    client.send([format!("{head}\r\n\r\n").as_bytes(), body].concat());
+    client.response_to(method)
+}
+
+/// The text of the answer to a GET, which is a 200.
+#[track_caller]
+pub fn text_of(server: &Server, path: &str) -> String {
+    let response = server.get(path);
+    assert_eq!(response.status, 200, "{path}: {}\n{}", response.text(), server.log());
+    response.text()
 }

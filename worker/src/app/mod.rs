@@ -70,6 +70,12 @@ pub trait Exchange {
         Ok(body.len())
     }
 
+    /// Whether it waits for bytes of the body now. While it does not, the client owes none: it is not told to continue
+    /// (100), and is not late.
+    fn wants_body(&self) -> bool {
+        true
+    }
+
     /// Asks for output: first [`Out::head`], then [`Out::write`] and its like, for as long as [`Out::has_room`].
     /// Called only while no more than the low watermark of earlier output waits.
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError>;

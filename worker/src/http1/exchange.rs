@@ -12,8 +12,10 @@ pub struct Active {
     exchange: Box<dyn Exchange>,
     facts: ResponseFacts,
     body: Decoder,
-    /// When body bytes last came, or the request began.
+    /// When body bytes last came, or the app began to wait for them.
     since: Instant,
+    /// The app waited for the body when it was last asked.
+    is_body_due: bool,
     /// The app took the body's end.
     body_ended: bool,
     /// The app left bytes of the last push: the client is not read from.
@@ -56,6 +58,7 @@ impl Active {
             facts,
             body,
             since: now,
+            is_body_due: true,
             body_ended,
             body_refused,
             owes_continue,
@@ -91,7 +94,7 @@ impl Active {
         if queued_bytes > limits.write_low_watermark_bytes {
             return None;
         }
-        let body = self.wants_body().then(|| self.since + limits.body_timeout);
+        let body = (self.wants_body() && self.is_body_due).then(|| self.since + limits.body_timeout);
         let news = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
         let pull = self.not_before.map(|at| news.map_or(at, |news| at.min(news)));
         [body, pull].into_iter().flatten().min()
@@ -190,6 +193,13 @@ impl Active {
         if !self.body_ended && !self.body_refused {
             if io.input_ended {
                 return Err(Failed::ClientLeft);
+            }
+            let was_due = std::mem::replace(&mut self.is_body_due, self.exchange.wants_body());
+            if !self.is_body_due {
+                return Ok(Driven::Waits(Next::Wait));
+            }
+            if !was_due {
+                self.since = cx.now;
             }
             if cx.now >= self.since + cx.limits.body_timeout {
                 return Err(Error::new(StatusCode::REQUEST_TIMEOUT, "the request's body stopped arriving").into());

@@ -1,0 +1,95 @@
+//! Each chunk is asked for only when the client has room for it, and none where no body is sent; nobody else waits.
+
+use crate::support::eventually;
+use crate::support::lua::{ask, serve, text_of};
+
+/// `/count` tells how many chunks were asked for, and how often `close` was called.
+const APP: &str = r#"
+local asked, closed = 0, 0
+local function endless(size, most)
+  local chunk = ("x"):rep(size)
+  return setmetatable({ close = function() closed = closed + 1 end }, { __call = function()
+    asked = asked + 1
+    if asked <= most then return chunk end
+  end })
+end
+function app(environ, start_response)
+  local path = environ.PATH_INFO
+  if path == "/count" then
+    start_response("200 OK", {})
+    return asked .. " " .. closed
+  elseif path == "/reset" then
+    asked, closed = 0, 0
+    start_response("200 OK", {})
+    return "0"
+  elseif path == "/204" or path == "/304" then
+    start_response(tonumber(path:sub(2)), {})
+  else
+    start_response("200 OK", {})
+  end
+  return endless(path == "/small" and 10 or 1000, path == "/small" and 1000000 or math.huge)
+end
+"#;
+
+#[test]
+fn a_million_small_chunks_wait_for_a_slow_reader() {
+    let server = serve(APP, &[]);
+    text_of(&server, "/reset");
+    let before = server.memory_bytes();
+    let mut client = server.connect_narrow();
+    client.send("GET /small HTTP/1.1\r\nHost: t\r\n\r\n");
+    let head = client.head();
+    assert!(head.contains("chunked"), "{head}");
+    let mut last = String::new();
+    // It stands still once the buffers are full: in between are the kernel's, whose size is the system's.
+    let stands = eventually("nothing more is asked for", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = text_of(&server, "/count");
+        (std::mem::replace(&mut last, now.clone()) == now).then_some(now)
+    });
+    let asked: usize = stands.strip_suffix(" 0").and_then(|n| n.parse().ok()).expect("close was not called");
+    assert!(asked < 500_000, "{asked} chunks were asked for");
+    let mut body = 0;
+    for i in 0.. {
+        let chunk = client.chunk().expect("a chunk");
+        body += chunk.len();
+        if i % 100_000 == 0 {
+            let grown = server.memory_bytes().saturating_sub(before);
+            assert!(grown < 3 << 20, "grew by {grown} bytes");
+        }
+        if chunk.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(body, 10_000_000);
+    assert_eq!(text_of(&server, "/count"), "1000001 1");
+}
+
+#[test]
+fn without_a_body_next_to_none_is_asked_for() {
+    let server = serve(APP, &[]);
+    for (head, status) in [
+        ("HEAD / HTTP/1.1\r\nHost: t", 200),
+        ("GET /204 HTTP/1.1\r\nHost: t", 204),
+        ("GET /304 HTTP/1.1\r\nHost: t", 304),
+        ("HEAD / HTTP/1.0", 200),
+        ("HEAD / HTTP/1.1\r\nHost: t\r\nContent-Length: 2", 200),
+    ] {
+        text_of(&server, "/reset");
+        let body: &[u8] = if head.contains("Length") { b"hi" } else { b"" };
+        assert_eq!(ask(&server, head, body).status, status, "{head}");
+        assert_eq!(text_of(&server, "/count"), "1 1", "{head}");
+    }
+}
+
+/// Nor while the request's body is still on its way.
+#[test]
+fn an_endless_answer_to_head_leaves_others_their_turn() {
+    let server = serve(APP, &[]);
+    let mut client = server.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(client.response_to("HEAD").status, 200);
+    assert!(text_of(&server, "/count").ends_with(" 1"));
+    client.send("hiGET /count HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().text(), "1 1");
+}

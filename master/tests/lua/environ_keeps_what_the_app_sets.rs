@@ -1,0 +1,72 @@
+//! environ is the app's table: what it sets there stays, whether the rest was looked up before or not.
+
+use crate::support::lua::{ask, serve};
+
+#[test]
+fn what_is_set_before_the_first_lookup_stays() {
+    let server = serve(
+        r#"
+        function app(environ, start_response)
+          local input = { read = function() return "mine" end }
+          environ.HTTP_X, environ.SCRIPT_NAME, environ.PATH_INFO = "mine", "/mount", "/rest"
+          environ["wsgi.input"], environ["wsgi.url_scheme"], environ.REMOTE_ADDR = input, "https", "1.2.3.4"
+          environ["tine.worker"], environ["app.user"], environ.QUERY_STRING = "w", { name = "u" }, false
+          for i = 1, 2 do
+            assert(environ.HTTP_HOST == "t", "the rest is there")
+            assert(environ.HTTP_X == "mine" and environ.SCRIPT_NAME == "/mount" and environ.PATH_INFO == "/rest")
+            assert(environ["wsgi.input"] == input and environ["wsgi.url_scheme"] == "https")
+            assert(environ.REMOTE_ADDR == "1.2.3.4" and environ["tine.worker"] == "w")
+            assert(environ["app.user"].name == "u" and environ.QUERY_STRING == false)
+          end
+          local count = 0
+          for key in pairs(environ) do count = key == "HTTP_X" and count + 1 or count end
+          assert(count == 1)
+          start_response("200 OK", {})
+          return environ["wsgi.input"]:read()
+        end
+        "#,
+        &[],
+    );
+    for _ in 0..2 {
+        let response = ask(&server, "POST / HTTP/1.1\r\nHost: t\r\nX: client\r\nContent-Length: 2", b"no");
+        assert_eq!(response.text(), "mine", "{}", server.log());
+    }
+}
+
+#[test]
+fn what_is_removed_before_the_first_lookup_stays_away() {
+    let server = serve(
+        r#"
+        function app(environ, start_response)
+          environ.QUERY_STRING, environ.HTTP_X = nil, nil
+          local host = environ.HTTP_HOST
+          environ.HTTP_HOST = nil
+          start_response("200 OK", {})
+          return tostring(environ.QUERY_STRING) .. host .. tostring(environ.HTTP_HOST)
+        end
+        "#,
+        &[],
+    );
+    assert_eq!(ask(&server, "GET /?q HTTP/1.1\r\nHost: t\r\nX: 1", b"").text(), "niltnil", "{}", server.log());
+}
+
+#[test]
+fn a_wrapper_around_the_app_may_hand_on_a_copy() {
+    let server = serve(
+        r#"
+        local function inner(environ, start_response)
+          start_response("200 OK", {})
+          return environ.HTTP_X .. environ["wsgi.input"]:read()
+        end
+        function app(environ, start_response)
+          local copy = {}
+          for key, value in pairs(environ) do copy[key] = value end
+          copy.HTTP_X = copy.HTTP_X .. "!"
+          return inner(copy, start_response)
+        end
+        "#,
+        &[],
+    );
+    let response = ask(&server, "POST / HTTP/1.1\r\nHost: t\r\nX: a\r\nContent-Length: 2", b"hi");
+    assert_eq!(response.text(), "a!hi", "{}", server.log());
+}
