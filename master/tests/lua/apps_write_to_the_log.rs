@@ -60,7 +60,7 @@ fn levels_are_those_of_the_log() {
     let folder = folder_with(&[("app.lua", APP)]);
     let path = folder.join("app.lua");
     for (level, is_said) in [("debug", true), ("error", false)] {
-        let options = ["--workers", "1", "--app", path.to_str().expect("UTF-8")];
+        let options = ["--workers", "1", path.to_str().expect("UTF-8")];
         let server = Server::start_with(&options, &[("TINE_LOG", level)]);
         assert_eq!(text_of(&server, "/levels"), "done");
         server.wait_log("at level error");
