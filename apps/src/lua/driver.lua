@@ -16,6 +16,10 @@ local concat, sort = table.concat, table.sort
 local format, sub = string.format, string.sub
 local getinfo = debug.getinfo
 local floor, min = math.floor, math.min
+-- Lua 5.1 has but one kind of number.
+local value_kind = math.type or function(value)
+  return type(value) == "number" and "integer"
+end
 local ipairs_step = ipairs({})
 
 local app -- the application
@@ -361,19 +365,22 @@ local function branch(node, key)
   return found
 end
 
-local function remember(status, headers, joined, count)
+local function remember(status, spelled, headers, joined, count)
   if heads_count >= HEADS_MAX or #joined > LENGTH_MAX or #(headers or "") ~= count then
     return nil
   end
   local node = branch(heads, status)
   for i = 1, count do
     local header = headers[i]
-    node = node and type(header[2]) ~= "table" and branch(node, header[1])
-    node = node and branch(node, header[2])
+    local name, value = header[1], header[2]
+    -- To a table 1.0 is 1, which is sent as another text.
+    local is_plain = type(value) == "string" or value_kind(value) == "integer"
+    node = node and is_plain and branch(node, name)
+    node = node and branch(node, value)
   end
   if node then
     heads_count = heads_count + 1
-    node[NUMBER] = host.keep_head(status, joined, count)
+    node[NUMBER] = host.keep_head(spelled, joined, count)
     return node[NUMBER]
   end
 end
@@ -407,7 +414,7 @@ local function start(lane, status, headers, error_info)
       complain("start_response: " .. mistake)
     end
     lane.spelled, lane.joined = spelled, joined
-    number = remember(spelled, headers, joined, count) or 0
+    number = remember(status, spelled, headers, joined, count) or 0
   end
   lane.number, lane.status = number, status
 end
