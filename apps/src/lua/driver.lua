@@ -538,7 +538,11 @@ local function answer(lane, method, path, query, head)
     elseif kind == "table" then
       local length = #step
       if length <= 1 then
-        return whole(lane, step[1] or "")
+        local chunk = step[1]
+        if chunk == nil then
+          chunk = ""
+        end
+        return whole(lane, chunk)
       end
       for i = 1, length do
         send(lane, step[i])
