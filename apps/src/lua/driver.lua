@@ -9,13 +9,17 @@ local WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED = 1, 2, 3, 4, 5, 6, 7
 
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local close_thread = coroutine.close -- of Lua 5.4
-local error, getmetatable, ipairs, next, pcall, rawget, setmetatable, tostring, type, xpcall =
-  error, getmetatable, ipairs, next, pcall, rawget, setmetatable, tostring, type, xpcall
+local error, getmetatable, ipairs, next, pcall, rawget, rawset, setmetatable, tostring, type, xpcall =
+  error, getmetatable, ipairs, next, pcall, rawget, rawset, setmetatable, tostring, type, xpcall
 local bare_setmetatable = debug.setmetatable
 local concat, sort = table.concat, table.sort
 local format, sub = string.format, string.sub
 local getinfo = debug.getinfo
 local floor, min = math.floor, math.min
+-- Lua 5.1 has but one kind of number.
+local value_kind = math.type or function(value)
+  return type(value) == "number" and "integer"
+end
 local ipairs_step = ipairs({})
 
 local app -- the application
@@ -230,23 +234,34 @@ function Environ.__index(environ, key)
   if value ~= nil then
     return value
   end
+  local lane = active
+  local is_current = lane and lane.environ == environ
+  -- It was looked up before and is gone: the app has removed it.
+  if is_current and lane.fetched[key] == lane.serial then
+    return nil
+  end
   local head = rawget(environ, RAW_HEAD)
   local make = MADE[key]
   if make then
     value = make(environ, head)
   elseif type(key) == "string" then
     -- Of a request that is over nobody can ask who sent it.
-    value = host.field(head, key, active ~= nil and active.environ == environ)
+    value = host.field(head, key, is_current)
   end
   if value ~= nil then
-    environ[key] = value
+    rawset(environ, key, value)
+    if is_current then
+      lane.fetched[key] = lane.serial
+    end
   end
   return value
 end
 
 function Environ.__pairs(environ)
   local head = rawget(environ, RAW_HEAD)
-  local fields = host.fields(head, active ~= nil and active.environ == environ)
+  local lane = active
+  local is_current = lane and lane.environ == environ
+  local fields = host.fields(head, is_current)
   for key, value in next, CONSTANTS do
     fields[key] = value
   end
@@ -256,12 +271,20 @@ function Environ.__pairs(environ)
   environ[RAW_HEAD] = nil
   bare_setmetatable(environ, nil)
   for key, value in next, fields do
-    -- What the app has set by now is its own.
-    if environ[key] == nil then
+    -- What the app has set by now is its own, and so is what it has removed.
+    if environ[key] == nil and not (is_current and lane.fetched[key] == lane.serial) then
       environ[key] = value
     end
   end
   return next, environ, nil
+end
+
+-- What the app removes without a look at it is not to be found in the head afterwards.
+function Environ.__newindex(environ, key, value)
+  if value == nil then
+    Environ.__pairs(environ)
+  end
+  rawset(environ, key, value)
 end
 
 -- start_response ------------------------------------------------------------------------------------------------------
@@ -361,19 +384,22 @@ local function branch(node, key)
   return found
 end
 
-local function remember(status, headers, joined, count)
+local function remember(status, spelled, headers, joined, count)
   if heads_count >= HEADS_MAX or #joined > LENGTH_MAX or #(headers or "") ~= count then
     return nil
   end
   local node = branch(heads, status)
   for i = 1, count do
     local header = headers[i]
-    node = node and type(header[2]) ~= "table" and branch(node, header[1])
-    node = node and branch(node, header[2])
+    local name, value = header[1], header[2]
+    -- To a table 1.0 is 1, which is sent as another text.
+    local is_plain = type(value) == "string" or value_kind(value) == "integer"
+    node = node and is_plain and branch(node, name)
+    node = node and branch(node, value)
   end
   if node then
     heads_count = heads_count + 1
-    node[NUMBER] = host.keep_head(status, joined, count)
+    node[NUMBER] = host.keep_head(spelled, joined, count)
     return node[NUMBER]
   end
 end
@@ -407,7 +433,7 @@ local function start(lane, status, headers, error_info)
       complain("start_response: " .. mistake)
     end
     lane.spelled, lane.joined = spelled, joined
-    number = remember(spelled, headers, joined, count) or 0
+    number = remember(status, spelled, headers, joined, count) or 0
   end
   lane.number, lane.status = number, status
 end
@@ -515,6 +541,7 @@ local function answer(lane, method, path, query, head)
   local environ =
     setmetatable({ REQUEST_METHOD = method, PATH_INFO = path, QUERY_STRING = query, [RAW_HEAD] = head }, Environ)
   lane.environ, lane.input, lane.status, lane.sent = environ, nil, nil, nil
+  lane.serial = lane.serial + 1
   local step, state, control, closing = app(environ, lane.start_response)
   -- A list of one, as the commonest apps return it. `#` is without surprises where `state[2]` might not be.
   if step == ipairs_step and control == 0 and #state == 1 and not state.close then
@@ -533,7 +560,11 @@ local function answer(lane, method, path, query, head)
     elseif kind == "table" then
       local length = #step
       if length <= 1 then
-        return whole(lane, step[1] or "")
+        local chunk = step[1]
+        if chunk == nil then
+          chunk = ""
+        end
+        return whole(lane, chunk)
       end
       for i = 1, length do
         send(lane, step[i])
@@ -578,7 +609,8 @@ local function run(lane, method, path, query, head)
 end
 
 local function open_lane()
-  local lane = {}
+  -- `fetched`: in which request of the lane a key of environ was last looked up in the head.
+  local lane = { serial = 0, fetched = {} }
   lane.start_response = function(...)
     start(lane, ...)
   end

@@ -131,6 +131,6 @@ pub fn without_ours(trace: &str) -> std::string::String {
     let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();
     // Who called the app is xpcall.
     lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
-    let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:"));
+    let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:") && *line != "\t(...tail calls...)");
     if has_app { lines.join("\n") } else { std::string::String::new() }
 }

@@ -33,6 +33,42 @@ fn what_is_set_before_the_first_lookup_stays() {
     }
 }
 
+/// A wrapper strips what the client must not say; the app behind it looks in any way that it likes.
+#[test]
+fn what_is_removed_stays_away() {
+    let server = serve(
+        r#"
+        local strip = {
+          ["/looked-up"] = function(environ) if environ.HTTP_X then environ.HTTP_X = nil end end,
+          ["/unseen"] = function(environ) environ.HTTP_X = nil end,
+          ["/listed"] = function(environ) for key in pairs(environ) do end environ.HTTP_X = nil end,
+        }
+        function app(environ, start_response)
+          local path, way = environ.PATH_INFO, environ.QUERY_STRING
+          strip[path](environ)
+          local found = "none"
+          if way ~= "pairs" and environ.HTTP_X then found = environ.HTTP_X end
+          for key, value in pairs(environ) do
+            if key == "HTTP_X" then found = "listed" end
+          end
+          if environ.HTTP_X or environ.HTTP_Y ~= "2" or environ.HTTP_HOST ~= "t" then found = "afterwards" end
+          start_response("200 OK", {})
+          return found
+        end
+        "#,
+        &[],
+    );
+    let mut client = server.connect();
+    for _ in 0..2 {
+        for path in ["/looked-up", "/unseen", "/listed"] {
+            for way in ["pairs", "key"] {
+                client.send(format!("GET {path}?{way} HTTP/1.1\r\nHost: t\r\nX: evil\r\nY: 2\r\n\r\n"));
+                assert_eq!(client.response().text(), "none", "{path} {way}\n{}", server.log());
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_removed_before_the_first_lookup_stays_away() {
     let server = serve(

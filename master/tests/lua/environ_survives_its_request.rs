@@ -22,6 +22,7 @@ function app(environ, start_response)
     return "kept"
   elseif path == "/keep-full" then
     kept = environ
+    for key in pairs(environ) do end
     return environ.REMOTE_PORT
   elseif path == "/hold" then
     kept = environ

@@ -178,6 +178,33 @@ fn an_app_hears_of_its_mistake_where_it_made_it() {
     assert_eq!(text_of(&server, "/"), "all refused");
 }
 
+/// What is remembered of a head is the head itself, and not one that looks the same to a table.
+#[test]
+fn a_head_that_was_sent_before_is_no_other() {
+    let server = serve_calls(&[
+        ("a", r#"s("200 OK", { { "X", 1.5 - 0.5 } })"#),
+        ("b", r#"s("200 OK", { { "X", 1 } })"#),
+        ("c", r#"s("200 OK", { { "X", "1" } })"#),
+        ("d", r#"s("200 OK", { { "X", "1" }, { "Y", "2" } })"#),
+        ("e", r#"s("200 OK", { { "Y", "2" }, { "X", "1" } })"#),
+        ("f", r#"s(200, { { "X", "3" } })"#),
+        ("g", r#"s("200", { { "X", "4" } })"#),
+        ("h", r#"s("200 OK", {})"#),
+        ("i", r#"s("200 OK")"#),
+        ("j", r#"s("200 OK", { { "X", "1", "Y", "2" } })"#),
+    ]);
+    let heads = || -> Vec<Vec<String>> {
+        let head = |name: char| server.get(&format!("/{name}")).head;
+        let own = |line: &&str| line.starts_with("X:") || line.starts_with("Y:");
+        ('a'..='j').map(|name| head(name).lines().filter(own).map(str::to_string).collect()).collect()
+    };
+    let first = heads();
+    assert_eq!((first[1].join(";"), first[2].join(";")), ("X: 1".to_string(), "X: 1".to_string()));
+    let again = heads();
+    assert_eq!(again[1..], first[1..]);
+    assert_eq!((first[3].join(";"), first[4].join(";")), ("X: 1;Y: 2".to_string(), "Y: 2;X: 1".to_string()));
+}
+
 #[test]
 fn date_and_server_can_be_replaced_and_come_once() {
     let server = serve_calls(&[

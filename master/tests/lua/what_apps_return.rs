@@ -50,6 +50,11 @@ add("closing", function()
 end)
 add("nil", function() end)
 add("number", function() return 5 end)
+add("numbers", function() return { 5, 6 } end)
+add("numbers-stream", function() local i = 4 return function() i = i + 1 if i < 7 then return i end end end)
+add("chunk-true", function() return { true } end)
+add("chunk-false", function() return { false } end)
+add("chunk-only-table", function() return ipairs({ {} }) end)
 add("boolean", function() return true end)
 add("thread", function() return coroutine.create(function() end) end)
 add("userdata", function() return io.stdout end)
@@ -121,11 +126,12 @@ fn anything_else_is_an_error() {
     let server = server();
     for (name, why) in [
         ("nil", "the app returned a nil"),
-        ("number", "the app returned a number"),
         ("boolean", "the app returned a boolean"),
         ("thread", "the app returned a thread"),
         ("userdata", "the app returned a userdata"),
-        ("chunk-number", "a chunk of the response is a string, not a number"),
+        ("chunk-true", "a chunk of the response is no string"),
+        ("chunk-false", "a chunk of the response is no string"),
+        ("chunk-only-table", "a chunk of the response is no string"),
         ("chunk-first-table", "a chunk of the response is a string, not a table"),
         ("chunk-boolean", "a chunk of the response is a string, not a boolean"),
         ("chunk-missing", "a chunk of the response is a string, not a nil"),
@@ -140,6 +146,15 @@ fn anything_else_is_an_error() {
     client.send("GET /chunk-table HTTP/1.1\r\nHost: t\r\n\r\n");
     assert!(client.try_response("GET").is_err(), "the answer is cut");
     server.wait_log("GET /chunk-table: a chunk of the response is a string, not a table");
+}
+
+/// As `..` has it.
+#[test]
+fn numbers_are_their_text() {
+    let server = server();
+    for (name, body) in [("number", "5"), ("chunk-number", "5"), ("numbers", "56"), ("numbers-stream", "56")] {
+        assert_eq!(text_of(&server, &format!("/{name}")), body, "{name}");
+    }
 }
 
 /// An iterator's file is closed with the response.
