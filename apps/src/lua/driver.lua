@@ -444,10 +444,8 @@ local function not_started()
   error("the app did not call start_response", 0)
 end
 
+-- What the chunk is, is seen on the other side.
 local function whole(lane, chunk)
-  if type(chunk) ~= "string" then
-    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
-  end
   if not lane.status then
     not_started()
   end
@@ -462,7 +460,7 @@ end
 local function send(lane, chunk)
   if chunk == "" then
     return
-  elseif type(chunk) ~= "string" then
+  elseif type(chunk) ~= "string" and type(chunk) ~= "number" then
     error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
   elseif lane.sent then
     raw_yield(CHUNK, chunk)
@@ -548,7 +546,7 @@ local function answer(lane, method, path, query, head)
     return whole(lane, state[1])
   end
   local kind = type(step)
-  if kind == "string" then
+  if kind == "string" or kind == "number" then
     return whole(lane, step)
   elseif kind == "function" then
     find_close(lane, nil, state, closing)
