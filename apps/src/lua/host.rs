@@ -3,7 +3,7 @@
 use super::environ::{self, Ends};
 use super::reply::{self, Heads};
 use mlua::{Lua, String, Table, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_worker::app::{Addresses, WorkerInfo};
@@ -15,8 +15,10 @@ pub struct Turn {
     pub addresses: Cell<Option<Addresses>>,
     /// When its time is up.
     pub deadline: Cell<Option<Instant>>,
-    /// Its time was up, and it was interrupted.
-    pub is_interrupted: Cell<bool>,
+    /// Its time was up, and it was interrupted: the traceback of where.
+    pub interrupted_at: RefCell<Option<std::string::String>>,
+    /// It has been told so, and may clean up for a short while.
+    pub is_cleaning_up: Cell<bool>,
 }
 
 pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerInfo) -> mlua::Result<Table> {
@@ -67,17 +69,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
             Ok(())
         })?,
     )?;
-    let traceback = {
-        let turn = Rc::clone(turn);
-        move |lua: &Lua, error: Value| {
-            if turn.is_interrupted.get() {
-                // The request is ending: what remains to be done for it is ours.
-                lua.remove_hook();
-            }
-            Ok(described(lua, &error))
-        }
-    };
-    host.set("traceback", lua.create_function(traceback)?)?;
+    host.set("traceback", lua.create_function(|lua, error: Value| Ok(described(lua, &error)))?)?;
     Ok(host)
 }
 
@@ -120,17 +112,17 @@ fn described(lua: &Lua, error: &Value) -> std::string::String {
     }
 }
 
-/// A traceback up to where the server called the app; nothing where there is none of the app's.
+/// A traceback without the server's own part; nothing where there is none of the app's.
 pub fn without_ours(trace: &str) -> std::string::String {
+    let is_ours = |line: &str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|ours| line.starts_with(ours));
     let mut lines: Vec<&str> = trace.lines().collect();
-    if let Some(at) = lines.iter().position(|line| line.starts_with("\ttine:")) {
-        lines.truncate(at);
-    }
-    // Who called the app is xpcall, and who called us stands at the other end.
-    lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
+    // Who called the app is xpcall.
+    while lines.pop_if(|line| is_ours(line) || line.starts_with("\t[C]: in") && line.contains("xpcall")).is_some() {}
     // What the driver raises itself is said by its message.
-    lines.pop_if(|line| *line == "\t[C]: in function 'error'");
-    lines.retain(|line| !line.starts_with("\t[C]: in ?") && !line.starts_with("\t[C]: at 0x"));
+    let raised =
+        |at: usize| lines[at] == "\t[C]: in function 'error'" && lines.get(at + 1).is_some_and(|by| is_ours(by));
+    let lines: Vec<&str> =
+        (0..lines.len()).filter(|&at| !is_ours(lines[at]) && !raised(at)).map(|at| lines[at]).collect();
     if lines.len() < 2 { std::string::String::new() } else { lines.join("\n") }
 }
 

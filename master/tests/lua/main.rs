@@ -4,4 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_request_out_of_time_is_closed;
+mod an_app_out_of_time_is_interrupted;
+mod an_interruption_harms_nobody_else;
+mod only_request_timeout_sets_a_hook;
+mod waiting_for_the_client_is_not_the_apps_time;
 mod whole_answers_have_a_length;
