@@ -2,6 +2,7 @@
 
 use super::config::LuaConfig;
 use super::host::{self, Turn};
+use super::memory::Memory;
 use super::reply::Heads;
 use super::said::{Raw, Said};
 use super::{deadline, environ, load};
@@ -15,8 +16,6 @@ use tine_worker::http::Request;
 const DRIVER: &str = include_str!("driver.lua");
 /// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
 const IDLE_LANES_MAX: usize = 64;
-/// What Lua says when the allocator refuses.
-const OUT_OF_MEMORY: &str = "not enough memory";
 
 pub struct Vm {
     lua: Lua,
@@ -28,8 +27,7 @@ pub struct Vm {
     methods: [(&'static str, mlua::String); 7],
     empty: mlua::String,
     root: mlua::String,
-    /// The VM's memory was exhausted.
-    is_exhausted: Cell<bool>,
+    memory: Memory,
     last_interruption: Cell<Option<Instant>>,
     lost: Cell<Duration>,
 }
@@ -46,9 +44,7 @@ impl Vm {
         let own = |error: mlua::Error| error.to_string();
         let lua = tine_common::sys::lua::open().map_err(own)?;
         load::set_paths(&lua, config).map_err(own)?;
-        if let Some(bytes) = config.memory_bytes_max {
-            lua.set_memory_limit(bytes).map_err(own)?;
-        }
+        let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
         let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -76,7 +72,6 @@ impl Vm {
         ];
         let (empty, root) = (text("")?, text("/")?);
         let idle = RefCell::default();
-        let is_exhausted = Cell::new(false);
         Ok(Vm {
             lua,
             open_lane,
@@ -87,7 +82,7 @@ impl Vm {
             methods,
             empty,
             root,
-            is_exhausted,
+            memory,
             last_interruption: Cell::default(),
             lost: Cell::default(),
         })
@@ -95,6 +90,7 @@ impl Vm {
 
     /// A lane for a request, and what it says to it. The error: there is no memory for either.
     pub fn begin(&self, request: &Request<'_>, deadline: Option<Instant>, cx: &Cx<'_>) -> Result<(Lane, Said), String> {
+        self.memory.keep_room(&self.lua);
         let idle = self.idle.borrow_mut().pop();
         let begun = idle.map_or_else(|| self.open(), Ok).and_then(|lane| Ok((lane, self.arguments(request)?)));
         let (lane, arguments) = begun.map_err(|error| self.noted(&error))?;
@@ -138,20 +134,17 @@ impl Vm {
             }
             Err(error) => Said::Failed(self.noted(&error)),
         };
-        if let Said::Failed(text) = &said
-            && text.starts_with(OUT_OF_MEMORY)
-        {
-            self.is_exhausted.set(true);
+        if let Said::Failed(text) = &said {
+            self.memory.judge(&self.lua, text);
         }
         self.take_interrupted(cx).map_or(said, Said::TimeIsUp)
     }
 
     /// An error that is ours or the allocator's, as text.
     fn noted(&self, error: &mlua::Error) -> String {
-        if matches!(error, mlua::Error::MemoryError(_)) {
-            self.is_exhausted.set(true);
-        }
-        error.to_string()
+        let text = error.to_string();
+        self.memory.judge(&self.lua, &text);
+        text
     }
 
     /// Lets a lane go on with bytes of the request's body.
@@ -204,6 +197,6 @@ impl Vm {
     }
 
     pub fn is_exhausted(&self) -> bool {
-        self.is_exhausted.get()
+        self.memory.is_exhausted()
     }
 }
