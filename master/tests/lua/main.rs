@@ -7,6 +7,7 @@ mod support;
 mod a_request_out_of_time_is_closed;
 mod an_app_out_of_time_is_interrupted;
 mod an_interruption_harms_nobody_else;
+mod bodies_over_max_body_get_413;
 mod exhausted_memory_is_a_500_and_a_new_worker;
 mod only_request_timeout_sets_a_hook;
 mod waiting_for_the_client_is_not_the_apps_time;
