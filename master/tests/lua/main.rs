@@ -10,6 +10,7 @@ mod an_interruption_harms_nobody_else;
 mod bodies_over_max_body_get_413;
 mod exhausted_memory_is_a_500_and_a_new_worker;
 mod only_request_timeout_sets_a_hook;
+mod random_requests_come_back_as_sent;
 mod the_server_conforms;
 mod waiting_for_the_client_is_not_the_apps_time;
 mod whole_answers_have_a_length;
