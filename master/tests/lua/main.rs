@@ -9,6 +9,7 @@ mod an_app_out_of_time_is_interrupted;
 mod an_interruption_harms_nobody_else;
 mod bodies_over_max_body_get_413;
 mod exhausted_memory_is_a_500_and_a_new_worker;
+mod memory_does_not_grow;
 mod only_request_timeout_sets_a_hook;
 mod random_requests_come_back_as_sent;
 mod the_server_conforms;
