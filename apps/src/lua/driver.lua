@@ -35,6 +35,81 @@ local function complain(text)
   error(text, level)
 end
 
+-- Time -----------------------------------------------------------------------------------------------------------------
+
+-- Only with --request-timeout: who runs is interrupted where the request's time is up. In Lua 5.4 each coroutine has a
+-- hook of its own, in LuaJIT there is one for all.
+local deadline = host.deadline
+local traceback = host.traceback
+
+if deadline then
+  local INSTRUCTIONS = 10000 -- between two looks at the clock: some 50 us of plain Lua
+  local look, is_interrupted, over, sethook = deadline.look, deadline.is_interrupted, deadline.over, debug.sethook
+
+  function deadline.interrupt()
+    local is_late = look()
+    if is_late ~= nil then
+      if is_late then
+        sethook(deadline.interrupt, "", 1)
+      end
+      error(over, 0)
+    end
+  end
+
+  function deadline.watch(thread)
+    sethook(thread, deadline.interrupt, "", INSTRUCTIONS)
+    return thread
+  end
+
+  local raw_create = create
+  function create(f)
+    return deadline.watch(raw_create(f))
+  end
+  coroutine.create = create
+
+  function traceback(message)
+    if is_interrupted() then
+      -- What remains to be done for this request is ours, and its `close`.
+      deadline.allow_closing()
+      deadline.watch(running())
+    end
+    return host.traceback(message)
+  end
+
+  -- A handler of the app's would run inside the hook that has interrupted it, where nothing can interrupt it once more.
+  local plain_traceback = debug.traceback
+  function _G.xpcall(f, handler, ...)
+    if handler == plain_traceback or type(handler) ~= "function" then
+      return xpcall(f, handler, ...)
+    end
+    return xpcall(f, function(...)
+      if is_interrupted() then
+        return ...
+      end
+      return handler(...)
+    end, ...)
+  end
+
+  local load = load
+  if jit then
+    -- LuaJIT's hooks stay switched off when one of them raises an error inside a function that `load` reads from.
+    function _G.load(chunk, name, ...)
+      if type(chunk) == "function" then
+        local parts, part = {}, chunk()
+        while type(part) == "string" and part ~= "" do
+          parts[#parts + 1] = part
+          part = chunk()
+        end
+        if part ~= nil and type(part) ~= "string" then
+          error("reader function must return a string", 2)
+        end
+        chunk, name = concat(parts), name or "=(load)"
+      end
+      return load(chunk, name, ...)
+    end
+  end
+end
+
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
 local WAIT = {} -- marks a yield that is not the app's own
@@ -57,6 +132,10 @@ end
 local function settle(thread, ok, mark, ...)
   if mark == WAIT then
     return settle(thread, raw_resume(thread, wait(...)))
+  end
+  if deadline then
+    -- One that makes others and resumes them has few instructions of its own to be counted.
+    deadline.interrupt()
   end
   return ok, mark, ...
 end
@@ -582,7 +661,16 @@ end
 local function call_close(lane)
   local close, object = lane.close, lane.closed
   lane.close, lane.closed = nil, nil
-  local ok, text = xpcall(close, host.traceback, object)
+  local was_interrupted = deadline and deadline.is_interrupted()
+  if deadline then
+    deadline.allow_closing()
+    deadline.watch(running())
+  end
+  local ok, text = xpcall(close, traceback, object)
+  if deadline and not was_interrupted then
+    -- The app itself was in time, and has said all it had to say.
+    deadline.forget()
+  end
   if not ok then
     log_of(lane, "close failed: " .. text)
   end
@@ -598,8 +686,6 @@ local function ended(lane, ok, what, ...)
   end
   return FAILED, what
 end
-
-local traceback = host.traceback
 
 local function run(lane, method, path, query, head)
   active = lane
@@ -623,6 +709,10 @@ end
 -- The request is over before its app was: the client left, or the app's time is up.
 local function abandon(lane)
   active = nil
+  if deadline then
+    deadline.allow_closing()
+    deadline.watch(lane.thread)
+  end
   if close_thread then
     local ok, text = close_thread(lane.thread)
     if not ok then
@@ -632,10 +722,16 @@ local function abandon(lane)
   if lane.close then
     call_close(lane)
   end
+  if deadline then
+    deadline.watch(running())
+  end
 end
 
 local function set_app(the_app)
   app, is_loading = the_app, false
+  if deadline then
+    deadline.watch(running())
+  end
 end
 
 return open_lane, abandon, set_app

@@ -8,7 +8,7 @@ use super::said::{Said, Wanted};
 use super::vm::{Lane, Vm};
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
 
 pub struct LuaExchange {
@@ -28,6 +28,8 @@ pub struct LuaExchange {
     deadline: Option<Instant>,
     /// … the time that it has been waiting for its client since then.
     client_since: Option<Instant>,
+    /// … and but for what others have lost for it by now (`Vm::lost`).
+    lost: Duration,
 }
 
 enum Step {
@@ -65,6 +67,7 @@ impl LuaExchange {
             body_ended: false,
             deadline,
             client_since: None,
+            lost: vm.lost(),
         }
     }
 }
@@ -90,8 +93,12 @@ impl Exchange for LuaExchange {
     }
 
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        if let (Some(since), Some(deadline)) = (self.client_since.take(), &mut self.deadline) {
-            *deadline += cx.now().saturating_duration_since(since);
+        if let Some(deadline) = &mut self.deadline {
+            let lost = std::mem::replace(&mut self.lost, self.vm.lost());
+            *deadline += match self.client_since.take() {
+                Some(since) => cx.now().saturating_duration_since(since),
+                None => self.lost - lost,
+            };
         }
         let pulled = self.go_on(out, cx);
         if matches!(pulled, Ok(Pull::More | Pull::Idle)) {
@@ -126,7 +133,7 @@ impl LuaExchange {
                         Some(deadline) if cx.now() >= deadline => {
                             let text = self.lane.as_ref().map(|lane| self.vm.traceback(lane)).unwrap_or_default();
                             self.leave();
-                            self.time_is_up(&format!("{}\n{text}", deadline::OVER), out)
+                            self.time_is_up(&text, out)
                         }
                         Some(deadline) => Ok(Pull::NotBefore(at.min(deadline))),
                         None => Ok(Pull::NotBefore(at)),
@@ -198,10 +205,9 @@ impl LuaExchange {
                 self.step = Step::Read(wanted);
                 Ok(None)
             }
-            Said::Failed(text) if self.vm.take_interrupted() => {
-                // Its hook looks at every instruction: the lane is not used again.
-                self.lane = None;
-                self.time_is_up(&text, out).map(Some)
+            Said::TimeIsUp(trace) => {
+                self.leave();
+                self.time_is_up(&trace, out).map(Some)
             }
             Said::Failed(text) => {
                 self.done();
@@ -224,8 +230,10 @@ impl LuaExchange {
         self.answer_instead(Page::failed(text, &self.config), text, out)
     }
 
-    fn time_is_up(&self, text: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
-        self.answer_instead(Page::time_is_up(text, &self.config), text, out)
+    /// The app took too long; `trace` is where it was.
+    fn time_is_up(&self, trace: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        let text = format!("{}\n{trace}", deadline::OVER);
+        self.answer_instead(Page::time_is_up(&text, &self.config), &text, out)
     }
 
     /// A page in place of the app's answer; after its head nothing can be said any more, and the connection is cut.
@@ -249,7 +257,7 @@ impl LuaExchange {
     /// The request is over before the app was.
     fn leave(&mut self) {
         if let Some(lane) = self.lane.take() {
-            self.vm.abandon(&lane, self.deadline);
+            self.vm.abandon(&lane);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::environ::{self, Ends};
 use super::reply::{self, Heads};
 use mlua::{Lua, String, Table, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::one_line;
@@ -18,8 +18,10 @@ pub struct Turn {
     pub addresses: Cell<Option<Addresses>>,
     /// When its time is up.
     pub deadline: Cell<Option<Instant>>,
-    /// Its time was up, and it was interrupted.
-    pub is_interrupted: Cell<bool>,
+    /// Its time was up, and it was interrupted: the traceback of where.
+    pub interrupted_at: RefCell<Option<std::string::String>>,
+    /// It has been told so, and may clean up for a short while.
+    pub is_cleaning_up: Cell<bool>,
 }
 
 pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerInfo) -> mlua::Result<Table> {
@@ -70,17 +72,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
             Ok(())
         })?,
     )?;
-    let traceback = {
-        let turn = Rc::clone(turn);
-        move |lua: &Lua, error: Value| {
-            if turn.is_interrupted.get() {
-                // The request is ending: what remains to be done for it is ours.
-                lua.remove_hook();
-            }
-            Ok(described(lua, &error))
-        }
-    };
-    host.set("traceback", lua.create_function(traceback)?)?;
+    host.set("traceback", lua.create_function(|lua, error: Value| Ok(described(lua, &error)))?)?;
     Ok(host)
 }
 

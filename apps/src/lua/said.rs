@@ -17,6 +17,8 @@ pub enum Said {
     Reads(Wanted),
     /// The app raised an error: its message and the traceback.
     Failed(std::string::String),
+    /// It was interrupted, whatever it has said: where it was.
+    TimeIsUp(std::string::String),
 }
 
 /// What `wsgi.input` is asked for.

@@ -2,21 +2,20 @@
 
 use super::config::LuaConfig;
 use super::host::{self, Turn};
+use super::memory::Memory;
 use super::reply::Heads;
 use super::said::{Raw, Said};
 use super::{deadline, environ, load};
 use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
 /// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
 const IDLE_LANES_MAX: usize = 64;
-/// What Lua says when the allocator refuses.
-const OUT_OF_MEMORY: &str = "not enough memory";
 
 pub struct Vm {
     lua: Lua,
@@ -28,9 +27,9 @@ pub struct Vm {
     methods: [(&'static str, mlua::String); 7],
     empty: mlua::String,
     root: mlua::String,
-    is_watched: bool,
-    /// The VM's memory was exhausted.
-    is_exhausted: Cell<bool>,
+    memory: Memory,
+    last_interruption: Cell<Option<Instant>>,
+    lost: Cell<Duration>,
 }
 
 /// A coroutine, and what the driver knows of it.
@@ -45,21 +44,21 @@ impl Vm {
         let own = |error: mlua::Error| error.to_string();
         let lua = tine_common::sys::lua::open().map_err(own)?;
         load::set_paths(&lua, config).map_err(own)?;
-        if let Some(bytes) = config.memory_bytes_max {
-            lua.set_memory_limit(bytes).map_err(own)?;
-        }
+        let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
         let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
+        let is_watched = config.request_timeout.is_some();
+        if is_watched {
+            deadline::functions(&lua, &turn).and_then(|functions| host.set("deadline", functions)).map_err(own)?;
+        }
         let driver = lua.load(DRIVER).set_name("=tine").into_function().map_err(own)?;
         let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call(host).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
-        let is_watched = config.request_timeout.is_some();
+        // Compiled loops do not look at hooks.
+        #[cfg(feature = "luajit")]
         if is_watched {
-            // Compiled loops do not look at hooks.
-            #[cfg(feature = "luajit")]
             lua.load("jit.off()").exec().map_err(own)?;
-            deadline::watch(&lua, &turn).map_err(own)?;
         }
         let text = |text: &str| lua.create_string(text).map_err(own);
         let methods = [
@@ -73,12 +72,25 @@ impl Vm {
         ];
         let (empty, root) = (text("")?, text("/")?);
         let idle = RefCell::default();
-        let is_exhausted = Cell::new(false);
-        Ok(Vm { lua, open_lane, abandon, turn, heads, idle, methods, empty, root, is_watched, is_exhausted })
+        Ok(Vm {
+            lua,
+            open_lane,
+            abandon,
+            turn,
+            heads,
+            idle,
+            methods,
+            empty,
+            root,
+            memory,
+            last_interruption: Cell::default(),
+            lost: Cell::default(),
+        })
     }
 
     /// A lane for a request, and what it says to it. The error: there is no memory for either.
     pub fn begin(&self, request: &Request<'_>, deadline: Option<Instant>, cx: &Cx<'_>) -> Result<(Lane, Said), String> {
+        self.memory.keep_room(&self.lua);
         let idle = self.idle.borrow_mut().pop();
         let begun = idle.map_or_else(|| self.open(), Ok).and_then(|lane| Ok((lane, self.arguments(request)?)));
         let (lane, arguments) = begun.map_err(|error| self.noted(&error))?;
@@ -113,6 +125,7 @@ impl Vm {
     pub fn resume(&self, lane: &Lane, with: impl IntoLuaMulti, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
         self.turn.addresses.set(cx.addresses());
         self.turn.deadline.set(deadline);
+        self.turn.is_cleaning_up.set(false);
         let said = match lane.thread.resume::<Raw>(with) {
             Ok(raw) => Said::of(raw).unwrap_or_else(|| Said::Failed("the driver left out a value".to_string())),
             // What is sent is converted on this side alone.
@@ -121,20 +134,17 @@ impl Vm {
             }
             Err(error) => Said::Failed(self.noted(&error)),
         };
-        if let Said::Failed(text) = &said
-            && text.starts_with(OUT_OF_MEMORY)
-        {
-            self.is_exhausted.set(true);
+        if let Said::Failed(text) = &said {
+            self.memory.judge(&self.lua, text);
         }
-        said
+        self.take_interrupted(cx).map_or(said, Said::TimeIsUp)
     }
 
     /// An error that is ours or the allocator's, as text.
     fn noted(&self, error: &mlua::Error) -> String {
-        if matches!(error, mlua::Error::MemoryError(_)) {
-            self.is_exhausted.set(true);
-        }
-        error.to_string()
+        let text = error.to_string();
+        self.memory.judge(&self.lua, &text);
+        text
     }
 
     /// Lets a lane go on with bytes of the request's body.
@@ -145,16 +155,20 @@ impl Vm {
         }
     }
 
-    /// The lane was interrupted in this resume: its time is up.
-    pub fn take_interrupted(&self) -> bool {
-        let is_interrupted = self.turn.is_interrupted.take();
-        if is_interrupted && self.is_watched {
-            // The interruption has replaced the hook, in LuaJIT that of all coroutines.
-            if let Err(error) = deadline::watch(&self.lua, &self.turn) {
-                log::error!("--request-timeout cannot be watched any more: {error}");
-            }
-        }
-        is_interrupted
+    /// Where the lane that ran was interrupted, if it was.
+    fn take_interrupted(&self, cx: &Cx<'_>) -> Option<String> {
+        let trace = self.turn.interrupted_at.take()?;
+        // Of two in one turn the second has not held up anybody before the first did.
+        let since = self.last_interruption.get().map_or(cx.now(), |last| last.max(cx.now()));
+        let now = Instant::now();
+        self.last_interruption.set(Some(now));
+        self.lost.set(self.lost.get() + now.saturating_duration_since(since));
+        Some(trace)
+    }
+
+    /// How long lanes that were interrupted have held up all others, since ever.
+    pub fn lost(&self) -> Duration {
+        self.lost.get()
     }
 
     /// Where the lane waits.
@@ -173,15 +187,16 @@ impl Vm {
     }
 
     /// The request is over before its app: `close` is called, and the lane is not used again.
-    pub fn abandon(&self, lane: &Lane, deadline: Option<Instant>) {
+    pub fn abandon(&self, lane: &Lane) {
         self.turn.addresses.set(None);
-        self.turn.deadline.set(deadline);
+        self.turn.deadline.set(None);
         if let Err(error) = self.abandon.call::<()>(&lane.table) {
             log::error!("the end of a request failed: {}", host::indented(&error.to_string()));
         }
+        self.turn.interrupted_at.take();
     }
 
     pub fn is_exhausted(&self) -> bool {
-        self.is_exhausted.get()
+        self.memory.is_exhausted()
     }
 }

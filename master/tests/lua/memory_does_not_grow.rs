@@ -1,0 +1,100 @@
+//! The memory of a worker, and of its VM, after very many requests is what it was after some: whole answers, those that
+//! look at all of environ, bodies, streams, sleeps, coroutines, errors, clients that leave.
+//!
+//! Here 60 000; `SOAK_REQUESTS=1000000 cargo test --release -p tine --test lua memory_does_not_grow` is the long form.
+
+use crate::support::lua::serve;
+use crate::support::{Server, proportional_bytes};
+
+const APP: &str = r#"
+local count = 0
+function app(environ, start_response)
+  count = count + 1
+  local path = environ.PATH_INFO
+  if path == "/fail" then
+    error("meant to fail " .. count)
+  elseif path == "/used" then
+    collectgarbage()
+    collectgarbage()
+    start_response("200 OK", {})
+    return ("%d"):format(collectgarbage("count") * 1024)
+  end
+  start_response("200 OK", { { "Content-Type", "text/plain" }, { "X-Count", count } })
+  if path == "/environ" then
+    local keys = 0
+    for key, value in pairs(environ) do keys = keys + 1 end
+    return keys .. " keys"
+  elseif path == "/echo" then
+    return environ["wsgi.input"]:read()
+  elseif path == "/sleep" then
+    tine.sleep(0.0001)
+  elseif path == "/coroutine" then
+    return coroutine.wrap(function() for i = 1, 3 do tine.sleep(0); coroutine.yield("part" .. i) end end)
+  elseif path == "/stream" or path == "/leave" then
+    local left = path == "/leave" and math.huge or 5
+    return setmetatable({ close = function() end }, { __call = function()
+      left = left - 1
+      return left >= 0 and ("x"):rep(1000) or nil
+    end })
+  end
+  return "hello"
+end
+"#;
+
+/// Requests of the mix, in the order in which a connection asks for them again and again.
+const MIX: [&str; 12] =
+    ["/", "/environ", "/echo", "/", "/stream", "/", "/sleep", "/echo", "/coroutine", "/environ", "/", "/fail"];
+const CLIENTS: usize = 4;
+
+/// So many requests; failures are answered with 500, all others with 200.
+fn ask(server: &Server, requests: usize) {
+    std::thread::scope(|scope| {
+        for first in 0..CLIENTS {
+            scope.spawn(move || {
+                let mut client = server.connect();
+                for number in 0..requests / CLIENTS {
+                    let path = MIX[(first * 3 + number) % MIX.len()];
+                    let (method, body) =
+                        if path == "/echo" { ("POST", "x".repeat(500)) } else { ("GET", String::new()) };
+                    // A path and a field that come once only.
+                    client.send(format!(
+                        "{method} {path}?{number} HTTP/1.1\r\nHost: t\r\nX-Once-{number}: {number}\r\n\
+                         Content-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    ));
+                    let status = if path == "/fail" { 500 } else { 200 };
+                    assert_eq!(client.response().status, status, "{path}");
+                    if number % 500 == 0 {
+                        let mut client = server.connect();
+                        client.send("GET /leave HTTP/1.1\r\nHost: t\r\n\r\n");
+                        client.take(5000).expect("a part of it");
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// What the worker holds, and what its VM says it holds.
+fn held(server: &Server) -> (u64, u64) {
+    let used = server.get("/used").text().parse().expect("a number of bytes");
+    (proportional_bytes(server.workers()[0]), used)
+}
+
+#[test]
+fn memory_does_not_grow() {
+    let requests = std::env::var("SOAK_REQUESTS").map_or(60_000, |text| text.parse().expect("a number of requests"));
+    let server = serve(APP, &[]);
+    ask(&server, requests / 4);
+    let before = held(&server);
+    ask(&server, requests);
+    let after = held(&server);
+    eprintln!("after {} requests {before:?}, after {requests} more {after:?} bytes (worker, VM)", requests / 4);
+    // A leak of 8 bytes a request would be seen; the allocators' own disorder is less.
+    let allowed = 256 * 1024 + requests as u64 / 2;
+    assert!(after.0 <= before.0 + allowed, "the worker: {before:?}, {after:?}");
+    assert!(after.1 <= before.1 + 32 * 1024, "the VM: {before:?}, {after:?}");
+    let log = server.log();
+    let strange = log.lines().find(|line| line.contains(" ERROR ") && !line.contains("meant to fail"));
+    assert_eq!(strange, None);
+}
