@@ -3,7 +3,7 @@
 //! What is wrong with it is said by that process, in the app's own words; what it does while it is built (takes memory,
 //! hangs, crashes, exits) happens to that process alone.
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::{self, Read, Write};
@@ -110,8 +110,8 @@ fn wait(child: Pid, watched: &SigSet) -> io::Result<Ended> {
             WaitStatus::StillAlive => {}
             ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {
                 // A signal to the whole group may have ended what the app waited for, so that it was loaded after all. With
-                // one of ours pending this wait cannot block, and the lowest number comes first.
-                raise(Signal::SIGCHLD)?;
+                // one of ours pending this wait cannot block, and of the process's the lowest number comes first.
+                kill(Pid::this(), Signal::SIGCHLD)?;
                 return Ok(match watched.wait()? {
                     Signal::SIGCHLD => Ended::Exited(ended),
                     signal => Ended::Stopped(signal),

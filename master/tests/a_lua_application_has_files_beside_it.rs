@@ -16,7 +16,7 @@ end
 /// The application `app.lua` of the site, started in its folder.
 fn serve(site: &Site, options: &[&str]) -> Server {
     let mut command = Command::new(TINE);
-    command.args(["run", "0", "--workers", "1", "--app", "app.lua"]).args(options);
+    command.args(["run", "app.lua", "0", "--workers", "1"]).args(options);
     Server::start_command(command.current_dir(site.path("")))
 }
 

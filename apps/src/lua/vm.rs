@@ -14,6 +14,14 @@ use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
+const DRIVER_PARTS: [(&str, &str); 6] = [
+    ("deadline", include_str!("driver/deadline.lua")),
+    ("waiting", include_str!("driver/waiting.lua")),
+    ("streams", include_str!("driver/streams.lua")),
+    ("environ", include_str!("driver/environ.lua")),
+    ("start_response", include_str!("driver/start_response.lua")),
+    ("answer", include_str!("driver/answer.lua")),
+];
 /// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
 const IDLE_LANES_MAX: usize = 64;
 
@@ -51,8 +59,14 @@ impl Vm {
         if is_watched {
             deadline::functions(&lua, &turn).and_then(|functions| host.set("deadline", functions)).map_err(own)?;
         }
-        let driver = lua.load(DRIVER).set_name("=tine").into_function().map_err(own)?;
-        let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call(host).map_err(own)?;
+        // All under one name, by which our part of a traceback is known.
+        let chunk = |source: &str| lua.load(source).set_name("=tine").into_function();
+        let parts = lua.create_table().map_err(own)?;
+        for (name, source) in DRIVER_PARTS {
+            parts.set(name, chunk(source).map_err(own)?).map_err(own)?;
+        }
+        let driver = chunk(DRIVER).map_err(own)?;
+        let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call((host, parts)).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
         // Compiled loops do not look at hooks.

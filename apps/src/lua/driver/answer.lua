@@ -1,0 +1,136 @@
+-- What the app returns: whole, or handed over chunk by chunk.
+
+local driver = ...
+local WHOLE, HEAD, CHUNK, END, raw_yield = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.raw_yield
+local error, getmetatable, ipairs, pcall, type = error, getmetatable, ipairs, pcall, type
+local format = string.format
+local ipairs_step = ipairs({})
+
+local function not_started()
+  error("the app did not call start_response", 0)
+end
+
+-- What the chunk is, is seen on the other side.
+local function whole(lane, chunk)
+  if not lane.status then
+    not_started()
+  end
+  local number = lane.number
+  if number > 0 then
+    return WHOLE + 8 * number, chunk
+  end
+  return WHOLE, chunk, lane.spelled, lane.joined
+end
+
+-- Hands a chunk over, and goes on once there is room for the next.
+local function send(lane, chunk)
+  if chunk == "" then
+    return
+  elseif type(chunk) ~= "string" and type(chunk) ~= "number" then
+    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
+  elseif lane.sent then
+    raw_yield(CHUNK, chunk)
+  else
+    if not lane.status then
+      not_started()
+    end
+    lane.sent = true
+    local number = lane.number
+    if number > 0 then
+      raw_yield(HEAD + 8 * number, chunk)
+    else
+      raw_yield(HEAD, chunk, lane.spelled, lane.joined)
+    end
+  end
+  driver.lane = lane
+end
+
+local function method_of(object, name)
+  local kind = type(object)
+  if kind ~= "table" and kind ~= "userdata" then
+    return nil
+  end
+  -- A userdata need not be indexable.
+  local ok, method = pcall(function()
+    return object[name]
+  end)
+  return ok and type(method) == "function" and method or nil
+end
+
+-- Remembers what is to be called when the response is over, however it ends: `close` of the iterable or of its state, or
+-- what a generic `for` would close.
+local function find_close(lane, iterable, state, closing)
+  lane.close, lane.closed = method_of(iterable, "close"), iterable
+  if not lane.close then
+    lane.close, lane.closed = method_of(state, "close"), state
+  end
+  if lane.close then
+    return
+  end
+  local meta = closing ~= nil and getmetatable(closing)
+  if type(meta) == "table" and type(meta.__close) == "function" then
+    lane.close, lane.closed = meta.__close, closing
+  end
+end
+
+local function finish_stream(lane)
+  if lane.sent then
+    return END
+  end
+  return whole(lane, "")
+end
+
+local function stream(lane, step, state, control)
+  local is_plain = state == nil and control == nil
+  while true do
+    local first, second = step(state, control)
+    if first == nil then
+      return finish_stream(lane)
+    end
+    control = first
+    -- The chunk is the second loop value; a plain iterator function has but one.
+    if second == nil and is_plain then
+      second = first
+    end
+    send(lane, second)
+  end
+end
+
+local function is_callable(object)
+  local meta = getmetatable(object)
+  return type(meta) == "table" and type(meta.__call) == "function"
+end
+
+-- Sends what `app` returned for the request of this lane: the step, state, control and closing value of a generic `for`.
+return function(lane, step, state, control, closing)
+  -- A list of one, as the commonest apps return it. `#` is without surprises where `state[2]` might not be.
+  if step == ipairs_step and control == 0 and #state == 1 and not state.close then
+    return whole(lane, state[1])
+  end
+  local kind = type(step)
+  if kind == "string" or kind == "number" then
+    return whole(lane, step)
+  elseif kind == "function" then
+    find_close(lane, nil, state, closing)
+    return stream(lane, step, state, control)
+  elseif kind == "table" or kind == "userdata" then
+    find_close(lane, step, state, closing)
+    if is_callable(step) then
+      return stream(lane, step, state, control)
+    elseif kind == "table" then
+      local length = #step
+      if length <= 1 then
+        local chunk = step[1]
+        if chunk == nil then
+          chunk = ""
+        end
+        return whole(lane, chunk)
+      end
+      for i = 1, length do
+        send(lane, step[i])
+      end
+      return finish_stream(lane)
+    end
+  end
+  error(format("the app returned a %s; it returns an iterator, a table of strings or a string", kind), 0)
+end

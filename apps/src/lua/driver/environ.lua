@@ -1,0 +1,104 @@
+-- environ, as PEP 3333 has it.
+--
+-- Most apps look at method and path and at a header or two. So the rest lies in the request's head until somebody asks
+-- for it; pairs() makes the table complete, and an ordinary one.
+
+local host, driver, new_input, new_errors = ...
+local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
+local bare_setmetatable = debug.setmetatable
+
+local RAW_HEAD = {}
+local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
+
+local CONSTANTS = {
+  SCRIPT_NAME = "",
+  ["wsgi.version"] = { 1, 0 },
+  ["wsgi.url_scheme"] = "http",
+  ["wsgi.multithread"] = false,
+  ["wsgi.multiprocess"] = host.is_multiprocess,
+  ["wsgi.run_once"] = false,
+  ["tine.version"] = host.version,
+  ["tine.worker"] = host.worker,
+}
+
+local MADE = {
+  ["wsgi.input"] = function(environ, head)
+    local lane = driver.lane
+    local is_current = lane and lane.environ == environ
+    local input = new_input(is_current and host.has_body(head))
+    if is_current then
+      lane.input = input
+    end
+    return input
+  end,
+  ["wsgi.errors"] = function(environ)
+    return new_errors(environ.REQUEST_METHOD, environ.PATH_INFO)
+  end,
+}
+
+function Environ.__index(environ, key)
+  local value = CONSTANTS[key]
+  if value ~= nil then
+    return value
+  end
+  local lane = driver.lane
+  local is_current = lane and lane.environ == environ
+  -- It was looked up before and is gone: the app has removed it.
+  if is_current and lane.fetched[key] == lane.serial then
+    return nil
+  end
+  local head = rawget(environ, RAW_HEAD)
+  local make = MADE[key]
+  if make then
+    value = make(environ, head)
+  elseif type(key) == "string" then
+    -- Of a request that is over nobody can ask who sent it.
+    value = host.field(head, key, is_current)
+  end
+  if value ~= nil then
+    rawset(environ, key, value)
+    if is_current then
+      local fetched = lane.fetched
+      if fetched[key] == nil then
+        lane.fetched_count = lane.fetched_count + 1
+      end
+      fetched[key] = lane.serial
+    end
+  end
+  return value
+end
+
+function Environ.__pairs(environ)
+  local head = rawget(environ, RAW_HEAD)
+  local lane = driver.lane
+  local is_current = lane and lane.environ == environ
+  local fields = host.fields(head, is_current)
+  for key, value in next, CONSTANTS do
+    fields[key] = value
+  end
+  for key, make in next, MADE do
+    fields[key] = rawget(environ, key) or make(environ, head)
+  end
+  environ[RAW_HEAD] = nil
+  bare_setmetatable(environ, nil)
+  for key, value in next, fields do
+    -- What the app has set by now is its own, and so is what it has removed.
+    if environ[key] == nil and not (is_current and lane.fetched[key] == lane.serial) then
+      environ[key] = value
+    end
+  end
+  return next, environ, nil
+end
+
+-- What the app removes without a look at it is not to be found in the head afterwards.
+function Environ.__newindex(environ, key, value)
+  if value == nil then
+    Environ.__pairs(environ)
+  end
+  rawset(environ, key, value)
+end
+
+-- The environ of a request; the lane that answers it begins with it.
+return function(method, path, query, head)
+  return setmetatable({ REQUEST_METHOD = method, PATH_INFO = path, QUERY_STRING = query, [RAW_HEAD] = head }, Environ)
+end

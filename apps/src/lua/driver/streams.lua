@@ -1,0 +1,94 @@
+-- wsgi.input and wsgi.errors.
+
+local host, driver, wait = ...
+local complain, READ = driver.complain, driver.READ
+local ipairs, setmetatable, type = ipairs, setmetatable, type
+local concat, min, sub = table.concat, math.min, string.sub
+
+local Input = {}
+Input.__index = Input
+
+local BYTES_MAX = 2 ^ 40
+
+-- `wanted`: as many bytes, or -1 for all, or -2 for a line with its end. Returns what there is of it.
+local function receive(input, wanted)
+  if input.ended then
+    return ""
+  end
+  local lane = driver.lane
+  if not lane or lane.input ~= input then
+    complain("wsgi.input is read outside of its request")
+  end
+  local bytes, ended = wait(READ + 8 * (min(wanted, BYTES_MAX) + 2))
+  input.ended = ended
+  return bytes
+end
+
+local function read_line(input, keep)
+  local line = receive(input, -2)
+  if line == "" then
+    return nil
+  end
+  if not keep and line:sub(-1) == "\n" then
+    line = line:sub(1, -2)
+  end
+  return line
+end
+
+-- As file:read of Lua: without a count all that is left, "" at the end; with one as many bytes, fewer only at the end,
+-- and nil there. The formats "a", "l" and "L" are known too.
+function Input:read(count)
+  if count == nil or count == "a" or count == "*a" then
+    return receive(self, -1)
+  elseif type(count) == "number" and count >= 0 and count % 1 == 0 then
+    local bytes = receive(self, count)
+    if bytes == "" and (count > 0 or self.ended) then
+      return nil
+    end
+    return bytes
+  elseif count == "l" or count == "*l" or count == "L" or count == "*L" then
+    return read_line(self, count:sub(-1) == "L")
+  end
+  complain("wsgi.input:read takes a number of bytes, or \"a\", \"l\" or \"L\"")
+end
+
+function Input:read_line()
+  return read_line(self)
+end
+
+function Input:lines()
+  return function()
+    return read_line(self)
+  end
+end
+
+local Errors = {}
+Errors.__index = Errors
+
+function Errors:write(...)
+  local text = concat({ ... })
+  if sub(text, -1) == "\n" then
+    text = sub(text, 1, -2)
+  end
+  host.log("error", text, self.method, self.path)
+  return self
+end
+
+function Errors:writelines(lines)
+  for _, line in ipairs(lines) do
+    self:write(line)
+  end
+end
+
+function Errors:flush() end
+
+-- The input of the request that runs: closed from the begin where it has no body.
+local function input(has_body)
+  return setmetatable({ ended = not has_body }, Input)
+end
+
+local function errors(method, path)
+  return setmetatable({ method = method, path = path }, Errors)
+end
+
+return input, errors

@@ -1,0 +1,93 @@
+-- How a request waits: its lane yields to the server, from whatever coroutine of the app the wait begins in. And the
+-- module `tine`, whose sleep is such a wait.
+
+local host, driver = ...
+local complain, deadline, SLEEP = driver.complain, driver.deadline, driver.SLEEP
+local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
+local close_thread = coroutine.close -- of Lua 5.4
+local error, tostring, type = error, tostring, type
+local floor, min = math.floor, math.min
+
+local WAIT = {} -- marks a yield that is not the app's own
+
+local function goes_on(lane, ...)
+  driver.lane = lane
+  return ...
+end
+
+-- Suspends the request, from whatever coroutine of the app this is called in: those between it and the lane pass the
+-- wait on (see `settle`), so that an app's generators may sleep and read as its handlers do.
+local function wait(what)
+  local lane = driver.lane
+  if running() == lane.thread then
+    return goes_on(lane, raw_yield(what))
+  end
+  return raw_yield(WAIT, what)
+end
+
+local function settle(thread, ok, mark, ...)
+  if mark == WAIT then
+    return settle(thread, raw_resume(thread, wait(...)))
+  end
+  if deadline then
+    -- One that makes others and resumes them has few instructions of its own to be counted.
+    deadline.interrupt()
+  end
+  return ok, mark, ...
+end
+
+function coroutine.resume(thread, ...)
+  return settle(thread, raw_resume(thread, ...))
+end
+
+local function unwrap(thread, ok, ...)
+  if ok then
+    return ...
+  end
+  if close_thread then
+    close_thread(thread)
+  end
+  error((...), 0)
+end
+
+function coroutine.wrap(f)
+  local thread = create(f)
+  return function(...)
+    return unwrap(thread, settle(thread, raw_resume(thread, ...)))
+  end
+end
+
+function coroutine.yield(...)
+  if driver.lane and running() == driver.lane.thread then
+    complain("attempt to yield from outside a coroutine: the request itself is the server's")
+  end
+  return raw_yield(...)
+end
+
+local tine = { version = host.version, time = host.time }
+_G.tine, package.loaded.tine = tine, tine
+
+local SECONDS_MAX = 366 * 86400 -- nobody will know
+
+function tine.sleep(seconds)
+  if type(seconds) ~= "number" or not (seconds >= 0) then
+    complain("tine.sleep takes a number of seconds, from 0")
+  end
+  if driver.lane then
+    wait(SLEEP + 8 * floor(min(seconds, SECONDS_MAX) * 1e6))
+  elseif driver.is_loading then
+    host.sleep(seconds)
+  else
+    complain("tine.sleep outside of a request would hold up all others")
+  end
+end
+
+function tine.log(level, text)
+  local lane = driver.lane
+  local environ = lane and lane.environ
+  if type(level) ~= "string" or not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
+    complain("tine.log takes a level (error, warn, info, debug) and a text")
+  end
+end
+
+return wait
