@@ -1,0 +1,282 @@
+"""scripts/bench lua: Lua applications beside nginx with Lua, nginx without, and the floor.
+
+First one worker each on one CPU, wrk on another: what a request costs, by what the application looks at. Then two
+workers each and hey, with the commands of nibiru's journal (../shared/seeds/003...)."""
+import os
+import re
+import shutil
+import statistics
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack
+
+from bench_hey import CONNECTIONS, hey, hey_version
+from bench_journal import cell, taken, version
+from bench_nginx import Nginx, need_nginx, unpacked_lua
+from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, free_port, need, processes, run, say, show_progress, \
+    start
+
+HEADERS = {'User-Agent': 'bench/1.0', 'Accept': '*/*', 'Accept-Language': 'en'}
+BODY = 'x' * 100
+# Path, what is measured, what the answer is.
+PAGES = {
+    '/hello': ('a constant answer', 'Hello\n'),
+    '/three': ('three header fields', 'bench/1.0*/*en'),
+    '/all': ('all of the request', None),
+    '/echo': ('a POST of 100 bytes, echoed', BODY),
+}
+APP = '''
+local pages = {}
+function pages.hello() return "Hello\\n" end
+function pages.three(environ)
+  return environ.HTTP_USER_AGENT .. environ.HTTP_ACCEPT .. environ.HTTP_ACCEPT_LANGUAGE
+end
+function pages.all(environ)
+  local bytes = 0
+  for key, value in pairs(environ) do
+    if type(value) == "string" then bytes = bytes + #key + #value end
+  end
+  return ("%d bytes\\n"):format(bytes)
+end
+function pages.echo(environ) return environ["wsgi.input"]:read() end
+local of = { ["/hello"] = pages.hello, ["/three"] = pages.three, ["/all"] = pages.all, ["/echo"] = pages.echo }
+function app(environ, start_response)
+  start_response("200 OK", { { "Content-Type", "text/plain" } })
+  return { (of[environ.PATH_INFO] or pages.hello)(environ) }
+end
+'''
+LUA = '''location = /hello { content_by_lua_block { ngx.print("Hello\\n") } }
+        location = / { content_by_lua_block { ngx.print("Hello\\n") } }
+        location = /three { content_by_lua_block {
+            local var = ngx.var
+            ngx.print(var.http_user_agent .. var.http_accept .. var.http_accept_language)
+        } }
+        location = /all { content_by_lua_block {
+            local var, bytes = ngx.var, 0
+            for key, value in pairs(ngx.req.get_headers(0)) do bytes = bytes + #key + #value end
+            for _, key in ipairs({ "request_method", "uri", "request_uri", "args", "server_name", "server_port",
+                "server_protocol", "remote_addr", "remote_port", "scheme" }) do
+                bytes = bytes + #key + #(var[key] or "")
+            end
+            ngx.print(("%d bytes\\n"):format(bytes))
+        } }
+        location = /echo { content_by_lua_block {
+            ngx.req.read_body()
+            ngx.print(ngx.req.get_body_data())
+        } }'''
+PLAIN = 'location = /hello { return 200 "Hello\\n"; }\n        location = / { return 200 "Hello\\n"; }'
+DOCS = os.path.join(ROOT, 'examples', 'docs', 'app.lua')
+
+
+def prepare():
+    need('hey', 'wrk', 'taskset=util-linux')
+    need_nginx()
+    unpacked_lua()
+    if not floor_program():
+        say('lua: without the floor: PEERS names the folder of the binaries that ../shared/perf/peers.sh build makes')
+
+
+def floor_program():
+    program = os.path.join(os.environ.get('PEERS') or '/nonexistent', 'limit')
+    return program if os.access(program, os.X_OK) else None
+
+
+def built_with_luajit():
+    folder = os.path.join(ROOT, 'target', 'bench', 'luajit')
+    build('--bin', 'tine', '--no-default-features', '--features', 'luajit', '--target-dir', folder)
+    return os.path.join(folder, 'release', 'tine')
+
+
+class Floor:
+    """The C loop that parses nothing; for `with`."""
+
+    def __init__(self, program, prefix):
+        port = free_port()
+        self.process = start([*prefix, program, '-p', str(port)])
+        self.url = f'http://127.0.0.1:{port}'
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                return urllib.request.urlopen(f'{self.url}/hello', timeout=5).close()
+            except OSError:
+                time.sleep(0.02)
+        fail('the floor did not start')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+
+    def processes(self):
+        return processes(self.process.pid)
+
+
+def entry(binary, choice):
+    """Its text, and how many requests failed."""
+    text = f'\n### Lua applications\n\n- {taken()}\n'
+    luajit, lua, folder = built_with_luajit(), unpacked_lua(), tempfile.mkdtemp(prefix='tine-')
+    try:
+        app = os.path.join(folder, 'app.lua')
+        with open(app, 'w') as file:
+            file.write(APP)
+        cpus = sorted(os.sched_getaffinity(0))
+        of_server, of_wrk = (['taskset', '-c', str(cpu)] if len(cpus) > 1 else [] for cpu in (cpus[0], cpus[-1]))
+        with ExitStack() as stack:
+            servers = {
+                'tine, Lua 5.4': Tine(binary, '--workers', '1', '--app', app, prefix=of_server),
+                'tine, LuaJIT': Tine(luajit, '--workers', '1', '--app', app, prefix=of_server),
+                'nginx with Lua': Nginx(1, LUA, lua=lua, prefix=of_server),
+                'nginx': Nginx(1, PLAIN, prefix=of_server),
+            }
+            if floor_program():
+                servers['floor'] = Floor(floor_program(), of_server)
+            for server in servers.values():
+                stack.enter_context(server)
+            pages, pages_failed = measure_pages(servers, folder, of_wrk, choice)
+        text += table_of_pages(pages, bool(of_server), choice)
+        is_docs = os.path.exists(DOCS)
+        with ExitStack() as stack:
+            options = ('--workers', str(choice.workers), '--app', DOCS if is_docs else app)
+            servers = {
+                'tine, Lua 5.4': Tine(binary, *options),
+                'tine, LuaJIT': Tine(luajit, *options),
+                'nginx with Lua': Nginx(choice.workers, LUA, lua=lua),
+                'nginx': Nginx(choice.workers, PLAIN),
+            }
+            for server in servers.values():
+                stack.enter_context(server)
+            runs = measure_hey(servers, choice)
+        text += table_of_hey(runs, is_docs, choice)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return text, pages_failed + sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
+
+
+def has_page(name, page):
+    return page == '/hello' or name not in ('nginx', 'floor')
+
+
+def measure_pages(servers, folder, prefix, choice):
+    """{page: {server: [runs]}}, the servers in turn; and how many requests failed."""
+    rounds, seconds = rounds_of(choice), int(os.environ.get('SECS', '1'))
+    script = os.path.join(folder, 'post.lua')
+    with open(script, 'w') as file:
+        file.write(f'wrk.method = "POST"\nwrk.body = "{BODY}"\n')
+    for name, server in servers.items():
+        for page, (_, expected) in PAGES.items():
+            if has_page(name, page) and name != 'floor':
+                check(name, server, page, expected)
+    runs = {page: {name: [] for name in servers if has_page(name, page)} for page in PAGES}
+    for page in PAGES:
+        for number in range(-1, rounds):  # the first one warms them up, and is not counted
+            for name in runs[page]:
+                show_progress(f'{NAME}: {page}, round {number + 1} of {rounds}, {name}')
+                one = wrk(servers[name], page, seconds, prefix, script)
+                if number >= 0:
+                    runs[page][name].append(one)
+        show_progress('')
+        say(f'{page}: ' + ', '.join(f'{name} {statistics.median(one["rps"] for one in some):.0f}/s'
+                                    for name, some in runs[page].items()))
+    return runs, sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
+
+
+def rounds_of(choice):
+    return choice.rounds or (3 if choice.quick else 9)
+
+
+def check(name, server, page, expected):
+    """wrk does not look at what it gets."""
+    body = BODY.encode() if page == '/echo' else None
+    with urllib.request.urlopen(urllib.request.Request(server.url + page, body, HEADERS), timeout=10) as response:
+        text = response.read().decode()
+        if text != expected and not (expected is None and re.fullmatch(r'\d+ bytes\n', text)):
+            fail(f'{name} answers {page} with {text!r} instead of {expected!r}')
+
+
+def wrk(server, page, seconds, prefix, script):
+    headers = [part for name, value in HEADERS.items() for part in ('-H', f'{name}: {value}')]
+    post = ['-s', script] if page == '/echo' else []
+    before = cpu_seconds(server.processes())
+    text = run([*prefix, 'wrk', '-t1', '-c64', f'-d{seconds}s', *post, *headers, server.url + page], seconds + 30)
+    used = cpu_seconds(server.processes()) - before
+    found = text and re.search(r'(\d+) requests in', text)
+    if not found or found[1] == '0':
+        fail(f'wrk had no answer from {server.url}{page}')
+    count = int(found[1])
+    bad = [int(number) for number in re.findall(r'Non-2xx or 3xx responses: (\d+)', text)]
+    errors = [int(number) for line in re.findall(r'Socket errors: (.*)', text) for number in re.findall(r'\d+', line)]
+    return {'rps': float(re.search(r'Requests/sec:\s+([\d.]+)', text)[1]), 'us': 1e6 * used / count,
+            'failed': sum(bad) + sum(errors)}
+
+
+def ratio(runs, name, other):
+    """Of each round: how many times the CPU time of the other a request takes."""
+    if name == other or name not in runs or other not in runs:
+        return ''
+    return cell([{'ratio': mine['us'] / its['us']} for mine, its in zip(runs[name], runs[other])], 'ratio', 2)
+
+
+def table_of_pages(pages, is_pinned, choice):
+    where = 'each server on one CPU, wrk on another' if is_pinned else 'servers and wrk on the same CPU'
+    text = f'''- nginx {version(r'nginx/([0-9.]+)', 'nginx', '-v')} with lua-nginx-module, wrk \
+{version('wrk (?:debian/)?([^ ]+)', 'wrk', '-v')}; {where}; one worker each, 64 connections that are kept, requests with \
+three header fields beside Host; in turn, medians of {rounds_of(choice)} rounds (least..most)
+- "us" is the CPU time of the server a request; the ratios are of that, round by round
+
+| | server | requests/s | us | to the floor | to nginx with Lua | to nginx | failed |
+|---|---|---:|---:|---:|---:|---:|---:|
+'''
+    for page, runs in pages.items():
+        # The floor and nginx without Lua answer the first page alone.
+        for name, some in runs.items():
+            compared = runs if page == '/hello' else runs | {k: v for k, v in pages['/hello'].items() if k not in runs}
+            cells = [PAGES[page][0], name, cell(some, 'rps'), cell(some, 'us', 2),
+                     *(ratio(compared, name, other) for other in ('floor', 'nginx with Lua', 'nginx')),
+                     str(sum(one['failed'] for one in some))]
+            text += '| ' + ' | '.join(cells) + ' |\n'
+    return text
+
+
+def measure_hey(servers, choice):
+    """{connections: {server: [runs]}}, the servers in turn."""
+    rounds = choice.rounds or (1 if choice.quick else 3)
+    for server in servers.values():
+        run(['hey', '-n', '5000', '-c', '50', f'{server.url}/'], 60)  # not counted
+    runs = {connections: {name: [] for name in servers} for connections in CONNECTIONS}
+    for connections in CONNECTIONS:
+        for number in range(rounds):
+            for name, server in servers.items():
+                what = f'{connections} connections, round {number + 1} of {rounds}, {name}'
+                show_progress(f'{NAME}: {what}')
+                one = hey(f'{server.url}/', choice.requests, connections, 60 + choice.requests / 1000)
+                show_progress('')
+                say(f'{what}: {one["rps"]:.0f} requests/s' + (f', {one["failed"]} FAILED' if one['failed'] else ''))
+                runs[connections][name].append(one)
+    return runs
+
+
+def table_of_hey(runs, is_docs, choice):
+    rounds = len(next(iter(runs[CONNECTIONS[0]].values())))
+    app = 'examples/docs/app.lua' if is_docs else 'a hello app'
+    text = f'''
+By hey {hey_version()}, {choice.workers} workers each, GET / of {app}; medians of {rounds} (least..most), nothing \
+pinned; the ratios are of requests/s, round by round:
+
+```
+'''
+    text += ''.join(f'hey -n {choice.requests} -c {connections} http://127.0.0.1:PORT\n' for connections in CONNECTIONS)
+    text += '''```
+
+| c | server | requests/s | p50 ms | p99 ms | to nginx with Lua | to nginx | failed |
+|---:|---|---:|---:|---:|---:|---:|---:|
+'''
+    for connections, servers in runs.items():
+        for name, some in servers.items():
+            ratios = [cell([{'ratio': mine['rps'] / its['rps']} for mine, its in zip(some, servers[other])], 'ratio', 2)
+                      if name != other else '' for other in ('nginx with Lua', 'nginx')]
+            cells = [str(connections), name, cell(some, 'rps'), cell(some, 'p50', 1), cell(some, 'p99', 1), *ratios,
+                     str(sum(one['failed'] for one in some))]
+            text += '| ' + ' | '.join(cells) + ' |\n'
+    return text
