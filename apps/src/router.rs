@@ -23,4 +23,8 @@ impl App for Router {
             None => self.app.call(request, cx),
         }
     }
+
+    fn retires(&self) -> Option<&'static str> {
+        self.app.retires()
+    }
 }

@@ -51,6 +51,13 @@ fn the_next_request_is_answered_by_a_fresh_worker() {
 }
 
 #[test]
+fn files_beside_the_app_change_nothing() {
+    let server = serve(APP, &["--lua-memory-max", "20M", "--static", "/"]);
+    exhaust(&server);
+    assert_eq!(server.get("/").text(), "hello", "{}", server.log());
+}
+
+#[test]
 fn no_request_beside_it_is_lost() {
     for accept in MODES {
         let mut server = start(accept);
