@@ -98,3 +98,39 @@ fn memory_does_not_grow() {
     let strange = log.lines().find(|line| line.contains(" ERROR ") && !line.contains("meant to fail"));
     assert_eq!(strange, None);
 }
+
+/// Heads of many headers, each with few values, that are never kept: the last value is a list.
+const HEADS: &str = r#"
+local count = 0
+function app(environ, start_response)
+  if environ.PATH_INFO == "/used" then
+    collectgarbage()
+    collectgarbage()
+    start_response("200 OK", {})
+    return ("%d"):format(collectgarbage("count") * 1024)
+  end
+  count = count + 1
+  local headers, rest = {}, count
+  for i = 1, 6 do
+    headers[i], rest = { "X-" .. i, "value " .. rest % 10 }, math.floor(rest / 10)
+  end
+  headers[7] = { "X-List", { "a" } }
+  start_response("200 OK", headers)
+  return "hello"
+end
+"#;
+
+#[test]
+fn heads_that_cannot_be_kept_leave_nothing_behind() {
+    let server = serve(HEADS, &[]);
+    let mut client = server.connect();
+    let mut ask = |requests| {
+        for _ in 0..requests {
+            client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+            assert_eq!(client.response().status, 200);
+        }
+        server.get("/used").text().parse::<u64>().expect("a number of bytes")
+    };
+    let (before, after) = (ask(100), ask(3000));
+    assert!(after <= before + 64 * 1024, "{before}, {after}");
+}

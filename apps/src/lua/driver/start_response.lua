@@ -108,14 +108,20 @@ local function remember(status, spelled, headers, joined, count)
   if heads_count >= HEADS_MAX or #joined > LENGTH_MAX or #(headers or "") ~= count then
     return nil
   end
+  for i = 1, count do
+    local value = headers[i][2]
+    -- To a table 1.0 is 1, which is sent as another text.
+    if type(value) ~= "string" and value_kind(value) ~= "integer" then
+      return nil
+    end
+  end
+  -- From here on the first new branch is followed by new ones only, which have room: nothing grows but for a head that is
+  -- kept in the end, and those are counted.
   local node = branch(heads, status)
   for i = 1, count do
     local header = headers[i]
-    local name, value = header[1], header[2]
-    -- To a table 1.0 is 1, which is sent as another text.
-    local is_plain = type(value) == "string" or value_kind(value) == "integer"
-    node = node and is_plain and branch(node, name)
-    node = node and branch(node, value)
+    node = node and branch(node, header[1])
+    node = node and branch(node, header[2])
   end
   if node then
     heads_count = heads_count + 1
