@@ -106,3 +106,22 @@ fn a_wrapper_around_the_app_may_hand_on_a_copy() {
     let response = ask(&server, "POST / HTTP/1.1\r\nHost: t\r\nX: a\r\nContent-Length: 2", b"hi");
     assert_eq!(response.text(), "a!hi", "{}", server.log());
 }
+
+#[test]
+fn an_input_that_was_removed_from_environ_can_still_be_read() {
+    let server = serve(
+        r#"
+        function app(environ, start_response)
+          local input = environ["wsgi.input"]
+          environ["wsgi.input"] = nil
+          for key in pairs(environ) do end
+          assert(environ["wsgi.input"] == nil)
+          start_response("200 OK", {})
+          return input:read()
+        end
+        "#,
+        &[],
+    );
+    let response = ask(&server, "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2", b"hi");
+    assert_eq!(response.text(), "hi", "{}", server.log());
+}

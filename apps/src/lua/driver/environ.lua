@@ -25,6 +25,10 @@ local MADE = {
   ["wsgi.input"] = function(environ, head)
     local lane = driver.lane
     local is_current = lane and lane.environ == environ
+    -- Who has it may still read it, also when the key was removed.
+    if is_current and lane.input then
+      return lane.input
+    end
     local input = new_input(is_current and host.has_body(head))
     if is_current then
       lane.input = input
