@@ -9,7 +9,7 @@
 local host, parts = ...
 local raw_yield, running = coroutine.yield, coroutine.running
 local close_thread = coroutine.close -- of Lua 5.4
-local error, tostring, xpcall = error, tostring, xpcall
+local error, rawget, setmetatable, tostring, xpcall = error, rawget, setmetatable, tostring, xpcall
 local getinfo = debug.getinfo
 
 local driver = {
@@ -42,6 +42,11 @@ end
 
 local deadline, traceback = parts.deadline(host)
 driver.deadline = deadline
+-- With the request's method and path, as far as they are still there: environ is the app's, and this raises no error for it.
+function driver.log(level, text, environ)
+  return host.log(level, text, environ and rawget(environ, "REQUEST_METHOD"), environ and rawget(environ, "PATH_INFO"))
+end
+
 local create = coroutine.create
 local wait = parts.waiting(host, driver)
 local new_input, new_errors = parts.streams(host, driver, wait)
@@ -60,7 +65,7 @@ local function answer(lane, method, path, query, head)
 end
 
 local function log_of(lane, text)
-  host.log("error", text, lane.environ.REQUEST_METHOD, lane.environ.PATH_INFO)
+  driver.log("error", text, lane.environ)
 end
 
 local function call_close(lane)

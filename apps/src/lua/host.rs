@@ -81,8 +81,9 @@ fn time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// False where there is no such level. The path and the text are the client's or the app's: each log line stays one.
-fn log(_: &Lua, arguments: (String, String, Option<String>, Option<String>)) -> mlua::Result<bool> {
+/// False where there is no such level. The path and the text are the client's or the app's: each log line stays one. What
+/// the app has put in place of method or path need not be a text.
+fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool> {
     let (level, text, method, path) = arguments;
     let level = match &*level.as_bytes() {
         b"error" => log::Level::Error,
@@ -93,7 +94,7 @@ fn log(_: &Lua, arguments: (String, String, Option<String>, Option<String>)) -> 
     };
     let text = indented(&text.to_string_lossy());
     match (method, path) {
-        (Some(method), Some(path)) => {
+        (Value::String(method), Value::String(path)) => {
             log::log!(level, "{} {}: {text}", one_line(&method.to_string_lossy()), one_line(&path.to_string_lossy()));
         }
         _ => log::log!(level, "app: {text}"),

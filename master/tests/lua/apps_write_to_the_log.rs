@@ -112,3 +112,32 @@ fn wsgi_errors_is_a_stream_of_them() {
         assert!(log.contains(&format!("ERROR worker 0[{pid}] GET /errors: {text}")), "{text:?}: {log}");
     }
 }
+
+/// What an app has put in place of method and path is no reason to fail where something is logged.
+#[test]
+fn a_log_line_needs_no_method_and_no_path() {
+    let server = serve(
+        r#"
+        function app(environ, start_response)
+          environ["wsgi.errors"]:write("before")
+          environ.REQUEST_METHOD, environ.PATH_INFO = false, {}
+          environ["wsgi.errors"] = nil
+          tine.log("warn", "without them")
+          start_response("200 OK", {})
+          local is_done
+          return setmetatable({ close = function() error("meant to fail") end }, { __call = function()
+            if not is_done then
+              is_done = true
+              return "all of it"
+            end
+          end })
+        end
+        "#,
+        &[],
+    );
+    assert_eq!(text_of(&server, "/"), "all of it");
+    server.wait_log("WARN");
+    for said in ["GET /: before", "app: without them", "app: close failed: "] {
+        server.wait_log(said);
+    }
+}

@@ -84,8 +84,7 @@ end
 
 function tine.log(level, text)
   local lane = driver.lane
-  local environ = lane and lane.environ
-  if type(level) ~= "string" or not host.log(level, tostring(text), environ and environ.REQUEST_METHOD, environ and environ.PATH_INFO) then
+  if type(level) ~= "string" or not driver.log(level, tostring(text), lane and lane.environ) then
     complain("tine.log takes a level (error, warn, info, debug) and a text")
   end
 end
