@@ -175,3 +175,23 @@ fn the_module_can_be_required() {
     let server = serve_file(folder.join("app.lua").to_str().expect("UTF-8"), &[]);
     assert_eq!(text_of(&server, "/"), env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn a_generator_that_calls_itself_is_told_so() {
+    let server = serve(
+        r#"
+        function app(environ, start_response)
+          local generate
+          generate = coroutine.wrap(function()
+            coroutine.yield(select(2, pcall(generate)))
+            coroutine.yield("goes on")
+          end)
+          start_response("200 OK", {})
+          return generate() .. ", " .. generate()
+        end
+        "#,
+        &[],
+    );
+    let text = server.get("/").text();
+    assert!(text.ends_with("cannot resume non-suspended coroutine, goes on"), "{text}\n{}", server.log());
+}

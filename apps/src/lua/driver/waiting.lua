@@ -4,7 +4,7 @@
 local host, driver = ...
 local complain, deadline, SLEEP = driver.complain, driver.deadline, driver.SLEEP
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
-local close_thread = coroutine.close -- of Lua 5.4
+local status, close_thread = coroutine.status, coroutine.close -- the latter of Lua 5.4
 local error, tostring, type = error, tostring, type
 local floor, min = math.floor, math.min
 
@@ -44,7 +44,8 @@ local function unwrap(thread, ok, ...)
   if ok then
     return ...
   end
-  if close_thread then
+  -- One that runs, and so could not be resumed, has not failed itself.
+  if close_thread and status(thread) == "dead" then
     close_thread(thread)
   end
   error((...), 0)
