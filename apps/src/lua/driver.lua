@@ -15,6 +15,8 @@ local getinfo = debug.getinfo
 local driver = {
   -- The lane that runs now.
   lane = nil,
+  -- The threads of all lanes.
+  threads = setmetatable({}, { __mode = "k" }),
   -- The app is being loaded: nobody waits for an answer.
   is_loading = true,
   -- What a lane says when it yields.
@@ -40,13 +42,13 @@ function driver.complain(text)
   error(text, level)
 end
 
-local deadline, traceback = parts.deadline(host)
-driver.deadline = deadline
 -- With the request's method and path, as far as they are still there: environ is the app's, and this raises no error for it.
 function driver.log(level, text, environ)
   return host.log(level, text, environ and rawget(environ, "REQUEST_METHOD"), environ and rawget(environ, "PATH_INFO"))
 end
 
+local deadline, traceback = parts.deadline(host)
+driver.deadline = deadline
 local create = coroutine.create
 local wait = parts.waiting(host, driver)
 local new_input, new_errors = parts.streams(host, driver, wait)
@@ -113,6 +115,7 @@ local function open_lane()
       method, path, query, head = raw_yield(run(lane, method, path, query, head))
     end
   end)
+  driver.threads[lane.thread] = true
   return lane.thread, lane
 end
 

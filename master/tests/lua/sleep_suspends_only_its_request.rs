@@ -177,6 +177,39 @@ fn the_module_can_be_required() {
 }
 
 #[test]
+fn no_request_goes_on_because_another_resumes_it() {
+    let server = serve(
+        r#"
+        local sleeper
+        function app(environ, start_response)
+          local text = "slept"
+          if environ.PATH_INFO == "/sleep" then
+            sleeper = coroutine.running()
+            start_response("200 OK", {})
+            return function()
+              local said = text
+              tine.sleep(text and 0.3 or 0)
+              text = nil
+              return said
+            end
+          end
+          local ok, why = coroutine.resume(sleeper)
+          start_response("200 OK", {})
+          return tostring(ok) .. ": " .. tostring(why)
+        end
+        "#,
+        &[],
+    );
+    let mut client = server.connect();
+    client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
+    // It was begun when the next request is.
+    let answer = server.get("/resume");
+    assert_eq!(answer.text(), "false: cannot resume a request: it goes on when its wait is over", "{}", server.log());
+    let answer = client.response();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "slept"), "{}", server.log());
+}
+
+#[test]
 fn a_generator_that_calls_itself_is_told_so() {
     let server = serve(
         r#"

@@ -2,7 +2,7 @@
 -- module `tine`, whose sleep is such a wait.
 
 local host, driver = ...
-local complain, deadline, SLEEP = driver.complain, driver.deadline, driver.SLEEP
+local complain, deadline, threads, SLEEP = driver.complain, driver.deadline, driver.threads, driver.SLEEP
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local status, close_thread = coroutine.status, coroutine.close -- the latter of Lua 5.4
 local error, tostring, type = error, tostring, type
@@ -37,6 +37,10 @@ local function settle(thread, ok, mark, ...)
 end
 
 function coroutine.resume(thread, ...)
+  -- An app gets hold of it by coroutine.running(). Resumed by another request, it would answer that one.
+  if threads[thread] then
+    return false, "cannot resume a request: it goes on when its wait is over"
+  end
   return settle(thread, raw_resume(thread, ...))
 end
 
