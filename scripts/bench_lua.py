@@ -125,8 +125,8 @@ def entry(binary, choice):
         of_server, of_wrk = (['taskset', '-c', str(cpu)] if len(cpus) > 1 else [] for cpu in (cpus[0], cpus[-1]))
         with ExitStack() as stack:
             servers = {
-                'tine, Lua 5.4': Tine(binary, '--workers', '1', '--app', app, prefix=of_server),
-                'tine, LuaJIT': Tine(luajit, '--workers', '1', '--app', app, prefix=of_server),
+                'tine, Lua 5.4': Tine(binary, '--workers', '1', app=app, prefix=of_server),
+                'tine, LuaJIT': Tine(luajit, '--workers', '1', app=app, prefix=of_server),
                 'nginx with Lua': Nginx(1, LUA, lua=lua, prefix=of_server),
                 'nginx': Nginx(1, PLAIN, prefix=of_server),
             }
@@ -136,19 +136,18 @@ def entry(binary, choice):
                 stack.enter_context(server)
             pages, pages_failed = measure_pages(servers, folder, of_wrk, choice)
         text += table_of_pages(pages, bool(of_server), choice)
-        is_docs = os.path.exists(DOCS)
         with ExitStack() as stack:
-            options = ('--workers', str(choice.workers), '--app', DOCS if is_docs else app)
+            workers = ('--workers', str(choice.workers))
             servers = {
-                'tine, Lua 5.4': Tine(binary, *options),
-                'tine, LuaJIT': Tine(luajit, *options),
+                'tine, Lua 5.4': Tine(binary, *workers, app=DOCS),
+                'tine, LuaJIT': Tine(luajit, *workers, app=DOCS),
                 'nginx with Lua': Nginx(choice.workers, LUA, lua=lua),
                 'nginx': Nginx(choice.workers, PLAIN),
             }
             for server in servers.values():
                 stack.enter_context(server)
             runs = measure_hey(servers, choice)
-        text += table_of_hey(runs, is_docs, choice)
+        text += table_of_hey(runs, choice)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return text, pages_failed + sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
@@ -257,12 +256,11 @@ def measure_hey(servers, choice):
     return runs
 
 
-def table_of_hey(runs, is_docs, choice):
+def table_of_hey(runs, choice):
     rounds = len(next(iter(runs[CONNECTIONS[0]].values())))
-    app = 'examples/docs/app.lua' if is_docs else 'a hello app'
     text = f'''
-By hey {hey_version()}, {choice.workers} workers each, GET / of {app}; medians of {rounds} (least..most), nothing \
-pinned; the ratios are of requests/s, round by round:
+By hey {hey_version()}, {choice.workers} workers each, GET / of examples/docs/app.lua (nginx: \
+a hello); medians of {rounds} (least..most), nothing pinned; the ratios are of requests/s, round by round:
 
 ```
 '''

@@ -114,14 +114,14 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 
 
 class Tine:
-    """`tine run 0` with these options, ready; for `with`."""
+    """`tine run 0` with these options, or with this application; ready; for `with`."""
 
-    def __init__(self, binary, *options, prefix=()):
+    def __init__(self, binary, *options, prefix=(), app=None):
         self.folder = tempfile.mkdtemp(prefix='tine-')
         stdout, self.log = (os.path.join(self.folder, name) for name in ('stdout', 'log'))
         environment = {key: value for key, value in os.environ.items() if not key.startswith('TINE_')}
         with open(stdout, 'w') as out, open(self.log, 'w') as log:
-            self.process = start([*prefix, binary, 'run', '0', *options], stdout=out, stderr=log, env=environment)
+            self.process = start([*prefix, binary, 'run', *([app] if app else []), '0', *options], stdout=out, stderr=log, env=environment)
         self.pid = self.process.pid
         deadline = time.monotonic() + 20
         while True:
