@@ -42,12 +42,10 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
         }
     };
     host.set("field", lua.create_function(field)?)?;
-    let fields = move |lua: &Lua, (head, is_current): (String, bool)| {
-        let fields = lua.create_table()?;
+    let fields = move |lua: &Lua, (environ, head, is_current): (Table, String, bool)| {
         environ::fields(&head.as_bytes(), &ends(is_current), |key, value| {
-            fields.raw_set(key, lua.create_string(value)?)
-        })?;
-        Ok(fields)
+            environ.raw_set(key, lua.create_string(value)?)
+        })
     };
     host.set("fields", lua.create_function(fields)?)?;
     host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;

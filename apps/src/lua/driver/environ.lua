@@ -73,22 +73,33 @@ function Environ.__index(environ, key)
 end
 
 function Environ.__pairs(environ)
-  local head = rawget(environ, RAW_HEAD)
-  local lane = driver.lane
+  local head, lane = rawget(environ, RAW_HEAD), driver.lane
   local is_current = lane and lane.environ == environ
-  local fields = host.fields(head, is_current)
-  for key, value in next, CONSTANTS do
-    fields[key] = value
-  end
+  local fetched, serial = lane and lane.fetched, lane and lane.serial
   for key, make in next, MADE do
-    fields[key] = rawget(environ, key) or make(environ, head)
+    if rawget(environ, key) == nil and not (is_current and fetched[key] == serial) then
+      rawset(environ, key, make(environ, head))
+    end
+  end
+  -- What the app has set by now is its own, and so is what it has removed.
+  local own = {}
+  for key, value in next, environ do
+    own[key] = value
+  end
+  bare_setmetatable(environ, nil)
+  host.fields(environ, head, is_current)
+  for key, value in next, CONSTANTS do
+    environ[key] = value
+  end
+  for key, value in next, own do
+    environ[key] = value
   end
   environ[RAW_HEAD] = nil
-  bare_setmetatable(environ, nil)
-  for key, value in next, fields do
-    -- What the app has set by now is its own, and so is what it has removed.
-    if environ[key] == nil and not (is_current and lane.fetched[key] == lane.serial) then
-      environ[key] = value
+  if is_current then
+    for key, of in next, fetched do
+      if of == serial and own[key] == nil then
+        environ[key] = nil
+      end
     end
   end
   return next, environ, nil
