@@ -226,5 +226,7 @@ fn a_generator_that_calls_itself_is_told_so() {
         &[],
     );
     let text = server.get("/").text();
-    assert!(text.ends_with("cannot resume non-suspended coroutine, goes on"), "{text}\n{}", server.log());
+    // Lua 5.4, LuaJIT.
+    let said = ["cannot resume non-suspended coroutine, goes on", "cannot resume running coroutine, goes on"];
+    assert!(said.iter().any(|said| text.ends_with(said)), "{text}\n{}", server.log());
 }
