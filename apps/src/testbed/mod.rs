@@ -3,6 +3,7 @@
 //! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
 
 mod accept;
+mod after_body;
 mod bin;
 mod chunked;
 mod coder;

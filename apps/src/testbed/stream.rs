@@ -1,5 +1,6 @@
 //! `/stream[/{MB}]`: a chunked stream in small chunks, the back-pressure test of PAGI's stress app.
 
+use super::after_body;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, StatusCode};
 
@@ -21,27 +22,17 @@ pub fn megabytes(text: &str) -> Option<u64> {
 }
 
 pub fn answer(megabytes: u64, pattern: &Pattern) -> Answer {
-    Answer::exchange(Stream { left: megabytes << 20, size: megabytes << 20, chunk: pattern.0, body_ended: false })
+    after_body::answer(Stream { left: megabytes << 20, size: megabytes << 20, chunk: pattern.0 })
 }
 
 struct Stream {
     left: u64,
     size: u64,
     chunk: &'static [u8],
-    body_ended: bool,
 }
 
 impl Exchange for Stream {
-    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-        self.body_ended = end;
-        Ok(body.len())
-    }
-
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        // A request body is drained first.
-        if !self.body_ended {
-            return Ok(Pull::Idle);
-        }
         if !out.has_head() {
             let chunk_bytes = self.chunk.len() as u64;
             out.head(

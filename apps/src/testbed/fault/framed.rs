@@ -4,6 +4,7 @@
 use super::ends::MISSING_BYTES;
 use super::params;
 use super::script::PATTERN;
+use crate::testbed::after_body;
 use crate::testbed::draw::Draw;
 use crate::testbed::query;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ const INTERIM_MAX: u64 = 100_000;
 pub fn stall(request: &Request<'_>) -> Result<Answer, String> {
     let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?.unwrap_or(0);
     let pause = Duration::from_millis(params::milliseconds(request, "for")?.unwrap_or(1000));
-    Ok(Answer::exchange(Stall { after, pause, sent: 0, resumes: None, body_ended: false }))
+    Ok(after_body::answer(Stall { after, pause, sent: 0, resumes: None }))
 }
 
 struct Stall {
@@ -26,19 +27,10 @@ struct Stall {
     sent: u64,
     /// Once the stall has begun.
     resumes: Option<Instant>,
-    body_ended: bool,
 }
 
 impl Exchange for Stall {
-    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-        self.body_ended = end;
-        Ok(body.len())
-    }
-
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        if !self.body_ended {
-            return Ok(Pull::Idle);
-        }
         let length = self.after + MISSING_BYTES;
         if !out.has_head() {
             out.head(Head::new(StatusCode::OK).content_type("application/octet-stream").length(length))?;
@@ -64,25 +56,16 @@ impl Exchange for Stall {
 /// A run of interim responses, 100, 102 and 103 by turns, before a 200. A client of HTTP/1.0 gets the 200 alone.
 pub fn interims(request: &Request<'_>) -> Result<Answer, String> {
     let count = query::number(request, "count", 0..=INTERIM_MAX)?.unwrap_or(10);
-    Ok(Answer::exchange(Interims { count, written: 0, body_ended: false }))
+    Ok(after_body::answer(Interims { count, written: 0 }))
 }
 
 struct Interims {
     count: u64,
     written: u64,
-    body_ended: bool,
 }
 
 impl Exchange for Interims {
-    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-        self.body_ended = end;
-        Ok(body.len())
-    }
-
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        if !self.body_ended {
-            return Ok(Pull::Idle);
-        }
         while self.written < self.count {
             if !out.has_room() {
                 return Ok(Pull::More);
@@ -117,26 +100,17 @@ pub fn flaky(request: &Request<'_>) -> Result<Answer, String> {
         false => (StatusCode::OK, "not below"),
     };
     let text = format!("answer {} of seed {}: {drawn} is {relation} the rate {rate}\n", draw.n, draw.seed);
-    Ok(Answer::exchange(Whole { status, text, body_ended: false }))
+    Ok(after_body::answer(Whole { status, text }))
 }
 
 /// An answer that is known and waits for the end of the request's body.
 struct Whole {
     status: StatusCode,
     text: String,
-    body_ended: bool,
 }
 
 impl Exchange for Whole {
-    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-        self.body_ended = end;
-        Ok(body.len())
-    }
-
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        if !self.body_ended {
-            return Ok(Pull::Idle);
-        }
         let head = Head::new(self.status).content_type("text/plain; charset=utf-8");
         out.head(head.length(self.text.len() as u64))?;
         out.write(self.text.as_bytes())?;

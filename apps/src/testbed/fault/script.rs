@@ -1,8 +1,8 @@
 //! A fault as data: bytes without framing, piece by piece, and what becomes of the connection behind them.
 //!
-//! The request's body is read and dropped first, so that the end of the connection is of our choice, and not of the
-//! kernel's, which resets a connection that is closed with bytes unread.
+//! The request's body is read and dropped first (`after_body`).
 
+use crate::testbed::after_body;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -87,26 +87,17 @@ impl Script {
     }
 
     pub fn play(self, door: RawDoor) -> Answer {
-        Answer::exchange(Player { script: self, door, body_ended: false })
+        after_body::answer(Player { script: self, door })
     }
 }
 
 struct Player {
     script: Script,
     door: RawDoor,
-    body_ended: bool,
 }
 
 impl Exchange for Player {
-    fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-        self.body_ended = end;
-        Ok(body.len())
-    }
-
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        if !self.body_ended {
-            return Ok(Pull::Idle);
-        }
         let mut raw = out.raw(self.door)?;
         while let Some(piece) = self.script.pieces.front_mut() {
             if let Some(pull) = piece.write(&mut raw, cx)? {
