@@ -116,7 +116,7 @@ impl Files {
             Precondition::Holds => {}
             Precondition::NotModified => {
                 let head = representation.dated(representation.head(StatusCode::NOT_MODIFIED));
-                return Response::from_head(head, "").into();
+                return Response::with_head(head, "").into();
             }
             Precondition::Failed => {
                 let text = "412 Precondition Failed: the file is not as the request wants it\n";

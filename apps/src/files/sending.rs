@@ -27,7 +27,7 @@ pub fn send_part(head: Head, representation: Representation, first: u64, length:
         return send_pieces(head, representation, length, vec![MultipartPiece::Bytes(part)]);
     }
     match read(&representation.file, first, length) {
-        Ok(bytes) => Response::from_head(head, bytes).into(),
+        Ok(bytes) => Response::with_head(head, bytes).into(),
         Err(error) => fail(error),
     }
 }

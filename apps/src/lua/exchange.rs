@@ -6,7 +6,6 @@ use super::host;
 use super::page::Page;
 use super::said::{Said, Wanted};
 use super::vm::{Lane, Vm};
-
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};

@@ -3,7 +3,7 @@
 //! For whoever gets a head from a program that is not ours, with values that need not be UTF-8. Two lines that are the
 //! server's otherwise may be set here and take its place: `Date` and `Server`.
 
-use super::response::{HeaderError, NOT_FORWARDED, is_token_byte};
+use super::response::{HeaderError, NOT_FORWARDED, is_text_byte, is_token_byte};
 
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -28,7 +28,7 @@ impl Fields {
         if name.is_empty() || !name.iter().all(|&b| is_token_byte(b)) {
             return Err(HeaderError(format!("{:?} is not a header name", shown())));
         }
-        if !value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+        if !value.iter().copied().all(is_text_byte) {
             let value = String::from_utf8_lossy(value);
             return Err(HeaderError(format!("the value of {} has a control character: {value:?}", shown())));
         }

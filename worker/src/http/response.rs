@@ -183,17 +183,22 @@ fn check_name(name: &str) -> Result<(), HeaderError> {
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {
-    if value.bytes().all(|b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+    if value.bytes().all(is_text_byte) {
         return Ok(());
     }
     Err(HeaderError(format!("the value of {name} has a control character: {value:?}")))
 }
 
 fn check_reason(phrase: &[u8]) -> Result<(), HeaderError> {
-    if phrase.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
+    if phrase.iter().copied().all(is_text_byte) {
         return Ok(());
     }
     Err(HeaderError(format!("the reason phrase has a control character: {:?}", String::from_utf8_lossy(phrase))))
+}
+
+/// What a field value (RFC 9110, 5.5) and a reason phrase (RFC 9112, 4) may have: all but control characters.
+pub(super) fn is_text_byte(b: u8) -> bool {
+    b == b'\t' || (b >= b' ' && b != 0x7f)
 }
 
 /// A `tchar` of RFC 9110, 5.6.2.
@@ -232,11 +237,6 @@ impl Response {
         Response { head: Head::new(status), body: Body::Static(b"") }
     }
 
-    /// With a head that was built before; its length is the body's.
-    pub fn from_head(head: Head, body: impl Into<Body>) -> Self {
-        Response { head, body: body.into() }
-    }
-
     /// `text/plain; charset=utf-8`
     pub fn text(status: StatusCode, body: impl Into<Body>) -> Self {
         Response::known(status, "text/plain; charset=utf-8", body.into())
@@ -262,7 +262,7 @@ impl Response {
         self
     }
 
-    /// With a head of its own. [`Head::length`] is looked at for a HEAD request alone, whose body need not be made.
+    /// With a head that was built before; its length is the body's. [`Head::length`] is looked at for a HEAD request alone, whose body need not be made.
     pub fn with_head(head: Head, body: impl Into<Body>) -> Self {
         Response { head, body: body.into() }
     }
