@@ -4,5 +4,7 @@
 
 pub mod files;
 pub mod lua;
+mod percent;
+mod pieces;
 pub mod router;
 pub mod testbed;

@@ -2,7 +2,7 @@
 //! they are many.
 
 use super::representation::Representation;
-use std::collections::VecDeque;
+use crate::pieces;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -35,7 +35,14 @@ pub fn send_part(head: Head, representation: Representation, first: u64, length:
 /// Pieces of `length` bytes in all as the body.
 pub fn send_pieces(head: Head, representation: Representation, length: u64, pieces: Vec<MultipartPiece>) -> Answer {
     let file = Rc::new(representation.file);
-    Answer::exchange(Sending { head: Some(head.length(length)), file, pieces: pieces.into() })
+    pieces::answer(head.length(length), pieces, move |out, range| {
+        let length = range.length();
+        if length > READ_BYTES_MAX {
+            return out.write_file(&file, range.first, length);
+        }
+        out.write_shared(read(&file, range.first, length)?.into())?;
+        Ok(length)
+    })
 }
 
 /// A 500 for the client, and what is wrong in the log.
@@ -68,40 +75,5 @@ struct Failing(Option<AppError>);
 impl Exchange for Failing {
     fn pull(&mut self, _: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
         self.0.take().map_or(Ok(Pull::End), Err)
-    }
-}
-
-struct Sending {
-    /// Until it is written.
-    head: Option<Head>,
-    file: Rc<File>,
-    /// What is still to be written.
-    pieces: VecDeque<MultipartPiece>,
-}
-
-impl Exchange for Sending {
-    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        if let Some(head) = self.head.take() {
-            out.head(head)?;
-        }
-        if !out.has_room() {
-            return Ok(Pull::More);
-        }
-        match self.pieces.pop_front() {
-            None => return Ok(Pull::End),
-            Some(MultipartPiece::Framing(text)) => out.write(text.as_bytes())?,
-            Some(MultipartPiece::Bytes(ByteRange { first, last })) => {
-                let length = last - first + 1;
-                if length <= READ_BYTES_MAX {
-                    out.write_shared(read(&self.file, first, length)?.into())?;
-                } else {
-                    let written = out.write_file(&self.file, first, length)?;
-                    if written < length {
-                        self.pieces.push_front(MultipartPiece::Bytes(ByteRange { first: first + written, last }));
-                    }
-                }
-            }
-        }
-        Ok(if self.pieces.is_empty() { Pull::End } else { Pull::More })
     }
 }

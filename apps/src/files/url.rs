@@ -4,6 +4,7 @@
 //! merged, and what decodes to a slash stays inside its segment, where no file name can have one. So each file has one
 //! path, but for the spelling of its characters.
 
+use crate::percent;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -142,26 +143,9 @@ fn has_no_file(segment: &[u8]) -> bool {
     segment.iter().any(|&b| b == 0 || b == b'/')
 }
 
-/// Decodes percent signs; `None` where one is not followed by two hexadecimal digits (RFC 3986, 2.1).
+/// `None` where a percent sign is not followed by two hexadecimal digits.
 fn decode(segment: &str) -> Option<Cow<'_, [u8]>> {
-    let bytes = segment.as_bytes();
-    if !bytes.contains(&b'%') {
-        return Some(Cow::Borrowed(bytes));
-    }
-    let digit = |b: &u8| char::from(*b).to_digit(16).map(|digit| digit as u8);
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        if *first != b'%' {
-            decoded.push(*first);
-            rest = tail;
-            continue;
-        }
-        let [high, low, tail @ ..] = tail else { return None };
-        decoded.push(digit(high)? << 4 | digit(low)?);
-        rest = tail;
-    }
-    Some(Cow::Owned(decoded))
+    percent::decode(segment).ok()
 }
 
 /// Encodes all that may not stand in a segment as it is (RFC 3986, 3.3).

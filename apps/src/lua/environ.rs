@@ -1,6 +1,7 @@
 //! A request as WSGI has it (PEP 3333, "environ Variables"): the part that only some apps ask for, read from the request's
 //! head when they do.
 
+use crate::percent;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use tine_worker::app::Addresses;
@@ -111,25 +112,7 @@ fn first_line(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A path's bytes with `%XX` decoded; what is no such escape stays.
 pub fn decode(path: &str) -> Cow<'_, [u8]> {
-    let path = path.as_bytes();
-    if memchr::memchr(b'%', path).is_none() {
-        return Cow::Borrowed(path);
-    }
-    let digit = |b: u8| (b as char).to_digit(16).map(|digit| digit as u8);
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        if let (b'%', [high, low, behind @ ..]) = (*byte, tail)
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            out.push(high << 4 | low);
-            rest = behind;
-        } else {
-            out.push(*byte);
-        }
-    }
-    Cow::Owned(out)
+    percent::decode(path).unwrap_or_else(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use super::bin::{self, Pattern};
 use super::{etag, numbers};
-use std::collections::VecDeque;
-use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use crate::pieces;
+use tine_worker::app::Answer;
 use tine_worker::http::conditional::EntityTag;
 use tine_worker::http::range::{self, ByteRange, Multipart, MultipartPiece, Selection};
 use tine_worker::http::{Head, Request, Response, StatusCode};
@@ -56,37 +56,5 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
                 .into();
         }
     };
-    Answer::exchange(Ranged { head: Some(head), pieces: pieces.into(), pattern })
-}
-
-struct Ranged {
-    /// Until it is written.
-    head: Option<Head>,
-    /// What is still to be written.
-    pieces: VecDeque<MultipartPiece>,
-    pattern: Pattern,
-}
-
-impl Exchange for Ranged {
-    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        if let Some(head) = self.head.take() {
-            out.head(head)?;
-        }
-        if !out.has_room() {
-            return Ok(Pull::More);
-        }
-        match self.pieces.pop_front() {
-            None => return Ok(Pull::End),
-            Some(MultipartPiece::Framing(text)) => out.write(text.as_bytes())?,
-            Some(MultipartPiece::Bytes(mut range)) => {
-                let length = range.length();
-                let written = self.pattern.write(out, range.first, length)?;
-                if written < length {
-                    range.first += written;
-                    self.pieces.push_front(MultipartPiece::Bytes(range));
-                }
-            }
-        }
-        Ok(if self.pieces.is_empty() { Pull::End } else { Pull::More })
-    }
+    pieces::answer(head, pieces, move |out, range| pattern.write(out, range.first, range.length()))
 }
