@@ -1,8 +1,9 @@
-//! The scoreboard: one anonymous shared mapping, a cache-line pair per worker slot, one writer each.
+//! The scoreboard: one anonymous shared mapping, a cache-line pair per seat, one writer each.
 //!
-//! A worker writes its own slot and reads the others' to balance; the master reads all, resets the slot of a dead
-//! worker and keeps what it had counted in the retired totals, so that sums never go backwards.
-//! Loads and stores are relaxed: each word stands for itself.
+//! A worker has a seat from its fork until the master has buried it. A slot, the place among the workers that it fills, has
+//! two seats while a successor takes over. A worker writes its own seat and reads the others' to balance; the master reads
+//! all, empties the seat of a dead worker and keeps what it had counted in the retired totals, so that sums never go
+//! backwards. Loads and stores are relaxed: each word stands for itself.
 
 use crate::sys::mmap::{Line, shared_lines};
 use std::io;
@@ -24,7 +25,16 @@ pub enum State {
     Draining = 3,
 }
 
-/// The words of a slot, by position.
+impl State {
+    fn from_word(word: u64) -> State {
+        [State::Booting, State::Ready, State::Draining]
+            .into_iter()
+            .find(|&state| state as u64 == word)
+            .unwrap_or(State::Empty)
+    }
+}
+
+/// The words of a seat, by position.
 #[derive(Clone, Copy)]
 enum Word {
     State,
@@ -35,7 +45,12 @@ enum Word {
     Accepted,
     Refused,
     Cut,
+    /// Written by the master before the fork.
+    Slot,
 }
+
+/// A word of line 0 that is no total: how many seats there are to look at.
+const REACH: usize = 15;
 
 /// Sums over all workers, those that are gone included.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +65,14 @@ pub struct Totals {
 
 #[derive(Clone, Copy)]
 pub struct Scoreboard {
-    /// Line 0 holds the retired totals, line `n + 1` slot `n`.
+    /// Line 0 holds the retired totals and the reach, line `n + 1` seat `n`.
     lines: &'static [Line],
     /// Beats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
 
 #[derive(Clone, Copy)]
-pub struct Slot {
+pub struct Seat {
     line: &'static Line,
     epoch: Instant,
 }
@@ -74,25 +89,37 @@ pub struct Survey {
 }
 
 impl Scoreboard {
-    /// Maps a scoreboard for `workers` slots. Never unmapped: it lives as long as the processes do.
-    pub fn new(workers: usize) -> io::Result<Self> {
-        Ok(Scoreboard { lines: shared_lines(workers + 1)?, epoch: Instant::now() })
+    /// Maps a scoreboard of so many seats. Never unmapped: it lives as long as the processes do. The kernel gives memory
+    /// to those that were ever taken.
+    pub fn new(seats: usize) -> io::Result<Self> {
+        Ok(Scoreboard { lines: shared_lines(seats + 1)?, epoch: Instant::now() })
     }
 
-    pub fn slot(&self, index: usize) -> Slot {
-        Slot { line: &self.lines[index + 1], epoch: self.epoch }
+    /// Master only: gives the seat to a worker that is to fill this slot.
+    pub fn take(&self, index: usize, slot: usize) {
+        let reach = &self.lines[0].words[REACH];
+        reach.store(reach.load(Relaxed).max(index as u64 + 1), Relaxed);
+        let seat = self.seat(index);
+        seat.store(Word::Slot, slot as u64);
+        seat.set_state(State::Booting);
     }
 
-    fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.lines[1..].iter().map(|line| Slot { line, epoch: self.epoch })
+    pub fn seat(&self, index: usize) -> Seat {
+        Seat { line: &self.lines[index + 1], epoch: self.epoch }
+    }
+
+    /// All that were ever taken.
+    fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+        let reach = self.lines[0].words[REACH].load(Relaxed) as usize;
+        self.lines[1..].iter().take(reach).map(|line| Seat { line, epoch: self.epoch })
     }
 
     pub fn survey(&self, now: Instant) -> Survey {
         let mut survey = Survey { least: u64::MAX, total: 0, accepting: 0 };
-        for slot in self.slots() {
-            let connections = slot.load(Word::Connections);
+        for seat in self.seats() {
+            let connections = seat.load(Word::Connections);
             survey.total += connections;
-            if slot.is_accepting(now) {
+            if seat.is_accepting(now) {
                 survey.least = survey.least.min(connections);
                 survey.accepting += 1;
             }
@@ -102,38 +129,56 @@ impl Scoreboard {
 
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for slot in self.lines.iter().map(|line| Slot { line, epoch: self.epoch }) {
-            totals.connections += slot.load(Word::Connections);
-            totals.in_flight += slot.load(Word::InFlight);
-            totals.requests += slot.load(Word::Requests);
-            totals.accepted += slot.load(Word::Accepted);
-            totals.refused += slot.load(Word::Refused);
-            totals.cut += slot.load(Word::Cut);
+        for seat in self.seats().chain([self.retired()]) {
+            totals.connections += seat.load(Word::Connections);
+            totals.in_flight += seat.load(Word::InFlight);
+            totals.requests += seat.load(Word::Requests);
+            totals.accepted += seat.load(Word::Accepted);
+            totals.refused += seat.load(Word::Refused);
+            totals.cut += seat.load(Word::Cut);
         }
         totals
     }
 
-    /// Master only: keeps the counters of the dead worker of this slot and empties the slot.
+    fn retired(&self) -> Seat {
+        Seat { line: &self.lines[0], epoch: self.epoch }
+    }
+
+    /// Master only: keeps the counters of a dead worker and empties its seat.
     pub fn retire(&self, index: usize) {
-        let retired = Slot { line: &self.lines[0], epoch: self.epoch };
-        let slot = self.slot(index);
+        let (retired, seat) = (self.retired(), self.seat(index));
         for word in [Word::Requests, Word::Accepted, Word::Refused, Word::Cut] {
-            retired.store(word, retired.load(word) + slot.load(word));
-            slot.store(word, 0);
+            retired.store(word, retired.load(word) + seat.load(word));
+            seat.store(word, 0);
         }
-        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight] {
-            slot.store(word, 0);
+        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight, Word::Slot] {
+            seat.store(word, 0);
         }
     }
 }
 
-impl Slot {
+impl Seat {
     fn load(&self, word: Word) -> u64 {
         self.line.words[word as usize].load(Relaxed)
     }
 
     fn store(&self, word: Word, value: u64) {
         self.line.words[word as usize].store(value, Relaxed);
+    }
+
+    pub fn state(&self) -> State {
+        State::from_word(self.load(Word::State))
+    }
+
+    pub fn slot(&self) -> usize {
+        self.load(Word::Slot) as usize
+    }
+
+    /// How long its worker has been in one turn of its loop, or asleep beyond what is due; `None`, before its first beat.
+    pub fn beat_age(&self, now: Instant) -> Option<Duration> {
+        let beat = self.load(Word::Beat);
+        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);
+        (beat > 0).then(|| Duration::from_millis(age_ms))
     }
 
     pub fn set_state(&self, state: State) {
@@ -211,9 +256,10 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            board.slot(i).set_state(state);
-            board.slot(i).set_connections(connections);
-            board.slot(i).beat(now - Duration::from_millis(age_ms), waiting);
+            board.take(i, i);
+            board.seat(i).set_state(state);
+            board.seat(i).set_connections(connections);
+            board.seat(i).beat(now - Duration::from_millis(age_ms), waiting);
         }
         assert_eq!(board.survey(now), Survey { least: 5, total: 13, accepting: 2 });
         let later = now + Duration::from_secs(1);
@@ -223,9 +269,10 @@ mod tests {
     #[test]
     fn totals_never_go_backwards() {
         let board = Scoreboard::new(2).unwrap();
-        board.slot(1).set_requests(40);
-        board.slot(1).set_connections(3);
-        board.slot(0).set_requests(2);
+        (0..2).for_each(|i| board.take(i, i));
+        board.seat(1).set_requests(40);
+        board.seat(1).set_connections(3);
+        board.seat(0).set_requests(2);
         assert_eq!(board.totals().requests, 42);
         board.retire(1);
         assert_eq!(board.totals().requests, 42);

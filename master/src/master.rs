@@ -25,7 +25,7 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::process;
 use tine_worker::app::WorkerInfo;
-use tine_worker::worker::Seat;
+use tine_worker::worker;
 
 /// A worker that does not end by itself at the graceful timeout, or after an order to cut, is killed this much later.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub struct Start {
 /// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
 pub enum End {
     Exit(u8),
-    Worker(Box<Seat>),
+    Worker(Box<worker::Start>),
 }
 
 pub struct Master {
@@ -116,7 +116,7 @@ impl Master {
         })
     }
 
-    /// Serves until told to stop. In a process just forked it returns at once with that worker's seat; dropping the
+    /// Serves until told to stop. In a process just forked it returns at once with what that worker starts from; dropping the
     /// master there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
         if let Some(Err(line)) = self.start.pidfile.as_ref().map(Pidfile::write) {
@@ -128,8 +128,8 @@ impl Master {
         loop {
             let now = Instant::now();
             while let Some(slot) = self.children.due(now) {
-                if let Some(seat) = self.spawn(slot, now) {
-                    return End::Worker(Box::new(seat));
+                if let Some(start) = self.spawn(slot, now) {
+                    return End::Worker(Box::new(start));
                 }
             }
             if let Some(status) = self.finished() {
@@ -168,7 +168,7 @@ impl Master {
     }
 
     /// Forks the worker of a slot; `Some` in the child.
-    fn spawn(&mut self, slot: usize, now: Instant) -> Option<Seat> {
+    fn spawn(&mut self, slot: usize, now: Instant) -> Option<worker::Start> {
         let (ours, theirs) = match StdUnixStream::pair() {
             Ok(pair) => pair,
             Err(e) => {
@@ -176,11 +176,12 @@ impl Master {
                 return None;
             }
         };
+        self.scoreboard.take(slot, slot);
         match fork() {
             Ok(Fork::Child(signals)) => {
                 drop(ours);
                 let bound = std::mem::take(&mut self.start.bound);
-                return Some(Seat {
+                return Some(worker::Start {
                     config: self.start.config.clone(),
                     info: WorkerInfo {
                         index: slot,
@@ -190,6 +191,7 @@ impl Master {
                     listeners: bound.into_iter().map(|one| one.into_listener(slot)).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
+                    seat: slot,
                     master: self.pid,
                     signals,
                 });

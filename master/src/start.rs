@@ -129,12 +129,12 @@ fn run(served: Served, config: Config) -> Result<u8, String> {
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
-        End::Worker(seat) => {
-            let who = format!("worker {}", seat.info.index);
+        End::Worker(start) => {
+            let who = format!("worker {}", start.info.index);
             process::set_title(&format!("tine: {who}"));
             tine_common::log::set_who(&who);
             // No destructor of the master's may run in a worker, whatever it becomes: leave at once.
-            std::process::exit(worker::run(*seat, &factory))
+            std::process::exit(worker::run(*start, &factory))
         }
     }
 }

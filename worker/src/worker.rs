@@ -26,7 +26,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
 use tine_common::message::{Order, Report};
-use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Slot, State};
+use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
 use tine_common::sys::{fork, process};
 
 pub use crate::accept::Listener;
@@ -44,12 +44,14 @@ const SIGNALS: usize = usize::MAX - 2;
 const LISTENERS: usize = usize::MAX / 2;
 
 /// What the master gives a worker at its birth.
-pub struct Seat {
+pub struct Start {
     pub config: Config,
     pub info: WorkerInfo,
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
     pub scoreboard: Scoreboard,
+    /// Which seat of the scoreboard is its own.
+    pub seat: usize,
     /// The master's process.
     pub master: u32,
     /// Signals are blocked until the worker's own handlers stand.
@@ -57,8 +59,8 @@ pub struct Seat {
 }
 
 /// Runs a worker to its end; returns its exit status.
-pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
-    let mut channel = match seat.channel.try_clone() {
+pub fn run(start: Start, factory: &AppFactory) -> i32 {
+    let mut channel = match start.channel.try_clone() {
         Ok(channel) => channel,
         Err(e) => {
             log::error!("no channel to the master: {e}");
@@ -72,22 +74,21 @@ pub fn run(seat: Seat, factory: &AppFactory) -> i32 {
         let _ = channel.write_all(&report);
         EXIT_BOOT_FAILED
     };
-    match process::end_after_parent(seat.master, seat.config.graceful_timeout + ORPHAN_MARGIN) {
+    match process::end_after_parent(start.master, start.config.graceful_timeout + ORPHAN_MARGIN) {
         Ok(true) => {}
         Ok(false) => return 1, // nobody is left to work for
         Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
     }
-    let (info, slot) = (seat.info, seat.scoreboard.slot(seat.info.index));
-    slot.set_state(State::Booting);
+    let (info, seat) = (start.info, start.scoreboard.seat(start.seat));
     let app = match factory(&info) {
         Ok(app) => app,
         Err(e) => return failed(&mut channel, format!("the app could not be built: {e}")),
     };
-    let mut worker = match Worker::new(seat, app) {
+    let mut worker = match Worker::new(start, app) {
         Ok(worker) => worker,
         Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
     };
-    slot.set_state(State::Ready);
+    seat.set_state(State::Ready);
     // The worker has its own: whoever counts a ready worker's sockets finds those that it keeps.
     drop(channel);
     if (&worker.channel).write_all(&[Report::Ready.byte()]).is_err() {
@@ -103,7 +104,7 @@ struct Worker {
     signals: Signals,
     channel: UnixStream,
     scoreboard: Scoreboard,
-    slot: Slot,
+    seat: Seat,
     listeners: Listeners,
     admission: Admission,
     connections: Slab<Connection>,
@@ -132,8 +133,8 @@ struct Counts {
 }
 
 impl Worker {
-    fn new(seat: Seat, app: Box<dyn App>) -> io::Result<Worker> {
-        let Seat { config, info, listeners, channel, scoreboard, signals: blocked, master: _ } = seat;
+    fn new(start: Start, app: Box<dyn App>) -> io::Result<Worker> {
+        let Start { config, info, listeners, channel, scoreboard, seat, signals: blocked, master: _ } = start;
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
@@ -145,8 +146,8 @@ impl Worker {
         let listeners = Listeners::new(poll.as_raw_fd(), LISTENERS, listeners, info.workers)?;
         let buffers =
             Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
-        let slot = scoreboard.slot(info.index);
-        slot.beat(now, false);
+        let seat = scoreboard.seat(seat);
+        seat.beat(now, false);
         Ok(Worker {
             config,
             info,
@@ -154,7 +155,7 @@ impl Worker {
             signals,
             channel,
             scoreboard,
-            slot,
+            seat,
             listeners,
             admission,
             connections: Slab::new(),
@@ -175,7 +176,7 @@ impl Worker {
         let mut now = Instant::now();
         loop {
             let timeout = self.timeout(now);
-            self.slot.beat(now, true);
+            self.seat.beat(now, true);
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
@@ -185,7 +186,7 @@ impl Worker {
                 }
             }
             now = Instant::now();
-            self.slot.beat(now, false);
+            self.seat.beat(now, false);
             self.date.refresh(now);
             self.latch(&events, now);
             self.expire(now);
@@ -279,7 +280,7 @@ impl Worker {
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
                     // Before the client sees the end: its next connection may ask another worker for room.
-                    self.slot.set_connections(self.admitted() as u64);
+                    self.seat.set_connections(self.admitted() as u64);
                     drop(connection);
                     continue;
                 }
@@ -311,11 +312,11 @@ impl Worker {
     }
 
     fn publish(&self) {
-        self.slot.set_connections(self.admitted() as u64);
-        self.slot.set_in_flight(self.counts.in_flight);
-        self.slot.set_requests(self.counts.requests);
-        self.slot.set_accepted(self.counts.accepted);
-        self.slot.set_refused(self.counts.refused);
+        self.seat.set_connections(self.admitted() as u64);
+        self.seat.set_in_flight(self.counts.in_flight);
+        self.seat.set_requests(self.counts.requests);
+        self.seat.set_accepted(self.counts.accepted);
+        self.seat.set_refused(self.counts.refused);
     }
 
     fn balance(&mut self, now: Instant) {

@@ -33,7 +33,7 @@ impl Master {
 
     fn on_death(&mut self, slot: usize, status: WaitStatus, now: Instant) {
         let Some(child) = self.children.take(slot) else { return };
-        let last = self.scoreboard.slot(slot);
+        let last = self.scoreboard.seat(slot);
         let (in_flight, connections, requests) = (last.in_flight(), last.connections(), last.requests());
         self.scoreboard.retire(slot);
         let uptime = now.duration_since(child.started);

@@ -60,7 +60,7 @@ impl Worker {
             survey.total += 1;
             self.counts.changed = true;
             self.insert(Connection::new(socket, now));
-            self.slot.set_connections(self.admitted() as u64);
+            self.seat.set_connections(self.admitted() as u64);
             return;
         }
         self.counts.refused += 1;

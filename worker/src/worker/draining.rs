@@ -13,7 +13,7 @@ impl Worker {
             return;
         }
         self.drain = Some(drain);
-        self.slot.set_state(State::Draining);
+        self.seat.set_state(State::Draining);
         log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
         let cx = context(&self.config, self.info, &self.date, self.drain, drain.began());
         for (token, connection) in &mut self.connections {
@@ -63,7 +63,7 @@ impl Worker {
         if busy > 0 {
             log::warn!("cut {busy} connections that were in use, by {why}");
         }
-        self.slot.set_cut(busy as u64);
+        self.seat.set_cut(busy as u64);
         self.exit = Some(0);
     }
 }
