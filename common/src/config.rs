@@ -35,6 +35,34 @@ pub struct Config {
     /// What a worker reads from a client at once; also for the app, see `WorkerInfo`.
     pub buffer_bytes: usize,
     pub limits: Limits,
+    pub supervision: Supervision,
+}
+
+/// How workers are watched and replaced.
+#[derive(Debug, Clone)]
+pub struct Supervision {
+    /// A worker whose beat stands still so long hangs; `None`: for ever.
+    pub worker_timeout: Option<Duration>,
+    /// From the fork to the report that it is ready; `None`: for ever.
+    pub boot_timeout: Option<Duration>,
+    /// Slots that may be without a ready worker while others are replaced.
+    pub unavailable_max: usize,
+    /// Successors that may boot beside those whom they replace.
+    pub surge_max: usize,
+    /// Processes of one slot, those that leave included.
+    pub generations_max: usize,
+    pub recycling: Recycling,
+}
+
+/// When a worker that works is replaced; `None`: never for that reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Recycling {
+    pub requests_max: Option<u64>,
+    /// Up to so many more, drawn for each worker.
+    pub requests_jitter: u64,
+    pub lifetime_max: Option<Duration>,
+    pub lifetime_jitter: Duration,
+    pub rss_bytes_max: Option<u64>,
 }
 
 /// What one connection may use and how long it may wait.
@@ -191,6 +219,7 @@ impl Config {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 for no such line"));
         }
+        self.supervision.check()?;
         let (ping, idle) = (limits.ws_ping_interval, limits.ws_idle_timeout);
         if ping >= idle {
             return Err(format!(
@@ -236,6 +265,50 @@ impl Config {
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
+        ]
+        .into_iter()
+        .chain(self.supervision.describe())
+        .collect()
+    }
+}
+
+impl Supervision {
+    fn check(&self) -> Result<(), String> {
+        const BOOT_MIN: Duration = Duration::from_secs(1);
+        /// A sleeping worker beats every second.
+        const TIMEOUT_MIN: Duration = Duration::from_secs(3);
+        if self.unavailable_max == 0 && self.surge_max == 0 {
+            return Err(
+                "with --max-unavailable 0 and --max-surge 0 no worker could ever be replaced; give one of them as 1"
+                    .to_string(),
+            );
+        }
+        for (name, value, least) in
+            [("--worker-timeout", self.worker_timeout, TIMEOUT_MIN), ("--boot-timeout", self.boot_timeout, BOOT_MIN)]
+        {
+            if let Some(value) = value.filter(|&value| value < least) {
+                let (value, least) = (show_duration(value), show_duration(least));
+                return Err(format!("{name} {value} is too short; give at least {least}, or 0 for never"));
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        let never = || "never".to_string();
+        let time = |time: Option<Duration>| time.map_or_else(never, show_duration);
+        let recycling = &self.recycling;
+        vec![
+            ("worker-timeout", time(self.worker_timeout)),
+            ("boot-timeout", time(self.boot_timeout)),
+            ("max-unavailable", self.unavailable_max.to_string()),
+            ("max-surge", self.surge_max.to_string()),
+            ("generations-max", self.generations_max.to_string()),
+            ("max-requests", recycling.requests_max.map_or_else(never, |most| most.to_string())),
+            ("max-requests-jitter", recycling.requests_jitter.to_string()),
+            ("max-lifetime", time(recycling.lifetime_max)),
+            ("max-lifetime-jitter", show_duration(recycling.lifetime_jitter)),
+            ("max-rss", recycling.rss_bytes_max.map_or_else(never, show_size)),
         ]
     }
 }

@@ -5,10 +5,14 @@
 /// From the master to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Let in who is in the doorway, finish what is in flight, exit.
+    /// The server stops: let in who is in the doorway, finish what is in flight, exit.
     Drain,
+    /// A successor serves: take nobody in any more, finish what is in flight however long it takes, exit.
+    Leave,
     /// Cut what is left, say how much it was, exit.
     Cut,
+    /// Another master has the listening sockets, too: they are to be left as they are, whatever happens here.
+    Lent,
 }
 
 /// From a worker to the master.
@@ -18,33 +22,42 @@ pub enum Report {
     Ready,
     /// The app could not be built; its error follows as text.
     BootFailed,
-    /// The app has asked for a fresh worker; this one drains as if alone.
-    Retiring,
+    /// It leaves of its own accord, told by a signal or by its app; it takes nobody in any more.
+    Leaving,
+    /// It has answered as many requests as it may, and serves on until a successor does.
+    Due,
 }
 
 impl Order {
+    const ALL: [Order; 4] = [Order::Drain, Order::Leave, Order::Cut, Order::Lent];
+
     pub fn byte(self) -> u8 {
         match self {
             Order::Drain => b'D',
+            Order::Leave => b'L',
             Order::Cut => b'C',
+            Order::Lent => b'S',
         }
     }
 
     pub fn from_byte(byte: u8) -> Option<Order> {
-        [Order::Drain, Order::Cut].into_iter().find(|order| order.byte() == byte)
+        Order::ALL.into_iter().find(|order| order.byte() == byte)
     }
 }
 
 impl Report {
+    const ALL: [Report; 4] = [Report::Ready, Report::BootFailed, Report::Leaving, Report::Due];
+
     pub fn byte(self) -> u8 {
         match self {
             Report::Ready => b'R',
             Report::BootFailed => b'F',
-            Report::Retiring => b'T',
+            Report::Leaving => b'L',
+            Report::Due => b'U',
         }
     }
 
     pub fn from_byte(byte: u8) -> Option<Report> {
-        [Report::Ready, Report::BootFailed, Report::Retiring].into_iter().find(|report| report.byte() == byte)
+        Report::ALL.into_iter().find(|report| report.byte() == byte)
     }
 }

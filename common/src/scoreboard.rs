@@ -174,7 +174,12 @@ impl Seat {
         self.load(Word::Slot) as usize
     }
 
-    /// How long its worker has been in one turn of its loop, or asleep beyond what is due; `None`, before its first beat.
+    /// Changes with every turn of its worker's loop that is a millisecond after the last; 0 before the first.
+    pub fn beat_word(&self) -> u64 {
+        self.load(Word::Beat)
+    }
+
+    /// How long ago its worker last began or ended a wait; `None`, before its first beat.
     pub fn beat_age(&self, now: Instant) -> Option<Duration> {
         let beat = self.load(Word::Beat);
         let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);

@@ -1,6 +1,7 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
 use crate::operands::{self, Operands};
+use crate::supervision_args::SupervisionArgs;
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -19,7 +20,7 @@ Every option is also an environment variable: --idle-timeout is
 TINE_IDLE_TIMEOUT, PORT is TINE_PORT{app}.
 TINE_LOG sets how much is logged: error, warn, info, debug or off.
 TERM and INT finish what is in flight and stop; a second one cuts it;
-QUIT stops at once.";
+QUIT stops at once; HUP loads the app anew, USR2 starts a new binary.";
 
 /// A command line: `run` or `check`, the server's options, the application's.
 pub struct Cli<A> {
@@ -116,6 +117,9 @@ pub struct ServerArgs {
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
 
+    #[command(flatten)]
+    supervision: SupervisionArgs,
+
     /// Connections of the whole server; auto: as many as descriptors allow
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
           value_parser = connections, help_heading = "Limits")]
@@ -198,6 +202,7 @@ impl ServerArgs {
             pidfile: self.pidfile,
             mem_interval: self.mem_interval,
             quiet: self.quiet,
+            supervision: self.supervision.config(),
             buffer_bytes: self.buffer_size,
             limits: Limits {
                 write_high_watermark_bytes: self.write_high_watermark,

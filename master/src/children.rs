@@ -1,114 +1,242 @@
-//! The table of worker slots: who sits there, or when the next one is started.
+//! The table of the workers: who fills each slot, who is to take over there, and who still leaves.
+//!
+//! A child is known by its seat, which no other living process has. A slot is a place among the workers; it has one
+//! current child at the most, at the most one successor that boots beside it, and any number that leave. Invariant: a
+//! slot without a current child has a time at which one is started, unless nobody is to come (`Slot::next_start`).
 
 use crate::respawn::Respawn;
+use crate::watchdog::Watch;
 use mio::net::UnixStream;
 use nix::unistd::Pid;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Processes at the same time: all workers, and those that leave.
+pub const SEATS_MAX: usize = 4096;
 
 pub struct Child {
     pub pid: Pid,
+    pub slot: usize,
+    /// Of the app: counts the reloads before this process.
+    pub generation: u64,
     pub started: Instant,
-    /// It said that its app is built and its listeners are in its loop.
-    pub is_ready: bool,
-    /// It said that its app has asked for a fresh worker.
-    pub is_retiring: bool,
+    pub phase: Phase,
     /// What it said about a boot that failed.
-    pub boot_error: Vec<u8>,
-    pub has_boot_error: bool,
+    pub boot_error: Option<Vec<u8>>,
     pub channel: UnixStream,
+    pub watch: Watch,
+    /// It is to be replaced, for a reason of its own.
+    pub is_due: bool,
+    /// It is due once it is that old.
+    pub lifetime: Option<Duration>,
+    /// Looks at its memory, one after another, that found too much.
+    pub fat_looks: u32,
 }
 
-pub enum Occupant {
-    Running(Child),
-    /// Nobody; a worker is started then.
-    StartAt(Instant),
-    /// Nobody, and nobody is to come: the server stops.
-    Vacant,
+/// From the fork to the burial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its app is being built.
+    Booting,
+    /// It said that its app is built and its listeners are in its loop.
+    Ready,
+    /// It takes nobody in any more; killed at `kill_at`, where there is such a time.
+    Leaving { since: Instant, kill_at: Option<Instant> },
 }
 
-pub struct SlotEntry {
-    pub occupant: Occupant,
+/// What a child was to its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Current,
+    Successor,
+    Leaver,
+}
+
+#[derive(Default)]
+pub struct Slot {
+    pub current: Option<usize>,
+    pub successor: Option<usize>,
+    /// When a child is started for a slot that has none; `None`, where there is one or nobody is to come.
+    pub next_start: Option<Instant>,
     pub respawn: Respawn,
     /// A worker of this slot has been ready or has died: its first start is over.
     pub is_settled: bool,
+    /// After a successor that failed, the next is not started before that time.
+    pub retry_at: Option<Instant>,
 }
 
 pub struct Children {
-    slots: Vec<SlotEntry>,
+    pub slots: Vec<Slot>,
+    /// Slots that nobody fills are to be filled.
+    is_open: bool,
+    seats: BTreeMap<usize, Child>,
+}
+
+impl Slot {
+    fn starting(now: Instant) -> Slot {
+        Slot { next_start: Some(now), ..Slot::default() }
+    }
 }
 
 impl Children {
     pub fn new(workers: usize, now: Instant) -> Self {
-        let entry = || SlotEntry { occupant: Occupant::StartAt(now), respawn: Respawn::default(), is_settled: false };
-        Children { slots: (0..workers).map(|_| entry()).collect() }
+        Children { slots: (0..workers).map(|_| Slot::starting(now)).collect(), is_open: true, seats: BTreeMap::new() }
     }
 
-    pub fn slot(&mut self, slot: usize) -> &mut SlotEntry {
-        &mut self.slots[slot]
+    /// A seat that nobody has.
+    pub fn free_seat(&self) -> Option<usize> {
+        (0..SEATS_MAX).find(|seat| !self.seats.contains_key(seat))
     }
 
-    pub fn running(&mut self) -> impl Iterator<Item = (usize, &mut Child)> {
-        self.slots.iter_mut().enumerate().filter_map(|(slot, entry)| match &mut entry.occupant {
-            Occupant::Running(child) => Some((slot, child)),
-            _ => None,
-        })
+    /// Takes in a process just forked, as the current child of its slot or, where there is one, as its successor.
+    pub fn insert(&mut self, seat: usize, child: Child) {
+        let slot = &mut self.slots[child.slot];
+        match slot.current {
+            None => (slot.current, slot.next_start) = (Some(seat), None),
+            Some(_) => slot.successor = Some(seat),
+        }
+        self.seats.insert(seat, child);
     }
 
-    pub fn count_running(&self) -> usize {
-        self.slots.iter().filter(|entry| matches!(entry.occupant, Occupant::Running(_))).count()
+    pub fn get(&self, seat: usize) -> Option<&Child> {
+        self.seats.get(&seat)
+    }
+
+    pub fn get_mut(&mut self, seat: usize) -> Option<&mut Child> {
+        self.seats.get_mut(&seat)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Child)> {
+        self.seats.iter().map(|(&seat, child)| (seat, child))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Child)> {
+        self.seats.iter_mut().map(|(&seat, child)| (seat, child))
+    }
+
+    pub fn count(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub fn seat_of(&self, pid: Pid) -> Option<usize> {
+        self.iter().find(|(_, child)| child.pid == pid).map(|(seat, _)| seat)
+    }
+
+    pub fn current(&self, slot: usize) -> Option<&Child> {
+        self.get(self.slots.get(slot)?.current?)
+    }
+
+    pub fn is_ready(&self, slot: usize) -> bool {
+        self.current(slot).is_some_and(|child| child.phase == Phase::Ready)
     }
 
     pub fn count_ready(&self) -> usize {
-        self.slots.iter().filter(|entry| matches!(&entry.occupant, Occupant::Running(child) if child.is_ready)).count()
+        (0..self.slots.len()).filter(|&slot| self.is_ready(slot)).count()
     }
 
     pub fn are_all_settled(&self) -> bool {
-        self.slots.iter().all(|entry| entry.is_settled)
+        self.slots.iter().all(|slot| slot.is_settled)
     }
 
-    pub fn running_in(&mut self, slot: usize) -> Option<&mut Child> {
-        match &mut self.slots.get_mut(slot)?.occupant {
-            Occupant::Running(child) => Some(child),
-            _ => None,
-        }
-    }
-
-    pub fn slot_of(&self, pid: Pid) -> Option<usize> {
-        self.slots.iter().position(|entry| matches!(&entry.occupant, Occupant::Running(child) if child.pid == pid))
-    }
-
-    /// Takes the dead child out of its slot.
-    pub fn take(&mut self, slot: usize) -> Option<Child> {
-        match std::mem::replace(&mut self.slots[slot].occupant, Occupant::Vacant) {
-            Occupant::Running(child) => Some(child),
-            other => {
-                self.slots[slot].occupant = other;
-                None
-            }
-        }
-    }
-
-    /// A slot whose worker is due.
-    pub fn due(&self, now: Instant) -> Option<usize> {
-        self.slots.iter().position(|entry| matches!(entry.occupant, Occupant::StartAt(at) if at <= now))
-    }
-
-    pub fn next_start(&self) -> Option<Instant> {
-        self.slots
-            .iter()
-            .filter_map(|entry| match entry.occupant {
-                Occupant::StartAt(at) => Some(at),
+    /// Those of a slot that leave, the oldest first.
+    pub fn leavers(&self, slot: usize) -> Vec<(usize, Instant)> {
+        let leaving =
+            self.iter().filter(|(_, child)| child.slot == slot).filter_map(|(seat, child)| match child.phase {
+                Phase::Leaving { since, .. } => Some((seat, since)),
                 _ => None,
-            })
-            .min()
+            });
+        let mut leaving: Vec<_> = leaving.collect();
+        leaving.sort_by_key(|&(_, since)| since);
+        leaving
+    }
+
+    /// A child is ready: it fills its slot, and whom it succeeds is returned.
+    pub fn on_ready(&mut self, seat: usize) -> Option<usize> {
+        let child = self.seats.get_mut(&seat).filter(|child| child.phase == Phase::Booting)?;
+        child.phase = Phase::Ready;
+        let slot = self.slots.get_mut(child.slot)?;
+        slot.is_settled = true;
+        if slot.successor != Some(seat) {
+            return None;
+        }
+        (slot.successor, slot.retry_at) = (None, None);
+        slot.current.replace(seat)
+    }
+
+    /// A child takes nobody in any more. It fills no slot then; where it did, its successor or the next start does.
+    pub fn on_leaving(&mut self, seat: usize, kill_at: Option<Instant>, now: Instant) -> Role {
+        let Some(child) = self.seats.get_mut(&seat) else { return Role::Leaver };
+        child.phase = match child.phase {
+            Phase::Leaving { since, .. } => Phase::Leaving { since, kill_at },
+            _ => Phase::Leaving { since: now, kill_at },
+        };
+        self.vacate(seat, Some(now))
+    }
+
+    /// Takes a dead child out of the table. A slot that it filled is filled by its successor, or left empty without a
+    /// time for the next start.
+    pub fn remove(&mut self, seat: usize) -> Option<(Child, Role)> {
+        let role = self.vacate(seat, None);
+        Some((self.seats.remove(&seat)?, role))
+    }
+
+    /// The child fills its slot no more; if nobody is there to follow, one is started at `next`.
+    fn vacate(&mut self, seat: usize, next: Option<Instant>) -> Role {
+        let Some(slot) = self.slots.iter_mut().find(|slot| [slot.current, slot.successor].contains(&Some(seat))) else {
+            return Role::Leaver;
+        };
+        if slot.successor == Some(seat) {
+            slot.successor = None;
+            return Role::Successor;
+        }
+        slot.current = slot.successor.take();
+        slot.retry_at = None;
+        if slot.current.is_none() {
+            slot.next_start = next.filter(|_| self.is_open);
+        }
+        Role::Current
+    }
+
+    /// A slot whose first worker, or next one, is due.
+    pub fn due(&self, now: Instant) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.next_start.is_some_and(|at| at <= now))
+    }
+
+    /// When somebody is to be started next, after a failure.
+    pub fn next_start(&self, now: Instant) -> Option<Instant> {
+        let retries = self.slots.iter().filter_map(|slot| slot.retry_at).filter(|&at| at > now);
+        self.slots.iter().filter_map(|slot| slot.next_start).chain(retries).min()
     }
 
     /// Nobody is started any more.
-    pub fn vacate(&mut self) {
-        for entry in &mut self.slots {
-            if matches!(entry.occupant, Occupant::StartAt(_)) {
-                entry.occupant = Occupant::Vacant;
+    pub fn close(&mut self) {
+        self.is_open = false;
+        self.slots.iter_mut().for_each(|slot| slot.next_start = None);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Slots that have nobody are filled now, whatever they waited for.
+    pub fn open(&mut self, now: Instant) {
+        self.is_open = true;
+        for slot in &mut self.slots {
+            slot.retry_at = None;
+            if slot.current.is_none() {
+                (slot.next_start, slot.respawn) = (Some(now), Respawn::default());
             }
         }
+    }
+
+    /// One slot more, filled as soon as may be.
+    pub fn add(&mut self, now: Instant) {
+        self.slots.push(Slot::starting(now));
+    }
+
+    /// The youngest slot goes; returns the seats of those who filled it or were about to.
+    pub fn take_last(&mut self) -> Vec<usize> {
+        let slot = self.slots.pop();
+        slot.into_iter().flat_map(|slot| [slot.current, slot.successor]).flatten().collect()
     }
 }

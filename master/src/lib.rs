@@ -23,15 +23,20 @@
 
 mod args;
 mod children;
+mod command;
 mod listener;
 mod master;
 mod memory_line;
 mod operands;
 mod pidfile;
 mod preflight;
+mod recycle;
 mod resident;
 mod respawn;
+mod rollout;
 mod start;
+mod supervision_args;
+mod watchdog;
 
 pub use args::Given;
 pub use operands::Operands;

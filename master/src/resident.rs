@@ -25,17 +25,26 @@ pub fn together(pids: impl Iterator<Item = u32>) -> Option<u64> {
     sum(all)
 }
 
+/// Bytes of one process that lie in memory, shared or not (VmRSS of proc_pid_status(5)).
+pub fn alone(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(kib(&status, "VmRSS")? * 1024)
+}
+
+/// The value of a line `Name:  123 kB`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let value =
+        |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
+    text.lines().find_map(value)
+}
+
 fn sum(all: impl Iterator<Item = Resident>) -> Option<u64> {
     let add = |(own, mapped): (u64, u64), one: Resident| (own + one.own, mapped.max(one.mapped));
     all.fold(None, |sum, one| Some(add(sum.unwrap_or_default(), one))).map(|(own, mapped)| own + mapped)
 }
 
 fn parse(rollup: &str) -> Option<Resident> {
-    let bytes = |name: &str| {
-        let kib =
-            |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
-        Some(rollup.lines().find_map(kib)? * 1024)
-    };
+    let bytes = |name: &str| Some(kib(rollup, name)? * 1024);
     Some(Resident { own: bytes("Pss_Anon")?, mapped: bytes("Rss")?.saturating_sub(bytes("Anonymous")?) })
 }
 
@@ -67,6 +76,7 @@ mod tests {
     #[test]
     fn this_process_holds_something() {
         let before = together([std::process::id()].into_iter()).expect("the kernel says it");
+        assert!(alone(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
         let held = std::hint::black_box(vec![1_u8; 32 << 20]);
         let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel says it");
         assert!(after.saturating_sub(before) > 24 << 20, "{before} and, with {} more, {after}", held.len());

@@ -121,7 +121,7 @@ fn a_worker_that_is_told_to_stop_finishes_and_is_replaced() {
         assert_eq!(server.get("/health").status, 200, "the other one serves");
     }
     assert_eq!(delayed.response().status, 200);
-    server.wait_log(&format!("(pid {worker}) exited with status 0"));
+    server.wait_log(&format!("(pid {worker}) retires after "));
     server.wait_replaced(&before);
 }
 

@@ -1,11 +1,11 @@
 //! How a worker ends: the doorway, the idle, the busy, the deadline.
 //!
 //! 1. Who is in the doorway (handshakes that have begun, queues) is let in: a filter on the listeners stops new
-//!    handshakes, and accepting goes on for a moment. Then the listeners close. A worker that ends alone has no
+//!    handshakes, and accepting goes on for a moment. Then the listeners close. A worker that leaves alone has no
 //!    doorway: the others go on accepting.
 //! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
 //! 3. Requests in flight are finished; every head written from now on says `Connection: close`.
-//! 4. What is left at the deadline is cut and counted.
+//! 4. What is left at the deadline is cut and counted. A worker whose successor serves has none, until the server stops.
 
 use crate::run_queue::Token;
 use std::time::{Duration, Instant};
@@ -26,8 +26,8 @@ pub struct Drain {
     began: Instant,
     /// The listeners close then.
     pub doorway_until: Instant,
-    /// What is left is cut then.
-    pub ends: Instant,
+    /// What is left is cut then; `None`: nothing hurries.
+    pub ends: Option<Instant>,
 }
 
 /// Until when an idle connection is kept while the server stops.
@@ -41,12 +41,22 @@ impl Drain {
     /// The whole server ends.
     pub fn of_server(now: Instant, config: &Config) -> Self {
         let doorway = if config.defer_accept.is_zero() { DOORWAY } else { DOORWAY_DEFERRED };
-        Drain { began: now, doorway_until: now + doorway, ends: now + config.graceful_timeout }
+        Drain { began: now, doorway_until: now + doorway, ends: Some(now + config.graceful_timeout) }
     }
 
     /// This worker ends alone.
     pub fn of_worker(now: Instant, config: &Config) -> Self {
-        Drain { began: now, doorway_until: now, ends: now + config.graceful_timeout }
+        Drain { began: now, doorway_until: now, ends: Some(now + config.graceful_timeout) }
+    }
+
+    /// This worker ends because another has taken its place.
+    pub fn of_replaced(now: Instant) -> Self {
+        Drain { began: now, doorway_until: now, ends: None }
+    }
+
+    /// Somebody wants it once more: it ends when the first of them wants it.
+    pub fn hurry(&mut self, other: Drain) {
+        self.ends = [self.ends, other.ends].into_iter().flatten().min();
     }
 
     pub fn began(&self) -> Instant {

@@ -52,6 +52,8 @@ pub struct Start {
     pub scoreboard: Scoreboard,
     /// Which seat of the scoreboard is its own.
     pub seat: usize,
+    /// It asks for a successor once it has answered so many requests.
+    pub requests_due: Option<u64>,
     /// The master's process.
     pub master: u32,
     /// Signals are blocked until the worker's own handlers stand.
@@ -114,6 +116,12 @@ struct Worker {
     app: Box<dyn App>,
     date: DateLine,
     drain: Option<Drain>,
+    /// The master has died.
+    is_orphaned: bool,
+    /// Another master has the listening sockets, too.
+    are_sockets_lent: bool,
+    /// Once it has answered so many requests it asks for a successor.
+    requests_due: Option<u64>,
     counts: Counts,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
@@ -134,7 +142,8 @@ struct Counts {
 
 impl Worker {
     fn new(start: Start, app: Box<dyn App>) -> io::Result<Worker> {
-        let Start { config, info, listeners, channel, scoreboard, seat, signals: blocked, master: _ } = start;
+        let Start { config, info, listeners, channel, scoreboard, seat, requests_due, signals: blocked, master: _ } =
+            start;
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
@@ -165,6 +174,9 @@ impl Worker {
             app,
             date: DateLine::new(now),
             drain: None,
+            is_orphaned: false,
+            are_sockets_lent: false,
+            requests_due,
             counts: Counts::default(),
             ready_listeners: Vec::new(),
             exit: None,
@@ -207,9 +219,9 @@ impl Worker {
         if !self.run_queue.is_empty() {
             return Duration::ZERO;
         }
-        let drain = self.drain.map(|drain| match self.listeners.is_closed() {
+        let drain = self.drain.and_then(|drain| match self.listeners.is_closed() {
             true => drain.ends,
-            false => drain.ends.min(drain.doorway_until),
+            false => Some(drain.doorway_until),
         });
         let deadlines = [self.timers.nearest(), self.listeners.deadline(), self.admission.deadline(), drain];
         let nearest = deadlines.into_iter().flatten().min();
@@ -338,6 +350,8 @@ impl Worker {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
+                            Order::Leave => self.begin_drain(Drain::of_replaced(now)),
+                            Order::Lent => self.are_sockets_lent = true,
                             Order::Cut => self.cut("the master's order"),
                         }
                     }
@@ -346,14 +360,24 @@ impl Worker {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 // The end of the stream; a reset, where the master died before it had read everything.
                 Ok(0) | Err(_) => {
-                    if self.drain.is_none() {
-                        log::warn!("the master is gone; draining");
-                        self.listeners.stop_new_connections();
-                        self.begin_drain(Drain::of_server(now, &self.config));
-                    }
+                    self.on_orphaned(now);
                     return;
                 }
             }
+        }
+    }
+
+    /// The channel has ended. Whoever may replace the master is not waited for.
+    fn on_orphaned(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_orphaned, true) {
+            log::warn!("the master is gone; draining");
+            if self.are_sockets_lent {
+                return self.begin_drain(Drain::of_worker(now, &self.config));
+            }
+            if self.drain.is_none() {
+                self.listeners.stop_new_connections();
+            }
+            self.begin_drain(Drain::of_server(now, &self.config));
         }
     }
 
@@ -362,7 +386,7 @@ impl Worker {
         for signal in signals {
             match signal {
                 // Sent to this worker alone: the others go on, so that nobody needs to be let through the doorway.
-                SIGTERM => self.begin_drain(Drain::of_worker(now, &self.config)),
+                SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
                 // A terminal sends these to the whole group; the master decides.
                 _ => {}

@@ -1,7 +1,12 @@
-//! The dead, those who cannot be started, and those who do not end.
+//! The dead, those who cannot be started, those who hang, and those who do not end.
 
-use super::{KILL_MARGIN, Master, Stage, and_others};
-use crate::children::Occupant;
+use super::saying::and_others;
+use super::stopping::Stage;
+use super::{KILL_MARGIN, Master};
+use crate::children::{Child, Phase, Role};
+use crate::recycle::{self, FAT_LOOKS, MEMORY_INTERVAL};
+use crate::resident;
+use crate::watchdog::{LOOK_INTERVAL, Verdict};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -17,9 +22,9 @@ impl Master {
             match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
                 Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
-                    if let Some(slot) = self.children.slot_of(pid) {
-                        self.hear_worker(slot); // its last words
-                        self.on_death(slot, status, now);
+                    if let Some(seat) = self.children.seat_of(pid) {
+                        self.hear_worker(seat, now); // its last words
+                        self.on_death(seat, status, now);
                     }
                 }
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -31,25 +36,18 @@ impl Master {
         }
     }
 
-    fn on_death(&mut self, slot: usize, status: WaitStatus, now: Instant) {
-        let Some(child) = self.children.take(slot) else { return };
-        let last = self.scoreboard.seat(slot);
-        let (in_flight, connections, requests) = (last.in_flight(), last.connections(), last.requests());
-        self.scoreboard.retire(slot);
-        let uptime = now.duration_since(child.started);
-        let how = match status {
-            WaitStatus::Signaled(_, signal, _) => format!("was killed by {} ({})", signal.as_str(), signal as i32),
-            WaitStatus::Exited(_, code) => format!("exited with status {code}"),
-            other => format!("ended: {other:?}"),
-        };
-        let (pid, seconds) = (child.pid, uptime.as_secs_f64());
-        let line = format!("worker {slot} (pid {pid}) {how} after {seconds:.1} s");
-        // Last in its line: it may have several.
-        let cause = match child.has_boot_error {
-            true => format!(": {}", indented(&String::from_utf8_lossy(&child.boot_error))),
-            false => String::new(),
-        };
+    fn on_death(&mut self, seat: usize, status: WaitStatus, now: Instant) {
+        let Some((child, role)) = self.children.remove(seat) else { return };
+        let last = self.scoreboard.seat(seat);
+        let (in_flight, connections, was_ready) = (last.in_flight(), last.connections(), last.beat_word() > 0);
+        self.scoreboard.retire(seat);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
+        let line = obituary(&child, status, now);
+        // Last in its line: it may have several.
+        let cause = match &child.boot_error {
+            Some(text) => format!(": {}", indented(&String::from_utf8_lossy(text))),
+            None => String::new(),
+        };
         if self.stage != Stage::Serving {
             if !is_clean {
                 // The request that it hung or crashed in was not counted yet.
@@ -58,58 +56,130 @@ impl Master {
             }
             return;
         }
-        let entry = self.children.slot(slot);
-        entry.is_settled = true;
-        // Whoever answers nobody before he retires is no use, and is replaced later and later like a crash.
-        if child.is_retiring && is_clean && requests > 0 {
-            entry.occupant = Occupant::StartAt(now);
-            if let Some(others) = self.deaths_said.admits(now) {
-                let others = and_others(others);
-                log::info!("worker {slot} (pid {pid}) has retired after {seconds:.1} s; replacing it now{others}");
+        let is_booting = child.phase == Phase::Booting;
+        if let Phase::Leaving { .. } = child.phase {
+            // One that was never ready was ended by us, because nobody needs it any more.
+            match is_clean || !was_ready {
+                true => log::debug!("{line}; it was leaving"),
+                false => log::warn!("{line}, {in_flight} requests in flight; it was leaving{cause}"),
             }
             return;
         }
+        self.last_cause = Some(format!("{line}{cause}"));
+        let uptime = now.duration_since(child.started);
+        let Some(entry) = self.children.slots.get_mut(child.slot) else { return };
+        entry.is_settled = true;
         let delay = entry.respawn.delay(uptime, fastrand::f64());
         let quick_deaths = entry.respawn.quick_deaths();
-        entry.occupant = Occupant::StartAt(now + delay);
+        match role {
+            Role::Successor => entry.retry_at = Some(now + delay),
+            // Its successor, who boots already, fills the slot.
+            _ if entry.current.is_some() => {}
+            _ => entry.next_start = Some(now + delay),
+        }
         if !self.ever_ready {
             self.on_boot_failed(line + &cause);
             return;
         }
         if let Some(others) = self.deaths_said.admits(now) {
-            let when = if delay.is_zero() {
-                "replacing it now".to_string()
-            } else {
-                format!("{quick_deaths} quick deaths, replacing it in {:.1} s", delay.as_secs_f64())
+            let when = match (role, delay.is_zero()) {
+                (Role::Successor, _) => "the worker that it was to replace serves on".to_string(),
+                (_, true) => "replacing it now".to_string(),
+                (_, false) => format!("{quick_deaths} quick deaths, replacing it in {:.1} s", delay.as_secs_f64()),
             };
             log::warn!("{line}, {in_flight} requests in flight; {when}{}{cause}", and_others(others));
+        }
+        if is_booting && child.generation == self.generation {
+            self.abandon_reload(&format!("{line}{cause}"));
+        }
+    }
+
+    /// Looks after the living, once a second: who hangs, who is due to be replaced.
+    pub(super) fn look(&mut self, now: Instant) {
+        let since = now.duration_since(self.looked);
+        if since < LOOK_INTERVAL || self.stage != Stage::Serving {
+            return;
+        }
+        self.looked = now;
+        let supervision = &self.start.config.supervision;
+        let is_weighed = supervision.recycling.rss_bytes_max.is_some() && now >= self.weighed + MEMORY_INTERVAL;
+        if is_weighed {
+            self.weighed = now;
+        }
+        for (seat, child) in self.children.iter_mut() {
+            let limit = match child.phase {
+                Phase::Booting => supervision.boot_timeout,
+                _ => supervision.worker_timeout,
+            };
+            match child.watch.look(self.scoreboard.seat(seat).beat_word(), since, limit) {
+                Verdict::Fine => {}
+                Verdict::Abort => end(child, Signal::SIGABRT),
+                Verdict::Kill => end(child, Signal::SIGKILL),
+            }
+            if child.phase != Phase::Ready || child.is_due {
+                continue;
+            }
+            let age = now.duration_since(child.started);
+            if child.lifetime.is_some_and(|lifetime| age >= lifetime) {
+                log::info!(
+                    "worker {} (pid {}) is {:.0} s old and is replaced",
+                    child.slot,
+                    child.pid,
+                    age.as_secs_f64()
+                );
+                child.is_due = true;
+            } else if is_weighed {
+                let rss_bytes = resident::alone(child.pid.as_raw() as u32);
+                child.fat_looks = recycle::fat_looks(&supervision.recycling, child.fat_looks, rss_bytes);
+                if child.fat_looks >= FAT_LOOKS {
+                    let mib = rss_bytes.unwrap_or(0) >> 20;
+                    log::info!("worker {} (pid {}) holds {mib}M and is replaced", child.slot, child.pid);
+                    child.is_due = true;
+                }
+            }
         }
     }
 
     /// Kills who does not end in time.
     pub(super) fn enforce(&mut self, now: Instant) {
-        let Stage::Draining { began, kill_at, .. } = self.stage else { return };
-        if now < kill_at {
-            return;
+        let stage_ends = match self.stage {
+            Stage::Draining { began, kill_at, .. } if now >= kill_at => {
+                self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
+                true
+            }
+            Stage::Serving | Stage::Draining { .. } | Stage::Stopping { .. } => false,
+        };
+        for (_, child) in self.children.iter_mut() {
+            let is_late = match &mut child.phase {
+                Phase::Leaving { kill_at: Some(kill_at), .. } if now >= *kill_at => {
+                    *kill_at = now + KILL_MARGIN;
+                    true
+                }
+                _ => false,
+            };
+            if is_late || stage_ends {
+                log::warn!("worker {} (pid {}) did not end in time; killing it", child.slot, child.pid);
+                // It may have died just now.
+                let _ = kill(child.pid, Signal::SIGKILL);
+            }
         }
-        for (slot, child) in self.children.running() {
-            log::warn!("worker {slot} (pid {}) did not end in time; killing it", child.pid);
-            // It may have died just now.
-            let _ = kill(child.pid, Signal::SIGKILL);
-        }
-        self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
     }
 
     /// No process or no channel to be had: tried again like a worker that died at once.
     pub(super) fn on_spawn_failed(&mut self, slot: usize, error: &io::Error, now: Instant) {
-        let entry = self.children.slot(slot);
+        let entry = &mut self.children.slots[slot];
         entry.is_settled = true;
         let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
-        entry.occupant = Occupant::StartAt(now + delay);
+        match entry.current {
+            None => entry.next_start = Some(now + delay),
+            Some(_) => entry.retry_at = Some(now + delay),
+        }
         let line = format!("worker {slot} cannot be started: {error}");
         if let Some(others) = self.deaths_said.admits(now) {
             log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
         }
+        self.last_cause = Some(line.clone());
+        self.abandon_reload(&line);
         self.on_boot_failed(line);
     }
 
@@ -124,4 +194,29 @@ impl Master {
             self.stop_at_once(1);
         }
     }
+}
+
+/// What became of a child, in one line.
+fn obituary(child: &Child, status: WaitStatus, now: Instant) -> String {
+    let how = match status {
+        WaitStatus::Signaled(_, signal, _) => format!("was killed by {} ({})", signal.as_str(), signal as i32),
+        WaitStatus::Exited(_, code) => format!("exited with status {code}"),
+        other => format!("ended: {other:?}"),
+    };
+    let (slot, pid, seconds) = (child.slot, child.pid, now.duration_since(child.started).as_secs_f64());
+    let hung = match (child.watch.is_suspect(), child.phase) {
+        (false, _) => "",
+        (true, Phase::Booting) => "; its app was not built within --boot-timeout",
+        (true, _) => "; its loop stood still for --worker-timeout",
+    };
+    format!("worker {slot} (pid {pid}) {how} after {seconds:.1} s{hung}")
+}
+
+/// Ends a child that hangs.
+fn end(child: &Child, signal: Signal) {
+    let (slot, pid, still) = (child.slot, child.pid, child.watch.still().as_secs_f64());
+    let what = if child.phase == Phase::Booting { "is not ready" } else { "does not answer" };
+    log::error!("worker {slot} (pid {pid}) {what} after {still:.0} s; sending it {}", signal.as_str());
+    // It may have died just now.
+    let _ = kill(child.pid, signal);
 }

@@ -9,7 +9,8 @@ use tine_common::scoreboard::State;
 
 impl Worker {
     pub(super) fn begin_drain(&mut self, drain: Drain) {
-        if self.drain.is_some() {
+        if let Some(begun) = &mut self.drain {
+            begun.hurry(drain);
             return;
         }
         self.drain = Some(drain);
@@ -23,17 +24,31 @@ impl Worker {
         }
     }
 
-    /// The app wants this worker to end: as if it had been told to, alone.
+    /// The app wants this worker to end, or it has answered its share of requests.
     pub(super) fn retire(&mut self, now: Instant) {
         if self.drain.is_some() {
             return;
         }
         if let Some(why) = self.app.retires() {
             log::warn!("this worker ends, and another takes its place: {why}");
-            // Unheard, it is replaced like one that has ended for another reason.
-            let _ = (&self.channel).write_all(&[Report::Retiring.byte()]);
-            self.begin_drain(Drain::of_worker(now, &self.config));
+            self.leave(now);
+        } else if self.requests_due.is_some_and(|due| self.counts.requests >= due) {
+            self.requests_due = None;
+            self.report(Report::Due);
         }
+    }
+
+    /// Ends alone, of its own accord: the master is to put another in its place at once.
+    pub(super) fn leave(&mut self, now: Instant) {
+        if self.drain.is_none() {
+            self.report(Report::Leaving);
+        }
+        self.begin_drain(Drain::of_worker(now, &self.config));
+    }
+
+    fn report(&self, report: Report) {
+        // Without a master nobody listens; one that does not read sees the worker's end.
+        let _ = (&self.channel).write_all(&[report.byte()]);
     }
 
     pub(super) fn keep_draining(&mut self, now: Instant) {
@@ -52,7 +67,7 @@ impl Worker {
         }
         if self.listeners.is_closed() && self.connections.is_empty() {
             self.exit.get_or_insert(0);
-        } else if now >= drain.ends {
+        } else if drain.ends.is_some_and(|ends| now >= ends) {
             self.cut("the graceful timeout");
         }
     }

@@ -1,0 +1,62 @@
+//! What the master says of itself: where it listens, how much there is of what grows.
+
+use super::Master;
+use crate::listener::Bound;
+use crate::memory_line::Counts;
+use crate::resident;
+use crate::start::say;
+use std::time::Instant;
+use tine_common::VERSION;
+
+impl Master {
+    /// Says, once, where the server listens and what to try.
+    pub(super) fn announce(&mut self) {
+        if self.announced || !self.children.are_all_settled() || self.children.count_ready() == 0 {
+            return;
+        }
+        self.announced = true;
+        let workers = counted(self.children.count_ready());
+        let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();
+        log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
+        if self.start.config.quiet {
+            return;
+        }
+        let mut text = format!("tine {VERSION} serves {} with {workers} on\n", self.start.name);
+        for url in &urls {
+            text.push_str(&format!("  {url}\n"));
+        }
+        let try_next = match urls[0].strip_prefix("unix:") {
+            Some(path) => self.start.try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
+            None => self.start.try_next.replace("URL", &urls[0]),
+        };
+        let pid = self.pid;
+        text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (what is in flight is finished)\n"));
+        // Whether it could be printed does not matter to the clients.
+        let _ = say(&text, 0);
+    }
+
+    /// Says, now and then, how much there is of what grows.
+    pub(super) fn say_memory(&mut self, now: Instant) {
+        let Some(memory_line) = self.memory_line.as_mut().filter(|line| line.due() <= now) else { return };
+        let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
+        let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
+        let totals = self.scoreboard.totals();
+        let (connections, in_flight, requests) = (totals.connections, totals.in_flight, totals.requests);
+        if let Some(line) = memory_line.look(now, Counts { memory_bytes, connections, in_flight, requests }) {
+            log::info!("{line}");
+        }
+    }
+}
+
+/// `1 worker`, `3 workers`.
+pub(super) fn counted(workers: usize) -> String {
+    if workers == 1 { "1 worker".to_string() } else { format!("{workers} workers") }
+}
+
+pub(super) fn and_others(others: u64) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
+}
+
+pub(super) fn and_refused(refused: u64) -> String {
+    if refused == 0 { String::new() } else { format!(", {refused} connections refused with 503") }
+}

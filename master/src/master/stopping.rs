@@ -1,0 +1,114 @@
+//! How the server ends: the stages from the first wish to the last worker.
+
+use super::saying::and_refused;
+use super::{KILL_MARGIN, Master};
+use crate::listener::remove_unix_sockets;
+use nix::sys::signal::{Signal, kill};
+use std::time::{Duration, Instant};
+use tine_common::message::Order;
+
+/// A wish to stop that is repeated within this time is no second one: timeout(1) and others signal the process and then
+/// its group.
+const SAME_WISH: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Serving,
+    /// Workers finish; who is left then is killed.
+    Draining {
+        began: Instant,
+        kill_at: Instant,
+        is_cut: bool,
+    },
+    /// Nothing ever became ready, or QUIT: the exit status once all are reaped.
+    Stopping {
+        status: u8,
+    },
+}
+
+impl Stage {
+    pub fn deadline(self) -> Option<Instant> {
+        match self {
+            Stage::Draining { kill_at, .. } => Some(kill_at),
+            Stage::Serving | Stage::Stopping { .. } => None,
+        }
+    }
+}
+
+impl Master {
+    /// The first time: finish what is in flight. The second time: cut it. `who` wants it.
+    pub(super) fn stop(&mut self, who: &str, now: Instant) {
+        match self.stage {
+            Stage::Serving => self.drain(who, now),
+            Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
+            Stage::Draining { began, is_cut: false, .. } => {
+                log::warn!("{who} again: cutting what is left");
+                self.order_all(Order::Cut);
+                self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
+            }
+            Stage::Draining { .. } | Stage::Stopping { .. } => {}
+        }
+    }
+
+    fn drain(&mut self, who: &str, now: Instant) {
+        let totals = self.scoreboard.totals();
+        let graceful = self.start.config.graceful_timeout;
+        log::info!(
+            "{who}: draining {} connections, {} requests in flight, for at most {graceful:.1?}",
+            totals.connections,
+            totals.in_flight
+        );
+        self.abandon_reload("the server stops");
+        self.cut_before = totals.cut;
+        // The workers let in who is in the doorway; then nobody holds the sockets any more.
+        remove_unix_sockets(&self.start.bound);
+        for bound in &mut self.start.bound {
+            bound.stop_new_connections();
+            bound.close();
+        }
+        self.children.close();
+        self.order_all(Order::Drain);
+        self.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
+    }
+
+    pub(super) fn stop_at_once(&mut self, status: u8) {
+        self.children.close();
+        self.stage = Stage::Stopping { status };
+        for (_, child) in self.children.iter() {
+            // It may have died just now.
+            let _ = kill(child.pid, Signal::SIGKILL);
+        }
+    }
+
+    /// The exit status, once nobody is left.
+    pub(super) fn finished(&self) -> Option<u8> {
+        if self.children.count() > 0 {
+            return None;
+        }
+        match self.stage {
+            Stage::Serving => None,
+            Stage::Stopping { status } => Some(status),
+            Stage::Draining { .. } => {
+                let totals = self.scoreboard.totals();
+                let cut = totals.cut - self.cut_before + self.cut_by_kill;
+                if cut == 0 {
+                    log::info!("drained: {} requests answered in all{}", totals.requests, and_refused(totals.refused));
+                } else {
+                    log::warn!(
+                        "stopped: {} requests answered in all, {cut} connections cut while in use",
+                        totals.requests
+                    );
+                }
+                Some(u8::from(cut > 0))
+            }
+        }
+    }
+
+    pub(super) fn clean_up(&mut self, status: u8) -> u8 {
+        remove_unix_sockets(&self.start.bound);
+        if let Some(pidfile) = &self.start.pidfile {
+            pidfile.remove();
+        }
+        status
+    }
+}

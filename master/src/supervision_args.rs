@@ -1,0 +1,81 @@
+//! The options of reload, upgrade, hung workers and recycling.
+
+use std::time::Duration;
+use tine_common::config::{Recycling, Supervision, WORKERS_MAX};
+use tine_common::units::{parse_duration, parse_size};
+
+#[derive(clap::Args, Debug)]
+pub struct SupervisionArgs {
+    /// A worker whose loop stands still this long says what it hangs in, is killed and replaced; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_WORKER_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Supervision")]
+    worker_timeout: Duration,
+    /// The same while its app is being built; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_BOOT_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Supervision")]
+    boot_timeout: Duration,
+    /// Workers that may be missing while others are replaced
+    #[arg(long, value_name = "N", default_value_t = 0, env = "TINE_MAX_UNAVAILABLE", hide_env = true,
+          value_parser = clap::value_parser!(u16).range(0..=WORKERS_MAX as i64), help_heading = "Supervision")]
+    max_unavailable: u16,
+    /// Successors that may boot at the same time beside those whom they replace
+    #[arg(long, value_name = "N", default_value_t = 1, env = "TINE_MAX_SURGE", hide_env = true,
+          value_parser = clap::value_parser!(u16).range(0..=WORKERS_MAX as i64), help_heading = "Supervision")]
+    max_surge: u16,
+    /// Processes of one slot, those included that finish old connections; the oldest is cut first
+    #[arg(long, value_name = "N", default_value_t = 4, env = "TINE_GENERATIONS_MAX", hide_env = true,
+          value_parser = clap::value_parser!(u16).range(2..=64), help_heading = "Supervision")]
+    generations_max: u16,
+    /// Replace a worker after this many requests; 0 is never
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        env = "TINE_MAX_REQUESTS",
+        hide_env = true,
+        help_heading = "Supervision"
+    )]
+    max_requests: u64,
+    /// … and up to this many more, drawn for each worker
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        env = "TINE_MAX_REQUESTS_JITTER",
+        hide_env = true,
+        help_heading = "Supervision"
+    )]
+    max_requests_jitter: u64,
+    /// Replace a worker at this age; 0 is never
+    #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_MAX_LIFETIME", hide_env = true,
+          value_parser = parse_duration, help_heading = "Supervision")]
+    max_lifetime: Duration,
+    /// … or up to this much later, drawn for each worker
+    #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_MAX_LIFETIME_JITTER", hide_env = true,
+          value_parser = parse_duration, help_heading = "Supervision")]
+    max_lifetime_jitter: Duration,
+    /// Replace a worker that holds more memory than this at three looks in a row, 2 s apart; 0 is never
+    #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_MAX_RSS", hide_env = true,
+          value_parser = parse_size, help_heading = "Supervision")]
+    max_rss: u64,
+}
+
+impl SupervisionArgs {
+    pub fn config(&self) -> Supervision {
+        let some = |time: Duration| (!time.is_zero()).then_some(time);
+        Supervision {
+            worker_timeout: some(self.worker_timeout),
+            boot_timeout: some(self.boot_timeout),
+            unavailable_max: self.max_unavailable.into(),
+            surge_max: self.max_surge.into(),
+            generations_max: self.generations_max.into(),
+            recycling: Recycling {
+                requests_max: (self.max_requests > 0).then_some(self.max_requests),
+                requests_jitter: self.max_requests_jitter,
+                lifetime_max: some(self.max_lifetime),
+                lifetime_jitter: self.max_lifetime_jitter,
+                rss_bytes_max: (self.max_rss > 0).then_some(self.max_rss),
+            },
+        }
+    }
+}

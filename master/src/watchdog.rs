@@ -1,0 +1,87 @@
+//! Who hangs: a worker whose beat stands still while the master looks on.
+//!
+//! Pure: the master looks every [`LOOK_INTERVAL`] and says how long ago its last look was. Only time in which the master was
+//! awake counts, so that nobody is suspected because the machine, or the whole server, was stopped.
+
+use std::time::Duration;
+
+/// The master looks this often.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A worker that was told to say what it hangs in has this long before it is killed.
+pub const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What the master knows of one worker's beats.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Watch {
+    beat: u64,
+    still: Duration,
+    is_told: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Fine,
+    /// It is to say what it hangs in (SIGABRT).
+    Abort,
+    /// It did not even do that, or is stopped (SIGKILL).
+    Kill,
+}
+
+impl Watch {
+    /// `beat`: the word of its seat, whose change is life; `since`: the time since the last look; `limit`: how long a beat
+    /// may stand still, `None`: for ever.
+    pub fn look(&mut self, beat: u64, since: Duration, limit: Option<Duration>) -> Verdict {
+        if beat != self.beat {
+            *self = Watch { beat, ..Watch::default() };
+            return Verdict::Fine;
+        }
+        self.still += since.min(2 * LOOK_INTERVAL);
+        let Some(limit) = limit else { return Verdict::Fine };
+        match () {
+            () if self.still < limit => Verdict::Fine,
+            () if !std::mem::replace(&mut self.is_told, true) => Verdict::Abort,
+            () if self.still >= limit + LAST_WORDS => Verdict::Kill,
+            () => Verdict::Fine,
+        }
+    }
+
+    /// How long its beat has stood still, as far as the master looked on.
+    pub fn still(&self) -> Duration {
+        self.still
+    }
+
+    /// It was told that it hangs.
+    pub fn is_suspect(&self) -> bool {
+        self.is_told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stands_still_is_told_and_then_killed() {
+        const S: Duration = Duration::from_secs(1);
+        use Verdict::{Abort, Fine, Kill};
+        // (the beat, seconds since the last look, the verdict), with a limit of 3 s
+        for looks in [
+            &[(1, 1, Fine), (1, 1, Fine), (1, 1, Fine), (1, 1, Abort), (1, 1, Fine), (1, 1, Kill), (1, 1, Kill)][..],
+            // A change is life, whatever was before.
+            &[(1, 1, Fine), (1, 2, Fine), (2, 2, Fine), (2, 2, Fine), (2, 1, Abort), (3, 1, Fine), (3, 2, Fine)],
+            // The machine slept for an hour: two seconds of it count.
+            &[(1, 1, Fine), (1, 3600, Fine), (2, 1, Fine), (2, 1, Fine), (2, 3600, Abort)],
+            // No beat yet: a boot counts from the fork.
+            &[(0, 1, Fine), (0, 1, Fine), (0, 1, Abort)],
+        ] {
+            let mut watch = Watch::default();
+            for (i, &(beat, seconds, expected)) in looks.iter().enumerate() {
+                assert_eq!(watch.look(beat, seconds * S, Some(3 * S)), expected, "look {i} of {looks:?}");
+            }
+        }
+        let mut watch = Watch::default();
+        assert!((0..1000).all(|_| watch.look(7, S, None) == Fine), "no limit");
+        assert_eq!(watch.look(7, S, Some(3 * S)), Abort);
+        assert!(watch.is_suspect());
+    }
+}
