@@ -28,6 +28,8 @@ pub struct Config {
     pub connections_max: Option<usize>,
     pub graceful_timeout: Duration,
     pub pidfile: Option<PathBuf>,
+    /// In place of standard error, from before the first fork.
+    pub log_file: Option<PathBuf>,
     /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
     pub mem_interval: Duration,
     /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
@@ -234,6 +236,7 @@ impl Config {
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+            ("log-file", self.log_file.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
         ]

@@ -1,5 +1,6 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
+use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
@@ -115,6 +116,8 @@ pub struct ServerArgs {
     /// Log only warnings and errors, and say nothing on standard output; where TINE_LOG is set, it decides what is logged
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
+    #[command(flatten)]
+    log: LogArgs,
 
     /// Connections of the whole server; auto: as many as descriptors allow
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
@@ -196,6 +199,7 @@ impl ServerArgs {
             connections_max: self.max_connections,
             graceful_timeout: self.graceful_timeout,
             pidfile: self.pidfile,
+            log_file: self.log.log_file,
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             buffer_bytes: self.buffer_size,

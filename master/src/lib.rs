@@ -24,6 +24,7 @@
 mod args;
 mod children;
 mod listener;
+mod log_args;
 mod master;
 mod memory_line;
 mod operands;
