@@ -5,6 +5,8 @@
 /// From the master to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    /// The server stops soon: go on, and say so to who asks whether it is healthy.
+    Unready,
     /// Let in who is in the doorway, finish what is in flight, exit.
     Drain,
     /// Cut what is left, say how much it was, exit.
@@ -25,13 +27,14 @@ pub enum Report {
 impl Order {
     pub fn byte(self) -> u8 {
         match self {
+            Order::Unready => b'U',
             Order::Drain => b'D',
             Order::Cut => b'C',
         }
     }
 
     pub fn from_byte(byte: u8) -> Option<Order> {
-        [Order::Drain, Order::Cut].into_iter().find(|order| order.byte() == byte)
+        [Order::Unready, Order::Drain, Order::Cut].into_iter().find(|order| order.byte() == byte)
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod args;
 mod children;
+mod drain_args;
 mod listener;
 mod log_args;
 mod master;

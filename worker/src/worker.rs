@@ -114,6 +114,8 @@ struct Worker {
     app: Box<dyn App>,
     date: DateLine,
     drain: Option<Drain>,
+    /// The server stops soon ([`Order::Unready`]).
+    unready: bool,
     counts: Counts,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
@@ -165,6 +167,7 @@ impl Worker {
             app,
             date: DateLine::new(now),
             drain: None,
+            unready: false,
             counts: Counts::default(),
             ready_listeners: Vec::new(),
             exit: None,
@@ -238,7 +241,7 @@ impl Worker {
     fn expire(&mut self, now: Instant) {
         while let Some(token) = self.timers.expired(now) {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
-            let cx = context(&self.config, self.info, &self.date, self.drain, now);
+            let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
             let connection = &mut self.connections[token];
             connection.armed = None;
             match connection.deadline(idle_end, &cx) {
@@ -264,7 +267,7 @@ impl Worker {
     /// Each queued connection, once.
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
-        let cx = context(&self.config, self.info, &self.date, self.drain, now);
+        let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
         for &token in &turn {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
@@ -337,6 +340,7 @@ impl Worker {
                 Ok(count @ 1..) => {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
+                            Order::Unready => self.unready = true,
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
                             Order::Cut => self.cut("the master's order"),
                         }
@@ -376,7 +380,8 @@ fn context<'a>(
     worker: WorkerInfo,
     date: &'a DateLine,
     drain: Option<Drain>,
+    unready: bool,
     now: Instant,
 ) -> Cx<'a> {
-    Cx { now, draining: drain.is_some(), limits: &config.limits, date, socket: None, worker }
+    Cx { now, draining: drain.is_some(), unready, limits: &config.limits, date, socket: None, worker }
 }
