@@ -27,7 +27,11 @@ pub struct Config {
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
     pub graceful_timeout: Duration,
+    /// From the wish to stop to the drain: everybody is served, and `/health` says no.
+    pub drain_delay: Duration,
     pub pidfile: Option<PathBuf>,
+    /// In place of standard error, from before the first fork.
+    pub log_file: Option<PathBuf>,
     /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
     pub mem_interval: Duration,
     /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
@@ -262,7 +266,9 @@ impl Config {
             ("ws-ping-interval", show_duration(limits.ws_ping_interval)),
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
+            ("drain-delay", show_duration(self.drain_delay)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+            ("log-file", self.log_file.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
         ]

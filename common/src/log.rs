@@ -1,7 +1,12 @@
-//! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error.
+//! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error, or to the file that
+//! `--log-file` puts in its place.
 //!
 //! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`); where it is not set, that is `info`, and `warn`
 //! with `--quiet`. [`Burst`] is for what could repeat without bound: a crash loop, a flood of refusals.
+
+mod file;
+
+pub use file::{LogFile, path, reopen};
 
 use log::LevelFilter;
 use std::io::Write;

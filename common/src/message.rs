@@ -5,6 +5,8 @@
 /// From the master to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    /// The server stops soon: go on, and say so to who asks whether it is healthy.
+    Unready,
     /// The server stops: let in who is in the doorway, finish what is in flight, exit.
     Drain,
     /// A successor serves: take nobody in any more, finish what is in flight however long it takes, exit.
@@ -13,6 +15,8 @@ pub enum Order {
     Cut,
     /// Another master has the listening sockets, too: they are to be left as they are, whatever happens here.
     Lent,
+    /// The log file was moved: open its path anew.
+    ReopenLogs,
 }
 
 /// From a worker to the master.
@@ -29,14 +33,16 @@ pub enum Report {
 }
 
 impl Order {
-    const ALL: [Order; 4] = [Order::Drain, Order::Leave, Order::Cut, Order::Lent];
+    const ALL: [Order; 6] = [Order::Unready, Order::Drain, Order::Leave, Order::Cut, Order::Lent, Order::ReopenLogs];
 
     pub fn byte(self) -> u8 {
         match self {
+            Order::Unready => b'U',
             Order::Drain => b'D',
             Order::Leave => b'L',
             Order::Cut => b'C',
             Order::Lent => b'S',
+            Order::ReopenLogs => b'O',
         }
     }
 

@@ -1,5 +1,7 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
+use crate::drain_args::DrainArgs;
+use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
 use crate::supervision_args::SupervisionArgs;
 use clap::error::{ContextKind, ErrorKind};
@@ -106,6 +108,8 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_GRACEFUL_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     graceful_timeout: Duration,
+    #[command(flatten)]
+    drain: DrainArgs,
     /// File to write the master's process number to
     #[arg(long, value_name = "PATH", env = "TINE_PIDFILE", hide_env = true, help_heading = "Processes")]
     pidfile: Option<PathBuf>,
@@ -116,6 +120,8 @@ pub struct ServerArgs {
     /// Log only warnings and errors, and say nothing on standard output; where TINE_LOG is set, it decides what is logged
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
+    #[command(flatten)]
+    log: LogArgs,
 
     #[command(flatten)]
     supervision: SupervisionArgs,
@@ -199,7 +205,9 @@ impl ServerArgs {
             defer_accept: self.defer_accept,
             connections_max: self.max_connections,
             graceful_timeout: self.graceful_timeout,
+            drain_delay: self.drain.drain_delay,
             pidfile: self.pidfile,
+            log_file: self.log.log_file,
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             supervision: self.supervision.config(),

@@ -24,7 +24,9 @@
 mod args;
 mod children;
 mod command;
+mod drain_args;
 mod listener;
+mod log_args;
 mod master;
 mod memory_line;
 mod operands;

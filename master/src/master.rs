@@ -150,6 +150,7 @@ impl Master {
             }
             self.reap(now);
             self.look(now);
+            self.keep_stopping(now);
             self.enforce(now);
             self.keep_reloading(now);
             self.announce();
@@ -226,6 +227,9 @@ impl Master {
                             fat_looks: 0,
                         };
                         self.children.insert(seat, child);
+                        if self.stage != stopping::Stage::Serving {
+                            self.order(seat, Order::Unready);
+                        }
                     }
                     // The worker sees the end of its channel and leaves.
                     Err(e) => self.on_spawn_failed(slot, &e, now),

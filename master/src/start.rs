@@ -9,6 +9,7 @@ use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
 use tine_common::config::Config;
+use tine_common::log::LogFile;
 use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
@@ -115,7 +116,10 @@ pub fn serve_with<A: clap::Args>(
 
 fn run(served: Served, config: Config) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
-    let (nofile, pidfile, bound) = prepare(&config)?;
+    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config)?;
+    if let Some(file) = log_file {
+        file.put_in_place()?;
+    }
     for line in warnings.into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
     }
@@ -139,8 +143,15 @@ fn run(served: Served, config: Config) -> Result<u8, String> {
     }
 }
 
-/// What the system may refuse before the first fork.
-fn prepare(config: &Config) -> Result<(Nofile, Option<Pidfile>, Vec<Bound>), String> {
+/// What the system may refuse before the first fork, once it has not.
+struct Prepared {
+    nofile: Nofile,
+    pidfile: Option<Pidfile>,
+    log_file: Option<LogFile>,
+    bound: Vec<Bound>,
+}
+
+fn prepare(config: &Config) -> Result<Prepared, String> {
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
     let needed = listener::descriptors_needed(config);
     if nofile.now < needed {
@@ -150,8 +161,9 @@ fn prepare(config: &Config) -> Result<(Nofile, Option<Pidfile>, Vec<Bound>), Str
         ));
     }
     let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
+    let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
     let bound = listener::bind(config)?;
-    Ok((nofile, pidfile, bound))
+    Ok(Prepared { nofile, pidfile, log_file, bound })
 }
 
 /// What would run, and what `run` would warn of. After a preflight nothing is bound, so that an app can be checked beside
@@ -162,8 +174,11 @@ fn check(served: &Served, config: &Config) -> Result<String, String> {
     if served.has_preflight {
         text.push_str(&format!(" with\n  {:<22} {}\n", "listen", listen.collect::<Vec<_>>().join(", ")));
     } else {
-        let (_, _, bound) = prepare(config)?;
+        let Prepared { bound, log_file, .. } = prepare(config)?;
         listener::remove_unix_sockets(&bound);
+        if let Some(file) = log_file {
+            file.let_go();
+        }
         text.push_str(" on\n");
         text.extend(listen.map(|address| format!("  {address}\n")));
         text.push_str("with\n");

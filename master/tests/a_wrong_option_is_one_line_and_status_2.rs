@@ -56,6 +56,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--body-timeout", "9999999h"], &["--body-timeout", "longer than a year"]),
         (&["--write-timeout", "soon"], &["--write-timeout", "10s"]),
         (&["--graceful-timeout", "-1s"], &["-1"]),
+        (&["--drain-delay", "5"], &["--drain-delay", "10s"]),
         (&["--mem-interval", "10"], &["--mem-interval", "10s"]),
         (&["--mem-interval", "99ms"], &["--mem-interval 99ms", "at least 100ms, or 0"]),
         (&["--defer-accept", "x"], &["--defer-accept", "10s"]),

@@ -122,6 +122,8 @@ struct Worker {
     are_sockets_lent: bool,
     /// Once it has answered so many requests it asks for a successor.
     requests_due: Option<u64>,
+    /// The server stops soon ([`Order::Unready`]).
+    unready: bool,
     counts: Counts,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
@@ -177,6 +179,7 @@ impl Worker {
             is_orphaned: false,
             are_sockets_lent: false,
             requests_due,
+            unready: false,
             counts: Counts::default(),
             ready_listeners: Vec::new(),
             exit: None,
@@ -250,7 +253,7 @@ impl Worker {
     fn expire(&mut self, now: Instant) {
         while let Some(token) = self.timers.expired(now) {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
-            let cx = context(&self.config, self.info, &self.date, self.drain, now);
+            let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
             let connection = &mut self.connections[token];
             connection.armed = None;
             match connection.deadline(idle_end, &cx) {
@@ -276,7 +279,7 @@ impl Worker {
     /// Each queued connection, once.
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
-        let cx = context(&self.config, self.info, &self.date, self.drain, now);
+        let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
         for &token in &turn {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
@@ -349,9 +352,11 @@ impl Worker {
                 Ok(count @ 1..) => {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
+                            Order::Unready => self.unready = true,
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
                             Order::Leave => self.begin_drain(Drain::of_replaced(now)),
                             Order::Lent => self.are_sockets_lent = true,
+                            Order::ReopenLogs => reopen_logs(),
                             Order::Cut => self.cut("the master's order"),
                         }
                     }
@@ -395,12 +400,19 @@ impl Worker {
     }
 }
 
+fn reopen_logs() {
+    if let Err(line) = tine_common::log::reopen() {
+        log::error!("{line}");
+    }
+}
+
 fn context<'a>(
     config: &'a Config,
     worker: WorkerInfo,
     date: &'a DateLine,
     drain: Option<Drain>,
+    unready: bool,
     now: Instant,
 ) -> Cx<'a> {
-    Cx { now, draining: drain.is_some(), limits: &config.limits, date, socket: None, worker }
+    Cx { now, draining: drain.is_some(), unready, limits: &config.limits, date, socket: None, worker }
 }

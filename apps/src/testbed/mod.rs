@@ -75,7 +75,7 @@ impl App for Origin {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         let path = request.path();
         match path {
-            "/health" => return Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
+            "/health" => return health(cx),
             "/help" => return self.help.answer(request),
             "/ip" => return identity::ip(request, cx),
             "/uuid" => return identity::uuid(),
@@ -134,5 +134,14 @@ impl App for Origin {
             return websocket::answer(path, request, cx);
         }
         echo::answer(request, cx, &self.hostname)
+    }
+}
+
+/// 200 also in a drain, as hpdummy; 503 only where a stop takes its time so that somebody may see it (`--drain-delay`).
+/// Without a `Retry-After`: nobody knows whether there will be another server here.
+fn health(cx: &Cx<'_>) -> Answer {
+    match cx.is_unready() {
+        false => Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
+        true => Response::json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}").into(),
     }
 }

@@ -43,7 +43,7 @@ impl Master {
             Command::Stop | Command::StopNow => {}
             Command::Reload => self.reload(who, now),
             Command::Upgrade => return Err("not yet".to_string()),
-            Command::ReopenLogs => {}
+            Command::ReopenLogs => return self.reopen_logs(who),
             Command::Add => return self.scale(workers + 1, who, now),
             Command::Remove => return self.scale(workers - 1, who, now),
             Command::Scale(wanted) => return self.scale(wanted, who, now),
@@ -59,6 +59,13 @@ impl Master {
                 self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true);
             }
         }
+        Ok(())
+    }
+
+    fn reopen_logs(&mut self, who: &str) -> Result<(), String> {
+        tine_common::log::reopen()?;
+        self.order_all(Order::ReopenLogs);
+        log::info!("{who}: the log goes on here");
         Ok(())
     }
 

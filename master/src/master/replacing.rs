@@ -1,7 +1,6 @@
 //! How workers are replaced, one reason or the other: through the gate of [`crate::rollout`], new before old.
 
 use super::saying::{and_others, counted};
-use super::stopping::Stage;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Phase, Role, Slot};
 use crate::rollout::{self, Limits, SlotView, Step};
@@ -62,7 +61,7 @@ impl Master {
 
     /// Takes the gate's next step; the slot in which a worker is to be started for it.
     pub(super) fn next_successor(&mut self, now: Instant) -> Option<usize> {
-        if self.stage != Stage::Serving {
+        if !self.stage.is_serving() {
             return None;
         }
         let supervision = &self.start.config.supervision;
@@ -131,7 +130,7 @@ impl Master {
             delay = entry.respawn.delay(uptime, fastrand::f64());
             *at = now + delay;
         }
-        if let Some(others) = self.deaths_said.admits(now).filter(|_| self.stage == Stage::Serving) {
+        if let Some(others) = self.deaths_said.admits(now).filter(|_| self.stage.is_serving()) {
             let (age, others) = (uptime.as_secs_f64(), and_others(others));
             let when = match delay.is_zero() {
                 true => "replacing it now".to_string(),

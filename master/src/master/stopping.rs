@@ -14,6 +14,11 @@ const SAME_WISH: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Serving,
+    /// All is as before, but that who asks whether the server is healthy hears that it stops (`--drain-delay`).
+    Unready {
+        began: Instant,
+        until: Instant,
+    },
     /// Workers finish; who is left then is killed.
     Draining {
         began: Instant,
@@ -27,8 +32,14 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The server works as ever, and the dead are replaced.
+    pub fn is_serving(self) -> bool {
+        matches!(self, Stage::Serving | Stage::Unready { .. })
+    }
+
     pub fn deadline(self) -> Option<Instant> {
         match self {
+            Stage::Unready { until, .. } => Some(until),
             Stage::Draining { kill_at, .. } => Some(kill_at),
             Stage::Serving | Stage::Stopping { .. } => None,
         }
@@ -36,10 +47,19 @@ impl Stage {
 }
 
 impl Master {
-    /// The first time: finish what is in flight. The second time: cut it. `who` wants it.
+    /// The first time: finish what is in flight, after the delay if there is one. Once more: no delay; once more: cut what is
+    /// left. `who` wants it.
     pub(super) fn stop(&mut self, who: &str, now: Instant) {
+        let delay = self.start.config.drain_delay;
         match self.stage {
-            Stage::Serving => self.drain(who, now),
+            Stage::Serving if delay.is_zero() => self.drain(who, now),
+            Stage::Serving => {
+                log::info!("{who}: stopping in {delay:.1?}; /health answers 503 until then");
+                self.order_all(Order::Unready);
+                self.stage = Stage::Unready { began: now, until: now + delay };
+            }
+            Stage::Unready { began, .. } if now.duration_since(began) < SAME_WISH => {}
+            Stage::Unready { .. } => self.drain(who, now),
             Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
             Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{who} again: cutting what is left");
@@ -71,6 +91,12 @@ impl Master {
         self.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
     }
 
+    pub(super) fn keep_stopping(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Unready { until, .. } if now >= until) {
+            self.drain("--drain-delay is over", now);
+        }
+    }
+
     pub(super) fn stop_at_once(&mut self, status: u8) {
         self.children.close();
         self.stage = Stage::Stopping { status };
@@ -86,7 +112,7 @@ impl Master {
             return None;
         }
         match self.stage {
-            Stage::Serving => None,
+            Stage::Serving | Stage::Unready { .. } => None,
             Stage::Stopping { status } => Some(status),
             Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();

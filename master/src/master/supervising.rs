@@ -48,7 +48,7 @@ impl Master {
             Some(text) => format!(": {}", indented(&String::from_utf8_lossy(text))),
             None => String::new(),
         };
-        if self.stage != Stage::Serving {
+        if !self.stage.is_serving() {
             if !is_clean {
                 // The request that it hung or crashed in was not counted yet.
                 self.cut_by_kill += in_flight.max(connections.min(1));
@@ -97,7 +97,7 @@ impl Master {
     /// Looks after the living, once a second: who hangs, who is due to be replaced.
     pub(super) fn look(&mut self, now: Instant) {
         let since = now.duration_since(self.looked);
-        if since < LOOK_INTERVAL || self.stage != Stage::Serving {
+        if since < LOOK_INTERVAL || !self.stage.is_serving() {
             return;
         }
         self.looked = now;
@@ -147,7 +147,7 @@ impl Master {
                 self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
                 true
             }
-            Stage::Serving | Stage::Draining { .. } | Stage::Stopping { .. } => false,
+            _ => false,
         };
         for (_, child) in self.children.iter_mut() {
             let is_late = match &mut child.phase {
@@ -185,7 +185,7 @@ impl Master {
 
     /// Gives up when no worker was ever ready and as many starts failed as there are slots.
     fn on_boot_failed(&mut self, cause: String) {
-        if self.ever_ready || self.stage != Stage::Serving {
+        if self.ever_ready || !self.stage.is_serving() {
             return;
         }
         self.boot_failures += 1;

@@ -79,6 +79,7 @@ fn every_key_has_the_requests_value() {
         ("wsgi.multiprocess", "false"),
         ("wsgi.run_once", "false"),
         ("tine.worker", "0"),
+        ("tine.unready", "false"),
         ("tine.version", env!("CARGO_PKG_VERSION")),
     ];
     expect(&keys, &expected);

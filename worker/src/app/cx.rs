@@ -21,6 +21,7 @@ pub struct WorkerInfo {
 pub struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) draining: bool,
+    pub(crate) unready: bool,
     pub(crate) limits: &'a Limits,
     pub(crate) date: &'a DateLine,
     pub(crate) socket: Option<&'a Socket>,
@@ -41,6 +42,12 @@ impl Cx<'_> {
     /// The server is shutting down: responses that begin now close their connections.
     pub fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    /// The server was told to stop and goes on for `--drain-delay` first, so that who balances the load sends nobody here any
+    /// more: what is asked for its health says no from now on. False for as long as there is no such delay.
+    pub fn is_unready(&self) -> bool {
+        self.unready
     }
 
     pub fn worker(&self) -> WorkerInfo {

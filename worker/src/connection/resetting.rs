@@ -67,6 +67,7 @@ mod tests {
         let cx = |now| Cx {
             now,
             draining: false,
+            unready: false,
             limits: &limits,
             date: &date,
             socket: None,

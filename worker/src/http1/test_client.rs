@@ -134,6 +134,7 @@ fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) 
     Cx {
         now,
         draining,
+        unready: false,
         limits,
         date,
         socket: None,

@@ -16,7 +16,7 @@ impl Worker {
         self.drain = Some(drain);
         self.seat.set_state(State::Draining);
         log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
-        let cx = context(&self.config, self.info, &self.date, self.drain, drain.began());
+        let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, drain.began());
         for (token, connection) in &mut self.connections {
             if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
                 self.timers.arm(token, &mut connection.armed, at);

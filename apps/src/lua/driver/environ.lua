@@ -38,6 +38,9 @@ local MADE = {
   ["wsgi.errors"] = function(environ)
     return new_errors(environ.REQUEST_METHOD, environ.PATH_INFO)
   end,
+  ["tine.unready"] = function()
+    return host.is_unready()
+  end,
 }
 
 function Environ.__index(environ, key)
