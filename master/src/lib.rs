@@ -23,6 +23,8 @@
 
 mod args;
 mod children;
+#[allow(dead_code, unused_imports)] // the master does not call it yet
+mod control;
 mod listener;
 mod master;
 mod memory_line;
