@@ -3,6 +3,7 @@
 //! - [`config`]: every limit and choice, named with its unit, with its default.
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
 //! - [`scoreboard`]: the shared memory in which each worker tells about itself.
+//! - [`status`]: what the master tells about the server over its control socket.
 //! - [`message`]: what master and worker say to each other.
 //! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
 //! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
@@ -12,6 +13,7 @@ pub mod config;
 pub mod log;
 pub mod message;
 pub mod scoreboard;
+pub mod status;
 pub mod sys;
 pub mod units;
 

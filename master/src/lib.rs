@@ -25,6 +25,8 @@ mod args;
 mod children;
 mod command;
 mod drain_args;
+
+mod control;
 mod listener;
 mod log_args;
 mod master;

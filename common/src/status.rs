@@ -1,0 +1,179 @@
+//! What the master tells about the server over its control socket: `tine ctl` prints it, `tine top` draws it.
+//!
+//! The JSON has these names (docs/control.md). A program of another version may be at the other end, after an upgrade or
+//! before one: a field that is missing has its default, one that is unknown is left out, and a state that is unknown is
+//! `Unknown`. Counters only grow while the server lives; rates are the reader's business, between two looks.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The whole server at one time.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    pub version: String,
+    /// The master's.
+    pub pid: u32,
+    pub uptime_s: f64,
+    /// What is served, as the first line says it.
+    pub name: String,
+    /// Where: `http://127.0.0.1:8080`, `unix:/run/tine.sock`.
+    pub listen: Vec<String>,
+    /// How often the app was loaded anew, counted from 1.
+    pub generation: u64,
+    pub state: ServerState,
+    pub workers_wanted: u64,
+    pub workers_ready: u64,
+    pub connections: u64,
+    pub in_flight: u64,
+    /// Answered since the start, by workers that are gone too; so are the next three.
+    pub requests: u64,
+    pub accepted: u64,
+    /// Connections answered with 503.
+    pub refused: u64,
+    /// Connections ended while in use.
+    pub cut: u64,
+    /// Of all processes, each page once; `None`: the kernel does not say.
+    pub memory_bytes: Option<u64>,
+    /// Why the last worker died that nobody had asked to.
+    pub last_cause: Option<String>,
+    /// How far the reload or upgrade is, or what became of the last one.
+    pub reload: Option<String>,
+    /// One for each process, and one for each slot that waits for its next; only in the answer to `workers`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerStatus>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerState {
+    /// No worker has been ready yet.
+    Starting,
+    Serving,
+    Reloading,
+    Upgrading,
+    /// Its workers were drained and the master waits to be told to go on.
+    Resting,
+    /// Finishing what is in flight, then over.
+    Draining,
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// One worker process, or a slot that has none at the moment.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerStatus {
+    pub slot: u64,
+    /// `None`: there is no process, the slot waits for its next one.
+    pub pid: Option<u32>,
+    pub generation: u64,
+    pub state: WorkerState,
+    /// Since its fork.
+    pub age_s: f64,
+    /// Since its last sign of life; `None` before the first.
+    pub beat_age_s: Option<f64>,
+    /// Of a slot that waits: until its next process is started.
+    pub starts_in_s: Option<f64>,
+    pub connections: u64,
+    pub in_flight: u64,
+    /// Answered by this process.
+    pub requests: u64,
+    /// User and system time so far.
+    pub cpu_s: f64,
+    pub rss_bytes: u64,
+    /// The oldest first, as many as are kept.
+    pub in_flight_requests: Vec<RequestStatus>,
+    /// How many more are in flight.
+    pub in_flight_not_shown: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerState {
+    /// No process; one is started in a moment.
+    Waiting,
+    Booting,
+    Ready,
+    /// Drains, for whatever reason.
+    Leaving,
+    /// It has not beaten for longer than it may.
+    Hung,
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// A request in flight.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestStatus {
+    pub method: String,
+    /// Path and query; cut where they are long.
+    pub target: String,
+    /// Since its head was there.
+    pub age_s: f64,
+    /// The worker is inside it at this moment; of a hung worker, the one that it hangs in.
+    pub is_running: bool,
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ServerState::Starting => "starting",
+            ServerState::Serving => "serving",
+            ServerState::Reloading => "reloading",
+            ServerState::Upgrading => "upgrading",
+            ServerState::Resting => "resting",
+            ServerState::Draining => "draining",
+            ServerState::Unknown => "unknown",
+        })
+    }
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            WorkerState::Waiting => "waiting",
+            WorkerState::Booting => "booting",
+            WorkerState::Ready => "ready",
+            WorkerState::Leaving => "leaving",
+            WorkerState::Hung => "hung",
+            WorkerState::Unknown => "unknown",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_comes_back_as_it_was_written() {
+        let worker = WorkerStatus {
+            slot: 3,
+            pid: Some(17),
+            state: WorkerState::Hung,
+            beat_age_s: Some(31.5),
+            in_flight_requests: vec![RequestStatus {
+                method: "GET".into(),
+                target: "/\u{e9}\n".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let status = Status { state: ServerState::Reloading, workers: vec![worker], ..Default::default() };
+        let text = serde_json::to_string(&status).unwrap();
+        assert!(!text.contains('\n') && text.contains(r#""state":"reloading""#) && text.contains(r#""state":"hung""#));
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+    }
+
+    #[test]
+    fn another_version_is_understood_as_far_as_possible() {
+        let text = r#"{"version":"9.0","state":"dreaming","moods":[1],"workers":[{"slot":1,"state":"asleep"}]}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        assert_eq!((status.version.as_str(), status.state), ("9.0", ServerState::Unknown));
+        assert_eq!((status.workers[0].slot, status.workers[0].state), (1, WorkerState::Unknown));
+    }
+}

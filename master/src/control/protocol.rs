@@ -1,0 +1,170 @@
+//! The words of the control socket: one JSON line a request, one or more JSON lines an answer (docs/control.md).
+//!
+//! Used by both ends. The server reads requests strictly, since it acts on them; the caller reads answers leniently.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tine_common::status::Status;
+
+/// The longest request, with its line feed.
+pub const REQUEST_BYTES_MAX: usize = 4096;
+/// The longest line of an answer: the status of 1024 workers, each with its requests in flight, has half as much.
+pub const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// What a caller wants: `{"command":"scale","workers":4}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// The server as a whole.
+    Status,
+    /// The server and each of its workers.
+    Workers,
+    Reload,
+    Upgrade,
+    Scale {
+        workers: usize,
+    },
+    /// One worker more.
+    Add,
+    /// One worker less: the youngest goes.
+    Remove,
+    /// Lets the worker of a slot finish; the slot gets a new one.
+    Drain {
+        slot: usize,
+    },
+    /// Replaces the worker of a slot: the new one is ready before the old one drains.
+    Recycle {
+        slot: usize,
+    },
+    ReopenLogs,
+    Stop,
+}
+
+impl Request {
+    /// Reads a line; the error says what is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Request, String> {
+        let wrong = |why: String| format!("this is no request: {why}; one is {{\"command\":\"status\"}}");
+        let value: Value = serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
+        let request = Request::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
+        // A word that is not understood may be what it is all about: serde lets it pass beside a command without fields.
+        match serde_json::to_value(request) {
+            Ok(understood) if understood == value => Ok(request),
+            _ => Err(wrong("it has fields that this command does not have".to_string())),
+        }
+    }
+
+    pub fn line(&self) -> String {
+        let text = serde_json::to_string(self).expect("names and numbers are JSON");
+        text + "\n"
+    }
+}
+
+/// How a request ended well.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Answer {
+    /// What was done, in words for people: `generation 3 serves with 16 workers`.
+    pub said: Option<String>,
+    pub status: Option<Status>,
+}
+
+impl Answer {
+    pub fn said(text: impl Into<String>) -> Self {
+        Answer { said: Some(text.into()), status: None }
+    }
+
+    pub fn status(status: Status) -> Self {
+        Answer { said: None, status: Some(status) }
+    }
+}
+
+/// One line of an answer. The one with `ok` is the last.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ok: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
+impl Line {
+    pub fn progress(text: &str) -> Self {
+        Line { said: Some(text.to_string()), ..Line::default() }
+    }
+
+    pub fn end(outcome: Result<Answer, String>) -> Self {
+        match outcome {
+            Ok(Answer { said, status }) => Line { ok: Some(true), said, status, error: None },
+            Err(error) => Line { ok: Some(false), error: Some(error), ..Line::default() },
+        }
+    }
+
+    /// With its line feed.
+    pub fn text(&self) -> String {
+        let text = serde_json::to_string(self).expect("strings and finite numbers are JSON");
+        text + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_written() {
+        for (line, request) in [
+            (r#"{"command":"status"}"#, Request::Status),
+            (r#"{"command":"workers"}"#, Request::Workers),
+            (r#"{"command":"reload"}"#, Request::Reload),
+            (r#"{"command":"upgrade"}"#, Request::Upgrade),
+            (r#"{"command":"scale","workers":4}"#, Request::Scale { workers: 4 }),
+            (r#"{"command":"add"}"#, Request::Add),
+            (r#"{"command":"remove"}"#, Request::Remove),
+            (r#"{"command":"drain","slot":0}"#, Request::Drain { slot: 0 }),
+            (r#"{"command":"recycle","slot":15}"#, Request::Recycle { slot: 15 }),
+            (r#"{"command":"reopen-logs"}"#, Request::ReopenLogs),
+            (r#"{"command":"stop"}"#, Request::Stop),
+        ] {
+            assert_eq!(request.line(), format!("{line}\n"));
+            assert_eq!(Request::parse(line.as_bytes()), Ok(request), "{line}");
+            assert_eq!(Request::parse(format!(" {line}\r").as_bytes()), Ok(request), "spaces around {line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for line in [
+            &b"status"[..],
+            b"{}",
+            b"[]",
+            b"\xff\xfe",
+            b"null",
+            br#"{"command":"explode"}"#,
+            br#"{"command":"status","more":1}"#,
+            br#"{"command":"scale"}"#,
+            br#"{"command":"scale","workers":-1}"#,
+            br#"{"command":"scale","workers":1.5}"#,
+            br#"{"command":"scale","workers":"4"}"#,
+            br#"{"command":"drain","workers":4}"#,
+            br#"{"command":"stop"}{"command":"stop"}"#,
+            b"GET / HTTP/1.1\r",
+        ] {
+            let error = Request::parse(line).expect_err("it is none");
+            assert!(error.contains(r#"{"command":"status"}"#) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_says_ok_or_error() {
+        assert_eq!(Line::progress("worker 2 ready, 3 of 16").text(), "{\"said\":\"worker 2 ready, 3 of 16\"}\n");
+        assert_eq!(Line::end(Ok(Answer::default())).text(), "{\"ok\":true}\n");
+        assert_eq!(Line::end(Err("no\n\"way\"".into())).text(), "{\"ok\":false,\"error\":\"no\\n\\\"way\\\"\"}\n");
+        let line = Line::end(Ok(Answer::status(Status { pid: 7, ..Status::default() }))).text();
+        let read: Line = serde_json::from_str(&line).unwrap();
+        assert_eq!(read.status.unwrap().pid, 7);
+    }
+}
