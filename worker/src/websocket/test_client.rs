@@ -97,7 +97,8 @@ impl Client {
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
         let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
-        let cx = Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker };
+        let cx =
+            Cx { now: self.now, draining: false, limits: &self.limits, date: &date, socket: None, worker, notes: None };
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
         let next = self.websocket.advance(&mut io, self.idle_end, &cx);
         if self.reads {
