@@ -4,6 +4,7 @@
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
 //! - [`scoreboard`]: the shared memory in which each worker tells about itself.
 //! - [`status`]: what the master tells about the server over its control socket.
+//! - [`notes`]: the requests that each worker is in, beside it.
 //! - [`message`]: what master and worker say to each other.
 //! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
 //! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
@@ -12,6 +13,7 @@
 pub mod config;
 pub mod log;
 pub mod message;
+pub mod notes;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;

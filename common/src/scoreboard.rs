@@ -5,6 +5,7 @@
 //! all, empties the seat of a dead worker and keeps what it had counted in the retired totals, so that sums never go
 //! backwards. Loads and stores are relaxed: each word stands for itself.
 
+use crate::notes::{self, Notes};
 use crate::sys::mmap::{Line, shared_lines};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -67,6 +68,8 @@ pub struct Totals {
 pub struct Scoreboard {
     /// Line 0 holds the retired totals and the reach, line `n + 1` seat `n`.
     lines: &'static [Line],
+    /// A page of notes per seat.
+    notes: &'static [[Line; notes::LINES]],
     /// Beats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
@@ -92,7 +95,8 @@ impl Scoreboard {
     /// Maps a scoreboard of so many seats. Never unmapped: it lives as long as the processes do. The kernel gives memory
     /// to those that were ever taken.
     pub fn new(seats: usize) -> io::Result<Self> {
-        Ok(Scoreboard { lines: shared_lines(seats + 1)?, epoch: Instant::now() })
+        let (notes, _) = shared_lines(seats * notes::LINES)?.as_chunks();
+        Ok(Scoreboard { lines: shared_lines(seats + 1)?, notes, epoch: Instant::now() })
     }
 
     /// Master only: gives the seat to a worker that is to fill this slot.
@@ -106,6 +110,11 @@ impl Scoreboard {
 
     pub fn seat(&self, index: usize) -> Seat {
         Seat { line: &self.lines[index + 1], epoch: self.epoch }
+    }
+
+    /// The requests of the worker in this seat.
+    pub fn notes(&self, index: usize) -> Notes {
+        Notes::new(&self.notes[index], self.seat(index))
     }
 
     /// All that were ever taken.
@@ -154,6 +163,7 @@ impl Scoreboard {
         for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight, Word::Slot] {
             seat.store(word, 0);
         }
+        self.notes(index).clear();
     }
 }
 
@@ -177,6 +187,21 @@ impl Seat {
     /// Changes with every turn of its worker's loop that is a millisecond after the last; 0 before the first.
     pub fn beat_word(&self) -> u64 {
         self.load(Word::Beat)
+    }
+
+    /// When its worker last beat, by the scoreboard's clock; 0 before its first beat.
+    pub fn beat_ms(&self) -> u64 {
+        self.load(Word::Beat) >> 1
+    }
+
+    /// How long ago something was, by the scoreboard's clock.
+    pub fn since(&self, ms: u64, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch).saturating_sub(Duration::from_millis(ms))
+    }
+
+    /// Its worker is asleep until an event.
+    pub fn is_waiting(&self) -> bool {
+        self.load(Word::Beat) & 1 == 1
     }
 
     /// How long ago its worker last began or ended a wait; `None`, before its first beat.

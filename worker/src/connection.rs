@@ -15,6 +15,7 @@ use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
+use tine_common::notes::{Before, Kept};
 
 /// Reads and writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
@@ -39,8 +40,8 @@ pub struct Connection {
     input_ended: bool,
     /// Bytes that the client took so far, up to what fits.
     taken_bytes: u32,
-    /// Requests answered and not yet told to the worker.
-    answered: u32,
+    /// Requests answered and not yet told to the worker: of one turn.
+    answered: u16,
     scheduled: bool,
     refused: bool,
     /// In the poll's set.
@@ -51,6 +52,8 @@ pub struct Connection {
     /// Bytes not sent at the end of the last turn.
     output: Option<Box<WriteQueue>>,
     pub armed: Armed,
+    /// Of the request in flight, if there was one left.
+    pub note: Option<Kept>,
 }
 
 enum Phase {
@@ -112,6 +115,7 @@ impl Connection {
             input: None,
             output: None,
             armed: None,
+            note: None,
         }
     }
 
@@ -156,8 +160,17 @@ impl Connection {
         matches!(&self.phase, Phase::Open(protocol) if protocol.is_in_flight())
     }
 
+    /// What it is in before its turn.
+    pub fn before(&self) -> Before {
+        match &self.phase {
+            Phase::Open(Protocol::WebSocket(_)) => Before::WebSocket,
+            _ if self.is_in_flight() => Before::InFlight(self.note),
+            _ => Before::Idle,
+        }
+    }
+
     /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u32 {
+    pub fn take_answered(&mut self) -> u16 {
         std::mem::take(&mut self.answered)
     }
 

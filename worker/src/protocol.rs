@@ -68,7 +68,7 @@ impl Protocol {
     }
 
     /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u32 {
+    pub fn take_answered(&mut self) -> u16 {
         match self {
             Protocol::Http1(http1) => http1.take_answered(),
             Protocol::WebSocket(_) => 0,

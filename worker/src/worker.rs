@@ -26,6 +26,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
 use tine_common::message::{Order, Report};
+use tine_common::notes::Notes;
 use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
 use tine_common::sys::{fork, process};
 
@@ -107,6 +108,7 @@ struct Worker {
     channel: UnixStream,
     scoreboard: Scoreboard,
     seat: Seat,
+    notes: Notes,
     listeners: Listeners,
     admission: Admission,
     connections: Slab<Connection>,
@@ -157,7 +159,7 @@ impl Worker {
         let listeners = Listeners::new(poll.as_raw_fd(), LISTENERS, listeners, info.workers)?;
         let buffers =
             Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
-        let seat = scoreboard.seat(seat);
+        let (notes, seat) = (scoreboard.notes(seat), scoreboard.seat(seat));
         seat.beat(now, false);
         Ok(Worker {
             config,
@@ -167,6 +169,7 @@ impl Worker {
             channel,
             scoreboard,
             seat,
+            notes,
             listeners,
             admission,
             connections: Slab::new(),
@@ -280,14 +283,22 @@ impl Worker {
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
         let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
+        let cx = Cx { notes: Some(&self.notes), ..cx };
         for &token in &turn {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
             let was_in_flight = connection.is_in_flight();
+            self.notes.turn_to(connection.before());
             let end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             self.counts.requests += u64::from(connection.take_answered());
-            self.counts.in_flight += u64::from(end != Turn::Closed && connection.is_in_flight());
-            self.counts.in_flight -= u64::from(was_in_flight);
+            let is_in_flight = end != Turn::Closed && connection.is_in_flight();
+            connection.note = self.notes.keep(connection.note, is_in_flight);
+            if is_in_flight != was_in_flight {
+                self.counts.in_flight += u64::from(is_in_flight);
+                self.counts.in_flight -= u64::from(was_in_flight);
+                // At once: a worker that hangs in its next connection says no more.
+                self.seat.set_in_flight(self.counts.in_flight);
+            }
             match end {
                 Turn::Closed => {
                     let mut connection = self.connections.remove(token);
@@ -313,6 +324,7 @@ impl Worker {
                 if let Err(e) = registered {
                     log::error!("a connection cannot be polled and is closed: {e}");
                     self.counts.in_flight -= u64::from(connection.is_in_flight());
+                    self.notes.keep(connection.note, false);
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.connections.remove(token);
                     continue;
@@ -323,6 +335,7 @@ impl Worker {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
+        self.notes.turn_away();
         self.run_queue.end_turn(turn);
     }
 
@@ -414,5 +427,5 @@ fn context<'a>(
     unready: bool,
     now: Instant,
 ) -> Cx<'a> {
-    Cx { now, draining: drain.is_some(), unready, limits: &config.limits, date, socket: None, worker }
+    Cx { now, draining: drain.is_some(), unready, limits: &config.limits, date, socket: None, worker, notes: None }
 }

@@ -5,6 +5,7 @@ use crate::net::{Addresses, Socket};
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
+use tine_common::notes::Notes;
 
 /// Which worker this is.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct Cx<'a> {
     pub(crate) date: &'a DateLine,
     pub(crate) socket: Option<&'a Socket>,
     pub(crate) worker: WorkerInfo,
+    /// Where the requests of this worker are noted; `None` outside of one.
+    pub(crate) notes: Option<&'a Notes>,
 }
 
 impl Cx<'_> {

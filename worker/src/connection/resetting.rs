@@ -72,6 +72,7 @@ mod tests {
             date: &date,
             socket: None,
             worker: WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 },
+            notes: None,
         };
         for _ in 0..4 {
             assert_eq!(socket.send(&[0; 1000]).unwrap(), Some(1000));

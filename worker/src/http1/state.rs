@@ -42,7 +42,7 @@ pub struct Http1 {
     seen: u32,
     stage: Stage,
     /// Requests answered since the connection last asked.
-    answered: u32,
+    answered: u16,
     /// Requests whose head has come, of this connection.
     place: u32,
 }
@@ -78,7 +78,7 @@ impl Http1 {
     }
 
     /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u32 {
+    pub fn take_answered(&mut self) -> u16 {
         std::mem::take(&mut self.answered)
     }
 
@@ -215,6 +215,9 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive && !cx.draining,
         };
+        if let Some(notes) = cx.notes {
+            notes.begin(request.head(), request.method().len() + 1 + request.target().len());
+        }
         let answer = match app.call(request, cx) {
             Answer::Upgrade(peer) => match websocket::accept(request) {
                 Ok(lines) => {

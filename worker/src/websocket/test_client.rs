@@ -105,6 +105,7 @@ impl Client {
             date: &date,
             socket: None,
             worker,
+            notes: None,
         };
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
         let next = self.websocket.advance(&mut io, self.idle_end, &cx);

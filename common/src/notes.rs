@@ -1,0 +1,302 @@
+//! Notes: which requests a worker is in, as far as a reader who has only the shared memory can know.
+//!
+//! A page of shared memory per seat, beside the scoreboard. One note is `current`: the request that was last handed to the
+//! app. What outlives its turn is copied into one of the kept notes, if one is free; how many requests are in flight in all
+//! says [`Seat::in_flight`]. The word `running` says which of them the loop is in right now, so that the request that a
+//! hung worker hangs in is known; since when, says its beat.
+//!
+//! The worker writes, anybody reads. A note has a version, odd while it is written, so that no reader takes half of one
+//! text and half of another for a request (a seqlock). To write a note takes no system call and no memory.
+
+use crate::log::one_line;
+use crate::scoreboard::Seat;
+use crate::sys::mmap::Line;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+use std::time::{Duration, Instant};
+
+/// What a note holds of a request: the beginning of its first line.
+pub const TEXT_BYTES_MAX: usize = 112;
+/// Requests of a seat that are listed beyond their first turn.
+pub const KEPT_MAX: usize = LINES - 2;
+/// Lines of a seat: a page, of which the kernel gives those that were ever written.
+pub(crate) const LINES: usize = 32;
+
+/// The line of `running` and `taken`; then come the notes, first the current one.
+const HEADER: usize = 0;
+const CURRENT: u64 = 1;
+/// Words of the header. `taken` has a bit for each kept note, by its line.
+const RUNNING: usize = 0;
+const TAKEN: usize = 1;
+/// Words of a note; the text follows.
+const VERSION: usize = 0;
+const FACTS: usize = 1;
+const TEXT: usize = 2;
+/// A reader who meets a note being written looks again; one whose writer has died or been stopped there gives up.
+const LOOKS_MAX: usize = 1000;
+
+/// What `running` says where that is no note.
+const NOWHERE: u64 = 0;
+const WEBSOCKET: u64 = 254;
+const UNKNOWN: u64 = 255;
+
+/// The notes of one seat.
+#[derive(Clone, Copy)]
+pub struct Notes {
+    lines: &'static [Line; LINES],
+    seat: Seat,
+}
+
+/// A kept note, of the connection whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept(std::num::NonZeroU8);
+
+/// What a connection is before it is advanced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Between requests.
+    Idle,
+    /// In flight, with a note if there was one left.
+    InFlight(Option<Kept>),
+    WebSocket,
+}
+
+/// A request in flight, as [`Notes::requests`] lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// Printable, as the target is.
+    pub method: String,
+    /// The target as it was sent, or its beginning.
+    pub target: String,
+    /// There was more of the target than a note holds.
+    pub is_cut: bool,
+    /// Since its head was there.
+    pub age: Duration,
+    /// The worker's loop is in it now.
+    pub is_running: bool,
+}
+
+/// The requests of a worker.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// The oldest first.
+    pub listed: Vec<InFlight>,
+    /// In flight, but for want of notes not listed.
+    pub others: u64,
+}
+
+/// What the loop is in.
+#[derive(Debug, Clone, Copy)]
+pub enum Running {
+    Nothing,
+    Request(Note),
+    /// A request that has no note.
+    Unknown,
+    WebSocket,
+}
+
+/// A copy of a note.
+#[derive(Debug, Clone, Copy)]
+pub struct Note {
+    begun_ms: u64,
+    length: usize,
+    is_cut: bool,
+    text: [u8; TEXT_BYTES_MAX],
+}
+
+impl Notes {
+    pub(crate) fn new(lines: &'static [Line; LINES], seat: Seat) -> Notes {
+        Notes { lines, seat }
+    }
+
+    /// The worker's loop turns to a connection.
+    pub fn turn_to(&self, before: Before) {
+        self.header(RUNNING).store(
+            match before {
+                Before::Idle => NOWHERE,
+                Before::InFlight(None) => UNKNOWN,
+                Before::InFlight(Some(Kept(line))) => line.get().into(),
+                Before::WebSocket => WEBSOCKET,
+            },
+            Relaxed,
+        );
+    }
+
+    /// The loop is in no request.
+    pub fn turn_away(&self) {
+        self.header(RUNNING).store(NOWHERE, Relaxed);
+    }
+
+    /// A request's head is about to be handed to the app. `first_line` begins with method and target, of `length` bytes.
+    pub fn begin(&self, head: &[u8], length: usize) {
+        let running = self.header(RUNNING);
+        let before = running.load(Relaxed);
+        if before > CURRENT && before < LINES as u64 {
+            // The connection's earlier request, which is answered.
+            self.set_taken(before, false);
+        }
+        running.store(NOWHERE, Relaxed);
+        self.lines[CURRENT as usize].write(self.seat.beat_ms(), &head[..length.min(head.len())]);
+        running.store(CURRENT, Relaxed);
+    }
+
+    /// The connection has had its turn: its note, if it is to have one from now on.
+    pub fn keep(&self, kept: Option<Kept>, is_in_flight: bool) -> Option<Kept> {
+        match kept {
+            Some(Kept(line)) if !is_in_flight => {
+                self.set_taken(line.get().into(), false);
+                return None;
+            }
+            None if !is_in_flight => return None,
+            // The same request as before.
+            kept if self.header(RUNNING).load(Relaxed) != CURRENT => return kept,
+            _ => {}
+        }
+        let kept = kept.or_else(|| {
+            let taken = self.header(TAKEN).load(Relaxed);
+            let line = (CURRENT as u8 + 1..LINES as u8).find(|line| taken & 1 << line == 0)?;
+            std::num::NonZeroU8::new(line).map(Kept)
+        })?;
+        let line = kept.0.get();
+        self.lines[line as usize].write_copy(&self.lines[CURRENT as usize]);
+        self.set_taken(line.into(), true);
+        self.header(RUNNING).store(line.into(), Relaxed);
+        Some(kept)
+    }
+
+    /// The seat has nobody any more.
+    pub(crate) fn clear(&self) {
+        self.header(RUNNING).store(NOWHERE, Relaxed);
+        self.header(TAKEN).store(0, Relaxed);
+    }
+
+    /// What the loop is in. Takes no memory: a signal handler asks this, too.
+    pub fn running(&self) -> Running {
+        match self.header(RUNNING).load(Acquire) {
+            NOWHERE => Running::Nothing,
+            WEBSOCKET => Running::WebSocket,
+            line => {
+                let note = self.lines.get(line as usize).and_then(Line::read);
+                note.map_or(Running::Unknown, Running::Request)
+            }
+        }
+    }
+
+    /// The requests that are in flight.
+    pub fn requests(&self, now: Instant) -> Requests {
+        let (running, taken) = (self.header(RUNNING).load(Acquire), self.header(TAKEN).load(Acquire));
+        let kept = (CURRENT + 1..LINES as u64).filter(|line| taken & 1 << line != 0);
+        // The current one; or one that is over but for what its end does.
+        let running_line = (CURRENT..LINES as u64).contains(&running) && taken & 1 << running == 0;
+        let notes = kept
+            .chain(running_line.then_some(running))
+            .filter_map(|line| Some((line, self.lines[line as usize].read()?)));
+        let mut notes: Vec<(u64, Note)> = notes.collect();
+        notes.sort_by_key(|(_, note)| note.begun_ms);
+        let others = self.seat.in_flight().saturating_sub(u64::from(taken.count_ones()));
+        let listed = notes.into_iter().map(|(line, note)| InFlight {
+            method: one_line(&String::from_utf8_lossy(note.method())),
+            target: one_line(&String::from_utf8_lossy(note.target())),
+            is_cut: note.is_cut,
+            age: self.seat.since(note.begun_ms, now),
+            is_running: line == running,
+        });
+        Requests { listed: listed.collect(), others }
+    }
+
+    fn header(&self, word: usize) -> &'static std::sync::atomic::AtomicU64 {
+        &self.lines[HEADER].words[word]
+    }
+
+    fn set_taken(&self, line: u64, is_taken: bool) {
+        let word = self.header(TAKEN);
+        let others = word.load(Relaxed) & !(1 << line);
+        // The note itself has been written.
+        word.store(others | u64::from(is_taken) << line, Release);
+    }
+}
+
+impl Note {
+    pub fn method(&self) -> &[u8] {
+        self.text().split(|&byte| byte == b' ').next().unwrap_or_default()
+    }
+
+    /// Its beginning, where [`Note::is_cut`].
+    pub fn target(&self) -> &[u8] {
+        self.text().get(self.method().len() + 1..).unwrap_or_default()
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// By the scoreboard's clock, as [`Seat::since`] takes it.
+    pub fn begun_ms(&self) -> u64 {
+        self.begun_ms
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+/// A note's line: its version, `begun_ms << 8 | is_cut << 7 | length`, its text.
+impl Line {
+    fn write(&self, begun_ms: u64, text: &[u8]) {
+        let is_cut = text.len() > TEXT_BYTES_MAX;
+        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
+        let facts = begun_ms << 8 | u64::from(is_cut) << 7 | text.len() as u64;
+        self.change(|line| {
+            line.words[FACTS].store(facts, Relaxed);
+            let (whole, rest) = text.as_chunks::<8>();
+            for (word, bytes) in line.words[TEXT..].iter().zip(whole) {
+                word.store(u64::from_ne_bytes(*bytes), Relaxed);
+            }
+            if let Some(word) = line.words[TEXT..].get(whole.len()) {
+                let mut last = [0; 8];
+                last[..rest.len()].copy_from_slice(rest);
+                word.store(u64::from_ne_bytes(last), Relaxed);
+            }
+        });
+    }
+
+    fn write_copy(&self, other: &Line) {
+        self.change(|line| {
+            for (word, other) in line.words[FACTS..].iter().zip(&other.words[FACTS..]) {
+                word.store(other.load(Relaxed), Relaxed);
+            }
+        });
+    }
+
+    fn change(&self, write: impl FnOnce(&Line)) {
+        // Odd already, where an earlier worker of this seat died while it wrote.
+        let writing = self.words[VERSION].load(Relaxed) | 1;
+        self.words[VERSION].store(writing, Relaxed);
+        fence(Release);
+        write(self);
+        self.words[VERSION].store(writing.wrapping_add(1), Release);
+    }
+
+    /// `None`: it was being written, however often it was looked at.
+    fn read(&self) -> Option<Note> {
+        for _ in 0..LOOKS_MAX {
+            let version = self.words[VERSION].load(Acquire);
+            let facts = self.words[FACTS].load(Relaxed);
+            let mut text = [0; TEXT_BYTES_MAX];
+            for (bytes, word) in text.as_chunks_mut::<8>().0.iter_mut().zip(&self.words[TEXT..]) {
+                *bytes = word.load(Relaxed).to_ne_bytes();
+            }
+            fence(Acquire);
+            if version & 1 == 0 && self.words[VERSION].load(Relaxed) == version {
+                let length = (facts as usize & 0x7f).min(TEXT_BYTES_MAX);
+                return Some(Note { begun_ms: facts >> 8, length, is_cut: facts & 0x80 != 0, text });
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "notes_tests.rs"]
+mod tests;
