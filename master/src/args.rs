@@ -190,9 +190,10 @@ pub struct ServerArgs {
 type Most = Option<usize>;
 
 impl ServerArgs {
-    pub fn config(self, port: Option<u16>) -> Config {
+    /// `is_listening`: somebody has given us sockets, so that there need not be an address.
+    pub fn config(self, port: Option<u16>, is_listening: bool) -> Config {
         let mut listen = self.listen;
-        if listen.is_empty() || port.is_some() || self.host.is_some() {
+        if listen.is_empty() && !is_listening || port.is_some() || self.host.is_some() {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }

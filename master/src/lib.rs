@@ -24,9 +24,9 @@
 mod args;
 mod children;
 mod command;
-mod drain_args;
-
 mod control;
+mod drain_args;
+mod inherited;
 mod listener;
 mod log_args;
 mod master;

@@ -1,11 +1,12 @@
-//! The listening sockets: bound once by the master, and held by it for as long as it serves.
+//! The listening sockets: bound once by the master, or inherited, and held by it for as long as it serves.
 
+use crate::inherited::{self, Inherited};
 use nix::sys::stat::{SFlag, stat};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config};
@@ -27,6 +28,8 @@ pub struct Bound {
     sockets: Sockets,
     /// Device and inode of a Unix socket's file: it is removed only if it is still ours.
     file: Option<(u64, u64)>,
+    /// Somebody else's, who goes on with the socket when this server has ended: whoever waits in its queue is left there.
+    is_lent: bool,
 }
 
 enum Sockets {
@@ -68,13 +71,24 @@ pub fn warnings(config: &Config) -> Vec<String> {
     lines
 }
 
-/// Binds all addresses; the error is one line that says which, why and what would do.
-pub fn bind(config: &Config) -> Result<Vec<Bound>, String> {
-    let mut bound = Vec::new();
-    for address in &config.listen {
+/// Takes what is lent, and what an upgrade has handed down of the configured addresses, and binds the others. The error is
+/// one line that says which, why and what would do.
+pub fn bind(config: &Config, inherited: Inherited) -> Result<Vec<Bound>, String> {
+    let (lent, mut own) = inherited.sort(&config.listen);
+    let mut bound: Vec<Bound> = Vec::new();
+    for (address, socket) in lent {
+        let failed = |e: io::Error| format!("the inherited socket of {address} cannot be listened on: {e}");
+        adopt(&socket, &address, config).map_err(failed)?;
+        bound.push(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: true });
+    }
+    for (index, address) in config.listen.iter().enumerate() {
+        if bound.iter().any(|lent| lent.is_lent && lent.address == *address) {
+            continue;
+        }
+        let own = std::mem::take(&mut own[index]);
         let one = match address {
-            Address::Tcp(tcp) => bind_tcp(*tcp, config).map_err(|e| explain_tcp(*tcp, &e)),
-            Address::Unix(path) => bind_unix(path, config),
+            Address::Tcp(tcp) => bind_tcp(*tcp, own, config).map_err(|e| explain_tcp(*tcp, &e)),
+            Address::Unix(path) => bind_unix(path, own, config),
         };
         match one {
             Ok(one) => bound.push(one),
@@ -95,17 +109,30 @@ impl Bound {
             Sockets::Shared(socket) => (socket, true),
             Sockets::PerWorker(mut sockets) => (sockets.swap_remove(slot), false),
         };
-        Listener { fd: OwnedFd::from(fd), shared, is_tcp }
+        Listener { fd: OwnedFd::from(fd), shared, is_tcp, is_lent: self.is_lent }
+    }
+
+    /// The sockets, one a queue.
+    fn sockets(&self) -> &[Socket] {
+        match &self.sockets {
+            Sockets::Shared(socket) => std::slice::from_ref(socket),
+            Sockets::PerWorker(sockets) => sockets,
+        }
+    }
+
+    /// From now on these are another master's: the sockets and the file of a Unix socket.
+    #[allow(dead_code)] // for the upgrade, which is being built
+    pub fn hand_over(&mut self) {
+        self.is_lent = true;
+        self.file = None;
     }
 
     /// Lets no new connection begin; see [`stop_new_connections`].
     pub fn stop_new_connections(&self) {
-        let sockets = match (&self.address, &self.sockets) {
-            (Address::Unix(_), _) => return,
-            (_, Sockets::Shared(socket)) => std::slice::from_ref(socket),
-            (_, Sockets::PerWorker(sockets)) => sockets,
-        };
-        for socket in sockets {
+        if self.is_lent || matches!(self.address, Address::Unix(_)) {
+            return;
+        }
+        for socket in self.sockets() {
             if let Err(e) = stop_new_connections(socket.as_fd()) {
                 log::warn!("connections to {} that begin during the drain may be reset: {e}", self.address);
             }
@@ -126,10 +153,23 @@ impl Bound {
     }
 }
 
+/// What the program that takes over is given: every queue of every address, under the name by which it knows them.
+#[allow(dead_code)] // for the upgrade, which is being built
+pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
+    let mut all = Vec::new();
+    for (index, one) in bound.iter().enumerate() {
+        for (queue, socket) in one.sockets().iter().enumerate() {
+            all.push((socket.as_fd(), inherited::name(one.is_lent, index, queue)));
+        }
+    }
+    all
+}
+
 /// Removes the files of Unix sockets that are still the ones bound here.
 pub fn remove_unix_sockets(bound: &[Bound]) {
     for one in bound {
         if let Address::Unix(path) = &one.address
+            && one.file.is_some()
             && identity(path) == one.file
             && let Err(e) = fs::remove_file(path)
         {
@@ -138,34 +178,41 @@ pub fn remove_unix_sockets(bound: &[Bound]) {
     }
 }
 
-fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<Bound> {
+/// `own`: the queues that there are already, handed down.
+fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Result<Bound> {
     // With SO_REUSEPORT a second server could bind the same port and silently take half of the connections.
     // So ask first as one who does not share.
-    if address.port() != 0 {
+    if address.port() != 0 && own.is_empty() {
         let probe = tcp_socket(address)?;
         probe.bind(&address.into())?;
     }
     let count = match config.accept {
         AcceptMode::Shared => 1,
-        AcceptMode::PerWorker => config.workers,
+        // One that is dropped would lose who waits in it.
+        AcceptMode::PerWorker => config.workers.max(own.len()),
     };
     let mut address = address;
     let mut sockets = Vec::new();
-    for _ in 0..count {
-        let socket = tcp_socket(address)?;
-        socket.set_reuse_port(true)?;
-        socket.set_tcp_nodelay(true)?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-        socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
-        set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN)?;
-        if !config.defer_accept.is_zero() {
-            set_defer_accept(socket.as_fd(), config.defer_accept)?;
-        }
-        socket.bind(&address.into())?;
-        if config.tcp_fastopen {
-            set_fastopen(socket.as_fd(), FASTOPEN_PENDING)?;
-        }
-        socket.listen(config.backlog as i32)?;
+    for inherited in own.into_iter().map(Some).chain(std::iter::repeat_with(|| None)).take(count) {
+        let socket = match inherited {
+            Some(socket) => {
+                // Somebody may have begun to stop the other server; it matters no more. Else there is none: ENOENT.
+                let _ = socket.detach_filter();
+                adopt(&socket, &Address::Tcp(address), config)?;
+                socket
+            }
+            None => {
+                let socket = tcp_socket(address)?;
+                socket.set_reuse_port(true)?;
+                set_tcp_options(&socket, config)?;
+                socket.bind(&address.into())?;
+                if config.tcp_fastopen {
+                    set_fastopen(socket.as_fd(), FASTOPEN_PENDING)?;
+                }
+                socket.listen(config.backlog as i32)?;
+                socket
+            }
+        };
         // The first socket knows which port the system chose.
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         sockets.push(socket);
@@ -174,7 +221,33 @@ fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<Bound> {
         AcceptMode::Shared => Sockets::Shared(sockets.remove(0)),
         AcceptMode::PerWorker => Sockets::PerWorker(sockets),
     };
-    Ok(Bound { address: Address::Tcp(address), sockets, file: None })
+    Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_lent: false })
+}
+
+/// What a socket that listens already needs to be one of ours. What the kernel refuses now it was made without.
+fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    if matches!(address, Address::Tcp(_)) {
+        if let Err(e) = set_tcp_options(socket, config) {
+            log::warn!("the inherited socket of {address} stays as it was made: {e}");
+        }
+        if config.tcp_fastopen
+            && let Err(e) = set_fastopen(socket.as_fd(), FASTOPEN_PENDING)
+        {
+            log::warn!("--tcp-fastopen does nothing on the inherited socket of {address}: {e}");
+        }
+    }
+    // Again, for the backlog.
+    socket.listen(config.backlog as i32)
+}
+
+fn set_tcp_options(socket: &Socket, config: &Config) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN)?;
+    // Zero is what a socket has without.
+    set_defer_accept(socket.as_fd(), config.defer_accept)
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -188,8 +261,14 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// A Unix socket has one queue, which all workers share in either mode.
-fn bind_unix(path: &Path, config: &Config) -> Result<Bound, String> {
+fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, String> {
     let shown = path.display();
+    let address = Address::Unix(path.to_path_buf());
+    if let Some(socket) = own.into_iter().next() {
+        adopt(&socket, &address, config)
+            .map_err(|e| format!("cannot listen on unix:{shown}, which was inherited: {e}"))?;
+        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_lent: false });
+    }
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => {
             format!("cannot listen on unix:{shown}: there is no such folder; create it or give another path")
@@ -199,7 +278,7 @@ fn bind_unix(path: &Path, config: &Config) -> Result<Bound, String> {
         }
         _ => format!("cannot listen on unix:{shown}: {e}"),
     };
-    let address = SockAddr::unix(path).map_err(failed)?;
+    let name = SockAddr::unix(path).map_err(failed)?;
     let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(failed);
     if fs::symlink_metadata(path).is_ok() {
         if identity(path).is_none() {
@@ -208,7 +287,7 @@ fn bind_unix(path: &Path, config: &Config) -> Result<Bound, String> {
             ));
         }
         // Who is listening answers, or has a full queue; nobody refuses.
-        match socket()?.connect(&address) {
+        match socket()?.connect(&name) {
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(failed(e)),
             _ => {
@@ -219,8 +298,8 @@ fn bind_unix(path: &Path, config: &Config) -> Result<Bound, String> {
         }
     }
     let socket = socket()?;
-    socket.bind(&address).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
-    Ok(Bound { address: Address::Unix(path.to_path_buf()), sockets: Sockets::Shared(socket), file: identity(path) })
+    socket.bind(&name).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
+    Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_lent: false })
 }
 
 /// Device and inode, if the path is a socket.

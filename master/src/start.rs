@@ -1,6 +1,7 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
 use crate::args::{self, Cli, Complaint, Given};
+use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
 use crate::operands::Operands;
@@ -8,7 +9,7 @@ use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
-use tine_common::config::Config;
+use tine_common::config::{Address, Config};
 use tine_common::log::LogFile;
 use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
@@ -78,12 +79,17 @@ pub fn serve_with<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
+    let inherited = Inherited::take();
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(cli) => cli,
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
-    let config = server.config(operands.port);
+    let inherited = match inherited {
+        Ok(inherited) => inherited,
+        Err(line) => return complain(&line, EXIT_SYSTEM),
+    };
+    let config = server.config(operands.port, !inherited.lent().is_empty());
     let level = config.check().and_then(|()| tine_common::log::level(config.quiet));
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
     let (level, served) = match chosen {
@@ -107,16 +113,16 @@ pub fn serve_with<A: clap::Args>(
         }
     }
     let ended = if is_check {
-        check(&served, &config).map(|text| say(&text, 0))
+        check(&served, &config, inherited).map(|text| say(&text, 0))
     } else {
-        run(served, config).map(ExitCode::from)
+        run(served, config, inherited).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(served: Served, config: Config) -> Result<u8, String> {
+fn run(served: Served, config: Config, inherited: Inherited) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
-    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config)?;
+    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited)?;
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
@@ -151,7 +157,7 @@ struct Prepared {
     bound: Vec<Bound>,
 }
 
-fn prepare(config: &Config) -> Result<Prepared, String> {
+fn prepare(config: &Config, inherited: Inherited) -> Result<Prepared, String> {
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
     let needed = listener::descriptors_needed(config);
     if nofile.now < needed {
@@ -162,19 +168,24 @@ fn prepare(config: &Config) -> Result<Prepared, String> {
     }
     let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
-    let bound = listener::bind(config)?;
+    let bound = listener::bind(config, inherited)?;
     Ok(Prepared { nofile, pidfile, log_file, bound })
 }
 
 /// What would run, and what `run` would warn of. After a preflight nothing is bound, so that an app can be checked beside
 /// the server that runs it; otherwise prepares as `run` does and lets go, so that a port in use or a missing right is told.
-fn check(served: &Served, config: &Config) -> Result<String, String> {
+/// Sockets that were inherited are named and left as they are.
+fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<String, String> {
     let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
-    let listen = config.listen.iter().map(|address| address.to_string());
+    let lent: Vec<Address> = inherited.lent();
+    let own = config.listen.iter().filter(|address| !lent.contains(address)).map(Address::to_string);
+    let listen = lent.iter().map(|address| format!("{address} (inherited)")).chain(own);
     if served.has_preflight {
         text.push_str(&format!(" with\n  {:<22} {}\n", "listen", listen.collect::<Vec<_>>().join(", ")));
     } else {
-        let Prepared { bound, log_file, .. } = prepare(config)?;
+        let mut own = config.clone();
+        own.listen.retain(|address| !lent.contains(address));
+        let Prepared { bound, log_file, .. } = prepare(&own, Inherited::default())?;
         listener::remove_unix_sockets(&bound);
         if let Some(file) = log_file {
             file.let_go();

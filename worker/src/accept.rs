@@ -27,6 +27,8 @@ pub struct Listener {
     /// Other workers accept from the same queue.
     pub shared: bool,
     pub is_tcp: bool,
+    /// Somebody else's, who goes on with the socket when this server has ended.
+    pub is_lent: bool,
 }
 
 pub struct Listeners {
@@ -42,6 +44,8 @@ pub struct Listeners {
 struct Entry {
     listener: Listener,
     in_poll: bool,
+    /// This worker accepts from it no more.
+    is_left: bool,
 }
 
 /// Which listeners are in the poll.
@@ -58,14 +62,14 @@ enum Stance {
 impl Listeners {
     pub fn new(epoll: RawFd, first_token: usize, listeners: Vec<Listener>, workers: usize) -> io::Result<Self> {
         let balanced = workers > 1 && listeners.iter().any(|listener| listener.shared);
-        let all = listeners.into_iter().map(|listener| Entry { listener, in_poll: false }).collect();
+        let all = listeners.into_iter().map(|listener| Entry { listener, in_poll: false, is_left: false }).collect();
         let mut listeners = Listeners { epoll, first_token, all, stance: Stance::In, balanced };
         listeners.apply()?;
         Ok(listeners)
     }
 
     pub fn get(&self, index: usize) -> Option<BorrowedFd<'_>> {
-        self.all.get(index).map(|entry| entry.listener.fd.as_fd())
+        self.all.get(index).filter(|entry| !entry.is_left).map(|entry| entry.listener.fd.as_fd())
     }
 
     pub fn is_tcp(&self, index: usize) -> bool {
@@ -150,9 +154,21 @@ impl Listeners {
         self.apply()
     }
 
+    /// Leaves the listeners that are lent: whoever is in their queues waits for the next start.
+    pub fn leave_lent(&mut self) -> io::Result<()> {
+        for entry in self.all.iter_mut().filter(|entry| entry.listener.is_lent) {
+            entry.is_left = true;
+        }
+        self.apply()?;
+        if self.all.iter().all(|entry| entry.is_left) {
+            self.close();
+        }
+        Ok(())
+    }
+
     /// No new connection may begin on the TCP listeners; for all processes that share them.
     pub fn stop_new_connections(&self) {
-        for entry in self.all.iter().filter(|entry| entry.listener.is_tcp) {
+        for entry in self.all.iter().filter(|entry| entry.listener.is_tcp && !entry.listener.is_lent) {
             if let Err(e) = stop_new_connections(entry.listener.fd.as_fd()) {
                 log::warn!("connections that begin during the drain may be reset: {e}");
             }
@@ -171,6 +187,7 @@ impl Listeners {
     fn apply(&mut self) -> io::Result<()> {
         for (index, entry) in self.all.iter_mut().enumerate() {
             let wanted = match self.stance {
+                _ if entry.is_left => false,
                 Stance::In => true,
                 Stance::StandingBack { .. } => !entry.listener.shared,
                 Stance::Paused { .. } => false,
@@ -205,7 +222,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("an address");
         let poll = mio::Poll::new().expect("a poll");
-        let listener = Listener { fd: listener.into(), shared: true, is_tcp: true };
+        let listener = Listener { fd: listener.into(), shared: true, is_tcp: true, is_lent: false };
         let listeners = Listeners::new(poll.as_raw_fd(), 0, vec![listener], 4).expect("in the poll");
         let survey = Survey { least: 1, total: 10, accepting: 4 };
         let mut crowd = Vec::new();

@@ -5,8 +5,10 @@
 #![allow(unsafe_code)]
 
 pub mod epoll;
+pub mod exec;
 pub mod file;
 pub mod fork;
+pub mod inherit;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
 pub mod mmap;

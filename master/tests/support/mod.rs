@@ -7,6 +7,7 @@
 pub mod autobahn;
 mod client;
 pub mod curl;
+pub mod given;
 pub mod load;
 pub mod lua;
 pub mod markdown;
@@ -26,12 +27,13 @@ pub use process::*;
 pub use trace::Trace;
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -64,7 +66,7 @@ pub fn scratch_folder() -> PathBuf {
 }
 
 pub struct Server {
-    child: Child,
+    pid: i32,
     folder: PathBuf,
     /// Where it listens first, if that is TCP.
     pub address: Option<SocketAddr>,
@@ -85,6 +87,7 @@ impl Server {
     }
 
     /// Starts it and does not wait.
+    #[expect(clippy::zombie_processes)] // it is waited for by its number
     pub fn spawn(command: &mut Command) -> Server {
         let folder = scratch_folder();
         let file = |name: &str| File::create(folder.join(name)).expect("a file in the scratch folder");
@@ -95,7 +98,12 @@ impl Server {
             .process_group(0)
             .spawn()
             .expect("the server starts");
-        Server { child, folder, address: None, exited: None }
+        Server::of(child.id() as i32, folder)
+    }
+
+    /// A process that leads its group and writes to the files `stdout` and `log` of the folder.
+    fn of(pid: i32, folder: PathBuf) -> Server {
+        Server { pid, folder, address: None, exited: None }
     }
 
     /// Waits until it says where it listens.
@@ -134,7 +142,7 @@ impl Server {
     }
 
     pub fn pid(&self) -> i32 {
-        self.child.id() as i32
+        self.pid
     }
 
     /// The workers' process ids, in the order of the master's children list.
@@ -166,7 +174,12 @@ impl Server {
 
     pub fn try_exit(&mut self) -> Option<ExitStatus> {
         if self.exited.is_none() {
-            self.exited = self.child.try_wait().expect("the server can be waited for");
+            self.exited = match waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, status)) => Some(ExitStatus::from_raw(status << 8)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+                Ok(_) => None,
+                Err(e) => panic!("the server cannot be waited for: {e}"),
+            };
         }
         self.exited
     }
@@ -250,7 +263,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Whoever is left of the group; nobody, after a clean end.
         let _ = killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
-        let _ = self.child.wait();
+        if self.exited.is_none() {
+            let _ = waitpid(Pid::from_raw(self.pid), None);
+        }
         if std::thread::panicking() {
             eprintln!("the server's files are kept in {}; its log:\n{}", self.folder.display(), self.log());
         } else {

@@ -15,6 +15,9 @@ impl Worker {
         }
         self.drain = Some(drain);
         self.seat.set_state(State::Draining);
+        if let Err(e) = self.listeners.leave_lent() {
+            log::error!("{e}");
+        }
         log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
         let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, drain.began());
         for (token, connection) in &mut self.connections {
