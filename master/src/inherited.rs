@@ -5,6 +5,7 @@
 //! they are listened on besides, and they are his again afterwards, with the file of a Unix socket and with whoever waits in
 //! the queue.
 
+use crate::handover::{self, Predecessor};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,6 +16,8 @@ use tine_common::sys::inherit;
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<InheritedSocket>,
+    /// To the master that this one takes over from.
+    channel: Option<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,7 @@ impl Inherited {
     /// What there is. To be called before this process opens or starts anything. The error is one line.
     pub fn take() -> Result<Inherited, String> {
         let given = inherit::take_descriptors().map_err(|e| format!("LISTEN_FDS, the inherited sockets: {e}"))?;
+        let (channels, given): (Vec<_>, Vec<_>) = given.into_iter().partition(|(_, name)| name == handover::CHANNEL);
         let adopt = |(fd, name): (OwnedFd, String)| {
             let number = fd.as_raw_fd();
             let socket = Socket::from(fd);
@@ -59,7 +63,13 @@ impl Inherited {
                 .map_err(|why| format!("the inherited descriptor {number} ({name}) cannot be listened on: {why}"))?;
             Ok(InheritedSocket { socket, address, origin: origin(&name) })
         };
-        Ok(Inherited { sockets: given.into_iter().map(adopt).collect::<Result<_, String>>()? })
+        let sockets = given.into_iter().map(adopt).collect::<Result<_, String>>()?;
+        Ok(Inherited { sockets, channel: channels.into_iter().map(|(fd, _)| fd).next() })
+    }
+
+    /// The master that this one takes over from, if there is one.
+    pub fn take_predecessor(&mut self) -> Option<Predecessor> {
+        self.channel.take().map(Predecessor::new)
     }
 
     /// The addresses that are lent to us.

@@ -26,6 +26,7 @@ mod children;
 mod command;
 mod control;
 mod drain_args;
+mod handover;
 mod inherited;
 mod listener;
 mod log_args;

@@ -121,7 +121,6 @@ impl Bound {
     }
 
     /// From now on these are another master's: the sockets and the file of a Unix socket.
-    #[allow(dead_code)] // for the upgrade, which is being built
     pub fn hand_over(&mut self) {
         self.is_lent = true;
         self.file = None;
@@ -154,7 +153,6 @@ impl Bound {
 }
 
 /// What the program that takes over is given: every queue of every address, under the name by which it knows them.
-#[allow(dead_code)] // for the upgrade, which is being built
 pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
     let mut all = Vec::new();
     for (index, one) in bound.iter().enumerate() {

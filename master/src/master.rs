@@ -7,15 +7,18 @@ mod replacing;
 mod saying;
 mod stopping;
 mod supervising;
+mod upgrading;
 
 use crate::children::{Child, Children, Phase, SEATS_MAX};
 use crate::command::Command;
+use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
+use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, Read, Write};
@@ -36,6 +39,7 @@ const KILL_MARGIN: Duration = Duration::from_secs(1);
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
 // From the top; the channels of children have their seats.
 const SIGNALS: usize = usize::MAX - 1;
+const UPGRADE: usize = usize::MAX - 2;
 
 /// All that the master is built from.
 pub struct Start {
@@ -44,6 +48,9 @@ pub struct Start {
     pub config: Config,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
+    pub program: Program,
+    /// The master that this one is to take over from.
+    pub predecessor: Option<Predecessor>,
 }
 
 /// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
@@ -62,6 +69,12 @@ pub struct Master {
     /// Counts the reloads; each fork takes the number as it is then.
     generation: u64,
     reload: Option<replacing::Reload>,
+    upgrade: Option<upgrading::Upgrade>,
+    /// How the last upgrade ended.
+    last_upgrade: Option<Result<String, String>>,
+    /// The master that has taken over from this one, and the one that this one has taken over from.
+    successor: Option<Pid>,
+    predecessor: Option<Pid>,
     /// Some worker was ready at some time: the app can be built.
     ever_ready: bool,
     announced: bool,
@@ -100,6 +113,10 @@ impl Master {
             stage: stopping::Stage::Serving,
             generation: 1,
             reload: None,
+            upgrade: None,
+            last_upgrade: None,
+            successor: None,
+            predecessor: None,
             ever_ready: false,
             announced: false,
             boot_failures: 0,
@@ -117,7 +134,9 @@ impl Master {
     /// Serves until told to stop. In a process just forked it returns at once with what that worker starts from; dropping
     /// the master there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
-        if let Err(line) = self.write_pidfile() {
+        if self.start.predecessor.is_none()
+            && let Err(line) = self.write_pidfile()
+        {
             log::error!("{line}");
             remove_unix_sockets(&self.start.bound);
             return End::Exit(1);
@@ -145,6 +164,7 @@ impl Master {
             for event in &events {
                 match event.token().0 {
                     SIGNALS => self.hear_signals(now),
+                    UPGRADE => self.hear_other(now),
                     seat => self.hear_worker(seat, now),
                 }
             }
@@ -153,6 +173,7 @@ impl Master {
             self.keep_stopping(now);
             self.enforce(now);
             self.keep_reloading(now);
+            self.keep_upgrading(now);
             self.announce();
             self.say_memory(now);
         }
@@ -227,6 +248,9 @@ impl Master {
                             fat_looks: 0,
                         };
                         self.children.insert(seat, child);
+                        if self.upgrade.is_some() {
+                            self.order(seat, Order::Lent);
+                        }
                         if self.stage != stopping::Stage::Serving {
                             self.order(seat, Order::Unready);
                         }

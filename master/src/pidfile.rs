@@ -12,11 +12,12 @@ pub struct Pidfile {
 }
 
 impl Pidfile {
-    /// Refuses a file that names a running process or that could not be written; a stale one will be replaced.
-    pub fn check(path: &Path) -> Result<Pidfile, String> {
+    /// Refuses a file that names a running process, other than the one that is taken over from, or that could not be
+    /// written; a stale one will be replaced.
+    pub fn check(path: &Path, predecessor: Option<Pid>) -> Result<Pidfile, String> {
         let shown = path.display();
         if let Some(pid) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
-            && pid != std::process::id() as i32
+            && ![Some(Pid::this()), predecessor].contains(&Some(Pid::from_raw(pid)))
             && is_running(pid)
         {
             return Err(format!(

@@ -1,6 +1,7 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
 use crate::args::{self, Cli, Complaint, Given};
+use crate::handover::{Predecessor, Program};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
@@ -120,9 +121,11 @@ pub fn serve_with<A: clap::Args>(
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(served: Served, config: Config, inherited: Inherited) -> Result<u8, String> {
+fn run(served: Served, config: Config, mut inherited: Inherited) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
-    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited)?;
+    let program = Program::current().map_err(|e| format!("the folder it was started in cannot be told: {e}"))?;
+    let predecessor = inherited.take_predecessor();
+    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited, predecessor.as_ref())?;
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
@@ -135,7 +138,7 @@ fn run(served: Served, config: Config, inherited: Inherited) -> Result<u8, Strin
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name, try_next, config, bound, pidfile };
+    let start = Start { name, try_next, config, bound, pidfile, program, predecessor };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -157,7 +160,7 @@ struct Prepared {
     bound: Vec<Bound>,
 }
 
-fn prepare(config: &Config, inherited: Inherited) -> Result<Prepared, String> {
+fn prepare(config: &Config, inherited: Inherited, predecessor: Option<&Predecessor>) -> Result<Prepared, String> {
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
     let needed = listener::descriptors_needed(config);
     if nofile.now < needed {
@@ -166,7 +169,8 @@ fn prepare(config: &Config, inherited: Inherited) -> Result<Prepared, String> {
             config.workers, nofile.now
         ));
     }
-    let pidfile = config.pidfile.as_deref().map(Pidfile::check).transpose()?;
+    let predecessor = predecessor.map(|predecessor| predecessor.pid);
+    let pidfile = config.pidfile.as_deref().map(|path| Pidfile::check(path, predecessor)).transpose()?;
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
     let bound = listener::bind(config, inherited)?;
     Ok(Prepared { nofile, pidfile, log_file, bound })
@@ -185,7 +189,7 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     } else {
         let mut own = config.clone();
         own.listen.retain(|address| !lent.contains(address));
-        let Prepared { bound, log_file, .. } = prepare(&own, Inherited::default())?;
+        let Prepared { bound, log_file, .. } = prepare(&own, Inherited::default(), None)?;
         listener::remove_unix_sockets(&bound);
         if let Some(file) = log_file {
             file.let_go();

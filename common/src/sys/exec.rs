@@ -29,6 +29,8 @@ pub struct Program<'a> {
     pub path: &'a Path,
     /// With the name that the program is called by first.
     pub arguments: &'a [OsString],
+    /// Where it works.
+    pub folder: &'a Path,
     /// Variables that are set, or unset where there is no value; all others are this process's.
     pub environment: &'a [(&'a str, Option<OsString>)],
     /// They become 3, 4, 5, … of the program, under these names, which hold no `:`.
@@ -71,6 +73,7 @@ pub fn start(program: &Program<'_>) -> io::Result<Pid> {
 /// All that the child needs, in the form that the system calls want.
 struct Child {
     path: CString,
+    folder: CString,
     arguments: Vec<CString>,
     /// `NAME=value`, each with its final NUL.
     environment: Vec<Vec<u8>>,
@@ -117,6 +120,7 @@ impl Child {
         let arguments: Vec<CString> = arguments?;
         Ok(Child {
             path: CString::new(program.path.as_os_str().as_bytes())?,
+            folder: CString::new(program.folder.as_os_str().as_bytes())?,
             argv: Vec::with_capacity(arguments.len() + 1),
             envp: Vec::with_capacity(environment.len() + 1),
             arguments,
@@ -130,7 +134,7 @@ impl Child {
     fn become_program(mut self, tell: OwnedFd, mask: &SigSet) -> ! {
         let mut tell = tell.as_raw_fd();
         self.say_own_pid();
-        let error = match self.place_descriptors(&mut tell) {
+        let error = match self.place_descriptors(&mut tell).and_then(|()| self.enter_folder()) {
             Ok(()) => {
                 reset_signals(mask);
                 self.execute()
@@ -181,6 +185,14 @@ impl Child {
         Ok(())
     }
 
+    fn enter_folder(&self) -> io::Result<()> {
+        // SAFETY: the path ends with NUL and outlives the call.
+        match unsafe { libc::chdir(self.folder.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Returns only why not.
     fn execute(&mut self) -> io::Error {
         // There is room for all of them.
@@ -226,8 +238,13 @@ mod tests {
         let out = scratch(name);
         let arguments = ["sh", "-c", script].map(OsString::from);
         let environment = [("OUT", Some(out.clone().into_os_string())), ("CARGO", None)];
-        let program =
-            Program { path: Path::new("/bin/sh"), arguments: &arguments, environment: &environment, descriptors };
+        let program = Program {
+            path: Path::new("/bin/sh"),
+            arguments: &arguments,
+            folder: Path::new("/"),
+            environment: &environment,
+            descriptors,
+        };
         let pid = start(&program).expect("a shell");
         let status = waitpid(pid, None).expect("its end");
         assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
@@ -281,14 +298,24 @@ mod tests {
     #[test]
     fn what_cannot_be_executed_is_told() {
         for (path, kind) in [("/no/such/program", io::ErrorKind::NotFound), ("/etc", io::ErrorKind::PermissionDenied)] {
-            let program =
-                Program { path: Path::new(path), arguments: &["x".into()], environment: &[], descriptors: &[] };
+            let program = Program {
+                path: Path::new(path),
+                arguments: &["x".into()],
+                folder: Path::new("/"),
+                environment: &[],
+                descriptors: &[],
+            };
             let error = start(&program).expect_err("there is none");
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains(path), "{error}");
         }
-        let program =
-            Program { path: Path::new("/bin/true"), arguments: &["a\0b".into()], environment: &[], descriptors: &[] };
+        let program = Program {
+            path: Path::new("/bin/true"),
+            arguments: &["a\0b".into()],
+            folder: Path::new("/"),
+            environment: &[],
+            descriptors: &[],
+        };
         assert_eq!(start(&program).expect_err("no such argument").kind(), io::ErrorKind::InvalidInput);
     }
 }

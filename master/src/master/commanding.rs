@@ -42,7 +42,7 @@ impl Master {
         match command {
             Command::Stop | Command::StopNow => {}
             Command::Reload => self.reload(who, now),
-            Command::Upgrade => return Err("not yet".to_string()),
+            Command::Upgrade => return self.upgrade(who, now),
             Command::ReopenLogs => return self.reopen_logs(who),
             Command::Add => return self.scale(workers + 1, who, now),
             Command::Remove => return self.scale(workers - 1, who, now),

@@ -14,6 +14,13 @@ impl Master {
         if self.announced || !self.children.are_all_settled() || self.children.count_ready() == 0 {
             return;
         }
+        if let Err(line) = self.take_over() {
+            log::error!("{line}");
+            return self.stop_at_once(1);
+        }
+        if self.start.predecessor.is_some() {
+            return; // not all are ready
+        }
         self.announced = true;
         let workers = counted(self.children.count_ready());
         let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();

@@ -4,6 +4,7 @@ use super::saying::and_refused;
 use super::{KILL_MARGIN, Master};
 use crate::listener::remove_unix_sockets;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::getppid;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
 
@@ -25,6 +26,8 @@ pub enum Stage {
         kill_at: Instant,
         is_cut: bool,
     },
+    /// Another master has taken over. Workers finish, however long that takes.
+    HandedOver,
     /// Nothing ever became ready, or QUIT: the exit status once all are reaped.
     Stopping {
         status: u8,
@@ -41,7 +44,7 @@ impl Stage {
         match self {
             Stage::Unready { until, .. } => Some(until),
             Stage::Draining { kill_at, .. } => Some(kill_at),
-            Stage::Serving | Stage::Stopping { .. } => None,
+            Stage::Serving | Stage::HandedOver | Stage::Stopping { .. } => None,
         }
     }
 }
@@ -59,7 +62,7 @@ impl Master {
                 self.stage = Stage::Unready { began: now, until: now + delay };
             }
             Stage::Unready { began, .. } if now.duration_since(began) < SAME_WISH => {}
-            Stage::Unready { .. } => self.drain(who, now),
+            Stage::Unready { .. } | Stage::HandedOver => self.drain(who, now),
             Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
             Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{who} again: cutting what is left");
@@ -79,7 +82,14 @@ impl Master {
             totals.in_flight
         );
         self.abandon_reload("the server stops");
-        self.cut_before = totals.cut;
+        self.abandon_upgrade("the server stops");
+        // Who finishes what was in flight at an upgrade has no master of its own that anybody signals.
+        if let Some(pid) = self.predecessor.filter(|&pid| pid == getppid()) {
+            let _ = kill(pid, Signal::SIGTERM); // it may have ended just now
+        }
+        if self.stage != Stage::HandedOver {
+            self.cut_before = totals.cut;
+        }
         // The workers let in who is in the doorway; then nobody holds the sockets any more.
         remove_unix_sockets(&self.start.bound);
         for bound in &mut self.start.bound {
@@ -98,6 +108,7 @@ impl Master {
     }
 
     pub(super) fn stop_at_once(&mut self, status: u8) {
+        self.abandon_upgrade("the server stops");
         self.children.close();
         self.stage = Stage::Stopping { status };
         for (_, child) in self.children.iter() {
@@ -114,7 +125,7 @@ impl Master {
         match self.stage {
             Stage::Serving | Stage::Unready { .. } => None,
             Stage::Stopping { status } => Some(status),
-            Stage::Draining { .. } => {
+            Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
                 let cut = totals.cut - self.cut_before + self.cut_by_kill;
                 if cut == 0 {

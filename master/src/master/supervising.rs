@@ -25,6 +25,8 @@ impl Master {
                     if let Some(seat) = self.children.seat_of(pid) {
                         self.hear_worker(seat, now); // its last words
                         self.on_death(seat, status, now);
+                    } else {
+                        self.on_other_died(pid, status);
                     }
                 }
                 Ok(_) | Err(Errno::EINTR) => {}

@@ -1,0 +1,71 @@
+//! What two masters know of each other while one takes over from the other: the program that is started, and the word that
+//! it serves.
+//!
+//! The older starts the program that it was started from itself ([`Program`]), with its listening sockets and one end of a
+//! socket pair. The younger says one byte over it once all of its workers are ready ([`Predecessor::tell`]); until then the
+//! older serves as if nothing were.
+
+use nix::unistd::{Pid, getppid};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use tine_common::sys::exec;
+
+/// The name of the younger master's end of the pair among the descriptors that it inherits.
+pub const CHANNEL: &str = "tine-handover";
+/// All workers of the younger master are ready.
+pub const SERVES: u8 = b'R';
+
+/// How this process was started, so that it can be done again.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    folder: PathBuf,
+}
+
+impl Program {
+    /// To be taken before the process is renamed, which overwrites its arguments. A program that was named by its path is
+    /// found there again, so that a link may lead to another by then; one that was looked up in PATH is looked up again.
+    pub fn current() -> io::Result<Program> {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let folder = std::env::current_dir()?;
+        let name = arguments.first().map(PathBuf::from).unwrap_or_default();
+        let path = if name.components().count() > 1 { folder.join(name) } else { std::env::current_exe()? };
+        Ok(Program { path, arguments, folder })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts it once more.
+    pub fn start(&self, descriptors: &[(BorrowedFd<'_>, String)]) -> io::Result<Pid> {
+        exec::start(&exec::Program {
+            path: &self.path,
+            arguments: &self.arguments,
+            folder: &self.folder,
+            environment: &[],
+            descriptors,
+        })
+    }
+}
+
+/// The master that this one takes over from.
+pub struct Predecessor {
+    pub pid: Pid,
+    channel: UnixStream,
+}
+
+impl Predecessor {
+    pub fn new(channel: OwnedFd) -> Predecessor {
+        Predecessor { pid: getppid(), channel: channel.into() }
+    }
+
+    /// All workers are ready: it may go. The error: it has gone already.
+    pub fn tell(mut self) -> io::Result<()> {
+        self.channel.write_all(&[SERVES])
+    }
+}
