@@ -7,10 +7,13 @@ mod replacing;
 mod saying;
 mod stopping;
 mod supervising;
+mod telling;
 mod upgrading;
+mod waiting;
 
 use crate::children::{Child, Children, Phase, SEATS_MAX};
 use crate::command::Command;
+use crate::control::Control;
 use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
@@ -37,7 +40,8 @@ use tine_worker::worker;
 const KILL_MARGIN: Duration = Duration::from_secs(1);
 /// What a worker may say of a boot that failed.
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
-// From the top; the channels of children have their seats.
+// The channels of children have their seats, callers of the control socket all from there on.
+const CALLERS: usize = 1 << 32;
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
 
@@ -69,6 +73,8 @@ pub struct Master {
     /// Counts the reloads; each fork takes the number as it is then.
     generation: u64,
     reload: Option<replacing::Reload>,
+    /// The generation of the last reload, and how that ended.
+    last_reload: Option<(u64, Result<String, String>)>,
     upgrade: Option<upgrading::Upgrade>,
     /// How the last upgrade ended.
     last_upgrade: Option<Result<String, String>>,
@@ -82,6 +88,10 @@ pub struct Master {
     deaths_said: Allowance,
     /// What the last worker died of that was not told to.
     last_cause: Option<String>,
+    /// How many died so.
+    deaths: u64,
+    control: Option<Control>,
+    waiters: Vec<waiting::Waiter>,
     /// `None`: nobody would see it.
     memory_line: Option<MemoryLine>,
     /// When the living were last looked after, and their memory.
@@ -92,6 +102,7 @@ pub struct Master {
     /// What workers that ended alone had cut before the server began to stop.
     cut_before: u64,
     pid: u32,
+    began: Instant,
 }
 
 impl Master {
@@ -113,6 +124,7 @@ impl Master {
             stage: stopping::Stage::Serving,
             generation: 1,
             reload: None,
+            last_reload: None,
             upgrade: None,
             last_upgrade: None,
             successor: None,
@@ -122,12 +134,16 @@ impl Master {
             boot_failures: 0,
             deaths_said: Allowance::new(20.0, 0.5),
             last_cause: None,
+            deaths: 0,
+            control: None,
+            waiters: Vec::new(),
             memory_line,
             looked: now,
             weighed: now,
             cut_by_kill: 0,
             cut_before: 0,
             pid: std::process::id(),
+            began: now,
         })
     }
 
@@ -165,9 +181,11 @@ impl Master {
                 match event.token().0 {
                     SIGNALS => self.hear_signals(now),
                     UPGRADE => self.hear_other(now),
-                    seat => self.hear_worker(seat, now),
+                    seat if seat < SEATS_MAX => self.hear_worker(seat, now),
+                    _ => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                 }
             }
+            self.hear_callers(now);
             self.reap(now);
             self.look(now);
             self.keep_stopping(now);
@@ -176,12 +194,14 @@ impl Master {
             self.keep_upgrading(now);
             self.announce();
             self.say_memory(now);
+            self.tell_waiters();
         }
     }
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
-        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line];
+        let control = self.control.as_ref().and_then(|control| control.deadline(now));
+        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control];
         let look = self.looked + watchdog::LOOK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
         nearest.saturating_duration_since(now)

@@ -31,6 +31,13 @@ pub fn alone(pid: u32) -> Option<u64> {
     Some(kib(&status, "VmRSS")? * 1024)
 }
 
+/// Seconds that a process of one thread has run, user and system time (the first field of /proc/PID/schedstat, in ns).
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let ns: u64 = schedstat.split(' ').next()?.parse().ok()?;
+    Some(ns as f64 / 1e9)
+}
+
 /// The value of a line `Name:  123 kB`.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let value =
@@ -77,6 +84,7 @@ mod tests {
     fn this_process_holds_something() {
         let before = together([std::process::id()].into_iter()).expect("the kernel says it");
         assert!(alone(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
+        assert!(cpu_seconds(std::process::id()).is_some_and(|seconds| seconds > 0.0));
         let held = std::hint::black_box(vec![1_u8; 32 << 20]);
         let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel says it");
         assert!(after.saturating_sub(before) > 24 << 20, "{before} and, with {} more, {after}", held.len());

@@ -1,10 +1,12 @@
 //! What the master does when it is told to.
 
 use super::stopping::Stage;
+use super::waiting::Wait;
 use super::{KILL_MARGIN, Master};
 use crate::children::Phase;
 use crate::command::Command;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use signal_hook::consts::SIGCHLD;
 use std::time::Instant;
 use tine_common::config::WORKERS_MAX;
@@ -23,43 +25,50 @@ impl Master {
         }
     }
 
-    /// Begins what was asked for by `who`; the error says why it cannot be.
-    pub(super) fn obey(&mut self, command: Command, who: &str, now: Instant) -> Result<(), String> {
+    /// Begins what was asked for by `who`; says what its end is, or why it cannot be.
+    pub(super) fn obey(&mut self, command: Command, who: &str, now: Instant) -> Result<Wait, String> {
         match command {
             Command::Stop => {
                 self.stop(who, now);
-                return Ok(());
+                return Ok(Wait::End);
             }
             Command::StopNow => {
                 log::info!("{who}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
                 self.stop_at_once(0);
-                return Ok(());
+                return Ok(Wait::End);
             }
             _ if self.stage != Stage::Serving => return Err("the server stops".to_string()),
             _ => {}
         }
         let workers = self.children.slots.len();
-        match command {
-            Command::Stop | Command::StopNow => {}
-            Command::Reload => self.reload(who, now),
-            Command::Upgrade => return self.upgrade(who, now),
-            Command::ReopenLogs => return self.reopen_logs(who),
-            Command::Add => return self.scale(workers + 1, who, now),
-            Command::Remove => return self.scale(workers - 1, who, now),
-            Command::Scale(wanted) => return self.scale(wanted, who, now),
-            Command::Rest => self.rest(who, now),
+        Ok(match command {
+            Command::Stop | Command::StopNow => Wait::End,
+            Command::Reload => {
+                self.reload(who, now);
+                Wait::Reload { generation: self.generation }
+            }
+            Command::Upgrade => self.upgrade(who, now).map(|()| Wait::Upgrade)?,
+            Command::ReopenLogs => self.reopen_logs(who).map(|()| Wait::Done)?,
+            Command::Add => self.scale(workers + 1, who, now).map(|()| Wait::Workers)?,
+            Command::Remove => self.scale(workers - 1, who, now).map(|()| Wait::Workers)?,
+            Command::Scale(wanted) => self.scale(wanted, who, now).map(|()| Wait::Workers)?,
+            Command::Rest => {
+                self.rest(who, now);
+                Wait::Done
+            }
             Command::Drain(slot) => {
-                let seat = self.filled(slot)?;
+                let (seat, pid) = self.filled(slot)?;
                 log::info!("{who}: worker {slot} takes nobody in any more, and is replaced");
                 self.let_go(seat, now);
+                Wait::Gone { slot, pid }
             }
             Command::Recycle(slot) => {
-                let seat = self.filled(slot)?;
+                let (seat, pid) = self.filled(slot)?;
                 log::info!("{who}: worker {slot} is to be replaced");
                 self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true);
+                Wait::Replaced { slot, pid }
             }
-        }
-        Ok(())
+        })
     }
 
     fn reopen_logs(&mut self, who: &str) -> Result<(), String> {
@@ -69,12 +78,13 @@ impl Master {
         Ok(())
     }
 
-    /// The seat of the worker that fills a slot.
-    fn filled(&self, slot: usize) -> Result<usize, String> {
+    /// The seat and the process of the worker that fills a slot.
+    fn filled(&self, slot: usize) -> Result<(usize, Pid), String> {
         let slots = self.children.slots.len();
         let entry = self.children.slots.get(slot);
         let entry = entry.ok_or_else(|| format!("there is no slot {slot}; there are {slots}, counted from 0"))?;
-        entry.current.ok_or_else(|| format!("slot {slot} has no worker now"))
+        let seat = entry.current.and_then(|seat| Some((seat, self.children.get(seat)?.pid)));
+        seat.ok_or_else(|| format!("slot {slot} has no worker now"))
     }
 
     fn scale(&mut self, wanted: usize, who: &str, now: Instant) -> Result<(), String> {

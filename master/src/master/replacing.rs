@@ -36,13 +36,14 @@ impl Master {
             _ => format!("{} of it are in place, the others are as they were", counted(fresh)),
         };
         log::error!("the reload failed, generation {generation}: {why}; {left}");
+        self.last_reload = Some((generation, Err(format!("{why}; {left}"))));
         let now = Instant::now();
         let successors: Vec<usize> = self.children.slots.iter().filter_map(|slot| slot.successor).collect();
         successors.into_iter().for_each(|seat| self.let_go(seat, now));
     }
 
     /// Slots that a ready worker of the newest generation fills.
-    fn count_fresh(&self) -> usize {
+    pub(super) fn count_fresh(&self) -> usize {
         let is_fresh = |slot: &usize| {
             let current = self.children.current(*slot);
             current.is_some_and(|child| child.phase == Phase::Ready && child.generation == self.generation)
@@ -54,8 +55,9 @@ impl Master {
         let Some(reload) = &self.reload else { return };
         if self.count_fresh() == self.children.slots.len() {
             let (workers, took) = (counted(self.children.slots.len()), now.duration_since(reload.began));
-            log::info!("reloaded: {workers} of generation {} in {:.1} s", self.generation, took.as_secs_f64());
-            self.reload = None;
+            let said = format!("{workers} of generation {} in {:.1} s", self.generation, took.as_secs_f64());
+            log::info!("reloaded: {said}");
+            (self.reload, self.last_reload) = (None, Some((self.generation, Ok(said))));
         }
     }
 

@@ -142,6 +142,7 @@ impl Master {
     }
 
     pub(super) fn clean_up(&mut self, status: u8) -> u8 {
+        self.tell_the_end(status);
         remove_unix_sockets(&self.start.bound);
         if let Some(pidfile) = &self.start.pidfile {
             pidfile.remove();

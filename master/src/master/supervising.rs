@@ -67,6 +67,7 @@ impl Master {
             }
             return;
         }
+        self.deaths += 1;
         self.last_cause = Some(format!("{line}{cause}"));
         let uptime = now.duration_since(child.started);
         let Some(entry) = self.children.slots.get_mut(child.slot) else { return };
@@ -180,6 +181,7 @@ impl Master {
         if let Some(others) = self.deaths_said.admits(now) {
             log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
         }
+        self.deaths += 1;
         self.last_cause = Some(line.clone());
         self.abandon_reload(&line);
         self.on_boot_failed(line);

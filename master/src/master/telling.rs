@@ -1,0 +1,114 @@
+//! The server's status, read from the table of children and the scoreboard: also when no worker answers.
+
+use super::Master;
+use super::stopping::Stage;
+use crate::children::{Child, Phase};
+use crate::listener::Bound;
+use crate::resident;
+use std::time::{Duration, Instant};
+use tine_common::VERSION;
+use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
+
+/// A sleeping worker beats every second.
+const HUNG_AFTER: Duration = Duration::from_secs(3);
+
+impl Master {
+    /// `with_workers`: each of them, too.
+    pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
+        let totals = self.scoreboard.totals();
+        let pids = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
+        Status {
+            version: VERSION.to_string(),
+            pid: self.pid,
+            uptime_s: now.duration_since(self.began).as_secs_f64(),
+            name: self.start.name.clone(),
+            listen: self.start.bound.iter().map(Bound::url).collect(),
+            generation: self.generation,
+            state: self.state(),
+            workers_wanted: self.children.slots.len() as u64,
+            workers_ready: self.children.count_ready() as u64,
+            connections: totals.connections,
+            in_flight: totals.in_flight,
+            requests: totals.requests,
+            accepted: totals.accepted,
+            refused: totals.refused,
+            cut: totals.cut,
+            memory_bytes: resident::together(std::iter::once(self.pid).chain(pids)),
+            last_cause: self.last_cause.clone(),
+            reload: self.reload_text(),
+            workers: if with_workers { self.workers(now) } else { Vec::new() },
+        }
+    }
+
+    fn state(&self) -> ServerState {
+        match self.stage {
+            Stage::Unready { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
+                ServerState::Draining
+            }
+            Stage::Serving if !self.children.is_open() => ServerState::Resting,
+            Stage::Serving if self.upgrade.is_some() => ServerState::Upgrading,
+            Stage::Serving if self.reload.is_some() => ServerState::Reloading,
+            Stage::Serving if !self.ever_ready => ServerState::Starting,
+            Stage::Serving => ServerState::Serving,
+        }
+    }
+
+    fn reload_text(&self) -> Option<String> {
+        let (fresh, wanted) = (self.count_fresh(), self.children.slots.len());
+        match (&self.reload, &self.upgrade, &self.last_upgrade, &self.last_reload) {
+            (Some(_), ..) => Some(format!("generation {}: {fresh} of {wanted} workers", self.generation)),
+            (_, Some(_), ..) => Some("the new binary starts".to_string()),
+            (.., Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
+            (.., Some((_, Ok(said)))) => Some(said.clone()),
+            (.., Some((_, Err(why)))) => Some(format!("the last reload failed: {why}")),
+            _ => None,
+        }
+    }
+
+    fn workers(&self, now: Instant) -> Vec<WorkerStatus> {
+        let mut all: Vec<WorkerStatus> =
+            self.children.iter().map(|(seat, child)| self.worker(seat, child, now)).collect();
+        let waiting = self.children.slots.iter().enumerate().filter(|(_, slot)| slot.current.is_none());
+        all.extend(waiting.map(|(slot, entry)| WorkerStatus {
+            slot: slot as u64,
+            state: WorkerState::Waiting,
+            starts_in_s: entry.next_start.map(|at| at.saturating_duration_since(now).as_secs_f64()),
+            ..WorkerStatus::default()
+        }));
+        all.sort_by_key(|worker| (worker.slot, worker.generation));
+        all
+    }
+
+    fn worker(&self, index: usize, child: &Child, now: Instant) -> WorkerStatus {
+        let (seat, pid) = (self.scoreboard.seat(index), child.pid.as_raw() as u32);
+        let beat_age = seat.beat_age(now);
+        let requests = self.scoreboard.notes(index).requests(now);
+        let listed = requests.listed.into_iter().map(|request| RequestStatus {
+            method: request.method,
+            target: request.target + if request.is_cut { "…" } else { "" },
+            age_s: request.age.as_secs_f64(),
+            is_running: request.is_running,
+        });
+        WorkerStatus {
+            slot: child.slot as u64,
+            pid: Some(pid),
+            generation: child.generation,
+            state: match child.phase {
+                _ if beat_age.is_some_and(|age| age >= HUNG_AFTER) => WorkerState::Hung,
+                Phase::Booting => WorkerState::Booting,
+                Phase::Ready => WorkerState::Ready,
+                Phase::Leaving { .. } => WorkerState::Leaving,
+            },
+            age_s: now.duration_since(child.started).as_secs_f64(),
+            beat_age_s: beat_age.map(|age| age.as_secs_f64()),
+            starts_in_s: None,
+            connections: seat.connections(),
+            in_flight: seat.in_flight(),
+            requests: seat.requests(),
+            cpu_s: resident::cpu_seconds(pid).unwrap_or_default(),
+            rss_bytes: resident::alone(pid).unwrap_or_default(),
+            in_flight_requests: listed.collect(),
+            in_flight_not_shown: requests.others,
+        }
+    }
+}

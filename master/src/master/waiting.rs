@@ -1,0 +1,171 @@
+//! Who waits for the outcome of what was asked for over the control socket, and what is told on the way.
+
+use super::Master;
+use crate::children::Phase;
+use crate::command::Command;
+use crate::control::{Answer, CallerId, Request};
+use nix::unistd::Pid;
+use std::time::Instant;
+
+/// What a caller waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For nothing: it is done.
+    Done,
+    /// That this generation serves, or a later one.
+    Reload { generation: u64 },
+    /// That another master serves.
+    Upgrade,
+    /// That every slot has a ready worker.
+    Workers,
+    /// That this worker has ended.
+    Gone { slot: usize, pid: Pid },
+    /// That another than this one fills its slot.
+    Replaced { slot: usize, pid: Pid },
+    /// That the server has ended.
+    End,
+}
+
+pub struct Waiter {
+    caller: CallerId,
+    wait: Wait,
+    /// What it was told last.
+    said: String,
+    /// Workers that had died by then without having been told to.
+    deaths: u64,
+}
+
+enum Progress {
+    Still(String),
+    Done(String),
+    Failed(String),
+}
+
+impl Master {
+    /// Carries out what callers want.
+    pub(super) fn hear_callers(&mut self, now: Instant) {
+        let Some(control) = &mut self.control else { return };
+        for (caller, request) in control.turn(now) {
+            let outcome = match command(request) {
+                None => Err(Answer::status(self.status(request == Request::Workers, now))),
+                Some(command) => Ok(self.obey(command, "tine ctl", now)),
+            };
+            match outcome {
+                Err(answer) => self.answer(caller, Ok(answer)),
+                Ok(Err(why)) => self.answer(caller, Err(why)),
+                Ok(Ok(wait)) => {
+                    let deaths = self.deaths;
+                    self.waiters.push(Waiter { caller, wait, said: String::new(), deaths });
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, caller: CallerId, outcome: Result<Answer, String>) {
+        if let Some(control) = &mut self.control {
+            control.answer(caller, outcome);
+        }
+    }
+
+    /// Tells those who wait how far it is.
+    pub(super) fn tell_waiters(&mut self) {
+        for mut waiter in std::mem::take(&mut self.waiters) {
+            if !self.control.as_ref().is_some_and(|control| control.is_there(waiter.caller)) {
+                continue; // gone; what was asked for goes on
+            }
+            match self.progress(&waiter) {
+                Progress::Done(said) => self.answer(waiter.caller, Ok(Answer::said(said))),
+                Progress::Failed(why) => self.answer(waiter.caller, Err(why)),
+                Progress::Still(said) => {
+                    if said != waiter.said
+                        && let Some(control) = &mut self.control
+                    {
+                        control.say(waiter.caller, &said);
+                        waiter.said = said;
+                    }
+                    self.waiters.push(waiter);
+                }
+            }
+        }
+    }
+
+    /// The server ends with this status.
+    pub(super) fn tell_the_end(&mut self, status: u8) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            let outcome = match (waiter.wait, status) {
+                (Wait::End, 0) => Ok(Answer::said("stopped")),
+                (Wait::End, _) => Err("stopped, but not everything that was in flight could be finished".to_string()),
+                _ => Err("the server has stopped".to_string()),
+            };
+            self.answer(waiter.caller, outcome);
+        }
+    }
+
+    fn progress(&self, waiter: &Waiter) -> Progress {
+        let (ready, wanted) = (self.children.count_ready(), self.children.slots.len());
+        let has_died = |waiter: &Waiter| self.deaths > waiter.deaths;
+        let cause = || self.last_cause.clone().unwrap_or_default();
+        let is_stopping = !self.stage.is_serving() && waiter.wait != Wait::End;
+        match waiter.wait {
+            Wait::Done => Progress::Done("done".to_string()),
+            Wait::Reload { generation } => match (&self.reload, &self.last_reload) {
+                (Some(_), _) => Progress::Still(format!(
+                    "generation {}: {} of {wanted} workers",
+                    self.generation,
+                    self.count_fresh()
+                )),
+                (None, Some((ended, Ok(said)))) if *ended >= generation => Progress::Done(said.clone()),
+                (None, Some((ended, Err(why)))) if *ended >= generation => Progress::Failed(why.clone()),
+                (None, _) => Progress::Failed("the reload was given up".to_string()),
+            },
+            Wait::Upgrade => match (&self.upgrade, &self.last_upgrade) {
+                (None, Some(Ok(said))) => Progress::Done(said.clone()),
+                (None, Some(Err(why))) => Progress::Failed(why.clone()),
+                _ => Progress::Still("the new binary starts".to_string()),
+            },
+            _ if is_stopping => Progress::Failed("the server stops".to_string()),
+            Wait::Workers if ready == wanted => Progress::Done(format!("{wanted} workers are ready")),
+            Wait::Workers if has_died(waiter) => Progress::Failed(cause()),
+            Wait::Workers => Progress::Still(format!("{ready} of {wanted} workers are ready")),
+            Wait::Gone { slot, pid } => match self.children.seat_of(pid).and_then(|seat| self.children.get(seat)) {
+                None => Progress::Done(format!("worker {slot} (pid {pid}) has ended")),
+                Some(child) => {
+                    let seat = self.scoreboard.seat(self.children.seat_of(pid).unwrap_or_default());
+                    let what = if child.phase == Phase::Ready { "is told to finish" } else { "finishes" };
+                    let connections = seat.connections();
+                    Progress::Still(format!("worker {slot} (pid {pid}) {what}, {connections} connections left"))
+                }
+            },
+            Wait::Replaced { slot, pid } => match self.children.current(slot) {
+                Some(child) if child.pid != pid && child.phase == Phase::Ready => {
+                    Progress::Done(format!("worker {slot} is process {} now", child.pid))
+                }
+                _ if has_died(waiter) => Progress::Failed(cause()),
+                _ => Progress::Still(format!("worker {slot} waits for its successor")),
+            },
+            Wait::End => {
+                let totals = self.scoreboard.totals();
+                Progress::Still(format!(
+                    "{} connections, {} requests in flight are left",
+                    totals.connections, totals.in_flight
+                ))
+            }
+        }
+    }
+}
+
+/// `None`: it only asks.
+fn command(request: Request) -> Option<Command> {
+    Some(match request {
+        Request::Status | Request::Workers => return None,
+        Request::Reload => Command::Reload,
+        Request::Upgrade => Command::Upgrade,
+        Request::Scale { workers } => Command::Scale(workers),
+        Request::Add => Command::Add,
+        Request::Remove => Command::Remove,
+        Request::Drain { slot } => Command::Drain(slot),
+        Request::Recycle { slot } => Command::Recycle(slot),
+        Request::ReopenLogs => Command::ReopenLogs,
+        Request::Stop => Command::Stop,
+    })
+}
