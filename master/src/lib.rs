@@ -24,9 +24,10 @@
 mod args;
 mod children;
 mod command;
-mod drain_args;
-
+#[allow(dead_code, unused_imports)] // the master does not call it yet
 mod control;
+mod ctl;
+mod drain_args;
 mod listener;
 mod log_args;
 mod master;

@@ -1,6 +1,7 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
-use crate::args::{self, Cli, Complaint, Given};
+use crate::args::{self, Cli, CommandLine, Complaint, Given};
+use crate::ctl;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
 use crate::operands::Operands;
@@ -79,7 +80,8 @@ pub fn serve_with<A: clap::Args>(
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
-        Ok(cli) => cli,
+        Ok(CommandLine::Serve(cli)) => *cli,
+        Ok(CommandLine::Ctl(args)) => return ctl::run(args),
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
@@ -199,7 +201,8 @@ pub fn say(text: &str, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn complain(line: &str, status: u8) -> ExitCode {
+/// Prints one line to standard error.
+pub fn complain(line: &str, status: u8) -> ExitCode {
     // Where standard error is closed, the exit status still tells.
     let _ = writeln!(std::io::stderr(), "tine: {line}");
     ExitCode::from(status)

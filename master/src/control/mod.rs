@@ -9,14 +9,20 @@
 //! by [`Control::say`] and [`Control::answer`], at once or many turns later. The poll sleeps no longer than to
 //! [`Control::deadline`].
 
+mod args;
 mod caller;
+mod place;
 mod protocol;
 mod socket_file;
+mod talk;
 #[cfg(test)]
 mod tests;
 
-pub use protocol::{ANSWER_BYTES_MAX, Answer, Line, Request};
-pub use socket_file::{Claim, identity, is_live};
+pub use args::{ControlArgs, WhereArgs};
+pub use place::{NotFound, Wanted, find, open};
+pub use protocol::{Answer, Line, Request};
+pub use socket_file::{Claim, identity};
+pub use talk::{Last, Talk, TalkError};
 
 use caller::{Caller, Step};
 use mio::event::Event;
