@@ -13,17 +13,14 @@ pub enum Command {
     Upgrade,
     ReopenLogs,
     /// So many workers.
-    #[expect(dead_code)] // is said over the control socket, which comes next
     Scale(usize),
     /// One worker more.
     Add,
     /// One worker less: the youngest slot goes.
     Remove,
     /// The worker of this slot takes nobody in any more, finishes and is replaced.
-    #[expect(dead_code)] // is said over the control socket, which comes next
     Drain(usize),
     /// The worker of this slot leaves once a successor is ready.
-    #[expect(dead_code)] // is said over the control socket, which comes next
     Recycle(usize),
     /// All workers leave, the master stays and holds the sockets.
     Rest,

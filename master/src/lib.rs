@@ -24,8 +24,8 @@
 mod args;
 mod children;
 mod command;
-#[allow(dead_code, unused_imports)] // the master does not call it yet
 mod control;
+mod cpu;
 mod ctl;
 mod drain_args;
 mod listener;

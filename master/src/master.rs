@@ -3,6 +3,7 @@
 //! One thread, one loop: hear signals, hear workers, reap the dead, look after the living, start who is due.
 
 mod commanding;
+mod controlling;
 mod replacing;
 mod saying;
 mod stopping;
@@ -10,6 +11,7 @@ mod supervising;
 
 use crate::children::{Child, Children, Phase, SEATS_MAX};
 use crate::command::Command;
+use crate::control::Control;
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::pidfile::Pidfile;
@@ -36,6 +38,8 @@ const KILL_MARGIN: Duration = Duration::from_secs(1);
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
 // From the top; the channels of children have their seats.
 const SIGNALS: usize = usize::MAX - 1;
+/// And upwards: the control socket and its callers.
+const CONTROL: usize = 1 << 32;
 
 /// All that the master is built from.
 pub struct Start {
@@ -44,6 +48,7 @@ pub struct Start {
     pub config: Config,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
+    pub control: Option<Control>,
 }
 
 /// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
@@ -71,6 +76,7 @@ pub struct Master {
     last_cause: Option<String>,
     /// `None`: nobody would see it.
     memory_line: Option<MemoryLine>,
+    began: Instant,
     /// When the living were last looked after, and their memory.
     looked: Instant,
     weighed: Instant,
@@ -82,12 +88,15 @@ pub struct Master {
 }
 
 impl Master {
-    pub fn new(start: Start) -> io::Result<Master> {
+    pub fn new(mut start: Start) -> io::Result<Master> {
         let scoreboard = Scoreboard::new(SEATS_MAX)?;
         let poll = Poll::new()?;
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        if let Some(control) = &mut start.control {
+            control.register(poll.registry(), CONTROL)?;
+        }
         let now = Instant::now();
         let memory_line =
             MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
@@ -106,6 +115,7 @@ impl Master {
             deaths_said: Allowance::new(20.0, 0.5),
             last_cause: None,
             memory_line,
+            began: now,
             looked: now,
             weighed: now,
             cut_by_kill: 0,
@@ -145,9 +155,11 @@ impl Master {
             for event in &events {
                 match event.token().0 {
                     SIGNALS => self.hear_signals(now),
+                    CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     seat => self.hear_worker(seat, now),
                 }
             }
+            self.hear_callers(now);
             self.reap(now);
             self.look(now);
             self.keep_stopping(now);
@@ -160,7 +172,8 @@ impl Master {
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
-        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line];
+        let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
+        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control];
         let look = self.looked + watchdog::LOOK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
         nearest.saturating_duration_since(now)

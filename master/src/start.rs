@@ -1,6 +1,7 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
 use crate::args::{self, Cli, CommandLine, Complaint, Given};
+use crate::control::{self, Claim};
 use crate::ctl;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
@@ -9,7 +10,7 @@ use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
-use tine_common::config::Config;
+use tine_common::config::{Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
@@ -119,11 +120,16 @@ pub fn serve_with<A: clap::Args>(
 fn run(served: Served, config: Config) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
     let Prepared { nofile, pidfile, log_file, bound } = prepare(&config)?;
+    let control = control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free);
+    let control = control.inspect_err(|_| listener::remove_unix_sockets(&bound))?;
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
     for line in warnings.into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
+    }
+    if let Some(control) = &control {
+        log::info!("control socket: {}", control.path().display());
     }
     process::set_title("tine: master");
     if nofile.before < nofile.now {
@@ -131,7 +137,7 @@ fn run(served: Served, config: Config) -> Result<u8, String> {
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name, try_next, config, bound, pidfile };
+    let start = Start { name, try_next, config, bound, pidfile, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -177,7 +183,12 @@ fn check(served: &Served, config: &Config) -> Result<String, String> {
         text.push_str(&format!(" with\n  {:<22} {}\n", "listen", listen.collect::<Vec<_>>().join(", ")));
     } else {
         let Prepared { bound, log_file, .. } = prepare(config)?;
+        let control = match &config.control {
+            ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
+            ControlAt::Auto | ControlAt::Nowhere => Ok(None),
+        };
         listener::remove_unix_sockets(&bound);
+        control?.into_iter().for_each(|control| control.remove());
         if let Some(file) = log_file {
             file.let_go();
         }

@@ -2,7 +2,7 @@
 
 use super::caller::STALL;
 use super::protocol::ANSWER_BYTES_MAX;
-use super::socket_file::is_live;
+use super::socket_file::{identity, is_live};
 use super::*;
 use mio::{Events, Poll};
 use proptest::prelude::*;
