@@ -32,6 +32,7 @@ pub struct Config {
     pub pidfile: Option<PathBuf>,
     /// In place of standard error, from before the first fork.
     pub log_file: Option<PathBuf>,
+    pub control: ControlAt,
     /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
     pub mem_interval: Duration,
     /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
@@ -111,6 +112,26 @@ impl Default for Limits {
             ws_message_bytes_max: 16 << 20,
             ws_ping_interval: Duration::from_secs(30),
             ws_idle_timeout: Duration::from_secs(90),
+        }
+    }
+}
+
+/// Where the master's control socket is.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum ControlAt {
+    /// In the runtime directory, where `tine ctl` finds it by itself.
+    #[default]
+    Auto,
+    Path(PathBuf),
+    Nowhere,
+}
+
+impl fmt::Display for ControlAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ControlAt::Auto => f.write_str("auto"),
+            ControlAt::Path(path) => write!(f, "{}", path.display()),
+            ControlAt::Nowhere => f.write_str("none"),
         }
     }
 }
@@ -269,6 +290,7 @@ impl Config {
             ("drain-delay", show_duration(self.drain_delay)),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("log-file", self.log_file.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+            ("control", self.control.to_string()),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
         ]

@@ -1,5 +1,7 @@
 //! The command line and its environment variables, and how a mistake in them is said: in one line.
 
+use crate::control::ControlArgs;
+use crate::ctl::CtlArgs;
 use crate::drain_args::DrainArgs;
 use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
@@ -24,7 +26,13 @@ TINE_LOG sets how much is logged: error, warn, info, debug or off.
 TERM and INT finish what is in flight and stop; a second one cuts it;
 QUIT stops at once; HUP loads the app anew, USR2 starts a new binary.";
 
-/// A command line: `run` or `check`, the server's options, the application's.
+/// What a command line asks for.
+pub enum CommandLine<A> {
+    Serve(Box<Cli<A>>),
+    Ctl(CtlArgs),
+}
+
+/// The command line of a server: `run` or `check`, the server's options, the application's.
 pub struct Cli<A> {
     pub is_check: bool,
     pub server: ServerArgs,
@@ -67,6 +75,7 @@ fn command<A: Args>(operands: Operands) -> clap::Command {
         .arg_required_else_help(true)
         .subcommand(with_options("run", "Serve until told to stop"))
         .subcommand(with_options("check", "Say what `run` with the same options would do, and exit"))
+        .subcommand(CtlArgs::augment_args(clap::Command::new("ctl")).about("Ask or order a running server"))
 }
 
 #[derive(Args, Debug)]
@@ -113,6 +122,8 @@ pub struct ServerArgs {
     /// File to write the master's process number to
     #[arg(long, value_name = "PATH", env = "TINE_PIDFILE", hide_env = true, help_heading = "Processes")]
     pidfile: Option<PathBuf>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// Log memory, connections and requests this often, and what changed; no line while nothing did, so that an idle server's log stays quiet; 0 is off
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
@@ -209,6 +220,7 @@ impl ServerArgs {
             drain_delay: self.drain.drain_delay,
             pidfile: self.pidfile,
             log_file: self.log.log_file,
+            control: self.control.at(),
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             supervision: self.supervision.config(),
@@ -232,25 +244,35 @@ impl ServerArgs {
 }
 
 /// Parses the command line; `Err` is what to print, whether it is a mistake, and so on.
-pub fn parse<A: Args>(arguments: impl Iterator<Item = OsString>, operands: Operands) -> Result<Cli<A>, Complaint> {
-    let matches = command::<A>(operands).try_get_matches_from(command_first::<A>(arguments.collect()));
+pub fn parse<A: Args>(
+    arguments: impl Iterator<Item = OsString>,
+    operands: Operands,
+) -> Result<CommandLine<A>, Complaint> {
+    let arguments = command_first::<A>(arguments.collect());
+    let command_name = arguments.get(1).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let complaint = |error: clap::Error| complaint(&error, &command_name);
+    let matches = command::<A>(operands).try_get_matches_from(arguments);
     let mut matches = matches.map_err(complaint)?;
     let (command, matches) = matches.remove_subcommand().expect("clap requires one");
+    if command == "ctl" {
+        return CtlArgs::from_arg_matches(&matches).map(CommandLine::Ctl).map_err(complaint);
+    }
     let server = ServerArgs::from_arg_matches(&matches).map_err(complaint)?;
     let app = A::from_arg_matches(&matches).map_err(complaint)?;
     let texts = operands::IDS.iter().filter_map(|id| matches.try_get_many::<String>(id).ok().flatten());
     let texts: Vec<String> = texts.flatten().cloned().collect();
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let operands = operands.sort(&texts, variable("TINE_APP"), variable("TINE_PORT")).map_err(Complaint::Wrong)?;
-    Ok(Cli { is_check: command == "check", server, operands, app, given: Given { matches } })
+    let is_check = command == "check";
+    Ok(CommandLine::Serve(Box::new(Cli { is_check, server, operands, app, given: Given { matches } })))
 }
 
-fn complaint(error: clap::Error) -> Complaint {
+fn complaint(error: &clap::Error, command: &str) -> Complaint {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Complaint::Asked(error.to_string())
         }
-        _ => Complaint::Wrong(one_line(&error)),
+        _ => Complaint::Wrong(one_line(error, command)),
     }
 }
 
@@ -287,15 +309,24 @@ pub enum Complaint {
 }
 
 /// clap says the mistake in its first line and what would do in a `tip:` or a list of values; the usage is left out.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, command: &str) -> String {
     let text = error.to_string();
-    let mut line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    let mut lines = text.lines();
+    let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    // What is missing stands in lines of its own.
+    if line.ends_with(':') {
+        let missing = lines.take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(", ");
+        line = format!("{line} {missing}");
+    }
     // "To pass it as a value" is what nobody wanted who misspelt an option.
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| !tip.starts_with("to pass"));
     match tip {
         Some(tip) => line = format!("{line}; {tip}"),
         None if error.get(ContextKind::InvalidArg).is_none() || error.kind() == ErrorKind::UnknownArgument => {
-            line.push_str("; `tine run --help` lists the options");
+            line.push_str(match command {
+                "ctl" => "; `tine ctl --help` lists commands and options",
+                _ => "; `tine run --help` lists the options",
+            });
         }
         None => {}
     }

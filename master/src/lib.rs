@@ -25,6 +25,7 @@ mod args;
 mod children;
 mod command;
 mod control;
+mod ctl;
 mod drain_args;
 mod handover;
 mod inherited;

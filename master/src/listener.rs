@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
-use tine_common::config::{AcceptMode, Address, Config};
+use tine_common::config::{AcceptMode, Address, Config, ControlAt};
 use tine_common::sys::socket::{set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections};
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::Listener;
@@ -38,14 +38,16 @@ enum Sockets {
     PerWorker(Vec<Socket>),
 }
 
-/// Descriptors that the master holds at the most: standard streams, poll and signals, a channel a worker, listeners.
+/// Descriptors that the master holds at the most: standard streams, poll and signals, a channel a worker, listeners, the
+/// control socket and its callers.
 pub fn descriptors_needed(config: &Config) -> u64 {
     const OWN: usize = 16;
     let sockets = |address: &Address| match (address, config.accept) {
         (Address::Tcp(_), AcceptMode::PerWorker) => config.workers,
         _ => 1,
     };
-    (OWN + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
+    let control = if config.control == ControlAt::Nowhere { 0 } else { crate::control::DESCRIPTORS };
+    (OWN + control + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
 }
 
 /// What the kernel's settings take from what was asked for, one line each.

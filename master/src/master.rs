@@ -40,10 +40,11 @@ use tine_worker::worker;
 const KILL_MARGIN: Duration = Duration::from_secs(1);
 /// What a worker may say of a boot that failed.
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
-// The channels of children have their seats, callers of the control socket all from there on.
-const CALLERS: usize = 1 << 32;
+// From the top; the channels of children have their seats.
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
+/// And upwards: the control socket and its callers.
+const CONTROL: usize = 1 << 32;
 
 /// All that the master is built from.
 pub struct Start {
@@ -55,6 +56,8 @@ pub struct Start {
     pub program: Program,
     /// The master that this one is to take over from.
     pub predecessor: Option<Predecessor>,
+    /// `None`: not wanted, not to be had, or not taken over yet.
+    pub control: Option<Control>,
 }
 
 /// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
@@ -90,10 +93,10 @@ pub struct Master {
     last_cause: Option<String>,
     /// How many died so.
     deaths: u64,
-    control: Option<Control>,
     waiters: Vec<waiting::Waiter>,
     /// `None`: nobody would see it.
     memory_line: Option<MemoryLine>,
+    began: Instant,
     /// When the living were last looked after, and their memory.
     looked: Instant,
     weighed: Instant,
@@ -102,16 +105,18 @@ pub struct Master {
     /// What workers that ended alone had cut before the server began to stop.
     cut_before: u64,
     pid: u32,
-    began: Instant,
 }
 
 impl Master {
-    pub fn new(start: Start) -> io::Result<Master> {
+    pub fn new(mut start: Start) -> io::Result<Master> {
         let scoreboard = Scoreboard::new(SEATS_MAX)?;
         let poll = Poll::new()?;
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        if let Some(control) = &mut start.control {
+            control.register(poll.registry(), CONTROL)?;
+        }
         let now = Instant::now();
         let memory_line =
             MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
@@ -135,15 +140,14 @@ impl Master {
             deaths_said: Allowance::new(20.0, 0.5),
             last_cause: None,
             deaths: 0,
-            control: None,
             waiters: Vec::new(),
             memory_line,
+            began: now,
             looked: now,
             weighed: now,
             cut_by_kill: 0,
             cut_before: 0,
             pid: std::process::id(),
-            began: now,
         })
     }
 
@@ -181,8 +185,8 @@ impl Master {
                 match event.token().0 {
                     SIGNALS => self.hear_signals(now),
                     UPGRADE => self.hear_other(now),
-                    seat if seat < SEATS_MAX => self.hear_worker(seat, now),
-                    _ => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
+                    CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
+                    seat => self.hear_worker(seat, now),
                 }
             }
             self.hear_callers(now);
@@ -200,7 +204,7 @@ impl Master {
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
-        let control = self.control.as_ref().and_then(|control| control.deadline(now));
+        let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
         let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control];
         let look = self.looked + watchdog::LOOK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);

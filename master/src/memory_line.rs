@@ -78,9 +78,12 @@ fn memory(now: Option<u64>, then: Option<u64>) -> String {
     format!("{:.1}M ({moved:+.1}M)", bytes as f64 / MIB)
 }
 
-/// Two or three digits are enough to see a change: `0.3`, `812`, `5.2k`, `1.3M`.
 fn rate(count: u64, time: Duration) -> String {
-    let per_second = count as f64 / time.as_secs_f64().max(0.001);
+    per_second(count as f64 / time.as_secs_f64().max(0.001))
+}
+
+/// Two or three digits are enough to see a change: `0.3`, `812`, `5.2k`, `1.3M`.
+pub fn per_second(per_second: f64) -> String {
     // From where a unit's own rounding would give `1000`.
     match per_second {
         0.0 => "0".to_string(),

@@ -1,6 +1,8 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
-use crate::args::{self, Cli, Complaint, Given};
+use crate::args::{self, Cli, CommandLine, Complaint, Given};
+use crate::control::{self, Claim};
+use crate::ctl;
 use crate::handover::{Predecessor, Program};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
@@ -10,7 +12,7 @@ use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
-use tine_common::config::{Address, Config};
+use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
@@ -82,7 +84,8 @@ pub fn serve_with<A: clap::Args>(
 ) -> ExitCode {
     let inherited = Inherited::take();
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
-        Ok(cli) => cli,
+        Ok(CommandLine::Serve(cli)) => *cli,
+        Ok(CommandLine::Ctl(args)) => return ctl::run(args),
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
@@ -126,11 +129,20 @@ fn run(served: Served, config: Config, mut inherited: Inherited) -> Result<u8, S
     let program = Program::current().map_err(|e| format!("the folder it was started in cannot be told: {e}"))?;
     let predecessor = inherited.take_predecessor();
     let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited, predecessor.as_ref())?;
+    // That of a predecessor is taken over when the server is.
+    let control = match predecessor {
+        Some(_) => None,
+        None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
+            .inspect_err(|_| listener::remove_unix_sockets(&bound))?,
+    };
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
     for line in warnings.into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
+    }
+    if let Some(control) = &control {
+        log::info!("control socket: {}", control.path().display());
     }
     process::set_title("tine: master");
     if nofile.before < nofile.now {
@@ -138,7 +150,7 @@ fn run(served: Served, config: Config, mut inherited: Inherited) -> Result<u8, S
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name, try_next, config, bound, pidfile, program, predecessor };
+    let start = Start { name, try_next, config, bound, pidfile, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -190,7 +202,12 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
         let mut own = config.clone();
         own.listen.retain(|address| !lent.contains(address));
         let Prepared { bound, log_file, .. } = prepare(&own, Inherited::default(), None)?;
+        let control = match &config.control {
+            ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
+            ControlAt::Auto | ControlAt::Nowhere => Ok(None),
+        };
         listener::remove_unix_sockets(&bound);
+        control?.into_iter().for_each(|control| control.remove());
         if let Some(file) = log_file {
             file.let_go();
         }
@@ -214,7 +231,8 @@ pub fn say(text: &str, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn complain(line: &str, status: u8) -> ExitCode {
+/// Prints one line to standard error.
+pub fn complain(line: &str, status: u8) -> ExitCode {
     // Where standard error is closed, the exit status still tells.
     let _ = writeln!(std::io::stderr(), "tine: {line}");
     ExitCode::from(status)

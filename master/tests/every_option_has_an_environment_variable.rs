@@ -27,7 +27,7 @@ fn a_wrong_value_in_the_variable_is_refused() {
         let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), "/no/such/folder/x")]);
         let line = one_line_of(&output);
         assert!(line.contains(&format!("--{option}")), "{option}: {line}");
-        let expected = if ["pidfile", "log-file"].contains(&option.as_str()) { 1 } else { 2 };
+        let expected = if ["pidfile", "log-file", "control"].contains(&option.as_str()) { 1 } else { 2 };
         assert_eq!(output.status.code(), Some(expected), "{option}: {line}");
     }
 }

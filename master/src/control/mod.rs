@@ -9,14 +9,20 @@
 //! by [`Control::say`] and [`Control::answer`], at once or many turns later. The poll sleeps no longer than to
 //! [`Control::deadline`].
 
+mod args;
 mod caller;
+mod place;
 mod protocol;
 mod socket_file;
+mod talk;
 #[cfg(test)]
 mod tests;
 
-pub use protocol::{ANSWER_BYTES_MAX, Answer, Line, Request};
-pub use socket_file::{Claim, identity, is_live};
+pub use args::{ControlArgs, WhereArgs};
+pub use place::{NotFound, find, open};
+pub use protocol::{Answer, Line, Request};
+pub use socket_file::Claim;
+pub use talk::{Last, Talk, TalkError};
 
 use caller::{Caller, Step};
 use mio::event::Event;
@@ -95,6 +101,7 @@ impl Control {
 
     /// Listens at the path anew, where it leads to somebody else or to nobody: after an upgrade that came to nothing. Callers
     /// who are there stay.
+    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn reclaim(&mut self) -> Result<(), String> {
         if self.is_reachable() {
             return Ok(());
@@ -149,11 +156,13 @@ impl Control {
     }
 
     /// Whether the caller is still connected. Who keeps one for later asks before it keeps on.
+    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn is_there(&self, id: CallerId) -> bool {
         self.callers.contains_key(&id)
     }
 
     /// Tells a caller who waits how far its request is.
+    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn say(&mut self, id: CallerId, text: &str) {
         if let Some(caller) = self.callers.get_mut(&id) {
             caller.say(text);

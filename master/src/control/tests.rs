@@ -1,6 +1,8 @@
 //! The control socket against callers who are slow, hostile, many, or gone; on a real poll, in one thread.
 
 use super::caller::STALL;
+use super::protocol::ANSWER_BYTES_MAX;
+use super::socket_file::{identity, is_live};
 use super::*;
 use mio::{Events, Poll};
 use proptest::prelude::*;

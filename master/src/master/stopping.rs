@@ -147,6 +147,9 @@ impl Master {
         if let Some(pidfile) = &self.start.pidfile {
             pidfile.remove();
         }
+        if let Some(control) = &self.start.control {
+            control.remove();
+        }
         status
     }
 }

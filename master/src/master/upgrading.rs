@@ -3,7 +3,8 @@
 //! Until then this one serves as if nothing were, and whatever goes wrong over there changes nothing here.
 
 use super::stopping::Stage;
-use super::{Master, UPGRADE};
+use super::{CONTROL, Master, UPGRADE};
+use crate::control::{self, Claim, Control};
 use crate::handover::{CHANNEL, SERVES};
 use crate::listener::{self, Bound};
 use mio::Interest;
@@ -115,6 +116,10 @@ impl Master {
         let _ = kill(pid, Signal::SIGKILL);
         log::error!("the upgrade failed: {why}; this master serves on");
         self.last_upgrade = Some(Err(why.to_string()));
+        // It may have taken the path and died before it served.
+        if let Some(Err(line)) = self.start.control.as_mut().map(Control::reclaim) {
+            log::warn!("{line}");
+        }
     }
 
     /// All workers are ready: who was here before may go.
@@ -125,6 +130,12 @@ impl Master {
         }
         let pid = predecessor.pid;
         self.write_pidfile()?;
+        let first = self.start.bound.first().map(|one| &one.address);
+        self.start.control = control::open(&self.start.config.control, first, Claim::TakeOver)?;
+        if let Some(control) = &mut self.start.control {
+            let registered = control.register(self.poll.registry(), CONTROL);
+            registered.map_err(|e| format!("the control socket cannot be watched: {e}"))?;
+        }
         if let Some(predecessor) = self.start.predecessor.take()
             && let Err(e) = predecessor.tell()
         {

@@ -44,7 +44,7 @@ enum Progress {
 impl Master {
     /// Carries out what callers want.
     pub(super) fn hear_callers(&mut self, now: Instant) {
-        let Some(control) = &mut self.control else { return };
+        let Some(control) = &mut self.start.control else { return };
         for (caller, request) in control.turn(now) {
             let outcome = match command(request) {
                 None => Err(Answer::status(self.status(request == Request::Workers, now))),
@@ -62,7 +62,7 @@ impl Master {
     }
 
     fn answer(&mut self, caller: CallerId, outcome: Result<Answer, String>) {
-        if let Some(control) = &mut self.control {
+        if let Some(control) = &mut self.start.control {
             control.answer(caller, outcome);
         }
     }
@@ -70,7 +70,7 @@ impl Master {
     /// Tells those who wait how far it is.
     pub(super) fn tell_waiters(&mut self) {
         for mut waiter in std::mem::take(&mut self.waiters) {
-            if !self.control.as_ref().is_some_and(|control| control.is_there(waiter.caller)) {
+            if !self.start.control.as_ref().is_some_and(|control| control.is_there(waiter.caller)) {
                 continue; // gone; what was asked for goes on
             }
             match self.progress(&waiter) {
@@ -78,7 +78,7 @@ impl Master {
                 Progress::Failed(why) => self.answer(waiter.caller, Err(why)),
                 Progress::Still(said) => {
                     if said != waiter.said
-                        && let Some(control) = &mut self.control
+                        && let Some(control) = &mut self.start.control
                     {
                         control.say(waiter.caller, &said);
                         waiter.said = said;

@@ -92,6 +92,9 @@ impl Server {
         let folder = scratch_folder();
         let file = |name: &str| File::create(folder.join(name)).expect("a file in the scratch folder");
         let child = command
+            // Its control socket goes there.
+            .env("XDG_RUNTIME_DIR", &folder)
+            .env_remove("RUNTIME_DIRECTORY")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("log"))
@@ -235,6 +238,12 @@ impl Server {
     pub fn connections_of(&self, workers: &[i32]) -> Vec<usize> {
         let open: Vec<String> = connections_on(self.address().port()).into_iter().map(|(_, inode)| inode).collect();
         workers.iter().map(|&pid| sockets_of(pid).iter().filter(|inode| open.contains(inode)).count()).collect()
+    }
+
+    /// `tine ctl` to this server, and to no other that may be running.
+    pub fn ctl(&self, arguments: &[&str]) -> Output {
+        let (port, folder) = (self.address().port().to_string(), self.folder.to_str().expect("a path in UTF-8"));
+        run_to_end_with(&[&["ctl", "--control", &port], arguments].concat(), &[("XDG_RUNTIME_DIR", folder)])
     }
 
     /// The worker that holds the other end of this connection; `None` while it is in a queue.

@@ -1,0 +1,323 @@
+//! Where the control socket lies: at the path that was given, or under the runtime directory, named after the port.
+//!
+//! Both ends look in the same folders: a server takes the first that it can have, `tine ctl` and `tine top` look in all of
+//! them. A folder counts only if nobody but its owner and root can put files there, so that nobody else's socket is taken
+//! for a server's.
+
+use super::socket_file::is_live;
+use super::talk::{Talk, TalkError};
+use super::{Claim, Control, Request};
+use nix::unistd::geteuid;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tine_common::config::{Address, ControlAt};
+use tine_common::status::ServerState;
+
+/// What a default socket's name ends with. Not `.sock`: the server's own Unix sockets may lie in the same folder.
+const SUFFIX: &str = ".ctl";
+/// For a server that holds the path to say whether it is on its way out.
+const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// Servers that are named when there are several.
+const NAMED_MAX: usize = 8;
+
+/// Which server a caller means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The only one there is.
+    Only,
+    Port(u16),
+    At(PathBuf),
+}
+
+/// Why there is nobody to talk to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// No server is there.
+    Nobody(String),
+    /// It was not said which.
+    Several(String),
+}
+
+/// Opens the socket that was asked for. What cannot be had by default is warned of; what was asked for by its path is an
+/// error, one line.
+pub fn open(at: &ControlAt, first: Option<&Address>, claim: Claim) -> Result<Option<Control>, String> {
+    match (at, first) {
+        (ControlAt::Nowhere, _) | (ControlAt::Auto, None) => Ok(None),
+        (ControlAt::Path(path), _) => {
+            open_or_replace(path, claim).map(Some).map_err(|line| format!("--control {line}"))
+        }
+        (ControlAt::Auto, Some(first)) => match open_default(&folders(variable, geteuid().as_raw()), first, claim) {
+            Ok(control) => Ok(Some(control)),
+            Err(line) => {
+                log::warn!("no control socket, so that `tine ctl` cannot reach this server: {line} by --control");
+                Ok(None)
+            }
+        },
+    }
+}
+
+fn open_default(folders: &[Folder], first: &Address, claim: Claim) -> Result<Control, String> {
+    let mut why = None;
+    for folder in folders {
+        // The first folder is the one that was meant; the others are tried silently.
+        let opened = folder.make().and_then(|()| open_or_replace(&folder.path.join(name_of(first)), claim));
+        match opened {
+            Ok(control) => return Ok(control),
+            Err(line) => why.get_or_insert(line),
+        };
+    }
+    Err(why.unwrap_or_else(|| "there is no folder for it; give a path".to_string()))
+}
+
+/// A server that drains has let go of its address, and so it does of its path.
+fn open_or_replace(path: &Path, claim: Claim) -> Result<Control, String> {
+    Control::open(path, claim).or_else(|line| match is_leaving(path) {
+        true => Control::open(path, Claim::TakeOver),
+        false => Err(line),
+    })
+}
+
+/// Whether a server listens there that says that it drains.
+fn is_leaving(path: &Path) -> bool {
+    let ask = || -> Result<bool, TalkError> {
+        let answer = Talk::open(path, Some(QUESTION_TIMEOUT))?.ask(Request::Status, |_| {})?;
+        Ok(answer.line.status.is_some_and(|status| status.state == ServerState::Draining))
+    };
+    ask().unwrap_or(false)
+}
+
+/// The path of the server that is meant.
+pub fn find(wanted: &Wanted) -> Result<PathBuf, NotFound> {
+    find_in(wanted, &all_folders(variable, geteuid().as_raw()), geteuid().as_raw())
+}
+
+fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<PathBuf, NotFound> {
+    if let Wanted::At(path) = wanted {
+        return Ok(path.clone());
+    }
+    let mut live = Vec::new();
+    for folder in folders.iter().filter(|folder| folder.check(uid).is_ok()) {
+        let entries = fs::read_dir(&folder.path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut paths: Vec<PathBuf> = entries.filter(|path| is_named_right(path, wanted)).collect();
+        paths.sort();
+        live.extend(paths.into_iter().filter(|path| is_live(path).unwrap_or(false)));
+    }
+    live.dedup();
+    let looked = || folders.iter().map(|folder| folder.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    match (live.len(), wanted) {
+        (1, _) => Ok(live.remove(0)),
+        (0, Wanted::Port(port)) => Err(NotFound::Nobody(format!(
+            "no server on port {port} is found in {}; start one, or say where it is by --control PATH",
+            looked()
+        ))),
+        (0, _) => Err(NotFound::Nobody(format!(
+            "no server is found in {}; start one, or say where it is by --control PATH",
+            looked()
+        ))),
+        (count, _) => {
+            let named: Vec<String> = live.iter().take(NAMED_MAX).map(|path| path.display().to_string()).collect();
+            let more = if count > NAMED_MAX { ", ..." } else { "" };
+            Err(NotFound::Several(format!(
+                "{count} servers are there; say which by --control PORT or --control PATH: {}{more}",
+                named.join(", ")
+            )))
+        }
+    }
+}
+
+fn is_named_right(path: &Path, wanted: &Wanted) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match wanted {
+        Wanted::Port(port) => name == format!("{port}{SUFFIX}"),
+        _ => name.ends_with(SUFFIX) && !name.starts_with('.'),
+    }
+}
+
+/// `8080.ctl`; of a Unix socket `/run/web.sock`, `web.ctl`.
+fn name_of(first: &Address) -> String {
+    match first {
+        Address::Tcp(tcp) => format!("{}{SUFFIX}", tcp.port()),
+        Address::Unix(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            format!("{}{SUFFIX}", name.strip_suffix(".sock").unwrap_or(&name))
+        }
+    }
+}
+
+/// A folder for default sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folder {
+    path: PathBuf,
+    /// The service manager has made it and vouches for it; it may be reached by a link.
+    is_given: bool,
+}
+
+/// Those of a server of this user, the best first.
+fn folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
+    let absolute = |text: OsString| Some(PathBuf::from(text)).filter(|path| path.is_absolute());
+    // Several are separated by colons (systemd.exec(5)).
+    let first_of = |text: OsString| OsString::from(text.to_string_lossy().split(':').next().unwrap_or_default());
+    let given = variable("RUNTIME_DIRECTORY").map(first_of).and_then(absolute);
+    let given = given.map(|path| Folder { path, is_given: true });
+    let own = variable("XDG_RUNTIME_DIR").and_then(absolute).map(|path| path.join("tine"));
+    let of_root = (uid == 0).then(|| PathBuf::from("/run/tine"));
+    let last = Some(PathBuf::from(format!("/tmp/tine-{uid}")));
+    let made = [own, of_root, last].into_iter().flatten().map(|path| Folder { path, is_given: false });
+    given.into_iter().chain(made).collect()
+}
+
+/// Those that a caller looks in: also the one of a service whose user it is.
+fn all_folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
+    let mut folders = folders(variable, uid);
+    let of_service = Folder { path: PathBuf::from("/run/tine"), is_given: true };
+    if !folders.iter().any(|folder| folder.path == of_service.path) {
+        folders.push(of_service);
+    }
+    folders
+}
+
+impl Folder {
+    /// Sees to it that the folder is there and nobody else's.
+    fn make(&self) -> Result<(), String> {
+        let shown = self.path.display();
+        if !self.is_given {
+            match DirBuilder::new().mode(0o700).create(&self.path) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(format!("{shown} cannot be made: {e}; give a path"));
+                }
+                _ => {}
+            }
+        }
+        self.check(geteuid().as_raw())
+    }
+
+    fn check(&self, uid: u32) -> Result<(), String> {
+        let shown = self.path.display();
+        let found = if self.is_given { fs::metadata(&self.path) } else { fs::symlink_metadata(&self.path) };
+        let found = found.map_err(|e| format!("{shown}: {e}; give a path"))?;
+        if !found.is_dir() {
+            return Err(format!("{shown} is no folder; remove it or give a path"));
+        }
+        if ![0, uid].contains(&found.uid()) {
+            return Err(format!("{shown} belongs to user {}; remove it or give a path", found.uid()));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(format!("others may write to {shown}; take that right from them or give a path"));
+        }
+        Ok(())
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("tine-place-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        DirBuilder::new().mode(0o700).create(&folder).expect("a folder");
+        folder
+    }
+
+    #[test]
+    fn folders_in_their_order() {
+        for (runtime, xdg, uid, expected) in [
+            (None, None, 0, &["/run/tine", "/tmp/tine-0"][..]),
+            (None, None, 1000, &["/tmp/tine-1000"]),
+            (None, Some("/run/user/1000"), 1000, &["/run/user/1000/tine", "/tmp/tine-1000"]),
+            (Some("/run/web:/run/other"), None, 33, &["/run/web", "/tmp/tine-33"]),
+            (Some("/run/web"), Some("/run/user/0"), 0, &["/run/web", "/run/user/0/tine", "/run/tine", "/tmp/tine-0"]),
+            (Some(""), Some("relative"), 7, &["/tmp/tine-7"]),
+        ] {
+            let variable = |name: &str| match name {
+                "RUNTIME_DIRECTORY" => runtime.map(OsString::from),
+                "XDG_RUNTIME_DIR" => xdg.map(OsString::from),
+                _ => None,
+            };
+            let found: Vec<_> = folders(variable, uid).into_iter().map(|folder| folder.path).collect();
+            assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>());
+            let all = all_folders(variable, uid);
+            assert_eq!(all.iter().filter(|folder| folder.path == Path::new("/run/tine")).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_socket_is_named_after_the_first_address() {
+        for (address, expected) in [
+            ("127.0.0.1:8080", "8080.ctl"),
+            ("[::1]:443", "443.ctl"),
+            ("unix:/run/web.sock", "web.ctl"),
+            ("unix:/run/web", "web.ctl"),
+            ("unix:web.socket", "web.socket.ctl"),
+        ] {
+            assert_eq!(name_of(&address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_could_write_to_is_not_taken() {
+        let scratch = folder("unsafe");
+        let of = |path: PathBuf| Folder { path, is_given: false };
+        let made = of(scratch.join("new"));
+        made.make().unwrap();
+        assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o700);
+        made.make().expect("a second server finds it");
+        fs::set_permissions(&made.path, Permissions::from_mode(0o770)).unwrap();
+        assert!(made.make().unwrap_err().contains("others may write"));
+        fs::set_permissions(&made.path, Permissions::from_mode(0o755)).unwrap();
+        made.make().unwrap();
+        assert!(made.check(geteuid().as_raw() + 1).is_err() || geteuid().is_root(), "somebody else's");
+        let link = of(scratch.join("link"));
+        symlink(&made.path, &link.path).unwrap();
+        assert!(link.make().unwrap_err().contains("is no folder"));
+        Folder { is_given: true, ..link }.make().expect("the service manager may use links");
+        assert!(of(scratch.join("no/such")).make().unwrap_err().contains("cannot be made"));
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn the_first_folder_that_can_be_had_is_taken() {
+        let scratch = folder("first");
+        let folders = ["no/such", "second", "third"].map(|name| Folder { path: scratch.join(name), is_given: false });
+        let address = "127.0.0.1:8080".parse().unwrap();
+        let control = open_default(&folders, &address, Claim::Free).expect("it is opened");
+        assert_eq!(control.path(), scratch.join("second/8080.ctl"));
+        let line = open_default(&folders[..1], &address, Claim::Free).err().expect("no folder");
+        assert!(line.contains("no/such") && line.ends_with("give a path"), "{line}");
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+
+    #[test]
+    fn a_caller_finds_the_only_server_or_is_asked_which() {
+        let scratch = folder("find");
+        let uid = geteuid().as_raw();
+        let folders = [Folder { path: scratch.clone(), is_given: false }];
+        let find = |wanted: &Wanted| find_in(wanted, &folders, uid);
+        drop(UnixListener::bind(scratch.join("8079.ctl")).unwrap()); // a server that was killed
+        let Err(NotFound::Nobody(line)) = find(&Wanted::Only) else { panic!("nobody is there") };
+        assert!(line.contains(scratch.to_str().unwrap()) && line.contains("--control PATH"), "{line}");
+        let _web = UnixListener::bind(scratch.join("web.sock")).unwrap(); // serves HTTP
+        let _first = UnixListener::bind(scratch.join("8080.ctl")).unwrap();
+        assert_eq!(find(&Wanted::Only), Ok(scratch.join("8080.ctl")));
+        let _second = UnixListener::bind(scratch.join("8081.ctl")).unwrap();
+        let Err(NotFound::Several(line)) = find(&Wanted::Only) else { panic!("there are two") };
+        assert!(line.contains("2 servers") && line.contains("8080.ctl") && line.contains("8081.ctl"), "{line}");
+        assert_eq!(find(&Wanted::Port(8081)), Ok(scratch.join("8081.ctl")));
+        assert!(matches!(find(&Wanted::Port(8082)), Err(NotFound::Nobody(line)) if line.contains("port 8082")));
+        assert_eq!(find(&Wanted::At("/x".into())), Ok(PathBuf::from("/x")));
+        fs::set_permissions(&scratch, Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(find(&Wanted::Only), Err(NotFound::Nobody(_))), "others may have put them there");
+        fs::remove_dir_all(&scratch).unwrap();
+    }
+}

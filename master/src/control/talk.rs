@@ -1,0 +1,172 @@
+//! The caller's end of the control socket: asks, waits, hears. Blocking, with a deadline for the whole of an answer.
+
+use super::protocol::{ANSWER_BYTES_MAX, Line, Request};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub struct Talk {
+    stream: BufReader<UnixStream>,
+    timeout: Option<Duration>,
+}
+
+/// The last line of an answer: as it came, and as it was understood.
+#[derive(Debug)]
+pub struct Last {
+    pub text: String,
+    pub line: Line,
+}
+
+#[derive(Debug)]
+pub enum TalkError {
+    /// There is no server.
+    Nobody(io::Error),
+    /// It went away before it had answered.
+    Gone,
+    /// It did not answer in time.
+    Late(Duration),
+    /// What it said is no answer.
+    Strange(String),
+}
+
+impl Talk {
+    /// `timeout`: for connecting, and then for each answer.
+    pub fn open(path: &Path, timeout: Option<Duration>) -> Result<Talk, TalkError> {
+        let connect = || -> io::Result<UnixStream> {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+            // A full queue holds connect(2) up for as long as send(2) may be (unix(7)).
+            socket.set_write_timeout(timeout)?;
+            socket.connect(&SockAddr::unix(path)?)?;
+            Ok(UnixStream::from(OwnedFd::from(socket)))
+        };
+        match connect() {
+            Ok(stream) => Ok(Talk { stream: BufReader::new(stream), timeout }),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(TalkError::Late(timeout.unwrap_or_default())),
+            Err(e) => Err(TalkError::Nobody(e)),
+        }
+    }
+
+    /// Sends a request and waits for its outcome; progress is told on the way.
+    pub fn ask(&mut self, request: Request, mut on_progress: impl FnMut(&str)) -> Result<Last, TalkError> {
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        self.stream.get_mut().write_all(request.line().as_bytes()).map_err(|e| self.lost(&e))?;
+        loop {
+            let text = self.read_line(deadline)?;
+            let line: Line = serde_json::from_str(&text).map_err(|e| TalkError::Strange(e.to_string()))?;
+            match (line.ok, &line.said) {
+                (Some(_), _) => return Ok(Last { text, line }),
+                (None, Some(said)) => on_progress(said),
+                (None, None) => {} // what another version may say on the way
+            }
+        }
+    }
+
+    /// Waits until the server closes the connection: it has ended.
+    pub fn wait_end(&mut self) -> Result<(), TalkError> {
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            match self.read_line(deadline) {
+                Ok(_) => {}
+                Err(TalkError::Gone) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn read_line(&mut self, deadline: Option<Instant>) -> Result<String, TalkError> {
+        let mut text = Vec::new();
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(self.late());
+            }
+            self.stream.get_ref().set_read_timeout(left).map_err(|e| self.lost(&e))?;
+            let room = (ANSWER_BYTES_MAX + 1 - text.len()) as u64;
+            match (&mut self.stream).take(room).read_until(b'\n', &mut text) {
+                Ok(_) if text.last() == Some(&b'\n') => {
+                    text.pop();
+                    return String::from_utf8(text).map_err(|e| TalkError::Strange(e.to_string()));
+                }
+                Ok(_) if text.len() > ANSWER_BYTES_MAX => {
+                    return Err(TalkError::Strange("a line without end".to_string()));
+                }
+                Ok(_) => return Err(TalkError::Gone),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.lost(&e)),
+            }
+        }
+    }
+
+    fn lost(&self, error: &io::Error) -> TalkError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.late(),
+            _ => TalkError::Gone,
+        }
+    }
+
+    fn late(&self) -> TalkError {
+        TalkError::Late(self.timeout.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+
+    /// Connects to a server that says `said` and closes.
+    fn hear(name: &str, said: &'static [u8]) -> (Result<Last, TalkError>, Vec<String>) {
+        let path = path(name);
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 100];
+            let count = stream.read(&mut request).unwrap();
+            stream.write_all(said).unwrap();
+            request[..count].to_vec()
+        });
+        let mut progress = Vec::new();
+        let mut talk = Talk::open(&path, Some(Duration::from_secs(20))).unwrap();
+        let last = talk.ask(Request::Reload, |said| progress.push(said.to_string()));
+        assert_eq!(server.join().unwrap(), b"{\"command\":\"reload\"}\n");
+        std::fs::remove_file(&path).unwrap();
+        (last, progress)
+    }
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("tine-talk-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn progress_comes_before_the_outcome() {
+        let said = b"{\"said\":\"worker 1 ready\"}\n{\"mood\":1}\n{\"ok\":false,\"error\":\"no\",\"new\":[]}\n";
+        let (last, progress) = hear("progress", said);
+        let last = last.unwrap();
+        assert_eq!((last.line.ok, last.line.error.as_deref()), (Some(false), Some("no")));
+        assert!(last.text.contains("\"new\":[]"), "the text is what came");
+        assert_eq!(progress, ["worker 1 ready"]);
+    }
+
+    #[test]
+    fn a_server_that_goes_away_or_talks_nonsense_is_told() {
+        assert!(matches!(hear("gone", b"").0, Err(TalkError::Gone)));
+        assert!(matches!(hear("half", b"{\"said\":\"x\"}\n{\"ok\":tr").0, Err(TalkError::Gone)));
+        assert!(matches!(hear("http", b"HTTP/1.1 400 Bad Request\r\n\r\n").0, Err(TalkError::Strange(_))));
+        assert!(matches!(hear("bytes", b"\xff\xff\n").0, Err(TalkError::Strange(_))));
+        assert!(matches!(Talk::open(Path::new("/no/such/x"), None), Err(TalkError::Nobody(_))));
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_given_up() {
+        let path = path("late");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut talk = Talk::open(&path, Some(Duration::from_millis(50))).unwrap();
+        assert!(matches!(talk.ask(Request::Status, |_| {}), Err(TalkError::Late(_))));
+        assert!(matches!(talk.wait_end(), Err(TalkError::Late(_))));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,93 @@
+//! The command line of `tine ctl`.
+
+use crate::control::{Request, WhereArgs};
+use clap::{Args, Subcommand};
+use std::time::Duration;
+use tine_common::config::WORKERS_MAX;
+use tine_common::units::parse_duration;
+
+/// For answers that the master gives at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true, subcommand_required = true, after_help = AFTER_HELP)]
+pub struct CtlArgs {
+    #[command(flatten)]
+    pub place: WhereArgs,
+    /// Print the server's answer as one line of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How long to wait for the outcome; 0 is without end [default: 10s for status, workers and reopen-logs, else 0: the server's own limits hold]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
+    timeout: Option<Duration>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done; 1 the server says no, or it failed; 2 wrong use, also when
+there are several servers and none was named; 3 no server is there; 4 no answer,
+so that the outcome is not known. docs/control.md has the JSON.";
+
+#[derive(Subcommand, Debug, Clone, Copy)]
+enum Command {
+    /// The server as a whole
+    Status,
+    /// Each worker, its rates over a second, and what it has in flight
+    Workers,
+    /// Load the app anew: new workers are ready before old ones drain
+    Reload,
+    /// Hand the sockets to a new process of the binary on disk
+    Upgrade,
+    /// Set the number of workers
+    Scale {
+        /// 1 to 1024
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=WORKERS_MAX as u64))]
+        workers: u64,
+    },
+    /// One worker more
+    Add,
+    /// One worker less: the youngest goes
+    Remove,
+    /// Let the worker of a slot finish; then it is replaced
+    Drain {
+        #[arg(value_name = "SLOT", value_parser = clap::value_parser!(u64).range(..WORKERS_MAX as u64))]
+        slot: u64,
+    },
+    /// Replace the worker of a slot: the new one is ready first
+    Recycle {
+        #[arg(value_name = "SLOT", value_parser = clap::value_parser!(u64).range(..WORKERS_MAX as u64))]
+        slot: u64,
+    },
+    /// Open log files anew, after they were moved away
+    ReopenLogs,
+    /// Finish what is in flight and stop; waits until the server is gone
+    Stop,
+}
+
+impl CtlArgs {
+    pub fn request(&self) -> Request {
+        match self.command {
+            Command::Status => Request::Status,
+            Command::Workers => Request::Workers,
+            Command::Reload => Request::Reload,
+            Command::Upgrade => Request::Upgrade,
+            Command::Scale { workers } => Request::Scale { workers: workers as usize },
+            Command::Add => Request::Add,
+            Command::Remove => Request::Remove,
+            Command::Drain { slot } => Request::Drain { slot: slot as usize },
+            Command::Recycle { slot } => Request::Recycle { slot: slot as usize },
+            Command::ReopenLogs => Request::ReopenLogs,
+            Command::Stop => Request::Stop,
+        }
+    }
+
+    /// `None`: without end.
+    pub fn timeout(&self) -> Option<Duration> {
+        let is_quick = matches!(self.command, Command::Status | Command::Workers | Command::ReopenLogs);
+        match self.timeout {
+            Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
+            None => is_quick.then_some(ANSWER_TIMEOUT),
+        }
+    }
+}
