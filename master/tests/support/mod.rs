@@ -5,6 +5,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod autobahn;
+pub mod capture;
 mod client;
 pub mod curl;
 pub mod given;
@@ -14,6 +15,7 @@ pub mod markdown;
 mod process;
 pub mod proxy;
 pub mod python;
+pub mod regulars;
 pub mod seen;
 pub mod site;
 mod trace;
