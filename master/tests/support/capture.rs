@@ -33,7 +33,9 @@ impl Capture {
     pub fn start(address: SocketAddr) -> Option<Capture> {
         let filter = format!("tcp and src port {} and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0", address.port());
         let mut command = Command::new(program());
-        command.args(["-i", "lo", "-nn", "-l", "--immediate-mode", "-B", "16384", &filter]).stdin(Stdio::null());
+        // The ring's places are as large as a packet may be: heads only, or there are few.
+        let options = ["-i", "lo", "-nn", "-l", "--immediate-mode", "-s", "96", "-B", "4096"];
+        command.args(options).arg(&filter).stdin(Stdio::null());
         let mut tcpdump = Server::spawn(&mut command);
         let listens = eventually("tcpdump listens", || {
             if tcpdump.try_exit().is_some() {

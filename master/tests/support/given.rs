@@ -17,6 +17,7 @@ pub fn spawn(sockets: &[(BorrowedFd<'_>, &str)], arguments: &[&str], environment
     let program = Program {
         path: Path::new("/bin/sh"),
         arguments: &arguments,
+        folder: Path::new("."),
         environment: &environment,
         descriptors: &descriptors,
     };

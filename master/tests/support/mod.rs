@@ -9,6 +9,7 @@ pub mod capture;
 mod client;
 pub mod curl;
 pub mod given;
+pub mod hey;
 pub mod load;
 pub mod lua;
 pub mod markdown;
