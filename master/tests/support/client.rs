@@ -243,6 +243,15 @@ impl Client {
         assert!(rest.is_empty(), "nothing follows, but {:?} did", lossy(&rest));
     }
 
+    /// Waits for bytes or the end, and says whether it is the end.
+    pub fn at_end(&mut self) -> io::Result<bool> {
+        match self.buffer.is_empty().then(|| self.fill()) {
+            Some(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
+            Some(Err(e)) => Err(e),
+            Some(Ok(())) | None => Ok(false),
+        }
+    }
+
     fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 65536];
         match self.stream.read(&mut bytes)? {
@@ -299,7 +308,7 @@ impl Client {
         Client::over(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?)))
     }
 
-    fn over(stream: TcpStream) -> io::Result<Client> {
+    pub fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(SOON))?;
         stream.set_write_timeout(Some(SOON))?;
         // Not for Unix sockets, which have no delay.

@@ -5,15 +5,18 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod autobahn;
+pub mod capture;
 mod client;
 pub mod curl;
 pub mod given;
+pub mod hey;
 pub mod load;
 pub mod lua;
 pub mod markdown;
 mod process;
 pub mod proxy;
 pub mod python;
+pub mod regulars;
 pub mod seen;
 pub mod site;
 mod trace;

@@ -2,6 +2,7 @@
 
 use super::{Client, Server, eventually, scratch_folder};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -85,6 +86,59 @@ impl Proxy {
 }
 
 impl Drop for Proxy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// nginx on a TCP port of its own, for a load generator.
+pub struct LoadProxy {
+    process: Server,
+    address: SocketAddr,
+    folder: PathBuf,
+    /// Keeps the port for nginx: bound, and never listening.
+    _port: socket2::Socket,
+}
+
+impl LoadProxy {
+    /// In front of `origin`: an address, or `unix:/path`.
+    #[track_caller]
+    pub fn start(origin: &str) -> LoadProxy {
+        let port = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        port.set_reuse_port(true).expect("a shared port");
+        port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let address = port.local_addr().expect("an address").as_socket().expect("an IP address");
+        let folder = scratch_folder();
+        let configuration = include_str!("../clients/nginx_load.conf")
+            .replace("FOLDER", folder.to_str().expect("a path in UTF-8"))
+            .replace("PORT", &address.port().to_string())
+            .replace("ORIGIN", origin);
+        let file = folder.join("configuration");
+        fs::write(&file, configuration).expect("a file");
+        let mut command = Command::new(ProxyKind::Nginx.program());
+        let mut process = Server::spawn(command.args(["-e", "stderr", "-c"]).arg(&file).stdin(Stdio::null()));
+        eventually("nginx accepts connections", || {
+            if let Some(status) = process.try_exit() {
+                panic!("nginx ended with {status}:\n{}", process.log());
+            }
+            Client::try_connect(address).ok()
+        });
+        LoadProxy { process, address, folder, _port: port }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What it complains of: nothing, where its origin does nothing wrong.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for LoadProxy {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);

@@ -1,9 +1,11 @@
 //! One request that an exchange answers: its body is pushed, its response is pulled, each as far as the other side goes.
 
+use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
 use crate::drain::IdleEnd;
-use crate::http::{Error, ResponseFacts, StatusCode};
+use crate::http::{BodyLength, Error, ResponseFacts, StatusCode};
+use crate::net::ReadBuffer;
 use crate::protocol::{Io, Next};
 use std::time::Instant;
 use tine_common::config::Limits;
@@ -68,9 +70,17 @@ impl Active {
         }
     }
 
-    /// The facts for a head that is written now. A client that was never told to continue may or may not send its body.
-    pub fn facts_now(&self, cx: &Cx<'_>) -> ResponseFacts {
-        ResponseFacts { keep_alive: self.facts.keep_alive && !self.owes_continue && !cx.draining, ..self.facts }
+    /// The facts for a head that is written now, and what lies behind the request. A client that was never told to continue may
+    /// or may not send its body.
+    pub fn facts_now(&self, input: &ReadBuffer, cx: &Cx<'_>) -> ResponseFacts {
+        let is_behind = || self.body_ended && is_request_behind(input.unconsumed(), BodyLength::None, cx.limits);
+        let keep_alive = self.facts.keep_alive && !self.owes_continue && (!cx.draining || is_behind());
+        ResponseFacts { keep_alive, ..self.facts }
+    }
+
+    /// The client said that this is its last request.
+    pub fn is_clients_last(&self) -> bool {
+        !self.facts.keep_alive
     }
 
     /// The body of the response, once its head is written.
@@ -121,12 +131,12 @@ impl Active {
             }
             self.not_before = None;
             let before = io.output.len();
-            let facts = self.facts_now(cx);
+            let facts = self.facts_now(io.input, cx);
             let mut out = Out { queue: io.output, body: &mut self.writer, facts, cx };
             let pulled = self.exchange.pull(&mut out, cx)?;
             // Without a body, the response is complete with its head: what would follow is not made only to be dropped.
             if let Some(writer) = self.writer.filter(|writer| self.body_ended && writer.is_bodyless()) {
-                return Ok(Driven::Ended(writer.end(self.facts_now(cx).keep_alive)));
+                return Ok(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)));
             }
             match pulled {
                 Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
@@ -149,7 +159,7 @@ impl Active {
                         return Err(AppError::new("the exchange ended without a response").into());
                     };
                     writer.finish(io.output)?;
-                    return Ok(Driven::Ended(writer.end(self.facts_now(cx).keep_alive)));
+                    return Ok(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)));
                 }
             }
         }

@@ -16,6 +16,7 @@
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and says what it waits for.
 
+use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
@@ -45,6 +46,8 @@ pub struct Http1 {
     answered: u16,
     /// Requests whose head has come, of this connection.
     place: u32,
+    /// The worker drains, and what lies in the input is the last that is answered.
+    reads_no_more: bool,
 }
 
 enum Stage {
@@ -69,7 +72,7 @@ enum Step {
 
 impl Http1 {
     pub fn new(now: Instant) -> Self {
-        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0, place: 0 }
+        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0, place: 0, reads_no_more: false }
     }
 
     /// A request is being answered.
@@ -93,7 +96,7 @@ impl Http1 {
     /// Whether bytes from the client would be looked at now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match &self.stage {
-            Stage::Head => queued_bytes <= cx.limits.write_low_watermark_bytes,
+            Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits.write_low_watermark_bytes,
             Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
             Stage::Upgraded(_) => false,
@@ -122,7 +125,7 @@ impl Http1 {
             // Answers in order, and no more of them than the client reads.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
                 self.since = cx.now;
-                return Next::Again;
+                return self.pause(io, cx);
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
                 Stage::Head => self.on_head(io, app, idle_end, cx),
@@ -137,6 +140,15 @@ impl Http1 {
                 return next;
             }
         }
+        self.pause(io, cx)
+    }
+
+    /// Goes on in another turn. In a drain, requests that are there are answered before more is read: else a client that never
+    /// stops sending would not be left.
+    fn pause(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Next {
+        let is_at_head = matches!(self.stage, Stage::Head);
+        self.reads_no_more =
+            cx.draining && is_at_head && is_request_behind(io.input.unconsumed(), BodyLength::None, cx.limits);
         Next::Again
     }
 
@@ -171,9 +183,11 @@ impl Http1 {
             match parse(io.input.unconsumed(), fields, cx.limits) {
                 Ok(Some(mut parsed)) => {
                     self.seen = 0;
+                    self.reads_no_more = false;
                     self.place = self.place.saturating_add(1);
                     parsed.request.set_place(self.place);
-                    let (length, called) = self.call(&parsed, io.output, app, cx);
+                    let behind = &io.input.unconsumed()[parsed.length..];
+                    let (length, called) = self.call(&parsed, behind, io.output, app, cx);
                     io.input.consume(length);
                     return self.on_called(called, io, cx);
                 }
@@ -200,10 +214,11 @@ impl Http1 {
         })
     }
 
-    /// Asks the app. A [`Response`] is queued while the request still lies in the input.
+    /// Asks the app. A [`Response`] is queued while the request still lies in the input, with what is `behind` its head.
     fn call(
         &mut self,
         parsed: &Parsed<'_>,
+        behind: &[u8],
         output: &mut WriteQueue,
         app: &mut dyn App,
         cx: &Cx<'_>,
@@ -213,7 +228,7 @@ impl Http1 {
         let mut facts = ResponseFacts {
             version: request.version(),
             is_head: request.method() == "HEAD",
-            keep_alive: parsed.keep_alive && !cx.draining,
+            keep_alive: parsed.keep_alive,
         };
         if let Some(notes) = cx.notes {
             notes.begin(request.head(), request.method().len() + 1 + request.target().len());
@@ -234,7 +249,9 @@ impl Http1 {
                 // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
                 facts.keep_alive &=
                     !(parsed.expects_continue || matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX));
-                Called::Answered { body, keep_alive: respond(response, request, output, facts, cx) }
+                facts.keep_alive &= !cx.draining || is_request_behind(behind, body, cx.limits);
+                let keep_alive = respond(response, request, output, facts, cx);
+                Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
             }
             Answer::Exchange(exchange) => {
                 let owes_continue = parsed.expects_continue && request.has_body();
@@ -257,22 +274,23 @@ impl Http1 {
                 self.stage = Stage::Exchange(active);
                 Step::Go
             }
-            Called::Answered { body, keep_alive } => {
+            Called::Answered { body, keep_alive, is_clients_last } => {
                 self.answered += 1;
-                self.after_response(Decoder::new(body, cx.limits.header_bytes_max), keep_alive, io)
+                self.after_response(Decoder::new(body, cx.limits.header_bytes_max), keep_alive, is_clients_last, io)
             }
         }
     }
 
-    /// The response is queued: what becomes of the rest of the request, and of the connection.
-    fn after_response(&mut self, body: Decoder, keep_alive: bool, io: &mut Io<'_>) -> Step {
+    /// The response is queued: what becomes of the rest of the request, and of the connection. Where it is we who end it, the
+    /// client may have its next request on the way, which would turn a plain close into a reset.
+    fn after_response(&mut self, body: Decoder, keep_alive: bool, is_clients_last: bool, io: &mut Io<'_>) -> Step {
         match (keep_alive, body.is_ended()) {
             (true, true) => Step::Go,
             (true, false) => {
                 self.stage = Stage::Discard(Box::new(Discard { body, bytes_left: DISCARD_BYTES_MAX }));
                 Step::Go
             }
-            (false, true) if io.input.is_empty() => Step::Stop(Next::Close(Closing::Flushed)),
+            (false, true) if is_clients_last && io.input.is_empty() => Step::Stop(Next::Close(Closing::Flushed)),
             (false, _) => {
                 io.input.clear();
                 Step::Stop(Next::Close(Closing::Lingering))
@@ -302,7 +320,10 @@ impl Http1 {
                         io.input.clear();
                         Step::Stop(Next::Close(Closing::Lingering))
                     }
-                    end => self.after_response(active.into_body(), end == ConnectionEnd::Kept, io),
+                    end => {
+                        let is_clients_last = active.is_clients_last();
+                        self.after_response(active.into_body(), end == ConnectionEnd::Kept, is_clients_last, io)
+                    }
                 };
             }
             Err(failed) => failed,
@@ -326,8 +347,10 @@ impl Http1 {
             Failed::App(_) => {
                 self.answered += 1;
                 self.since = cx.now;
-                let keep_alive = encode::response(app_failed(), io.output, active.facts_now(cx), cx).unwrap_or(false);
-                self.after_response(active.into_body(), keep_alive, io)
+                let facts = active.facts_now(io.input, cx);
+                let keep_alive = encode::response(app_failed(), io.output, facts, cx).unwrap_or(false);
+                let is_clients_last = active.is_clients_last();
+                self.after_response(active.into_body(), keep_alive, is_clients_last, io)
             }
         }
     }
@@ -373,7 +396,7 @@ impl Http1 {
 
 /// What came of asking the app.
 enum Called {
-    Answered { body: BodyLength, keep_alive: bool },
+    Answered { body: BodyLength, keep_alive: bool, is_clients_last: bool },
     Exchange(Box<Active>),
     Upgraded(Box<WebSocket>),
 }

@@ -1,10 +1,9 @@
-//! What a conversation in time is: waits and their ends, drains, `100 Continue`, and a client that takes little.
+//! What a conversation in time is: waits and their ends, `100 Continue`, and a client that takes little.
 
 use super::test_client::*;
 use crate::app::{Answer, App, Cx, Pull};
-use crate::drain::IdleEnd;
 use crate::http::{Head, Request, StatusCode};
-use crate::protocol::Closing::{Cut, Flushed, Lingering};
+use crate::protocol::Closing::{Cut, Lingering};
 use crate::protocol::Next::{Again, Close, Wait};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -159,35 +158,6 @@ fn an_exchange_is_asked_again_at_its_time() {
     assert_eq!((client.later(4 * SECOND), *pulls.borrow()), (Wait, 1), "it is not asked before");
     assert_eq!((client.later(SECOND), *pulls.borrow()), (Wait, 2));
     assert_eq!((client.text(), client.http1.take_answered()), (sized("200 OK", "", ""), 1));
-}
-
-#[test]
-fn a_drain_says_close() {
-    let streamed = STREAMED.replace("\r\n\r\n3\r\none", "\r\nConnection: close\r\n\r\n3\r\none");
-    let two = |path: &str| get(path) + &get("/evil");
-    for (name, input, output) in [
-        ("a response", two("/text"), text("200 OK", CLOSE, "hi")),
-        ("an exchange", two("/stream"), streamed),
-        ("a failure", two("/fails"), failed(CLOSE)),
-    ] {
-        let mut client = Client::new(Paths);
-        client.draining = true;
-        assert_eq!((client.send(input.as_bytes()), client.text()), (Close(Lingering), output), "{name}");
-    }
-    // One that began before the drain, too.
-    for (path, output) in [("/echo", sized("200 OK", CLOSE, "x")), ("/fails/push", failed(CLOSE))] {
-        let mut client = Client::new(Paths);
-        assert_eq!(client.send(post(path, "Content-Length: 1\r\n", "").as_bytes()), Wait);
-        client.draining = true;
-        let next = client.send(b"x");
-        assert!(matches!(next, Close(Flushed | Lingering)), "{path}: {next:?}");
-        assert_eq!(client.text(), output, "{path}");
-    }
-    // An idle connection goes when the drain says so.
-    let mut client = Client::new(Paths);
-    client.send(get("/text").as_bytes());
-    client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
-    assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
 }
 
 /// How much was queued when a producer was asked, and how much when it had written.

@@ -1,0 +1,51 @@
+//! hey, a load generator that judges for itself: what its report says of statuses and errors.
+
+use super::Server;
+use nix::sys::signal::Signal;
+use std::process::{Command, Stdio};
+
+/// Connections at a time.
+const CONNECTIONS: &str = "100";
+/// It is stopped before; this is for a test that dies.
+const SECONDS_MAX: &str = "600s";
+
+pub struct Hey {
+    process: Server,
+}
+
+#[derive(Debug)]
+pub struct Verdict {
+    pub answered: u64,
+    /// Of statuses but 200, and of errors, as hey words them.
+    pub complaints: Vec<String>,
+}
+
+impl Hey {
+    /// Asks for `url` again and again over a hundred connections.
+    pub fn start(url: &str, keep_alive: bool) -> Hey {
+        let mut command = Command::new("hey");
+        command.args(["-c", CONNECTIONS, "-z", SECONDS_MAX]);
+        if !keep_alive {
+            command.arg("-disable-keepalive");
+        }
+        Hey { process: Server::spawn(command.arg(url).stdin(Stdio::null())) }
+    }
+
+    /// Ends it: every request that was begun is waited for.
+    #[track_caller]
+    pub fn stop(mut self) -> Verdict {
+        self.process.stop(Signal::SIGINT);
+        let report = self.process.stdout();
+        let section = |title: &str| {
+            let lines = report.lines().skip_while(|line| !line.starts_with(title)).skip(1);
+            lines.map(str::trim).take_while(|line| !line.is_empty()).map(str::to_string).collect::<Vec<_>>()
+        };
+        let (ok, mut complaints): (Vec<String>, Vec<String>) =
+            section("Status code distribution:").into_iter().partition(|line| line.starts_with("[200]"));
+        complaints.extend(section("Error distribution:"));
+        let count = |line: &String| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+        let answered = ok.iter().filter_map(count).sum();
+        assert!(answered > 0, "hey's report is read wrongly, or nobody was answered:\n{report}");
+        Verdict { answered, complaints }
+    }
+}

@@ -1,0 +1,74 @@
+//! What lies behind a request in the input while a worker drains: a pipelining client sends several at once.
+//!
+//! The answer that says `Connection: close` is the last one (RFC 9112, 9.6), and what lies behind its request is lost. So
+//! while a whole request lies there, the answer before it does not say so yet. What is not all there is not waited for, and
+//! nothing more is read before it is answered: the drain ends with what had been read, whatever a client goes on sending.
+
+use super::parse::parse;
+use crate::http::BodyLength;
+use std::mem::MaybeUninit;
+use tine_common::config::{HEADER_COUNT_CEILING, Limits};
+
+/// Whether the bytes behind a request, or behind its head and this body, begin with a request that is all there. One with a
+/// chunked body never is: its end is only found by reading it.
+pub fn is_request_behind(bytes: &[u8], body: BodyLength, limits: &Limits) -> bool {
+    let Some(mut bytes) = behind_body(bytes, body) else { return false };
+    // As before any request.
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    if bytes.is_empty() {
+        return false;
+    }
+    let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
+    match parse(bytes, &mut fields[..limits.header_count_max], limits) {
+        Ok(Some(next)) => behind_body(&bytes[next.length..], next.request.body_length()).is_some(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+/// The bytes behind a body, if it is all there.
+fn behind_body(bytes: &[u8], body: BodyLength) -> Option<&[u8]> {
+    match body {
+        BodyLength::None => Some(bytes),
+        BodyLength::Known(length) => bytes.get(usize::try_from(length).ok()?..),
+        BodyLength::Chunked => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_request_counts() {
+        let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+        let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        let of = |bytes: &str, body| is_request_behind(bytes.as_bytes(), body, &Limits::default());
+        let none = BodyLength::None;
+        for (bytes, expected) in [
+            (String::new(), false),
+            ("\r\n\r\n".to_string(), false),
+            (get.to_string(), true),
+            (format!("\r\n{get}"), true),
+            (format!("{get}{get}"), true),
+            (format!("{get}x"), true),
+            (post.to_string(), false),
+            (format!("{post}ab"), false),
+            (format!("{post}abc"), true),
+            (chunked.to_string(), false),
+            ("GET / HTTP/1.1\r\n\r\n".to_string(), false), // no Host: it is refused, not answered
+            ("nonsense\r\n\r\n".to_string(), false),
+        ] {
+            assert_eq!(of(&bytes, none), expected, "{bytes:?}");
+            assert_eq!(of(&format!("abc{bytes}"), BodyLength::Known(3)), expected, "abc{bytes:?}");
+            assert!(!of(&bytes, BodyLength::Chunked), "{bytes:?}");
+        }
+        for end in 0..get.len() {
+            assert!(!of(&get[..end], none), "{end} bytes");
+        }
+        assert!(!of("ab", BodyLength::Known(3)), "the body before it is not all there");
+        assert!(!of(get, BodyLength::Known(u64::MAX)));
+    }
+}
