@@ -61,7 +61,8 @@ fn master_and_workers_go_on_in_a_new_file() {
     let in_old = fs::read_to_string(&old).expect("text").len();
     let mut pids = workers_in(&server, &log, "/after");
     let mut workers = server.workers();
-    (pids.sort_unstable(), workers.sort_unstable());
+    pids.sort_unstable();
+    workers.sort_unstable();
     assert_eq!(pids, workers);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
     wait_for(&log, "drained: ");
