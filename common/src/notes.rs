@@ -127,7 +127,7 @@ impl Notes {
         self.header(RUNNING).store(NOWHERE, Relaxed);
     }
 
-    /// A request's head is about to be handed to the app. `first_line` begins with method and target, of `length` bytes.
+    /// A request is about to be handed to the app. Its head begins with method and target, `length` bytes in all.
     pub fn begin(&self, head: &[u8], length: usize) {
         let running = self.header(RUNNING);
         let before = running.load(Relaxed);
@@ -135,8 +135,7 @@ impl Notes {
             // The connection's earlier request, which is answered.
             self.set_taken(before, false);
         }
-        running.store(NOWHERE, Relaxed);
-        self.lines[CURRENT as usize].write(self.seat.beat_ms(), &head[..length.min(head.len())]);
+        self.lines[CURRENT as usize].write(self.seat.beat_ms(), head, length);
         running.store(CURRENT, Relaxed);
     }
 
@@ -242,20 +241,17 @@ impl Note {
 
 /// A note's line: its version, `begun_ms << 8 | is_cut << 7 | length`, its text.
 impl Line {
-    fn write(&self, begun_ms: u64, text: &[u8]) {
-        let is_cut = text.len() > TEXT_BYTES_MAX;
-        let text = &text[..text.len().min(TEXT_BYTES_MAX)];
-        let facts = begun_ms << 8 | u64::from(is_cut) << 7 | text.len() as u64;
+    /// Writes `length` bytes of the text, and of what follows as much as fills the last word: to cut it costs more.
+    fn write(&self, begun_ms: u64, text: &[u8], length: usize) {
+        let is_cut = length > TEXT_BYTES_MAX;
+        let length = length.min(TEXT_BYTES_MAX);
+        let facts = begun_ms << 8 | u64::from(is_cut) << 7 | length as u64;
+        let words = length.div_ceil(8);
+        debug_assert!(text.len() >= words * 8, "behind the target is the version of HTTP");
         self.change(|line| {
             line.words[FACTS].store(facts, Relaxed);
-            let (whole, rest) = text.as_chunks::<8>();
-            for (word, bytes) in line.words[TEXT..].iter().zip(whole) {
+            for (word, bytes) in line.words[TEXT..].iter().zip(text.as_chunks::<8>().0).take(words) {
                 word.store(u64::from_ne_bytes(*bytes), Relaxed);
-            }
-            if let Some(word) = line.words[TEXT..].get(whole.len()) {
-                let mut last = [0; 8];
-                last[..rest.len()].copy_from_slice(rest);
-                word.store(u64::from_ne_bytes(last), Relaxed);
             }
         });
     }
