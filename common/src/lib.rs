@@ -6,11 +6,14 @@
 //! - [`status`]: what the master tells about the server over its control socket.
 //! - [`notes`]: the requests that each worker is in, beside it.
 //! - [`message`]: what master and worker say to each other.
+//! - [`last_words`]: what a worker says when it is told to die for hanging; [`fixed_text`] takes them without allocating.
 //! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
 //! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod fixed_text;
+pub mod last_words;
 pub mod log;
 pub mod message;
 pub mod notes;

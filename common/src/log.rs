@@ -50,6 +50,11 @@ pub fn set_who(who: &str) {
     *WHO.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = who.to_string();
 }
 
+/// The name that [`set_who`] gave.
+pub fn who() -> String {
+    WHO.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
 /// A text of several lines, in which no line can pass for a log line of its own.
 pub fn indented(text: &str) -> String {
     let lines = text.trim_end_matches('\n').split('\n').map(one_line);

@@ -25,10 +25,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
+use tine_common::last_words::LastWords;
 use tine_common::message::{Order, Report};
 use tine_common::notes::Notes;
 use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
-use tine_common::sys::{fork, process};
+use tine_common::sys::{abort, fork, process};
 
 pub use crate::accept::Listener;
 
@@ -83,6 +84,10 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
         Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
     }
     let (info, seat) = (start.info, start.scoreboard.seat(start.seat));
+    // Before the app is built, which may hang.
+    if let Err(e) = abort::say(LastWords::new(seat, start.scoreboard.notes(start.seat))) {
+        return failed(&mut channel, format!("SIGABRT could not be heard: {e}"));
+    }
     let app = match factory(&info) {
         Ok(app) => app,
         Err(e) => return failed(&mut channel, format!("the app could not be built: {e}")),

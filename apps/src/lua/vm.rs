@@ -10,6 +10,7 @@ use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tine_common::sys::lua_running::{self, Resumed};
 use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
 
@@ -26,6 +27,8 @@ const DRIVER_PARTS: [(&str, &str); 6] = [
 const IDLE_LANES_MAX: usize = 64;
 
 pub struct Vm {
+    /// Ends before the VM does.
+    _running: Resumed,
     lua: Lua,
     open_lane: Function,
     abandon: Function,
@@ -51,6 +54,7 @@ impl Vm {
     pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
         let own = |error: mlua::Error| error.to_string();
         let lua = tine_common::sys::lua::open().map_err(own)?;
+        let running = lua_running::opened(&lua.current_thread());
         load::set_paths(&lua, config).map_err(own)?;
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
@@ -87,6 +91,7 @@ impl Vm {
         let (empty, root) = (text("")?, text("/")?);
         let idle = RefCell::default();
         Ok(Vm {
+            _running: running,
             lua,
             open_lane,
             abandon,
@@ -141,7 +146,10 @@ impl Vm {
         self.turn.is_unready.set(cx.is_unready());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
-        let said = match lane.thread.resume::<Raw>(with) {
+        let running = lua_running::resumed(&lane.thread);
+        let raw = lane.thread.resume::<Raw>(with);
+        drop(running);
+        let said = match raw {
             Ok(raw) => Said::of(raw).unwrap_or_else(|| Said::Failed("the driver left out a value".to_string())),
             // What is sent is converted on this side alone.
             Err(error @ mlua::Error::FromLuaConversionError { .. }) => {

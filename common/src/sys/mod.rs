@@ -4,6 +4,7 @@
 //! nonblocking; EINTR is handled here; an error names its call.
 #![allow(unsafe_code)]
 
+pub mod abort;
 pub mod epoll;
 pub mod exec;
 pub mod file;
@@ -11,6 +12,8 @@ pub mod fork;
 pub mod inherit;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
+pub mod lua_running;
 pub mod mmap;
 pub mod process;
 pub mod socket;

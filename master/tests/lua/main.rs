@@ -10,6 +10,7 @@ mod a_preflight_says_what_is_wrong;
 mod a_preflight_that_hangs_can_be_stopped;
 mod a_request_out_of_time_is_closed;
 mod a_sleep_lets_others_have_their_turn;
+mod a_worker_told_to_abort_says_where_it_hangs;
 mod an_app_out_of_time_is_interrupted;
 mod an_app_that_breaks_later_is_told_in_its_own_words;
 mod an_exhausted_vm_is_replaced;

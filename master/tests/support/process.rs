@@ -25,6 +25,14 @@ pub fn freeze(pid: i32) {
     });
 }
 
+/// Waits until a process sleeps in a call, as a worker does that has nothing to do.
+#[track_caller]
+pub fn wait_asleep(pid: i32) {
+    eventually("the process sleeps", || {
+        fs::read_to_string(format!("/proc/{pid}/stat")).ok().filter(|stat| stat.contains(") S "))
+    });
+}
+
 /// Established IPv4 connections of this local port: the peer's port and the socket's inode (proc_net_tcp).
 pub fn connections_on(port: u16) -> Vec<(u16, String)> {
     let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");

@@ -1,0 +1,174 @@
+//! SIGABRT of a worker: say what you hang in, then die.
+//!
+//! The first words are said by the handler itself, from shared memory alone. Where code of an interpreter runs, its
+//! traceback follows: the handler asks it to stop at its next instruction ([`Interpreter::interrupt`]), where all is in
+//! order to be looked at; if it has not got there after [`PATIENCE`], because it is in a C function or in compiled code,
+//! SIGALRM looks from where it is. Then the process ends by SIGABRT, as it would have without a handler. It does so too if
+//! anything of this goes wrong: the handler stands for one signal only, and a fault on the way ends the process at once.
+//!
+//! The handlers allocate nothing and take no lock.
+
+use crate::fixed_text::FixedText;
+use crate::last_words::{End, LastWords};
+use nix::errno::Errno;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long an interpreter may take to its next instruction. Who sent the signal will not wait for long.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Signals of a fault, which looking at a stack that is not in order may lead to.
+const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+static WORDS: OnceLock<LastWords> = OnceLock::new();
+static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
+static IS_TRACED: AtomicBool = AtomicBool::new(false);
+
+/// What can say where the code that it runs is. Both may be called from a handler at any time.
+pub struct Interpreter {
+    /// Arranges for [`trace_and_die`] to be called at its next instruction; false where it runs nothing.
+    pub interrupt: fn() -> bool,
+    /// Writes where its code is, innermost first: a line's end and a line for each place, or nothing.
+    pub trace: fn(&mut FixedText),
+}
+
+/// From now on this process says its last words. SIGABRT is let through, whatever else is held back.
+pub fn say(words: LastWords) -> io::Result<()> {
+    let is_first = WORDS.set(words).is_ok();
+    debug_assert!(is_first, "a process has one end");
+    // SAFETY: the handler does what a handler may do (see above).
+    unsafe { handle(libc::SIGABRT, on_abort as *const () as usize, libc::SA_SIGINFO | libc::SA_RESETHAND)? };
+    unblock(libc::SIGABRT)?;
+    unblock(libc::SIGALRM)
+}
+
+/// Who runs an application's code says so, before the first of it.
+pub fn ask_also(interpreter: Interpreter) {
+    // A second one would say the same.
+    let _ = INTERPRETER.set(interpreter);
+}
+
+extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let errno = Errno::last_raw();
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t, and for SIGABRT all senders fill in si_pid.
+    let is_own = unsafe { (*info).si_pid() } == std::process::id() as libc::pid_t;
+    let end = if is_own { End::Own } else { End::Told };
+    if let Some(words) = WORDS.get().filter(|_| is_logged()) {
+        let mut text = FixedText::default();
+        words.begin_line(&mut text);
+        words.push_place(end, Instant::now(), &mut text);
+        write_out(text.end_line());
+    }
+    let Some(interpreter) = INTERPRETER.get() else { die() };
+    for fault in FAULTS {
+        // SAFETY: the handler only dies.
+        let _ = unsafe { handle(fault, on_fault as *const () as usize, libc::SA_ONSTACK) };
+    }
+    match end {
+        // The call of abort(3) does not come back.
+        End::Own => trace_and_die(),
+        End::Told if (interpreter.interrupt)() => {
+            // SAFETY: the handler does what a handler may do.
+            let handled = unsafe { handle(libc::SIGALRM, on_alarm as *const () as usize, 0) };
+            if handled.is_err() || !ring_in(PATIENCE) {
+                trace_and_die();
+            }
+            Errno::set_raw(errno);
+        }
+        End::Told => die(),
+    }
+}
+
+extern "C" fn on_alarm(_: libc::c_int) {
+    trace_and_die_once();
+}
+
+extern "C" fn on_fault(_: libc::c_int) {
+    die();
+}
+
+/// The interpreter is at an instruction.
+pub fn trace_and_die() -> ! {
+    trace_and_die_once();
+    die()
+}
+
+/// Where the alarm interrupts a trace, that goes on.
+fn trace_and_die_once() {
+    if IS_TRACED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let (Some(words), Some(interpreter)) = (WORDS.get().filter(|_| is_logged()), INTERPRETER.get()) {
+        let mut text = FixedText::default();
+        words.begin_line(&mut text);
+        text.push("its code is here:\n  stack traceback:");
+        let before = text.as_bytes().len();
+        (interpreter.trace)(&mut text);
+        if text.as_bytes().len() > before {
+            write_out(text.end_line());
+        }
+    }
+    die()
+}
+
+fn die() -> ! {
+    // SAFETY: SIG_DFL runs no code of ours.
+    let _ = unsafe { handle(libc::SIGABRT, libc::SIG_DFL, 0) };
+    let _ = unblock(libc::SIGABRT);
+    // SAFETY: raise(3) takes any signal, and may be called in a handler.
+    unsafe { libc::raise(libc::SIGABRT) };
+    // SAFETY: _exit(2) takes any number and does not return. Nobody should get here; process 1 of a container might.
+    unsafe { libc::_exit(128 + libc::SIGABRT) }
+}
+
+fn is_logged() -> bool {
+    log::max_level() >= log::LevelFilter::Error
+}
+
+/// To standard error, where the log goes.
+fn write_out(mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: the pointer and the length are of one slice, which outlives the call.
+        match unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) } {
+            written @ 1.. => bytes = &bytes[written as usize..],
+            _ if Errno::last() == Errno::EINTR => {}
+            _ => return, // nobody hears it
+        }
+    }
+}
+
+/// SIGALRM after a while. alarm(2) counts in seconds.
+fn ring_in(wait: Duration) -> bool {
+    // SAFETY: all zeros is a valid itimerval.
+    let mut timer: libc::itimerval = unsafe { std::mem::zeroed() };
+    timer.it_value.tv_usec = wait.subsec_micros().into();
+    // SAFETY: `timer` is initialised and outlives the call; the old one is not asked for.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) == 0 }
+}
+
+fn unblock(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: all zeros is an empty sigset_t.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid set and a valid signal number.
+    unsafe { libc::sigaddset(&mut set, signal) };
+    // SAFETY: a valid set; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// # Safety
+/// `handler` is SIG_DFL or a function of the kind that `flags` say, which does only what a handler may do (signal-safety(7)).
+unsafe fn handle(signal: libc::c_int, handler: usize, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: all zeros is a valid sigaction: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags | libc::SA_RESTART;
+    // SAFETY: `action` is initialised and outlives the call; for the handler the caller answers.
+    match unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
