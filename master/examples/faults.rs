@@ -1,11 +1,13 @@
 //! An application that fails on demand, for the tests of what a failure costs.
 //!
-//! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `retire`: it asks for a fresh worker from the start. GET /panic panics, GET /hang never returns; all else is `ok`.
+//! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `hang`: it is never done, `slow`: after a second; `retire`: it asks for
+//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /hoard keeps 128 MiB; all else is `ok`.
 use tine::app::{Answer, App, AppError, Cx};
 use tine::http::{Request, Response, StatusCode};
 
 struct Faults {
     retires: Option<&'static str>,
+    hoard: Vec<u8>,
 }
 
 impl App for Faults {
@@ -15,6 +17,10 @@ impl App for Faults {
             "/hang" => loop {
                 std::thread::park();
             },
+            "/hoard" => {
+                self.hoard = vec![1; 128 << 20];
+                Response::text(StatusCode::OK, "kept").into()
+            }
             _ => Response::text(StatusCode::OK, "ok").into(),
         }
     }
@@ -28,7 +34,14 @@ fn main() -> std::process::ExitCode {
     tine::serve("faults", |_worker| match std::env::var("FAULTS_BOOT").as_deref() {
         Ok("error") => Err(AppError::new("there is no database")),
         Ok("panic") => panic!("there is no database"),
-        Ok("retire") => Ok(Box::new(Faults { retires: Some("asked to") })),
-        _ => Ok(Box::new(Faults { retires: None })),
+        Ok("hang") => loop {
+            std::thread::park();
+        },
+        Ok("slow") => {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            Ok(Box::new(Faults { retires: None, hoard: Vec::new() }))
+        }
+        Ok("retire") => Ok(Box::new(Faults { retires: Some("asked to"), hoard: Vec::new() })),
+        _ => Ok(Box::new(Faults { retires: None, hoard: Vec::new() })),
     })
 }

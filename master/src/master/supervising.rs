@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
 use tine_common::log::indented;
+use tine_common::notes::Running;
 
 impl Master {
     /// Everybody who died: workers, and as process 1 also strangers, who are buried silently.
@@ -41,7 +42,10 @@ impl Master {
     fn on_death(&mut self, seat: usize, status: WaitStatus, now: Instant) {
         let Some((child, role)) = self.children.remove(seat) else { return };
         let last = self.scoreboard.seat(seat);
-        let (in_flight, connections, was_ready) = (last.in_flight(), last.connections(), last.beat_word() > 0);
+        let (connections, was_ready) = (last.connections(), last.beat_word() > 0);
+        // The request that it hung or crashed in was not counted yet.
+        let is_in_one = !matches!(self.scoreboard.notes(seat).running(), Running::Nothing);
+        let in_flight = last.in_flight().max(u64::from(is_in_one));
         self.scoreboard.retire(seat);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         let line = obituary(&child, status, now);
@@ -52,7 +56,6 @@ impl Master {
         };
         if !self.stage.is_serving() {
             if !is_clean {
-                // The request that it hung or crashed in was not counted yet.
                 self.cut_by_kill += in_flight.max(connections.min(1));
                 log::warn!("{line}, {in_flight} requests in flight{cause}");
             }

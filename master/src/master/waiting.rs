@@ -52,7 +52,10 @@ impl Master {
             };
             match outcome {
                 Err(answer) => self.answer(caller, Ok(answer)),
-                Ok(Err(why)) => self.answer(caller, Err(why)),
+                Ok(Err(why)) => {
+                    log::warn!("tine ctl: {why}");
+                    self.answer(caller, Err(why));
+                }
                 Ok(Ok(wait)) => {
                     let deaths = self.deaths;
                     self.waiters.push(Waiter { caller, wait, said: String::new(), deaths });

@@ -8,6 +8,7 @@ mod a_body_that_is_not_sent_is_not_made;
 mod a_framework_asks_where_its_app_is;
 mod a_preflight_says_what_is_wrong;
 mod a_preflight_that_hangs_can_be_stopped;
+mod a_reload_loads_the_app_anew;
 mod a_request_out_of_time_is_closed;
 mod a_sleep_lets_others_have_their_turn;
 mod a_worker_told_to_abort_says_where_it_hangs;

@@ -1,0 +1,73 @@
+//! USR2 with a program that does not start, fails or hangs: the old one serves on, and a second try works.
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use support::{Server, TINE, scratch_folder};
+
+/// A server started from a program of the test's own, which can be replaced.
+fn start(program: &Path, options: &[&str]) -> Server {
+    fs::hard_link(TINE, program).expect("a link");
+    let mut command = Command::new(program);
+    Server::start_command(command.args(["run", "0", "--workers", "2"]).args(options))
+}
+
+/// As a deploy does it: written beside and renamed.
+fn replace(program: &Path, script: &str) {
+    let beside = program.with_extension("new");
+    fs::write(&beside, script).expect("a script");
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("its mode");
+    fs::rename(&beside, program).expect("in its place");
+}
+
+#[test]
+fn whatever_goes_wrong_over_there() {
+    let folder = scratch_folder();
+    let program = folder.join("tine");
+    let mut server = start(&program, &["--boot-timeout", "1s"]);
+    let (pid, before) = (server.pid(), server.workers());
+    for (script, words) in [
+        ("no program", "cannot be executed"),
+        ("#!/bin/sh\nexit 7\n", "exited with status 7 before it served"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "was killed by SIGSEGV before it served"),
+        ("#!/bin/sh\nexec sleep 1000\n", " s and is killed"),
+    ] {
+        replace(&program, script);
+        let output = server.ctl(&["upgrade"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{script:?}: {said}");
+        assert!(said.contains(words), "{script:?}: {said}");
+        server.wait_log(words);
+        assert_eq!((server.get("/health").status, server.workers()), (200, before.clone()), "{script:?}");
+    }
+    // The right one, again.
+    fs::remove_file(&program).expect("the script");
+    fs::hard_link(TINE, &program).expect("a link");
+    let output = server.ctl(&["upgrade"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(server.wait_log("has taken over after ").contains(&format!("master[{pid}]")));
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+    assert_eq!(server.get("/health").status, 200, "by the other");
+    assert_eq!(server.ctl(&["stop"]).status.code(), Some(0));
+    server.wait_gone(&before);
+}
+
+#[test]
+fn a_stop_in_the_middle_ends_both() {
+    let folder = scratch_folder();
+    let program = folder.join("tine");
+    let mut server = start(&program, &[]);
+    replace(&program, "#!/bin/sh\nexec sleep 1000\n");
+    server.signal(Signal::SIGUSR2);
+    let line = server.wait_log("upgrading, process ");
+    let other: i32 =
+        line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number");
+    server.signal(Signal::SIGUSR2);
+    server.wait_log(&format!("process {other} is about to take over already"));
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
+    server.wait_gone(&[other]);
+}
