@@ -41,13 +41,17 @@ impl Program {
         &self.path
     }
 
-    /// Starts it once more.
-    pub fn start(&self, descriptors: &[(BorrowedFd<'_>, String)]) -> io::Result<Pid> {
+    /// Starts it once more, with these variables changed.
+    pub fn start(
+        &self,
+        descriptors: &[(BorrowedFd<'_>, String)],
+        environment: &[(&str, Option<OsString>)],
+    ) -> io::Result<Pid> {
         exec::start(&exec::Program {
             path: &self.path,
             arguments: &self.arguments,
             folder: &self.folder,
-            environment: &[],
+            environment,
             descriptors,
         })
     }

@@ -33,6 +33,7 @@ mod listener;
 mod log_args;
 mod master;
 mod memory_line;
+mod notify;
 mod operands;
 mod pidfile;
 mod preflight;

@@ -3,6 +3,7 @@
 //! One thread, one loop: hear signals, hear workers, reap the dead, look after the living, start who is due.
 
 mod commanding;
+mod notifying;
 mod replacing;
 mod saying;
 mod stopping;
@@ -17,6 +18,7 @@ use crate::control::Control;
 use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
+use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::watchdog::{self, Watch};
@@ -58,6 +60,7 @@ pub struct Start {
     pub predecessor: Option<Predecessor>,
     /// `None`: not wanted, not to be had, or not taken over yet.
     pub control: Option<Control>,
+    pub notifier: Notifier,
 }
 
 /// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
@@ -73,6 +76,7 @@ pub struct Master {
     poll: Poll,
     signals: Signals,
     stage: stopping::Stage,
+    told: notifying::Told,
     /// Counts the reloads; each fork takes the number as it is then.
     generation: u64,
     reload: Option<replacing::Reload>,
@@ -127,6 +131,7 @@ impl Master {
             poll,
             signals,
             stage: stopping::Stage::Serving,
+            told: notifying::Told::nothing(now),
             generation: 1,
             reload: None,
             last_reload: None,
@@ -199,13 +204,15 @@ impl Master {
             self.announce();
             self.say_memory(now);
             self.tell_waiters();
+            self.notify(now);
         }
     }
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
         let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
-        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control];
+        let manager = self.start.notifier.due();
+        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control, manager];
         let look = self.looked + watchdog::LOOK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
         nearest.saturating_duration_since(now)

@@ -7,11 +7,13 @@ use crate::handover::{Predecessor, Program};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
+use crate::notify::Notifier;
 use crate::operands::Operands;
 use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::sys::process::{self, Nofile};
@@ -82,7 +84,7 @@ pub fn serve_with<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
-    let inherited = Inherited::take();
+    let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
         Ok(CommandLine::Ctl(args)) => return ctl::run(args),
@@ -119,12 +121,12 @@ pub fn serve_with<A: clap::Args>(
     let ended = if is_check {
         check(&served, &config, inherited).map(|text| say(&text, 0))
     } else {
-        run(served, config, inherited).map(ExitCode::from)
+        run(served, config, inherited, notifier).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(served: Served, config: Config, mut inherited: Inherited) -> Result<u8, String> {
+fn run(served: Served, config: Config, mut inherited: Inherited, notifier: Notifier) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
     let program = Program::current().map_err(|e| format!("the folder it was started in cannot be told: {e}"))?;
     let predecessor = inherited.take_predecessor();
@@ -150,7 +152,7 @@ fn run(served: Served, config: Config, mut inherited: Inherited) -> Result<u8, S
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name, try_next, config, bound, pidfile, program, predecessor, control };
+    let start = Start { name, try_next, config, bound, pidfile, notifier, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),

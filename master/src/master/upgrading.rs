@@ -57,7 +57,7 @@ impl Master {
         self.poll.registry().register(&mut channel, mio::Token(UPGRADE), Interest::READABLE)?;
         let mut descriptors = listener::hand_down(&self.start.bound);
         descriptors.push((theirs.as_fd(), CHANNEL.to_string()));
-        let pid = self.start.program.start(&descriptors)?;
+        let pid = self.start.program.start(&descriptors, &self.start.notifier.environment())?;
         Ok((pid, channel))
     }
 
@@ -84,6 +84,7 @@ impl Master {
         self.start.bound.iter_mut().for_each(Bound::close);
         self.last_upgrade = Some(Ok(format!("process {pid} serves")));
         self.successor = Some(pid);
+        self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.stage = Stage::HandedOver;
         self.children.close();
         let seats: Vec<usize> = self.children.iter().map(|(seat, _)| seat).collect();
