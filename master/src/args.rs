@@ -6,6 +6,7 @@ use crate::drain_args::DrainArgs;
 use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
 use crate::supervision_args::SupervisionArgs;
+use crate::top::TopArgs;
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
@@ -30,6 +31,7 @@ QUIT stops at once; HUP loads the app anew, USR2 starts a new binary.";
 pub enum CommandLine<A> {
     Serve(Box<Cli<A>>),
     Ctl(CtlArgs),
+    Top(TopArgs),
 }
 
 /// The command line of a server: `run` or `check`, the server's options, the application's.
@@ -76,6 +78,7 @@ fn command<A: Args>(operands: Operands) -> clap::Command {
         .subcommand(with_options("run", "Serve until told to stop"))
         .subcommand(with_options("check", "Say what `run` with the same options would do, and exit"))
         .subcommand(CtlArgs::augment_args(clap::Command::new("ctl")).about("Ask or order a running server"))
+        .subcommand(TopArgs::augment_args(clap::Command::new("top")).about("Watch a running server in the terminal"))
 }
 
 #[derive(Args, Debug)]
@@ -254,8 +257,10 @@ pub fn parse<A: Args>(
     let matches = command::<A>(operands).try_get_matches_from(arguments);
     let mut matches = matches.map_err(complaint)?;
     let (command, matches) = matches.remove_subcommand().expect("clap requires one");
-    if command == "ctl" {
-        return CtlArgs::from_arg_matches(&matches).map(CommandLine::Ctl).map_err(complaint);
+    match command.as_str() {
+        "ctl" => return CtlArgs::from_arg_matches(&matches).map(CommandLine::Ctl).map_err(complaint),
+        "top" => return TopArgs::from_arg_matches(&matches).map(CommandLine::Top).map_err(complaint),
+        _ => {}
     }
     let server = ServerArgs::from_arg_matches(&matches).map_err(complaint)?;
     let app = A::from_arg_matches(&matches).map_err(complaint)?;
@@ -325,6 +330,7 @@ fn one_line(error: &clap::Error, command: &str) -> String {
         None if error.get(ContextKind::InvalidArg).is_none() || error.kind() == ErrorKind::UnknownArgument => {
             line.push_str(match command {
                 "ctl" => "; `tine ctl --help` lists commands and options",
+                "top" => "; `tine top --help` lists the options",
                 _ => "; `tine run --help` lists the options",
             });
         }

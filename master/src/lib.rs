@@ -43,6 +43,7 @@ mod respawn;
 mod rollout;
 mod start;
 mod supervision_args;
+mod top;
 mod watchdog;
 
 pub use args::Given;

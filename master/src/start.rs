@@ -11,6 +11,7 @@ use crate::notify::Notifier;
 use crate::operands::Operands;
 use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
+use crate::top;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -88,6 +89,7 @@ pub fn serve_with<A: clap::Args>(
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
         Ok(CommandLine::Ctl(args)) => return ctl::run(args),
+        Ok(CommandLine::Top(args)) => return top::run(args),
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };

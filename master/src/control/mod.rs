@@ -19,9 +19,9 @@ mod talk;
 mod tests;
 
 pub use args::{ControlArgs, WhereArgs};
-pub use place::{NotFound, find, open};
+pub use place::{NotFound, Wanted, find, open};
 pub use protocol::{Answer, Line, Request};
-pub use socket_file::Claim;
+pub use socket_file::{Claim, identity};
 pub use talk::{Last, Talk, TalkError};
 
 use caller::{Caller, Step};

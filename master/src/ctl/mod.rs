@@ -5,24 +5,24 @@
 
 mod args;
 mod rates;
-mod show;
-mod tables;
+pub mod show;
+pub mod tables;
 
 pub use args::CtlArgs;
 pub use rates::Rates;
 
-use crate::control::{Last, Line, NotFound, Request, Talk, TalkError, find};
+use crate::control::{Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
 use crate::start::{complain, say};
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tine_common::status::Status;
 use tine_common::units::show_duration;
 
 /// The server says no, or it could not be done.
-const EXIT_FAILED: u8 = 1;
-const EXIT_USAGE: u8 = 2;
+pub const EXIT_FAILED: u8 = 1;
+pub const EXIT_USAGE: u8 = 2;
 /// There is no server.
 const EXIT_NOBODY: u8 = 3;
 /// No answer: what becomes of the request is not known.
@@ -53,10 +53,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 
 /// What is to be printed in the end.
 fn call(args: CtlArgs) -> Result<String, Failure> {
-    let path = find(args.place.wanted()).map_err(|not_found| match not_found {
-        NotFound::Nobody(line) => Failure { status: EXIT_NOBODY, line, said: None },
-        NotFound::Several(line) => Failure { status: EXIT_USAGE, line, said: None },
-    })?;
+    let path = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, said: None })?;
     let request = args.request();
     let timeout = args.timeout();
     let failed = |e: TalkError| failure(e, &path);
@@ -106,35 +103,47 @@ fn gone(is_json: bool) -> String {
     }
 }
 
+/// The control socket that is meant, or the exit status and what to say.
+pub fn find_server(wanted: &Wanted) -> Result<PathBuf, (u8, String)> {
+    find(wanted).map_err(|not_found| match not_found {
+        NotFound::Nobody(line) => (EXIT_NOBODY, line),
+        NotFound::Several(line) => (EXIT_USAGE, line),
+    })
+}
+
 fn failure(error: TalkError, path: &Path) -> Failure {
-    let shown = path.display();
-    let (status, line) = match error {
-        TalkError::Nobody(e) => match e.kind() {
-            std::io::ErrorKind::PermissionDenied => (
-                EXIT_NOBODY,
-                format!("{shown}: permission denied; only the server's own user may control it, and root"),
-            ),
-            std::io::ErrorKind::ConnectionRefused => (
-                EXIT_NOBODY,
-                format!("{shown}: no server listens there any more; start it, or say where another one is"),
-            ),
-            std::io::ErrorKind::NotFound => {
-                (EXIT_NOBODY, format!("{shown}: there is no such socket; say where the server is by --control"))
-            }
-            _ => (EXIT_NOBODY, format!("{shown}: {e}")),
-        },
-        TalkError::Gone => {
-            (EXIT_UNKNOWN, "the server went away before it had answered; its log may say why".to_string())
-        }
-        TalkError::Late(timeout) => (
-            EXIT_UNKNOWN,
-            format!("no answer within {}; what becomes of the request is not known", show_duration(timeout)),
-        ),
-        TalkError::Strange(e) => {
-            (EXIT_UNKNOWN, format!("{shown}: what was answered is not from a control socket: {e}"))
-        }
+    let (status, line) = (error.exit_status(), why(&error));
+    let line = match error {
+        TalkError::Late(_) => format!("{line}; what becomes of the request is not known"),
+        _ => format!("{}: {line}", path.display()),
     };
     Failure { status, line, said: None }
+}
+
+impl TalkError {
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            TalkError::Nobody(_) => EXIT_NOBODY,
+            TalkError::Gone | TalkError::Late(_) | TalkError::Strange(_) => EXIT_UNKNOWN,
+        }
+    }
+}
+
+/// What is wrong, and what would do.
+pub fn why(error: &TalkError) -> String {
+    match error {
+        TalkError::Nobody(e) => match e.kind() {
+            ErrorKind::PermissionDenied => {
+                "permission denied; only the server's own user may control it, and root".to_string()
+            }
+            ErrorKind::ConnectionRefused => "no server listens there any more".to_string(),
+            ErrorKind::NotFound => "there is no such socket; say where the server is by --control".to_string(),
+            _ => e.to_string(),
+        },
+        TalkError::Gone => "the server went away before it had answered; its log may say why".to_string(),
+        TalkError::Late(timeout) => format!("no answer within {}", show_duration(*timeout)),
+        TalkError::Strange(e) => format!("what was answered is not from a control socket: {e}"),
+    }
 }
 
 /// Whether two looks are at the same server, so that what grew between them can be told.

@@ -13,7 +13,6 @@ pub struct Rates {
 }
 
 impl Rates {
-    #[allow(dead_code)] // `tine top` shows it
     pub fn of_server(before: &Status, after: &Status) -> Rates {
         let Some(seconds) = seconds(before, after) else { return Rates::default() };
         let workers = after.workers.iter().filter_map(|worker| Rates::of_worker(before, after, worker).cpu_percent);

@@ -45,7 +45,7 @@ pub fn workers(before: &Status, after: &Status) -> String {
     );
     for worker in &after.workers {
         text.push_str(&row(worker, Rates::of_worker(before, after, worker)));
-        text.extend(worker.in_flight_requests.iter().map(request));
+        text.extend(worker.in_flight_requests.iter().map(|one| request(one, COLUMNS) + "\n"));
         if worker.in_flight_not_shown > 0 {
             text.push_str(&format!("       and {} more\n", worker.in_flight_not_shown));
         }
@@ -80,10 +80,10 @@ fn row(worker: &WorkerStatus, rates: Rates) -> String {
 }
 
 /// `*` marks the one that the worker is inside of.
-fn request(request: &RequestStatus) -> String {
+pub fn request(request: &RequestStatus, columns: usize) -> String {
     let mark = if request.is_running { '*' } else { ' ' };
     let what = format!("{} {}", request.method, request.target);
-    format!("     {mark} {:>6}  {}\n", age(request.age_s), fit(&what, COLUMNS - 15))
+    format!("     {mark} {:>6}  {}", age(request.age_s), fit(&what, columns.saturating_sub(15)))
 }
 
 /// The text in lines of at most so many columns, broken at spaces where there are some; never none.

@@ -15,6 +15,7 @@ pub mod lua;
 pub mod markdown;
 mod process;
 pub mod proxy;
+pub mod pty;
 pub mod python;
 pub mod regulars;
 pub mod seen;
