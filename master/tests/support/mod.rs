@@ -13,6 +13,7 @@ pub mod hey;
 pub mod load;
 pub mod lua;
 pub mod markdown;
+pub mod masters;
 mod process;
 pub mod proxy;
 pub mod pty;

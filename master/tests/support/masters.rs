@@ -1,0 +1,38 @@
+//! A server whose master changes: who is master now, and which of its processes are there. The pidfile says it.
+
+use super::{eventually, is_alive};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::Path;
+
+/// The process that the pidfile names.
+#[track_caller]
+pub fn master_of(pidfile: &Path) -> i32 {
+    eventually(&format!("{} names a process", pidfile.display()), || {
+        fs::read_to_string(pidfile).ok()?.trim().parse::<i32>().ok()
+    })
+}
+
+/// A process's children, in the order in which they were started.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Makes this process the parent of those whose parent ends, as process 1 would be: a master that outlives the one that
+/// started it. [`reap`] buries them.
+pub fn adopt_orphans() {
+    nix::sys::prctl::set_child_subreaper(true).expect("Linux 3.4");
+}
+
+/// Whether the process has ended; if it was adopted, it is buried.
+pub fn reap(pid: i32) -> bool {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => true,
+        // Somebody else's, or nobody's any more.
+        Ok(_) | Err(Errno::ECHILD) => !is_alive(pid),
+        Err(e) => panic!("waitpid: {e}"),
+    }
+}
