@@ -2,6 +2,7 @@
 //!
 //! What a value may be is checked in [`Config::check`]; how it is spelled belongs to the command line.
 
+use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
 use std::fmt;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ pub struct Config {
     pub buffer_bytes: usize,
     pub limits: Limits,
     pub supervision: Supervision,
+    pub privileges: Privileges,
 }
 
 /// How workers are watched and replaced.
@@ -245,6 +247,7 @@ impl Config {
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 for no such line"));
         }
         self.supervision.check()?;
+        self.privileges.check()?;
         let (ping, idle) = (limits.ws_ping_interval, limits.ws_idle_timeout);
         if ping >= idle {
             return Err(format!(
@@ -296,6 +299,7 @@ impl Config {
         ]
         .into_iter()
         .chain(self.supervision.describe())
+        .chain(self.privileges.describe())
         .collect()
     }
 }

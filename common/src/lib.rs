@@ -5,6 +5,7 @@
 //! - [`scoreboard`]: the shared memory in which each worker tells about itself.
 //! - [`status`]: what the master tells about the server over its control socket.
 //! - [`notes`]: the requests that each worker is in, beside it.
+//! - [`privileges`]: who the server is once it has bound.
 //! - [`message`]: what master and worker say to each other.
 //! - [`last_words`]: what a worker says when it is told to die for hanging; [`fixed_text`] takes them without allocating.
 //! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
@@ -17,6 +18,7 @@ pub mod last_words;
 pub mod log;
 pub mod message;
 pub mod notes;
+pub mod privileges;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;

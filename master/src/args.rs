@@ -5,6 +5,7 @@ use crate::ctl::CtlArgs;
 use crate::drain_args::DrainArgs;
 use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
+use crate::privileges_args::PrivilegesArgs;
 use crate::supervision_args::SupervisionArgs;
 use crate::top::TopArgs;
 use clap::error::{ContextKind, ErrorKind};
@@ -139,6 +140,8 @@ pub struct ServerArgs {
 
     #[command(flatten)]
     supervision: SupervisionArgs,
+    #[command(flatten)]
+    privileges: PrivilegesArgs,
 
     /// Connections of the whole server; auto: as many as descriptors allow
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
@@ -227,6 +230,7 @@ impl ServerArgs {
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             supervision: self.supervision.config(),
+            privileges: self.privileges.config(),
             buffer_bytes: self.buffer_size,
             limits: Limits {
                 write_high_watermark_bytes: self.write_high_watermark,

@@ -28,6 +28,7 @@ enum Choice {
 
 pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
     let Asked { app, options: AppArgs { files, lua, origin }, given } = asked;
+    lua.check()?;
     let choice = choice(app.as_deref())?;
     let (of_lua, of_origin) = (given.options_of::<LuaArgs>(), given.options_of::<OriginArgs>());
     let files = files.choose(choice.kind())?;

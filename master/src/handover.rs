@@ -27,8 +27,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// To be taken before the process is renamed, which overwrites its arguments. A program that was named by its path is
-    /// found there again, so that a link may lead to another by then; one that was looked up in PATH is looked up again.
+    /// To be taken before the process is renamed, which overwrites its arguments, and before it goes to another folder. A
+    /// program that was named by its path is found there again, so that a link may lead to another by then; one that was
+    /// looked up in PATH is looked up again.
     pub fn current() -> io::Result<Program> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let folder = std::env::current_dir()?;
@@ -47,10 +48,12 @@ impl Program {
         descriptors: &[(BorrowedFd<'_>, String)],
         environment: &[(&str, Option<OsString>)],
     ) -> io::Result<Pid> {
+        // Who has become another user since may not be let into the folder, but may be in it.
+        let may_enter = self.folder.join(".").exists();
         exec::start(&exec::Program {
             path: &self.path,
             arguments: &self.arguments,
-            folder: &self.folder,
+            folder: if may_enter { &self.folder } else { Path::new(".") },
             environment,
             descriptors,
         })

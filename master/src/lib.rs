@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod args;
 mod children;
 mod command;
@@ -28,6 +29,7 @@ mod control;
 mod ctl;
 mod drain_args;
 mod handover;
+mod identity;
 mod inherited;
 mod listener;
 mod log_args;
@@ -37,6 +39,7 @@ mod notify;
 mod operands;
 mod pidfile;
 mod preflight;
+mod privileges_args;
 mod recycle;
 mod resident;
 mod respawn;

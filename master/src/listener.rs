@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::lchown;
 use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, ControlAt};
@@ -126,6 +127,17 @@ impl Bound {
     pub fn hand_over(&mut self) {
         self.is_lent = true;
         self.file = None;
+    }
+
+    /// For who goes on as another user: the file of a Unix socket is made that user's, if it is still ours.
+    pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
+        match &self.address {
+            Address::Unix(path) if self.file.is_some() && identity(path) == self.file => {
+                lchown(path, Some(uid), Some(gid))
+                    .map_err(|e| format!("unix:{} cannot be given to user {uid}, group {gid}: {e}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets no new connection begin; see [`stop_new_connections`].

@@ -15,7 +15,6 @@ pub struct LuaArgs {
         env = "TINE_APP_DIR",
         hide_env = true,
         value_delimiter = ',',
-        value_parser = folder,
         help_heading = "Lua application"
     )]
     app_dir: Vec<PathBuf>,
@@ -37,6 +36,16 @@ pub struct LuaArgs {
 }
 
 impl LuaArgs {
+    /// Whether there is what the options name; the error is one line.
+    pub fn check(&self) -> Result<(), String> {
+        match self.app_dir.iter().find(|dir| !dir.is_dir()) {
+            Some(dir) => {
+                Err(format!("--app-dir {}: there is no such folder; give one that holds Lua modules", dir.display()))
+            }
+            None => Ok(()),
+        }
+    }
+
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let or_none = |is_none: bool, text: String| if is_none { "none".to_string() } else { text };
         let dirs: Vec<String> = self.app_dir.iter().map(|dir| dir.display().to_string()).collect();
@@ -64,13 +73,6 @@ impl LuaArgs {
             body_bytes_max: self.max_body,
             debug: self.debug,
         }
-    }
-}
-
-fn folder(text: &str) -> Result<PathBuf, String> {
-    match PathBuf::from(text) {
-        path if path.is_dir() => Ok(path),
-        _ => Err("there is no such folder; give one that holds Lua modules".to_string()),
     }
 }
 

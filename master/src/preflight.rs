@@ -3,12 +3,14 @@
 //! What is wrong with it is said by that process, in the app's own words; what it does while it is built (takes memory,
 //! hangs, crashes, exits) happens to that process alone.
 
+use crate::identity::{self, Identity};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 use tine_common::config::Config;
 use tine_common::sys::fork::{Fork, fork};
@@ -30,8 +32,13 @@ pub enum Preflight {
     Stopped(Signal),
 }
 
-/// Builds the app and lets it go. The error: it could not be tried, or it ended the process that tried.
-pub fn fly(name: &str, config: &Config, factory: &AppFactory) -> Result<Preflight, String> {
+/// Builds the app, as the user that the server is to become, and lets it go. The error: it could not be tried, or it ended the process that tried.
+pub fn fly(
+    name: &str,
+    config: &Config,
+    identity: Option<&Identity>,
+    factory: &AppFactory,
+) -> Result<Preflight, String> {
     let system = |e: io::Error| format!("{name} cannot be tried: {e}");
     let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
     ours.set_nonblocking(true).map_err(system)?;
@@ -43,7 +50,7 @@ pub fn fly(name: &str, config: &Config, factory: &AppFactory) -> Result<Prefligh
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| system(e.into()))?;
     let parent = std::process::id();
     let child = match fork().map_err(system)? {
-        Fork::Child(_) => process::leave(build(parent, &before, theirs, config, factory)),
+        Fork::Child(_) => process::leave(build(parent, &before, theirs, config, identity, factory)),
         Fork::Parent(pid) => pid,
     };
     drop(theirs);
@@ -69,11 +76,21 @@ pub fn fly(name: &str, config: &Config, factory: &AppFactory) -> Result<Prefligh
 }
 
 /// In the process of its own: returns its exit status.
-fn build(parent: u32, mask: &SigSet, mut channel: UnixStream, config: &Config, factory: &AppFactory) -> i32 {
+fn build(
+    parent: u32,
+    mask: &SigSet,
+    mut channel: UnixStream,
+    config: &Config,
+    identity: Option<&Identity>,
+    factory: &AppFactory,
+) -> i32 {
     process::set_title("tine: preflight");
     tine_common::log::set_who("preflight");
-    // It does not outlive who waits for it, even if the app hangs.
-    let begun = process::end_after_parent(parent, Duration::ZERO)
+    let assumed = identity.map_or(Ok(()), Identity::assume).and_then(|()| identity::renounce_privileges());
+    // It does not outlive who waits for it, even if the app hangs. A change of user would take that back.
+    let begun = assumed
+        .map_err(io::Error::other)
+        .and_then(|()| process::end_after_parent(parent, Duration::ZERO))
         .and_then(|is_wanted| mask.thread_set_mask().map(|()| is_wanted).map_err(io::Error::from));
     let info = WorkerInfo { index: 0, workers: config.workers, buffer_bytes: config.buffer_bytes };
     let built = match begun {
@@ -85,8 +102,11 @@ fn build(parent: u32, mask: &SigSet, mut channel: UnixStream, config: &Config, f
         Ok(Ok(_)) => BUILT,
         Ok(Err(error)) => {
             let text = error.to_string();
+            // What is there is not found, either, where the user may not look.
+            let is_shut_out = identity.is_some() && !Path::new("./.").exists();
+            let hint = if is_shut_out { "\ntine: this user may not enter the folder, which root was in" } else { "" };
             // Where standard error is closed, the exit status still tells.
-            let _ = writeln!(io::stderr(), "tine: {}", text.trim_end());
+            let _ = writeln!(io::stderr(), "tine: {}{hint}", text.trim_end());
             FAILED
         }
         Err(_) => return EXIT_PANIC, // which has said why

@@ -1,9 +1,11 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
+use crate::affinity;
 use crate::args::{self, Cli, CommandLine, Complaint, Given};
 use crate::control::{self, Claim};
 use crate::ctl;
 use crate::handover::{Predecessor, Program};
+use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
 use crate::master::{End, Master, Start};
@@ -12,11 +14,13 @@ use crate::operands::Operands;
 use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use crate::top;
+use nix::sys::stat::Mode;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
+use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
@@ -98,16 +102,29 @@ pub fn serve_with<A: clap::Args>(
         Err(line) => return complain(&line, EXIT_SYSTEM),
     };
     let config = server.config(operands.port, !inherited.lent().is_empty());
-    let level = config.check().and_then(|()| tine_common::log::level(config.quiet));
+    let program = match Program::current() {
+        Ok(program) => program,
+        Err(e) => return complain(&format!("the folder it was started in cannot be told: {e}"), EXIT_SYSTEM),
+    };
+    // Before anything is looked for by its name, or made.
+    let level =
+        enter(&config.privileges).and_then(|()| config.check()).and_then(|()| tine_common::log::level(config.quiet));
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
-    let (level, served) = match chosen {
+    let (level, mut served) = match chosen {
         Ok(chosen) => chosen,
         Err(line) => return complain(&line, EXIT_USAGE),
     };
+    let identity = match Identity::of(&config.privileges) {
+        Ok(identity) => identity,
+        Err(line) => return complain(&line, EXIT_SYSTEM),
+    };
+    if let Some(line) = warn_of_root(&served, &config, identity.as_ref()) {
+        served.warnings.push(line);
+    }
     tine_common::log::init(level);
     tine_common::log::set_who("master");
     if served.has_preflight {
-        match preflight::fly(&served.name, &config, &served.factory) {
+        match preflight::fly(&served.name, &config, identity.as_ref(), &served.factory) {
             Ok(Preflight::Passed) => {}
             Ok(Preflight::Failed) => return ExitCode::from(EXIT_SYSTEM),
             Ok(Preflight::Stopped(signal)) if is_check => {
@@ -123,16 +140,28 @@ pub fn serve_with<A: clap::Args>(
     let ended = if is_check {
         check(&served, &config, inherited).map(|text| say(&text, 0))
     } else {
-        run(served, config, inherited, notifier).map(ExitCode::from)
+        run(served, config, Origin { inherited, notifier, program, identity }).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
 }
 
-fn run(served: Served, config: Config, mut inherited: Inherited, notifier: Notifier) -> Result<u8, String> {
+/// How the process came to be, and who it becomes.
+struct Origin {
+    inherited: Inherited,
+    notifier: Notifier,
+    program: Program,
+    identity: Option<Identity>,
+}
+
+fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
-    let program = Program::current().map_err(|e| format!("the folder it was started in cannot be told: {e}"))?;
+    let Origin { mut inherited, notifier, program, identity } = origin;
     let predecessor = inherited.take_predecessor();
     let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited, predecessor.as_ref())?;
+    if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref()) {
+        listener::remove_unix_sockets(&bound);
+        return Err(line);
+    }
     // That of a predecessor is taken over when the server is.
     let control = match predecessor {
         Some(_) => None,
@@ -162,10 +191,54 @@ fn run(served: Served, config: Config, mut inherited: Inherited, notifier: Notif
             let who = format!("worker {}", start.info.index);
             process::set_title(&format!("tine: {who}"));
             tine_common::log::set_who(&who);
+            affinity::pin(&start.config.privileges.affinity, start.info.index);
+            // A link may lead elsewhere by now: to what a reload is to load.
+            if let Err(line) = go_to(&start.config.privileges) {
+                log::warn!("{line}; this worker is where its master is");
+            }
             // No destructor of the master's may run in a worker, whatever it becomes: leave at once.
             std::process::exit(worker::run(*start, &factory))
         }
     }
+}
+
+/// The folder and the mask that all files are found in and made with, sockets too.
+fn enter(privileges: &Privileges) -> Result<(), String> {
+    if let Some(umask) = privileges.umask {
+        nix::sys::stat::umask(Mode::from_bits_truncate(umask));
+    }
+    go_to(privileges)
+}
+
+fn go_to(privileges: &Privileges) -> Result<(), String> {
+    let Some(folder) = &privileges.folder else { return Ok(()) };
+    std::env::set_current_dir(folder)
+        .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a folder", folder.display()))
+}
+
+/// All that was made so far becomes the user's, and so does this process.
+fn hand_to(
+    identity: Option<&Identity>,
+    bound: &[Bound],
+    pidfile: Option<&Pidfile>,
+    log_file: Option<&LogFile>,
+) -> Result<(), String> {
+    if let Some(identity) = identity {
+        let (uid, gid) = (identity.uid.as_raw(), identity.gid.as_raw());
+        bound.iter().try_for_each(|one| one.give_to(uid, gid))?;
+        pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
+        log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
+        identity.assume()?;
+    }
+    identity::renounce_privileges()
+}
+
+/// Code of the user's that runs as root has the machine, and whoever finds a hole in it.
+fn warn_of_root(served: &Served, config: &Config, identity: Option<&Identity>) -> Option<String> {
+    let is_warned = served.has_preflight && !config.privileges.allow_root && identity::is_root(identity);
+    is_warned.then(|| {
+        format!("{} runs as root; --user gives it another user, --allow-root says that it is meant to", served.name)
+    })
 }
 
 /// What the system may refuse before the first fork, once it has not.

@@ -3,7 +3,7 @@
 //! A directory that is named is served: by itself at `/`, or beside an application below its URL. Only beside an
 //! application of the user's is a directory `static` served that nobody named.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tine_apps::files::{Files, Root, UrlPrefix};
 use tine_apps::router::Router;
@@ -17,9 +17,8 @@ const DEFAULT_URL: &str = "/static";
 #[derive(clap::Args, Debug, Clone)]
 pub struct StaticArgs {
     /// Serve the files in this directory; without an app, nothing but them
-    #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, value_parser = directory,
-          help_heading = "Static files")]
-    root: Option<Arc<Root>>,
+    #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, help_heading = "Static files")]
+    root: Option<PathBuf>,
     /// Path below which the files lie; without an app that is / [default: /static]
     #[arg(
         long = "static-url",
@@ -61,10 +60,9 @@ impl StaticArgs {
             Plan::Beside(at) => (at, false),
         };
         let root = match self.root {
-            Some(root) => root,
-            None => {
-                directory(DEFAULT_DIRECTORY).map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?
-            }
+            Some(path) => directory(&path).map_err(|e| format!("--static {}: {e}", path.display()))?,
+            None => directory(Path::new(DEFAULT_DIRECTORY))
+                .map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?,
         };
         Ok(Some(StaticFiles { root, at, is_alone }))
     }
@@ -128,8 +126,8 @@ fn plan(app: AppKind, is_named: bool, url: Option<UrlPrefix>, has_default: bool)
     }
 }
 
-fn directory(text: &str) -> Result<Arc<Root>, String> {
-    Root::open(Path::new(text)).map(Arc::new)
+fn directory(path: &Path) -> Result<Arc<Root>, String> {
+    Root::open(path).map(Arc::new)
 }
 
 #[cfg(test)]

@@ -1,0 +1,133 @@
+//! Who the server is and where: the user that it becomes once it has bound, its folder, its CPUs.
+
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Default)]
+pub struct Privileges {
+    pub user: Option<User>,
+    pub group: Option<Group>,
+    /// The bits that files and Unix sockets are made without.
+    pub umask: Option<u32>,
+    /// Where relative paths begin.
+    pub folder: Option<PathBuf>,
+    /// An app that runs as root is meant to.
+    pub allow_root: bool,
+    pub affinity: Affinity,
+}
+
+/// As the system's tables have him; one that they do not have has nothing but his number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub name: Option<String>,
+    /// His own group.
+    pub gid: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub gid: u32,
+    pub name: Option<String>,
+}
+
+/// Which CPUs the workers are bound to, one each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// None: the system decides, and decides anew.
+    #[default]
+    Off,
+    /// All that the process may use.
+    Auto(Vec<usize>),
+    Listed(Vec<usize>),
+}
+
+impl Affinity {
+    /// The CPU of a slot's workers.
+    pub fn cpu(&self, slot: usize) -> Option<usize> {
+        match self {
+            Affinity::Off => None,
+            Affinity::Auto(cpus) | Affinity::Listed(cpus) => cpus.get(slot % cpus.len().max(1)).copied(),
+        }
+    }
+}
+
+impl fmt::Display for Affinity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, cpus) = match self {
+            Affinity::Off => return f.write_str("off"),
+            Affinity::Auto(cpus) => ("auto: ", cpus),
+            Affinity::Listed(cpus) => ("", cpus),
+        };
+        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+        write!(f, "{word}{}", cpus.join(","))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.name, self.uid)
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.name, self.gid)
+    }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, name: &Option<String>, number: u32) -> fmt::Result {
+    match name {
+        Some(name) => write!(f, "{name} ({number})"),
+        None => write!(f, "{number}"),
+    }
+}
+
+impl Privileges {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match &self.user {
+            Some(user) if user.gid.is_none() && self.group.is_none() => {
+                Err(format!("--user {user} is no user of this system and so has no group; give one by --group"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn describe(&self) -> Vec<(&'static str, String)> {
+        fn or_own(one: Option<impl fmt::Display>) -> String {
+            one.map_or("as started".to_string(), |one| one.to_string())
+        }
+        vec![
+            ("user", or_own(self.user.as_ref())),
+            ("group", or_own(self.group.as_ref())),
+            ("umask", or_own(self.umask.map(|umask| format!("{umask:03o}")))),
+            ("chdir", or_own(self.folder.as_ref().map(|folder| folder.display()))),
+            ("allow-root", if self.allow_root { "on" } else { "off" }.to_string()),
+            ("cpu-affinity", self.affinity.to_string()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_take_the_cpus_in_turn() {
+        let listed = Affinity::Listed(vec![0, 2, 5]);
+        let cpus: Vec<_> = (0..5).map(|slot| listed.cpu(slot)).collect();
+        assert_eq!(cpus, [Some(0), Some(2), Some(5), Some(0), Some(2)]);
+        assert_eq!(Affinity::Off.cpu(0), None);
+        assert_eq!(Affinity::Auto(Vec::new()).cpu(3), None);
+        assert_eq!(Affinity::Auto(vec![0, 1]).to_string(), "auto: 0,1");
+    }
+
+    #[test]
+    fn a_user_without_a_group_needs_one() {
+        let nobody_known = User { uid: 4242, name: None, gid: None };
+        let mut privileges = Privileges { user: Some(nobody_known), ..Privileges::default() };
+        assert!(privileges.check().is_err_and(|line| line.contains("--user 4242") && line.contains("--group")));
+        privileges.group = Some(Group { gid: 7, name: None });
+        assert_eq!(privileges.check(), Ok(()));
+    }
+}
