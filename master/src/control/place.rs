@@ -170,12 +170,13 @@ fn folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder>
     given.into_iter().chain(made).collect()
 }
 
-/// Those that a caller looks in: also the one of a service whose user it is.
+/// Those that a caller looks in: also the one of a service. Only root makes a folder there, whomever he gives it to.
 fn all_folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
     let mut folders = folders(variable, uid);
     let of_service = Folder { path: PathBuf::from("/run/tine"), is_given: true };
-    if !folders.iter().any(|folder| folder.path == of_service.path) {
-        folders.push(of_service);
+    match folders.iter_mut().find(|folder| folder.path == of_service.path) {
+        Some(folder) => *folder = of_service,
+        None => folders.push(of_service),
     }
     folders
 }
@@ -202,7 +203,9 @@ impl Folder {
         if !found.is_dir() {
             return Err(format!("{shown} is no folder; remove it or give a path"));
         }
-        if ![0, uid].contains(&found.uid()) {
+        // What the service manager gave, it may have given to the service's user, whose server root asks.
+        let may_be_others = self.is_given && uid == 0;
+        if ![0, uid].contains(&found.uid()) && !may_be_others {
             return Err(format!("{shown} belongs to user {}; remove it or give a path", found.uid()));
         }
         if found.mode() & 0o022 != 0 {
@@ -248,7 +251,8 @@ mod tests {
             let found: Vec<_> = folders(variable, uid).into_iter().map(|folder| folder.path).collect();
             assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>());
             let all = all_folders(variable, uid);
-            assert_eq!(all.iter().filter(|folder| folder.path == Path::new("/run/tine")).count(), 1);
+            let of_service: Vec<_> = all.iter().filter(|folder| folder.path == Path::new("/run/tine")).collect();
+            assert_eq!(of_service, [&Folder { path: "/run/tine".into(), is_given: true }]);
         }
     }
 
@@ -277,7 +281,17 @@ mod tests {
         assert!(made.make().unwrap_err().contains("others may write"));
         fs::set_permissions(&made.path, Permissions::from_mode(0o755)).unwrap();
         made.make().unwrap();
-        assert!(made.check(geteuid().as_raw() + 1).is_err() || geteuid().is_root(), "somebody else's");
+        let own = geteuid().as_raw();
+        assert!(made.check(own + 1).is_err() || geteuid().is_root(), "somebody else's");
+        if geteuid().is_root() {
+            let of_another = |is_given| {
+                let path = scratch.join("of another");
+                fs::create_dir_all(&path).and_then(|()| std::os::unix::fs::chown(&path, Some(1234), None)).unwrap();
+                Folder { path, is_given }.check(0)
+            };
+            assert!(of_another(false).unwrap_err().contains("belongs to user 1234"));
+            of_another(true).expect("root asks a service of another user's");
+        }
         let link = of(scratch.join("link"));
         symlink(&made.path, &link.path).unwrap();
         assert!(link.make().unwrap_err().contains("is no folder"));
