@@ -103,7 +103,9 @@ impl Master {
     /// Looks after the living, once a second: who hangs, who is due to be replaced.
     pub(super) fn look(&mut self, now: Instant) {
         let since = now.duration_since(self.looked);
-        if since < LOOK_INTERVAL || !self.stage.is_serving() {
+        // Also at those who finish what was in flight at an upgrade: nobody else would end one of them that hangs.
+        let is_on_guard = self.stage.is_serving() || self.stage == Stage::HandedOver;
+        if since < LOOK_INTERVAL || !is_on_guard {
             return;
         }
         self.looked = now;
