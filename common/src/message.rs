@@ -15,6 +15,8 @@ pub enum Order {
     Cut,
     /// Another master has the listening sockets, too: they are to be left as they are, whatever happens here.
     Lent,
+    /// They are this server's alone again.
+    Owned,
     /// The log file was moved: open its path anew.
     ReopenLogs,
 }
@@ -33,7 +35,8 @@ pub enum Report {
 }
 
 impl Order {
-    const ALL: [Order; 6] = [Order::Unready, Order::Drain, Order::Leave, Order::Cut, Order::Lent, Order::ReopenLogs];
+    const ALL: [Order; 7] =
+        [Order::Unready, Order::Drain, Order::Leave, Order::Cut, Order::Lent, Order::Owned, Order::ReopenLogs];
 
     pub fn byte(self) -> u8 {
         match self {
@@ -42,6 +45,7 @@ impl Order {
             Order::Leave => b'L',
             Order::Cut => b'C',
             Order::Lent => b'S',
+            Order::Owned => b'W',
             Order::ReopenLogs => b'O',
         }
     }

@@ -251,6 +251,7 @@ impl Master {
                     scoreboard: self.scoreboard,
                     seat,
                     requests_due,
+                    are_sockets_lent: self.start.predecessor.is_some(),
                     master: self.pid,
                     signals,
                 });

@@ -56,6 +56,8 @@ pub struct Start {
     pub seat: usize,
     /// It asks for a successor once it has answered so many requests.
     pub requests_due: Option<u64>,
+    /// Another master has the listening sockets, too, for as long as this one has not taken over from it.
+    pub are_sockets_lent: bool,
     /// The master's process.
     pub master: u32,
     /// Signals are blocked until the worker's own handlers stand.
@@ -151,8 +153,18 @@ struct Counts {
 
 impl Worker {
     fn new(start: Start, app: Box<dyn App>) -> io::Result<Worker> {
-        let Start { config, info, listeners, channel, scoreboard, seat, requests_due, signals: blocked, master: _ } =
-            start;
+        let Start {
+            config,
+            info,
+            listeners,
+            channel,
+            scoreboard,
+            seat,
+            requests_due,
+            are_sockets_lent,
+            signals: blocked,
+            master: _,
+        } = start;
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
@@ -185,7 +197,7 @@ impl Worker {
             date: DateLine::new(now),
             drain: None,
             is_orphaned: false,
-            are_sockets_lent: false,
+            are_sockets_lent,
             requests_due,
             unready: false,
             counts: Counts::default(),
@@ -374,6 +386,7 @@ impl Worker {
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
                             Order::Leave => self.begin_drain(Drain::of_replaced(now)),
                             Order::Lent => self.are_sockets_lent = true,
+                            Order::Owned => self.are_sockets_lent = false,
                             Order::ReopenLogs => reopen_logs(),
                             Order::Cut => self.cut("the master's order"),
                         }

@@ -2,7 +2,7 @@
 
 use super::saying::and_refused;
 use super::{KILL_MARGIN, Master};
-use crate::listener::remove_unix_sockets;
+use crate::listener::{Bound, remove_unix_sockets};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::getppid;
 use std::time::{Duration, Instant};
@@ -90,6 +90,7 @@ impl Master {
         if self.stage != Stage::HandedOver {
             self.cut_before = totals.cut;
         }
+        self.leave_sockets_to_predecessor();
         // The workers let in who is in the doorway; then nobody holds the sockets any more.
         remove_unix_sockets(&self.start.bound);
         for bound in &mut self.start.bound {
@@ -141,7 +142,15 @@ impl Master {
         }
     }
 
+    /// Who ends before it has taken over: the sockets, and the files of those that are Unix's, are the other master's.
+    fn leave_sockets_to_predecessor(&mut self) {
+        if self.start.predecessor.is_some() {
+            self.start.bound.iter_mut().for_each(Bound::hand_over);
+        }
+    }
+
     pub(super) fn clean_up(&mut self, status: u8) -> u8 {
+        self.leave_sockets_to_predecessor();
         self.tell_the_end(status);
         remove_unix_sockets(&self.start.bound);
         if let Some(pidfile) = &self.start.pidfile {

@@ -117,7 +117,11 @@ impl Master {
         let _ = kill(pid, Signal::SIGKILL);
         log::error!("the upgrade failed: {why}; this master serves on");
         self.last_upgrade = Some(Err(why.to_string()));
-        // It may have taken the path and died before it served.
+        self.order_all(Order::Owned);
+        // It may have taken the paths and died before it served.
+        if let Err(line) = self.write_pidfile() {
+            log::warn!("{line}");
+        }
         if let Some(Err(line)) = self.start.control.as_mut().map(Control::reclaim) {
             log::warn!("{line}");
         }
@@ -126,7 +130,8 @@ impl Master {
     /// All workers are ready: who was here before may go.
     pub(super) fn take_over(&mut self) -> Result<(), String> {
         let Some(predecessor) = &self.start.predecessor else { return Ok(()) };
-        if self.children.count_ready() < self.children.slots.len() {
+        // Who is told to stop before he serves leaves all to the other.
+        if self.stage != Stage::Serving || self.children.count_ready() < self.children.slots.len() {
             return Ok(());
         }
         let pid = predecessor.pid;
@@ -143,6 +148,7 @@ impl Master {
             log::warn!("the master before this one, process {pid}, has ended already: {e}");
         }
         self.predecessor = Some(pid);
+        self.order_all(Order::Owned);
         Ok(())
     }
 }
