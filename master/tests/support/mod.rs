@@ -6,6 +6,7 @@
 
 pub mod autobahn;
 pub mod capture;
+pub mod chaos;
 mod client;
 pub mod curl;
 pub mod given;
@@ -267,9 +268,15 @@ impl Server {
     /// Waits until these processes are gone, or zombies of nobody.
     #[track_caller]
     pub fn wait_gone(&self, pids: &[i32]) {
-        eventually(&format!("processes {pids:?} end; the log says:\n{}", self.log()), || {
-            pids.iter().all(|&pid| !is_alive(pid)).then_some(())
-        });
+        let end = Instant::now() + SOON;
+        while pids.iter().any(|&pid| is_alive(pid)) {
+            if Instant::now() > end {
+                let stat = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                let left: Vec<String> = pids.iter().map(stat).collect();
+                panic!("processes {pids:?} do not end: {left:#?}; the log says:\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

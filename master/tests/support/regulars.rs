@@ -116,7 +116,7 @@ impl Regular {
         let until = Instant::now() + 6 * SOON;
         while self.tally.failures.is_empty() && !self.shared.is_over.load(Ordering::SeqCst) {
             let spoken = Client::try_connect(self.shared.address).and_then(|client| match self.manner {
-                Manner::WithoutEnd => self.stream(client),
+                Manner::WithoutEnd => self.stream(client, until),
                 _ => self.converse(client, until),
             });
             if let Err(e) = spoken {
@@ -184,7 +184,7 @@ impl Regular {
     }
 
     /// Sends over and over; another thread would read, if this one did not: the writer is the other one.
-    fn stream(&mut self, mut client: Client) -> io::Result<()> {
+    fn stream(&mut self, mut client: Client, until: Instant) -> io::Result<()> {
         let (read, is_ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let mut sender = client.stream.try_clone()?;
         let writer = {
@@ -210,7 +210,8 @@ impl Regular {
         let mut ended = Ok(());
         for number in 0.. {
             match self.answer(&mut client, number) {
-                Ok(Came::Answer { says_close: false }) => {}
+                Ok(Came::Answer { says_close: false }) if Instant::now() < until => {}
+                Ok(Came::Answer { says_close: false }) => break,
                 Ok(Came::Answer { says_close: true }) => {
                     self.tally.told_to_close += 1;
                     ended = match client.rest() {

@@ -1,0 +1,232 @@
+//! Doing what the plan says, to whoever is there then.
+
+use super::Scene;
+use super::plan::{Action, Step};
+use crate::support::{Client, is_alive};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// More workers than this are not asked for.
+const WORKERS_MAX: usize = 6;
+/// What an app that cannot be loaded looks like.
+const BROKEN: &str = "return { app = \n";
+
+pub struct Deeds<'a> {
+    scene: &'a Scene,
+    is_told: bool,
+    began: Instant,
+    /// What is to be undone, and when.
+    pending: Vec<(Instant, Undo)>,
+    /// Connections of requests that never end.
+    hanging: Vec<Client>,
+}
+
+#[derive(Clone, Copy)]
+enum Undo {
+    Continue(i32),
+    /// The process's soft limit of open files, as it was.
+    Unlimit(i32, u64),
+    Wake,
+    /// No undoing: what is sent to the master that is to take over, if there is one by then.
+    Disturb(Signal),
+}
+
+impl<'a> Deeds<'a> {
+    pub fn new(scene: &'a Scene, is_told: bool) -> Self {
+        Deeds { scene, is_told, began: Instant::now(), pending: Vec::new(), hanging: Vec::new() }
+    }
+
+    /// Does all of it, each at its time; returns how many deeds it were.
+    pub fn work_off(&mut self, steps: &[Step]) -> usize {
+        let mut said = Instant::now();
+        for step in steps {
+            loop {
+                self.undo_due(Instant::now());
+                self.scene.bury();
+                self.scene.shared.victims.look();
+                if self.began.elapsed() >= step.at {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            self.act(step);
+            if self.is_told && said.elapsed() > Duration::from_secs(10) {
+                said = Instant::now();
+                let answered = self.scene.shared.answered.load(Ordering::Relaxed);
+                self.say(format_args!("… {answered} answered, workers {:?}", self.scene.workers()));
+            }
+        }
+        steps.len()
+    }
+
+    /// Everything is allowed to go on.
+    pub fn undo(&mut self) {
+        for (_, undo) in std::mem::take(&mut self.pending) {
+            self.undo_one(undo);
+        }
+        self.hanging.clear();
+    }
+
+    fn undo_due(&mut self, now: Instant) {
+        let (due, later) = self.pending.iter().copied().partition(|&(at, _)| at <= now);
+        self.pending = later;
+        for (_, undo) in due as Vec<(Instant, Undo)> {
+            self.undo_one(undo);
+        }
+    }
+
+    fn undo_one(&self, undo: Undo) {
+        match undo {
+            Undo::Continue(pid) => self.signal(pid, Signal::SIGCONT),
+            Undo::Unlimit(pid, soft) => set_soft_limit(pid, soft),
+            Undo::Wake => self.signal(self.scene.master(), Signal::SIGHUP),
+            Undo::Disturb(signal) => self.disturb(signal),
+        }
+    }
+
+    fn later(&mut self, ms: u64, undo: Undo) {
+        self.pending.push((Instant::now() + Duration::from_millis(ms), undo));
+    }
+
+    fn act(&mut self, step: &Step) {
+        let workers = self.scene.workers();
+        let master = self.scene.master();
+        // While the server rests there may be nobody.
+        let worker = (!workers.is_empty()).then(|| workers[step.choice % workers.len()]);
+        self.say(format_args!("{:?}, worker {worker:?} of {}", step.action, workers.len()));
+        match (step.action, worker) {
+            (Action::Reload, _) => self.signal(master, Signal::SIGHUP),
+            (Action::ReloadBroken, _) => self.with_broken_app(master, Signal::SIGHUP),
+            (Action::Upgrade, _) => self.signal(master, Signal::SIGUSR2),
+            (Action::UpgradeBroken, _) => self.with_broken_app(master, Signal::SIGUSR2),
+            (Action::UpgradeKilled(ms), _) => self.upgrade_and_disturb(master, ms, Signal::SIGKILL),
+            (Action::UpgradeEnded(ms), _) => self.upgrade_and_disturb(master, ms, Signal::SIGTERM),
+            (Action::Add, _) if workers.len() < WORKERS_MAX => self.signal(master, Signal::SIGTTIN),
+            (Action::Add, _) => {}
+            (Action::Remove, _) => self.signal(master, Signal::SIGTTOU),
+            (Action::Rest(ms), _) => {
+                self.signal(master, Signal::SIGWINCH);
+                self.later(ms, Undo::Wake);
+            }
+            (Action::PauseMaster(ms), _) => {
+                self.signal(master, Signal::SIGSTOP);
+                self.later(ms, Undo::Continue(master));
+            }
+            (Action::Exit, _) => self.request_to_end("exit"),
+            (Action::Hang, _) => self.request_to_end("hang"),
+            (_, None) => {}
+            (Action::Kill, Some(pid)) => {
+                self.scene.shared.victims.mark(pid);
+                self.signal(pid, Signal::SIGKILL);
+            }
+            (Action::Freeze, Some(pid)) => {
+                self.scene.shared.victims.mark(pid);
+                self.signal(pid, Signal::SIGSTOP);
+            }
+            (Action::Pause(ms), Some(pid)) => {
+                self.signal(pid, Signal::SIGSTOP);
+                self.later(ms, Undo::Continue(pid));
+            }
+            (Action::Dismiss, Some(pid)) => self.signal(pid, Signal::SIGTERM),
+            (Action::Limit(ms), Some(pid)) => {
+                if let Some(soft) = soft_limit(pid) {
+                    self.scene.shared.is_limited.store(true, Ordering::SeqCst);
+                    set_soft_limit(pid, 12);
+                    self.later(ms, Undo::Unlimit(pid, soft));
+                }
+            }
+        }
+    }
+
+    fn upgrade_and_disturb(&mut self, master: i32, ms: u64, signal: Signal) {
+        self.signal(master, Signal::SIGUSR2);
+        self.later(ms, Undo::Disturb(signal));
+    }
+
+    /// Only while it has not taken over, which it cannot do while it is stopped.
+    fn disturb(&self, signal: Signal) {
+        let Some(pid) = self.scene.successor() else { return };
+        self.signal(pid, Signal::SIGSTOP);
+        let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while is_alive(pid) && !stat().contains(") T ") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.scene.master() != pid {
+            self.signal(pid, signal);
+        }
+        self.signal(pid, Signal::SIGCONT);
+    }
+
+    /// The app's file is broken until the signal has had time to show it to somebody.
+    fn with_broken_app(&self, master: i32, signal: Signal) {
+        let (file, count) = (self.scene.folder.join("app.lua"), || self.scene.server.log().matches(" failed").count());
+        let before = count();
+        // Whole or not at all: what is half there may be loaded.
+        let write = |text: &str| {
+            let beside = file.with_extension("new");
+            fs::write(&beside, text).and_then(|()| fs::rename(&beside, &file)).expect("a file");
+        };
+        write(BROKEN);
+        self.signal(master, signal);
+        let until = Instant::now() + Duration::from_millis(1500);
+        while count() == before && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        write(super::APP);
+    }
+
+    /// A request of which its worker does not recover; it says first which one that is.
+    fn request_to_end(&mut self, path: &str) {
+        let ask = || {
+            let mut client = Client::try_connect(self.scene.shared.address)?;
+            client.stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+            client.try_send("GET /plain HTTP/1.1\r\nHost: t\r\n\r\n")?;
+            let worker = client.try_response("GET")?.header("x-process").and_then(|pid| pid.parse::<i32>().ok());
+            Ok::<_, std::io::Error>((client, worker))
+        };
+        // All workers may be busy dying.
+        let Ok((mut client, Some(worker))) = ask() else { return };
+        self.scene.shared.victims.mark(worker);
+        if client.try_send(format!("GET /{path} HTTP/1.1\r\nHost: t\r\n\r\n")).is_ok() {
+            self.hanging.push(client);
+        }
+    }
+
+    /// Whoever it is for may be gone by now.
+    fn signal(&self, pid: i32, signal: Signal) {
+        match kill(Pid::from_raw(pid), signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(e) => panic!("{signal} to {pid}: {e}"),
+        }
+    }
+
+    fn say(&self, what: std::fmt::Arguments<'_>) {
+        if self.is_told {
+            println!("{:7.2}s {what}", self.began.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Deeds<'_> {
+    fn drop(&mut self) {
+        self.undo();
+    }
+}
+
+/// The soft limit of open files of a process.
+fn soft_limit(pid: i32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    limits.lines().find(|line| line.starts_with("Max open files"))?.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// The process may be gone by now.
+fn set_soft_limit(pid: i32, soft: u64) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &pid.to_string(), &format!("--nofile={soft}:")]);
+    let _ = command.stdin(Stdio::null()).stderr(Stdio::null()).status().expect("prlimit runs");
+}
