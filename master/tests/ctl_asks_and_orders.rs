@@ -151,6 +151,25 @@ fn a_path_that_was_given_is_taken_or_refused() {
 }
 
 #[test]
+fn who_drains_lets_go_of_the_path() {
+    let folder = support::scratch_folder();
+    let path = folder.join("c").to_str().expect("a path in UTF-8").to_string();
+    let mut old = Server::start(&["--workers", "1", "--control", &path]);
+    let mut client = old.connect();
+    client.send("GET /delay/60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let ask = || json(&run_to_end(&["ctl", "--control", &path, "status", "--json"]))["status"].clone();
+    eventually("the request is in flight", || (ask()["in_flight"] == 1).then_some(()));
+    old.signal(Signal::SIGTERM);
+    eventually("it drains", || (ask()["state"] == "draining").then_some(()));
+    let new = Server::start(&["--workers", "1", "--control", &path]);
+    assert_eq!(ask()["pid"], new.pid());
+    old.stop(Signal::SIGQUIT);
+    assert_eq!(ask()["pid"], new.pid(), "the end of the old one leaves the path to the new one");
+    drop(new);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+#[test]
 fn none_is_none() {
     let server = Server::start(&["--workers", "1", "--control", "none"]);
     assert_eq!(server.ctl(&["status"]).status.code(), Some(3));

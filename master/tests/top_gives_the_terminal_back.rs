@@ -78,6 +78,26 @@ fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
 }
 
 #[test]
+fn an_upgrade_goes_by() {
+    let folder = support::scratch_folder();
+    let path = path_in(&folder);
+    let server = server_at(&path);
+    let mut terminal = top(&path);
+    terminal.wait_shown(&server.workers()[0].to_string());
+    let output = run_to_end(&["ctl", "--control", &path, "upgrade"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = run_to_end(&["ctl", "--control", &path, "workers", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_ne!(answer["status"]["pid"], server.pid(), "another master answers");
+    let worker = &answer["status"]["workers"][0]["pid"];
+    terminal.wait_shown(&worker.to_string());
+    terminal.press(b"q");
+    assert_eq!(terminal.wait_exit().code(), Some(0));
+    drop(server);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+#[test]
 fn keys_sort_and_choose() {
     let folder = support::scratch_folder();
     let path = path_in(&folder);

@@ -28,7 +28,14 @@ fn the_help_is_grouped_and_fits_80_columns() {
     let help = said(&["run", "--help"]);
     assert!(help.contains("Usage: tine run [OPTIONS] [APP] [PORT]\n"), "{help}");
     assert!(help.contains("PORT is TINE_PORT, APP is TINE_APP"), "{help}");
-    for arguments in [&["--help"][..], &["run", "--help"], &["check", "--help"], &["run", "-h"]] {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["run", "-h"],
+        &["ctl", "--help"],
+        &["top", "--help"],
+    ] {
         let help = said(arguments);
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{arguments:?}: {line:?}");

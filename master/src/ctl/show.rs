@@ -52,10 +52,15 @@ pub fn percent(value: f64) -> String {
     format!("{value:.0}%")
 }
 
-/// At most so many columns of what a stranger wrote: what is not printable ASCII becomes `?`, what is cut ends in `~`.
+/// At most so many columns of what a stranger wrote: what is not printable ASCII becomes `?`, what is cut ends in `~`, also
+/// what the server has cut.
 pub fn fit(text: &str, columns: usize) -> String {
-    let is_plain = |c: char| c == ' ' || c.is_ascii_graphic();
-    let mut fitting: String = text.chars().take(columns).map(|c| if is_plain(c) { c } else { '?' }).collect();
+    let plain = |c: char| match c {
+        ' '..='~' => c,
+        '\u{2026}' => '~',
+        _ => '?',
+    };
+    let mut fitting: String = text.chars().take(columns).map(plain).collect();
     if columns > 0 && text.chars().nth(columns).is_some() {
         fitting.pop();
         fitting.push('~');
@@ -109,6 +114,7 @@ mod tests {
             ("/abcde", 5, "/abc~"),
             ("/\u{1b}[2J\n\u{e9}\u{4e2d}", 9, "/?[2J???"),
             ("/abc", 0, ""),
+            ("/cut\u{2026}", 9, "/cut~"),
         ] {
             assert_eq!(fit(text, columns), expected);
         }
