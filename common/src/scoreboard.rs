@@ -14,9 +14,12 @@ use std::time::{Duration, Instant};
 /// A sleeping worker wakes at least this often to beat.
 pub const IDLE_BEAT: Duration = Duration::from_millis(1000);
 /// A sleeping worker that has not beaten for this long does not answer (it is stopped).
-const WAITING_FRESH: Duration = Duration::from_millis(2500);
+const WAITING_FRESH: Duration = Duration::from_millis(1500);
 /// A worker that has been in one turn of its loop for this long is busy with something else than accepting.
 const BUSY_FRESH: Duration = Duration::from_millis(50);
+/// After this long in one turn its own queue is everybody's. Longer, as it takes system calls to look after it; 16 workers
+/// on 2 busy CPUs have turns of 50 ms without doing anything but waiting for a CPU.
+const OWNER_BUSY_FRESH: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -85,10 +88,17 @@ pub struct Seat {
 pub struct Survey {
     /// Connections of the least loaded worker that is there to accept.
     pub least: u64,
+    /// The slot of one that has so few.
+    pub least_slot: usize,
     /// Connections of all workers.
     pub total: u64,
     /// Workers that are there to accept.
     pub accepting: u64,
+}
+
+impl Survey {
+    /// What is seen where nobody is.
+    pub const NOBODY: Survey = Survey { least: u64::MAX, least_slot: 0, total: 0, accepting: 0 };
 }
 
 impl Scoreboard {
@@ -123,17 +133,27 @@ impl Scoreboard {
         self.lines[1..].iter().take(reach).map(|line| Seat { line, epoch: self.epoch })
     }
 
-    pub fn survey(&self, now: Instant) -> Survey {
-        let mut survey = Survey { least: u64::MAX, total: 0, accepting: 0 };
-        for seat in self.seats() {
+    /// `asking`: the seat of who asks. Of several who have least, the first behind it is named, so that not all who ask at
+    /// the same time turn to the same one.
+    pub fn survey(&self, now: Instant, asking: usize) -> Survey {
+        let mut survey = Survey::NOBODY;
+        for seat in self.seats().skip(asking + 1).chain(self.seats().take(asking + 1)) {
             let connections = seat.load(Word::Connections);
             survey.total += connections;
             if seat.is_accepting(now) {
-                survey.least = survey.least.min(connections);
                 survey.accepting += 1;
+                if connections < survey.least {
+                    (survey.least, survey.least_slot) = (connections, seat.slot());
+                }
             }
         }
         survey
+    }
+
+    /// The slots whose workers are there to accept from queues of their own.
+    pub fn owners(&self, now: Instant) -> Vec<usize> {
+        let owners = self.seats().filter(|seat| seat.has_beaten(now, OWNER_BUSY_FRESH));
+        owners.map(|seat| seat.slot()).collect()
     }
 
     pub fn totals(&self) -> Totals {
@@ -257,14 +277,18 @@ impl Seat {
         self.load(Word::Requests)
     }
 
-    /// Ready, and either asleep in its poll or only just out of it.
     fn is_accepting(&self, now: Instant) -> bool {
+        self.has_beaten(now, BUSY_FRESH)
+    }
+
+    /// Ready, and either asleep in its poll or out of it for no longer than `busy_fresh`.
+    fn has_beaten(&self, now: Instant, busy_fresh: Duration) -> bool {
         if self.load(Word::State) != State::Ready as u64 {
             return false;
         }
         let beat = self.load(Word::Beat);
         let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);
-        let fresh = if beat & 1 == 1 { WAITING_FRESH } else { BUSY_FRESH };
+        let fresh = if beat & 1 == 1 { WAITING_FRESH } else { busy_fresh };
         age_ms <= fresh.as_millis() as u64
     }
 }
@@ -279,21 +303,42 @@ mod tests {
         let now = board.epoch + Duration::from_secs(100);
         for (i, (state, connections, age_ms, waiting)) in [
             (State::Ready, 7, 0, false),
-            (State::Ready, 5, 2000, true),
+            (State::Ready, 5, 1200, true),
             (State::Ready, 1, 60, false), // stuck in one turn
             (State::Booting, 0, 0, true),
         ]
         .into_iter()
         .enumerate()
         {
-            board.take(i, i);
+            board.take(i, 10 + i);
             board.seat(i).set_state(state);
             board.seat(i).set_connections(connections);
             board.seat(i).beat(now - Duration::from_millis(age_ms), waiting);
         }
-        assert_eq!(board.survey(now), Survey { least: 5, total: 13, accepting: 2 });
+        assert_eq!(board.survey(now, 0), Survey { least: 5, least_slot: 11, total: 13, accepting: 2 });
+        assert_eq!(board.owners(now), [10, 11, 12], "a queue is left later");
         let later = now + Duration::from_secs(1);
-        assert_eq!(board.survey(later).least, u64::MAX, "nobody has beaten: nobody holds the others back");
+        assert_eq!(
+            board.survey(later, 0),
+            Survey { total: 13, ..Survey::NOBODY },
+            "who has not beaten holds nobody back"
+        );
+        assert!(board.owners(later).is_empty());
+    }
+
+    #[test]
+    fn who_ask_are_given_different_ones_of_those_who_have_least() {
+        let board = Scoreboard::new(4).unwrap();
+        let now = board.epoch + Duration::from_secs(100);
+        for (seat, connections) in [(0, 2), (1, 2), (2, 3), (3, 2)] {
+            board.take(seat, seat);
+            board.seat(seat).set_state(State::Ready);
+            board.seat(seat).set_connections(connections);
+            board.seat(seat).beat(now, true);
+        }
+        for (asking, named) in [(0, 1), (1, 3), (2, 3), (3, 0)] {
+            assert_eq!(board.survey(now, asking).least_slot, named, "seat {asking} asks");
+        }
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::os::unix::fs::lchown;
 use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, ControlAt};
+use tine_common::sys::bell::Bell;
 use tine_common::sys::socket::{set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections};
 use tine_worker::net::UNSENT_BYTES_MIN;
-use tine_worker::worker::Listener;
+use tine_worker::worker::{Listener, Place, Queue};
 
 /// Clients that vanished without a word are found after this long.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -35,8 +36,11 @@ pub struct Bound {
 
 enum Sockets {
     Shared(Socket),
-    /// One a slot.
-    PerWorker(Vec<Socket>),
+    /// As many as there are workers at the start, or more; each has the bell of who owns it.
+    PerWorker {
+        sockets: Vec<Socket>,
+        bells: Vec<Bell>,
+    },
 }
 
 /// Descriptors that the master holds at the most: standard streams, poll and signals, a channel a worker, listeners, the
@@ -44,7 +48,8 @@ enum Sockets {
 pub fn descriptors_needed(config: &Config) -> u64 {
     const OWN: usize = 16;
     let sockets = |address: &Address| match (address, config.accept) {
-        (Address::Tcp(_), AcceptMode::PerWorker) => config.workers,
+        // Each with its bell.
+        (Address::Tcp(_), AcceptMode::PerWorker) => 2 * config.workers,
         _ => 1,
     };
     let control = if config.control == ControlAt::Nowhere { 0 } else { crate::control::DESCRIPTORS };
@@ -105,21 +110,27 @@ pub fn bind(config: &Config, inherited: Inherited) -> Result<Vec<Bound>, String>
 }
 
 impl Bound {
-    /// The sockets of one worker, in its own process: the others are closed.
-    pub fn into_listener(self, slot: usize) -> Listener {
+    /// The sockets as a worker has them, in its own process: all, so that it can look after those of others, too.
+    pub fn into_listeners(self) -> Vec<Listener> {
         let is_tcp = matches!(self.address, Address::Tcp(_));
-        let (fd, shared) = match self.sockets {
-            Sockets::Shared(socket) => (socket, true),
-            Sockets::PerWorker(mut sockets) => (sockets.swap_remove(slot), false),
-        };
-        Listener { fd: OwnedFd::from(fd), shared, is_tcp, is_lent: self.is_lent }
+        let is_lent = self.is_lent;
+        let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, is_lent };
+        match self.sockets {
+            Sockets::Shared(socket) => vec![listener(socket, Queue::Shared)],
+            Sockets::PerWorker { sockets, bells } => {
+                let count = sockets.len();
+                let own =
+                    |(index, (socket, bell))| listener(socket, Queue::Own { place: Place { index, count }, bell });
+                sockets.into_iter().zip(bells).enumerate().map(own).collect()
+            }
+        }
     }
 
     /// The sockets, one a queue.
     fn sockets(&self) -> &[Socket] {
         match &self.sockets {
             Sockets::Shared(socket) => std::slice::from_ref(socket),
-            Sockets::PerWorker(sockets) => sockets,
+            Sockets::PerWorker { sockets, .. } => sockets,
         }
     }
 
@@ -154,7 +165,7 @@ impl Bound {
 
     /// Closes the sockets in this process; the address is kept for what is said and removed at the end.
     pub fn close(&mut self) {
-        self.sockets = Sockets::PerWorker(Vec::new());
+        self.sockets = Sockets::PerWorker { sockets: Vec::new(), bells: Vec::new() };
     }
 
     /// How a client names the address.
@@ -231,7 +242,10 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
     }
     let sockets = match config.accept {
         AcceptMode::Shared => Sockets::Shared(sockets.remove(0)),
-        AcceptMode::PerWorker => Sockets::PerWorker(sockets),
+        AcceptMode::PerWorker => {
+            let bells = sockets.iter().map(|_| Bell::new()).collect::<io::Result<_>>()?;
+            Sockets::PerWorker { sockets, bells }
+        }
     };
     Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_lent: false })
 }

@@ -246,7 +246,7 @@ impl Master {
                         workers: self.children.slots.len(),
                         buffer_bytes: self.start.config.buffer_bytes,
                     },
-                    listeners: bound.into_iter().map(|one| one.into_listener(slot)).collect(),
+                    listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
                     seat,

@@ -1,4 +1,5 @@
-//! The shared queue's connections are spread evenly over the workers, and busy ones are not put together.
+//! Connections are spread evenly over the workers, and busy ones are not put together, whether workers share a queue or
+//! have one each.
 
 mod support;
 
@@ -26,11 +27,10 @@ fn some_round(what: &str, is_even: impl Fn(&[usize]) -> bool, round: impl Fn() -
     panic!("{what}: {seen:?}");
 }
 
-#[test]
-fn a_hundred_long_lived_connections_over_16_workers() {
+fn hundred_long_lived_connections(accept: &str) {
     let is_even = |counts: &[usize]| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 2;
     some_round("at most 2 apart", is_even, || {
-        let server = Server::start(&["--workers", "16"]);
+        let server = Server::start(&["--workers", "16", "--accept", accept]);
         let mut clients = Vec::new();
         for _ in 0..100 {
             let mut client = server.connect();
@@ -44,12 +44,21 @@ fn a_hundred_long_lived_connections_over_16_workers() {
 }
 
 #[test]
-fn four_busy_connections_are_on_four_workers() {
+fn a_hundred_long_lived_connections_of_16_workers_with_a_queue() {
+    hundred_long_lived_connections("shared");
+}
+
+#[test]
+fn a_hundred_long_lived_connections_of_16_workers_with_a_queue_each() {
+    hundred_long_lived_connections("per-worker");
+}
+
+fn four_busy_connections(accept: &str) {
     some_round(
         "one each",
         |counts| counts == [1, 1, 1, 1],
         || {
-            let server = Server::start(&["--workers", "4"]);
+            let server = Server::start(&["--workers", "4", "--accept", accept]);
             let (is_over, began) = (AtomicBool::new(false), Instant::now());
             std::thread::scope(|scope| {
                 for _ in 0..4 {
@@ -68,4 +77,14 @@ fn four_busy_connections_are_on_four_workers() {
             })
         },
     );
+}
+
+#[test]
+fn four_busy_connections_of_four_workers_with_a_queue() {
+    four_busy_connections("shared");
+}
+
+#[test]
+fn four_busy_connections_of_four_workers_with_a_queue_each() {
+    four_busy_connections("per-worker");
 }

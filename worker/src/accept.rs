@@ -2,15 +2,27 @@
 //!
 //! A shared listener is in every worker's epoll with EPOLLEXCLUSIVE, so that one connection wakes one worker. That alone
 //! gives all connections to few workers: the one that waits longest in the list is woken again and again. So a worker
-//! that holds clearly more connections than the least loaded one takes the listener out *before* it sleeps; declining
-//! after a wake-up would strand the connection, since nobody else was woken for it. The least loaded worker that answers
-//! is always in, so somebody is.
+//! that holds clearly more connections than the least loaded one takes the listener out *before* it sleeps; declining after a wake-up would strand the connection, since nobody else was woken
+//! for it. The least loaded worker that answers is always in, so somebody is.
+//!
+//! A queue that is a worker's own is always in that worker's epoll, and only there, as long as it has an owner who is there
+//! to accept. Without one it is everybody's, like a shared one ([`Whose::Nobodys`]). Here declining is possible, as one
+//! knows whom to wake: an owner who holds far more than the least loaded worker leaves the connection in the queue, and
+//! rings that worker's bell ([`Offers`]). Each connection is an edge (EPOLLET), so that one who was left does not wake the
+//! owner again; so whoever comes is accepted until nobody is left.
 
+mod offers;
+mod own_queues;
+mod queue;
+
+pub use queue::{Listener, Place, Queue};
+
+use offers::Offers;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
-use tine_common::sys::epoll::{Wake, add_listener, remove_listener};
+use tine_common::sys::epoll::{self, Wake};
 use tine_common::sys::socket::{has_waiting, stop_new_connections, waiting};
 
 /// A worker that stands back looks again after this long, then after twice as long, …
@@ -20,32 +32,61 @@ const LOOK_MAX: Duration = Duration::from_millis(64);
 /// Who is seen waiting is left to the others for this long: on a loaded machine a woken worker needs milliseconds to run.
 /// With 1 ms, 9 of 40 rounds of a hundred connections to 16 workers on 2 busy CPUs were uneven; with 8 ms, 1.
 const PATIENCE: Duration = Duration::from_millis(8);
-
-/// A listening socket as the master hands it to a worker.
-pub struct Listener {
-    pub fd: OwnedFd,
-    /// Other workers accept from the same queue.
-    pub shared: bool,
-    pub is_tcp: bool,
-    /// Somebody else's, who goes on with the socket when this server has ended.
-    pub is_lent: bool,
-}
+/// Who owns which queue is looked at this often, but by who sleeps only when he wakes to beat.
+const OWNERS_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Listeners {
     epoll: RawFd,
-    /// The token of the first; the others follow.
-    first_token: usize,
+    tokens: Tokens,
+    slot: usize,
     all: Vec<Entry>,
     stance: Stance,
-    /// There are other workers to balance with.
-    balanced: bool,
+    /// There are queues that others accept from, too.
+    shares: bool,
+    offers: Offers,
+    owners_at: Instant,
+}
+
+/// How events of the poll are told apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens {
+    /// The first listener's; the others follow.
+    pub first_listener: usize,
+    /// Of all bells that are this worker's.
+    pub bell: usize,
 }
 
 struct Entry {
     listener: Listener,
+    whose: Whose,
     in_poll: bool,
     /// This worker accepts from it no more.
     is_left: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// It is shared.
+    Everybodys,
+    /// This worker's own.
+    Mine,
+    /// Somebody's who is there to accept.
+    Anothers,
+    /// Its owner hangs, ends or is not there.
+    Nobodys,
+}
+
+impl Entry {
+    /// Nobody else sees to it that no new connection begins, and nobody goes on with it.
+    fn is_to_be_stopped(&self) -> bool {
+        self.listener.is_tcp && !self.listener.is_lent && self.whose != Whose::Anothers
+    }
+}
+
+impl Whose {
+    fn is_shared(self) -> bool {
+        matches!(self, Whose::Everybodys | Whose::Nobodys)
+    }
 }
 
 /// Which listeners are in the poll.
@@ -60,11 +101,24 @@ enum Stance {
 }
 
 impl Listeners {
-    pub fn new(epoll: RawFd, first_token: usize, listeners: Vec<Listener>, workers: usize) -> io::Result<Self> {
-        let balanced = workers > 1 && listeners.iter().any(|listener| listener.shared);
-        let all = listeners.into_iter().map(|listener| Entry { listener, in_poll: false, is_left: false }).collect();
-        let mut listeners = Listeners { epoll, first_token, all, stance: Stance::In, balanced };
+    pub fn new(epoll: RawFd, tokens: Tokens, listeners: Vec<Listener>, slot: usize, now: Instant) -> io::Result<Self> {
+        let entry = |listener: Listener| {
+            let whose = match &listener.queue {
+                Queue::Shared => Whose::Everybodys,
+                Queue::Own { place, .. } if place.is_of(slot) => Whose::Mine,
+                // For the others a boot is time to boot, too.
+                Queue::Own { .. } => Whose::Anothers,
+            };
+            Entry { listener, whose, in_poll: false, is_left: false }
+        };
+        let all: Vec<Entry> = listeners.into_iter().map(entry).collect();
+        let shares = all.iter().any(|entry| entry.whose.is_shared());
+        let (stance, offers, owners_at) = (Stance::In, Offers::default(), now + OWNERS_EVERY);
+        let mut listeners = Listeners { epoll, tokens, slot, all, stance, shares, offers, owners_at };
         listeners.apply()?;
+        for bell in listeners.own_bells() {
+            epoll::add(epoll, bell, tokens.bell, Wake::AllEachTime)?;
+        }
         Ok(listeners)
     }
 
@@ -76,6 +130,10 @@ impl Listeners {
         self.all[index].listener.is_tcp
     }
 
+    pub fn is_mine(&self, index: usize) -> bool {
+        self.all.get(index).is_some_and(|entry| entry.whose == Whose::Mine)
+    }
+
     pub fn len(&self) -> usize {
         self.all.len()
     }
@@ -84,37 +142,43 @@ impl Listeners {
         self.all.is_empty()
     }
 
-    pub fn is_balanced(&self) -> bool {
-        self.balanced
+    pub fn is_paused(&self) -> bool {
+        matches!(self.stance, Stance::Paused { .. })
+    }
+
+    /// Whether a worker that holds `mine` has to look at the others before it accepts.
+    pub fn wants_survey_first(&self, mine: usize) -> bool {
+        self.shares || mine > 0
     }
 
     /// Whether one more connection from this listener would be more than this worker's share.
     pub fn is_enough(&self, index: usize, mine: u64, survey: &Survey) -> bool {
-        self.balanced && self.all[index].listener.shared && is_over(mine, survey.least)
+        self.shares && self.all[index].whose.is_shared() && survey.accepting > 1 && is_over(mine, survey.least)
     }
 
     /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
     /// needs to leave connections to others before he has that many. Else 0.
     pub fn share_of_crowd(&self, survey: &Survey) -> u64 {
-        let shared = self.all.iter().filter(|entry| entry.listener.shared && entry.listener.is_tcp);
+        let shared = self.all.iter().filter(|entry| entry.whose.is_shared() && entry.listener.is_tcp);
         let crowd: u64 = shared.map(|entry| waiting(entry.listener.fd.as_fd())).sum();
         if crowd > survey.accepting { (survey.total + crowd) / survey.accepting.max(1) } else { 0 }
     }
 
-    /// When [`Listeners::adjust`] must be called at the latest.
+    /// When [`Listeners::adjust`] must be called at the latest, or an offer is over.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.stance {
-            _ if self.is_closed() => None,
+        let stance = match self.stance {
+            _ if self.is_closed() => return None,
             Stance::In => None,
             Stance::StandingBack { look_at, .. } => Some(look_at),
             Stance::Paused { until } => Some(until),
-        }
+        };
+        [stance, self.offers.deadline()].into_iter().flatten().min()
     }
 
     /// Whether a look at the others is due: this worker's count changed, or some time has passed.
     pub fn wants_survey(&self, count_changed: bool, now: Instant) -> bool {
         match self.stance {
-            _ if self.is_closed() || !self.balanced => false,
+            _ if self.is_closed() || !self.shares => false,
             Stance::In => count_changed,
             Stance::StandingBack { look_at, .. } => count_changed || now >= look_at,
             Stance::Paused { until } => now >= until,
@@ -126,7 +190,7 @@ impl Listeners {
         if matches!(self.stance, Stance::Paused { until } if now < until) || self.is_closed() {
             return Ok(());
         }
-        let over = self.balanced
+        let over = self.shares
             && survey.is_some_and(|survey| is_over(mine, survey.least) && mine >= self.share_of_crowd(survey));
         self.stance = match (over, self.stance) {
             (false, Stance::StandingBack { .. }) if survey.is_none() => return Ok(()),
@@ -134,8 +198,8 @@ impl Listeners {
             (true, Stance::StandingBack { look_at, .. }) if now < look_at => return Ok(()),
             (true, Stance::StandingBack { interval, somebody_waited, .. }) => {
                 // Somebody who waited at the last look and waits still: those who should take it do not.
-                let waits =
-                    self.all.iter().any(|entry| entry.listener.shared && has_waiting(entry.listener.fd.as_fd()));
+                let has_somebody = |entry: &Entry| entry.whose.is_shared() && has_waiting(entry.listener.fd.as_fd());
+                let waits = self.all.iter().any(has_somebody);
                 if waits && somebody_waited {
                     Stance::In
                 } else {
@@ -151,6 +215,7 @@ impl Listeners {
     /// Takes all listeners out of the poll until then.
     pub fn pause(&mut self, until: Instant) -> io::Result<()> {
         self.stance = Stance::Paused { until };
+        self.offers.end(true, until); // who is left is seen when the listeners are back
         self.apply()
     }
 
@@ -166,9 +231,10 @@ impl Listeners {
         Ok(())
     }
 
-    /// No new connection may begin on the TCP listeners; for all processes that share them.
+    /// No new connection may begin on the TCP listeners that have nobody else to see to it; for all processes that have
+    /// them.
     pub fn stop_new_connections(&self) {
-        for entry in self.all.iter().filter(|entry| entry.listener.is_tcp && !entry.listener.is_lent) {
+        for entry in self.all.iter().filter(|entry| entry.is_to_be_stopped()) {
             if let Err(e) = stop_new_connections(entry.listener.fd.as_fd()) {
                 log::warn!("connections that begin during the drain may be reset: {e}");
             }
@@ -177,28 +243,28 @@ impl Listeners {
 
     pub fn close(&mut self) {
         // Out of the poll first: other processes hold the same sockets, so that closing alone leaves them in the set.
-        for entry in self.all.drain(..).filter(|entry| entry.in_poll) {
-            if let Err(e) = remove_listener(self.epoll, entry.listener.fd.as_fd()) {
+        let polled = self.all.iter().filter(|entry| entry.in_poll).map(|entry| entry.listener.fd.as_fd());
+        for fd in polled.chain(self.own_bells()) {
+            if let Err(e) = epoll::remove(self.epoll, fd) {
                 log::warn!("{e}");
             }
         }
+        self.all.clear();
     }
 
     fn apply(&mut self) -> io::Result<()> {
         for (index, entry) in self.all.iter_mut().enumerate() {
-            let wanted = match self.stance {
-                _ if entry.is_left => false,
-                Stance::In => true,
-                Stance::StandingBack { .. } => !entry.listener.shared,
-                Stance::Paused { .. } => false,
+            let (wanted, wake) = match (self.stance, entry.whose) {
+                _ if entry.is_left => (false, Wake::One),
+                (Stance::Paused { .. }, _) | (_, Whose::Anothers) => (false, Wake::One),
+                (_, Whose::Mine) => (true, Wake::OneEachTime),
+                (Stance::In, _) => (true, Wake::One),
+                (Stance::StandingBack { .. }, _) => (false, Wake::One),
             };
             let fd = entry.listener.fd.as_fd();
             match (wanted, entry.in_poll) {
-                (true, false) => {
-                    let wake = if entry.listener.shared { Wake::One } else { Wake::All };
-                    add_listener(self.epoll, fd, self.first_token + index, wake)?;
-                }
-                (false, true) => remove_listener(self.epoll, fd)?,
+                (true, false) => epoll::add(self.epoll, fd, self.tokens.first_listener + index, wake)?,
+                (false, true) => epoll::remove(self.epoll, fd)?,
                 _ => {}
             }
             entry.in_poll = wanted;
@@ -208,29 +274,43 @@ impl Listeners {
 }
 
 /// More than one and a sixteenth of its load above the least loaded worker; anything, while somebody has nothing.
-fn is_over(mine: u64, least: u64) -> bool {
+pub fn is_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 16)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
+
+    pub const BELL: usize = 100;
+
+    pub fn tcp_listener(queue: Queue) -> (Listener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        listener.set_nonblocking(true).expect("nonblocking");
+        let address = listener.local_addr().expect("an address");
+        (Listener { fd: listener.into(), queue, is_tcp: true, is_lent: false }, address)
+    }
+
+    pub fn in_poll_of(poll: &mio::Poll, listeners: Vec<Listener>, slot: usize) -> Listeners {
+        let tokens = Tokens { first_listener: 0, bell: BELL };
+        Listeners::new(poll.as_raw_fd(), tokens, listeners, slot, Instant::now()).expect("in the poll")
+    }
+
+    const SURVEY: Survey = Survey { least: 1, least_slot: 0, total: 10, accepting: 4 };
 
     #[test]
     fn a_crowd_is_shared_out() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-        let address = listener.local_addr().expect("an address");
         let poll = mio::Poll::new().expect("a poll");
-        let listener = Listener { fd: listener.into(), shared: true, is_tcp: true, is_lent: false };
-        let listeners = Listeners::new(poll.as_raw_fd(), 0, vec![listener], 4).expect("in the poll");
-        let survey = Survey { least: 1, total: 10, accepting: 4 };
+        let (listener, address) = tcp_listener(Queue::Shared);
+        let listeners = in_poll_of(&poll, vec![listener], 0);
         let mut crowd = Vec::new();
         for (wait, share) in [(0, 0), (4, 0), (5, 3), (6, 4), (30, 10)] {
-            crowd.resize_with(wait, || std::net::TcpStream::connect(address).expect("connect"));
-            assert_eq!(listeners.share_of_crowd(&survey), share, "{wait} wait");
+            crowd.resize_with(wait, || TcpStream::connect(address).expect("connect"));
+            assert_eq!(listeners.share_of_crowd(&SURVEY), share, "{wait} wait");
         }
-        assert_eq!(listeners.share_of_crowd(&Survey { accepting: 0, ..survey }), 40, "nobody answers, but we are here");
+        assert_eq!(listeners.share_of_crowd(&Survey { accepting: 0, ..SURVEY }), 40, "nobody answers, but we are here");
     }
 
     #[test]

@@ -30,8 +30,9 @@ pub struct Admission {
 }
 
 impl Admission {
-    pub fn new(nofile: u64, listeners: usize, server_max: Option<usize>) -> Self {
-        let taken = RESERVED_DESCRIPTORS + REFUSED_OPEN_MAX as u64 + listeners as u64;
+    /// `listening`: the descriptors of listeners and their bells.
+    pub fn new(nofile: u64, listening: usize, server_max: Option<usize>) -> Self {
+        let taken = RESERVED_DESCRIPTORS + REFUSED_OPEN_MAX as u64 + listening as u64;
         // With very few descriptors, serve a few connections rather than none.
         let worker_max = nofile.saturating_sub(taken).max(nofile / 4).max(1) as usize;
         Admission { worker_max, server_max, spare: spare(), burst: Burst::new(1, BURST_QUIET) }

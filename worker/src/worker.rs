@@ -6,7 +6,7 @@
 mod accepting;
 mod draining;
 
-use crate::accept::Listeners;
+use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
@@ -31,7 +31,7 @@ use tine_common::notes::Notes;
 use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
 use tine_common::sys::{abort, fork, process};
 
-pub use crate::accept::Listener;
+pub use crate::accept::{Listener, Place, Queue};
 
 /// Exit status of a worker whose app could not be built.
 pub const EXIT_BOOT_FAILED: i32 = 3;
@@ -43,6 +43,7 @@ const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 // Tokens from the top; connections count from 0.
 const CHANNEL: usize = usize::MAX - 1;
 const SIGNALS: usize = usize::MAX - 2;
+const BELL: usize = usize::MAX - 3;
 const LISTENERS: usize = usize::MAX / 2;
 
 /// What the master gives a worker at its birth.
@@ -115,6 +116,8 @@ struct Worker {
     channel: UnixStream,
     scoreboard: Scoreboard,
     seat: Seat,
+    /// Which seat that is.
+    seat_number: usize,
     notes: Notes,
     listeners: Listeners,
     admission: Admission,
@@ -136,6 +139,8 @@ struct Worker {
     counts: Counts,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
+    /// Somebody has left connections to this worker.
+    is_rung: bool,
     exit: Option<i32>,
 }
 
@@ -159,7 +164,7 @@ impl Worker {
             listeners,
             channel,
             scoreboard,
-            seat,
+            seat: seat_number,
             requests_due,
             are_sockets_lent,
             signals: blocked,
@@ -172,11 +177,14 @@ impl Worker {
         poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
         blocked.unblock_signals()?;
         let now = Instant::now();
-        let admission = Admission::new(process::nofile()?, listeners.len(), config.connections_max);
-        let listeners = Listeners::new(poll.as_raw_fd(), LISTENERS, listeners, info.workers)?;
+        let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
+        let taken = listeners.iter().map(of_listener).sum();
+        let admission = Admission::new(process::nofile()?, taken, config.connections_max);
+        let tokens = Tokens { first_listener: LISTENERS, bell: BELL };
+        let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, now)?;
         let buffers =
             Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
-        let (notes, seat) = (scoreboard.notes(seat), scoreboard.seat(seat));
+        let (notes, seat) = (scoreboard.notes(seat_number), scoreboard.seat(seat_number));
         seat.beat(now, false);
         Ok(Worker {
             config,
@@ -186,6 +194,7 @@ impl Worker {
             channel,
             scoreboard,
             seat,
+            seat_number,
             notes,
             listeners,
             admission,
@@ -202,6 +211,7 @@ impl Worker {
             unready: false,
             counts: Counts::default(),
             ready_listeners: Vec::new(),
+            is_rung: false,
             exit: None,
         })
     }
@@ -239,7 +249,7 @@ impl Worker {
 
     /// Until the nearest deadline; not at all while somebody has a turn to come.
     fn timeout(&self, now: Instant) -> Duration {
-        if !self.run_queue.is_empty() {
+        if !self.run_queue.is_empty() || !self.ready_listeners.is_empty() {
             return Duration::ZERO;
         }
         let drain = self.drain.and_then(|drain| match self.listeners.is_closed() {
@@ -257,6 +267,7 @@ impl Worker {
             match event.token().0 {
                 CHANNEL => self.hear_master(now),
                 SIGNALS => self.hear_signals(now),
+                BELL => self.is_rung = true,
                 token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
                 token => {
                     // A descriptor that a child of the app's inherited for a moment outlives our close in the poll.
@@ -366,7 +377,7 @@ impl Worker {
 
     fn balance(&mut self, now: Instant) {
         let changed = std::mem::take(&mut self.counts.changed);
-        let survey = self.listeners.wants_survey(changed, now).then(|| self.scoreboard.survey(now));
+        let survey = self.listeners.wants_survey(changed, now).then(|| self.scoreboard.survey(now, self.seat_number));
         if survey.is_none() && self.listeners.deadline().is_none_or(|at| now < at) {
             return;
         }

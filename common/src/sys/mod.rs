@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod abort;
+pub mod bell;
 pub mod epoll;
 pub mod exec;
 pub mod file;

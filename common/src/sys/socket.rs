@@ -15,8 +15,10 @@ pub const MORE_FOLLOWS: i32 = libc::MSG_MORE;
 /// What came of one accept(2).
 pub enum Accepted {
     Connection(OwnedFd),
-    /// Nobody waits (or who waited has gone).
+    /// Nobody waits.
     Nobody,
+    /// Who waited has gone; there may be others.
+    Gone,
     /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
     Exhausted(io::Error),
 }
@@ -43,10 +45,10 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
             // SAFETY: the descriptor is new and nobody else's.
             Ok(fd) => Ok(Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) })),
             Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => Ok(Accepted::Nobody),
             // The errors that accept(2) lists as the network's own are the connection's, which is gone.
             Err(
-                Errno::EAGAIN
-                | Errno::ECONNABORTED
+                Errno::ECONNABORTED
                 | Errno::ENETDOWN
                 | Errno::EPROTO
                 | Errno::ENOPROTOOPT
@@ -56,7 +58,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
                 | Errno::EOPNOTSUPP
                 | Errno::ENETUNREACH
                 | Errno::EPERM,
-            ) => Ok(Accepted::Nobody),
+            ) => Ok(Accepted::Gone),
             Err(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
                 Ok(Accepted::Exhausted(e.into()))
             }
@@ -72,6 +74,14 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
 pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];
     matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+}
+
+/// In which of these queues a connection waits right now: for each, in order; one poll(2) for all.
+pub fn have_waiting<'a>(listeners: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
+    let mut fds: Vec<PollFd> = listeners.map(|listener| PollFd::new(listener, PollFlags::POLLIN)).collect();
+    // Nobody, if it fails: whoever asks looks again.
+    let some = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0);
+    fds.iter().map(|fd| some && fd.any().unwrap_or(false)).collect()
 }
 
 /// How many connections wait in a TCP listener's queue (TCP_INFO, tcp(7), whose `tcpi_unacked` is that of a listener);

@@ -32,6 +32,7 @@ pub struct Load {
     clients: Vec<JoinHandle<Tally>>,
     is_stopping: Arc<AtomicBool>,
     is_draining: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
 }
 
@@ -48,14 +49,17 @@ pub struct Tally {
 impl Load {
     /// One client for each habit and path.
     pub fn start(target: &Target, clients: &[(Habit, &'static str)]) -> Load {
-        let [is_stopping, is_draining] = [(); 2].map(|()| Arc::<AtomicBool>::default());
+        let [is_stopping, is_draining, is_over] = [(); 3].map(|()| Arc::<AtomicBool>::default());
         let answered = Arc::<AtomicU64>::default();
         let start = |&(habit, path)| {
             let (target, answered) = (target.clone(), answered.clone());
             let (is_stopping, is_draining) = (is_stopping.clone(), is_draining.clone());
-            std::thread::spawn(move || ask_until_refused(&target, habit, path, &is_stopping, &is_draining, &answered))
+            let is_over = is_over.clone();
+            std::thread::spawn(move || {
+                ask_until_refused(&target, habit, path, &is_stopping, &is_draining, &is_over, &answered)
+            })
         };
-        Load { clients: clients.iter().map(start).collect(), is_stopping, is_draining, answered }
+        Load { clients: clients.iter().map(start).collect(), is_stopping, is_draining, is_over, answered }
     }
 
     /// Waits until so many more requests have been answered.
@@ -74,6 +78,12 @@ impl Load {
     pub fn expect_refusals(&self) {
         self.expect_drains();
         self.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// No client makes another connection; waits until all have their answers.
+    pub fn finish(self) -> Tally {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.join()
     }
 
     pub fn join(self) -> Tally {
@@ -95,13 +105,14 @@ fn ask_until_refused(
     path: &str,
     is_stopping: &AtomicBool,
     is_draining: &AtomicBool,
+    is_over: &AtomicBool,
     answered: &AtomicU64,
 ) -> Tally {
     let option = if habit == Habit::Close { "Connection: close\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\n{option}\r\n");
     let mut tally = Tally::default();
     let end = Instant::now() + 3 * SOON;
-    while tally.failures.is_empty() && Instant::now() < end {
+    while tally.failures.is_empty() && Instant::now() < end && !is_over.load(Ordering::SeqCst) {
         let mut quiet_since = Instant::now();
         let connected = match target {
             Target::Tcp(address) => Client::try_connect(*address),

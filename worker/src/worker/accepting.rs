@@ -1,6 +1,7 @@
 //! The step of a turn that takes new connections: let in, or refused with an answer.
 
 use super::Worker;
+use crate::accept::is_over;
 use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS};
 use crate::connection::Connection;
 use crate::http1;
@@ -15,41 +16,112 @@ const ACCEPT_BUDGET: usize = 64;
 
 impl Worker {
     pub(super) fn accept(&mut self, now: Instant) {
+        if self.listeners.wants_owners(now) {
+            self.look_at_owners(now);
+        }
+        if self.listeners.is_offer_over(now) {
+            self.end_offer(now);
+        }
+        if std::mem::take(&mut self.is_rung) {
+            self.answer_bell(now);
+        }
         if self.ready_listeners.is_empty() {
             return;
         }
-        let mut survey = Survey { least: u64::MAX, total: 0, accepting: 0 };
-        if self.listeners.is_balanced() || self.admission.has_server_max() {
-            survey = self.scoreboard.survey(now);
-        }
-        let ready = std::mem::take(&mut self.ready_listeners);
-        for &index in &ready {
-            self.accept_from(index, &mut survey, now);
-        }
+        let held = self.admitted();
+        let mut survey = self.survey_first(now);
+        let mut ready = std::mem::take(&mut self.ready_listeners);
+        ready.retain(|&index| {
+            !self.listeners.offer(index, held as u64, &survey, now) && self.accept_from(index, &mut survey, now)
+        });
         self.ready_listeners = ready;
-        self.ready_listeners.clear();
     }
 
-    fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) {
-        let mut share_of_crowd = None;
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.listeners.get(index) else { return };
-            match accept(listener) {
-                Ok(Accepted::Connection(fd)) => {
-                    self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
-                }
-                Ok(Accepted::Nobody) => return,
-                Ok(Accepted::Exhausted(e)) => return self.on_exhausted(index, &e, now),
-                Err(e) => {
-                    log::error!("{e}");
-                    return self.pause_accepting(now);
-                }
-            }
+    /// What has to be known of the others before somebody is let in.
+    fn survey_first(&self, now: Instant) -> Survey {
+        if self.listeners.wants_survey_first(self.admitted()) || self.admission.has_server_max() {
+            self.scoreboard.survey(now, self.seat_number)
+        } else {
+            Survey::NOBODY
+        }
+    }
+
+    /// True if somebody may wait still and no event will say so.
+    fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
+        let (mut taken, mut share_of_crowd) = (0, None);
+        while taken < ACCEPT_BUDGET && self.accept_one(index, survey, now) {
+            taken += 1;
             let mine = self.admitted() as u64;
             if self.listeners.is_enough(index, mine, survey)
                 && mine >= *share_of_crowd.get_or_insert_with(|| self.listeners.share_of_crowd(survey))
             {
-                return;
+                break;
+            }
+        }
+        taken == ACCEPT_BUDGET && self.listeners.is_mine(index)
+    }
+
+    /// False if nobody waits, or accepting had to stop.
+    fn accept_one(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
+        let Some(listener) = self.listeners.get(index) else { return false };
+        match accept(listener) {
+            Ok(Accepted::Connection(fd)) => {
+                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
+                return true;
+            }
+            Ok(Accepted::Gone) => return true,
+            Ok(Accepted::Nobody) => {}
+            Ok(Accepted::Exhausted(e)) => self.on_exhausted(index, &e, now),
+            Err(e) => {
+                log::error!("{e}");
+                self.pause_accepting(now);
+            }
+        }
+        false
+    }
+
+    /// Which queues have an owner; also, whether somebody was left in this worker's own.
+    fn look_at_owners(&mut self, now: Instant) {
+        if let Err(e) = self.listeners.look_at_owners(&self.scoreboard.owners(now), now) {
+            log::error!("{e}");
+        }
+        // Somebody who took this worker for hung may have been woken for more than he took.
+        self.ready_listeners.extend(self.listeners.mine());
+    }
+
+    /// Whoever was offered to others and waits still is let in.
+    fn end_offer(&mut self, now: Instant) {
+        let mut survey = self.survey_first(now);
+        let before = self.counts.accepted;
+        let mine: Vec<usize> = self.listeners.mine().collect();
+        for index in mine {
+            if self.accept_from(index, &mut survey, now) {
+                self.ready_listeners.push(index);
+            }
+        }
+        self.listeners.end_offer(self.counts.accepted > before, now);
+    }
+
+    /// Somebody leaves connections to this worker, or his queue to everybody: takes who waits until it has its share.
+    /// Who waits then is the next one's.
+    fn answer_bell(&mut self, now: Instant) {
+        self.look_at_owners(now);
+        if self.listeners.is_paused() {
+            return;
+        }
+        let mut budget = ACCEPT_BUDGET;
+        for index in self.listeners.with_somebody() {
+            loop {
+                let mut survey = self.scoreboard.survey(now, self.seat_number);
+                if is_over(self.admitted() as u64, survey.least) {
+                    // Should it fail, the owner takes him after a while.
+                    let _ = self.listeners.ring(index, survey.least_slot);
+                    return;
+                }
+                if budget == 0 || !self.accept_one(index, &mut survey, now) {
+                    break;
+                }
+                budget -= 1;
             }
         }
     }

@@ -15,6 +15,10 @@ impl Worker {
         }
         self.drain = Some(drain);
         self.seat.set_state(State::Draining);
+        if !drain.has_doorway() {
+            // Whoever waits in its queue, and those to come, are everybody's from now on.
+            self.listeners.ring_everybody();
+        }
         if let Err(e) = self.listeners.leave_lent() {
             log::error!("{e}");
         }
