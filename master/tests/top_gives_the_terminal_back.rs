@@ -84,6 +84,10 @@ fn an_upgrade_goes_by() {
     let server = server_at(&path);
     let mut terminal = top(&path);
     terminal.wait_shown(&server.workers()[0].to_string());
+    // The old master stays until this is answered, and goes on telling who is connected to it.
+    let mut client = server.connect();
+    client.send("GET /delay/60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    terminal.wait_shown("in flight 1 ");
     let output = run_to_end(&["ctl", "--control", &path, "upgrade"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let output = run_to_end(&["ctl", "--control", &path, "workers", "--json"]);
