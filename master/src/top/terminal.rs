@@ -10,7 +10,7 @@ use ratatui::crossterm::{execute, style};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io::{self, Stdout, stdout};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub struct Screen {
     pub terminal: ratatui::Terminal<CrosstermBackend<Stdout>>,
@@ -49,13 +49,21 @@ impl Drop for Screen {
     }
 }
 
+/// Whether there is something to give back: a second time would put the cursor where it was at the first, over what was said
+/// in between, such as why a panic came.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
 fn enter() -> io::Result<()> {
+    IS_TAKEN.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen)
 }
 
 /// Each step by itself: the terminal may have gone, and then nothing of it matters.
 fn give_back() {
+    if !IS_TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = execute!(stdout(), style::ResetColor, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
