@@ -58,6 +58,11 @@ impl Worker {
                 break;
             }
         }
+        if survey.accepting > 1
+            && let Err(e) = self.listeners.on_taken(index, taken)
+        {
+            log::error!("{e}");
+        }
         taken == ACCEPT_BUDGET && self.listeners.is_mine(index)
     }
 
