@@ -145,6 +145,8 @@ pub enum AcceptMode {
     Shared,
     /// One SO_REUSEPORT socket and queue a worker.
     PerWorker,
+    /// One queue, and whoever the kernel wakes: to see what the balance does.
+    Plain,
 }
 
 impl fmt::Display for AcceptMode {
@@ -152,6 +154,7 @@ impl fmt::Display for AcceptMode {
         f.write_str(match self {
             AcceptMode::Shared => "shared",
             AcceptMode::PerWorker => "per-worker",
+            AcceptMode::Plain => "plain",
         })
     }
 }

@@ -101,7 +101,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
           value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff), help_heading = "Listening")]
     backlog: u32,
-    /// How workers share a port: one queue for all (shared) or one each (per-worker)
+    /// How workers share a port: one queue for all (shared) or one each (per-worker); plain is one queue without the balance between workers, for comparison
     #[arg(long, value_name = "MODE", default_value = "shared", env = "TINE_ACCEPT", hide_env = true,
           value_parser = accept_mode, help_heading = "Listening")]
     accept: AcceptMode,
@@ -373,7 +373,8 @@ fn accept_mode(text: &str) -> Result<AcceptMode, String> {
     match text {
         "shared" => Ok(AcceptMode::Shared),
         "per-worker" => Ok(AcceptMode::PerWorker),
-        _ => Err("give shared or per-worker".to_string()),
+        "plain" => Ok(AcceptMode::Plain),
+        _ => Err("give shared, per-worker or plain".to_string()),
     }
 }
 

@@ -210,7 +210,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
         probe.bind(&address.into())?;
     }
     let count = match config.accept {
-        AcceptMode::Shared => 1,
+        AcceptMode::Shared | AcceptMode::Plain => 1,
         // One that is dropped would lose who waits in it.
         AcceptMode::PerWorker => config.workers.max(own.len()),
     };
@@ -241,7 +241,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
         sockets.push(socket);
     }
     let sockets = match config.accept {
-        AcceptMode::Shared => Sockets::Shared(sockets.remove(0)),
+        AcceptMode::Shared | AcceptMode::Plain => Sockets::Shared(sockets.remove(0)),
         AcceptMode::PerWorker => {
             let bells = sockets.iter().map(|_| Bell::new()).collect::<io::Result<_>>()?;
             Sockets::PerWorker { sockets, bells }

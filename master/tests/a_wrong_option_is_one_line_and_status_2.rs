@@ -20,7 +20,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--max-connections", "0"], &["--max-connections", "a number from 1", "auto"]),
         (&["--backlog", "0"], &["--backlog", "1.."]),
         (&["--backlog", "many"], &["--backlog"]),
-        (&["--accept", "both"], &["--accept", "shared or per-worker"]),
+        (&["--accept", "both"], &["--accept", "shared, per-worker or plain"]),
         (&["--host", "example.org"], &["--host", "127.0.0.1"]),
         (&["--listen", "8080"], &["--listen", "127.0.0.1:8080", "unix:/path"]),
         (&["--listen", "unix:"], &["--listen", "unix:/run/tine.sock"]),

@@ -46,7 +46,9 @@ pub struct Listeners {
     slot: usize,
     all: Vec<Entry>,
     stance: Stance,
-    /// There are queues that others accept from, too.
+    /// Workers see to it that they hold about as many connections each.
+    is_balancing: bool,
+    /// There are queues that others accept from, too, and the balance is on.
     shares: bool,
     offers: Offers,
     owners_at: Instant,
@@ -108,7 +110,14 @@ enum Stance {
 }
 
 impl Listeners {
-    pub fn new(epoll: RawFd, tokens: Tokens, listeners: Vec<Listener>, slot: usize, now: Instant) -> io::Result<Self> {
+    pub fn new(
+        epoll: RawFd,
+        tokens: Tokens,
+        listeners: Vec<Listener>,
+        slot: usize,
+        is_balancing: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
         let entry = |listener: Listener| {
             let whose = match &listener.queue {
                 Queue::Shared => Whose::Everybodys,
@@ -119,9 +128,9 @@ impl Listeners {
             Entry { listener, whose, in_poll: false, taken: 0, is_left: false }
         };
         let all: Vec<Entry> = listeners.into_iter().map(entry).collect();
-        let shares = all.iter().any(|entry| entry.whose.is_shared());
+        let shares = is_balancing && all.iter().any(|entry| entry.whose.is_shared());
         let (stance, offers, owners_at) = (Stance::In, Offers::default(), now + OWNERS_EVERY);
-        let mut listeners = Listeners { epoll, tokens, slot, all, stance, shares, offers, owners_at };
+        let mut listeners = Listeners { epoll, tokens, slot, all, stance, is_balancing, shares, offers, owners_at };
         listeners.apply()?;
         for bell in listeners.own_bells() {
             epoll::add(epoll, bell, tokens.bell, Wake::AllEachTime)?;
@@ -155,7 +164,7 @@ impl Listeners {
 
     /// Whether a worker that holds `mine` has to look at the others before it accepts.
     pub fn wants_survey_first(&self, mine: usize) -> bool {
-        self.shares || mine > 0
+        self.shares || (mine > 0 && self.is_balancing)
     }
 
     /// Whether one more connection from this listener would be more than this worker's share.
@@ -318,7 +327,7 @@ mod tests {
 
     pub fn in_poll_of(poll: &mio::Poll, listeners: Vec<Listener>, slot: usize) -> Listeners {
         let tokens = Tokens { first_listener: 0, bell: BELL };
-        Listeners::new(poll.as_raw_fd(), tokens, listeners, slot, Instant::now()).expect("in the poll")
+        Listeners::new(poll.as_raw_fd(), tokens, listeners, slot, true, Instant::now()).expect("in the poll")
     }
 
     const SURVEY: Survey = Survey { least: 1, least_slot: 0, total: 10, accepting: 4 };

@@ -24,7 +24,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use tine_common::config::Config;
+use tine_common::config::{AcceptMode, Config};
 use tine_common::last_words::LastWords;
 use tine_common::message::{Order, Report};
 use tine_common::notes::Notes;
@@ -181,7 +181,8 @@ impl Worker {
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
         let tokens = Tokens { first_listener: LISTENERS, bell: BELL };
-        let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, now)?;
+        let is_balancing = config.accept != AcceptMode::Plain;
+        let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let buffers =
             Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
         let (notes, seat) = (scoreboard.notes(seat_number), scoreboard.seat(seat_number));

@@ -27,7 +27,7 @@ impl Listeners {
     /// False: they are to be accepted here.
     pub fn offer(&mut self, index: usize, mine: u64, survey: &Survey, now: Instant) -> bool {
         let is_due = self.is_mine(index) && survey.accepting > 1 && is_far_over(mine, survey.least);
-        if !is_due || !self.offers.may_begin(now) {
+        if !is_due || !self.is_balancing || !self.offers.may_begin(now) {
             return false;
         }
         let waiting: u64 = self.mine().map(|index| waiting(self.all[index].listener.fd.as_fd())).sum();
@@ -97,7 +97,7 @@ impl Listeners {
             }
             entry.whose = if has_owner[place.index] { Whose::Anothers } else { Whose::Nobodys };
         }
-        self.shares = self.all.iter().any(|entry| entry.whose.is_shared());
+        self.shares = self.is_balancing && self.all.iter().any(|entry| entry.whose.is_shared());
         if !self.shares && matches!(self.stance, Stance::StandingBack { .. }) {
             self.stance = Stance::In;
         }
