@@ -101,7 +101,6 @@ impl Control {
 
     /// Listens at the path anew, where it leads to somebody else or to nobody: after an upgrade that came to nothing. Callers
     /// who are there stay.
-    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn reclaim(&mut self) -> Result<(), String> {
         if self.is_reachable() {
             return Ok(());
@@ -156,13 +155,11 @@ impl Control {
     }
 
     /// Whether the caller is still connected. Who keeps one for later asks before it keeps on.
-    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn is_there(&self, id: CallerId) -> bool {
         self.callers.contains_key(&id)
     }
 
     /// Tells a caller who waits how far its request is.
-    #[allow(dead_code)] // for who waits, and for upgrades
     pub fn say(&mut self, id: CallerId, text: &str) {
         if let Some(caller) = self.callers.get_mut(&id) {
             caller.say(text);
