@@ -61,6 +61,8 @@ pub struct Slot {
     pub respawn: Respawn,
     /// A worker of this slot has been ready or has died: its first start is over.
     pub is_settled: bool,
+    /// Its processes that were never ready, and forks that failed.
+    pub failures: u64,
     /// After a successor that failed, the next is not started before that time.
     pub retry_at: Option<Instant>,
 }
@@ -136,6 +138,11 @@ impl Children {
 
     pub fn are_all_settled(&self) -> bool {
         self.slots.iter().all(|slot| slot.is_settled)
+    }
+
+    /// It leaves, and is killed at some time.
+    pub fn is_ending(&self, seat: usize) -> bool {
+        self.get(seat).is_some_and(|child| matches!(child.phase, Phase::Leaving { kill_at: Some(_), .. }))
     }
 
     /// Those of a slot that leave, the oldest first.

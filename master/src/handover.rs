@@ -5,7 +5,7 @@
 //! socket pair. The younger says one byte over it once all of its workers are ready ([`Predecessor::tell`]); until then the
 //! older serves as if nothing were.
 
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{AccessFlags, Pid, access, getppid};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -26,15 +26,25 @@ pub struct Program {
     folder: PathBuf,
 }
 
+/// Where a shell would find the program.
+fn find_in_path(name: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| access(path, AccessFlags::X_OK).is_ok())
+}
+
 impl Program {
     /// To be taken before the process is renamed, which overwrites its arguments, and before it goes to another folder. A
-    /// program that was named by its path is found there again, so that a link may lead to another by then; one that was
-    /// looked up in PATH is looked up again.
+    /// program is found again where it was found then, by its path or in PATH, so that a link there may lead to another
+    /// one.
     pub fn current() -> io::Result<Program> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let folder = std::env::current_dir()?;
         let name = arguments.first().map(PathBuf::from).unwrap_or_default();
-        let path = if name.components().count() > 1 { folder.join(name) } else { std::env::current_exe()? };
+        let path = match name.components().count() {
+            0 | 1 => find_in_path(&name).map_or_else(std::env::current_exe, Ok)?,
+            _ => name,
+        };
+        let path = folder.join(path);
         Ok(Program { path, arguments, folder })
     }
 

@@ -134,6 +134,13 @@ impl Bound {
         }
     }
 
+    /// From now on the file of a Unix socket that was handed down is ours to remove.
+    pub fn claim_file(&mut self) {
+        if let (Address::Unix(path), false) = (&self.address, self.is_lent) {
+            self.file = identity(path);
+        }
+    }
+
     /// From now on these are another master's: the sockets and the file of a Unix socket.
     pub fn hand_over(&mut self) {
         self.is_lent = true;
@@ -180,9 +187,12 @@ impl Bound {
 /// What the program that takes over is given: every queue of every address, under the name by which it knows them.
 pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
     let mut all = Vec::new();
-    for (index, one) in bound.iter().enumerate() {
-        for (queue, socket) in one.sockets().iter().enumerate() {
-            all.push((socket.as_fd(), inherited::name(one.is_lent, index, queue)));
+    // Each kind is counted by itself: the younger master counts its own addresses so.
+    for is_lent in [true, false] {
+        for (index, one) in bound.iter().filter(|one| one.is_lent == is_lent).enumerate() {
+            for (queue, socket) in one.sockets().iter().enumerate() {
+                all.push((socket.as_fd(), inherited::name(is_lent, index, queue)));
+            }
         }
     }
     all
@@ -293,7 +303,8 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, St
     if let Some(socket) = own.into_iter().next() {
         adopt(&socket, &address, config)
             .map_err(|e| format!("cannot listen on unix:{shown}, which was inherited: {e}"))?;
-        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_lent: false });
+        // Its file is the other master's until that has handed over.
+        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: false });
     }
     let failed = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => {

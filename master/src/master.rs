@@ -23,6 +23,8 @@ use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
@@ -95,8 +97,6 @@ pub struct Master {
     deaths_said: Allowance,
     /// What the last worker died of that was not told to.
     last_cause: Option<String>,
-    /// How many died so.
-    deaths: u64,
     waiters: Vec<waiting::Waiter>,
     /// `None`: nobody would see it.
     memory_line: Option<MemoryLine>,
@@ -144,7 +144,6 @@ impl Master {
             boot_failures: 0,
             deaths_said: Allowance::new(20.0, 0.5),
             last_cause: None,
-            deaths: 0,
             waiters: Vec::new(),
             memory_line,
             began: now,
@@ -287,8 +286,12 @@ impl Master {
                             self.order(seat, Order::Unready);
                         }
                     }
-                    // The worker sees the end of its channel and leaves.
-                    Err(e) => self.on_spawn_failed(slot, &e, now),
+                    Err(e) => {
+                        // Nobody would know of it; and one that finds its channel closed takes the server for dead.
+                        let _ = kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None).map(drop));
+                        self.scoreboard.retire(seat);
+                        self.on_spawn_failed(slot, &e, now);
+                    }
                 }
             }
             Err(e) => {
@@ -313,7 +316,19 @@ impl Master {
     }
 
     fn hear_worker(&mut self, seat: usize, now: Instant) {
-        let Some(child) = self.children.get_mut(seat) else { return };
+        for report in self.read_reports(seat) {
+            match report {
+                Report::Ready => self.on_ready(seat, now),
+                Report::Leaving => self.on_left_by_itself(seat, now),
+                Report::Due => self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true),
+                Report::BootFailed => {}
+            }
+        }
+    }
+
+    /// What a worker has said since the last time; the text of a failed boot is kept with the child.
+    fn read_reports(&mut self, seat: usize) -> Vec<Report> {
+        let Some(child) = self.children.get_mut(seat) else { return Vec::new() };
         let mut bytes = [0; 512];
         let mut reports = Vec::new();
         // Ends at "nothing there yet" and at the end of the stream, which the reaper deals with.
@@ -332,14 +347,7 @@ impl Master {
                 }
             }
         }
-        for report in reports {
-            match report {
-                Report::Ready => self.on_ready(seat, now),
-                Report::Leaving => self.on_left_by_itself(seat, now),
-                Report::Due => self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true),
-                Report::BootFailed => {}
-            }
-        }
+        reports
     }
 
     fn write_pidfile(&self) -> Result<(), String> {

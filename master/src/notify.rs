@@ -108,6 +108,12 @@ impl Notifier {
         self.beat(now);
     }
 
+    /// Another process speaks from now on. What the manager has not taken yet is still said.
+    pub fn fall_silent(&mut self) {
+        self.watchdog = None;
+        self.status.next = None;
+    }
+
     /// When [`Notifier::beat`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         let status = self.status.due();

@@ -30,6 +30,8 @@ pub struct SlotView {
     pub leavers: usize,
     /// How long the oldest of the leavers has been leaving.
     pub oldest: Duration,
+    /// It has been told to end by some time already.
+    pub is_oldest_ending: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,9 @@ pub enum Step {
 pub fn next(slots: &[SlotView], limits: Limits) -> Option<Step> {
     let is_full = |slot: &SlotView| slot.leavers + 1 >= limits.generations_max;
     let is_next = |slot: &SlotView| slot.is_due && slot.is_ready && !slot.has_successor;
-    if let Some(at) = slots.iter().position(|slot| is_next(slot) && is_full(slot) && slot.oldest >= LEAVE_MIN) {
+    let is_too_full =
+        |slot: &SlotView| is_next(slot) && is_full(slot) && slot.oldest >= LEAVE_MIN && !slot.is_oldest_ending;
+    if let Some(at) = slots.iter().position(is_too_full) {
         return Some(Step::CutOldest(at));
     }
     let at = slots.iter().position(|slot| is_next(slot) && !is_full(slot))?;
@@ -63,8 +67,14 @@ pub fn next(slots: &[SlotView], limits: Limits) -> Option<Step> {
 mod tests {
     use super::*;
 
-    const READY: SlotView =
-        SlotView { is_ready: true, is_due: false, has_successor: false, leavers: 0, oldest: Duration::ZERO };
+    const READY: SlotView = SlotView {
+        is_ready: true,
+        is_due: false,
+        has_successor: false,
+        leavers: 0,
+        oldest: Duration::ZERO,
+        is_oldest_ending: false,
+    };
     const DUE: SlotView = SlotView { is_due: true, ..READY };
     const BOOTS: SlotView = SlotView { has_successor: true, ..DUE };
     const DOWN: SlotView = SlotView { is_ready: false, ..DUE };
@@ -78,6 +88,7 @@ mod tests {
     fn new_before_old_as_many_at_a_time_as_told() {
         use Step::{CutOldest, Leave, Start};
         let old = SlotView { oldest: LEAVE_MIN, ..FULL };
+        let ending = SlotView { is_oldest_ending: true, ..old };
         for (slots, unavailable, surge, expected) in [
             (&[][..], 0, 1, None),
             (&[READY, READY], 0, 1, None),
@@ -100,6 +111,9 @@ mod tests {
             (&[FULL, DUE], 0, 1, Some(Start(1))),
             (&[FULL], 0, 1, None),
             (&[old], 0, 1, Some(CutOldest(0))),
+            // Once: then the others have their turn.
+            (&[ending], 0, 1, None),
+            (&[ending, DUE], 0, 1, Some(Start(1))),
             (&[SlotView { leavers: 2, ..DUE }], 0, 1, Some(Start(0))),
             (&[SlotView { is_due: false, ..old }], 0, 1, None),
         ] {

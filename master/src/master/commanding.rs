@@ -1,16 +1,19 @@
 //! What the master does when it is told to.
 
+use super::Master;
 use super::stopping::Stage;
 use super::waiting::Wait;
-use super::{KILL_MARGIN, Master};
 use crate::children::Phase;
 use crate::command::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::SIGCHLD;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::config::WORKERS_MAX;
 use tine_common::message::Order;
+
+/// Who is not needed any more and not ready either has this long to become so and to leave.
+const BOOT_MARGIN: Duration = Duration::from_secs(5);
 
 impl Master {
     pub(super) fn hear_signals(&mut self, now: Instant) {
@@ -34,6 +37,7 @@ impl Master {
             }
             Command::StopNow => {
                 log::info!("{who}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
+                self.forward(Signal::SIGQUIT);
                 self.stop_at_once(0);
                 return Ok(Wait::End);
             }
@@ -57,9 +61,10 @@ impl Master {
                 Wait::Done
             }
             Command::Drain(slot) => {
-                let (seat, pid) = self.filled(slot)?;
+                let (_, pid) = self.filled(slot)?;
                 log::info!("{who}: worker {slot} takes nobody in any more, and is replaced");
-                self.let_go(seat, now);
+                // It says so itself, and is replaced then; with a deadline, as whenever it is told alone.
+                kill(pid, Signal::SIGTERM).map_err(|e| format!("worker {slot} cannot be told: {e}"))?;
                 Wait::Gone { slot, pid }
             }
             Command::Recycle(slot) => {
@@ -98,7 +103,7 @@ impl Master {
         if wanted != before {
             log::info!("{who}: {wanted} workers instead of {before}");
         }
-        if !self.children.is_open() {
+        if wanted >= before && !self.children.is_open() {
             self.children.open(now);
         }
         while self.children.slots.len() < wanted {
@@ -124,19 +129,16 @@ impl Master {
         seats.into_iter().for_each(|seat| self.let_go(seat, now));
     }
 
-    /// A child takes nobody in any more and finishes, however long that takes; one that is not ready yet just ends.
+    /// A child takes nobody in any more and finishes, however long that takes; one that is not ready yet hears it when it
+    /// is, if it is soon.
     pub(super) fn let_go(&mut self, seat: usize, now: Instant) {
-        match self.children.get(seat).map(|child| (child.phase, child.pid)) {
-            Some((Phase::Ready, _)) => {
-                self.order(seat, Order::Leave);
-                self.children.on_leaving(seat, None, now);
-            }
-            Some((Phase::Booting, pid)) => {
-                self.children.on_leaving(seat, Some(now + KILL_MARGIN), now);
-                // It serves nobody. It may have died just now.
-                let _ = kill(pid, Signal::SIGKILL);
-            }
-            Some((Phase::Leaving { .. }, _)) | None => {}
-        }
+        let kill_at = match self.children.get(seat).map(|child| child.phase) {
+            Some(Phase::Ready) => None,
+            // It may be ready by now, and have somebody: it is not killed at once.
+            Some(Phase::Booting) => Some(now + BOOT_MARGIN),
+            Some(Phase::Leaving { .. }) | None => return,
+        };
+        self.order(seat, Order::Leave);
+        self.children.on_leaving(seat, kill_at, now);
     }
 }

@@ -35,9 +35,9 @@ impl Told {
 
 impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
-        // Once another master has taken over, it speaks for the service.
+        // Once another master has taken over, it speaks for the service; what was to be said before is.
         if !self.start.notifier.has_manager() || self.stage == Stage::HandedOver {
-            return;
+            return self.start.notifier.beat(now);
         }
         let condition = self.condition();
         let changed = condition != self.told.condition;

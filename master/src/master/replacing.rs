@@ -39,7 +39,13 @@ impl Master {
         self.last_reload = Some((generation, Err(format!("{why}; {left}"))));
         let now = Instant::now();
         let successors: Vec<usize> = self.children.slots.iter().filter_map(|slot| slot.successor).collect();
-        successors.into_iter().for_each(|seat| self.let_go(seat, now));
+        for seat in successors {
+            // One that has just become ready stays.
+            self.hear_worker(seat, now);
+            if self.children.get(seat).is_some_and(|child| child.phase == Phase::Booting) {
+                self.let_go(seat, now);
+            }
+        }
     }
 
     /// Slots that a ready worker of the newest generation fills.
@@ -105,6 +111,7 @@ impl Master {
                 has_successor: slot.successor.is_some(),
                 leavers: leavers.len(),
                 oldest: leavers.first().map_or(Duration::ZERO, |&(_, since)| now.duration_since(since)),
+                is_oldest_ending: leavers.first().is_some_and(|&(seat, _)| self.children.is_ending(seat)),
             }
         };
         self.children.slots.iter().enumerate().map(view).collect()

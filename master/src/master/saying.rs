@@ -11,7 +11,11 @@ use tine_common::VERSION;
 impl Master {
     /// Says, once, where the server listens and what to try.
     pub(super) fn announce(&mut self) {
-        if self.announced || !self.children.are_all_settled() || self.children.count_ready() == 0 {
+        if self.announced
+            || !self.stage.is_serving()
+            || !self.children.are_all_settled()
+            || self.children.count_ready() == 0
+        {
             return;
         }
         if let Err(line) = self.take_over() {

@@ -55,9 +55,14 @@ impl Master {
     pub(super) fn stop(&mut self, who: &str, now: Instant) {
         let delay = self.start.config.drain_delay;
         match self.stage {
-            Stage::Serving if delay.is_zero() => self.drain(who, now),
+            Stage::Serving if delay.is_zero() => {
+                self.forward(Signal::SIGTERM);
+                self.drain(who, now);
+            }
             Stage::Serving => {
                 log::info!("{who}: stopping in {delay:.1?}; /health answers 503 until then");
+                self.abandon_upgrade("the server stops");
+                self.forward(Signal::SIGTERM);
                 self.order_all(Order::Unready);
                 self.stage = Stage::Unready { began: now, until: now + delay };
             }
@@ -66,6 +71,7 @@ impl Master {
             Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
             Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{who} again: cutting what is left");
+                self.forward(Signal::SIGTERM);
                 self.order_all(Order::Cut);
                 self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
@@ -83,10 +89,6 @@ impl Master {
         );
         self.abandon_reload("the server stops");
         self.abandon_upgrade("the server stops");
-        // Who finishes what was in flight at an upgrade has no master of its own that anybody signals.
-        if let Some(pid) = self.predecessor.filter(|&pid| pid == getppid()) {
-            let _ = kill(pid, Signal::SIGTERM); // it may have ended just now
-        }
         if self.stage != Stage::HandedOver {
             self.cut_before = totals.cut;
         }
@@ -105,6 +107,13 @@ impl Master {
     pub(super) fn keep_stopping(&mut self, now: Instant) {
         if matches!(self.stage, Stage::Unready { until, .. } if now >= until) {
             self.drain("--drain-delay is over", now);
+        }
+    }
+
+    /// To the master that this one has taken over from, if it still finishes what was in flight: nobody else signals it.
+    pub(super) fn forward(&self, signal: Signal) {
+        if let Some(pid) = self.predecessor.filter(|&pid| pid == getppid()) {
+            let _ = kill(pid, signal); // it may have ended just now
         }
     }
 

@@ -24,7 +24,7 @@ impl Master {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
                 Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
                     if let Some(seat) = self.children.seat_of(pid) {
-                        self.hear_worker(seat, now); // its last words
+                        self.read_reports(seat); // why it could not boot, perhaps; all else is past
                         self.on_death(seat, status, now);
                     } else {
                         self.on_other_died(pid, status);
@@ -70,11 +70,11 @@ impl Master {
             }
             return;
         }
-        self.deaths += 1;
         self.last_cause = Some(format!("{line}{cause}"));
         let uptime = now.duration_since(child.started);
         let Some(entry) = self.children.slots.get_mut(child.slot) else { return };
         entry.is_settled = true;
+        entry.failures += u64::from(is_booting);
         let delay = entry.respawn.delay(uptime, fastrand::f64());
         let quick_deaths = entry.respawn.quick_deaths();
         match role {
@@ -105,10 +105,13 @@ impl Master {
         let since = now.duration_since(self.looked);
         // Also at those who finish what was in flight at an upgrade: nobody else would end one of them that hangs.
         let is_on_guard = self.stage.is_serving() || self.stage == Stage::HandedOver;
-        if since < LOOK_INTERVAL || !is_on_guard {
+        if since < LOOK_INTERVAL {
             return;
         }
         self.looked = now;
+        if !is_on_guard {
+            return;
+        }
         let supervision = &self.start.config.supervision;
         let is_weighed = supervision.recycling.rss_bytes_max.is_some() && now >= self.weighed + MEMORY_INTERVAL;
         if is_weighed {
@@ -177,6 +180,7 @@ impl Master {
     pub(super) fn on_spawn_failed(&mut self, slot: usize, error: &io::Error, now: Instant) {
         let entry = &mut self.children.slots[slot];
         entry.is_settled = true;
+        entry.failures += 1;
         let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
         match entry.current {
             None => entry.next_start = Some(now + delay),
@@ -186,7 +190,6 @@ impl Master {
         if let Some(others) = self.deaths_said.admits(now) {
             log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
         }
-        self.deaths += 1;
         self.last_cause = Some(line.clone());
         self.abandon_reload(&line);
         self.on_boot_failed(line);

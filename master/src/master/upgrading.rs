@@ -40,8 +40,11 @@ impl Master {
         let program = self.start.program.path().display().to_string();
         // From now on nobody here may do what another user of the sockets would suffer from.
         self.order_all(Order::Lent);
-        let (pid, channel) =
-            self.start_other().map_err(|e| format!("the upgrade failed: {e}; this master serves on"))?;
+        let (pid, channel) = self.start_other().map_err(|e| {
+            self.order_all(Order::Owned);
+            self.last_upgrade = Some(Err(e.to_string()));
+            format!("the upgrade failed: {e}; this master serves on")
+        })?;
         log::info!("{who}: upgrading, process {pid} was started from {program}");
         // The app is built twice: to see whether it can be, and in the workers.
         let limit = self.start.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
@@ -85,6 +88,7 @@ impl Master {
         self.last_upgrade = Some(Ok(format!("process {pid} serves")));
         self.successor = Some(pid);
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
+        self.start.notifier.fall_silent();
         self.stage = Stage::HandedOver;
         self.children.close();
         let seats: Vec<usize> = self.children.iter().map(|(seat, _)| seat).collect();
@@ -135,6 +139,7 @@ impl Master {
             return Ok(());
         }
         let pid = predecessor.pid;
+        self.start.bound.iter_mut().for_each(Bound::claim_file);
         self.write_pidfile()?;
         let first = self.start.bound.first().map(|one| &one.address);
         self.start.control = control::open(&self.start.config.control, first, Claim::TakeOver)?;

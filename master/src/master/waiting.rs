@@ -31,8 +31,8 @@ pub struct Waiter {
     wait: Wait,
     /// What it was told last.
     said: String,
-    /// Workers that had died by then without having been told to.
-    deaths: u64,
+    /// Boots that had failed by then, where it matters to it.
+    failures: u64,
 }
 
 enum Progress {
@@ -57,8 +57,8 @@ impl Master {
                     self.answer(caller, Err(why));
                 }
                 Ok(Ok(wait)) => {
-                    let deaths = self.deaths;
-                    self.waiters.push(Waiter { caller, wait, said: String::new(), deaths });
+                    let failures = self.failures(wait);
+                    self.waiters.push(Waiter { caller, wait, said: String::new(), failures });
                 }
             }
         }
@@ -104,9 +104,18 @@ impl Master {
         }
     }
 
+    /// Boots that have failed, of those that somebody who waits for this waits for.
+    fn failures(&self, wait: Wait) -> u64 {
+        let one = |slot: usize| self.children.slots.get(slot).map_or(0, |entry| entry.failures);
+        match wait {
+            Wait::Replaced { slot, .. } => one(slot),
+            _ => (0..self.children.slots.len()).map(one).sum(),
+        }
+    }
+
     fn progress(&self, waiter: &Waiter) -> Progress {
         let (ready, wanted) = (self.children.count_ready(), self.children.slots.len());
-        let has_died = |waiter: &Waiter| self.deaths > waiter.deaths;
+        let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
         let cause = || self.last_cause.clone().unwrap_or_default();
         let is_stopping = !self.stage.is_serving() && waiter.wait != Wait::End;
         match waiter.wait {
@@ -127,8 +136,11 @@ impl Master {
                 _ => Progress::Still("the new binary starts".to_string()),
             },
             _ if is_stopping => Progress::Failed("the server stops".to_string()),
+            Wait::Workers | Wait::Replaced { .. } if !self.children.is_open() => {
+                Progress::Failed("all workers leave".to_string())
+            }
             Wait::Workers if ready == wanted => Progress::Done(format!("{wanted} workers are ready")),
-            Wait::Workers if has_died(waiter) => Progress::Failed(cause()),
+            Wait::Workers if has_failed(waiter) => Progress::Failed(cause()),
             Wait::Workers => Progress::Still(format!("{ready} of {wanted} workers are ready")),
             Wait::Gone { slot, pid } => match self.children.seat_of(pid).and_then(|seat| self.children.get(seat)) {
                 None => Progress::Done(format!("worker {slot} (pid {pid}) has ended")),
@@ -143,7 +155,8 @@ impl Master {
                 Some(child) if child.pid != pid && child.phase == Phase::Ready => {
                     Progress::Done(format!("worker {slot} is process {} now", child.pid))
                 }
-                _ if has_died(waiter) => Progress::Failed(cause()),
+                _ if has_failed(waiter) => Progress::Failed(cause()),
+                _ if slot >= wanted => Progress::Failed(format!("there is no slot {slot} any more")),
                 _ => Progress::Still(format!("worker {slot} waits for its successor")),
             },
             Wait::End => {

@@ -32,7 +32,9 @@ impl Worker {
         let mut survey = self.survey_first(now);
         let mut ready = std::mem::take(&mut self.ready_listeners);
         ready.retain(|&index| {
-            !self.listeners.offer(index, held as u64, &survey, now) && self.accept_from(index, &mut survey, now)
+            // Who leaves takes whoever waits: nothing would come of an offer before the listeners close.
+            let is_offered = self.drain.is_none() && self.listeners.offer(index, held as u64, &survey, now);
+            !is_offered && self.accept_from(index, &mut survey, now)
         });
         self.ready_listeners = ready;
     }
