@@ -26,10 +26,10 @@ def entry(binary, choice):
     return table(runs, choice, before())
 
 
-def hey(url, requests, connections, seconds_max):
+def hey(url, requests, connections, seconds_max, *options):
     """One run: its figures, and what hey printed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    text = run(['hey', '-n', str(requests), '-c', str(connections), url], seconds_max)
+    text = run(['hey', *options, '-n', str(requests), '-c', str(connections), url], seconds_max)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if text is None:
         fail(f'hey failed or took more than {seconds_max:.0f} s at {connections} connections')

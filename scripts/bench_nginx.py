@@ -29,7 +29,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     {http}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{listen};
         location = /health {{ return 200 '{answer}'; }}
         {locations}
     }}
@@ -41,17 +41,19 @@ LUA_PACKAGES = ('libnginx-mod-http-lua', 'libnginx-mod-http-ndk', 'lua-resty-cor
 
 
 class Nginx:
-    """nginx, ready; for `with`. `lua` is what unpacked_lua() returns; `prefix` stands before its command."""
+    """nginx, ready; for `with`. `lua` is what unpacked_lua() returns; `prefix` stands before its command; `listen` and
+    `http` are added to what the configuration has there."""
 
-    def __init__(self, workers, locations='', connections=1024, lua=None, prefix=()):
+    def __init__(self, workers, locations='', connections=1024, lua=None, prefix=(), listen='', http=''):
         self.folder = tempfile.mkdtemp(prefix='tine-')
-        main, http, environment = lua_settings(lua) if lua else ('', '', os.environ)
+        main, of_lua, environment = lua_settings(lua) if lua else ('', '', os.environ)
         for _ in range(3):  # the port was free a moment ago
             port = free_port()
             config = os.path.join(self.folder, 'nginx.conf')
             with open(config, 'w') as file:
                 file.write(NGINX.format(workers=workers, folder=self.folder, port=port, answer=ANSWER.decode(),
-                                        connections=connections, locations=locations, main=main, http=http))
+                                        connections=connections, locations=locations, main=main, http=of_lua + http,
+                                        listen=listen))
             log = open(os.path.join(self.folder, 'log'), 'w')
             self.process = start([*prefix, 'nginx', '-e', 'stderr', '-p', self.folder, '-c', config], stderr=log,
                                  env=environment)
