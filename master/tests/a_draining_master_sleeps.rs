@@ -36,8 +36,7 @@ fn in_a_drain_and_after_an_upgrade() {
 
 #[test]
 fn a_stop_during_an_upgrade_ends_both() {
-    let (mut server, client) = with_a_request_in_flight(&["--workers", "1", "--drain-delay", "500ms"]);
-    drop(client);
+    let mut server = Server::start(&["--workers", "1", "--drain-delay", "500ms"]);
     server.signal(Signal::SIGUSR2);
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());

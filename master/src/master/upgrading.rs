@@ -99,7 +99,10 @@ impl Master {
     pub(super) fn keep_upgrading(&mut self, now: Instant) {
         let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| now >= upgrade.deadline) else { return };
         let seconds = now.duration_since(upgrade.began).as_secs_f64();
-        self.abandon_upgrade(&format!("process {} does not serve after {seconds:.0} s and is killed", upgrade.pid));
+        self.abandon_upgrade(&format!(
+            "process {} does not serve after {seconds:.0} s and is killed; this master serves on",
+            upgrade.pid
+        ));
     }
 
     /// Somebody died who is no worker: the one that was to take over, or a stranger.
@@ -112,14 +115,14 @@ impl Master {
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
             other => format!("ended: {other:?}"),
         };
-        self.abandon_upgrade(&format!("process {pid} {how} before it served"));
+        self.abandon_upgrade(&format!("process {pid} {how} before it served; this master serves on"));
     }
 
     pub(super) fn abandon_upgrade(&mut self, why: &str) {
         let Some(Upgrade { pid, .. }) = self.upgrade.take() else { return };
         // It may have died; its workers see the end of their channels.
         let _ = kill(pid, Signal::SIGKILL);
-        log::error!("the upgrade failed: {why}; this master serves on");
+        log::error!("the upgrade failed: {why}");
         self.last_upgrade = Some(Err(why.to_string()));
         self.order_all(Order::Owned);
         // It may have taken the paths and died before it served.
