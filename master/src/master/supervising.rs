@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
 use tine_common::log::indented;
+use tine_common::message::Report;
 use tine_common::notes::Running;
 
 impl Master {
@@ -24,7 +25,12 @@ impl Master {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
                 Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
                     if let Some(seat) = self.children.seat_of(pid) {
-                        self.read_reports(seat); // why it could not boot, perhaps; all else is past
+                        // Its last words. That it was ready is past.
+                        for report in self.read_reports(seat) {
+                            if report == Report::Leaving {
+                                self.on_left_by_itself(seat, now);
+                            }
+                        }
                         self.on_death(seat, status, now);
                     } else {
                         self.on_other_died(pid, status);
