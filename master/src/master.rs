@@ -158,12 +158,13 @@ impl Master {
     /// Serves until told to stop. In a process just forked it returns at once with what that worker starts from; dropping
     /// the master there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
-        if self.start.predecessor.is_none()
-            && let Err(line) = self.write_pidfile()
-        {
-            log::error!("{line}");
-            remove_unix_sockets(&self.start.bound);
-            return End::Exit(1);
+        if self.start.predecessor.is_none() {
+            self.start.bound.iter_mut().for_each(Bound::claim_file);
+            if let Err(line) = self.write_pidfile() {
+                log::error!("{line}");
+                remove_unix_sockets(&self.start.bound);
+                return End::Exit(1);
+            }
         }
         let mut events = Events::with_capacity(256);
         loop {
