@@ -112,6 +112,11 @@ impl Children {
         self.seats.iter().map(|(&seat, child)| (seat, child))
     }
 
+    /// All seats that are taken, for who changes the table meanwhile.
+    pub fn seats(&self) -> Vec<usize> {
+        self.seats.keys().copied().collect()
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Child)> {
         self.seats.iter_mut().map(|(&seat, child)| (seat, child))
     }

@@ -87,8 +87,7 @@ pub struct Master {
     upgrade: Option<upgrading::Upgrade>,
     /// How the last upgrade ended.
     last_upgrade: Option<Result<String, String>>,
-    /// The master that has taken over from this one, and the one that this one has taken over from.
-    successor: Option<Pid>,
+    /// The master that this one has taken over from.
     predecessor: Option<Pid>,
     /// Some worker was ready at some time: the app can be built.
     ever_ready: bool,
@@ -137,7 +136,6 @@ impl Master {
             last_reload: None,
             upgrade: None,
             last_upgrade: None,
-            successor: None,
             predecessor: None,
             ever_ready: false,
             announced: false,
@@ -312,8 +310,7 @@ impl Master {
     }
 
     fn order_all(&mut self, order: Order) {
-        let seats: Vec<usize> = self.children.iter().map(|(seat, _)| seat).collect();
-        seats.into_iter().for_each(|seat| self.order(seat, order));
+        self.children.seats().into_iter().for_each(|seat| self.order(seat, order));
     }
 
     fn hear_worker(&mut self, seat: usize, now: Instant) {

@@ -124,9 +124,13 @@ impl Master {
         }
         log::info!("{who}: all workers leave; HUP brings others");
         self.abandon_reload("all workers leave");
+        self.send_all_away(now);
+    }
+
+    /// All children leave, and nobody is started any more.
+    pub(super) fn send_all_away(&mut self, now: Instant) {
         self.children.close();
-        let seats: Vec<usize> = self.children.iter().map(|(seat, _)| seat).collect();
-        seats.into_iter().for_each(|seat| self.let_go(seat, now));
+        self.children.seats().into_iter().for_each(|seat| self.let_go(seat, now));
     }
 
     /// A child takes nobody in any more and finishes, however long that takes; one that is not ready yet hears it when it

@@ -2,7 +2,7 @@
 
 use super::saying::{and_others, counted};
 use super::{KILL_MARGIN, Master};
-use crate::children::{Phase, Role, Slot};
+use crate::children::{Child, Phase, Role, Slot};
 use crate::rollout::{self, Limits, SlotView, Step};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
@@ -69,7 +69,7 @@ impl Master {
 
     /// Takes the gate's next step; the slot in which a worker is to be started for it.
     pub(super) fn next_successor(&mut self, now: Instant) -> Option<usize> {
-        if !self.stage.is_serving() {
+        if !self.stage.is_serving() || !self.is_somebody_due() {
             return None;
         }
         let supervision = &self.start.config.supervision;
@@ -99,15 +99,23 @@ impl Master {
         }
     }
 
+    /// Its worker is to be replaced, for a reason of its own or because there is a reload.
+    fn is_due(&self, child: &Child) -> bool {
+        child.is_due || self.reload.is_some() && child.generation < self.generation
+    }
+
+    /// Almost never; so the gate is not asked in every turn.
+    fn is_somebody_due(&self) -> bool {
+        self.children.iter().any(|(_, child)| child.phase == Phase::Ready && self.is_due(child))
+    }
+
     fn view(&self, now: Instant) -> Vec<SlotView> {
-        let is_stale = |generation: u64| self.reload.is_some() && generation < self.generation;
         let view = |(index, slot): (usize, &Slot)| {
             let leavers = self.children.leavers(index);
             let current = self.children.current(index);
             SlotView {
                 is_ready: self.children.is_ready(index),
-                is_due: current.is_some_and(|child| child.is_due || is_stale(child.generation))
-                    && slot.retry_at.is_none_or(|at| at <= now),
+                is_due: current.is_some_and(|child| self.is_due(child)) && slot.retry_at.is_none_or(|at| at <= now),
                 has_successor: slot.successor.is_some(),
                 leavers: leavers.len(),
                 oldest: leavers.first().map_or(Duration::ZERO, |&(_, since)| now.duration_since(since)),

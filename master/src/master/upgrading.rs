@@ -86,13 +86,10 @@ impl Master {
         self.start.bound.iter_mut().for_each(Bound::hand_over);
         self.start.bound.iter_mut().for_each(Bound::close);
         self.last_upgrade = Some(Ok(format!("process {pid} serves")));
-        self.successor = Some(pid);
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.start.notifier.fall_silent();
         self.stage = Stage::HandedOver;
-        self.children.close();
-        let seats: Vec<usize> = self.children.iter().map(|(seat, _)| seat).collect();
-        seats.into_iter().for_each(|seat| self.let_go(seat, now));
+        self.send_all_away(now);
     }
 
     /// Ends an upgrade that takes too long.

@@ -142,12 +142,11 @@ impl Master {
             Wait::Workers if ready == wanted => Progress::Done(format!("{wanted} workers are ready")),
             Wait::Workers if has_failed(waiter) => Progress::Failed(cause()),
             Wait::Workers => Progress::Still(format!("{ready} of {wanted} workers are ready")),
-            Wait::Gone { slot, pid } => match self.children.seat_of(pid).and_then(|seat| self.children.get(seat)) {
+            Wait::Gone { slot, pid } => match self.children.iter().find(|(_, child)| child.pid == pid) {
                 None => Progress::Done(format!("worker {slot} (pid {pid}) has ended")),
-                Some(child) => {
-                    let seat = self.scoreboard.seat(self.children.seat_of(pid).unwrap_or_default());
+                Some((seat, child)) => {
                     let what = if child.phase == Phase::Ready { "is told to finish" } else { "finishes" };
-                    let connections = seat.connections();
+                    let connections = self.scoreboard.seat(seat).connections();
                     Progress::Still(format!("worker {slot} (pid {pid}) {what}, {connections} connections left"))
                 }
             },
