@@ -2,6 +2,7 @@
 
 mod support;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::load::{Habit, Load, Target};
 use support::{Server, eventually};
@@ -28,15 +29,18 @@ fn wait_recycled(server: &Server, before: &[i32]) {
 
 #[test]
 fn after_so_many_requests_under_load() {
-    let server = Server::start(&["--workers", "3", "--max-requests", "2000", "--max-requests-jitter", "500"]);
+    let mut server = Server::start(&["--workers", "3", "--max-requests", "2000", "--max-requests-jitter", "500"]);
     let habits = [(Habit::KeepAlive, "/"), (Habit::KeepAlive, "/"), (Habit::Close, "/"), (Habit::Close, "/")];
     let load = Load::start(&Target::Tcp(server.address()), &habits);
     load.expect_drains();
     for _ in 0..2 {
         wait_recycled(&server, &server.workers());
     }
+    load.expect_refusals();
+    let status = server.stop(Signal::SIGTERM);
     let tally = load.join();
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
+    assert_eq!(status.code(), Some(0), "{}", server.log());
 }
 
 #[test]
