@@ -47,6 +47,7 @@ mod rollout;
 mod start;
 mod supervision_args;
 mod top;
+mod unix_socket;
 mod watchdog;
 
 pub use args::Given;

@@ -1,7 +1,8 @@
 //! The listening sockets: bound once by the master, or inherited, and held by it for as long as it serves.
 
 use crate::inherited::{self, Inherited};
-use nix::sys::stat::{SFlag, stat};
+use crate::unix_socket::{self, is_live};
+use nix::sys::stat::stat;
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use std::fs;
 use std::io;
@@ -306,44 +307,29 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, St
         // Its file is the other master's until that has handed over.
         return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: false });
     }
-    let failed = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => {
-            format!("cannot listen on unix:{shown}: there is no such folder; create it or give another path")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("cannot listen on unix:{shown}: permission denied; give a path in a folder that you may write to")
-        }
-        _ => format!("cannot listen on unix:{shown}: {e}"),
-    };
+    let failed = |e: io::Error| format!("cannot listen on unix:{shown}: {}", unix_socket::explain(&e));
     let name = SockAddr::unix(path).map_err(failed)?;
-    let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(failed);
     if fs::symlink_metadata(path).is_ok() {
         if identity(path).is_none() {
             return Err(format!(
                 "cannot listen on unix:{shown}: there is a file of another kind; remove it or give another path"
             ));
         }
-        // Who is listening answers, or has a full queue; nobody refuses.
-        match socket()?.connect(&name) {
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(failed(e)),
-            _ => {
-                return Err(format!(
-                    "cannot listen on unix:{shown}: another program listens there; stop it or give another path"
-                ));
-            }
+        if is_live(path).map_err(failed)? {
+            return Err(format!(
+                "cannot listen on unix:{shown}: another program listens there; stop it or give another path"
+            ));
         }
+        fs::remove_file(path).map_err(failed)?;
     }
-    let socket = socket()?;
+    let socket = unix_socket::new().map_err(failed)?;
     socket.bind(&name).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
     Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_lent: false })
 }
 
-/// Device and inode, if the path is a socket.
+/// Device and inode, if the path leads to a socket.
 fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = stat(path).ok()?;
-    let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
-    is_socket.then_some((found.st_dev, found.st_ino))
+    unix_socket::identity_of(stat(path))
 }
 
 fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {

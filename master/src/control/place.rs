@@ -4,9 +4,9 @@
 //! them. A folder counts only if nobody but its owner and root can put files there, so that nobody else's socket is taken
 //! for a server's.
 
-use super::socket_file::is_live;
 use super::talk::{Talk, TalkError};
 use super::{Claim, Control, Request};
+use crate::unix_socket::is_live;
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};

@@ -4,8 +4,9 @@
 //! The socket is bound beside its path, gets its mode before it listens, and is then renamed onto the path. So an upgrade's
 //! new master takes the path over from the old one in one step.
 
-use nix::sys::stat::{SFlag, lstat};
-use socket2::{Domain, SockAddr, Socket, Type};
+use crate::unix_socket::{self, is_live};
+use nix::sys::stat::lstat;
+use socket2::SockAddr;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -36,13 +37,7 @@ impl SocketFile {
     /// Listens at the path; the error is one line that says why not and what would do.
     pub fn listen(path: &Path, claim: Claim) -> Result<(SocketFile, UnixListener), String> {
         let shown = path.display();
-        let failed = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound => format!("{shown}: there is no such folder; create it or give another path"),
-            io::ErrorKind::PermissionDenied => {
-                format!("{shown}: permission denied; give a path in a folder that you may write to")
-            }
-            _ => format!("{shown}: {e}"),
-        };
+        let failed = |e: io::Error| format!("{shown}: {}", unix_socket::explain(&e));
         let beside = beside(path)?;
         if claim == Claim::Free {
             look_for_others(path, failed)?;
@@ -51,7 +46,7 @@ impl SocketFile {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {} // left by somebody who had this process number
         }
-        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None).map_err(failed)?;
+        let socket = unix_socket::new().map_err(failed)?;
         SockAddr::unix(&beside).and_then(|address| socket.bind(&address)).map_err(failed)?;
         let placed = fs::set_permissions(&beside, Permissions::from_mode(0o600))
             .and_then(|()| socket.listen(BACKLOG))
@@ -113,19 +108,7 @@ fn look_for_others(path: &Path, failed: impl Fn(io::Error) -> String) -> Result<
     }
 }
 
-/// Whether somebody listens: who does answers, or has a full queue; nobody refuses.
-pub fn is_live(path: &Path) -> io::Result<bool> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(false),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
-        _ => Ok(true),
-    }
-}
-
-/// Device and inode, if the path is a socket.
+/// Device and inode, if the path is a socket itself, and not a link to one.
 pub fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = lstat(path).ok()?;
-    let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
-    is_socket.then_some((found.st_dev, found.st_ino))
+    unix_socket::identity_of(lstat(path))
 }

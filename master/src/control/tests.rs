@@ -2,8 +2,9 @@
 
 use super::caller::STALL;
 use super::protocol::ANSWER_BYTES_MAX;
-use super::socket_file::{identity, is_live};
+use super::socket_file::identity;
 use super::*;
+use crate::unix_socket::is_live;
 use mio::{Events, Poll};
 use proptest::prelude::*;
 use std::fs;

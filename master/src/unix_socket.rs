@@ -1,0 +1,38 @@
+//! What is asked of a Unix socket's path before somebody listens there, and why it cannot be had; for the listeners and for
+//! the control socket.
+
+use nix::sys::stat::{FileStat, SFlag};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io;
+use std::path::Path;
+
+pub fn new() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// Whether somebody listens: who does answers, or has a full queue; nobody refuses.
+pub fn is_live(path: &Path) -> io::Result<bool> {
+    match new()?.connect(&SockAddr::unix(path)?) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
+        _ => Ok(true),
+    }
+}
+
+/// Device and inode, if what was found is a socket.
+pub fn identity_of(found: nix::Result<FileStat>) -> Option<(u64, u64)> {
+    let found = found.ok()?;
+    let is_socket = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+    is_socket.then_some((found.st_dev, found.st_ino))
+}
+
+/// What is wrong with a path, and what would do.
+pub fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such folder; create it or give another path".to_string(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; give a path in a folder that you may write to".to_string()
+        }
+        _ => error.to_string(),
+    }
+}
