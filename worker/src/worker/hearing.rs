@@ -1,0 +1,71 @@
+//! What a worker is told: the master's orders over the channel, its end, and the signals of an operator.
+
+use super::Worker;
+use crate::drain::Drain;
+use signal_hook::consts::{SIGQUIT, SIGTERM};
+use std::io::{self, Read};
+use std::time::Instant;
+use tine_common::message::Order;
+
+impl Worker {
+    pub(super) fn hear_master(&mut self, now: Instant) {
+        let mut bytes = [0; 16];
+        loop {
+            match self.channel.read(&mut bytes) {
+                Ok(count @ 1..) => {
+                    for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
+                        match order {
+                            Order::Unready => self.unready = true,
+                            Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
+                            Order::Leave => self.begin_drain(Drain::of_replaced(now)),
+                            Order::Lent => self.are_sockets_lent = true,
+                            Order::Owned => self.are_sockets_lent = false,
+                            Order::ReopenLogs => reopen_logs(),
+                            Order::Cut => self.cut("the master's order"),
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // The end of the stream; a reset, where the master died before it had read everything.
+                Ok(0) | Err(_) => {
+                    self.on_orphaned(now);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The channel has ended. Whoever may replace the master is not waited for.
+    fn on_orphaned(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_orphaned, true) {
+            log::warn!("the master is gone; draining");
+            if self.are_sockets_lent {
+                return self.begin_drain(Drain::of_worker(now, &self.config));
+            }
+            if self.drain.is_none() {
+                self.listeners.stop_new_connections();
+            }
+            self.begin_drain(Drain::of_server(now, &self.config));
+        }
+    }
+
+    pub(super) fn hear_signals(&mut self, now: Instant) {
+        let signals: Vec<i32> = self.signals.pending().collect();
+        for signal in signals {
+            match signal {
+                // Sent to this worker alone: the others go on, so that nobody needs to be let through the doorway.
+                SIGTERM => self.leave(now),
+                SIGQUIT => self.exit = Some(0),
+                // A terminal sends these to the whole group; the master decides.
+                _ => {}
+            }
+        }
+    }
+}
+
+fn reopen_logs() {
+    if let Err(line) = tine_common::log::reopen() {
+        log::error!("{line}");
+    }
+}
