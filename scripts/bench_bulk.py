@@ -1,9 +1,8 @@
 """scripts/bench bulk: large bodies. The ways to send them, without a server; then /bin, /chunked and /upload of tine
-beside nginx, and beside the floor where PEERS is set. CPU seconds a GiB, sender and receiver on a CPU each."""
+beside nginx and the floor. CPU seconds a GiB, sender and receiver on a CPU each."""
 import contextlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import tempfile
 import time
 
 from bench_journal import cell, median, taken, version
+from bench_floor import program
 from bench_nginx import Nginx, need_nginx, unpacked_lua
 from bench_sends import ALPHABET, WAYS
 from harness import MIB, NAME, ROOT, Tine, cpu_seconds, end, fail, free_port, need, processes, run, say, show_progress
@@ -47,6 +47,7 @@ def prepare():
     need_nginx()
     unpacked_lua()
     need('taskset=util-linux')
+    program('limit')
     if len(os.sched_getaffinity(0)) < 2:
         fail('bulk needs two CPUs, one for each side')
 
@@ -123,13 +124,9 @@ def slow_note(receiver, some):
 
 @contextlib.contextmanager
 def limit(cpu):
-    """The floor, as a server of ../shared/perf; None where PEERS is not set."""
-    program = os.path.join(os.environ.get('PEERS', ''), 'limit')
-    if not os.environ.get('PEERS') or not shutil.which(program):
-        yield None
-        return
+    """The floor: a loop that parses nothing (scripts/floor/limit.c)."""
     port = free_port()
-    process = start(['taskset', '-c', str(cpu), program, '-p', str(port)])
+    process = start(['taskset', '-c', str(cpu), program('limit'), '-p', str(port)])
     time.sleep(0.5)
     process.url = f'http://127.0.0.1:{port}'
     process.processes = lambda: processes(process.pid)
@@ -164,8 +161,7 @@ def rows(binary, is_quick, rounds):
             Nginx(1, NGINX.format(files=files), lua=unpacked_lua(), prefix=pinned) as nginx:
         bins = {'tine': (tine, f'/bin/{size}'), 'nginx, sendfile': (nginx, f'/bin/{size}'),
                 'nginx, reading': (nginx, f'/read/{size}')}
-        if floor:
-            bins |= {'floor, send': (floor, f'/bin/{size}'), 'floor, sendfile': (floor, f'/sf/{size}')}
+        bins |= {'floor, send': (floor, f'/bin/{size}'), 'floor, sendfile': (floor, f'/sf/{size}')}
         chunks = {'tine': (tine, CHUNKED), 'nginx-lua': (nginx, CHUNKED)}
         uploads = {'tine': (tine, '/upload'), 'nginx-lua': (nginx, '/upload'), 'nginx, dropping': (nginx, '/drop')}
         runs, failed = {}, 0

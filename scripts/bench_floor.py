@@ -1,4 +1,4 @@
-"""scripts/bench floor: tine as one more row of the tables of ../shared/perf, beside the floor and the peers."""
+"""scripts/bench floor: tine as one more row of the tables of scripts/floor, beside the floor and the peers."""
 import os
 import shutil
 import socket
@@ -6,27 +6,38 @@ import subprocess
 import sys
 import tempfile
 
-from harness import ROOT, Tine, end, fail, free_port, say, start
+from harness import ROOT, Tine, end, fail, free_port, need, say, start
 
-PERF = os.path.join(ROOT, '..', 'shared', 'perf')
+FLOOR = os.path.join(ROOT, 'scripts', 'floor')
+PEERS = os.environ.get('PEERS') or os.path.join(ROOT, os.environ.get('CARGO_TARGET_DIR', 'target'), 'bench', 'floor')
+SECTIONS = ('fire64', 'pipeline', 'close', 'bulk', 'syscalls')
 
 
 def prepare():
-    lacking = lacks()
-    if lacking:
-        fail(lacking)
+    need('wrk', 'strace', 'taskset=util-linux', 'nginx', 'h2o', 'perf=linux-perf')
+    for name in ('limit', 'fire', 'sink'):
+        program(name)
+    for name in ('may', 'hyper'):
+        if not built(name):  # a table without one of them is still a table
+            say(f'floor: without {name}, which could not be built')
 
 
-def lacks():
-    """What is missing for it, in one line; None when nothing is."""
-    if not os.path.exists(f'{PERF}/baseline.sh'):
-        return 'floor needs ../shared/perf (baseline.sh, peers.sh and what they run)'
-    peers = os.environ.get('PEERS')
-    if not peers:
-        return 'floor needs PEERS, the folder of the binaries that ../shared/perf/peers.sh build makes'
-    tools = [f'{peers}/{name}' for name in ('limit', 'fire', 'sink')] + ['wrk', 'taskset']
-    lacking = [os.path.basename(tool) for tool in tools if not shutil.which(tool)]
-    return f'floor lacks {", ".join(lacking)}; ../shared/perf/README.md says where they come from' if lacking else None
+def program(name):
+    """The path of one of the C programs of scripts/floor, compiled if need be."""
+    need('gcc=gcc libc6-dev')
+    if not built(name):
+        fail(f'scripts/floor/peers.sh build {name} failed')
+    return os.path.join(PEERS, name)
+
+
+def built(name):
+    """Whether peers.sh could build it; quick if it is there already."""
+    say_so = name in ('may', 'hyper') and not os.path.exists(f'{PEERS}/target/release/{name}-hello')
+    if say_so:
+        say(f'building {name}, whose crates come from the registry; about a minute')
+    command = [f'{FLOOR}/peers.sh', 'build', name]
+    environment = os.environ | {'PEERS': PEERS}
+    return subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, timeout=900).returncode == 0
 
 
 def free_range():
@@ -45,7 +56,7 @@ def free_range():
 
 def peers():
     """Those of the floor's usual company whose programs are here."""
-    built = os.environ['PEERS'] + '/target/release/'
+    built = f'{PEERS}/target/release/'
     programs = {'nginx': 'nginx', 'may': f'{built}may-hello', 'hyper': f'{built}hyper-hello', 'h2o': 'h2o'}
     return ['limit', 'limitdefer'] + [name for name, program in programs.items() if shutil.which(program)]
 
@@ -58,24 +69,24 @@ def entry(binary, choice):
     if not os.path.exists(f'{files}/1G'):
         files = f'/dev/shm/{os.path.basename(folder)}'
     names = peers()
-    environment = os.environ | {'PERF_RUN': folder, 'PORT0': str(free_range()), 'FILES': files, 'ROUNDS': rounds,
+    environment = os.environ | {'PEERS': PEERS, 'PERF_RUN': folder, 'PORT0': str(free_range()), 'FILES': files, 'ROUNDS': rounds,
                                 'SECS': seconds, 'ONLY': ','.join([*names, 'tine'])}
     text = f'\n### Beside the floor, one worker each on CPU 0; rounds: {rounds} of {seconds} s\n'
     try:
         say(f'starting {", ".join(names)}')
-        subprocess.run([f'{PERF}/peers.sh', 'start', *names], env=environment, stdin=subprocess.DEVNULL,
+        subprocess.run([f'{FLOOR}/peers.sh', 'start', *names], env=environment, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, timeout=120)
         with Tine(binary, '--workers', '1', prefix=['taskset', '-c', '0']) as tine:
             if os.environ.get('PRIO'):
                 with open(f'/proc/{tine.pid}/autogroup', 'w') as group:
                     group.write(os.environ['PRIO'])
             row = f'name=tine,pid={tine.pid},small={tine.url}/health,bulk={tine.url}/bin/1G'
-            for section in ('fire64', 'pipeline', 'close', 'bulk', 'syscalls'):
+            for section in SECTIONS:
                 only = ['limit', 'limitsf', 'limitsp', *names[2:], 'tine'] if section == 'bulk' else \
                     [name for name in names if name != 'limitdefer' or section == 'close'] + ['tine']
                 text += f'\n**{section}**\n\n' + run_section(section, row, ','.join(only), environment)
     finally:
-        subprocess.run([f'{PERF}/peers.sh', 'stop'], env=environment, stdin=subprocess.DEVNULL, timeout=30)
+        subprocess.run([f'{FLOOR}/peers.sh', 'stop'], env=environment, stdin=subprocess.DEVNULL, timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
         if files != '/dev/shm/perf-files':
             shutil.rmtree(files, ignore_errors=True)
@@ -85,7 +96,7 @@ def entry(binary, choice):
 def run_section(section, row, only, environment):
     say(f'floor: {section}')
     # What baseline.sh's own --only names lacks tine: the last one counts.
-    process = start([f'{PERF}/baseline.sh', section, '--', '--sut', row, '--only', only], env=environment,
+    process = start([f'{FLOOR}/baseline.sh', section, '--', '--sut', row, '--only', only], env=environment,
                     stdout=subprocess.PIPE, stderr=None if sys.stderr.isatty() else subprocess.DEVNULL, text=True)
     try:
         output = process.communicate(timeout=1200)[0].strip()
@@ -93,6 +104,6 @@ def run_section(section, row, only, environment):
         output = ''
     end(process)
     if process.returncode or not output:
-        say(f'floor: {section} failed; {PERF}/baseline.sh {section} says why')
+        say(f'floor: {section} failed; {FLOOR}/baseline.sh {section} says why')
         return 'failed\n'
     return output + '\n'

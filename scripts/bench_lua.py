@@ -1,7 +1,7 @@
 """scripts/bench lua: Lua applications beside nginx with Lua, nginx without, and the floor.
 
 First one worker each on one CPU, wrk on another: what a request costs, by what the application looks at. Then two
-workers each and hey, with the commands of nibiru's journal (../shared/seeds/003...)."""
+workers each and hey, with the commands of nibiru's journal."""
 import os
 import re
 import shutil
@@ -11,6 +11,7 @@ import time
 import urllib.request
 from contextlib import ExitStack
 
+from bench_floor import program
 from bench_hey import CONNECTIONS, hey, hey_version
 from bench_journal import cell, taken, version
 from bench_nginx import Nginx, need_nginx, unpacked_lua
@@ -73,13 +74,7 @@ def prepare():
     need('hey', 'wrk', 'taskset=util-linux')
     need_nginx()
     unpacked_lua()
-    if not floor_program():
-        say('lua: without the floor: PEERS names the folder of the binaries that ../shared/perf/peers.sh build makes')
-
-
-def floor_program():
-    program = os.path.join(os.environ.get('PEERS') or '/nonexistent', 'limit')
-    return program if os.access(program, os.X_OK) else None
+    program('limit')
 
 
 def built_with_luajit():
@@ -129,9 +124,8 @@ def entry(binary, choice):
                 'tine, LuaJIT': Tine(luajit, '--workers', '1', app=app, prefix=of_server),
                 'nginx with Lua': Nginx(1, LUA, lua=lua, prefix=of_server),
                 'nginx': Nginx(1, PLAIN, prefix=of_server),
+                'floor': Floor(program('limit'), of_server),
             }
-            if floor_program():
-                servers['floor'] = Floor(floor_program(), of_server)
             for server in servers.values():
                 stack.enter_context(server)
             pages, pages_failed = measure_pages(servers, folder, of_wrk, choice)
