@@ -1,14 +1,22 @@
 //! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error, or to the file that
 //! `--log-file` puts in its place.
 //!
+//! No line is waited for: what standard error does not take at once is dropped and counted (`log/out.rs`).
+//!
 //! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`); where it is not set, that is `info`, and `warn`
 //! with `--quiet`. [`Burst`] is for what could repeat without bound: a crash loop, a flood of refusals.
 
 mod file;
+mod head;
+mod out;
 
 pub use file::{LogFile, path, reopen};
+pub use head::push_head;
+pub use out::{in_handler, keep_saying, say};
 
+use crate::fixed_text::FixedText;
 use log::LevelFilter;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
@@ -32,17 +40,32 @@ fn parse_level(text: &str) -> Result<LevelFilter, String> {
     }
 }
 
-/// Installs the logger, once a process tree; forked workers inherit it and call [`set_who`].
+/// Installs the logger, once a process tree; forked workers inherit it and call [`set_who`]. From now on panics are lines
+/// of the log as well.
 pub fn init(level: LevelFilter) {
+    out::begin();
     env_logger::Builder::new()
         .filter_level(level)
+        .target(env_logger::Target::Pipe(Box::new(out::Lines)))
         .format(|out, record| {
-            // A poisoned lock still holds a name worth printing.
-            let who = WHO.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let (time, level, pid) = (out.timestamp_seconds(), record.level(), std::process::id());
-            writeln!(out, "{time} {level} {who}[{pid}] {}", record.args())
+            let mut head = FixedText::default();
+            push_head(&mut head, record.level().as_str(), &who());
+            out.write_all(head.as_bytes())?;
+            writeln!(out, "{}", record.args())
         })
         .init();
+    std::panic::set_hook(Box::new(|panic| {
+        // As Rust has it: where RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let mut text = panic.to_string();
+        if backtrace.status() == BacktraceStatus::Captured {
+            text.push_str(&format!("\nstack backtrace:\n{backtrace}"));
+        }
+        let mut head = FixedText::default();
+        push_head(&mut head, "ERROR", &who());
+        let line = [head.as_bytes(), indented(&text).as_bytes(), b"\n"].concat();
+        out::write(&line);
+    }));
 }
 
 /// Names this process in its log lines: `master`, `worker 3`.

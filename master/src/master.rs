@@ -201,6 +201,7 @@ impl Master {
             self.keep_upgrading(now);
             self.announce();
             self.say_memory(now);
+            tine_common::log::keep_saying(now);
             self.tell_waiters();
             self.notify(now);
         }

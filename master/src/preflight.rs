@@ -4,6 +4,7 @@
 //! hangs, crashes, exits) happens to that process alone.
 
 use crate::identity::{self, Identity};
+use crate::start::LAST_WORD_PATIENCE;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -105,8 +106,8 @@ fn build(
             // What is there is not found, either, where the user may not look.
             let is_shut_out = identity.is_some() && !Path::new("./.").exists();
             let hint = if is_shut_out { "\ntine: this user may not enter the folder, which root was in" } else { "" };
-            // Where standard error is closed, the exit status still tells.
-            let _ = writeln!(io::stderr(), "tine: {}{hint}", text.trim_end());
+            // Where nothing reads standard error, the exit status still tells.
+            tine_common::log::say(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
             FAILED
         }
         Err(_) => return EXIT_PANIC, // which has said why

@@ -17,7 +17,7 @@ use crate::top;
 use nix::sys::stat::Mode;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
@@ -27,6 +27,8 @@ use tine_worker::worker;
 
 const EXIT_SYSTEM: u8 = 1;
 const EXIT_USAGE: u8 = 2;
+/// How long the last line of a process waits for a reader of standard error that stands still.
+pub const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves an application under the command line of `tine`: `run`, `check`, `--help`. `factory` is called in each worker,
 /// after the fork; there `std::env::args` has the process's title in place of the arguments, so who wants them reads them
@@ -310,7 +312,7 @@ pub fn say(text: &str, status: u8) -> ExitCode {
 
 /// Prints one line to standard error.
 pub fn complain(line: &str, status: u8) -> ExitCode {
-    // Where standard error is closed, the exit status still tells.
-    let _ = writeln!(std::io::stderr(), "tine: {line}");
+    // Where nothing reads standard error, the exit status still tells.
+    tine_common::log::say(&format!("tine: {line}\n"), LAST_WORD_PATIENCE);
     ExitCode::from(status)
 }

@@ -242,6 +242,7 @@ impl Worker {
             self.retire(now);
             self.keep_draining(now);
             self.publish();
+            tine_common::log::keep_saying(now);
             self.balance(now);
             if let Some(status) = self.exit {
                 return status;

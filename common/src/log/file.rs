@@ -2,9 +2,12 @@
 //!
 //! [`LogFile::open`] may fail and is asked while the terminal can still be told; [`LogFile::put_in_place`] comes before
 //! the first fork, so that every process has the file. Rotation is renaming the file and then [`reopen`] in each process.
-//! A line that cannot be written, because the disk is full, is lost; nobody stops for it.
+//! A line that cannot be written, because the disk is full or a FIFO's reader stands still, is dropped (`log/out.rs`).
 
+use super::out;
+use crate::sys::output::Output;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::STDERR_FILENO;
 use nix::unistd::dup2_stderr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -20,6 +23,8 @@ static IN_PLACE: OnceLock<PathBuf> = OnceLock::new();
 #[derive(Debug)]
 pub struct LogFile {
     file: File,
+    /// Made while the process may still open what it is.
+    output: Output,
     path: PathBuf,
     is_new: bool,
 }
@@ -30,7 +35,8 @@ impl LogFile {
         let open = || {
             let path = std::path::absolute(path)?;
             let is_new = !path.try_exists()?;
-            Ok(LogFile { file: open_to_append(&path)?, path, is_new })
+            let file = open_to_append(&path)?;
+            Ok(LogFile { output: Output::of(file.as_fd()), file, path, is_new })
         };
         open().map_err(|e: io::Error| {
             let shown = path.display();
@@ -59,6 +65,7 @@ impl LogFile {
     pub fn put_in_place(self) -> Result<(), String> {
         let path = self.path.display();
         dup2_stderr(&self.file).map_err(|e| format!("--log-file {path} cannot be used as standard error: {e}"))?;
+        out::set(self.output.at(STDERR_FILENO));
         // A second one would be found by nobody: only the first is opened again.
         IN_PLACE.set(self.path).map_err(|path| format!("--log-file {} is not the first", path.display()))
     }
@@ -81,7 +88,14 @@ pub fn path() -> Option<&'static Path> {
 /// nothing to do. The error is one line; the file that was in place still is.
 pub fn reopen() -> Result<(), String> {
     let Some(path) = path() else { return Ok(()) };
-    let reopened = open_to_append(path).and_then(|file| Ok(dup2_stderr(&file)?));
+    let reopen = || {
+        let file = open_to_append(path)?;
+        let output = Output::of(file.as_fd());
+        dup2_stderr(&file)?;
+        out::set(output.at(STDERR_FILENO));
+        io::Result::Ok(())
+    };
+    let reopened = reopen();
     reopened.map_err(|e| {
         format!("the log file {} cannot be opened again: {e}; what was open goes on being used", path.display())
     })
@@ -91,7 +105,7 @@ pub fn reopen() -> Result<(), String> {
 fn open_to_append(path: &Path) -> io::Result<File> {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)?;
-    // Written to like any standard error: a pipe's reader that is slow gets every line.
+    // For the children of an app, who write to it as to any standard error.
     fcntl(file.as_fd(), FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file)
 }

@@ -6,7 +6,7 @@
 //! SIGALRM looks from where it is. Then the process ends by SIGABRT, as it would have without a handler. It does so too if
 //! anything of this goes wrong: the handler stands for one signal only, and a fault on the way ends the process at once.
 //!
-//! The handlers allocate nothing and take no lock.
+//! The handlers allocate nothing and wait for no lock, nor for whoever reads the log.
 
 use crate::fixed_text::FixedText;
 use crate::last_words::{End, LastWords};
@@ -58,7 +58,7 @@ extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
         let mut text = FixedText::default();
         words.begin_line(&mut text);
         words.push_place(end, Instant::now(), &mut text);
-        write_out(text.end_line());
+        crate::log::in_handler(text.end_line());
     }
     let Some(interpreter) = INTERPRETER.get() else { die() };
     for fault in FAULTS {
@@ -106,7 +106,7 @@ fn trace_and_die_once() {
         let before = text.as_bytes().len();
         (interpreter.trace)(&mut text);
         if text.as_bytes().len() > before {
-            write_out(text.end_line());
+            crate::log::in_handler(text.end_line());
         }
     }
     die()
@@ -124,18 +124,6 @@ fn die() -> ! {
 
 fn is_logged() -> bool {
     log::max_level() >= log::LevelFilter::Error
-}
-
-/// To standard error, where the log goes.
-fn write_out(mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        // SAFETY: the pointer and the length are of one slice, which outlives the call.
-        match unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) } {
-            written @ 1.. => bytes = &bytes[written as usize..],
-            _ if Errno::last() == Errno::EINTR => {}
-            _ => return, // nobody hears it
-        }
-    }
 }
 
 /// SIGALRM after a while. alarm(2) counts in seconds.

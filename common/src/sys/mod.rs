@@ -16,5 +16,6 @@ pub mod lua;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua_running;
 pub mod mmap;
+pub mod output;
 pub mod process;
 pub mod socket;

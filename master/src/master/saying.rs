@@ -4,9 +4,10 @@ use super::Master;
 use crate::listener::Bound;
 use crate::memory_line::Counts;
 use crate::resident;
-use crate::start::say;
+use std::os::fd::AsFd;
 use std::time::Instant;
 use tine_common::VERSION;
+use tine_common::sys::output::Output;
 
 impl Master {
     /// Says, once, where the server listens and what to try.
@@ -42,8 +43,8 @@ impl Master {
         };
         let pid = self.pid;
         text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (what is in flight is finished)\n"));
-        // Whether it could be printed does not matter to the clients.
-        let _ = say(&text, 0);
+        // Whether it could be printed does not matter to the clients, who are not to wait for it.
+        let _ = Output::of(std::io::stdout().as_fd()).write_line(text.as_bytes());
     }
 
     /// Says, now and then, how much there is of what grows.

@@ -93,8 +93,13 @@ impl Server {
     }
 
     /// Starts it and does not wait.
-    #[expect(clippy::zombie_processes)] // it is waited for by its number
     pub fn spawn(command: &mut Command) -> Server {
+        Server::spawn_to(None, None, command)
+    }
+
+    /// As [`Server::spawn`], with these in place of the files `stdout` and `log`.
+    #[expect(clippy::zombie_processes)] // it is waited for by its number
+    pub fn spawn_to(stdout: Option<Stdio>, stderr: Option<Stdio>, command: &mut Command) -> Server {
         let folder = scratch_folder();
         let file = |name: &str| File::create(folder.join(name)).expect("a file in the scratch folder");
         let child = command
@@ -102,8 +107,8 @@ impl Server {
             .env("XDG_RUNTIME_DIR", &folder)
             .env_remove("RUNTIME_DIRECTORY")
             .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("log"))
+            .stdout(stdout.unwrap_or_else(|| file("stdout").into()))
+            .stderr(stderr.unwrap_or_else(|| file("log").into()))
             .process_group(0)
             .spawn()
             .expect("the server starts");

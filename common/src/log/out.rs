@@ -1,0 +1,109 @@
+//! Where lines go: standard error, without waiting for its reader (`sys/output.rs`).
+//!
+//! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
+//! is said before the next line that is taken; also without one, soon after there is room again ([`keep_saying`]).
+
+use super::{push_head, who};
+use crate::fixed_text::FixedText;
+use crate::sys::output::Output;
+use nix::errno::Errno;
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How often it is tried to say how many lines were dropped.
+const SAY_EVERY: Duration = Duration::from_secs(1);
+
+static OUT: RwLock<Output> = RwLock::new(Output::stderr());
+/// Lines of this process that were not taken, and the errno of the last of them.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+static WHY: AtomicI32 = AtomicI32::new(0);
+/// When that is tried to be said.
+static SAY_AT: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// From now on nothing waits for standard error.
+pub(super) fn begin() {
+    set(Output::of(io::stderr().as_fd()));
+}
+
+/// From now on lines go there.
+pub(super) fn set(output: Output) {
+    *OUT.write().unwrap_or_else(PoisonError::into_inner) = output;
+}
+
+/// What the logger writes to: whole lines.
+pub(super) struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        write(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a line, or drops it.
+pub(super) fn write(line: &[u8]) {
+    if let Err(e) = say_dropped().and_then(|()| write_line(line)) {
+        WHY.store(e as i32, Ordering::Relaxed);
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn write_line(line: &[u8]) -> Result<(), Errno> {
+    OUT.read().unwrap_or_else(PoisonError::into_inner).write_line(line)
+}
+
+/// For the handler of a signal, which may have come in the middle of anything.
+pub fn in_handler(line: &[u8]) {
+    // Nobody hears what cannot be written; the process ends.
+    let _ = match OUT.try_read() {
+        Ok(out) => out.write_line(line),
+        Err(_) => Output::stderr().write_line(line),
+    };
+}
+
+/// Says a line that is none of the log, and the last of its process: a reader that stands still has as long as `patience`.
+pub fn say(line: &str, patience: Duration) {
+    let end = Instant::now() + patience;
+    while write_line(line.as_bytes()) == Err(Errno::EAGAIN) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Says how many lines were dropped, if some were and there is room again. To be called in every turn of a loop.
+pub fn keep_saying(now: Instant) {
+    if DROPPED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let mut at = SAY_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    if at.is_none_or(|at| at <= now) {
+        *at = Some(now + SAY_EVERY);
+        let _ = say_dropped(); // there will be other times
+    }
+}
+
+fn say_dropped() -> Result<(), Errno> {
+    let dropped = DROPPED.load(Ordering::Relaxed);
+    if dropped == 0 {
+        return Ok(());
+    }
+    let mut text = FixedText::default();
+    push_head(&mut text, "WARN", &who());
+    let why = match Errno::from_raw(WHY.load(Ordering::Relaxed)) {
+        Errno::EAGAIN => "nothing read the log",
+        e => e.desc(),
+    };
+    let lines = if dropped == 1 { "log line was" } else { "log lines were" };
+    // Writing to this cannot fail.
+    let _ = write!(text, "{dropped} {lines} dropped: {why}");
+    write_line(text.end_line())?;
+    DROPPED.fetch_sub(dropped, Ordering::Relaxed);
+    Ok(())
+}

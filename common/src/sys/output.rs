@@ -1,0 +1,225 @@
+//! Writing to a stream, such as standard error, without ever waiting for its reader.
+//!
+//! O_NONBLOCK is not set on the stream itself: it belongs to the open file description, which the shell, other programs and
+//! the children of an app share. Instead a pipe, a FIFO or a terminal is opened once more, nonblocking, by its name in
+//! /proc; a socket is sent to with MSG_DONTWAIT. What may not be opened again, such as the pipe of another user's, is
+//! written to with RWF_NOWAIT (pipes have it from Linux 6.4 on), or else after a look whether there is room.
+//! Files wait for their disk at the most, and are written to as they are.
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a stream is written to.
+#[derive(Debug)]
+pub struct Output {
+    /// The stream itself, which stays the caller's.
+    stream: RawFd,
+    way: Way,
+    /// Some of the last write was taken, and some was not.
+    is_cut: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// As it is: a file, or a device that is no terminal.
+    Plain,
+    /// Opened once more.
+    Nonblocking(OwnedFd),
+    Socket,
+    /// A pipe that may not be opened.
+    Pipe,
+    /// What poll(2) says has room is not asked to take more than a pipe has then.
+    IfWritable,
+}
+
+impl Output {
+    /// For a stream that is open for as long as this is used.
+    pub fn of(stream: BorrowedFd<'_>) -> Output {
+        let raw = stream.as_raw_fd();
+        let kind = fstat(stream).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
+        let is_terminal = || nix::unistd::isatty(stream).unwrap_or(false);
+        let way = match kind {
+            Ok(SFlag::S_IFSOCK) => Way::Socket,
+            Ok(SFlag::S_IFIFO) => opened_once_more(raw).unwrap_or(Way::Pipe),
+            Ok(SFlag::S_IFCHR) if is_terminal() => opened_once_more(raw).unwrap_or(Way::IfWritable),
+            _ => Way::Plain,
+        };
+        Output { stream: raw, way, is_cut: AtomicBool::new(false) }
+    }
+
+    /// Standard error, as long as nothing better is known of it; it may wait.
+    pub const fn stderr() -> Output {
+        Output { stream: libc::STDERR_FILENO, way: Way::Plain, is_cut: AtomicBool::new(false) }
+    }
+
+    /// From now on the stream has this number.
+    #[must_use]
+    pub fn at(self, stream: RawFd) -> Output {
+        Output { stream, ..self }
+    }
+
+    /// Writes a line, or several that belong together, whole if at all possible: it is one write(2) as far as the stream
+    /// takes it. The error says why not all of it was taken. Where only the beginning was, the next line begins with a
+    /// line's end, so that it is a line of its own. Async-signal-safe.
+    pub fn write_line(&self, line: &[u8]) -> Result<(), Errno> {
+        if self.is_cut.load(Ordering::Relaxed) {
+            self.write(b"\n")?;
+            self.is_cut.store(false, Ordering::Relaxed);
+        }
+        let mut left = line;
+        while !left.is_empty() {
+            match self.write(left) {
+                Ok(written @ 1..) => left = &left[written..],
+                Err(Errno::EINTR) => {}
+                failed => {
+                    self.is_cut.store(left.len() < line.len(), Ordering::Relaxed);
+                    return Err(failed.err().unwrap_or(Errno::EIO));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match &self.way {
+            Way::Plain => write(self.stream, bytes),
+            Way::Nonblocking(fd) => write(fd.as_raw_fd(), bytes),
+            Way::Socket => send(self.stream, bytes),
+            Way::Pipe => match write_no_wait(self.stream, bytes) {
+                Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOSYS) => write_if_writable(self.stream, bytes),
+                written => written,
+            },
+            Way::IfWritable => write_if_writable(self.stream, bytes),
+        }
+    }
+}
+
+fn opened_once_more(stream: RawFd) -> Option<Way> {
+    let name = format!("/proc/self/fd/{stream}");
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open(name.as_str(), flags, Mode::empty()).ok().map(Way::Nonblocking)
+}
+
+/// Where another process takes the room between the look and the write, this waits; nothing better is known of these.
+fn write_if_writable(stream: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+    match is_writable(stream) {
+        true => write(stream, &bytes[..bytes.len().min(libc::PIPE_BUF)]),
+        false => Err(Errno::EAGAIN),
+    }
+}
+
+fn is_writable(stream: RawFd) -> bool {
+    // SAFETY: the descriptor is open for as long as the caller writes to it.
+    let stream = unsafe { BorrowedFd::borrow_raw(stream) };
+    let mut fds = [PollFd::new(stream, PollFlags::POLLOUT)];
+    // An error is told by the write.
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
+}
+
+fn write(stream: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the pointer and the length are of one slice, which outlives the call.
+    let written = unsafe { libc::write(stream, bytes.as_ptr().cast(), bytes.len()) };
+    Errno::result(written).map(|written| written as usize)
+}
+
+fn send(stream: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the pointer and the length are of one slice, which outlives the call.
+    let sent = unsafe { libc::send(stream, bytes.as_ptr().cast(), bytes.len(), flags) };
+    Errno::result(sent).map(|sent| sent as usize)
+}
+
+fn write_no_wait(stream: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+    let piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: one piece, whose bytes outlive the call and are only read; -1 stands for no offset.
+    let written = unsafe { libc::pwritev2(stream, &raw const piece, 1, -1, libc::RWF_NOWAIT) };
+    Errno::result(written).map(|written| written as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::unistd::pipe;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    fn is_nonblocking(fd: impl AsFd) -> bool {
+        fcntl(fd, FcntlArg::F_GETFL).expect("its flags") & libc::O_NONBLOCK != 0
+    }
+
+    /// Writes lines until one is not taken; how many were.
+    fn fill(output: &Output) -> usize {
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        let taken = (0..100_000).take_while(|_| output.write_line(&line).is_ok()).count();
+        assert_eq!(output.write_line(&line), Err(Errno::EAGAIN), "and none waited");
+        taken
+    }
+
+    #[test]
+    fn no_way_waits_for_the_reader_of_a_pipe() {
+        for way in [None, Some(Way::Pipe), Some(Way::IfWritable)] {
+            let (reader, writer) = pipe().expect("a pipe");
+            let mut output = Output::of(writer.as_fd());
+            assert!(matches!(output.way, Way::Nonblocking(_)), "{output:?}");
+            if let Some(way) = way {
+                output.way = way;
+            }
+            assert!(fill(&output) >= 60, "a pipe holds 64 KiB: {output:?}");
+            assert!(!is_nonblocking(&writer), "whoever shares it finds it as it was");
+            let mut bytes = vec![0; 65536];
+            let count =
+                File::from(reader.try_clone().expect("a descriptor")).read(&mut bytes).expect("what was written");
+            assert!(bytes[..count].ends_with(b"x\n") || !output.is_cut.load(Ordering::Relaxed), "whole lines");
+            assert_eq!(output.write_line(b"more\n"), Ok(()), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn a_socket_is_not_waited_for() {
+        let (mut reader, writer) = UnixStream::pair().expect("a pair");
+        let output = Output::of(writer.as_fd());
+        assert!(fill(&output) > 0 && !is_nonblocking(&writer));
+        reader.set_read_timeout(Some(Duration::from_secs(20))).expect("a bound");
+        let mut bytes = vec![0; 1 << 20];
+        let count = reader.read(&mut bytes).expect("what was written");
+        assert!(count >= 1000);
+        assert_eq!(output.write_line(b"more\n"), Ok(()));
+    }
+
+    #[test]
+    fn what_was_cut_is_a_line_of_its_own() {
+        let (mut reader, writer) = UnixStream::pair().expect("a pair");
+        let output = Output::of(writer.as_fd());
+        assert_eq!(output.write_line(&vec![b'x'; 8 << 20]), Err(Errno::EAGAIN), "more than it holds");
+        let mut bytes = vec![0; 8 << 20];
+        let count = reader.read(&mut bytes).expect("what it holds");
+        assert_eq!(output.write_line(b"more\n"), Ok(()));
+        drop(output);
+        drop(writer);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).expect("the rest");
+        assert!(count > 0 && rest.ends_with("x\nmore\n") || rest == "\nmore\n", "{:?}", &rest[rest.len() - 10..]);
+    }
+
+    #[test]
+    fn files_are_written_to_as_they_are() {
+        let path = std::env::temp_dir().join(format!("tine-output-{}", std::process::id()));
+        let mut file = File::create(&path).expect("a file");
+        file.write_all(b"before\n").expect("a line");
+        let output = Output::of(file.as_fd());
+        assert!(matches!(output.way, Way::Plain));
+        assert_eq!(output.write_line(b"line\n"), Ok(()));
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), "before\nline\n");
+        std::fs::remove_file(&path).expect("removed");
+        let full = File::options().write(true).open("/dev/full").expect("a full disk");
+        assert_eq!(Output::of(full.as_fd()).write_line(b"line\n"), Err(Errno::ENOSPC));
+    }
+}
