@@ -1,8 +1,9 @@
-//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: speaks by itself.
+//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: speaks by itself. All take the
+//! subprotocol that the client would rather have, whatever it is: there are clients that leave without one.
 
 use super::numbers;
 use std::time::{Duration, Instant};
-use tine_worker::app::{Answer, AppError, Cx, Message, MessageOut, Peer, Pull};
+use tine_worker::app::{Answer, AppError, Cx, Message, MessageOut, Peer, Pull, Upgrade};
 use tine_worker::http::{Request, Response, StatusCode};
 
 /// Between two ticks, where the client does not say.
@@ -13,9 +14,17 @@ const EVERY_MS_MAX: u64 = 3_600_000;
 /// Every path that begins with `/ws`, as in hpdummy.
 pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     match path {
-        "/ws/close" => Answer::upgrade(Close),
+        "/ws/close" => upgrade(request, Close),
         "/ws/ticker" => ticker(request, cx),
-        _ => Answer::upgrade(Echo),
+        _ => upgrade(request, Echo),
+    }
+}
+
+fn upgrade(request: &Request<'_>, peer: impl Peer + 'static) -> Answer {
+    let upgrade = Upgrade::new(peer);
+    match request.subprotocols().next() {
+        Some(first) => upgrade.subprotocol(first).into(),
+        None => upgrade.into(),
     }
 }
 
@@ -24,7 +33,7 @@ fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let count = numbers::parameter(request, "count", u64::MAX, 1..=u64::MAX);
     match (every, count) {
         (Some(every), Some(left)) => {
-            Answer::upgrade(Ticker { every: Duration::from_millis(every), next: cx.now(), sent: 0, left })
+            upgrade(request, Ticker { every: Duration::from_millis(every), next: cx.now(), sent: 0, left })
         }
         _ => {
             let text =

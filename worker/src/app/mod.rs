@@ -39,7 +39,26 @@ pub enum Answer {
     Exchange(Box<dyn Exchange>),
     /// The connection becomes a WebSocket, if the request is a right handshake; else the client is told what is wrong with
     /// it (400, 405, 426) and the peer is dropped.
-    Upgrade(Box<dyn Peer>),
+    Upgrade(Upgrade),
+}
+
+/// What a connection becomes.
+pub struct Upgrade {
+    pub(crate) peer: Box<dyn Peer>,
+    pub(crate) subprotocol: Option<String>,
+}
+
+impl Upgrade {
+    /// Without a subprotocol: a client that offers some may go on without, or leave (RFC 6455, 4.1).
+    pub fn new(peer: impl Peer + 'static) -> Upgrade {
+        Upgrade { peer: Box::new(peer), subprotocol: None }
+    }
+
+    /// Chooses a subprotocol: one of [`Request::subprotocols`], in the same letters; another one is answered with 500.
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
+        self.subprotocol = Some(name.into());
+        self
+    }
 }
 
 impl Answer {
@@ -48,7 +67,13 @@ impl Answer {
     }
 
     pub fn upgrade(peer: impl Peer + 'static) -> Answer {
-        Answer::Upgrade(Box::new(peer))
+        Answer::Upgrade(Upgrade::new(peer))
+    }
+}
+
+impl From<Upgrade> for Answer {
+    fn from(upgrade: Upgrade) -> Self {
+        Answer::Upgrade(upgrade)
     }
 }
 

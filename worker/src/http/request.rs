@@ -1,6 +1,7 @@
 //! A request as an application sees it: borrowed from the connection's buffer for the length of one call.
 
 use super::BodyLength;
+use super::response::is_token_byte;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -108,6 +109,14 @@ impl<'a> Request<'a> {
 
     pub(crate) fn set_place(&mut self, place: u32) {
         self.place = place;
+    }
+
+    /// The subprotocols that a WebSocket handshake offers, the one that the client likes best first (RFC 6455, 4.1, 10).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let lists = self.headers.all("sec-websocket-protocol");
+        let items = lists.flat_map(|list| list.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
+        let tokens = items.filter(|item| !item.is_empty() && item.iter().copied().all(is_token_byte));
+        tokens.filter_map(|token| std::str::from_utf8(token).ok())
     }
 
     pub fn body_length(&self) -> BodyLength {

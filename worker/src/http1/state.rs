@@ -21,12 +21,12 @@ use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, parse};
-use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx};
+use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
-use crate::websocket::{self, WebSocket};
+use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
@@ -234,13 +234,19 @@ impl Http1 {
             notes.begin(request.head(), request.method().len() + 1 + request.target().len());
         }
         let answer = match app.call(request, cx) {
-            Answer::Upgrade(peer) => match websocket::accept(request) {
-                Ok(lines) => {
-                    output.append_with(|out| encode::switching(out, &lines, cx.date));
-                    return (parsed.length, Called::Upgraded(Box::new(WebSocket::new(peer, cx.limits, cx.now))));
+            Answer::Upgrade(Upgrade { peer, subprotocol }) => {
+                match websocket::accept(request, subprotocol.as_deref()) {
+                    Ok(lines) => {
+                        output.append_with(|out| encode::switching(out, &lines, cx.date));
+                        return (parsed.length, Called::Upgraded(Box::new(WebSocket::new(peer, cx.limits, cx.now))));
+                    }
+                    Err(Refusal::Client(response)) => Answer::Response(*response),
+                    Err(Refusal::App(error)) => {
+                        log_refused(request, error);
+                        Answer::Response(app_failed())
+                    }
                 }
-                Err(refusal) => Answer::Response(*refusal),
-            },
+            }
             answer => answer,
         };
         let called = match answer {
@@ -410,9 +416,13 @@ fn respond(
     cx: &Cx<'_>,
 ) -> bool {
     encode::response(response, output, facts, cx).unwrap_or_else(|error| {
-        log::error!("the app's response to {} {} cannot be sent: {error}", request.method(), request.path());
+        log_refused(request, error);
         encode::response(app_failed(), output, facts, cx).unwrap_or(false)
     })
+}
+
+fn log_refused(request: &Request<'_>, error: impl std::fmt::Display) {
+    log::error!("the app's response to {} {} cannot be sent: {error}", request.method(), request.path());
 }
 
 fn app_failed() -> Response {

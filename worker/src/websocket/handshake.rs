@@ -3,8 +3,27 @@
 use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
-/// What is answered to a handshake: the lines of the 101, or why not.
-pub fn accept(request: &Request<'_>) -> Result<String, Box<Response>> {
+/// Why a request does not become a WebSocket.
+pub enum Refusal {
+    /// It is no handshake; this is the answer.
+    Client(Box<Response>),
+    /// The app chose a subprotocol that its client did not offer. The client would have to leave (RFC 6455, 4.1).
+    App(String),
+}
+
+/// What is answered to a handshake: the lines of the 101, or why not. `subprotocol`: the one that the app chose.
+pub fn accept(request: &Request<'_>, subprotocol: Option<&str>) -> Result<String, Refusal> {
+    let mut lines = check(request).map_err(Refusal::Client)?;
+    if let Some(chosen) = subprotocol {
+        if !request.subprotocols().any(|offered| offered == chosen) {
+            return Err(Refusal::App(format!("the client did not offer the subprotocol {chosen:?}")));
+        }
+        lines.push_str(&format!("Sec-WebSocket-Protocol: {chosen}\r\n"));
+    }
+    Ok(lines)
+}
+
+fn check(request: &Request<'_>) -> Result<String, Box<Response>> {
     if request.method() != "GET" {
         let text = "Only GET requests are allowed for WebSocket\n";
         return Err(Box::new(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")));

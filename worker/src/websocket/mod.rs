@@ -17,5 +17,5 @@ mod state_time_tests;
 #[cfg(test)]
 mod test_client;
 
-pub use handshake::accept;
+pub use handshake::{Refusal, accept};
 pub use state::{INPUT_BYTES_MAX, WebSocket};

@@ -261,15 +261,15 @@ fn a_client_is_heard_through_a_stream() {
 #[test]
 fn handshakes() {
     use crate::http1::test_client::{Client, sized, text};
-    struct Upgrade;
-    impl crate::app::App for Upgrade {
+    struct Upgrading;
+    impl crate::app::App for Upgrading {
         fn call(&mut self, _: &crate::http::Request<'_>, _: &Cx<'_>) -> crate::app::Answer {
             crate::app::Answer::upgrade(Echo)
         }
     }
     let full = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let ask = |start: &str, fields: &str| {
-        let mut client = Client::new(Upgrade);
+        let mut client = Client::new(Upgrading);
         let next = client.send(format!("{start}\r\nHost: a\r\n{fields}\r\n").as_bytes());
         (next, client.text())
     };
@@ -297,4 +297,42 @@ fn handshakes() {
     assert_eq!(ask("GET / HTTP/1.1", &full.replace("13", "8")), (Wait, old));
     let (next, answer) = ask("GET / HTTP/1.0", full);
     assert_eq!((next, answer.starts_with("HTTP/1.1 400 ")), (Wait, true));
+}
+
+#[test]
+fn only_what_the_app_chose_is_said_and_only_what_the_client_offered() {
+    use crate::app::{Answer, App, Cx, Upgrade};
+    use crate::http1::test_client::Client;
+    /// Chooses this one, or the last that is offered.
+    struct Chooses(Option<&'static str>);
+    impl App for Chooses {
+        fn call(&mut self, request: &crate::http::Request<'_>, _: &Cx<'_>) -> Answer {
+            match self.0.or(request.subprotocols().last()) {
+                Some(name) => Upgrade::new(Echo).subprotocol(name).into(),
+                None => Answer::upgrade(Echo),
+            }
+        }
+    }
+    let full = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (chooses, fields, expected) in [
+        (None, "", Ok(None)),
+        (None, "Sec-WebSocket-Protocol: chat\r\n", Ok(Some("chat"))),
+        (None, "Sec-WebSocket-Protocol: chat, v1.chat\r\n", Ok(Some("v1.chat"))),
+        (None, "Sec-WebSocket-Protocol: a\r\nsec-websocket-protocol:b ,, \r\n", Ok(Some("b"))),
+        (None, "Sec-WebSocket-Protocol: a, b c, \"d\", \u{e9}\r\n", Ok(Some("a"))),
+        (None, "Sec-WebSocket-Protocol:\r\n", Ok(None)),
+        (Some("a"), "Sec-WebSocket-Protocol: b, a\r\n", Ok(Some("a"))),
+        (Some("a"), "", Err(())),
+        (Some("a"), "Sec-WebSocket-Protocol: b, A\r\n", Err(())),
+        (Some("b\r\nX: y"), "Sec-WebSocket-Protocol: b\r\n", Err(())),
+    ] {
+        let mut client = Client::new(Chooses(chooses));
+        let next = client.send(format!("{full}{fields}\r\n").as_bytes());
+        let answer = client.text();
+        let said = answer.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+        match expected {
+            Ok(expected) => assert_eq!((next, said), (Next::Switch, expected), "{chooses:?} of {fields:?}"),
+            Err(()) => assert!(answer.starts_with("HTTP/1.1 500 ") && said.is_none(), "{chooses:?}: {answer}"),
+        }
+    }
 }
