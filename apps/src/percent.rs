@@ -1,4 +1,4 @@
-//! Percent-decoding (RFC 3986, 2.1) of a path or a segment of one.
+//! Percent-encoding (RFC 3986, 2.1): of a path, a segment of one, or a parameter.
 
 use std::borrow::Cow;
 
@@ -27,4 +27,53 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
         }
     }
     if is_well_formed { Ok(Cow::Owned(decoded)) } else { Err(decoded) }
+}
+
+/// What the text decodes to; bytes that are no UTF-8 are U+FFFD.
+pub fn decode_text(text: &str) -> Cow<'_, str> {
+    match decode(text) {
+        Ok(Cow::Borrowed(_)) => Cow::Borrowed(text),
+        Ok(Cow::Owned(bytes)) | Err(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// Part of a target as a URL has it: a client may have sent characters above ASCII as they are.
+pub fn encode_above_ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut url = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            url.push(c);
+        } else {
+            c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| url.push_str(&format!("%{b:02X}")));
+        }
+    }
+    Cow::Owned(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_decoded_once_and_what_is_no_text_is_seen() {
+        for (text, expected) in [
+            ("/bin/1K", "/bin/1K"),
+            ("/%62in/1%4b", "/bin/1K"),
+            ("/%2541", "/%41"),
+            ("/ä%c3%a4%ff", "/ää\u{fffd}"),
+            ("/%", "/%"),
+        ] {
+            assert_eq!(decode_text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_ascii() {
+        for (text, expected) in [("a=%20&b", "a=%20&b"), ("é=€", "%C3%A9=%E2%82%AC"), ("", "")] {
+            assert_eq!(encode_above_ascii(text), expected, "{text}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod url;
 pub use root::Root;
 pub use url::UrlPrefix;
 
+use crate::percent;
 use coding::{Chosen, choose_sibling};
 use content_type::content_type;
 use representation::Representation;
@@ -87,7 +88,7 @@ impl Files {
 
     /// The same address with a slash, below which a page's relative links are right.
     fn with_slash(&self, path: &FilePath, request: &Request<'_>) -> Answer {
-        let query = request.query().map_or(String::new(), |query| format!("?{query}"));
+        let query = request.query().map_or(String::new(), |query| format!("?{}", percent::encode_above_ascii(query)));
         let location = format!("{}{}/{query}", self.at.encoded(), path.encoded());
         Response::text(
             StatusCode::MOVED_PERMANENTLY,

@@ -1,6 +1,7 @@
 //! A Lua application as an [`App`].
 
 use super::config::LuaConfig;
+use super::environ;
 use super::exchange::LuaExchange;
 use super::host;
 use super::page::Page;
@@ -27,6 +28,9 @@ impl App for LuaApp {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         if matches!(request.body_length(), BodyLength::Known(length) if length > self.config.body_bytes_max) {
             return Page::too_large().response().into();
+        }
+        if environ::has_zero_byte(request.path()) {
+            return Page::zero_byte().response().into();
         }
         let deadline = self.config.request_timeout.map(|timeout| cx.now() + timeout);
         let (lane, said) = match self.vm.begin(request, deadline, cx) {

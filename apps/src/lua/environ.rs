@@ -115,6 +115,11 @@ pub fn decode(path: &str) -> Cow<'_, [u8]> {
     percent::decode(path).unwrap_or_else(Cow::Owned)
 }
 
+/// Whether what [`decode`] makes of the path has a zero byte.
+pub fn has_zero_byte(path: &str) -> bool {
+    memchr::memchr(b'%', path.as_bytes()).is_some_and(|at| path[at..].contains("%00"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

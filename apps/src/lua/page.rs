@@ -25,6 +25,12 @@ impl Page {
         Page { status: StatusCode::PAYLOAD_TOO_LARGE, text: text.to_string() }
     }
 
+    /// 400: what the app gives to C would end at that byte, the name of a file not being the one that was looked at.
+    pub fn zero_byte() -> Page {
+        let text = "400 Bad Request: the path has a zero byte (%00)\n";
+        Page { status: StatusCode::BAD_REQUEST, text: text.to_string() }
+    }
+
     fn of_error(status: StatusCode, what: &str, text: &str, config: &LuaConfig) -> Page {
         let debug = if config.debug { format!("\n{text}\n") } else { String::new() };
         Page { status, text: format!("{status}: {what}\n{debug}") }

@@ -1,6 +1,6 @@
 //! `/bin/{size}`: that many bytes, `A-Z0-9` over and over, never copied by us.
 
-use super::numbers;
+use super::{numbers, query};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
@@ -60,8 +60,7 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
     let Some(size) = numbers::size(size) else {
         return wrong(INVALID_SIZE);
     };
-    let chunked = request
-        .query_value("chunked")
+    let chunked = query::value(request, "chunked")
         .is_some_and(|value| ["true", "1", "yes", "on"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
     Answer::exchange(Bin { position: 0, size, chunked, pattern })
 }

@@ -42,11 +42,10 @@ const NO_MAX: &str = "Please specify max and any quantiles between: /mix?p50=20&
 impl Quantiles {
     fn parse(query: &str) -> Result<Quantiles, String> {
         let mut points = Vec::new();
-        for pair in query.split('&') {
-            let (name, ms) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(per_mille) = per_mille(name)? else { continue };
-            let ms = query::number_of(name, ms, 0..=DELAY_MS_MAX)?;
-            points.push(Point { name: name.to_string(), per_mille, ms });
+        for (name, ms) in query::pairs(query) {
+            let Some(per_mille) = per_mille(&name)? else { continue };
+            let ms = query::number_of(&name, &ms, 0..=DELAY_MS_MAX)?;
+            points.push(Point { name: name.into_owned(), per_mille, ms });
         }
         if !points.iter().any(|point| point.per_mille == 0) {
             points.push(Point { name: "min".into(), per_mille: 0, ms: 0 });
@@ -186,7 +185,8 @@ mod tests {
             let error = Quantiles::parse(&format!("{name}=5&max=9")).unwrap_err();
             assert!(error.starts_with(&format!("{name} is no point of a distribution: ")), "{error}");
         }
-        for name in ["p", "px", "P50", "q50", "page", "%7050"] {
+        assert_eq!(Quantiles::parse("%7050=%35&max=9"), Quantiles::parse("p50=5&max=9"), "decoded");
+        for name in ["p", "px", "P50", "q50", "page", "%2570"] {
             assert_eq!(Quantiles::parse(&format!("{name}=5&max=9")), Quantiles::parse("max=9"), "{name}");
         }
     }

@@ -1,6 +1,7 @@
 //! The built-in test origin: what people put behind proxies, load balancers and gateways to measure them.
 //!
-//! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404.
+//! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404. A path is routed
+//! by what it decodes to, whatever of it was percent-encoded (RFC 3986, 6.2.2.2), and echoed as it was sent.
 
 mod accept;
 mod after_body;
@@ -36,6 +37,7 @@ mod trickle;
 mod upload;
 mod websocket;
 
+use crate::percent;
 use tine_worker::app::{Answer, App, Cx, RawDoor, WorkerInfo};
 use tine_worker::http::{Request, Response, StatusCode};
 
@@ -73,7 +75,13 @@ impl Origin {
 
 impl App for Origin {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        let path = request.path();
+        self.route(&percent::decode_text(request.path()), request, cx)
+    }
+}
+
+impl Origin {
+    /// `path`: decoded. Whatever depends on the path is asked of this one.
+    fn route(&mut self, path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match path {
             "/health" => return health(cx),
             "/help" => return self.help.answer(request),
@@ -86,7 +94,7 @@ impl App for Origin {
             _ => {}
         }
         if path == "/fault" || path.starts_with("/fault/") {
-            return fault::answer(request, self.config.door);
+            return fault::answer(path, request, self.config.door);
         }
         if let Some(size) = path.strip_prefix("/bin/") {
             return bin::answer(size, request, self.bin);

@@ -1,5 +1,6 @@
 //! Numbers in paths and query parameters, as text that a client chose.
 
+use super::query;
 use std::ops::RangeInclusive;
 use tine_worker::http::Request;
 
@@ -22,14 +23,14 @@ pub fn size(text: &str) -> Option<u64> {
 
 /// A parameter of which nonsense is not told: a positive number, else the default, as in hpdummy.
 pub fn positive_or(default: u64, request: &Request<'_>, name: &str) -> u64 {
-    request.query_value(name).and_then(digits).filter(|&number| number > 0).unwrap_or(default)
+    query::value(request, name).and_then(|text| digits(&text)).filter(|&number| number > 0).unwrap_or(default)
 }
 
 /// A parameter of which nonsense is told: the default where it is not there, nothing where it is no number in `range`.
 pub fn parameter(request: &Request<'_>, name: &str, default: u64, range: RangeInclusive<u64>) -> Option<u64> {
-    match request.query_value(name) {
+    match query::value(request, name) {
         None => Some(default),
-        Some(text) => digits(text).filter(|number| range.contains(number)),
+        Some(text) => digits(&text).filter(|number| range.contains(number)),
     }
 }
 

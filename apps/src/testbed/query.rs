@@ -1,12 +1,31 @@
 //! Query parameters that are numbers or choices, and what to say about one that is wrong.
 
+use crate::percent;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use tine_worker::http::Request;
 
+/// The value of a parameter, percent-decoded as its name: `""` where it has no `=`; the first of several.
+pub fn value<'a>(request: &Request<'a>, name: &str) -> Option<Cow<'a, str>> {
+    value_in(request.query()?, name)
+}
+
+fn value_in<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    pairs(query).find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// The parameters of a query, percent-decoded.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (percent::decode_text(name), percent::decode_text(value))
+    })
+}
+
 /// A whole number in decimal digits, in `range`; `None` where the parameter is missing. The error is the text of a 400.
 pub fn number(request: &Request<'_>, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
-    request.query_value(name).map(|text| number_of(name, text, range)).transpose()
+    value(request, name).map(|text| number_of(name, &text, range)).transpose()
 }
 
 /// The number that a parameter's value is.
@@ -17,7 +36,7 @@ pub fn number_of(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u
 
 /// Yes or no, in any case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; no where the parameter is missing.
 pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
-    request.query_value(name).map_or(Ok(false), |text| yes_or_no(text).ok_or_else(|| wrong(name, text, "1 or 0")))
+    value(request, name).map_or(Ok(false), |text| yes_or_no(&text).ok_or_else(|| wrong(name, &text, "1 or 0")))
 }
 
 fn yes_or_no(text: &str) -> Option<bool> {
@@ -43,6 +62,21 @@ fn wrong(name: &str, value: &str, wanted: impl Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        for (query, name, expected) in [
+            ("a=1&a=2", "a", Some("1")),
+            ("b&a", "a", Some("")),
+            ("b=1", "a", None),
+            ("", "a", None),
+            ("%61=%31", "a", Some("1")),
+            ("a%3D1&a=%26%25", "a", Some("&%")),
+            ("a=+%zz%ff", "a", Some("+%zz\u{fffd}")),
+        ] {
+            assert_eq!(value_in(query, name).as_deref(), expected, "{query}");
+        }
+    }
 
     #[test]
     fn flags_are_yes_or_no() {

@@ -1,6 +1,7 @@
 //! `/redirect/{n}`: a chain of n redirections that ends at the echo and keeps its parameters on the way.
 
 use super::query;
+use crate::percent;
 use tine_worker::app::Answer;
 use tine_worker::http::{Request, Response, StatusCode};
 
@@ -27,7 +28,7 @@ fn respond(hops: &str, request: &Request<'_>) -> Result<Response, String> {
         return Err("Please specify how many: /redirect/3 or /redirect/3?code=307&absolute=1\n".into());
     }
     let hops = query::number_of("the number of redirections", hops, 1..=HOPS_MAX)?;
-    let status = match request.query_value("code") {
+    let status = match query::value(request, "code") {
         None => StatusCode::FOUND,
         Some(text) => {
             let known = CODES.iter().find(|(code, _)| *code == text);
@@ -40,7 +41,7 @@ fn respond(hops: &str, request: &Request<'_>) -> Result<Response, String> {
         (true, host) => format!("http://{host}"),
     };
     let path = if hops == 1 { END.to_string() } else { format!("/redirect/{}", hops - 1) };
-    let query = request.query().map_or(String::new(), |query| format!("?{query}"));
+    let query = request.query().map_or(String::new(), |query| format!("?{}", percent::encode_above_ascii(query)));
     let location = format!("{base}{path}{query}");
     let text = format!("{status}: {location}\n");
     Ok(Response::text(status, text).header("Location", location))

@@ -112,6 +112,10 @@ fn targets_of_any_form_have_a_path_and_a_query() {
     for target in ["/%", "/%4", "/%zz%41", "/%00"] {
         assert_eq!(ask(&server, &format!("GET {target} HTTP/1.1\r\nHost: t"), b"").status, 400, "{target}");
     }
+    // Bytes above ASCII come as they were sent.
+    let (path, query) = ("/\\c3\\a9", "\\c3\\bc");
+    let keys = dump(&server, "GET /\u{e9}?\u{fc} HTTP/1.1\r\nHost: t", b"");
+    expect(&keys, &[("PATH_INFO", path), ("QUERY_STRING", query), ("REQUEST_URI", &format!("{path}?{query}"))]);
     let keys = dump(&server, "OPTIONS * HTTP/1.1\r\nHost: t", b"");
     expect(&keys, &[("PATH_INFO", "*"), ("REQUEST_URI", "*"), ("REQUEST_METHOD", "OPTIONS")]);
     let keys = dump(&server, "BREW /pot HTTP/1.1\r\nHost: t", b"");

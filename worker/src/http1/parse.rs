@@ -111,12 +111,22 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
         httparse::Error::Version if names_another_version(line) => {
             return Error::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0");
         }
+        httparse::Error::Token if has_bytes_that_are_no_text(line) => NOT_UTF8,
         httparse::Error::HeaderName => "a header name has a character that is not allowed, or a line is folded",
         httparse::Error::HeaderValue => "a header value has a character that is not allowed",
         httparse::Error::NewLine => "a CR stands without its LF",
         httparse::Error::Version => "the request line does not end with an HTTP version",
         _ => "the request line is malformed",
     })
+}
+
+/// What may stand above 0x7F in a target is text; anything else is sent percent-encoded (RFC 3986, 2.1).
+const NOT_UTF8: &str = "the request target has bytes that are no UTF-8; percent-encode them";
+
+/// The line's second word, its target, is visible but no UTF-8.
+fn has_bytes_that_are_no_text(line: &[u8]) -> bool {
+    let target = line.split(|&b| b == b' ').nth(1).unwrap_or_default();
+    std::str::from_utf8(target).is_err()
 }
 
 /// `method target HTTP/9.9`: well-formed, but not a version that is spoken here.
@@ -131,7 +141,7 @@ fn names_another_version(line: &[u8]) -> bool {
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
 fn check_target(method: &str, target: &str) -> Result<usize, Error> {
     let bytes = target.as_bytes();
-    // Only visible ASCII, and no fragment. Folded, not short-circuited: targets are short.
+    // Nothing invisible in ASCII, and no fragment; what lies above ASCII is UTF-8, and served as it is. Folded, not short-circuited: targets are short.
     let seen = bytes.iter().fold(0, |seen, &b| seen | TARGET_BYTES[b as usize]);
     if seen & ODD != 0 {
         return Err(Error::bad_request("the request target has a character that is not allowed"));
@@ -145,7 +155,7 @@ fn check_target(method: &str, target: &str) -> Result<usize, Error> {
         _ => path_of_absolute(target)
             .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
     };
-    // A path's percent signs begin two hex digits, and none of them is a NUL.
+    // A path's percent signs begin two hex digits.
     let path = &bytes[path_start..];
     if seen & PERCENT != 0 && has_broken_percent(path.split(|&b| b == b'?').next().unwrap_or(path)) {
         return Err(Error::bad_request("the path has a broken percent-encoding"));
@@ -183,10 +193,9 @@ fn is_ipv6(address: &[u8]) -> bool {
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// A percent sign does not begin two hex digits, or they are a NUL's.
+/// A percent sign does not begin two hex digits.
 fn has_broken_percent(bytes: &[u8]) -> bool {
-    let is_broken =
-        |triplet: &[u8]| triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit) || &triplet[..2] == b"00";
+    let is_broken = |triplet: &[u8]| triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit);
     bytes.split(|&b| b == b'%').skip(1).any(is_broken)
 }
 
@@ -214,10 +223,11 @@ const PERCENT: u8 = 2;
 const TARGET_BYTES: [u8; 256] = {
     let mut table = [ODD; 256];
     let mut b = 0x21;
-    while b <= 0x7e {
+    while b <= 0xff {
         table[b] = 0;
         b += 1;
     }
+    table[0x7f] = ODD;
     table[b'#' as usize] = ODD;
     table[b'%' as usize] = PERCENT;
     table

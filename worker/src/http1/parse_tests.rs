@@ -131,6 +131,9 @@ fn targets_that_are_read() {
         ("GET", "/a?b", "/a", Some("b"), "a"),
         ("GET", "/a?%zz%", "/a", Some("%zz%"), "a"),
         ("GET", "/%2e%2E/%ff", "/%2e%2E/%ff", None, "a"),
+        ("GET", "/a%00b", "/a%00b", None, "a"),
+        ("GET", "/é/€?ü", "/é/€", Some("ü"), "a"),
+        ("GET", "http://b/é?ü", "/é", Some("ü"), "b"),
         ("GET", "/http://b/c", "/http://b/c", None, "a"),
         ("GET", "/a:b@c;d,e'f(g)[h]", "/a:b@c;d,e'f(g)[h]", None, "a"),
         ("OPTIONS", "*", "*", None, "a"),
@@ -314,7 +317,6 @@ fn bad_request_lines_and_targets() {
         refused("GET a:80 HTTP/1.1"),
         refused("GET /a#b HTTP/1.1"),
         refused("GET # HTTP/1.1"),
-        refused("GET /é HTTP/1.1"),
         refused("GET /\u{7f} HTTP/1.1"),
         refused("GET /\0 HTTP/1.1"),
         refused("GET /\u{1} HTTP/1.1"),
@@ -341,9 +343,7 @@ fn bad_request_lines_and_targets() {
         refused("GET / HTTQ/1.1"),
         refused("GET / HTTP/1.1\0"),
     ]);
-    for path in
-        ["/%", "/%4", "/%g0", "/%0g", "/a%20%", "/%%20", "/%00", "/a/%00b", "/%?%20", "http://b/%0", "http://b/%00"]
-    {
+    for path in ["/%", "/%4", "/%g0", "/%0g", "/a%20%", "/%%20", "/%?%20", "http://b/%0", "/é%"] {
         assert_refused(&[(400, get(path))]);
     }
     for absolute in [
@@ -353,6 +353,7 @@ fn bad_request_lines_and_targets() {
         "http://b@c/",
         "http://b:c@d/",
         "http://b\\c/",
+        "http://é/",
         "ftp://b/",
         "http:/b",
         "http:b",
@@ -364,6 +365,19 @@ fn bad_request_lines_and_targets() {
         "http://[::1]b/",
     ] {
         assert_refused(&[(400, get(absolute))]);
+    }
+}
+
+#[test]
+fn what_is_no_text_in_a_target_is_named() {
+    for target in [&b"/caf\xe9"[..], b"/\xff", b"/?x=\xc3", b"\x80", b"/\xc3\xa9\xc3"] {
+        let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        let error = read(&head).unwrap_err();
+        assert_eq!((error.status.as_u16(), error.reason), (400, NOT_UTF8), "{}", target.escape_ascii());
+    }
+    // Nothing else is taken for that.
+    for head in ["GET / é HTTP/1.1\n", "GET /a\u{7f} HTTP/1.1\nX: é\n\n", "É /é HTTP/1.1\n\n"] {
+        assert_ne!(read(&bytes(head)).unwrap_err().reason, NOT_UTF8, "{head:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::params;
 use super::script::Script;
+use crate::testbed::query;
 use tine_worker::app::ConnectionEnd::{self, Closed, Kept};
 use tine_worker::http::Request;
 
@@ -13,7 +14,7 @@ const ENDS: &[(&str, ConnectionEnd)] = &[("close", Closed), ("keep", Kept)];
 pub fn wrong_length(request: &Request<'_>) -> Result<Script, String> {
     let declared = params::bytes(request, "declared", params::BODY_BYTES_MAX)?.unwrap_or(100);
     let sent = params::bytes(request, "sent", params::BODY_BYTES_MAX)?.unwrap_or(50);
-    let end = match request.query_value("then") {
+    let end = match query::value(request, "then") {
         None if sent < declared => Closed,
         None => Kept,
         Some(_) => params::one_of(request, "then", ENDS)?,

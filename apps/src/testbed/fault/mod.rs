@@ -85,17 +85,17 @@ impl Fault {
     }
 }
 
-/// Answers `/fault` and all below it. Without a door they are turned off.
-pub fn answer(request: &Request<'_>, door: Option<RawDoor>) -> Answer {
+/// Answers `/fault` and all below it; `path` is decoded. Without a door they are turned off.
+pub fn answer(path: &str, request: &Request<'_>, door: Option<RawDoor>) -> Answer {
     let Some(door) = door else {
         return not_found(
             "the failures on request are turned off here: this server runs with --no-faults\n".to_string(),
         );
     };
-    let Some(fault) = FAULTS.iter().find(|fault| fault.path() == request.path()) else {
+    let Some(fault) = FAULTS.iter().find(|fault| fault.path() == path) else {
         let line = |fault: &Fault| format!("  {:<40} {}\n", fault.example, fault.does);
         let lines: String = FAULTS.iter().map(line).collect();
-        return not_found(format!("there is no fault {}; there are:\n{lines}", request.path()));
+        return not_found(format!("there is no fault {path}; there are:\n{lines}"));
     };
     let made = match fault.make {
         Raw(make) => make(request).map(|script| script.play(door)),

@@ -11,8 +11,8 @@ const MS_MAX: u64 = 24 * 3_600_000;
 
 /// A size: digits with an optional suffix K, M or G.
 pub fn bytes(request: &Request<'_>, name: &str, most: u64) -> Result<Option<u64>, String> {
-    let Some(text) = request.query_value(name) else { return Ok(None) };
-    match bytes_of(text).filter(|&bytes| bytes <= most) {
+    let Some(text) = query::value(request, name) else { return Ok(None) };
+    match bytes_of(&text).filter(|&bytes| bytes <= most) {
         Some(bytes) => Ok(Some(bytes)),
         None => Err(format!("{name} must be a number of bytes from 0 to {most}, as 512, 64K or 1M, not {text:?}\n")),
     }
@@ -35,8 +35,8 @@ pub fn milliseconds(request: &Request<'_>, name: &str) -> Result<Option<u64>, St
 
 /// `?name` alone is a yes.
 pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
-    let Some(text) = request.query_value(name) else { return Ok(false) };
-    yes_or_no(text).ok_or_else(|| format!("{name} must be 1 or 0, not {text:?}\n"))
+    let Some(text) = query::value(request, name) else { return Ok(false) };
+    yes_or_no(&text).ok_or_else(|| format!("{name} must be 1 or 0, not {text:?}\n"))
 }
 
 fn yes_or_no(text: &str) -> Option<bool> {
@@ -49,8 +49,8 @@ fn yes_or_no(text: &str) -> Option<bool> {
 
 /// A share, from 0 to 1.
 pub fn share(request: &Request<'_>, name: &str) -> Result<Option<f64>, String> {
-    let Some(text) = request.query_value(name) else { return Ok(None) };
-    match share_of(text) {
+    let Some(text) = query::value(request, name) else { return Ok(None) };
+    match share_of(&text) {
         Some(share) => Ok(Some(share)),
         None => Err(format!("{name} must be a number from 0 to 1, as 0.1, not {text:?}\n")),
     }
@@ -64,8 +64,8 @@ fn share_of(text: &str) -> Option<f64> {
 
 /// What stands beside the name that was given; without one, the first.
 pub fn one_of<T: Copy>(request: &Request<'_>, name: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let Some(text) = request.query_value(name) else { return Ok(choices[0].1) };
-    find(text, choices).ok_or_else(|| {
+    let Some(text) = query::value(request, name) else { return Ok(choices[0].1) };
+    find(&text, choices).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
         format!("{name} must be one of {}, not {text:?}\n", names.join(", "))
     })
