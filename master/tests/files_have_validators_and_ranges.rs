@@ -53,6 +53,28 @@ fn what_is_known_is_not_sent_again() {
     assert_eq!(client.response().status, 404);
 }
 
+/// Caches keep apart what Accept-Encoding decided (RFC 9110, 12.5.5), also where that is no file in the end.
+#[test]
+fn all_that_is_said_of_a_file_says_what_it_was_chosen_by() {
+    let site = Site::of(&[("x.txt", b"0123456789"), ("x.txt.gz", b"gz")]);
+    let server = site.serve(&[]);
+    let mut client = server.connect();
+    for (fields, status) in [
+        ("", 200),
+        ("Accept-Encoding: gzip\r\n", 200),
+        ("Accept-Encoding: gzip;q=0, identity;q=0\r\n", 406),
+        ("If-None-Match: *\r\n", 304),
+        ("If-Match: \"other\"\r\n", 412),
+        ("Range: bytes=0-1\r\n", 206),
+        ("Range: bytes=0-1,3-4\r\n", 206),
+        ("Range: bytes=10-\r\n", 416),
+        ("Accept-Encoding: gzip\r\nRange: bytes=5-\r\n", 416),
+    ] {
+        let response = get(&mut client, fields);
+        assert_eq!((response.status, response.header("vary")), (status, Some("Accept-Encoding")), "{fields}");
+    }
+}
+
 #[test]
 fn a_changed_file_has_another_tag() {
     let site = Site::of(&[("x.txt", b"0123456789")]);

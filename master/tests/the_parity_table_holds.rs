@@ -156,6 +156,10 @@ fn mismatch(expectation: &str, answer: &Answer) -> Option<String> {
             let (name, value) = rest.split_once(": ").expect("a header line");
             (response.header(name) == Some(value), response.head.clone())
         }
+        "starts" => {
+            let (name, value) = rest.split_once(": ").expect("a header line");
+            (response.header(name).is_some_and(|found| found.starts_with(value)), response.head.clone())
+        }
         "no" => {
             let name = rest.strip_prefix("header ").expect("no header");
             (response.header(name).is_none(), response.head.clone())
@@ -234,6 +238,7 @@ fn what_does_not_hold_is_seen() {
         (r#"json {"b":"x"}"#, r#"json {"b":"y"}"#),
         (r#"json {"a":1}"#, r#"json {"c":null}"#),
         ("header x-a: b", "header x-a: c"),
+        ("starts x-a: b", "starts x-a: c"),
         ("no header X-B", "no header X-A"),
         ("after 50 ms", "after 51 ms"),
         ("bytes 16", "unheard of"),

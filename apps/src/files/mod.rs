@@ -108,8 +108,7 @@ impl Files {
             Chosen::Nothing => {
                 let text =
                     "406 Not Acceptable: Accept-Encoding allows the file neither as it is nor as we have it coded\n";
-                let response = Response::text(StatusCode::NOT_ACCEPTABLE, text);
-                return response.header("Vary", "Accept-Encoding").into();
+                return negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
             }
         };
         let validators = representation.validators();
@@ -121,7 +120,7 @@ impl Files {
             }
             Precondition::Failed => {
                 let text = "412 Precondition Failed: the file is not as the request wants it\n";
-                return Response::text(StatusCode::PRECONDITION_FAILED, text).into();
+                return negotiated(Response::text(StatusCode::PRECONDITION_FAILED, text)).into();
             }
         }
         let selection = range::select(request.method(), request.headers(), validators, representation.size);
@@ -159,12 +158,18 @@ fn send_selection(representation: Representation, selection: Selection, request:
         }
         Selection::Unsatisfiable => {
             let text = format!("416 Range Not Satisfiable: the file has {size} bytes\n");
-            Response::text(StatusCode::RANGE_NOT_SATISFIABLE, text)
+            negotiated(Response::text(StatusCode::RANGE_NOT_SATISFIABLE, text))
                 .header("Content-Range", range::unsatisfied_content_range(size))
                 .header("Accept-Ranges", "bytes")
                 .into()
         }
     }
+}
+
+/// Another Accept-Encoding might have been answered otherwise (RFC 9110, 12.5.5): what is said of a file that was chosen
+/// by it says so, whatever the status.
+fn negotiated(response: Response) -> Response {
+    response.header("Vary", "Accept-Encoding")
 }
 
 fn refuse_path(wrong: WrongPath) -> Answer {

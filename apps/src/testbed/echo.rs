@@ -1,6 +1,7 @@
 //! `/` and every unknown path: the request as JSON, its body up to 1 MiB of it.
 
 use super::json_text::JsonText;
+use super::status;
 use serde_json::{Map, Value, json};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
@@ -19,9 +20,13 @@ pub fn answer_as(json: RequestJson, request: &Request<'_>, status: StatusCode, c
     if !request.has_body() {
         let reply = json.finish(EchoedBody::default());
         let body = [reply.start, reply.end].concat();
-        return Response::new(status).content_type(content_type).body(body).into();
+        return Response::with_head(head(status, content_type, body.len() as u64), body).into();
     }
     Answer::exchange(Echo::new(json, status, content_type))
+}
+
+fn head(status: StatusCode, content_type: &'static str, length: u64) -> Head {
+    status::with_required_fields(Head::new(status).content_type(content_type), status, length)
 }
 
 /// What the origin says about a request, but for its body. As JSON the fields are in hpdummy's order: what the head says,
@@ -155,7 +160,8 @@ impl Reply {
         out: &mut Out<'_>,
     ) -> Result<Pull, AppError> {
         if !out.has_head() {
-            out.head(Head::new(status).content_type(content_type).length(self.length()))?;
+            let length = self.length();
+            out.head(head(status, content_type, length).length(length))?;
         }
         self.write_body(out)
     }

@@ -52,6 +52,22 @@ fn message(status: StatusCode) -> &'static str {
     }
 }
 
+/// The head with the fields that its status MUST have (RFC 9110, 15), for a body of `length` bytes.
+pub fn with_required_fields(head: Head, status: StatusCode, length: u64) -> Head {
+    match status {
+        // All of the body, as the part that nobody asked for.
+        StatusCode::PARTIAL_CONTENT => {
+            head.header("Content-Range", format!("bytes 0-{}/{length}", length.saturating_sub(1)))
+        }
+        StatusCode::UNAUTHORIZED => head.header("WWW-Authenticate", "Basic realm=\"tine\""),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => head.header("Proxy-Authenticate", "Basic realm=\"tine\""),
+        // None, whatever was tried (10.2.1).
+        StatusCode::METHOD_NOT_ALLOWED => head.header("Allow", ""),
+        StatusCode::UPGRADE_REQUIRED => head.header("Upgrade", "websocket"),
+        _ => head,
+    }
+}
+
 /// An interim response at once, and the echo when the body is there.
 struct Interim {
     /// None once it was sent.

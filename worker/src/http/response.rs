@@ -52,6 +52,8 @@ impl Head {
         let (name, value) = (name.into(), value.into());
         self.note(check_name(&name));
         self.note(check_value(&name, &value));
+        // Who sends Upgrade names it in Connection, too (RFC 9110, 7.8).
+        self.says_upgrade |= name.eq_ignore_ascii_case("upgrade");
         self.fields.push((name, value));
         self
     }
@@ -73,8 +75,7 @@ impl Head {
     /// 426: the client is to ask for a version of WebSocket that we speak (RFC 6455, 4.4; RFC 9110, 15.5.22).
     pub(crate) fn upgrade_required() -> Self {
         let head = Head::new(StatusCode::UPGRADE_REQUIRED).content_type("text/plain; charset=utf-8");
-        let head = head.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
-        Head { says_upgrade: true, ..head }
+        head.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13")
     }
 
     /// Declares the length of the body in bytes: it is then sent with Content-Length instead of chunked.
