@@ -29,6 +29,9 @@ use url::{FilePath, WrongPath};
 /// What a directory's own path is answered with.
 const INDEX: &[u8] = b"index.html";
 
+/// The methods of every path.
+const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
 /// When a client may try again for which no descriptor was left.
 const RETRY_AFTER_SECONDS: &str = "5";
 
@@ -50,9 +53,13 @@ impl Files {
     }
 
     fn respond(&self, rest: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        if !["GET", "HEAD"].contains(&request.method()) {
-            let text = "405 Method Not Allowed: files are read, by GET or HEAD\n";
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET, HEAD").into();
+        match request.method() {
+            "GET" | "HEAD" => {}
+            "OPTIONS" => return options(),
+            _ => {
+                let text = "405 Method Not Allowed: files are read, by GET or HEAD\n";
+                return Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", ALLOWED).into();
+            }
         }
         let mut path = match FilePath::parse(rest) {
             Ok(path) => path,
@@ -172,6 +179,11 @@ fn negotiated(response: Response) -> Response {
     response.header("Vary", "Accept-Encoding")
 }
 
+/// What may be asked of a file, whether it is there or not: the default health check of HAProxy asks this.
+fn options() -> Answer {
+    Response::new(StatusCode::OK).header("Allow", ALLOWED).into()
+}
+
 fn refuse_path(wrong: WrongPath) -> Answer {
     match wrong {
         WrongPath::NoFile => no_such_file(),
@@ -189,6 +201,11 @@ fn no_such_file() -> Answer {
 /// All by itself: what is not below the prefix is not found.
 impl App for Files {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        self.answer(request, cx).unwrap_or_else(no_such_file)
+        match self.answer(request, cx) {
+            Some(answer) => answer,
+            // Of the server as a whole (RFC 9110, 9.3.7), which is these files.
+            None if request.path() == "*" => options(),
+            None => no_such_file(),
+        }
     }
 }
