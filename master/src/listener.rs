@@ -29,7 +29,8 @@ pub struct Bound {
     /// As the system gave it: with the port that it chose.
     pub address: Address,
     sockets: Sockets,
-    /// Device and inode of a Unix socket's file: it is removed only if it is still ours.
+    /// Device and inode of a Unix socket's file, for as long as the socket is open here: it is removed only if it is still
+    /// ours. The open socket keeps the inode from being used again; once it is closed, the same number may be another's.
     file: Option<(u64, u64)>,
     /// Somebody else's, who goes on with the socket when this server has ended: whoever waits in its queue is left there.
     is_lent: bool,
@@ -102,7 +103,7 @@ pub fn bind(config: &Config, inherited: Inherited) -> Result<Vec<Bound>, String>
         match one {
             Ok(one) => bound.push(one),
             Err(line) => {
-                remove_unix_sockets(&bound);
+                remove_unix_sockets(&mut bound);
                 return Err(line);
             }
         }
@@ -171,8 +172,10 @@ impl Bound {
         }
     }
 
-    /// Closes the sockets in this process; the address is kept for what is said and removed at the end.
+    /// Closes the sockets in this process; the address is kept for what is said. What is to become of a Unix socket's file
+    /// is decided before.
     pub fn close(&mut self) {
+        self.file = None;
         self.sockets = Sockets::PerWorker { sockets: Vec::new(), bells: Vec::new() };
     }
 
@@ -199,12 +202,13 @@ pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
     all
 }
 
-/// Removes the files of Unix sockets that are still the ones bound here.
-pub fn remove_unix_sockets(bound: &[Bound]) {
+/// Removes the files of Unix sockets that are still the ones bound here, once: what is at the path later is another's.
+pub fn remove_unix_sockets(bound: &mut [Bound]) {
     for one in bound {
+        let file = one.file.take();
         if let Address::Unix(path) = &one.address
-            && one.file.is_some()
-            && identity(path) == one.file
+            && file.is_some()
+            && identity(path) == file
             && let Err(e) = fs::remove_file(path)
         {
             log::warn!("the socket {} cannot be removed: {e}", path.display());

@@ -160,7 +160,7 @@ impl Master {
             self.start.bound.iter_mut().for_each(Bound::claim_file);
             if let Err(line) = self.write_pidfile() {
                 log::error!("{line}");
-                remove_unix_sockets(&self.start.bound);
+                remove_unix_sockets(&mut self.start.bound);
                 return End::Exit(1);
             }
         }

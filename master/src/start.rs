@@ -159,16 +159,16 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
     let Origin { mut inherited, notifier, program, identity } = origin;
     let predecessor = inherited.take_predecessor();
-    let Prepared { nofile, pidfile, log_file, bound } = prepare(&config, inherited, predecessor.as_ref())?;
+    let Prepared { nofile, pidfile, log_file, mut bound } = prepare(&config, inherited, predecessor.as_ref())?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref()) {
-        listener::remove_unix_sockets(&bound);
+        listener::remove_unix_sockets(&mut bound);
         return Err(line);
     }
     // That of a predecessor is taken over when the server is.
     let control = match predecessor {
         Some(_) => None,
         None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
-            .inspect_err(|_| listener::remove_unix_sockets(&bound))?,
+            .inspect_err(|_| listener::remove_unix_sockets(&mut bound))?,
     };
     if let Some(file) = log_file {
         file.put_in_place()?;
@@ -280,12 +280,12 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     } else {
         let mut own = config.clone();
         own.listen.retain(|address| !lent.contains(address));
-        let Prepared { bound, log_file, .. } = prepare(&own, Inherited::default(), None)?;
+        let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None)?;
         let control = match &config.control {
             ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
             ControlAt::Auto | ControlAt::Nowhere => Ok(None),
         };
-        listener::remove_unix_sockets(&bound);
+        listener::remove_unix_sockets(&mut bound);
         control?.into_iter().for_each(|control| control.remove());
         if let Some(file) = log_file {
             file.let_go();

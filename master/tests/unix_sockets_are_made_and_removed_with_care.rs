@@ -4,10 +4,14 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Client, Server, TINE, one_line_of, run_to_end, scratch_folder};
+use support::{Client, Server, TINE, eventually, one_line_of, run_to_end, scratch_folder};
+
+/// Files that are made in the hope of an inode that was just given back.
+const INODES_TRIED: usize = 5000;
 
 struct Folder(PathBuf);
 
@@ -117,6 +121,41 @@ fn a_successors_socket_is_not_removed() {
     let _second = start_on(&path);
     assert_eq!(first.stop(Signal::SIGTERM).code(), Some(0));
     expect_served(&path);
+}
+
+/// The file system may give the new file the inode of the one that was just removed, as ext4 does.
+#[test]
+fn a_socket_that_is_made_while_an_old_server_drains_stays() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    // The request that keeps it busy comes over TCP: a connection over the Unix socket would hold the inode.
+    let arguments = ["run", "0", "--workers", "1", "--listen", &format!("127.0.0.1:0,{}", listen(&path))];
+    let mut first = Server::start_command(Command::new(TINE).args(arguments));
+    let inode = |path: &Path| fs::symlink_metadata(path).expect("a file").ino();
+    let before = inode(&path);
+    let mut client = first.connect();
+    client.send("GET /chunked/1000?delay=100 HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.head();
+    first.signal(Signal::SIGTERM);
+    let name = path.to_str().expect("UTF-8");
+    let is_open = || fs::read_to_string("/proc/net/unix").expect("a table").contains(name);
+    eventually("the first has closed its socket", || (!path.exists() && !is_open()).then_some(()));
+    // Others take inodes as well: until it is the same one, the next is tried.
+    let _second = (0..INODES_TRIED).find_map(|nth| {
+        let listener = UnixListener::bind(&path).expect("a second server");
+        if inode(&path) == before {
+            return Some(listener);
+        }
+        fs::rename(&path, folder.0.join(nth.to_string())).expect("out of the way, its inode taken");
+        None
+    });
+    if !path.exists() {
+        println!("not shown: this file system does not use an inode again");
+        fs::write(&path, "").expect("another file");
+    }
+    drop(client);
+    first.wait_exit();
+    assert!(path.exists(), "the first has removed what the second made");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Master {
         }
         self.leave_sockets_to_predecessor();
         // The workers let in who is in the doorway; then nobody holds the sockets any more.
-        remove_unix_sockets(&self.start.bound);
+        remove_unix_sockets(&mut self.start.bound);
         for bound in &mut self.start.bound {
             bound.stop_new_connections();
             bound.close();
@@ -161,7 +161,7 @@ impl Master {
     pub(super) fn clean_up(&mut self, status: u8) -> u8 {
         self.leave_sockets_to_predecessor();
         self.tell_the_end(status);
-        remove_unix_sockets(&self.start.bound);
+        remove_unix_sockets(&mut self.start.bound);
         if let Some(pidfile) = &self.start.pidfile {
             pidfile.remove();
         }
