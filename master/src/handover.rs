@@ -1,22 +1,71 @@
-//! What two masters know of each other while one takes over from the other: the program that is started, and the word that
-//! it serves.
+//! What two masters know of each other while one takes over from the other: the program that is started, and what they say
+//! to each other.
 //!
 //! The older starts the program that it was started from itself ([`Program`]), with its listening sockets and one end of a
-//! socket pair. The younger says one byte over it once all of its workers are ready ([`Predecessor::tell`]); until then the
-//! older serves as if nothing were.
+//! socket pair, over which each [`Word`] is a byte. Until the younger has said that it serves, the older serves as if
+//! nothing were. Both keep their ends for as long as they live: the end of the stream is the end of the other.
 
-use nix::unistd::{AccessFlags, Pid, access, getppid};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::{AccessFlags, Pid, access};
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use tine_common::sys::exec;
+use tine_common::sys::exec::{self, Minded};
 
 /// The name of the younger master's end of the pair among the descriptors that it inherits.
 pub const CHANNEL: &str = "tine-handover";
-/// All workers of the younger master are ready.
-pub const SERVES: u8 = b'R';
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Of the younger: all of its workers are ready.
+    Serves,
+    /// Of the older: the sockets are the younger's alone, and it speaks for the service.
+    HandedOver,
+    /// Of the younger: finish in time; once more: cut what is left.
+    Stop,
+    /// Of the younger: end at once.
+    StopNow,
+    /// Of the older, which ends: it had to cut connections.
+    HasCut,
+}
+
+impl Word {
+    const ALL: [Word; 5] = [Word::Serves, Word::HandedOver, Word::Stop, Word::StopNow, Word::HasCut];
+
+    fn byte(self) -> u8 {
+        match self {
+            Word::Serves => b'R',
+            Word::HandedOver => b'H',
+            Word::Stop => b'T',
+            Word::StopNow => b'Q',
+            Word::HasCut => b'C',
+        }
+    }
+
+    /// Says it. The error: the other has ended.
+    pub fn say(self, mut channel: impl Write) -> io::Result<()> {
+        channel.write_all(&[self.byte()])
+    }
+
+    /// What has been said since the last time, and whether the stream has ended. What another version may say besides is
+    /// left alone.
+    pub fn hear(mut channel: impl Read) -> (Vec<Word>, bool) {
+        let (mut words, mut bytes) = (Vec::new(), [0; 16]);
+        loop {
+            let count = match channel.read(&mut bytes) {
+                Ok(count @ 1..) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return (words, false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // A reset, where the other ended before it had read everything.
+                Ok(0) | Err(_) => return (words, true),
+            };
+            let known = |&byte: &u8| Word::ALL.into_iter().find(|word| word.byte() == byte);
+            words.extend(bytes[..count].iter().filter_map(known));
+        }
+    }
+}
 
 /// How this process was started, so that it can be done again.
 #[derive(Debug)]
@@ -57,10 +106,10 @@ impl Program {
         &self,
         descriptors: &[(BorrowedFd<'_>, String)],
         environment: &[(&str, Option<OsString>)],
-    ) -> io::Result<Pid> {
+    ) -> io::Result<Minded> {
         // Who has become another user since may not be let into the folder, but may be in it.
         let may_enter = self.folder.join(".").exists();
-        exec::start(&exec::Program {
+        exec::start_minded(&exec::Program {
             path: &self.path,
             arguments: &self.arguments,
             folder: if may_enter { &self.folder } else { Path::new(".") },
@@ -73,16 +122,15 @@ impl Program {
 /// The master that this one takes over from.
 pub struct Predecessor {
     pub pid: Pid,
-    channel: UnixStream,
+    pub channel: UnixStream,
 }
 
 impl Predecessor {
-    pub fn new(channel: OwnedFd) -> Predecessor {
-        Predecessor { pid: getppid(), channel: channel.into() }
-    }
-
-    /// All workers are ready: it may go. The error: it has gone already.
-    pub fn tell(mut self) -> io::Result<()> {
-        self.channel.write_all(&[SERVES])
+    pub fn new(channel: OwnedFd) -> io::Result<Predecessor> {
+        let channel = UnixStream::from(channel);
+        // Whoever has made the pair. The parent is a minder.
+        let pid = Pid::from_raw(getsockopt(&channel, PeerCredentials)?.pid());
+        channel.set_nonblocking(true)?;
+        Ok(Predecessor { pid, channel })
     }
 }

@@ -67,9 +67,10 @@ impl Inherited {
         Ok(Inherited { sockets, channel: channels.into_iter().map(|(fd, _)| fd).next() })
     }
 
-    /// The master that this one takes over from, if there is one.
-    pub fn take_predecessor(&mut self) -> Option<Predecessor> {
-        self.channel.take().map(Predecessor::new)
+    /// The master that this one takes over from, if there is one. The error is one line.
+    pub fn take_predecessor(&mut self) -> Result<Option<Predecessor>, String> {
+        let predecessor = self.channel.take().map(Predecessor::new).transpose();
+        predecessor.map_err(|e| format!("the master that started this one cannot be talked to: {e}"))
     }
 
     /// The addresses that are lent to us.

@@ -3,6 +3,7 @@
 //! One thread, one loop: hear signals, hear workers, reap the dead, look after the living, start who is due.
 
 mod commanding;
+mod inheriting;
 mod notifying;
 mod replacing;
 mod saying;
@@ -25,7 +26,6 @@ use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, Read, Write};
@@ -47,6 +47,7 @@ const BOOT_ERROR_BYTES_MAX: usize = 4096;
 // From the top; the channels of children have their seats.
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
+const ELDER: usize = usize::MAX - 3;
 /// And upwards: the control socket and its callers.
 const CONTROL: usize = 1 << 32;
 
@@ -87,8 +88,11 @@ pub struct Master {
     upgrade: Option<upgrading::Upgrade>,
     /// How the last upgrade ended.
     last_upgrade: Option<Result<String, String>>,
+    /// The master that has taken over from this one.
+    heir: Option<upgrading::Heir>,
     /// The master that this one has taken over from.
-    predecessor: Option<Pid>,
+    elder: Option<inheriting::Elder>,
+    elder_has_cut: bool,
     /// Some worker was ready at some time: the app can be built.
     ever_ready: bool,
     announced: bool,
@@ -120,6 +124,10 @@ impl Master {
         if let Some(control) = &mut start.control {
             control.register(poll.registry(), CONTROL)?;
         }
+        if start.predecessor.is_some() {
+            // Until it has handed over it speaks for the service.
+            start.notifier.hold();
+        }
         let now = Instant::now();
         let memory_line =
             MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
@@ -136,7 +144,9 @@ impl Master {
             last_reload: None,
             upgrade: None,
             last_upgrade: None,
-            predecessor: None,
+            heir: None,
+            elder: None,
+            elder_has_cut: false,
             ever_ready: false,
             announced: false,
             boot_failures: 0,
@@ -188,6 +198,7 @@ impl Master {
                 match event.token().0 {
                     SIGNALS => self.hear_signals(now),
                     UPGRADE => self.hear_other(now),
+                    ELDER => self.hear_elder(),
                     CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     seat => self.hear_worker(seat, now),
                 }
@@ -197,6 +208,7 @@ impl Master {
             self.look(now);
             self.keep_stopping(now);
             self.enforce(now);
+            self.enforce_elder(now);
             self.keep_reloading(now);
             self.keep_upgrading(now);
             self.announce();
@@ -211,7 +223,8 @@ impl Master {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
         let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
         let manager = self.start.notifier.due();
-        let deadlines = [self.stage.deadline(), self.children.next_start(now), memory_line, control, manager];
+        let elder = self.elder.as_ref().and_then(inheriting::Elder::kill_at);
+        let deadlines = [self.stage.deadline(), elder, self.children.next_start(now), memory_line, control, manager];
         let look = self.looked + watchdog::LOOK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
         nearest.saturating_duration_since(now)
@@ -233,6 +246,7 @@ impl Master {
         let recycling = &self.start.config.supervision.recycling;
         let requests_due = recycle::requests(recycling, fastrand::f64());
         let lifetime = recycle::lifetime(recycling, fastrand::f64());
+        let are_sockets_lent = self.are_sockets_shared();
         self.scoreboard.take(seat, slot);
         match fork() {
             Ok(Fork::Child(signals)) => {
@@ -250,7 +264,7 @@ impl Master {
                     scoreboard: self.scoreboard,
                     seat,
                     requests_due,
-                    are_sockets_lent: self.start.predecessor.is_some(),
+                    are_sockets_lent,
                     master: self.pid,
                     signals,
                 });

@@ -25,6 +25,8 @@ const UNSENT_MAX: usize = 16;
 
 pub struct Notifier {
     manager: Option<Manager>,
+    /// Another process speaks for the service, so far or from now on: the manager would take it amiss.
+    is_held: bool,
     unsent: VecDeque<String>,
     /// When what is unsent is tried again.
     retry_at: Option<Instant>,
@@ -63,11 +65,12 @@ impl Notifier {
             (!all.is_zero()).then_some(Watchdog { usec, interval: all / 2, due: now })
         });
         let status = Status { said: String::new(), next: None, next_at: now };
-        Notifier { manager, unsent: VecDeque::new(), retry_at: None, status, watchdog }
+        Notifier { manager, is_held: false, unsent: VecDeque::new(), retry_at: None, status, watchdog }
     }
 
-    pub fn has_manager(&self) -> bool {
-        self.manager.is_some()
+    /// Whether somebody hears what is said.
+    pub fn speaks(&self) -> bool {
+        self.manager.is_some() && !self.is_held
     }
 
     /// The variables that a program needs which takes over as the service's main process.
@@ -101,29 +104,39 @@ impl Notifier {
 
     /// What `systemctl status` shows. The same again is not said, and a new one no sooner than a second after the last.
     pub fn status(&mut self, text: &str, now: Instant) {
-        if self.manager.is_none() {
+        if self.manager.is_none() || self.is_held {
             return;
         }
         self.status.next = (text != self.status.said).then(|| text.to_string());
         self.beat(now);
     }
 
-    /// Another process speaks from now on. What the manager has not taken yet is still said.
-    pub fn fall_silent(&mut self) {
-        self.watchdog = None;
+    /// Another process speaks for the service. What the manager has not taken yet is still said.
+    pub fn hold(&mut self) {
+        self.is_held = true;
         self.status.next = None;
+    }
+
+    /// This process speaks from now on.
+    pub fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// Whether the manager has taken all that was to be said.
+    pub fn is_flushed(&self) -> bool {
+        self.unsent.is_empty()
     }
 
     /// When [`Notifier::beat`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         let status = self.status.due();
-        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.due);
+        let watchdog = self.watchdog.as_ref().filter(|_| !self.is_held).map(|watchdog| watchdog.due);
         [status, watchdog, self.retry_at].into_iter().flatten().min()
     }
 
     /// Says what is due: that the master lives, a status that was held back, what the manager did not take.
     pub fn beat(&mut self, now: Instant) {
-        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.due <= now) {
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.due <= now && !self.is_held) {
             watchdog.due = now + watchdog.interval;
             self.tell(&[NotifyState::Watchdog], None, now);
         }
@@ -138,7 +151,7 @@ impl Notifier {
     }
 
     fn tell(&mut self, states: &[NotifyState<'_>], status: Option<&str>, now: Instant) {
-        if self.manager.is_none() {
+        if self.manager.is_none() || self.is_held {
             return;
         }
         let mut message: String = states.iter().map(|state| format!("{state}\n")).collect();

@@ -158,7 +158,7 @@ struct Origin {
 fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
     let Origin { mut inherited, notifier, program, identity } = origin;
-    let predecessor = inherited.take_predecessor();
+    let predecessor = inherited.take_predecessor()?;
     let Prepared { nofile, pidfile, log_file, mut bound } = prepare(&config, inherited, predecessor.as_ref())?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref()) {
         listener::remove_unix_sockets(&mut bound);

@@ -1,13 +1,16 @@
 //! fork(2) and execve(2) of a program that takes over from this process: it gets listening sockets by the LISTEN_FDS
 //! protocol (sd_listen_fds(3)), and its signals are as this process found its own.
 //!
+//! A program that is to outlive this process is started by a *minder*: a process between the two, whose end gives the
+//! program to whoever takes in orphans, so to the service manager, as if that had started it (credentials(7)).
+//!
 //! All that needs memory is made before the fork; the child calls only what is async-signal-safe (signal-safety(7)).
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, pipe2};
+use nix::unistd::{ForkResult, Pid, getpid, pipe2};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString, c_char, c_int};
 use std::fs::File;
@@ -37,10 +40,45 @@ pub struct Program<'a> {
     pub descriptors: &'a [(BorrowedFd<'a>, String)],
 }
 
+/// A program that was started by [`start_minded`].
+#[derive(Debug, Clone, Copy)]
+pub struct Minded {
+    pub pid: Pid,
+    /// A child of this process, and the program's parent. It ends as the program ends, by the same status or signal; once
+    /// it is killed, the program has another parent.
+    pub minder: Pid,
+}
+
 /// Starts the program in a process of its own. The error: there is no process, or it could not execute the program.
 ///
 /// Waits for the execve(2), which reads the head of the program's file, and not for the program.
 pub fn start(program: &Program<'_>) -> io::Result<Pid> {
+    let (pid, told) = fork_into(program, Child::become_program)?;
+    await_execution(program, pid, told)?;
+    Ok(pid)
+}
+
+/// As [`start`], with a minder between this process and the program. The minder does not outlive this process.
+pub fn start_minded(program: &Program<'_>) -> io::Result<Minded> {
+    let (minder, mut told) = fork_into(program, Child::mind)?;
+    // The program's number, or why there is no process for it.
+    let mut number = [0; size_of::<c_int>()];
+    let read = told.read_exact(&mut number).map(|()| c_int::from_ne_bytes(number));
+    match read {
+        Ok(pid) if pid > 0 => {
+            await_execution(program, minder, told)?;
+            Ok(Minded { pid: Pid::from_raw(pid), minder })
+        }
+        read => {
+            while waitpid(minder, None) == Err(Errno::EINTR) {}
+            let e = io::Error::from_raw_os_error(-read?);
+            Err(io::Error::new(e.kind(), format!("fork: {e}")))
+        }
+    }
+}
+
+/// The child, which goes on in `enter`, and what it tells.
+fn fork_into(program: &Program<'_>, enter: fn(Child, OwnedFd, &SigSet) -> !) -> io::Result<(Pid, File)> {
     let child = Child::new(program)?;
     let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
     let mut mask = SigSet::empty();
@@ -48,21 +86,23 @@ pub fn start(program: &Program<'_>) -> io::Result<Pid> {
     // SAFETY: the child only calls async-signal-safe functions before it becomes the program or ends.
     let forked = unsafe { nix::unistd::fork() };
     if matches!(forked, Ok(ForkResult::Child)) {
-        child.become_program(tell, &mask);
+        enter(child, tell, &mask);
     }
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
-    let pid = match forked {
-        Ok(ForkResult::Parent { child }) => child,
+    match forked {
+        Ok(ForkResult::Parent { child }) => Ok((child, File::from(told))),
         Ok(ForkResult::Child) => unreachable!("handled above"),
-        Err(e) => return Err(io::Error::new(io::Error::from(e).kind(), format!("fork: {e}"))),
-    };
-    drop(tell);
-    // The other end closes when the program is executed; an error is written before.
+        Err(e) => Err(io::Error::new(io::Error::from(e).kind(), format!("fork: {e}"))),
+    }
+}
+
+/// The other end of `told` closes when the program is executed; an error is written before, and the child ends.
+fn await_execution(program: &Program<'_>, child: Pid, mut told: File) -> io::Result<()> {
     let mut number = [0; size_of::<c_int>()];
-    match File::from(told).read_exact(&mut number) {
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(pid),
+    match told.read_exact(&mut number) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         read => {
-            while waitpid(pid, None) == Err(Errno::EINTR) {}
+            while waitpid(child, None) == Err(Errno::EINTR) {}
             read?;
             let e = io::Error::from_raw_os_error(c_int::from_ne_bytes(number));
             Err(io::Error::new(e.kind(), format!("{} cannot be executed: {e}", program.path.display())))
@@ -81,6 +121,8 @@ struct Child {
     listen_pid: Option<usize>,
     /// As this process has them; replaced by copies.
     descriptors: Vec<RawFd>,
+    /// The process that starts it.
+    starter: Pid,
     /// Room for the pointers to the strings above.
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
@@ -127,7 +169,33 @@ impl Child {
             environment,
             listen_pid,
             descriptors,
+            starter: getpid(),
         })
+    }
+
+    /// In the minder: forks once more for the program, waits for its end and ends in the same way.
+    fn mind(self, tell: OwnedFd, mask: &SigSet) -> ! {
+        // SAFETY: plain integers. What the minder waits for is nothing to anybody else.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+        // SAFETY: getppid(2) always succeeds.
+        if unsafe { libc::getppid() } != self.starter.as_raw() {
+            // SAFETY: _exit(2) takes any number and does not return.
+            unsafe { libc::_exit(CANNOT_EXECUTE) };
+        }
+        // SAFETY: the child only calls async-signal-safe functions before it becomes the program or ends.
+        match unsafe { libc::fork() } {
+            -1 => {
+                write_number(&tell, -Errno::last_raw());
+                // SAFETY: as above.
+                unsafe { libc::_exit(CANNOT_EXECUTE) }
+            }
+            0 => {
+                // SAFETY: getpid(2) always succeeds.
+                write_number(&tell, unsafe { libc::getpid() });
+                self.become_program(tell, mask)
+            }
+            program => wait_and_end_likewise(program),
+        }
     }
 
     /// In the child. An error is written to `tell`, and ends it.
@@ -141,9 +209,9 @@ impl Child {
             }
             Err(error) => error,
         };
-        let number = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
-        // SAFETY: `number` outlives the call, and its length is given. Who waits for it cannot be gone.
-        unsafe { libc::write(tell, number.as_ptr().cast(), number.len()) };
+        // SAFETY: `tell` is this process's copy, open until it ends.
+        let tell = unsafe { BorrowedFd::borrow_raw(tell) };
+        write_number(&tell, error.raw_os_error().unwrap_or(libc::EINVAL));
         // SAFETY: _exit(2) takes any number and does not return.
         unsafe { libc::_exit(CANNOT_EXECUTE) }
     }
@@ -206,6 +274,55 @@ impl Child {
     }
 }
 
+/// To the process that waits for it, which may have been killed.
+fn write_number(tell: &impl AsRawFd, number: c_int) {
+    let bytes = number.to_ne_bytes();
+    // SAFETY: `bytes` outlives the call, and its length is given.
+    unsafe { libc::write(tell.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// The rest of the minder's life. It holds no descriptor, so that nothing stays open for its sake, and hears no signal but
+/// KILL.
+fn wait_and_end_likewise(program: libc::pid_t) -> ! {
+    close_all();
+    // SAFETY: a NUL-terminated string, which the kernel copies.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"tine: minder".as_ptr(), 0, 0, 0) };
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    while unsafe { libc::waitpid(program, &mut status, 0) } < 0 && Errno::last() == Errno::EINTR {}
+    if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        // One core is enough.
+        // SAFETY: plain integers.
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+        // SAFETY: a valid signal, and the default action. KILL refuses, which has no other.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: all zeros is an empty sigset_t.
+        let mut one: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: a valid set and a valid signal.
+        unsafe { libc::sigaddset(&mut one, signal) };
+        // SAFETY: a valid set; the old mask is not asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &one, std::ptr::null_mut()) };
+        // SAFETY: to this process itself.
+        unsafe { libc::kill(libc::getpid(), signal) };
+    }
+    // SAFETY: _exit(2) takes any number and does not return.
+    unsafe { libc::_exit(libc::WEXITSTATUS(status)) }
+}
+
+fn close_all() {
+    // SAFETY: plain integers; whoever held these descriptors does not run in this process.
+    if unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    // Before Linux 5.9. That many may be open and no more.
+    // SAFETY: sysconf(3) takes any number; glibc's asks getrlimit(2) for this one.
+    for fd in 0..unsafe { libc::sysconf(libc::_SC_OPEN_MAX) } {
+        // SAFETY: as above.
+        unsafe { libc::close(fd as c_int) };
+    }
+}
+
 /// What is ignored stays ignored across execve(2), as SIGHUP is under nohup(1) and should be. SIGPIPE is ignored by Rust's
 /// own doing. Who has a handler has the default afterwards, and needs it before: until then the handler would write to what
 /// the parent reads.
@@ -228,6 +345,8 @@ fn reset_signals(mask: &SigSet) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::signal::kill;
+    use nix::sys::wait::WaitStatus;
     use std::fs;
     use std::io::{Seek, Write};
     use std::os::fd::AsFd;
@@ -296,6 +415,42 @@ mod tests {
     }
 
     #[test]
+    fn a_minder_is_the_parent_and_ends_as_the_program_does() {
+        let shell = |script: &str| {
+            let arguments = ["sh", "-c", script].map(OsString::from);
+            let program = Program {
+                path: Path::new("/bin/sh"),
+                arguments: &arguments,
+                folder: Path::new("/"),
+                environment: &[],
+                descriptors: &[],
+            };
+            start_minded(&program).expect("a shell")
+        };
+        for (script, expected) in [("exit 7", Ok(7)), ("kill -SEGV $$", Err(nix::sys::signal::SIGSEGV))] {
+            let Minded { pid, minder } = shell(script);
+            let status = match waitpid(minder, None).expect("its end") {
+                WaitStatus::Exited(_, code) => Ok(code),
+                WaitStatus::Signaled(_, signal, _) => Err(signal),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(status, expected, "{script}");
+            assert_ne!(pid, minder);
+        }
+        // Killed, it leaves the program to others.
+        let Minded { pid, minder } = shell("exec sleep 1000");
+        let parent = || fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+        assert!(parent().contains(&format!("\nPPid:\t{minder}\n")), "{}", parent());
+        let open = || fs::read_dir(format!("/proc/{minder}/fd")).expect("its descriptors").count();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while open() > 0 && std::time::Instant::now() < end {}
+        assert_eq!(open(), 0);
+        kill(minder, nix::sys::signal::SIGKILL).and_then(|()| waitpid(minder, None)).expect("the minder's end");
+        assert!(!parent().contains(&format!("\nPPid:\t{minder}\n")), "{}", parent());
+        kill(pid, nix::sys::signal::SIGKILL).expect("the program");
+    }
+
+    #[test]
     fn what_cannot_be_executed_is_told() {
         for (path, kind) in [("/no/such/program", io::ErrorKind::NotFound), ("/etc", io::ErrorKind::PermissionDenied)] {
             let program = Program {
@@ -305,9 +460,11 @@ mod tests {
                 environment: &[],
                 descriptors: &[],
             };
-            let error = start(&program).expect_err("there is none");
-            assert_eq!(error.kind(), kind, "{error}");
-            assert!(error.to_string().contains(path), "{error}");
+            for error in [start(&program).err(), start_minded(&program).err()] {
+                let error = error.expect("there is none");
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(error.to_string().contains(path), "{error}");
+            }
         }
         let program = Program {
             path: Path::new("/bin/true"),

@@ -37,8 +37,7 @@ impl Master {
             }
             Command::StopNow => {
                 log::info!("{who}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
-                self.forward(Signal::SIGQUIT);
-                self.stop_at_once(0);
+                self.stop_now(now);
                 return Ok(Wait::End);
             }
             _ if self.stage != Stage::Serving => return Err("the server stops".to_string()),

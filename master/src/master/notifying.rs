@@ -4,7 +4,6 @@
 use super::Master;
 use super::saying::counted;
 use super::stopping::Stage;
-use nix::unistd::getppid;
 use std::time::{Duration, Instant};
 
 /// How often the numbers in the status are looked at. A new line wakes everybody who watches the service.
@@ -35,19 +34,17 @@ impl Told {
 
 impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
-        // Once another master has taken over, it speaks for the service; what was to be said before is.
-        if !self.start.notifier.has_manager() || self.stage == Stage::HandedOver {
+        // While another master speaks for the service, only what was to be said before is.
+        if !self.start.notifier.speaks() {
             return self.start.notifier.beat(now);
         }
         let condition = self.condition();
         let changed = condition != self.told.condition;
         if changed || now >= self.told.numbers_at + NUMBERS_INTERVAL {
             let status = self.status_line(condition, now);
-            let is_new = self.predecessor.is_some_and(|pid| pid == getppid());
             let notifier = &mut self.start.notifier;
             match condition {
-                // Until the master before this one says that this is the main process now, the manager hears nothing.
-                Condition::Serving if changed || is_new => notifier.ready(&status, now),
+                Condition::Serving if changed => notifier.ready(&status, now),
                 Condition::Reloading if changed => {
                     notifier.reloading(now);
                     notifier.status(&status, now);

@@ -2,9 +2,9 @@
 
 use super::saying::and_refused;
 use super::{KILL_MARGIN, Master};
+use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::getppid;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
 
@@ -55,14 +55,11 @@ impl Master {
     pub(super) fn stop(&mut self, who: &str, now: Instant) {
         let delay = self.start.config.drain_delay;
         match self.stage {
-            Stage::Serving if delay.is_zero() => {
-                self.forward(Signal::SIGTERM);
-                self.drain(who, now);
-            }
+            Stage::Serving if delay.is_zero() => self.drain(who, now),
             Stage::Serving => {
                 log::info!("{who}: stopping in {delay:.1?}; /health answers 503 until then");
                 self.abandon_upgrade("the server stops");
-                self.forward(Signal::SIGTERM);
+                self.tell_elder(Word::Stop, delay + self.start.config.graceful_timeout, now);
                 self.order_all(Order::Unready);
                 self.stage = Stage::Unready { began: now, until: now + delay };
             }
@@ -71,7 +68,7 @@ impl Master {
             Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
             Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{who} again: cutting what is left");
-                self.forward(Signal::SIGTERM);
+                self.tell_elder(Word::Stop, Duration::ZERO, now);
                 self.order_all(Order::Cut);
                 self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
@@ -89,6 +86,9 @@ impl Master {
         );
         self.abandon_reload("the server stops");
         self.abandon_upgrade("the server stops");
+        if !matches!(self.stage, Stage::Unready { .. }) {
+            self.tell_elder(Word::Stop, graceful, now);
+        }
         if self.stage != Stage::HandedOver {
             self.cut_before = totals.cut;
         }
@@ -110,11 +110,10 @@ impl Master {
         }
     }
 
-    /// To the master that this one has taken over from, if it still finishes what was in flight: nobody else signals it.
-    pub(super) fn forward(&self, signal: Signal) {
-        if let Some(pid) = self.predecessor.filter(|&pid| pid == getppid()) {
-            let _ = kill(pid, signal); // it may have ended just now
-        }
+    /// As QUIT has it.
+    pub(super) fn stop_now(&mut self, now: Instant) {
+        self.tell_elder(Word::StopNow, Duration::ZERO, now);
+        self.stop_at_once(0);
     }
 
     pub(super) fn stop_at_once(&mut self, status: u8) {
@@ -127,9 +126,9 @@ impl Master {
         }
     }
 
-    /// The exit status, once nobody is left.
-    pub(super) fn finished(&self) -> Option<u8> {
-        if self.children.count() > 0 {
+    /// The exit status, once nobody is left: of the master before this one neither.
+    pub(super) fn finished(&mut self) -> Option<u8> {
+        if self.children.count() > 0 || self.elder.is_some() {
             return None;
         }
         match self.stage {
@@ -138,6 +137,9 @@ impl Master {
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
                 let cut = totals.cut - self.cut_before + self.cut_by_kill;
+                if let Some(heir) = self.heir.as_ref().filter(|_| cut > 0 || self.elder_has_cut) {
+                    heir.hear_of_cuts();
+                }
                 if cut == 0 {
                     log::info!("drained: {} requests answered in all{}", totals.requests, and_refused(totals.refused));
                 } else {
@@ -146,7 +148,7 @@ impl Master {
                         totals.requests
                     );
                 }
-                Some(u8::from(cut > 0))
+                Some(u8::from(cut > 0 || self.elder_has_cut))
             }
         }
     }
