@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tine::app::{Answer, App, AppFactory, Cx};
+use tine::app::{Answer, App, AppError, AppFactory, Cx};
 use tine::files::{Files, Root, UrlPrefix};
 use tine::http::{Request, Response, StatusCode};
 use tine::router::Router;
@@ -29,9 +29,10 @@ fn main() -> std::process::ExitCode {
     tine::serve_with(Operands::Port, |asked: Asked<Options>| {
         let options = asked.options;
         let root = Root::open(Path::new(&options.assets)).map_err(|e| format!("--assets: {e}"))?;
-        let (root, at) = (Arc::new(root), "/assets".parse::<UrlPrefix>()?);
+        let at: UrlPrefix = "/assets".parse()?;
+        // In each worker anew: a reload serves what has the name by then.
         let factory: AppFactory = Box::new(move |_| {
-            let files = Files::new(root.clone(), at.clone());
+            let files = Files::new(Arc::new(root.reopen().map_err(AppError::new)?), at.clone());
             Ok(Box::new(Router::new(files, Box::new(Hello))))
         });
         let options = vec![("assets", options.assets.display().to_string())];

@@ -257,6 +257,7 @@ impl Master {
                     info: WorkerInfo {
                         index: slot,
                         workers: self.children.slots.len(),
+                        generation: self.generation,
                         buffer_bytes: self.start.config.buffer_bytes,
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),

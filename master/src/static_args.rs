@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tine_apps::files::{Files, Root, UrlPrefix};
 use tine_apps::router::Router;
-use tine_worker::app::AppFactory;
+use tine_worker::app::{AppError, AppFactory, WorkerInfo};
 
 /// What is served beside the user's application if it is there.
 const DEFAULT_DIRECTORY: &str = "static";
@@ -69,8 +69,21 @@ impl StaticArgs {
 }
 
 impl StaticFiles {
-    fn app(&self) -> Files {
-        Files::new(self.root.clone(), self.at.clone())
+    /// Each worker opens the directory anew, so that a reload serves what has the name by then, and fails where nothing has.
+    /// Those of the start need no more than what was opened then, perhaps as root.
+    fn app(&self, worker: &WorkerInfo) -> Result<Files, AppError> {
+        let root = match self.root.reopen() {
+            Ok(root) => Arc::new(root),
+            Err(why) if worker.generation > 1 => {
+                return Err(AppError::new(format!("--static {}: {why}", self.root.path().display())));
+            }
+            Err(why) => {
+                let path = self.root.path().display();
+                log::warn!("--static {path}: {why}; what was opened at the start is served, a reload will fail");
+                self.root.clone()
+            }
+        };
+        Ok(Files::new(root, self.at.clone()))
     }
 
     /// The files and nothing else, as the first line says it.
@@ -80,12 +93,12 @@ impl StaticFiles {
 
     /// The files and nothing else.
     pub fn alone(self) -> AppFactory {
-        Box::new(move |_| Ok(Box::new(self.app())))
+        Box::new(move |worker| Ok(Box::new(self.app(worker)?)))
     }
 
     /// The application with the files before it.
     pub fn before(self, app: AppFactory) -> AppFactory {
-        Box::new(move |worker| Ok(Box::new(Router::new(self.app(), app(worker)?))))
+        Box::new(move |worker| Ok(Box::new(Router::new(self.app(worker)?, app(worker)?))))
     }
 
     /// For `check`.

@@ -64,6 +64,11 @@ impl Root {
         }
     }
 
+    /// What has the name now: a link may lead elsewhere, to what a reload is to serve. The error as of [`Root::open`].
+    pub fn reopen(&self) -> Result<Root, String> {
+        Root::open(&self.path)
+    }
+
     /// The directory as it was named.
     pub fn path(&self) -> &Path {
         &self.path

@@ -14,6 +14,8 @@ pub struct WorkerInfo {
     pub index: usize,
     /// How many workers the server has.
     pub workers: usize,
+    /// 1, and one more for each reload of the server.
+    pub generation: u64,
     /// `--buffer-size`: about as much of a request's body as is offered at once.
     pub buffer_bytes: usize,
 }

@@ -71,7 +71,7 @@ mod tests {
             limits: &limits,
             date: &date,
             socket: None,
-            worker: WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 },
+            worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
             notes: None,
         };
         for _ in 0..4 {

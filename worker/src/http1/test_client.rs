@@ -138,7 +138,7 @@ fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) 
         limits,
         date,
         socket: None,
-        worker: WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 },
+        worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
         notes: None,
     }
 }

@@ -96,7 +96,7 @@ impl Client {
     /// One call.
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
-        let worker = WorkerInfo { index: 0, workers: 1, buffer_bytes: 256 << 10 };
+        let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
         let cx = Cx {
             now: self.now,
             draining: false,
