@@ -171,6 +171,11 @@ impl Allowance {
     }
 }
 
+/// The end of a line that [`Allowance::admits`]: how many were held back.
+pub fn and_others(others: u64) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

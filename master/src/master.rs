@@ -32,7 +32,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
-use tine_common::log::Allowance;
+use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
@@ -42,6 +42,8 @@ use tine_worker::worker;
 
 /// A worker that does not end by itself at the graceful timeout, or after an order to cut, is killed this much later.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
+/// While the poll fails, what there is to hear is looked for this often.
+const POLL_RETRY: Duration = Duration::from_millis(100);
 /// What a worker may say of a boot that failed.
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
 // From the top; the channels of children have their seats.
@@ -98,6 +100,7 @@ pub struct Master {
     announced: bool,
     boot_failures: usize,
     deaths_said: Allowance,
+    poll_failures_said: Allowance,
     /// What the last worker died of that was not told to.
     last_cause: Option<String>,
     waiters: Vec<waiting::Waiter>,
@@ -151,6 +154,7 @@ impl Master {
             announced: false,
             boot_failures: 0,
             deaths_said: Allowance::new(20.0, 0.5),
+            poll_failures_said: Allowance::new(1.0, 1.0 / 30.0),
             last_cause: None,
             waiters: Vec::new(),
             memory_line,
@@ -189,8 +193,8 @@ impl Master {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
                 Err(e) => {
-                    log::error!("epoll_wait: {e}");
-                    self.stop_at_once(1);
+                    events.clear();
+                    self.hear_without_poll(&e, now);
                 }
             }
             let now = Instant::now();
@@ -217,6 +221,17 @@ impl Master {
             self.tell_waiters();
             self.notify(now);
         }
+    }
+
+    /// No event can be had: signals and workers are listened to in turn, and nobody suffers for it but callers of the
+    /// control socket, who wait.
+    fn hear_without_poll(&mut self, error: &io::Error, now: Instant) {
+        if let Some(others) = self.poll_failures_said.admits(now) {
+            log::error!("epoll_wait: {error}; looking every {} ms{}", POLL_RETRY.as_millis(), and_others(others));
+        }
+        std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
+        self.hear_signals(now);
+        self.children.seats().into_iter().for_each(|seat| self.hear_worker(seat, now));
     }
 
     fn timeout(&self, now: Instant) -> Duration {

@@ -1,10 +1,11 @@
 //! How workers are replaced, one reason or the other: through the gate of [`crate::rollout`], new before old.
 
-use super::saying::{and_others, counted};
+use super::saying::counted;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role, Slot};
 use crate::rollout::{self, Limits, SlotView, Step};
 use std::time::{Duration, Instant};
+use tine_common::log::and_others;
 use tine_common::message::Order;
 
 /// A fresh generation is taking over.

@@ -65,10 +65,6 @@ pub(super) fn counted(workers: usize) -> String {
     if workers == 1 { "1 worker".to_string() } else { format!("{workers} workers") }
 }
 
-pub(super) fn and_others(others: u64) -> String {
-    if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
-}
-
 pub(super) fn and_refused(refused: u64) -> String {
     if refused == 0 { String::new() } else { format!(", {refused} connections refused with 503") }
 }

@@ -1,6 +1,5 @@
 //! The dead, those who cannot be started, those who hang, and those who do not end.
 
-use super::saying::and_others;
 use super::stopping::Stage;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
@@ -13,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
-use tine_common::log::indented;
+use tine_common::log::{and_others, indented};
 use tine_common::message::Report;
 use tine_common::notes::Running;
 
