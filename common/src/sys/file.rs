@@ -15,6 +15,8 @@ pub enum SentFile {
     Ended,
     /// The file cannot be read.
     Unreadable(io::Error),
+    /// Not by sendfile(2): there is no such call here (ENOSYS, a filter's EPERM), or none for this kind of file (EINVAL).
+    NotThisWay,
 }
 
 /// Sends up to `count` bytes of `file` behind `offset`, which is at most 2^63 - 1; fewer where the socket takes fewer, or
@@ -27,11 +29,21 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
             Ok(n) => Ok(SentFile::Bytes(n)),
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => Ok(SentFile::NotYet),
-            // What a disk or a file system says (a read error, a stale handle, no way to splice), and a socket does not.
-            Err(e @ (Errno::EIO | Errno::ESTALE | Errno::EINVAL | Errno::EOVERFLOW)) => {
-                Ok(SentFile::Unreadable(e.into()))
-            }
-            Err(e) => Err(e.into()),
+            // What a disk or a file system says (a read error, a stale handle), and a socket does not.
+            Err(e @ (Errno::EIO | Errno::ESTALE | Errno::EOVERFLOW)) => Ok(SentFile::Unreadable(e.into())),
+            Err(
+                e @ (Errno::EPIPE
+                | Errno::ECONNRESET
+                | Errno::ECONNABORTED
+                | Errno::ENOTCONN
+                | Errno::ETIMEDOUT
+                | Errno::EHOSTUNREACH
+                | Errno::ENETUNREACH
+                | Errno::ENETDOWN
+                | Errno::EBADF),
+            ) => Err(e.into()),
+            // Whatever it is, reading and sending will say it, too, or do.
+            Err(_) => Ok(SentFile::NotThisWay),
         };
     }
 }

@@ -1,5 +1,6 @@
 //! A part of a file that waits to be sent: the kernel reads it as it sends it (sendfile(2)), so that a client who reads
-//! slowly holds a descriptor and no memory.
+//! slowly holds a descriptor and no memory. Where the kernel cannot do that, for a kind of file or at all, it is read
+//! here, a block at a time, and not kept either.
 //!
 //! What was announced to the client is the file as it was. One that has become shorter by the time it is sent cannot be
 //! made up for: the part is broken ([`BrokenPart`]), and its connection ends.
@@ -8,12 +9,15 @@ use super::Socket;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::rc::Rc;
 use tine_common::sys::file::SentFile;
 
 /// The most of a file that is queued at a time: what a connection may send in a turn before others have theirs.
 pub const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
+
+/// What is read at once where sendfile(2) does not do.
+const READ_BYTES: usize = 64 << 10;
 
 pub struct FilePart {
     file: Rc<File>,
@@ -22,6 +26,8 @@ pub struct FilePart {
     left: u32,
     /// Nothing but the connection's end says where the body ends.
     ends_with_connection: bool,
+    /// sendfile(2) does not do for it.
+    is_read_here: bool,
 }
 
 /// Why no more of a part can be sent.
@@ -37,7 +43,7 @@ pub struct BrokenPart {
 
 impl FilePart {
     pub fn new(file: &Rc<File>, offset: u64, length: u32, ends_with_connection: bool) -> FilePart {
-        FilePart { file: file.clone(), offset, left: length, ends_with_connection }
+        FilePart { file: file.clone(), offset, left: length, ends_with_connection, is_read_here: false }
     }
 
     /// Bytes that are left of it.
@@ -46,13 +52,36 @@ impl FilePart {
     }
 
     /// Sends from its front; how many bytes the socket took, `None` if it takes none now.
-    pub fn send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
+    pub fn send(&mut self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
+        if self.is_read_here {
+            return self.read_and_send(socket);
+        }
         Ok(match socket.send_file(&self.file, self.offset, self.len())? {
             SentFile::Bytes(count) => Ok(Some(count)),
             SentFile::NotYet => Ok(None),
             SentFile::Ended => Err(self.broken(None)),
             SentFile::Unreadable(error) => Err(self.broken(Some(error))),
+            SentFile::NotThisWay => {
+                self.is_read_here = true;
+                return self.read_and_send(socket);
+            }
         })
+    }
+
+    /// As [`FilePart::send`]. What the socket does not take is read again.
+    fn read_and_send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
+        let mut block = vec![0; self.len().min(READ_BYTES)];
+        let count = loop {
+            match self.file.read_at(&mut block, self.offset) {
+                Ok(count) => break count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Ok(Err(self.broken(Some(e)))),
+            }
+        };
+        if count == 0 {
+            return Ok(Err(self.broken(None)));
+        }
+        Ok(Ok(socket.send(&block[..count])?))
     }
 
     /// So many bytes of it were sent.
@@ -70,7 +99,7 @@ impl FilePart {
     #[cfg(test)]
     pub fn contents(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len()];
-        std::os::unix::fs::FileExt::read_exact_at(&*self.file, &mut bytes, self.offset).expect("the file has the part");
+        self.file.read_exact_at(&mut bytes, self.offset).expect("the file has the part");
         bytes
     }
 }

@@ -124,7 +124,7 @@ impl WriteQueue {
             let (offered, taken) = if self.segments.is_empty() {
                 let bytes = &self.copied[self.sent..];
                 (bytes.len(), socket.send(bytes)?)
-            } else if let Some(Segment::File(part)) = self.segments.front() {
+            } else if let Some(Segment::File(part)) = self.segments.front_mut() {
                 match part.send(socket)? {
                     // Less than was offered may as well be the file's end, of which no event would tell: look again.
                     Ok(Some(taken)) => (taken, Some(taken)),
