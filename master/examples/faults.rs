@@ -1,7 +1,8 @@
 //! An application that fails on demand, for the tests of what a failure costs.
 //!
 //! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `hang`: it is never done, `slow`: after a second; `retire`: it asks for
-//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /hoard keeps 128 MiB; all else is `ok`.
+//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /hoard keeps 128 MiB, GET /close/7 closes
+//! descriptor 7, whose ever it is; all else is `ok`.
 use tine::app::{Answer, App, AppError, Cx};
 use tine::http::{Request, Response, StatusCode};
 
@@ -12,6 +13,13 @@ struct Faults {
 
 impl App for Faults {
     fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
+        if let Some(fd) = request.path().strip_prefix("/close/") {
+            let fd: i32 = fd.parse().expect("a descriptor's number");
+            return match nix::unistd::close(fd) {
+                Ok(()) => Response::text(StatusCode::OK, "closed").into(),
+                Err(e) => Response::text(StatusCode::NOT_FOUND, e.desc()).into(),
+            };
+        }
         match request.path() {
             "/panic" => panic!("asked to"),
             "/hang" => loop {

@@ -11,13 +11,18 @@
 //! knows whom to wake: an owner who holds far more than the least loaded worker leaves the connection in the queue, and
 //! rings that worker's bell ([`Offers`]). Each connection is an edge (EPOLLET), so that one who was left does not wake the
 //! owner again; so whoever comes is accepted until nobody is left.
+//!
+//! A listener that is wanted in the poll, or out of it, and is not there because the system had no memory for it, is tried
+//! again ([`Faults`]): a worker never stays deaf.
 
+mod faults;
 mod offers;
 mod own_queues;
 mod queue;
 
 pub use queue::{Listener, Place, Queue};
 
+use faults::Faults;
 use offers::Offers;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -51,6 +56,7 @@ pub struct Listeners {
     /// There are queues that others accept from, too, and the balance is on.
     shares: bool,
     offers: Offers,
+    faults: Faults,
     owners_at: Instant,
 }
 
@@ -129,8 +135,11 @@ impl Listeners {
         };
         let all: Vec<Entry> = listeners.into_iter().map(entry).collect();
         let shares = is_balancing && all.iter().any(|entry| entry.whose.is_shared());
-        let (stance, offers, owners_at) = (Stance::In, Offers::default(), now + OWNERS_EVERY);
-        let mut listeners = Listeners { epoll, tokens, slot, all, stance, is_balancing, shares, offers, owners_at };
+        let (stance, offers, faults) = (Stance::In, Offers::default(), Faults::default());
+        let owners_at = now + OWNERS_EVERY;
+        let mut listeners =
+            Listeners { epoll, tokens, slot, all, stance, is_balancing, shares, offers, faults, owners_at };
+        // A worker that cannot listen at all is not ready.
         listeners.apply()?;
         for bell in listeners.own_bells() {
             epoll::add(epoll, bell, tokens.bell, Wake::AllEachTime)?;
@@ -173,16 +182,49 @@ impl Listeners {
     }
 
     /// So many were accepted from this listener.
-    pub fn on_taken(&mut self, index: usize, count: usize) -> io::Result<()> {
-        let Some(entry) = self.all.get_mut(index) else { return Ok(()) };
+    pub fn on_taken(&mut self, index: usize, count: usize, now: Instant) {
+        let Some(entry) = self.all.get_mut(index) else { return };
         entry.taken += count;
         if entry.taken < TAKEN_MAX || !entry.in_poll || !entry.whose.is_shared() || !self.shares {
-            return Ok(());
+            return;
         }
         entry.taken = 0;
         // Whoever comes in between is seen when the listener is added.
-        epoll::remove(self.epoll, entry.listener.fd.as_fd())?;
-        epoll::add(self.epoll, entry.listener.fd.as_fd(), self.tokens.first_listener + index, Wake::One)
+        let (fd, token) = (entry.listener.fd.as_fd(), self.tokens.first_listener + index);
+        let moved = epoll::remove(self.epoll, fd).and_then(|()| {
+            entry.in_poll = false;
+            epoll::add(self.epoll, fd, token, Wake::One)
+        });
+        match moved {
+            Ok(()) => entry.in_poll = true,
+            Err(failed) => self.faults.on_poll_failed(failed, now),
+        }
+    }
+
+    /// What this worker lost, once: a descriptor that is not its own any more.
+    pub fn take_lost(&mut self) -> Option<io::Error> {
+        self.faults.take_lost()
+    }
+
+    /// A connection was accepted.
+    pub fn on_accepted(&mut self) {
+        self.faults.on_accepted();
+    }
+
+    /// The connection that waited has gone. True: so did those before it, and accepting is to pause.
+    pub fn on_gone(&mut self) -> bool {
+        self.faults.on_gone()
+    }
+
+    /// accept(2) failed, for a reason that may last: pauses, each time for longer.
+    pub fn on_accept_failed(&mut self, error: &io::Error, now: Instant) {
+        let until = now + self.faults.on_accept_failed(error, now);
+        self.pause(until, now);
+    }
+
+    /// The descriptor of a listener is not that any more.
+    pub fn lose(&mut self, error: io::Error) {
+        self.faults.lose(error);
     }
 
     /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
@@ -201,7 +243,7 @@ impl Listeners {
             Stance::StandingBack { look_at, .. } => Some(look_at),
             Stance::Paused { until } => Some(until),
         };
-        [stance, self.offers.deadline()].into_iter().flatten().min()
+        [stance, self.offers.deadline(), self.faults.retry_at()].into_iter().flatten().min()
     }
 
     /// Whether a look at the others is due: this worker's count changed, or some time has passed.
@@ -215,16 +257,21 @@ impl Listeners {
     }
 
     /// Decides, before the worker sleeps, which listeners may wake it.
-    pub fn adjust(&mut self, mine: u64, survey: Option<&Survey>, now: Instant) -> io::Result<()> {
+    pub fn adjust(&mut self, mine: u64, survey: Option<&Survey>, now: Instant) {
+        self.stance = self.next_stance(mine, survey, now);
+        self.settle(now);
+    }
+
+    fn next_stance(&self, mine: u64, survey: Option<&Survey>, now: Instant) -> Stance {
         if matches!(self.stance, Stance::Paused { until } if now < until) || self.is_closed() {
-            return Ok(());
+            return self.stance;
         }
         let over = self.shares
             && survey.is_some_and(|survey| is_over(mine, survey.least) && mine >= self.share_of_crowd(survey));
-        self.stance = match (over, self.stance) {
-            (false, Stance::StandingBack { .. }) if survey.is_none() => return Ok(()),
+        match (over, self.stance) {
+            (false, Stance::StandingBack { .. }) if survey.is_none() => self.stance,
             (false, _) => Stance::In,
-            (true, Stance::StandingBack { look_at, .. }) if now < look_at => return Ok(()),
+            (true, Stance::StandingBack { look_at, .. }) if now < look_at => self.stance,
             (true, Stance::StandingBack { interval, somebody_waited, .. }) => {
                 // Somebody who waited at the last look and waits still: those who should take it do not.
                 let has_somebody = |entry: &Entry| entry.whose.is_shared() && has_waiting(entry.listener.fd.as_fd());
@@ -237,27 +284,25 @@ impl Listeners {
                 }
             }
             (true, _) => Stance::StandingBack { look_at: now + LOOK_MIN, interval: LOOK_MIN, somebody_waited: false },
-        };
-        self.apply()
+        }
     }
 
     /// Takes all listeners out of the poll until then.
-    pub fn pause(&mut self, until: Instant) -> io::Result<()> {
+    pub fn pause(&mut self, until: Instant, now: Instant) {
         self.stance = Stance::Paused { until };
         self.offers.end(true, until); // who is left is seen when the listeners are back
-        self.apply()
+        self.settle(now);
     }
 
     /// Leaves the listeners that are lent: whoever is in their queues waits for the next start.
-    pub fn leave_lent(&mut self) -> io::Result<()> {
+    pub fn leave_lent(&mut self, now: Instant) {
         for entry in self.all.iter_mut().filter(|entry| entry.listener.is_lent) {
             entry.is_left = true;
         }
-        self.apply()?;
+        self.settle(now);
         if self.all.iter().all(|entry| entry.is_left) {
             self.close();
         }
-        Ok(())
     }
 
     /// No new connection may begin on the TCP listeners that have nobody else to see to it; for all processes that have
@@ -274,14 +319,24 @@ impl Listeners {
         // Out of the poll first: other processes hold the same sockets, so that closing alone leaves them in the set.
         let polled = self.all.iter().filter(|entry| entry.in_poll).map(|entry| entry.listener.fd.as_fd());
         for fd in polled.chain(self.own_bells()) {
-            if let Err(e) = epoll::remove(self.epoll, fd) {
-                log::warn!("{e}");
+            if let Err(failed) = epoll::remove(self.epoll, fd) {
+                log::warn!("{}", failed.error);
             }
         }
         self.all.clear();
     }
 
-    fn apply(&mut self) -> io::Result<()> {
+    /// Puts each listener where it is wanted, now or, where that fails for a while, later.
+    fn settle(&mut self, now: Instant) {
+        match self.apply() {
+            Ok(()) => self.faults.on_settled(),
+            Err(failed) => self.faults.on_poll_failed(failed, now),
+        }
+    }
+
+    /// As above; one that cannot be moved keeps no other back. The error is that of the last.
+    fn apply(&mut self) -> Result<(), epoll::Failed> {
+        let mut all = Ok(());
         for (index, entry) in self.all.iter_mut().enumerate() {
             let (wanted, wake) = match (self.stance, entry.whose) {
                 _ if entry.is_left => (false, Wake::One),
@@ -291,17 +346,20 @@ impl Listeners {
                 (Stance::StandingBack { .. }, _) => (false, Wake::One),
             };
             let fd = entry.listener.fd.as_fd();
-            match (wanted, entry.in_poll) {
+            let moved = match (wanted, entry.in_poll) {
                 (true, false) => {
-                    epoll::add(self.epoll, fd, self.tokens.first_listener + index, wake)?;
                     entry.taken = 0;
+                    epoll::add(self.epoll, fd, self.tokens.first_listener + index, wake)
                 }
-                (false, true) => epoll::remove(self.epoll, fd)?,
-                _ => {}
+                (false, true) => epoll::remove(self.epoll, fd),
+                _ => continue,
+            };
+            match moved {
+                Ok(()) => entry.in_poll = wanted,
+                Err(failed) => all = Err(failed),
             }
-            entry.in_poll = wanted;
         }
-        Ok(())
+        all
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is let in: a budget of connections, and a clear answer to those above it.
 
+use crate::net::{ReadBuffer, Socket};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -63,7 +64,7 @@ impl Admission {
         }
         let accepted = accept(listener);
         let answered = match accepted {
-            Ok(Accepted::Connection(fd)) => {
+            Accepted::Connection(fd) => {
                 answer(fd);
                 true
             }
@@ -83,6 +84,16 @@ impl Admission {
             log::warn!("refused {} connections with 503 within {:.1} s", ended.count, ended.lasted.as_secs_f64());
         }
     }
+}
+
+/// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
+/// reset the answer, as far as that can be known.
+pub fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
+    // Errors mean that the client is gone.
+    let _ = scratch.receive(socket, usize::MAX);
+    scratch.clear();
+    let _ = socket.send(answer);
+    let _ = socket.finish_sending();
 }
 
 fn spare() -> Option<File> {

@@ -5,6 +5,7 @@
 
 mod resetting;
 
+use crate::admission::answer_and_close;
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
 use crate::http1::Http1;
@@ -135,6 +136,13 @@ impl Connection {
     /// The deadline has come. Whatever it was, a look at the socket comes first: a request may have crossed it.
     pub fn on_deadline(&mut self) {
         self.readable = true;
+    }
+
+    /// It cannot be served after all, and is closed: with `answer`, where nothing was said yet.
+    pub fn turn_away(&self, answer: &[u8], scratch: &mut ReadBuffer) {
+        if self.taken_bytes == 0 {
+            answer_and_close(&self.socket, answer, scratch);
+        }
     }
 
     /// True if the caller must queue it: it is not queued yet.

@@ -8,12 +8,14 @@ mod draining;
 mod hearing;
 
 use crate::accept::{Listeners, Tokens};
-use crate::admission::Admission;
+use crate::admission::{Admission, RETRY_AFTER_SECONDS};
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
 use crate::http::DateLine;
+use crate::http1;
 use crate::net::{ReadBuffer, WriteQueue};
+use crate::own_descriptors::OwnDescriptors;
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
 use mio::unix::SourceFd;
@@ -21,8 +23,9 @@ use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
+use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::{AcceptMode, Config};
@@ -30,14 +33,22 @@ use tine_common::last_words::LastWords;
 use tine_common::message::Report;
 use tine_common::notes::Notes;
 use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
-use tine_common::sys::{abort, fork, process};
+use tine_common::sys::{abort, descriptor, fork, process};
 
 pub use crate::accept::{Listener, Place, Queue};
 
 /// Exit status of a worker whose app could not be built.
 pub const EXIT_BOOT_FAILED: i32 = 3;
+/// … and of one that cannot go on without a descriptor that it has lost.
+const EXIT_LOST: i32 = 1;
 
 const EVENTS_PER_TURN: usize = 1024;
+/// What [`OwnDescriptors`] calls a listener and its bell.
+const LISTENER: &str = "a listener's";
+/// An epoll_wait(2) that fails is tried again after this long at the most, …
+const POLL_RETRY: Duration = Duration::from_millis(100);
+/// … so many times in a row.
+const POLL_FAILURES_MAX: u32 = 10;
 /// A worker whose master is gone and that hangs is ended this long after its graceful timeout.
 const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 
@@ -106,7 +117,12 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     if (&worker.channel).write_all(&[Report::Ready.byte()]).is_err() {
         log::warn!("the master is gone before this worker was ready");
     }
-    worker.run()
+    let status = worker.run();
+    if status == EXIT_LOST {
+        // Whatever is closed now may be another's; the kernel closes all.
+        std::mem::forget(worker);
+    }
+    status
 }
 
 struct Worker {
@@ -138,6 +154,7 @@ struct Worker {
     /// The server stops soon ([`Order::Unready`]).
     unready: bool,
     counts: Counts,
+    own: OwnDescriptors,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
     /// Somebody has left connections to this worker.
@@ -171,13 +188,19 @@ impl Worker {
             signals: blocked,
             master: _,
         } = start;
+        let now = Instant::now();
+        let mut own = OwnDescriptors::new(now);
         let poll = Poll::new()?;
+        own.push("the event loop's", poll.as_raw_fd());
+        let before = descriptor::open();
         let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
+        descriptor::open().difference(&before).for_each(|&fd| own.push("of the signals", fd));
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         channel.set_nonblocking(true)?;
         poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
         blocked.unblock_signals()?;
-        let now = Instant::now();
+        own.push("the channel to the master", channel.as_raw_fd());
+        listeners.iter().flat_map(Listener::descriptors).for_each(|fd| own.push(LISTENER, fd.as_raw_fd()));
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
@@ -212,6 +235,7 @@ impl Worker {
             requests_due,
             unready: false,
             counts: Counts::default(),
+            own,
             ready_listeners: Vec::new(),
             is_rung: false,
             exit: None,
@@ -221,15 +245,24 @@ impl Worker {
     fn run(&mut self) -> i32 {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mut now = Instant::now();
+        let mut failures = 0;
         loop {
             let timeout = self.timeout(now);
             self.seat.beat(now, true);
             match self.poll.poll(&mut events, Some(timeout)) {
-                Ok(()) => {}
+                Ok(()) => failures = 0,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
                 Err(e) => {
-                    log::error!("epoll_wait: {e}");
-                    return 1;
+                    events.clear();
+                    failures += 1;
+                    match failures {
+                        _ if descriptor::is_lost(&e) => self.lose(format_args!("epoll_wait: {e}")),
+                        1 => log::error!("epoll_wait: {e}; trying again"),
+                        2..POLL_FAILURES_MAX => {}
+                        _ => self.lose(format_args!("epoll_wait failed {failures} times in a row: {e}")),
+                    }
+                    // The only other thing to wait for here is time.
+                    std::thread::sleep(timeout.min(POLL_RETRY));
                 }
             }
             now = Instant::now();
@@ -244,10 +277,30 @@ impl Worker {
             self.publish();
             tine_common::log::keep_saying(now);
             self.balance(now);
+            self.keep_own(now);
             if let Some(status) = self.exit {
                 return status;
             }
         }
+    }
+
+    /// Ends the worker where it has lost a descriptor that it needs.
+    fn keep_own(&mut self, now: Instant) {
+        if let Some(e) = self.listeners.take_lost() {
+            self.lose(e);
+        } else if let Err(lost) = self.own.look(now) {
+            self.lose(lost);
+        }
+    }
+
+    /// Whatever else the descriptor's number may lead to by now, this worker is not to go on with it.
+    fn lose(&mut self, what: impl fmt::Display) {
+        if self.exit.is_some() {
+            return;
+        }
+        log::error!("{what}; this worker cannot go on (has the app closed a descriptor that is not its own?)");
+        self.cut("that loss");
+        self.exit = Some(EXIT_LOST);
     }
 
     /// Until the nearest deadline; not at all while somebody has a turn to come.
@@ -320,7 +373,20 @@ impl Worker {
             let connection = &mut self.connections[token];
             let was_in_flight = connection.is_in_flight();
             self.notes.turn_to(connection.before());
-            let end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
+            let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
+            // A connection that is answered and closed in its first turn is never registered.
+            if end != Turn::Closed && !connection.registered {
+                match register(&self.poll, connection.fd(), token) {
+                    Ok(()) => connection.registered = true,
+                    Err(e) => {
+                        // Nothing would tell of its bytes.
+                        self.counts.refused += 1;
+                        self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
+                        connection.turn_away(&http1::refusal(&self.date, RETRY_AFTER_SECONDS), &mut self.buffers.input);
+                        end = Turn::Closed;
+                    }
+                }
+            }
             self.counts.requests += u64::from(connection.take_answered());
             let is_in_flight = end != Turn::Closed && connection.is_in_flight();
             connection.note = self.notes.keep(connection.note, is_in_flight);
@@ -347,21 +413,6 @@ impl Worker {
                 }
                 Turn::Waits => {}
             }
-            // A connection that was answered and closed in its first turn never gets here.
-            if !connection.registered {
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let registered =
-                    self.poll.registry().register(&mut SourceFd(&connection.fd()), mio::Token(token), interest);
-                if let Err(e) = registered {
-                    log::error!("a connection cannot be polled and is closed: {e}");
-                    self.counts.in_flight -= u64::from(connection.is_in_flight());
-                    self.notes.keep(connection.note, false);
-                    self.counts.refused_open -= usize::from(connection.is_refused());
-                    self.connections.remove(token);
-                    continue;
-                }
-                connection.registered = true;
-            }
             if let Some(at) = connection.deadline(idle_end, &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
             }
@@ -384,10 +435,12 @@ impl Worker {
         if survey.is_none() && self.listeners.deadline().is_none_or(|at| now < at) {
             return;
         }
-        if let Err(e) = self.listeners.adjust(self.admitted() as u64, survey.as_ref(), now) {
-            log::error!("{e}");
-        }
+        self.listeners.adjust(self.admitted() as u64, survey.as_ref(), now);
     }
+}
+
+fn register(poll: &Poll, fd: RawFd, token: usize) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&fd), mio::Token(token), Interest::READABLE | Interest::WRITABLE)
 }
 
 fn context<'a>(

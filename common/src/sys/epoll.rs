@@ -15,7 +15,7 @@ pub enum Wake {
 }
 
 /// Adds a descriptor to the epoll set, for reading; its events carry `token`, as mio's do. Who waits already makes it ready.
-pub fn add(epoll: RawFd, fd: BorrowedFd<'_>, token: usize, wake: Wake) -> io::Result<()> {
+pub fn add(epoll: RawFd, fd: BorrowedFd<'_>, token: usize, wake: Wake) -> Result<(), Failed> {
     let flags = match wake {
         Wake::One => libc::EPOLLEXCLUSIVE,
         Wake::OneEachTime => libc::EPOLLEXCLUSIVE | libc::EPOLLET,
@@ -28,13 +28,29 @@ pub fn add(epoll: RawFd, fd: BorrowedFd<'_>, token: usize, wake: Wake) -> io::Re
 }
 
 /// Takes a descriptor out of the epoll set.
-pub fn remove(epoll: RawFd, fd: BorrowedFd<'_>) -> io::Result<()> {
+pub fn remove(epoll: RawFd, fd: BorrowedFd<'_>) -> Result<(), Failed> {
     // SAFETY: both descriptors are open for the call; DEL ignores the event (epoll_ctl(2)).
     let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) };
     if done == 0 { Ok(()) } else { Err(failed("epoll_ctl DEL", fd)) }
 }
 
-fn failed(call: &str, fd: BorrowedFd<'_>) -> io::Error {
+/// Why a descriptor could not be added or taken out.
+#[derive(Debug)]
+pub struct Failed {
+    /// ENOMEM or ENOSPC (`/proc/sys/fs/epoll/max_user_watches`): the system is short of something, and the same call may
+    /// succeed later. Any other error says that a descriptor is closed, or another file's by now.
+    pub is_shortage: bool,
+    pub error: io::Error,
+}
+
+impl From<Failed> for io::Error {
+    fn from(failed: Failed) -> io::Error {
+        failed.error
+    }
+}
+
+fn failed(call: &str, fd: BorrowedFd<'_>) -> Failed {
     let e = io::Error::last_os_error();
-    io::Error::new(e.kind(), format!("{call} of descriptor {}: {e}", fd.as_raw_fd()))
+    let is_shortage = matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::ENOSPC));
+    Failed { is_shortage, error: io::Error::new(e.kind(), format!("{call} of descriptor {}: {e}", fd.as_raw_fd())) }
 }

@@ -6,6 +6,7 @@
 
 pub mod abort;
 pub mod bell;
+pub mod descriptor;
 pub mod epoll;
 pub mod exec;
 pub mod file;

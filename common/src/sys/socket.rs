@@ -17,10 +17,15 @@ pub enum Accepted {
     Connection(OwnedFd),
     /// Nobody waits.
     Nobody,
-    /// Who waited has gone; there may be others.
-    Gone,
+    /// The connection that waited has gone; there may be others. A firewall or a network that is down says the same of
+    /// each connection and takes none out of the queue: who tries again bounds how often.
+    Gone(io::Error),
     /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
     Exhausted(io::Error),
+    /// The descriptor is not that of a listener any more (EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP).
+    Lost(io::Error),
+    /// Anything else (ENOSYS under a filter of system calls, say).
+    Failed(io::Error),
 }
 
 /// The other end's address; `None` on a Unix socket, when it has gone, and where `fd` is no connection.
@@ -39,33 +44,33 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Accepts one connection, nonblocking and CLOEXEC, in one call.
-pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Accepted> {
+pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
+    let named = |e: Errno| {
+        let text = format!("accept4 of descriptor {}: {e}", listener.as_raw_fd());
+        io::Error::new(io::Error::from(e).kind(), text)
+    };
     loop {
         return match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
             // SAFETY: the descriptor is new and nobody else's.
-            Ok(fd) => Ok(Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Ok(fd) => Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) }),
             Err(Errno::EINTR) => continue,
-            Err(Errno::EAGAIN) => Ok(Accepted::Nobody),
+            Err(Errno::EAGAIN) => Accepted::Nobody,
             // The errors that accept(2) lists as the network's own are the connection's, which is gone.
             Err(
-                Errno::ECONNABORTED
+                e @ (Errno::ECONNABORTED
                 | Errno::ENETDOWN
                 | Errno::EPROTO
                 | Errno::ENOPROTOOPT
                 | Errno::EHOSTDOWN
                 | Errno::ENONET
                 | Errno::EHOSTUNREACH
-                | Errno::EOPNOTSUPP
                 | Errno::ENETUNREACH
-                | Errno::EPERM,
-            ) => Ok(Accepted::Gone),
-            Err(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => {
-                Ok(Accepted::Exhausted(e.into()))
-            }
-            Err(e) => {
-                let text = format!("accept4 of descriptor {}: {e}", listener.as_raw_fd());
-                Err(io::Error::new(io::Error::from(e).kind(), text))
-            }
+                | Errno::EPERM),
+            ) => Accepted::Gone(named(e)),
+            Err(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => Accepted::Exhausted(e.into()),
+            // EOPNOTSUPP is in accept(2)'s list of the network's errors, too; Linux says it of a socket that cannot listen.
+            Err(e @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP)) => Accepted::Lost(named(e)),
+            Err(e) => Accepted::Failed(named(e)),
         };
     }
 }

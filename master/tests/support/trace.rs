@@ -15,9 +15,24 @@ pub struct Trace {
 impl Trace {
     /// Returns once the process is traced; `None`, and a line that says why, where that cannot be done.
     pub fn begin(pid: i32) -> Option<Trace> {
+        Trace::begin_with(pid, &[])
+    }
+
+    /// As [`Trace::begin`], and the calls fail as `failures` say, each as strace(1) has it behind `-e inject=`:
+    /// `accept4:error=EPERM:when=1..3`. Other calls are not in the trace.
+    pub fn inject(pid: i32, failures: &[&str]) -> Option<Trace> {
+        let expressions: Vec<String> = failures.iter().map(|failure| format!("inject={failure}")).collect();
+        let options: Vec<&str> = expressions.iter().flat_map(|expression| ["-e", expression]).collect();
+        let calls: Vec<&str> = failures.iter().filter_map(|failure| failure.split(':').next()).collect();
+        // One set, or the last would take the place of the others.
+        let set = format!("trace={}", calls.join(","));
+        Trace::begin_with(pid, &[&["-e", &set], &options[..]].concat())
+    }
+
+    fn begin_with(pid: i32, options: &[&str]) -> Option<Trace> {
         let folder = scratch_folder();
         let mut command = Command::new("strace");
-        command.args(["-p", &pid.to_string(), "-o"]).arg(folder.join("trace")).stderr(Stdio::null());
+        command.args(options).args(["-p", &pid.to_string(), "-o"]).arg(folder.join("trace")).stderr(Stdio::null());
         let Ok(mut strace) = command.spawn() else {
             println!("skipped: strace is not installed");
             return None;
@@ -26,7 +41,9 @@ impl Trace {
         let attached = eventually("strace is attached or has given up", || {
             let ended = strace.try_wait().expect("strace can be waited for").is_some();
             let is_traced = status().lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"));
-            (ended || is_traced).then_some(!ended)
+            // It has ended also where the process has, at its first call that failed.
+            let has_traced = || fs::metadata(folder.join("trace")).is_ok_and(|file| file.len() > 0);
+            (ended || is_traced).then(|| !ended || has_traced())
         });
         if !attached {
             println!("skipped: strace may not trace here");
@@ -35,9 +52,16 @@ impl Trace {
         Some(Trace { strace, folder })
     }
 
+    /// The lines so far.
+    pub fn so_far(&self) -> String {
+        fs::read_to_string(self.folder.join("trace")).unwrap_or_default()
+    }
+
     /// A line for each call.
     pub fn end(mut self) -> String {
-        send_signal(self.strace.id() as i32, Signal::SIGINT);
+        if self.strace.try_wait().expect("strace can be waited for").is_none() {
+            send_signal(self.strace.id() as i32, Signal::SIGINT);
+        }
         self.strace.wait().expect("strace ends");
         let calls = fs::read_to_string(self.folder.join("trace")).expect("a trace");
         fs::remove_dir_all(&self.folder).expect("the folder is removed");

@@ -4,7 +4,7 @@
 //! workers may later be more or fewer, and some may hang. So every worker has all queues, and looks after those without
 //! an owner, too.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tine_common::sys::bell::Bell;
 
 pub struct Listener {
@@ -13,6 +13,17 @@ pub struct Listener {
     pub is_tcp: bool,
     /// Somebody else's, who goes on with the socket when this server has ended.
     pub is_lent: bool,
+}
+
+impl Listener {
+    /// Its own, and that of its bell.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let bell = match &self.queue {
+            Queue::Own { bell, .. } => Some(bell.as_fd()),
+            Queue::Shared => None,
+        };
+        std::iter::once(self.fd.as_fd()).chain(bell)
+    }
 }
 
 /// Whose a listener's queue is.

@@ -2,10 +2,10 @@
 
 use super::Worker;
 use crate::accept::is_over;
-use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS};
+use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS, answer_and_close};
 use crate::connection::Connection;
 use crate::http1;
-use crate::net::{ReadBuffer, Socket};
+use crate::net::Socket;
 use std::io;
 use std::time::Instant;
 use tine_common::scoreboard::Survey;
@@ -60,10 +60,8 @@ impl Worker {
                 break;
             }
         }
-        if survey.accepting > 1
-            && let Err(e) = self.listeners.on_taken(index, taken)
-        {
-            log::error!("{e}");
+        if survey.accepting > 1 {
+            self.listeners.on_taken(index, taken, now);
         }
         taken == ACCEPT_BUDGET && self.listeners.is_mine(index)
     }
@@ -72,26 +70,23 @@ impl Worker {
     fn accept_one(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         match accept(listener) {
-            Ok(Accepted::Connection(fd)) => {
+            Accepted::Connection(fd) => {
+                self.listeners.on_accepted();
                 self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
                 return true;
             }
-            Ok(Accepted::Gone) => return true,
-            Ok(Accepted::Nobody) => {}
-            Ok(Accepted::Exhausted(e)) => self.on_exhausted(index, &e, now),
-            Err(e) => {
-                log::error!("{e}");
-                self.pause_accepting(now);
-            }
+            Accepted::Nobody => {}
+            Accepted::Gone(_) if !self.listeners.on_gone() => return true,
+            Accepted::Gone(e) | Accepted::Failed(e) => self.listeners.on_accept_failed(&e, now),
+            Accepted::Exhausted(e) => self.on_exhausted(index, &e, now),
+            Accepted::Lost(e) => self.listeners.lose(e),
         }
         false
     }
 
     /// Which queues have an owner; also, whether somebody was left in this worker's own.
     fn look_at_owners(&mut self, now: Instant) {
-        if let Err(e) = self.listeners.look_at_owners(&self.scoreboard.owners(now), now) {
-            log::error!("{e}");
-        }
+        self.listeners.look_at_owners(&self.scoreboard.owners(now), now);
         // Somebody who took this worker for hung may have been woken for more than he took.
         self.ready_listeners.extend(self.listeners.mine());
     }
@@ -173,22 +168,6 @@ impl Worker {
             self.counts.accepted += 1;
             self.counts.refused += 1;
         }
-        self.pause_accepting(now);
+        self.listeners.pause(now + EXHAUSTED_PAUSE, now);
     }
-
-    fn pause_accepting(&mut self, now: Instant) {
-        if let Err(e) = self.listeners.pause(now + EXHAUSTED_PAUSE) {
-            log::error!("{e}");
-        }
-    }
-}
-
-/// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
-/// reset the answer, as far as that can be known.
-fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
-    // Errors mean that the client is gone.
-    let _ = scratch.receive(socket, usize::MAX);
-    scratch.clear();
-    let _ = socket.send(answer);
-    let _ = socket.finish_sending();
 }

@@ -1,6 +1,6 @@
 //! The steps of a turn that end the worker; the plan is in [`crate::drain`].
 
-use super::{Worker, context};
+use super::{LISTENER, Worker, context};
 use crate::drain::Drain;
 use std::io::Write;
 use std::time::Instant;
@@ -19,9 +19,8 @@ impl Worker {
             // Whoever waits in its queue, and those to come, are everybody's from now on.
             self.listeners.ring_everybody();
         }
-        if let Err(e) = self.listeners.leave_lent() {
-            log::error!("{e}");
-        }
+        self.listeners.leave_lent(drain.began());
+        self.own.forget(LISTENER);
         log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
         let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, drain.began());
         for (token, connection) in &mut self.connections {

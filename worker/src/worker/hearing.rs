@@ -6,6 +6,7 @@ use signal_hook::consts::{SIGQUIT, SIGTERM};
 use std::io::{self, Read};
 use std::time::Instant;
 use tine_common::message::Order;
+use tine_common::sys::descriptor;
 
 impl Worker {
     pub(super) fn hear_master(&mut self, now: Instant) {
@@ -27,6 +28,9 @@ impl Worker {
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if descriptor::is_lost(&e) => {
+                    return self.lose(format_args!("read from the channel to the master: {e}"));
+                }
                 // The end of the stream; a reset, where the master died before it had read everything.
                 Ok(0) | Err(_) => {
                     self.on_orphaned(now);
