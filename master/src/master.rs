@@ -186,8 +186,8 @@ impl Master {
                     return End::Worker(Box::new(start));
                 }
             }
-            if let Some(status) = self.finished() {
-                return End::Exit(self.clean_up(status));
+            if let Some(ending) = self.finished() {
+                return End::Exit(self.clean_up(ending));
             }
             match self.poll.poll(&mut events, Some(self.timeout(now))) {
                 Ok(()) => {}

@@ -32,8 +32,8 @@ pub const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves an application under the command line of `tine`: `run`, `check`, `--help`. `factory` is called in each worker,
 /// after the fork; there `std::env::args` has the process's title in place of the arguments, so who wants them reads them
-/// before. No other thread may run. Returns the process's exit status: 0 after a clean stop, 1 when the system or the app
-/// failed or requests were cut, 2 for a wrong option.
+/// before. No other thread may run. Returns the process's exit status: 0 after a stop, 1 when the system or the app failed, 2
+/// for a wrong option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
     serve_with(Operands::Port, |_: Asked<NoArgs>| {
         Ok(Served {

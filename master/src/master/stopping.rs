@@ -49,6 +49,14 @@ impl Stage {
     }
 }
 
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    pub status: u8,
+    /// A stop that was asked for has cut connections. To who asked that is a failure, to the service manager it is none.
+    pub has_cut: bool,
+}
+
 impl Master {
     /// The first time: finish what is in flight, after the delay if there is one. Once more: no delay; once more: cut what is
     /// left. `who` wants it.
@@ -126,18 +134,19 @@ impl Master {
         }
     }
 
-    /// The exit status, once nobody is left: of the master before this one neither.
-    pub(super) fn finished(&mut self) -> Option<u8> {
+    /// How it ended, once no process is left, not even the master before this one.
+    pub(super) fn finished(&mut self) -> Option<Ending> {
         if self.children.count() > 0 || self.elder.is_some() {
             return None;
         }
         match self.stage {
             Stage::Serving | Stage::Unready { .. } => None,
-            Stage::Stopping { status } => Some(status),
+            Stage::Stopping { status } => Some(Ending { status, has_cut: false }),
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
                 let cut = totals.cut - self.cut_before + self.cut_by_kill;
-                if let Some(heir) = self.heir.as_ref().filter(|_| cut > 0 || self.elder_has_cut) {
+                let has_cut = cut > 0 || self.elder_has_cut;
+                if let Some(heir) = self.heir.as_ref().filter(|_| has_cut) {
                     heir.hear_of_cuts();
                 }
                 if cut == 0 {
@@ -148,7 +157,7 @@ impl Master {
                         totals.requests
                     );
                 }
-                Some(u8::from(cut > 0 || self.elder_has_cut))
+                Some(Ending { status: 0, has_cut })
             }
         }
     }
@@ -160,9 +169,9 @@ impl Master {
         }
     }
 
-    pub(super) fn clean_up(&mut self, status: u8) -> u8 {
+    pub(super) fn clean_up(&mut self, ending: Ending) -> u8 {
         self.leave_sockets_to_predecessor();
-        self.tell_the_end(status);
+        self.tell_the_end(ending);
         remove_unix_sockets(&mut self.start.bound);
         if let Some(pidfile) = &self.start.pidfile {
             pidfile.remove();
@@ -170,6 +179,6 @@ impl Master {
         if let Some(control) = &self.start.control {
             control.remove();
         }
-        status
+        ending.status
     }
 }

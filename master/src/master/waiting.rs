@@ -1,6 +1,7 @@
 //! Who waits for the outcome of what was asked for over the control socket, and what is told on the way.
 
 use super::Master;
+use super::stopping::Ending;
 use crate::children::Phase;
 use crate::command::Command;
 use crate::control::{Answer, CallerId, Request};
@@ -92,12 +93,14 @@ impl Master {
         }
     }
 
-    /// The server ends with this status.
-    pub(super) fn tell_the_end(&mut self, status: u8) {
+    pub(super) fn tell_the_end(&mut self, ending: Ending) {
+        let is_clean = ending == Ending { status: 0, has_cut: false };
         for waiter in std::mem::take(&mut self.waiters) {
-            let outcome = match (waiter.wait, status) {
-                (Wait::End, 0) => Ok(Answer::said("stopped")),
-                (Wait::End, _) => Err("stopped, but not everything that was in flight could be finished".to_string()),
+            let outcome = match (waiter.wait, is_clean) {
+                (Wait::End, true) => Ok(Answer::said("stopped")),
+                (Wait::End, false) => {
+                    Err("stopped, but not everything that was in flight could be finished".to_string())
+                }
                 _ => Err("the server has stopped".to_string()),
             };
             self.answer(waiter.caller, outcome);
