@@ -379,7 +379,7 @@ impl Master {
         reports
     }
 
-    fn write_pidfile(&self) -> Result<(), String> {
-        self.start.pidfile.as_ref().map_or(Ok(()), Pidfile::write)
+    fn write_pidfile(&mut self) -> Result<(), String> {
+        self.start.pidfile.as_mut().map_or(Ok(()), Pidfile::write)
     }
 }

@@ -1,28 +1,33 @@
 //! The pidfile: written by the master once it serves, removed by the master that wrote it.
+//!
+//! It counts for as long as its master holds a lock on it (flock(2)): the lock ends with the master, however that ends, while
+//! the number of a process that is gone may soon be another's, or a thread's. Workers close their copy of the descriptor at
+//! once. A server that drains lets go of the lock, so that the next may start beside it; the file stays until its end.
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
+use nix::fcntl::OFlag;
 use nix::unistd::Pid;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 pub struct Pidfile {
     path: PathBuf,
+    /// The file that this process has written. While it is open here its inode cannot become another file's.
+    held: Option<File>,
 }
 
 impl Pidfile {
-    /// Refuses a file that names a running process, other than the one that is taken over from, or that could not be
-    /// written; a stale one will be replaced.
+    /// Refuses a file whose server serves, other than the one that is taken over from, or that could not be written; a stale
+    /// one will be replaced.
     pub fn check(path: &Path, predecessor: Option<Pid>) -> Result<Pidfile, String> {
         let shown = path.display();
-        if let Some(pid) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<i32>().ok())
-            && ![Some(Pid::this()), predecessor].contains(&Some(Pid::from_raw(pid)))
-            && is_running(pid)
+        if let Some(text) = text_of_live(path)
+            && predecessor.is_none_or(|pid| text.trim() != pid.to_string())
         {
             return Err(format!(
-                "--pidfile {shown} names process {pid}, which is running; stop it or give another file"
+                "--pidfile {shown} names process {}, which is running; stop it or give another file",
+                text.trim()
             ));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -36,11 +41,10 @@ impl Pidfile {
             return Err(format!("--pidfile {shown} is a folder; give a file"));
         }
         // Asked by doing: access(2) knows of permissions, but not of folders like /proc that take no files from anybody.
-        let pidfile = Pidfile { path: path.to_path_buf() };
-        let beside = pidfile.beside();
-        match fs::File::create(&beside).and_then(|_| fs::remove_file(&beside)) {
+        let pidfile = Pidfile { path: path.to_path_buf(), held: None };
+        match pidfile.create_beside().and_then(|_| fs::remove_file(pidfile.beside())) {
             // As a master finds it that takes over from one which has become another user: see `give_to`.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pidfile.open_in_place(false).is_ok() => {}
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pidfile.open_in_place().is_ok() => {}
             Err(e) => {
                 let folder = folder.display();
                 return Err(format!(
@@ -57,8 +61,7 @@ impl Pidfile {
     pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
         let beside = self.beside();
         let give = || {
-            let _ = fs::remove_file(&beside); // somebody with this process number may have left it
-            let file = fs::File::create_new(&beside)?;
+            let file = self.create_beside()?;
             fchown(&file, Some(uid), Some(gid))?;
             // In the place of whatever is there: a link is not followed.
             fs::rename(&beside, &self.path)
@@ -69,26 +72,89 @@ impl Pidfile {
         })
     }
 
-    fn open_in_place(&self, truncate: bool) -> io::Result<fs::File> {
-        let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-        fs::OpenOptions::new().write(true).truncate(truncate).custom_flags(flags).open(&self.path)
+    /// Whole or not at all: written beside, locked and renamed. Where the folder does not let us, in place, in one write.
+    pub fn write(&mut self) -> Result<(), String> {
+        let written = self.write_beside().or_else(|e| match e.kind() {
+            io::ErrorKind::PermissionDenied => self.write_in_place(),
+            _ => Err(e),
+        });
+        match written {
+            Ok(file) => {
+                self.held = Some(file);
+                Ok(())
+            }
+            Err(e) => {
+                let _ = fs::remove_file(self.beside()); // it may not be there
+                Err(format!("--pidfile {} cannot be written: {e}", self.path.display()))
+            }
+        }
     }
 
-    /// Whole or not at all: written beside and renamed. Where the folder does not let us, in place, in one write.
-    pub fn write(&self) -> Result<(), String> {
-        let line = format!("{}\n", std::process::id());
-        let beside = self.beside();
-        let written = fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(line.as_bytes()))
-            .and_then(|()| fs::rename(&beside, &self.path))
-            .or_else(|e| match e.kind() {
-                io::ErrorKind::PermissionDenied => self.open_in_place(true)?.write_all(line.as_bytes()),
-                _ => Err(e),
-            });
-        written.map_err(|e| {
-            let _ = fs::remove_file(&beside); // it may not be there
-            format!("--pidfile {} cannot be written: {e}", self.path.display())
-        })
+    fn write_beside(&self) -> io::Result<File> {
+        let mut file = self.create_beside()?;
+        self.try_lock(&file);
+        file.write_all(own_line().as_bytes())?;
+        fs::rename(self.beside(), &self.path)?;
+        Ok(file)
+    }
+
+    fn write_in_place(&self) -> io::Result<File> {
+        let mut file = self.open_in_place()?;
+        self.try_lock(&file);
+        file.set_len(0)?;
+        file.write_all(own_line().as_bytes())?;
+        Ok(file)
+    }
+
+    /// The server serves: the file counts. Once more where the master that is taken over from still had the lock.
+    pub fn lock(&self) {
+        if let Some(file) = &self.held {
+            self.try_lock(file);
+        }
+    }
+
+    fn try_lock(&self, file: &File) {
+        match file.try_lock() {
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            // The server serves all the same.
+            Err(TryLockError::Error(e)) => {
+                let shown = self.path.display();
+                log::warn!("--pidfile {shown} cannot be locked, so that another server may replace it: {e}");
+            }
+        }
+    }
+
+    /// The server stops: another may start in its place, and replace the file.
+    pub fn release(&self) {
+        if let Some(Err(e)) = self.held.as_ref().map(File::unlock) {
+            log::debug!("--pidfile {} cannot be unlocked: {e}", self.path.display());
+        }
+    }
+
+    /// Another master has taken over, and the file is its own.
+    pub fn hand_over(&mut self) {
+        self.held = None;
+    }
+
+    /// Removes the file, if it is still this process's. Where the folder does not let us, an empty one names nobody.
+    pub fn remove(&mut self) {
+        let Some(file) = self.held.take() else { return };
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        let is_at_path = match (file.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(ours), Ok(found)) => identity(ours) == identity(found),
+            _ => false,
+        };
+        // Somebody may have written to it.
+        if !is_at_path || !fs::read_to_string(&self.path).is_ok_and(|text| text == own_line()) {
+            return;
+        }
+        let removed = fs::remove_file(&self.path).or_else(|e| match e.kind() {
+            io::ErrorKind::PermissionDenied => file.set_len(0),
+            _ => Err(e),
+        });
+        if let Err(e) = removed {
+            log::warn!("the pidfile {} cannot be removed: {e}", self.path.display());
+        }
     }
 
     /// Where the file is written before it is renamed: in the same folder, under a name of this process's own.
@@ -98,22 +164,47 @@ impl Pidfile {
         beside.into()
     }
 
-    /// Removes the file, if it still names this process. Where the folder does not let us, an empty one names nobody.
-    pub fn remove(&self) {
-        if !fs::read_to_string(&self.path).is_ok_and(|text| text.trim() == std::process::id().to_string()) {
-            return;
+    /// A new file and no other: in somebody's folder there may be a link of that name, to a file that only root may write to.
+    fn create_beside(&self) -> io::Result<File> {
+        let beside = self.beside();
+        match File::create_new(&beside) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&beside)?; // somebody with this process number may have left it
+                File::create_new(&beside)
+            }
+            made => made,
         }
-        let removed = fs::remove_file(&self.path).or_else(|e| match e.kind() {
-            io::ErrorKind::PermissionDenied => self.open_in_place(true).map(|_| ()),
-            _ => Err(e),
-        });
-        if let Err(e) = removed {
-            log::warn!("the pidfile {} cannot be removed: {e}", self.path.display());
+    }
+
+    /// The file as it is: no link, and no other name of another file.
+    fn open_in_place(&self) -> io::Result<File> {
+        let file = open(&self.path, OpenOptions::new().read(true).write(true))?;
+        let found = file.metadata()?;
+        match found.is_file() && found.nlink() == 1 {
+            true => Ok(file),
+            false => Err(io::Error::other("it is no file, or has other names")),
         }
     }
 }
 
-/// Zero and negative numbers mean groups to kill(2), not a process; a process of somebody else's answers EPERM.
-fn is_running(pid: i32) -> bool {
-    pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+fn own_line() -> String {
+    format!("{}\n", std::process::id())
+}
+
+/// Follows no link, and waits for nobody at the other end of a FIFO.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
+}
+
+/// What the file says, if its server serves.
+fn text_of_live(path: &Path) -> Option<String> {
+    let file = open(path, OpenOptions::new().read(true)).ok()?;
+    // Shared, so that two who look do not take each other for a server.
+    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let mut text = String::new();
+    // What is no text names nobody, and is locked all the same.
+    let _ = file.take(32).read_to_string(&mut text);
+    Some(text)
 }

@@ -7,6 +7,7 @@ use super::{CONTROL, ELDER, KILL_MARGIN, Master};
 use crate::control::{self, Claim};
 use crate::handover::{Predecessor, Word};
 use crate::listener::Bound;
+use crate::pidfile::Pidfile;
 use mio::Interest;
 use mio::net::UnixStream;
 use nix::sys::signal::{Signal, kill};
@@ -85,6 +86,7 @@ impl Master {
         let Some(elder) = self.elder.as_mut().filter(|elder| !elder.has_handed_over) else { return };
         elder.has_handed_over = true;
         self.order_all(Order::Owned);
+        self.start.pidfile.iter().for_each(Pidfile::lock);
         self.start.notifier.release();
     }
 

@@ -4,6 +4,7 @@ use super::saying::and_refused;
 use super::{KILL_MARGIN, Master};
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
+use crate::pidfile::Pidfile;
 use nix::sys::signal::{Signal, kill};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
@@ -101,6 +102,7 @@ impl Master {
             self.cut_before = totals.cut;
         }
         self.leave_sockets_to_predecessor();
+        self.start.pidfile.iter().for_each(Pidfile::release);
         // The workers let in who is in the doorway; then nobody holds the sockets any more.
         remove_unix_sockets(&mut self.start.bound);
         for bound in &mut self.start.bound {
@@ -173,7 +175,7 @@ impl Master {
         self.leave_sockets_to_predecessor();
         self.tell_the_end(ending);
         remove_unix_sockets(&mut self.start.bound);
-        if let Some(pidfile) = &self.start.pidfile {
+        if let Some(pidfile) = &mut self.start.pidfile {
             pidfile.remove();
         }
         if let Some(control) = &self.start.control {

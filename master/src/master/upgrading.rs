@@ -8,6 +8,7 @@ use super::{Master, UPGRADE};
 use crate::control::Control;
 use crate::handover::{CHANNEL, Word};
 use crate::listener::{self, Bound};
+use crate::pidfile::Pidfile;
 use mio::Interest;
 use mio::net::UnixStream;
 use nix::errno::Errno;
@@ -135,6 +136,7 @@ impl Master {
         self.cut_before = totals.cut;
         self.start.bound.iter_mut().for_each(Bound::hand_over);
         self.start.bound.iter_mut().for_each(Bound::close);
+        self.start.pidfile.iter_mut().for_each(Pidfile::hand_over);
         self.last_upgrade = Some(Ok(format!("process {pid} serves")));
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.start.notifier.hold();
