@@ -13,7 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, ControlAt};
 use tine_common::sys::bell::Bell;
-use tine_common::sys::socket::{set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections};
+use tine_common::sys::socket::{
+    resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
+};
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::{Listener, Place, Queue};
 
@@ -218,9 +220,12 @@ pub fn remove_unix_sockets(bound: &mut [Bound]) {
 
 /// `own`: the queues that there are already, handed down.
 fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Result<Bound> {
+    let is_new = own.is_empty();
+    // Something may have begun to stop the other server; it matters no more. What stays stopped is made anew.
+    let own: Vec<Socket> = own.into_iter().filter(|socket| resume_new_connections(socket.as_fd()).is_ok()).collect();
     // With SO_REUSEPORT a second server could bind the same port and silently take half of the connections.
     // So ask first as one who does not share.
-    if address.port() != 0 && own.is_empty() {
+    if address.port() != 0 && is_new {
         let probe = tcp_socket(address)?;
         probe.bind(&address.into())?;
     }
@@ -234,8 +239,6 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
     for inherited in own.into_iter().map(Some).chain(std::iter::repeat_with(|| None)).take(count) {
         let socket = match inherited {
             Some(socket) => {
-                // Somebody may have begun to stop the other server; it matters no more. Else there is none: ENOENT.
-                let _ = socket.detach_filter();
                 adopt(&socket, &Address::Tcp(address), config)?;
                 socket
             }

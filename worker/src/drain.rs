@@ -1,7 +1,7 @@
 //! How a worker ends: the doorway, the idle, the busy, the deadline.
 //!
-//! 1. Who is in the doorway (handshakes that have begun, queues) is let in: a filter on the listeners stops new
-//!    handshakes, and accepting goes on for a moment. Then the listeners close. A worker that leaves alone has no
+//! 1. Who is in the doorway (handshakes that have begun, queues) is let in: new handshakes are stopped
+//!    (`stop_new_connections`), and accepting goes on for a moment. Then the listeners close. A worker that leaves alone has no
 //!    doorway: the others go on accepting.
 //! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
 //! 3. Requests in flight are finished; every head written from now on says `Connection: close`.
@@ -11,11 +11,10 @@ use crate::run_queue::Token;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
 
-/// How long connections that have begun may still arrive.
-const DOORWAY: Duration = Duration::from_millis(100);
-/// The same where the kernel holds back clients that have not sent anything: they think that they are connected, and are
-/// to have the time that an idle connection has.
-const DOORWAY_DEFERRED: Duration = Duration::from_millis(500);
+/// How long connections that have begun may still arrive: two round trips over any ocean. Where the kernel holds back
+/// clients that have not sent anything (`--defer-accept`), they think that they are connected, and are to have the time that
+/// an idle connection has.
+const DOORWAY: Duration = Duration::from_millis(500);
 /// An idle connection stays at least this long…
 const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// … and up to this much longer, so that clients do not all come back at once.
@@ -40,8 +39,7 @@ pub struct IdleEnd {
 impl Drain {
     /// The whole server ends.
     pub fn of_server(now: Instant, config: &Config) -> Self {
-        let doorway = if config.defer_accept.is_zero() { DOORWAY } else { DOORWAY_DEFERRED };
-        Drain { began: now, doorway_until: now + doorway, ends: Some(now + config.graceful_timeout) }
+        Drain { began: now, doorway_until: now + DOORWAY, ends: Some(now + config.graceful_timeout) }
     }
 
     /// This worker ends alone.

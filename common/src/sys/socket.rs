@@ -1,4 +1,4 @@
-//! What the socket crates do not offer: accept without the peer's address, and three TCP options of listeners.
+//! What the socket crates do not offer: accept without the peer's address, and options of listeners.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -130,10 +130,19 @@ pub fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 fn set_tcp_option(fd: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int, name: &str) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_TCP, option, value, name)
+}
+
+fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+    name: &str,
+) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: `value` outlives the call and `length` is its size.
-    let done =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const value).cast(), length) };
+    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), length) };
     if done == 0 {
         return Ok(());
     }
@@ -146,7 +155,28 @@ fn set_tcp_option(fd: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int, n
 /// close(2) of a listener resets what waits in its queue and what is still shaking hands. So before it is closed, a
 /// socket filter drops first SYNs only (SYN without ACK, byte 13 of the TCP header); the sender retries and finds the
 /// listener gone. Accepted sockets inherit the filter, where it matches nothing.
+///
+/// Newer kernels want CAP_NET_ADMIN for a filter. Without it the listener is bound to a device that there is not, so that
+/// nothing finds it any more: new connections are refused. A handshake that has begun is known by its addresses, and
+/// what comes of it has the device that it had when it began, which is none (both seen with Linux 6.18, over IPv4 and IPv6).
 pub fn stop_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
+    match drop_first_syns(listener) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => bind_to_no_device(listener),
+        done => done,
+    }
+}
+
+/// Takes back what [`stop_new_connections`] did, as far as it did anything. The error: that needs a right, CAP_NET_RAW.
+pub fn resume_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
+    // Without a filter: ENOENT.
+    let _ = SockRef::from(&listener).detach_filter();
+    match is_bound_to_no_device(listener) {
+        true => set_option(listener, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX"),
+        false => Ok(()),
+    }
+}
+
+fn drop_first_syns(listener: BorrowedFd<'_>) -> io::Result<()> {
     const SYN: u32 = 0x02;
     const SYN_ACK: u32 = 0x12;
     let op = |code: u32, k: u32, yes: u8, no: u8| SockFilter::new(code as u16, yes, no, k);
@@ -157,4 +187,68 @@ pub fn stop_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
         op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
         op(libc::BPF_RET | libc::BPF_K, u32::MAX, 0, 0),
     ])
+}
+
+/// The number of a network device that no device gets: the kernel counts up from 1.
+const NO_DEVICE: libc::c_int = libc::c_int::MAX;
+
+/// From Linux 5.7 on anybody may do this to a socket that is bound to no device.
+fn bind_to_no_device(listener: BorrowedFd<'_>) -> io::Result<()> {
+    // Another process that has the same listener may have been the first.
+    if is_bound_to_no_device(listener) {
+        return Ok(());
+    }
+    set_option(listener, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, NO_DEVICE, "SO_BINDTOIFINDEX")
+}
+
+fn is_bound_to_no_device(listener: BorrowedFd<'_>) -> bool {
+    let mut device: libc::c_int = 0;
+    let mut length = size_of_val(&device) as libc::socklen_t;
+    // SAFETY: the call writes at most `length` bytes of `device`, which outlives it.
+    let done = unsafe {
+        let value = (&raw mut device).cast();
+        libc::getsockopt(listener.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, value, &raw mut length)
+    };
+    done == 0 && device == NO_DEVICE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn who_has_begun_gets_in_and_no_other() {
+        let ways = [drop_first_syns as fn(BorrowedFd<'_>) -> io::Result<()>, bind_to_no_device];
+        for (address, stop) in ["127.0.0.1:0", "[::1]:0"].into_iter().flat_map(|at| ways.map(|way| (at, way))) {
+            for defer in [0, 1] {
+                let Ok(listener) = TcpListener::bind(address) else { continue }; // a machine without IPv6
+                let at = listener.local_addr().expect("an address");
+                set_defer_accept(listener.as_fd(), Duration::from_secs(defer)).expect("an option");
+                let mut begun: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(at).expect("a connection")).collect();
+                match stop(listener.as_fd()) {
+                    Err(e) if e.kind() == io::ErrorKind::PermissionDenied => continue,
+                    done => done.expect("no new connections"),
+                }
+                let new = TcpStream::connect_timeout(&at, Duration::from_millis(100));
+                assert!(new.is_err(), "{at}: {new:?}");
+                for client in &mut begun {
+                    client.write_all(b"hello").expect("it is connected");
+                    let (mut server, _) = listener.accept().expect("who has begun");
+                    let mut bytes = [0; 5];
+                    server.read_exact(&mut bytes).expect("what was sent");
+                    server.write_all(b"bye").expect("an answer");
+                    client.read_exact(&mut bytes[..3]).expect("the answer");
+                    // Its packets are those of any connection, more than one of them, too.
+                    client.write_all(&[b'x'; 65536]).expect("it is connected");
+                    server.read_exact(&mut [0; 65536]).expect("all of it");
+                }
+                if resume_new_connections(listener.as_fd()).is_ok() {
+                    TcpStream::connect(at).expect("new connections once more");
+                }
+            }
+        }
+    }
 }
