@@ -4,15 +4,18 @@
 //! No line is waited for: what standard error does not take at once is dropped and counted (`log/out.rs`).
 //!
 //! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`); where it is not set, that is `info`, and `warn`
-//! with `--quiet`. [`Burst`] is for what could repeat without bound: a crash loop, a flood of refusals.
+//! with `--quiet`. No place in the code fills the log (`log/repeats.rs`). [`Burst`] and [`Allowance`] are for what is better
+//! said in fewer lines: a crash loop, a flood of refusals.
 
 mod file;
 mod head;
 mod out;
+mod repeats;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
 pub use out::{in_handler, keep_saying, say};
+pub use repeats::APP;
 
 use crate::fixed_text::FixedText;
 use log::LevelFilter;
@@ -48,8 +51,14 @@ pub fn init(level: LevelFilter) {
         .filter_level(level)
         .target(env_logger::Target::Pipe(Box::new(out::Lines)))
         .format(|out, record| {
+            // Nothing written is no line.
+            let Some(summary) = repeats::admits(record, Instant::now()) else { return Ok(()) };
             let mut head = FixedText::default();
             push_head(&mut head, record.level().as_str(), &who());
+            if let Some(summary) = summary {
+                out.write_all(head.as_bytes())?;
+                writeln!(out, "{summary}")?;
+            }
             out.write_all(head.as_bytes())?;
             writeln!(out, "{}", record.args())
         })

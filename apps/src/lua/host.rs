@@ -6,7 +6,7 @@ use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tine_common::log::one_line;
+use tine_common::log::{APP, one_line};
 use tine_worker::app::{Addresses, WorkerInfo};
 
 pub use tine_common::log::indented;
@@ -100,9 +100,9 @@ fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool>
     let text = indented(&text.to_string_lossy());
     match (method, path) {
         (Value::String(method), Value::String(path)) => {
-            log::log!(level, "{} {}: {text}", one_line(&method.to_string_lossy()), one_line(&path.to_string_lossy()));
+            log::log!(target: APP, level, "{} {}: {text}", one_line(&method.to_string_lossy()), one_line(&path.to_string_lossy()));
         }
-        _ => log::log!(level, "app: {text}"),
+        _ => log::log!(target: APP, level, "app: {text}"),
     }
     Ok(true)
 }

@@ -3,7 +3,7 @@
 //! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
 //! is said before the next line that is taken; also without one, soon after there is room again ([`keep_saying`]).
 
-use super::{push_head, who};
+use super::{push_head, repeats, who};
 use crate::fixed_text::FixedText;
 use crate::sys::output::Output;
 use nix::errno::Errno;
@@ -77,8 +77,15 @@ pub fn say(line: &str, patience: Duration) {
     }
 }
 
-/// Says how many lines were dropped, if some were and there is room again. To be called in every turn of a loop.
+/// Says how many lines were dropped, if some were and there is room again, and how many were held back. To be called in
+/// every turn of a loop.
 pub fn keep_saying(now: Instant) {
+    for summary in repeats::ended(now) {
+        let mut text = FixedText::default();
+        push_head(&mut text, "WARN", &who());
+        text.push(&summary);
+        write(text.end_line());
+    }
     if DROPPED.load(Ordering::Relaxed) == 0 {
         return;
     }
