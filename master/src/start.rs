@@ -22,6 +22,7 @@ use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
+use tine_common::sys::started_with;
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
 
@@ -91,6 +92,9 @@ pub fn serve_with<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
+    if let Err(e) = started_with::hear_sigpipe() {
+        return complain(&format!("SIGPIPE cannot be heard: {e}"), EXIT_SYSTEM);
+    }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,

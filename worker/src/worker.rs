@@ -33,7 +33,7 @@ use tine_common::last_words::LastWords;
 use tine_common::message::Report;
 use tine_common::notes::Notes;
 use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
-use tine_common::sys::{abort, descriptor, fork, process};
+use tine_common::sys::{abort, descriptor, fork, process, started_with};
 
 pub use crate::accept::{Listener, Place, Queue};
 
@@ -103,11 +103,16 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     if let Err(e) = abort::say(LastWords::new(seat, start.scoreboard.notes(start.seat))) {
         return failed(&mut channel, format!("SIGABRT could not be heard: {e}"));
     }
+    // What the app starts while it is built is to find the signals as this server did.
+    let signals = match hear_signals(&start.signals) {
+        Ok(signals) => signals,
+        Err(e) => return failed(&mut channel, format!("signals could not be heard: {e}")),
+    };
     let app = match factory(&info) {
         Ok(app) => app,
         Err(e) => return failed(&mut channel, format!("the app could not be built: {e}")),
     };
-    let mut worker = match Worker::new(start, app) {
+    let mut worker = match Worker::new(start, signals, app) {
         Ok(worker) => worker,
         Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
     };
@@ -123,6 +128,18 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
         std::mem::forget(worker);
     }
     status
+}
+
+/// Signals reach this worker from now on: they wait for its loop. One that the server was started with as ignored, and that
+/// says nothing to a worker, stays so. Returns the descriptors, too, that they come by.
+fn hear_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
+    let before = descriptor::open();
+    let others = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2].into_iter().filter(|&signal| !started_with::ignore_again(signal));
+    let signals = Signals::new(others.chain([SIGTERM, SIGQUIT]))?;
+    let own = descriptor::open().difference(&before).copied().collect();
+    blocked.unblock_signals()?;
+    started_with::put_back_in_forks()?;
+    Ok((signals, own))
 }
 
 struct Worker {
@@ -175,7 +192,7 @@ struct Counts {
 }
 
 impl Worker {
-    fn new(start: Start, app: Box<dyn App>) -> io::Result<Worker> {
+    fn new(start: Start, (mut signals, own_signals): (Signals, Vec<RawFd>), app: Box<dyn App>) -> io::Result<Worker> {
         let Start {
             config,
             info,
@@ -185,20 +202,17 @@ impl Worker {
             seat: seat_number,
             requests_due,
             are_sockets_lent,
-            signals: blocked,
+            signals: _,
             master: _,
         } = start;
         let now = Instant::now();
         let mut own = OwnDescriptors::new(now);
         let poll = Poll::new()?;
         own.push("the event loop's", poll.as_raw_fd());
-        let before = descriptor::open();
-        let mut signals = Signals::new([SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
-        descriptor::open().difference(&before).for_each(|&fd| own.push("of the signals", fd));
+        own_signals.iter().for_each(|&fd| own.push("of the signals", fd));
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         channel.set_nonblocking(true)?;
         poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
-        blocked.unblock_signals()?;
         own.push("the channel to the master", channel.as_raw_fd());
         listeners.iter().flat_map(Listener::descriptors).for_each(|fd| own.push(LISTENER, fd.as_raw_fd()));
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));

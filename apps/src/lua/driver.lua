@@ -54,6 +54,7 @@ local wait = parts.waiting(host, driver)
 local new_input, new_errors = parts.streams(host, driver, wait)
 local new_environ = parts.environ(host, driver, new_input, new_errors)
 local start = parts.start_response(host, driver)
+parts.commands(host)
 local send_answer = parts.answer(driver)
 local app
 

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::{APP, one_line};
+use tine_common::sys::started_with;
 use tine_worker::app::{Addresses, WorkerInfo};
 
 pub use tine_common::log::indented;
@@ -30,6 +31,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
     let host = lua.create_table()?;
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
+    host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
     let ends = {
         let turn = Rc::clone(turn);

@@ -1,11 +1,12 @@
 //! fork(2) and execve(2) of a program that takes over from this process: it gets listening sockets by the LISTEN_FDS
-//! protocol (sd_listen_fds(3)), and its signals are as this process found its own.
+//! protocol (sd_listen_fds(3)), and its signals and its limit of open files are as this process found its own.
 //!
 //! A program that is to outlive this process is started by a *minder*: a process between the two, whose end gives the
 //! program to whoever takes in orphans, so to the service manager, as if that had started it (credentials(7)).
 //!
 //! All that needs memory is made before the fork; the child calls only what is async-signal-safe (signal-safety(7)).
 
+use super::started_with;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
@@ -205,6 +206,7 @@ impl Child {
         let error = match self.place_descriptors(&mut tell).and_then(|()| self.enter_folder()) {
             Ok(()) => {
                 reset_signals(mask);
+                started_with::put_back_open_files();
                 self.execute()
             }
             Err(error) => error,
@@ -323,8 +325,8 @@ fn close_all() {
     }
 }
 
-/// What is ignored stays ignored across execve(2), as SIGHUP is under nohup(1) and should be. SIGPIPE is ignored by Rust's
-/// own doing. Who has a handler has the default afterwards, and needs it before: until then the handler would write to what
+/// What is ignored stays ignored across execve(2), as SIGHUP is under nohup(1) and should be. SIGPIPE may be ignored by
+/// Rust's own doing. Who has a handler has the default afterwards, and needs it before: until then the handler would write to what
 /// the parent reads.
 fn reset_signals(mask: &SigSet) {
     for signal in 1..=libc::SIGRTMAX() {
@@ -332,7 +334,8 @@ fn reset_signals(mask: &SigSet) {
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: `action` outlives the call, which fails for the two signals that are the C library's own.
         let done = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
-        let is_ignored = action.sa_sigaction == libc::SIG_IGN && signal != libc::SIGPIPE;
+        let is_ours = signal == libc::SIGPIPE && !started_with::ignored(libc::SIGPIPE);
+        let is_ignored = action.sa_sigaction == libc::SIG_IGN && !is_ours;
         if done == 0 && !is_ignored {
             // SAFETY: a valid signal, and the default action. KILL and STOP refuse, which have no other.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -410,7 +413,8 @@ mod tests {
         let said = run("signals", "exec grep '^Sig' /proc/self/status > $OUT", &[]);
         let pipe = 1 << (libc::SIGPIPE - 1);
         assert_ne!(field(&own, "SigIgn:") & pipe, 0, "Rust ignores it");
-        assert_eq!(field(&said, "SigIgn:"), field(&own, "SigIgn:") & !pipe);
+        let kept = if started_with::ignored(libc::SIGPIPE) { pipe } else { 0 };
+        assert_eq!(field(&said, "SigIgn:"), field(&own, "SigIgn:") & !pipe | kept);
         assert_eq!(field(&said, "SigBlk:"), field(&own, "SigBlk:"));
     }
 

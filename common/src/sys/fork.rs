@@ -37,7 +37,7 @@ pub fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
-    pub fn unblock_signals(self) -> io::Result<()> {
+    pub fn unblock_signals(&self) -> io::Result<()> {
         Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None)?)
     }
 }

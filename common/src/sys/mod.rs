@@ -20,3 +20,4 @@ pub mod mmap;
 pub mod output;
 pub mod process;
 pub mod socket;
+pub mod started_with;

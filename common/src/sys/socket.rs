@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// MSG_MORE (send(2)): more follows at once, so that what is sent need not fill a packet of its own.
 pub const MORE_FOLLOWS: i32 = libc::MSG_MORE;
+/// MSG_NOSIGNAL: a client that has gone is an error of the call, and no SIGPIPE.
+pub const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 
 /// What came of one accept(2).
 pub enum Accepted {

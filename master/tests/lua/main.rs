@@ -20,6 +20,7 @@ mod answers_are_framed;
 mod apps_write_to_the_log;
 mod bodies_over_max_body_get_413;
 mod c_modules_load;
+mod children_get_what_the_server_was_started_with;
 mod chunks_are_asked_for_when_there_is_room;
 mod clients_that_leave_end_their_request;
 mod close_is_called_once;

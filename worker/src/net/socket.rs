@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 use tine_common::sys::file::{SentFile, send_file};
-use tine_common::sys::socket::{MORE_FOLLOWS, set_notsent_lowat, unacknowledged_bytes};
+use tine_common::sys::socket::{MORE_FOLLOWS, NO_SIGNAL, set_notsent_lowat, unacknowledged_bytes};
 
 /// What the kernel may hold for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the listeners.
 /// By default it takes up to 4 MiB: clients that never read would pin gigabytes that everyone shares (tcp_mem).
@@ -44,16 +44,16 @@ impl Socket {
 
     /// Bytes that the kernel took; `None`: none now.
     pub fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        not_yet(|| self.raw.send(bytes))
+        not_yet(|| self.raw.send_with_flags(bytes, NO_SIGNAL))
     }
 
     pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        not_yet(|| self.raw.send_vectored(slices))
+        not_yet(|| self.raw.send_vectored_with_flags(slices, NO_SIGNAL))
     }
 
     /// As [`Socket::send_vectored`], for what [`Socket::send_file`] goes on with: both share a packet.
     pub fn send_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        not_yet(|| self.raw.send_vectored_with_flags(slices, MORE_FOLLOWS))
+        not_yet(|| self.raw.send_vectored_with_flags(slices, MORE_FOLLOWS | NO_SIGNAL))
     }
 
     /// Up to `count` bytes of `file` behind `offset`, read by the kernel.

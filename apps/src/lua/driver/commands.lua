@@ -1,0 +1,32 @@
+-- os.execute and io.popen: what they start gets the limit of open files that the server was started with, and not the one
+-- that it has raised for its connections. A limit that is put down around the call would be no help: with more connections
+-- than it allows, io.popen has no descriptor for its pipe.
+
+local host = ...
+local limit = host.open_files_before
+if not limit then
+  return
+end
+
+local before = ("ulimit -S -n %d 2>/dev/null; "):format(limit)
+local execute, popen = os.execute, io.popen
+local type = type
+
+local function is_command(command)
+  return type(command) == "string" or type(command) == "number"
+end
+
+-- Tail calls: what is wrong with the arguments is told where the app calls.
+function os.execute(command, ...)
+  if is_command(command) then
+    command = before .. command
+  end
+  return execute(command, ...)
+end
+
+function io.popen(command, ...)
+  if is_command(command) then
+    command = before .. command
+  end
+  return popen(command, ...)
+end
