@@ -5,6 +5,7 @@
 //! - [`scoreboard`]: the shared memory in which each worker tells about itself.
 //! - [`status`]: what the master tells about the server over its control socket.
 //! - [`notes`]: the requests that each worker is in, beside it.
+//! - [`request_name`]: what the log calls a request.
 //! - [`privileges`]: who the server is once it has bound.
 //! - [`message`]: what master and worker say to each other.
 //! - [`last_words`]: what a worker says when it is told to die for hanging; [`fixed_text`] takes them without allocating.
@@ -19,6 +20,7 @@ pub mod log;
 pub mod message;
 pub mod notes;
 pub mod privileges;
+pub mod request_name;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;

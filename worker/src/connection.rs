@@ -298,7 +298,7 @@ impl Connection {
                     Ok(Flushed::Empty) => {}
                     Ok(Flushed::Blocked) => self.writable = false,
                     Ok(Flushed::Broken(part)) => {
-                        log::error!("a response is cut: {part}");
+                        log::error!("{}: the response is cut: {part}", part.request);
                         if part.ends_with_connection {
                             // As for Closing::Reset.
                             let _ = self.socket.reset_on_close();

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use tine_common::sys::file::shown_path;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 use tine_worker::http::{Head, Response};
@@ -55,9 +56,9 @@ fn read(file: &File, first: u64, length: u64) -> Result<Vec<u8>, AppError> {
     match file.read_exact_at(&mut bytes, first) {
         Ok(()) => Ok(bytes),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(AppError::new("a file became shorter as it was read"))
+            Err(AppError::new(format!("{} became shorter as it was read", shown_path(file))))
         }
-        Err(e) => Err(AppError::new(format!("a file cannot be read: {e}"))),
+        Err(e) => Err(AppError::new(format!("{} cannot be read: {e}", shown_path(file)))),
     }
 }
 

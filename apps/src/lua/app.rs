@@ -48,10 +48,15 @@ impl App for LuaApp {
                     Err(text) => self.failed(request, &text),
                 }
             }
-            said => {
-                let who = format!("{} {}", request.method(), request.target());
-                Answer::exchange(LuaExchange::new(&self.vm, &self.config, lane, said, who, is_head, deadline))
-            }
+            said => Answer::exchange(LuaExchange::new(
+                &self.vm,
+                &self.config,
+                lane,
+                said,
+                request.name(),
+                is_head,
+                deadline,
+            )),
         }
     }
 
@@ -62,7 +67,7 @@ impl App for LuaApp {
 
 impl LuaApp {
     fn failed(&self, request: &Request<'_>, text: &str) -> Answer {
-        log::error!("{} {}: {}", request.method(), request.target(), host::indented(text));
+        log::error!("{}: {}", request.name(), host::indented(text));
         Page::failed(text, &self.config).response().into()
     }
 }

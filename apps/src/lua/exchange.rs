@@ -8,6 +8,7 @@ use super::said::{Said, Wanted};
 use super::vm::{Lane, Vm};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tine_common::request_name::RequestName;
 use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
 
 pub struct LuaExchange {
@@ -17,7 +18,7 @@ pub struct LuaExchange {
     lane: Option<Lane>,
     step: Step,
     /// The request, for the log.
-    who: String,
+    who: RequestName,
     is_head: bool,
     /// Of the body: what was taken and not yet given to the app, how much was taken in all, and whether all was.
     body: Vec<u8>,
@@ -50,7 +51,7 @@ impl LuaExchange {
         config: &Rc<LuaConfig>,
         lane: Lane,
         said: Said,
-        who: String,
+        who: RequestName,
         is_head: bool,
         deadline: Option<Instant>,
     ) -> LuaExchange {
@@ -237,11 +238,10 @@ impl LuaExchange {
 
     /// A page in place of the app's answer; after its head nothing can be said any more, and the connection is cut.
     fn answer_instead(&self, page: Page, why: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
-        let why = format!("{}: {}", self.who, host::indented(why));
         if out.has_head() {
             return Err(AppError::new(why));
         }
-        log::error!("{why}");
+        log::error!("{}: {}", self.who, host::indented(why));
         page.write(out)?;
         Ok(Pull::End)
     }
@@ -256,7 +256,7 @@ impl LuaExchange {
     /// The request is over before the app was.
     fn leave(&mut self) {
         if let Some(lane) = self.lane.take() {
-            self.vm.abandon(&lane);
+            self.vm.abandon(&lane, &self.who);
         }
     }
 }

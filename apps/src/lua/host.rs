@@ -6,7 +6,8 @@ use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tine_common::log::{APP, one_line};
+use tine_common::log::APP;
+use tine_common::request_name::RequestName;
 use tine_common::sys::started_with;
 use tine_worker::app::{Addresses, WorkerInfo};
 
@@ -102,7 +103,7 @@ fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool>
     let text = indented(&text.to_string_lossy());
     match (method, path) {
         (Value::String(method), Value::String(path)) => {
-            log::log!(target: APP, level, "{} {}: {text}", one_line(&method.to_string_lossy()), one_line(&path.to_string_lossy()));
+            log::log!(target: APP, level, "{}: {text}", RequestName::new(&method.as_bytes(), &path.as_bytes()));
         }
         _ => log::log!(target: APP, level, "app: {text}"),
     }

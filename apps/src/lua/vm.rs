@@ -10,6 +10,7 @@ use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tine_common::request_name::RequestName;
 use tine_common::sys::lua_running::{self, Resumed};
 use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
@@ -211,11 +212,11 @@ impl Vm {
     }
 
     /// The request is over before its app: `close` is called, and the lane is not used again.
-    pub fn abandon(&self, lane: &Lane) {
+    pub fn abandon(&self, lane: &Lane, request: &RequestName) {
         self.turn.addresses.set(None);
         self.turn.deadline.set(None);
         if let Err(error) = self.abandon.call::<()>(&lane.table) {
-            log::error!("the end of a request failed: {}", host::indented(&error.to_string()));
+            log::error!("{request}: its end failed: {}", host::indented(&error.to_string()));
         }
         self.turn.interrupted_at.take();
     }

@@ -1,9 +1,11 @@
-//! sendfile(2): bytes that go from a file to a socket without passing through this process.
+//! sendfile(2): bytes that go from a file to a socket without passing through this process. And an open file's path.
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile;
+use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 
 /// What came of one sendfile(2).
 #[derive(Debug)]
@@ -45,5 +47,16 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
             // Whatever it is, reading and sending will say it, too, or do.
             Err(_) => Ok(SentFile::NotThisWay),
         };
+    }
+}
+
+/// What the log calls an open file: the path that it has now, with ` (deleted)` where it has none any more. Without /proc,
+/// its number tells which file it was.
+pub fn shown_path(file: &File) -> String {
+    match std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) {
+        Ok(path) => crate::log::one_line(&path.to_string_lossy()),
+        Err(_) => {
+            file.metadata().map_or_else(|_| "a file".to_string(), |file| format!("the file with inode {}", file.ino()))
+        }
     }
 }

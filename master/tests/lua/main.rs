@@ -28,6 +28,7 @@ mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
 mod environ_survives_its_request;
 mod errors_become_500;
+mod every_error_of_a_request_names_it;
 mod exhausted_memory_is_a_500_and_a_new_worker;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;

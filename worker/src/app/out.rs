@@ -8,6 +8,7 @@ use crate::net::{FILE_PIECE_BYTES_MAX, FilePart, WriteQueue};
 use bytes::Bytes;
 use std::fs::File;
 use std::rc::Rc;
+use tine_common::request_name::RequestName;
 
 /// The body of a response whose head is written: what may still follow.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,7 @@ pub(crate) struct BodyWriter {
 pub struct Out<'a> {
     pub(crate) queue: &'a mut WriteQueue,
     pub(crate) body: &'a mut Option<BodyWriter>,
+    pub(crate) request: &'a RequestName,
     pub(crate) facts: ResponseFacts,
     pub(crate) cx: &'a Cx<'a>,
 }
@@ -136,7 +138,7 @@ impl Out<'_> {
         }
         let piece = length.min(FILE_PIECE_BYTES_MAX);
         let ends_with_connection = self.body.is_some_and(BodyWriter::ends_with_connection);
-        let part = FilePart::new(file, offset, piece as u32, ends_with_connection);
+        let part = FilePart::new(file, self.request, offset, piece as u32, ends_with_connection);
         self.framed(piece as usize, |queue| queue.append_file(part))?;
         Ok(piece)
     }

@@ -2,6 +2,7 @@
 
 use super::BodyLength;
 use super::response::is_token_byte;
+use tine_common::request_name::RequestName;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -54,6 +55,11 @@ impl<'a> Request<'a> {
     /// The request target as it was sent.
     pub fn target(&self) -> &'a str {
         self.target
+    }
+
+    /// What the log calls it.
+    pub fn name(&self) -> RequestName {
+        RequestName::new(self.method.as_bytes(), self.target.as_bytes())
     }
 
     /// The path, undecoded, without the query; `/` where an absolute-form target has none; `*` for OPTIONS of all.

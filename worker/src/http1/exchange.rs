@@ -9,9 +9,11 @@ use crate::net::ReadBuffer;
 use crate::protocol::{Io, Next};
 use std::time::Instant;
 use tine_common::config::Limits;
+use tine_common::request_name::RequestName;
 
 pub struct Active {
     exchange: Box<dyn Exchange>,
+    request: RequestName,
     facts: ResponseFacts,
     body: Decoder,
     /// When body bytes last came, or the app began to wait for them.
@@ -49,6 +51,7 @@ pub enum Failed {
 impl Active {
     pub fn new(
         exchange: Box<dyn Exchange>,
+        request: RequestName,
         facts: ResponseFacts,
         body: Decoder,
         owes_continue: bool,
@@ -57,6 +60,7 @@ impl Active {
         let (body_ended, body_refused) = (false, false);
         Active {
             exchange,
+            request,
             facts,
             body,
             since: now,
@@ -81,6 +85,11 @@ impl Active {
     /// The client said that this is its last request.
     pub fn is_clients_last(&self) -> bool {
         !self.facts.keep_alive
+    }
+
+    /// What the log calls the request.
+    pub fn request(&self) -> &RequestName {
+        &self.request
     }
 
     /// The body of the response, once its head is written.
@@ -132,7 +141,7 @@ impl Active {
             self.not_before = None;
             let before = io.output.len();
             let facts = self.facts_now(io.input, cx);
-            let mut out = Out { queue: io.output, body: &mut self.writer, facts, cx };
+            let mut out = Out { queue: io.output, body: &mut self.writer, request: &self.request, facts, cx };
             let pulled = self.exchange.pull(&mut out, cx)?;
             // Without a body, the response is complete with its head: what would follow is not made only to be dropped.
             if let Some(writer) = self.writer.filter(|writer| self.body_ended && writer.is_bodyless()) {

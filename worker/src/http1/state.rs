@@ -30,6 +30,7 @@ use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
+use tine_common::log::indented;
 
 /// The most of an unread request body that is read and dropped so that its connection can be kept.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
@@ -238,7 +239,10 @@ impl Http1 {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
                         output.append_with(|out| encode::switching(out, &lines, cx.date));
-                        return (parsed.length, Called::Upgraded(Box::new(WebSocket::new(peer, cx.limits, cx.now))));
+                        return (
+                            parsed.length,
+                            Called::Upgraded(Box::new(WebSocket::new(peer, request.name(), cx.limits, cx.now))),
+                        );
                     }
                     Err(Refusal::Client(response)) => Answer::Response(*response),
                     Err(Refusal::App(error)) => {
@@ -262,7 +266,7 @@ impl Http1 {
             Answer::Exchange(exchange) => {
                 let owes_continue = parsed.expects_continue && request.has_body();
                 let body = Decoder::new(body, cx.limits.header_bytes_max);
-                Called::Exchange(Box::new(Active::new(exchange, facts, body, owes_continue, cx.now)))
+                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, owes_continue, cx.now)))
             }
         };
         (parsed.length, called)
@@ -335,7 +339,7 @@ impl Http1 {
             Err(failed) => failed,
         };
         if let Failed::App(error) = &failed {
-            log::error!("the app failed: {error}");
+            log::error!("{}: {}", active.request(), indented(&error.to_string()));
         }
         // After the head nothing can be said any more; only that the response is incomplete.
         if let Some(writer) = active.writer() {
@@ -422,7 +426,7 @@ fn respond(
 }
 
 fn log_refused(request: &Request<'_>, error: impl std::fmt::Display) {
-    log::error!("the app's response to {} {} cannot be sent: {error}", request.method(), request.path());
+    log::error!("{}: the app's response cannot be sent: {}", request.name(), indented(&error.to_string()));
 }
 
 fn app_failed() -> Response {

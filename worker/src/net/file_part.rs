@@ -9,9 +9,10 @@ use super::Socket;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use tine_common::sys::file::SentFile;
+use tine_common::request_name::RequestName;
+use tine_common::sys::file::{SentFile, shown_path};
 
 /// The most of a file that is queued at a time: what a connection may send in a turn before others have theirs.
 pub const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
@@ -21,6 +22,8 @@ const READ_BYTES: usize = 64 << 10;
 
 pub struct FilePart {
     file: Rc<File>,
+    /// Whose response it is of: by the time that it is sent, the connection may be in a later request.
+    request: RequestName,
     /// At most 2^63 - 1, together with what is left.
     offset: u64,
     left: u32,
@@ -35,15 +38,29 @@ pub struct FilePart {
 pub struct BrokenPart {
     /// As of the part: then the connection's end would pass for the body's.
     pub ends_with_connection: bool,
+    pub request: RequestName,
+    path: String,
     offset: u64,
-    inode: Option<u64>,
     /// `None`: the file ends there.
     error: Option<io::Error>,
 }
 
 impl FilePart {
-    pub fn new(file: &Rc<File>, offset: u64, length: u32, ends_with_connection: bool) -> FilePart {
-        FilePart { file: file.clone(), offset, left: length, ends_with_connection, is_read_here: false }
+    pub fn new(
+        file: &Rc<File>,
+        request: &RequestName,
+        offset: u64,
+        length: u32,
+        ends_with_connection: bool,
+    ) -> FilePart {
+        FilePart {
+            file: file.clone(),
+            request: request.clone(),
+            offset,
+            left: length,
+            ends_with_connection,
+            is_read_here: false,
+        }
     }
 
     /// Bytes that are left of it.
@@ -91,9 +108,13 @@ impl FilePart {
     }
 
     fn broken(&self, error: Option<io::Error>) -> BrokenPart {
-        // Without a name, which is not known here, the number tells which file it was.
-        let inode = self.file.metadata().ok().map(|metadata| metadata.ino());
-        BrokenPart { ends_with_connection: self.ends_with_connection, offset: self.offset, inode, error }
+        BrokenPart {
+            ends_with_connection: self.ends_with_connection,
+            request: self.request.clone(),
+            path: shown_path(&self.file),
+            offset: self.offset,
+            error,
+        }
     }
 
     #[cfg(test)]
@@ -105,15 +126,12 @@ impl FilePart {
 }
 
 impl fmt::Display for BrokenPart {
-    /// `the file with inode 17 ended at byte 4096 while it was sent, before the length that it had`
+    /// `/srv/a.txt ended at byte 4096 while it was sent, before the length that it had`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.inode {
-            Some(inode) => write!(f, "the file with inode {inode} ")?,
-            None => f.write_str("a file ")?,
-        }
+        let BrokenPart { path, offset, .. } = self;
         match &self.error {
-            Some(error) => write!(f, "cannot be read at byte {}: {error}", self.offset),
-            None => write!(f, "ended at byte {} while it was sent, before the length that it had", self.offset),
+            Some(error) => write!(f, "{path} cannot be read at byte {offset}: {error}"),
+            None => write!(f, "{path} ended at byte {offset} while it was sent, before the length that it had"),
         }
     }
 }

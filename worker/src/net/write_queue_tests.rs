@@ -5,6 +5,11 @@ use crate::net::file_of;
 use std::fs::File;
 use std::rc::Rc;
 use std::time::Duration;
+use tine_common::request_name::RequestName;
+
+fn request() -> RequestName {
+    RequestName::new(b"GET", b"/file")
+}
 
 static LARGE: [u8; 1000] = [b'L'; 1000];
 
@@ -17,9 +22,9 @@ fn mixed() -> (WriteQueue, Vec<u8>) {
     queue.append_shared(Bytes::from(vec![b'S'; 600]));
     queue.append_static(b"small");
     let file = file_of(b"..file and more..");
-    queue.append_file(FilePart::new(&file, 2, 5, false));
-    queue.append_file(FilePart::new(&file, 7, 0, false));
-    queue.append_file(FilePart::new(&file, 7, 8, false));
+    queue.append_file(FilePart::new(&file, &request(), 2, 5, false));
+    queue.append_file(FilePart::new(&file, &request(), 7, 0, false));
+    queue.append_file(FilePart::new(&file, &request(), 7, 8, false));
     queue.append(b"tail");
     let all = [b"head", &LARGE[..], b"between too", &[b'S'; 600], b"smallfile and moretail"].concat();
     (queue, all)
@@ -112,7 +117,7 @@ fn flush_sends_files_in_order_whatever_the_socket_takes() {
     for i in 0..20u32 {
         queue.append(&i.to_le_bytes());
         queue.append_static(&LARGE);
-        queue.append_file(FilePart::new(&file, u64::from(i), FILE_BYTES - 20, false));
+        queue.append_file(FilePart::new(&file, &request(), u64::from(i), FILE_BYTES - 20, false));
         expected.extend_from_slice(&i.to_le_bytes());
         expected.extend_from_slice(&LARGE);
         expected.extend_from_slice(&bytes[i as usize..][..FILE_BYTES as usize - 20]);
@@ -141,7 +146,7 @@ fn a_file_that_is_shorter_than_announced_breaks_the_queue_at_its_end() {
             let file = file_of(&[b'f'; 5000]);
             let mut queue = WriteQueue::new(Instant::now());
             queue.append(b"head");
-            queue.append_file(FilePart::new(&file, 0, 5001, ends_with_connection));
+            queue.append_file(FilePart::new(&file, &request(), 0, 5001, ends_with_connection));
             queue.append(b"never sent");
             file.set_len(length).unwrap();
             let flushed = queue.flush(&socket, Instant::now()).unwrap();
@@ -161,7 +166,7 @@ fn a_file_that_cannot_be_read_breaks_the_queue() {
     let (socket, _theirs) = pair();
     let mut queue = WriteQueue::new(Instant::now());
     // A directory: EINVAL, as of a file system without such reads.
-    queue.append_file(FilePart::new(&Rc::new(File::open("/").unwrap()), 0, 10, false));
+    queue.append_file(FilePart::new(&Rc::new(File::open("/").unwrap()), &request(), 0, 10, false));
     let flushed = queue.flush(&socket, Instant::now()).unwrap();
     assert!(matches!(&flushed, Flushed::Broken(part) if part.to_string().contains("cannot be read at byte 0")));
 }

@@ -18,6 +18,8 @@ use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
+use tine_common::log::indented;
+use tine_common::request_name::RequestName;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
@@ -38,6 +40,8 @@ pub struct WebSocket {
     context: WebSocketContext,
     frames: Frames,
     peer: Box<dyn Peer>,
+    /// That of the handshake.
+    request: RequestName,
     /// When bytes last came from the client (or would not have been read).
     heard: Instant,
     /// A ping has been sent since.
@@ -59,11 +63,12 @@ struct Goodbye {
 }
 
 impl WebSocket {
-    pub fn new(peer: Box<dyn Peer>, limits: &Limits, now: Instant) -> Self {
+    pub fn new(peer: Box<dyn Peer>, request: RequestName, limits: &Limits, now: Instant) -> Self {
         WebSocket {
             context: context(limits),
             frames: Frames::new(limits.ws_message_bytes_max),
             peer,
+            request,
             heard: now,
             pinged: false,
             pull_at: Some(now),
@@ -250,7 +255,7 @@ impl WebSocket {
         let mut close = None;
         let mut out = MessageOut { queue: output, close: &mut close, cx };
         if let Err(error) = call(&mut *self.peer, &mut out, cx) {
-            log::error!("the app failed on a WebSocket: {error}");
+            log::error!("{}: the app failed on its WebSocket: {}", self.request, indented(&error.to_string()));
             close = Some((CloseCode::Error.into(), Cow::Borrowed("")));
         }
         if let Some((code, reason)) = close {

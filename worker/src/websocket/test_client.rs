@@ -9,6 +9,7 @@ use crate::protocol::Io;
 use crate::protocol::Next::{self, Again};
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
+use tine_common::request_name::RequestName;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,7 +62,7 @@ impl Client {
     pub fn new(peer: impl Peer + 'static) -> Self {
         let (now, limits) = (Instant::now(), Limits { ws_message_bytes_max: 100_000, ..Limits::default() });
         Client {
-            websocket: WebSocket::new(Box::new(peer), &limits, now),
+            websocket: WebSocket::new(Box::new(peer), RequestName::new(b"GET", b"/"), &limits, now),
             limits,
             now,
             idle_end: None,
