@@ -12,6 +12,9 @@ local close_thread = coroutine.close -- of Lua 5.4
 local error, rawget, setmetatable, tostring, xpcall = error, rawget, setmetatable, tostring, xpcall
 local getinfo = debug.getinfo
 
+-- Lines appear as they are written, as those of a log: what a server prints is read while it runs.
+io.stdout:setvbuf("line")
+
 local driver = {
   -- The lane that runs now.
   lane = nil,
@@ -20,6 +23,7 @@ local driver = {
   -- The app is being loaded: nobody waits for an answer.
   is_loading = true,
   -- What a lane says when it yields.
+  LENGTH = 0,
   WHOLE = 1,
   HEAD = 2,
   CHUNK = 3,

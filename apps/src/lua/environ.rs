@@ -35,7 +35,9 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]
     match key {
         b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
         b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
-        // Always there, as in CGI: the empty string says that there is none.
+        // A body without a length is no empty one, as "" would say.
+        b"CONTENT_LENGTH" if header(head, b"TRANSFER_ENCODING").is_some() => None,
+        // Else always there, as in CGI: the empty string says that there is none.
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
         // On a Unix socket nobody has an address; PEP 3333 wants a server's name and port in any case.
         b"SERVER_NAME" => address(local(), ip, "localhost"),
@@ -49,7 +51,9 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]
 /// All of them, each given to `set`.
 pub fn fields<E>(head: &[u8], ends: &Ends, mut set: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
     for key in OTHERS {
-        set(key, &field(head, key.as_bytes(), ends).unwrap_or_default())?;
+        if let Some(value) = field(head, key.as_bytes(), ends) {
+            set(key, &value)?;
+        }
     }
     let mut key = String::from("HTTP_");
     for (at, (name, value)) in headers(head).enumerate() {
@@ -182,6 +186,22 @@ mod tests {
         };
         fields::<()>(HEAD, &Ends(None), set).unwrap();
         assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
+    }
+
+    #[test]
+    fn a_chunked_body_has_no_length() {
+        let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(field(head, b"CONTENT_LENGTH", &Ends(None)), None);
+        let mut keys = Vec::new();
+        fields::<()>(head, &Ends(None), |key, _| {
+            keys.push(key.to_string());
+            Ok(())
+        })
+        .unwrap();
+        assert!(
+            keys.contains(&"CONTENT_TYPE".to_string()) && !keys.contains(&"CONTENT_LENGTH".to_string()),
+            "{keys:?}"
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct LuaExchange {
     body: Vec<u8>,
     body_bytes: u64,
     body_ended: bool,
+    /// Of the whole response, where the app has said it in a list.
+    length: Option<u64>,
     /// When the app's time is up, but for…
     deadline: Option<Instant>,
     /// … the time that it has been waiting for its client since then.
@@ -65,6 +67,7 @@ impl LuaExchange {
             body: Vec::new(),
             body_bytes: 0,
             body_ended: false,
+            length: None,
             deadline,
             client_since: None,
             lost: vm.lost(),
@@ -152,7 +155,12 @@ impl LuaExchange {
                 }
                 Step::TooLarge => {
                     self.leave();
-                    return self.answer_instead(Page::too_large(), "the request's body is longer than --max-body", out);
+                    // The client's doing, which is no error of the app's.
+                    if out.has_head() {
+                        return Err(AppError::of_client("the request's body is longer than --max-body"));
+                    }
+                    Page::too_large().write(out)?;
+                    return Ok(Pull::End);
                 }
             }
         }
@@ -175,8 +183,12 @@ impl LuaExchange {
                 self.step = Step::WriteLast(body);
                 Ok(None)
             }
+            Said::Length(bytes) => {
+                self.length = Some(bytes);
+                Ok(None)
+            }
             Said::Head(reply, chunk) => {
-                match self.vm.heads.streamed(&reply) {
+                match self.vm.heads.streamed(&reply, self.length, self.is_head) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
                         self.leave();

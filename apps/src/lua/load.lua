@@ -1,7 +1,8 @@
--- Finds the application. Gets the module's name or the file's path, whether it is a file, and the name of the callable
--- or nil; returns the application, or nil and what is wrong.
+-- Finds the application. Gets the module's name, the path of the file if it is one, and the name of the callable or nil;
+-- returns the application, or nil and what is wrong.
 
-local source, is_file, wanted = ...
+local module_name, file, wanted = ...
+local source = file or module_name
 local name = wanted or "app"
 
 local function is_callable(value)
@@ -39,18 +40,18 @@ local function said(message)
 end
 
 -- nibiru's framework asks this module where its configuration lies.
-if not is_file and package.searchpath("nibiru.boot_parameters", package.path) then
+if package.searchpath("nibiru.boot_parameters", package.path) then
   local ok, parameters = xpcall(require, handler, "nibiru.boot_parameters")
   if not ok then
     return nil, said(parameters)
   end
   if type(parameters) == "table" then
-    parameters.app_module = source
+    parameters.app_module = module_name
   end
 end
 
 local module
-if is_file then
+if file then
   local chunk, message = loadfile(source)
   if not chunk then
     return nil, message

@@ -3,7 +3,8 @@
 use super::config::{AppName, LuaConfig, Source};
 use super::host;
 use mlua::{Lua, Table, Value};
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::{Component, Path, PathBuf};
 
 const LOAD: &str = include_str!("load.lua");
 
@@ -15,6 +16,7 @@ const VERSION: &str = if cfg!(feature = "lua54") { "5.4" } else { "5.1" };
 pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
     let mut dirs = config.app_dirs.clone();
     if let Source::File(path) = &config.app.source {
+        let path = file(path);
         dirs.push(
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf(),
         );
@@ -56,13 +58,19 @@ fn rocks_tree() -> Option<PathBuf> {
 /// The application, or what is wrong with it: its own message, with file and line.
 pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
     let AppName { source, callable } = &config.app;
-    let (name, is_file) = match source {
-        Source::Module(name) => (name.clone(), false),
-        Source::File(path) => (path.display().to_string(), true),
+    let (name, path) = match source {
+        Source::Module(name) => (name.clone(), None),
+        Source::File(named) => {
+            let path = file(named);
+            if !path.exists() {
+                return Err(no_file(named));
+            }
+            (module_of(&path, config), Some(path.display().to_string()))
+        }
     };
     let load = lua.load(LOAD).set_name("=tine").into_function().map_err(|e| e.to_string())?;
     let (app, message, traceback): (Value, Option<mlua::String>, Option<mlua::String>) =
-        load.call((name.as_str(), is_file, callable.as_deref())).map_err(|e| e.to_string())?;
+        load.call((name.as_str(), path, callable.as_deref())).map_err(|e| e.to_string())?;
     // Lua's strings are bytes; an app's message need not be UTF-8.
     let [message, traceback] = [message, traceback].map(|text| text.map(|text| text.to_string_lossy()));
     match (app, message) {
@@ -80,6 +88,52 @@ pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
         }
         (app, None) => Ok(app),
     }
+}
+
+/// The file that is meant: `docs/app` is `docs/app.lua` where there is no file of its own name.
+fn file(named: &Path) -> Cow<'_, Path> {
+    let with_suffix = || {
+        let mut path = named.as_os_str().to_owned();
+        path.push(".lua");
+        PathBuf::from(path)
+    };
+    if named.is_file() {
+        return Cow::Borrowed(named);
+    }
+    Some(with_suffix()).filter(|path| path.is_file()).map_or(Cow::Borrowed(named), Cow::Owned)
+}
+
+fn no_file(named: &Path) -> String {
+    let name = named.display();
+    let suffixed = if named.extension().is_some_and(|suffix| suffix == "lua") { "" } else { ".lua" };
+    let or_with = if suffixed.is_empty() { String::new() } else { format!(", nor {name}{suffixed}") };
+    let here = match (named.is_relative(), std::env::current_dir()) {
+        (true, Ok(folder)) => format!(" in {}", folder.display()),
+        _ => String::new(),
+    };
+    format!("there is no file {name}{or_with}{here}; give the path of one, or the name of a module")
+}
+
+/// The name by which `require` would find the file: that in a folder where modules are looked for, else its own.
+fn module_of(path: &Path, config: &LuaConfig) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let folders = config.app_dirs.iter().map(PathBuf::as_path).chain([here.as_path(), Path::new(".")]);
+    let dotted = |rest: &Path| {
+        let parts: Option<Vec<&str>> = rest
+            .components()
+            .map(|part| match part {
+                Component::Normal(name) => name.to_str().filter(|name| !name.contains('.')),
+                _ => None,
+            })
+            .collect();
+        parts.map(|parts| parts.join("."))
+    };
+    let bare = path.with_extension("");
+    let relative = || Some(&*bare).filter(|path| path.is_relative()).and_then(dotted);
+    let found = folders.filter_map(|folder| bare.strip_prefix(folder).ok()).find_map(dotted);
+    found.or_else(relative).unwrap_or_else(|| {
+        path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+    })
 }
 
 fn not_found(name: &str, config: &LuaConfig) -> String {

@@ -28,22 +28,21 @@ impl Heads {
     /// The head of an answer whose body has `length` bytes. A HEAD request's need not be made. The error is what the app
     /// did wrong.
     pub fn whole(&self, reply: &Reply, length: u64, is_head: bool) -> Result<Head, String> {
-        let (head, declared) = self.parts(reply)?;
-        match declared {
-            Some(declared) if declared != length && !is_head => {
-                Err(format!("the body has {length} bytes, but Content-Length says {declared}"))
-            }
-            declared => Ok(head.length(declared.unwrap_or(length))),
-        }
+        self.streamed(reply, Some(length), is_head)
     }
 
-    /// The head of an answer whose body is to come.
-    pub fn streamed(&self, reply: &Reply) -> Result<Head, String> {
+    /// The head of an answer whose body is to come, and whose length may be known.
+    pub fn streamed(&self, reply: &Reply, known: Option<u64>, is_head: bool) -> Result<Head, String> {
         let (head, declared) = self.parts(reply)?;
-        Ok(match declared {
-            Some(length) => head.length(length),
-            None => head,
-        })
+        match (declared, known) {
+            (Some(declared), Some(known)) if declared != known && !is_head => {
+                Err(format!("the body has {known} bytes, but Content-Length says {declared}"))
+            }
+            _ => Ok(match declared.or(known) {
+                Some(length) => head.length(length),
+                None => head,
+            }),
+        }
     }
 
     fn parts(&self, reply: &Reply) -> Result<Parts, String> {
@@ -154,7 +153,7 @@ mod tests {
             (&["A", "1"], 2),
             (&["A\0", "1"], 1),
             (&["A", "1\r\nB: 2"], 1),
-            (&["Connection", "close"], 1),
+            (&["Connection", "keep-alive"], 1),
             (&["Content-Length", "+1"], 1),
             (&["Content-Length", ""], 1),
             (&["Content-Length", "99999999999999999999"], 1),

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Said {
     /// The whole answer.
     Whole(Reply, String),
+    /// How many bytes the response has, before its head: all of its chunks are there.
+    Length(u64),
     /// The head, and a first chunk that is not empty.
     Head(Reply, String),
     Chunk(String),
@@ -42,6 +44,7 @@ impl Said {
             _ => Reply::Known(number as usize),
         };
         Some(match (kind, first, second, third) {
+            (0, ..) => Said::Length(number as u64),
             (1, Some(body), status, joined) => Said::Whole(reply(status, joined), body),
             (2, Some(chunk), status, joined) => Said::Head(reply(status, joined), chunk),
             (3, Some(chunk), ..) => Said::Chunk(chunk),

@@ -2,9 +2,11 @@
 //! module's neighbour, `config.lua`; its application is a table that can be called, and its routes answer in each form of
 //! headers that WSGI applications in Lua have.
 
+use crate::support::TINE;
 use crate::support::lua::{folder_with, serve_from};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 const FRAMEWORK: &str = r#"
 local parameters = require("nibiru.boot_parameters")
@@ -83,5 +85,21 @@ fn its_folder_may_stand_in_lua_path_and_its_module_may_be_the_app() {
     let server = serve_from(&folder, "site.app", &[], &[("LUA_PATH", "./lua/?.lua;;")]);
     assert_eq!(server.get("/").text(), "a title");
     drop(server);
+    fs::remove_dir_all(folder).expect("the test's own folder");
+}
+
+/// A file has the name by which `require` would find it.
+#[test]
+fn its_app_may_be_a_file() {
+    let folder = folder();
+    let absolute = folder.join("site/app.lua").display().to_string();
+    for app in ["site/app.lua", "./site/app.lua:app", "site/app", "site/app:app", &absolute] {
+        let server = serve_from(&folder, app, &["--app-dir", "lua"], &[]);
+        assert_eq!(server.get("/").text(), "a title", "{app}");
+    }
+    let output = Command::new(TINE).args(["check", "site/none:app"]).current_dir(&folder).output().expect("tine runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let words = format!("tine: there is no file site/none, nor site/none.lua in {}; give", folder.display());
+    assert!(said.starts_with(&words), "{said}");
     fs::remove_dir_all(folder).expect("the test's own folder");
 }

@@ -18,19 +18,22 @@ end
 fn a_body_is_there_where_one_may_be() {
     let server = serve(APP, &[]);
     let mut client = server.connect();
-    for status in ["200", "204", "304", "404", "500"] {
+    for status in ["200", "204", "205", "304", "404", "500"] {
         for form in ["one", "many", "slow", "none"] {
             for method in ["GET", "HEAD", "POST"] {
                 client.send(format!("{method} /{status}/{form} HTTP/1.1\r\nHost: t\r\n\r\n"));
                 let response = client.response_to(method);
                 let what = format!("{method} {status} {form}: {}", response.head);
                 assert_eq!(response.status.to_string(), status, "{what}\n{}", server.log());
-                let has_body = method != "HEAD" && !["204", "304"].contains(&status) && form != "none";
+                let has_body = method != "HEAD" && !["204", "205", "304"].contains(&status) && form != "none";
                 assert_eq!(response.text(), if has_body { "abc" } else { "" }, "{what}");
                 if status == "204" {
                     assert!(!response.head.to_lowercase().contains("content-length"), "{what}");
                 }
-                if ["204", "304"].contains(&status) {
+                if status == "205" {
+                    assert_eq!(response.header("content-length"), Some("0"), "{what}");
+                }
+                if ["204", "205", "304"].contains(&status) {
                     assert_eq!(response.header("transfer-encoding"), None, "{what}");
                 }
             }

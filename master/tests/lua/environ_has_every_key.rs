@@ -78,6 +78,7 @@ fn every_key_has_the_requests_value() {
         ("wsgi.multithread", "false"),
         ("wsgi.multiprocess", "false"),
         ("wsgi.run_once", "false"),
+        ("wsgi.input_terminated", "true"),
         ("tine.worker", "0"),
         ("tine.unready", "false"),
         ("tine.version", env!("CARGO_PKG_VERSION")),
@@ -128,6 +129,14 @@ fn http_10_needs_no_host() {
     let keys = dump(&server, "GET /old HTTP/1.0", b"");
     expect(&keys, &[("SERVER_PROTOCOL", "HTTP/1.0"), ("SERVER_NAME", "127.0.0.1"), ("CONTENT_LENGTH", "")]);
     assert!(!keys.contains_key("HTTP_HOST"));
+}
+
+#[test]
+fn a_chunked_body_has_no_length_and_yet_an_end() {
+    let server = serve(DUMP, &[]);
+    let keys = dump(&server, "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked", b"2\r\nhi\r\n0\r\n\r\n");
+    assert!(!keys.contains_key("CONTENT_LENGTH"), "not even an empty one: {keys:#?}");
+    expect(&keys, &[("HTTP_TRANSFER_ENCODING", "chunked"), ("wsgi.input_terminated", "true")]);
 }
 
 #[test]

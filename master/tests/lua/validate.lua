@@ -36,12 +36,16 @@ local STRINGS = {
   ["wsgi.url_scheme"] = "^https?$",
   ["tine.version"] = "^%d+%.%d+%.%d+",
 }
-local BOOLEANS = { "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once" }
+local BOOLEANS = { "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once", "wsgi.input_terminated" }
 local METHODS = { ["wsgi.input"] = { "read", "read_line", "lines" }, ["wsgi.errors"] = { "write", "writelines", "flush" } }
 
 local function check_values(environ)
   for key, pattern in pairs(STRINGS) do
     local value = environ[key]
+    if key == "CONTENT_LENGTH" and environ.HTTP_TRANSFER_ENCODING then
+      check(value == nil, "a chunked body has the length %q", value)
+      value = ""
+    end
     if check(type(value) == "string", "%s is a string, not a %s", key, type(value)) then
       check(value:find(pattern), "%s is %q", key, value)
       check(key == "PATH_INFO" or not value:find("[\r\n]"), "%s has a line end: %q", key, value)
@@ -88,7 +92,7 @@ local function check_environ(environ)
   check(environ.HTTP_HOST == host, "HTTP_HOST has not changed")
   for _, keys in ipairs({ STRINGS, METHODS }) do
     for key in pairs(keys) do
-      check(seen[key], "pairs leaves out %s", key)
+      check(seen[key] or (key == "CONTENT_LENGTH" and environ[key] == nil), "pairs leaves out %s", key)
     end
   end
   check_values(environ)

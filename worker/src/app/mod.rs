@@ -123,17 +123,29 @@ pub enum Pull {
 /// The application failed. Before the head was written the client gets a 500; after it the connection is cut, so that
 /// the client sees the response as incomplete. The text goes to the log, not to the client.
 #[derive(Debug)]
-pub struct AppError(String);
+pub struct AppError {
+    text: String,
+    is_clients: bool,
+}
 
 impl AppError {
     pub fn new(text: impl fmt::Display) -> Self {
-        AppError(text.to_string())
+        AppError { text: text.to_string(), is_clients: false }
+    }
+
+    /// The request is to blame and not the application: no error of the log.
+    pub fn of_client(text: impl fmt::Display) -> Self {
+        AppError { text: text.to_string(), is_clients: true }
+    }
+
+    pub(crate) fn is_clients(&self) -> bool {
+        self.is_clients
     }
 }
 
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -34,7 +34,7 @@ impl Out<'_> {
             return Err(AppError::new("the response has its head already"));
         }
         head.check().map_err(AppError::new)?;
-        let framing = Framing::of(self.facts, head.status, head.length);
+        let framing = Framing::of(self.facts.with(&head), head.status, head.length);
         encode::head(self.queue, &head, framing, self.facts, self.cx.date);
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.body = Some(BodyWriter { framing: framing.body, end });

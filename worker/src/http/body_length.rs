@@ -1,6 +1,6 @@
 //! How long bodies are: of requests, as their heads declare it; of responses, as one function decides.
 
-use super::Version;
+use super::{Head, Version};
 use http::StatusCode;
 
 /// The body that a request's head announces (RFC 9112, 6.3).
@@ -21,6 +21,13 @@ pub struct ResponseFacts {
     pub is_head: bool,
     /// The client wants the connection kept, and so do we, before the response is looked at.
     pub keep_alive: bool,
+}
+
+impl ResponseFacts {
+    /// The same of a response with this head, which may end the connection.
+    pub(crate) fn with(self, head: &Head) -> ResponseFacts {
+        ResponseFacts { keep_alive: self.keep_alive && !head.closes(), ..self }
+    }
 }
 
 /// How a response says where its body ends.
@@ -60,16 +67,20 @@ impl Framing {
         if status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return framing(BodyFraming::Empty, None, false, keep_alive);
         }
-        // 2. A response to HEAD has the head that GET would have, and no body.
+        // 2. 205 has none, either, and says so (RFC 9110, 15.3.6): to a client of an older text no length is no end.
+        if status == StatusCode::RESET_CONTENT {
+            return framing(BodyFraming::Empty, Some(0), false, keep_alive);
+        }
+        // 3. A response to HEAD has the head that GET would have, and no body.
         if is_head {
             return framing(BodyFraming::Empty, declared, declared.is_none() && chunked_ok, keep_alive);
         }
         match declared {
-            // 3. A known length is said.
+            // 4. A known length is said.
             Some(length) => framing(BodyFraming::Known(length), declared, false, keep_alive),
-            // 4. An unknown one is chunked where the client can read that.
+            // 5. An unknown one is chunked where the client can read that.
             None if chunked_ok => framing(BodyFraming::Chunked, None, true, keep_alive),
-            // 5. For HTTP/1.0 the body ends with the connection.
+            // 6. For HTTP/1.0 the body ends with the connection.
             None => framing(BodyFraming::UntilClose, None, false, false),
         }
     }
@@ -93,7 +104,10 @@ mod tests {
             (Http10, true, 200, None, Empty, None, false, true),
             (Http11, false, 204, Some(5), Empty, None, false, true),
             (Http11, false, 304, Some(5), Empty, None, false, true),
-            (Http11, false, 205, Some(0), Known(0), Some(0), false, true),
+            (Http11, false, 205, Some(0), Empty, Some(0), false, true),
+            (Http11, false, 205, Some(5), Empty, Some(0), false, true),
+            (Http11, false, 205, None, Empty, Some(0), false, true),
+            (Http10, true, 205, None, Empty, Some(0), false, true),
         ] {
             let facts = ResponseFacts { version, is_head, keep_alive: true };
             let expected = Framing { body, content_length, says_chunked, keep_alive: kept };

@@ -3,13 +3,15 @@
 //! For whoever gets a head from a program that is not ours, with values that need not be UTF-8. Two lines that are the
 //! server's otherwise may be set here and take its place: `Date` and `Server`.
 
-use super::response::{HeaderError, NOT_FORWARDED, is_text_byte, is_token_byte};
+use super::response::{HeaderError, NOT_FORWARDED, is_close, is_text_byte, is_token_byte};
 
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     pub(crate) lines: Vec<u8>,
     pub(crate) sets_date: bool,
     pub(crate) sets_server: bool,
+    /// `Connection: close`: not among the lines, as the server says it itself.
+    pub(crate) closes: bool,
 }
 
 impl Fields {
@@ -22,7 +24,8 @@ impl Fields {
     }
 
     /// Adds a field behind those that are there. Refused are names that are no token, values with a control character
-    /// (RFC 9110, 5.1 and 5.5), and fields that belong to the connection or frame the message.
+    /// (RFC 9110, 5.1 and 5.5), and fields that belong to the connection or frame the message. But `Connection: close` is
+    /// taken: the connection ends after the response.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderError> {
         let shown = || String::from_utf8_lossy(name).into_owned();
         if name.is_empty() || !name.iter().all(|&b| is_token_byte(b)) {
@@ -31,6 +34,10 @@ impl Fields {
         if !value.iter().copied().all(is_text_byte) {
             let value = String::from_utf8_lossy(value);
             return Err(HeaderError(format!("the value of {} has a control character: {value:?}", shown())));
+        }
+        if is_close(name, value) {
+            self.closes = true;
+            return Ok(());
         }
         if NOT_FORWARDED.iter().any(|no| name.eq_ignore_ascii_case(no.as_bytes())) {
             return Err(HeaderError(format!("{} belongs to the connection, which is the server's", shown())));
@@ -63,7 +70,9 @@ mod tests {
         }
         assert_eq!(fields.push(b"X-Latin", b"caf\xe9"), Ok(()));
         let before = fields.lines.clone();
-        assert!(fields.sets_date && !fields.sets_server);
+        assert!(fields.sets_date && !fields.sets_server && !fields.closes);
+        assert_eq!(fields.push(b"connection", b"Close"), Ok(()));
+        assert!(fields.closes && fields.lines == before, "it is no line of its own");
         for (name, value) in [
             ("X", "a\r\nSet-Cookie: evil=1"),
             ("X", "a\nb"),
@@ -75,7 +84,8 @@ mod tests {
             ("a:b", "a"),
             ("content-LENGTH", "5"),
             ("Transfer-Encoding", "chunked"),
-            ("Connection", "close"),
+            ("Connection", "keep-alive"),
+            ("Connection", "close, X"),
             ("keep-alive", "5"),
             ("TE", "trailers"),
             ("Upgrade", "h2c"),

@@ -22,6 +22,7 @@ pub struct Head {
     pub(crate) length: Option<u64>,
     /// It names protocols to switch to.
     pub(crate) says_upgrade: bool,
+    closes: bool,
     /// The first field that may not be sent: checked once, when it is set.
     mistake: Option<Box<HeaderError>>,
 }
@@ -32,10 +33,11 @@ impl Head {
             status,
             content_type: None,
             fields: Vec::new(),
-            lines: Fields { lines: Vec::new(), sets_date: false, sets_server: false },
+            lines: Fields { lines: Vec::new(), sets_date: false, sets_server: false, closes: false },
             reason: None,
             length: None,
             says_upgrade: false,
+            closes: false,
             mistake: None,
         }
     }
@@ -47,9 +49,12 @@ impl Head {
         self
     }
 
-    /// Adds a header field; several of one name are kept in order.
+    /// Adds a header field; several of one name are kept in order. `Connection: close` is [`Head::close`].
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         let (name, value) = (name.into(), value.into());
+        if is_close(name.as_bytes(), value.as_bytes()) {
+            return self.close();
+        }
         self.note(check_name(&name));
         self.note(check_value(&name, &value));
         // Who sends Upgrade names it in Connection, too (RFC 9110, 7.8).
@@ -82,6 +87,17 @@ impl Head {
     pub fn length(mut self, bytes: u64) -> Self {
         self.length = Some(bytes);
         self
+    }
+
+    /// Ends the connection after the response.
+    pub fn close(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// Whether the application ends the connection.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes || self.lines.closes
     }
 
     fn note(&mut self, checked: Result<(), HeaderError>) {
@@ -195,6 +211,11 @@ fn check_reason(phrase: &[u8]) -> Result<(), HeaderError> {
         return Ok(());
     }
     Err(HeaderError(format!("the reason phrase has a control character: {:?}", String::from_utf8_lossy(phrase))))
+}
+
+/// The one field of the connection's that an application may set.
+pub(super) fn is_close(name: &[u8], value: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"connection") && value.trim_ascii().eq_ignore_ascii_case(b"close")
 }
 
 /// What a field value (RFC 9110, 5.5) and a reason phrase (RFC 9112, 4) may have: all but control characters.
@@ -334,7 +355,7 @@ mod tests {
             head().content_type("text/plain\r\nX: y"),
             head().header("content-LENGTH", "5"),
             head().header("Transfer-Encoding", "chunked"),
-            head().header("Connection", "close"),
+            head().header("Connection", "keep-alive"),
             Head::new(StatusCode::CONTINUE),
         ] {
             assert!(head.check().is_err(), "{head:?}");

@@ -119,7 +119,7 @@ pub fn response(
     head.check()?;
     let known = body.as_slice().len() as u64;
     let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
-    let framing = Framing::of(facts, head.status, Some(length));
+    let framing = Framing::of(facts.with(&head), head.status, Some(length));
     self::head(queue, &head, framing, facts, cx.date);
     if framing.body != BodyFraming::Empty {
         match body {

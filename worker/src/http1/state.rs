@@ -339,7 +339,8 @@ impl Http1 {
             Err(failed) => failed,
         };
         if let Failed::App(error) = &failed {
-            log::error!("{}: {}", active.request(), indented(&error.to_string()));
+            let level = if error.is_clients() { log::Level::Debug } else { log::Level::Error };
+            log::log!(level, "{}: {}", active.request(), indented(&error.to_string()));
         }
         // After the head nothing can be said any more; only that the response is incomplete.
         if let Some(writer) = active.writer() {

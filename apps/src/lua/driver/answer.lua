@@ -1,10 +1,13 @@
 -- What the app returns: whole, or handed over chunk by chunk.
 
 local driver = ...
-local WHOLE, HEAD, CHUNK, END, raw_yield = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.raw_yield
-local error, getmetatable, ipairs, pcall, type = error, getmetatable, ipairs, pcall, type
-local format = string.format
+local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
+local raw_yield = driver.raw_yield
+local error, getmetatable, ipairs, pcall, tostring, type = error, getmetatable, ipairs, pcall, tostring, type
+local concat, format = table.concat, string.format
 local ipairs_step = ipairs({})
+-- A list of no more is sent as one string: to copy it costs less than to cross the border for each chunk.
+local JOINED_BYTES_MAX = 64 * 1024
 
 local function not_started()
   error("the app did not call start_response", 0)
@@ -22,13 +25,19 @@ local function whole(lane, chunk)
   return WHOLE, chunk, lane.spelled, lane.joined
 end
 
+local function check_chunk(chunk)
+  if type(chunk) ~= "string" and type(chunk) ~= "number" then
+    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
+  end
+end
+
 -- Hands a chunk over, and goes on once there is room for the next.
 local function send(lane, chunk)
   if chunk == "" then
     return
-  elseif type(chunk) ~= "string" and type(chunk) ~= "number" then
-    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
-  elseif lane.sent then
+  end
+  check_chunk(chunk)
+  if lane.sent then
     raw_yield(CHUNK, chunk)
   else
     if not lane.status then
@@ -96,6 +105,29 @@ local function stream(lane, step, state, control)
   end
 end
 
+-- Chunks that are all there: with the length of all.
+local function list(lane, chunks)
+  if not lane.status then
+    not_started()
+  end
+  local bytes = 0
+  for i = 1, #chunks do
+    local chunk = chunks[i]
+    check_chunk(chunk)
+    chunk = tostring(chunk)
+    chunks[i], bytes = chunk, bytes + #chunk
+  end
+  if bytes <= JOINED_BYTES_MAX then
+    return whole(lane, concat(chunks))
+  end
+  raw_yield(LENGTH + 8 * bytes)
+  driver.lane = lane
+  for i = 1, #chunks do
+    send(lane, chunks[i])
+  end
+  return END
+end
+
 local function is_callable(object)
   local meta = getmetatable(object)
   return type(meta) == "table" and type(meta.__call) == "function"
@@ -110,6 +142,14 @@ return function(lane, step, state, control, closing)
   local kind = type(step)
   if kind == "string" or kind == "number" then
     return whole(lane, step)
+  elseif step == ipairs_step and control == 0 and type(state) == "table" and not getmetatable(state) then
+    -- As nibiru's apps return a list.
+    find_close(lane, nil, state, closing)
+    local chunks = {}
+    for i, chunk in step, state, control do
+      chunks[i] = chunk
+    end
+    return list(lane, chunks)
   elseif kind == "function" then
     find_close(lane, nil, state, closing)
     return stream(lane, step, state, control)
@@ -126,10 +166,15 @@ return function(lane, step, state, control, closing)
         end
         return whole(lane, chunk)
       end
+      local chunks = {}
       for i = 1, length do
-        send(lane, step[i])
+        local chunk = step[i]
+        if chunk == nil then
+          check_chunk(chunk)
+        end
+        chunks[i] = chunk
       end
-      return finish_stream(lane)
+      return list(lane, chunks)
     end
   end
   error(format("the app returned a %s; it returns an iterator, a table of strings or a string", kind), 0)

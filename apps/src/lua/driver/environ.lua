@@ -17,6 +17,8 @@ local CONSTANTS = {
   ["wsgi.multithread"] = false,
   ["wsgi.multiprocess"] = host.is_multiprocess,
   ["wsgi.run_once"] = false,
+  -- A read beyond the body ends, whatever its framing: so an app may read without CONTENT_LENGTH.
+  ["wsgi.input_terminated"] = true,
   ["tine.version"] = host.version,
   ["tine.worker"] = host.worker,
 }

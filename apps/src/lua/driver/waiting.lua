@@ -69,7 +69,7 @@ function coroutine.yield(...)
   return raw_yield(...)
 end
 
-local tine = { version = host.version, time = host.time }
+local tine = { version = host.version, worker = host.worker, time = host.time }
 _G.tine, package.loaded.tine = tine, tine
 
 local SECONDS_MAX = 366 * 86400 -- nobody will know
