@@ -164,7 +164,7 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     let Origin { mut inherited, notifier, program, identity } = origin;
     let predecessor = inherited.take_predecessor()?;
     let Prepared { nofile, pidfile, log_file, mut bound } = prepare(&config, inherited, predecessor.as_ref())?;
-    if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref()) {
+    if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
         listener::remove_unix_sockets(&mut bound);
         return Err(line);
     }
@@ -228,12 +228,19 @@ fn hand_to(
     bound: &[Bound],
     pidfile: Option<&Pidfile>,
     log_file: Option<&LogFile>,
+    control: &ControlAt,
 ) -> Result<(), String> {
     if let Some(identity) = identity {
         let (uid, gid) = (identity.uid.as_raw(), identity.gid.as_raw());
         bound.iter().try_for_each(|one| one.give_to(uid, gid))?;
         pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
         log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
+        if (control, identity.uid.is_root()) == (&ControlAt::Auto, false)
+            && let Err(line) = control::make_folder_for(uid, gid)
+        {
+            // There are others that the server may have.
+            log::debug!("no folder for the control socket that root finds: {line}");
+        }
         identity.assume()?;
     }
     identity::renounce_privileges()

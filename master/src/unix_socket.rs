@@ -1,6 +1,7 @@
 //! What is asked of a Unix socket's path before somebody listens there, and why it cannot be had; for the listeners and for
 //! the control socket.
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{FileStat, SFlag};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
@@ -17,6 +18,14 @@ pub fn is_live(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
         _ => Ok(true),
     }
+}
+
+/// Whether a server of this user's listens; without a user, whether anybody does.
+pub fn is_live_of(path: &Path, owner: Option<u32>) -> io::Result<bool> {
+    let Some(owner) = owner else { return is_live(path) };
+    let socket = new()?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(getsockopt(&socket, PeerCredentials)?.uid() == owner)
 }
 
 /// Device and inode, if what was found is a socket.

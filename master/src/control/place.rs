@@ -5,13 +5,13 @@
 //! for a server's.
 
 use super::talk::{Talk, TalkError};
-use super::{Claim, Control, Request};
-use crate::unix_socket::is_live;
+use super::{Claim, Control, Request, identity};
+use crate::unix_socket::is_live_of;
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tine_common::config::{Address, ControlAt};
@@ -19,6 +19,8 @@ use tine_common::status::ServerState;
 
 /// What a default socket's name ends with. Not `.sock`: the server's own Unix sockets may lie in the same folder.
 const SUFFIX: &str = ".ctl";
+/// The folders of servers that root has started as other users: this and the user's number.
+const OF_USERS: &str = "/run/tine-";
 /// For a server that holds the path to say whether it is on its way out.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// Servers that are named when there are several.
@@ -31,6 +33,14 @@ pub enum Wanted {
     Only,
     Port(u16),
     At(PathBuf),
+}
+
+/// A server's socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub path: PathBuf,
+    /// Whose server it must be, where it lies in a folder of a user's: a link that he has put there may lead to another's.
+    pub owner: Option<u32>,
 }
 
 /// Why there is nobody to talk to.
@@ -90,21 +100,37 @@ fn is_leaving(path: &Path) -> bool {
     ask().unwrap_or(false)
 }
 
-/// The path of the server that is meant.
-pub fn find(wanted: &Wanted) -> Result<PathBuf, NotFound> {
+/// While this process is root: makes the folder for the default socket of a server that goes on as this user. Of all
+/// folders that such a server can have, root's `tine ctl` can trust only one that root has made.
+pub fn make_folder_for(uid: u32, gid: u32) -> Result<(), String> {
+    let folder = Folder { path: of_user(uid), is_given: false };
+    let shown = folder.path.display();
+    match DirBuilder::new().mode(0o700).create(&folder.path) {
+        // Nobody but root can have put another in its place.
+        Ok(()) => lchown(&folder.path, Some(uid), Some(gid)).map_err(|e| format!("{shown}: {e}")),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => folder.check(uid),
+        Err(e) => Err(format!("{shown} cannot be made: {e}")),
+    }
+}
+
+/// The server that is meant.
+pub fn find(wanted: &Wanted) -> Result<Found, NotFound> {
     find_in(wanted, &all_folders(variable, geteuid().as_raw()), geteuid().as_raw())
 }
 
-fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<PathBuf, NotFound> {
+fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<Found, NotFound> {
     if let Wanted::At(path) = wanted {
-        return Ok(path.clone());
+        return Ok(Found { path: path.clone(), owner: None });
     }
     let mut live = Vec::new();
     for folder in folders.iter().filter(|folder| folder.check(uid).is_ok()) {
+        let owner = fs::metadata(&folder.path).ok().map(|found| found.uid()).filter(|&owner| owner != 0);
         let entries = fs::read_dir(&folder.path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut paths: Vec<PathBuf> = entries.filter(|path| is_named_right(path, wanted)).collect();
+        let is_meant = |path: &PathBuf| is_named_right(path, wanted) && identity(path).is_some();
+        let mut paths: Vec<PathBuf> = entries.filter(is_meant).collect();
         paths.sort();
-        live.extend(paths.into_iter().filter(|path| is_live(path).unwrap_or(false)));
+        let found = paths.into_iter().map(|path| Found { path, owner });
+        live.extend(found.filter(|found| is_live_of(&found.path, found.owner).unwrap_or(false)));
     }
     live.dedup();
     let looked = || folders.iter().map(|folder| folder.path.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -119,7 +145,8 @@ fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<PathBuf, Not
             looked()
         ))),
         (count, _) => {
-            let named: Vec<String> = live.iter().take(NAMED_MAX).map(|path| path.display().to_string()).collect();
+            let named: Vec<String> =
+                live.iter().take(NAMED_MAX).map(|found| found.path.display().to_string()).collect();
             let more = if count > NAMED_MAX { ", ..." } else { "" };
             Err(NotFound::Several(format!(
                 "{count} servers are there; say which by --control PORT or --control PATH: {}{more}",
@@ -165,18 +192,37 @@ fn folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder>
     let given = given.map(|path| Folder { path, is_given: true });
     let own = variable("XDG_RUNTIME_DIR").and_then(absolute).map(|path| path.join("tine"));
     let of_root = (uid == 0).then(|| PathBuf::from("/run/tine"));
+    // Root has made it, for a server that he has started as this user.
+    let of_user = (uid != 0).then(|| of_user(uid));
     let last = Some(PathBuf::from(format!("/tmp/tine-{uid}")));
-    let made = [own, of_root, last].into_iter().flatten().map(|path| Folder { path, is_given: false });
+    let made = [own, of_root, of_user, last].into_iter().flatten().map(|path| Folder { path, is_given: false });
     given.into_iter().chain(made).collect()
 }
 
-/// Those that a caller looks in: also the one of a service. Only root makes a folder there, whomever he gives it to.
+/// What root makes for a server that he starts as this user.
+fn of_user(uid: u32) -> PathBuf {
+    PathBuf::from(format!("{OF_USERS}{uid}"))
+}
+
+/// All of them that there are.
+fn of_users() -> Vec<PathBuf> {
+    let (folder, prefix) = OF_USERS.rsplit_once('/').unwrap_or_default();
+    let is_of_user = |name: &str| name.strip_prefix(prefix).is_some_and(|uid| uid.parse::<u32>().is_ok());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_str().is_some_and(is_of_user)).map(|entry| entry.path()).collect()
+}
+
+/// Those that a caller looks in: also the one of a service, and for root those of other users. Only root makes a folder
+/// there, whomever he gives it to.
 fn all_folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
     let mut folders = folders(variable, uid);
     let of_service = Folder { path: PathBuf::from("/run/tine"), is_given: true };
     match folders.iter_mut().find(|folder| folder.path == of_service.path) {
         Some(folder) => *folder = of_service,
         None => folders.push(of_service),
+    }
+    if uid == 0 {
+        folders.extend(of_users().into_iter().map(|path| Folder { path, is_given: true }));
     }
     folders
 }
@@ -237,11 +283,11 @@ mod tests {
     fn folders_in_their_order() {
         for (runtime, xdg, uid, expected) in [
             (None, None, 0, &["/run/tine", "/tmp/tine-0"][..]),
-            (None, None, 1000, &["/tmp/tine-1000"]),
-            (None, Some("/run/user/1000"), 1000, &["/run/user/1000/tine", "/tmp/tine-1000"]),
-            (Some("/run/web:/run/other"), None, 33, &["/run/web", "/tmp/tine-33"]),
+            (None, None, 1000, &["/run/tine-1000", "/tmp/tine-1000"]),
+            (None, Some("/run/user/1000"), 1000, &["/run/user/1000/tine", "/run/tine-1000", "/tmp/tine-1000"]),
+            (Some("/run/web:/run/other"), None, 33, &["/run/web", "/run/tine-33", "/tmp/tine-33"]),
             (Some("/run/web"), Some("/run/user/0"), 0, &["/run/web", "/run/user/0/tine", "/run/tine", "/tmp/tine-0"]),
-            (Some(""), Some("relative"), 7, &["/tmp/tine-7"]),
+            (Some(""), Some("relative"), 7, &["/run/tine-7", "/tmp/tine-7"]),
         ] {
             let variable = |name: &str| match name {
                 "RUNTIME_DIRECTORY" => runtime.map(OsString::from),
@@ -323,13 +369,25 @@ mod tests {
         assert!(line.contains(scratch.to_str().unwrap()) && line.contains("--control PATH"), "{line}");
         let _web = UnixListener::bind(scratch.join("web.sock")).unwrap(); // serves HTTP
         let _first = UnixListener::bind(scratch.join("8080.ctl")).unwrap();
-        assert_eq!(find(&Wanted::Only), Ok(scratch.join("8080.ctl")));
+        // What leads elsewhere is no socket of this folder.
+        symlink(scratch.join("8080.ctl"), scratch.join("8090.ctl")).unwrap();
+        let found = |name: &str| {
+            let owner = (uid != 0).then_some(uid);
+            Ok(Found { path: scratch.join(name), owner })
+        };
+        assert_eq!(find(&Wanted::Only), found("8080.ctl"));
         let _second = UnixListener::bind(scratch.join("8081.ctl")).unwrap();
         let Err(NotFound::Several(line)) = find(&Wanted::Only) else { panic!("there are two") };
         assert!(line.contains("2 servers") && line.contains("8080.ctl") && line.contains("8081.ctl"), "{line}");
-        assert_eq!(find(&Wanted::Port(8081)), Ok(scratch.join("8081.ctl")));
+        assert_eq!(find(&Wanted::Port(8081)), found("8081.ctl"));
         assert!(matches!(find(&Wanted::Port(8082)), Err(NotFound::Nobody(line)) if line.contains("port 8082")));
-        assert_eq!(find(&Wanted::At("/x".into())), Ok(PathBuf::from("/x")));
+        assert_eq!(find(&Wanted::At("/x".into())), Ok(Found { path: "/x".into(), owner: None }));
+        if uid == 0 {
+            // In a user's folder there is no server but his.
+            std::os::unix::fs::chown(&scratch, Some(1234), None).unwrap();
+            let of_user = [Folder { path: scratch.clone(), is_given: true }];
+            assert!(matches!(find_in(&Wanted::Port(8081), &of_user, 0), Err(NotFound::Nobody(_))));
+        }
         fs::set_permissions(&scratch, Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(find(&Wanted::Only), Err(NotFound::Nobody(_))), "others may have put them there");
         fs::remove_dir_all(&scratch).unwrap();

@@ -1,6 +1,8 @@
 //! The caller's end of the control socket: asks, waits, hears. Blocking, with a deadline for the whole of an answer.
 
+use super::place::Found;
 use super::protocol::{ANSWER_BYTES_MAX, Line, Request};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -46,6 +48,18 @@ impl Talk {
             Ok(stream) => Ok(Talk { stream: BufReader::new(stream), timeout }),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(TalkError::Late(timeout.unwrap_or_default())),
             Err(e) => Err(TalkError::Nobody(e)),
+        }
+    }
+
+    /// As [`Talk::open`]. A server of another user's than the socket's place has it is none.
+    pub fn open_found(found: &Found, timeout: Option<Duration>) -> Result<Talk, TalkError> {
+        let talk = Talk::open(&found.path, timeout)?;
+        let peer = getsockopt(talk.stream.get_ref(), PeerCredentials).map_err(|e| TalkError::Nobody(e.into()))?.uid();
+        match found.owner {
+            Some(owner) if owner != peer => Err(TalkError::Nobody(io::Error::other(format!(
+                "the folder is user {owner}'s, and the server there is user {peer}'s"
+            )))),
+            _ => Ok(talk),
         }
     }
 

@@ -11,10 +11,10 @@ pub mod tables;
 pub use args::CtlArgs;
 pub use rates::Rates;
 
-use crate::control::{Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
+use crate::control::{Found, Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
 use crate::start::{complain, say};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tine_common::status::Status;
@@ -53,11 +53,11 @@ pub fn run(args: CtlArgs) -> ExitCode {
 
 /// What is to be printed in the end.
 fn call(args: CtlArgs) -> Result<String, Failure> {
-    let path = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, said: None })?;
+    let found = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, said: None })?;
     let request = args.request();
     let timeout = args.timeout();
-    let failed = |e: TalkError| failure(e, &path);
-    let mut talk = Talk::open(&path, timeout).map_err(failed)?;
+    let failed = |e: TalkError| failure(e, &found.path);
+    let mut talk = Talk::open_found(&found, timeout).map_err(failed)?;
     let on_progress = |said: &str| {
         if !args.json {
             // Where standard error is closed, the outcome still tells.
@@ -104,7 +104,7 @@ fn gone(is_json: bool) -> String {
 }
 
 /// The control socket that is meant, or the exit status and what to say.
-pub fn find_server(wanted: &Wanted) -> Result<PathBuf, (u8, String)> {
+pub fn find_server(wanted: &Wanted) -> Result<Found, (u8, String)> {
     find(wanted).map_err(|not_found| match not_found {
         NotFound::Nobody(line) => (EXIT_NOBODY, line),
         NotFound::Several(line) => (EXIT_USAGE, line),

@@ -47,15 +47,15 @@ pub fn run(args: TopArgs) -> ExitCode {
             "`tine top` draws in a terminal, and this is none that it can draw in; `tine ctl workers` prints the same";
         return complain(line, EXIT_USAGE);
     }
-    let path = match find_server(args.place.wanted()) {
-        Ok(path) => path,
+    let server = match find_server(args.place.wanted()) {
+        Ok(server) => server,
         Err((status, line)) => return complain(&line, status),
     };
     // Who cannot be reached at all is told in a line, not in a screen.
-    let mut sampler = Sampler::new(path.clone());
+    let mut sampler = Sampler::new(server.clone());
     let first = match sampler.look() {
         Ok(status) => status,
-        Err(e) => return complain(&format!("{}: {}", path.display(), why(&e)), e.exit_status()),
+        Err(e) => return complain(&format!("{}: {}", server.path.display(), why(&e)), e.exit_status()),
     };
     let mut model = Model::new();
     model.on_look(Ok(first));

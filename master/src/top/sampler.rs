@@ -3,9 +3,8 @@
 //! It keeps one connection, and begins anew when the server has gone away or its path leads to another one, as after an
 //! upgrade. It ends with the program, or when nobody listens to it any more.
 
-use crate::control::{Request, Talk, TalkError, identity};
+use crate::control::{Found, Request, Talk, TalkError, identity};
 use crate::ctl;
-use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,26 +19,26 @@ const RETRY: Duration = Duration::from_millis(500);
 pub type Look = Result<Status, String>;
 
 pub struct Sampler {
-    path: PathBuf,
+    server: Found,
     talk: Option<Talk>,
     /// What the path led to when it connected.
     socket: Option<(u64, u64)>,
 }
 
 impl Sampler {
-    pub fn new(path: PathBuf) -> Self {
-        Sampler { path, talk: None, socket: None }
+    pub fn new(server: Found) -> Self {
+        Sampler { server, talk: None, socket: None }
     }
 
     pub fn look(&mut self) -> Result<Status, TalkError> {
-        let socket = identity(&self.path);
+        let socket = identity(&self.server.path);
         if self.socket != socket {
             self.talk = None;
         }
         // A connection that fails is not used again; the next look begins a new one.
         let mut talk = match self.talk.take() {
             Some(talk) => talk,
-            None => Talk::open(&self.path, Some(LOOK_TIMEOUT))?,
+            None => Talk::open_found(&self.server, Some(LOOK_TIMEOUT))?,
         };
         let last = talk.ask(Request::Workers, |_| {})?;
         (self.talk, self.socket) = (Some(talk), socket);
