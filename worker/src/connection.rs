@@ -3,6 +3,7 @@
 //! [`Connection::advance`] is the only function that touches the socket of a client that was let in. It ends by flushing: on return the
 //! output is empty, or the socket takes no more, or the connection has asked for another turn.
 
+mod lingering;
 mod resetting;
 
 use crate::admission::answer_and_close;
@@ -12,20 +13,17 @@ use crate::http1::Http1;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Protocol};
 use crate::timers::Armed;
+use lingering::{Linger, may_close};
 use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tine_common::notes::{Before, Kept};
 
 /// Reads and writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
 /// Bytes sent on one connection before the others have their turn.
 const SENT_BYTES_PER_TURN: usize = 1 << 20;
-/// How long a finished connection waits for the client's next bytes or its end before it is closed all the same…
-const LINGER: Duration = Duration::from_secs(2);
-/// … and how long in all.
-const LINGER_MAX: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     socket: Socket,
@@ -64,10 +62,7 @@ enum Phase {
     /// All is sent; once it is acknowledged the connection is reset.
     Resetting(Unacknowledged),
     /// All is sent and our side is ended; what the client still sends is dropped.
-    Lingering {
-        until: Instant,
-        ends: Instant,
-    },
+    Lingering(Linger),
 }
 
 /// The worker's own buffers, which connections use by turns.
@@ -155,7 +150,7 @@ impl Connection {
         match &self.phase {
             Phase::Open(protocol) => protocol.is_busy() || self.output.is_some() || self.input.is_some(),
             Phase::Finishing(_) | Phase::Resetting(_) => true,
-            Phase::Lingering { .. } => false,
+            Phase::Lingering(_) => false,
         }
     }
 
@@ -192,7 +187,7 @@ impl Connection {
             }
             Phase::Finishing(_) => write,
             Phase::Resetting(unacknowledged) => Some(unacknowledged.look_at()),
-            Phase::Lingering { until, .. } => Some(*until),
+            Phase::Lingering(linger) => Some(linger.until()),
         }
     }
 
@@ -259,14 +254,7 @@ impl Connection {
         let mut is_enough = false;
         for _ in 0..STEPS_PER_TURN {
             let next = match &mut self.phase {
-                Phase::Lingering { until, ends } => {
-                    // A look comes first: bytes may have crossed the deadline.
-                    let (turn, dropped) = drop_input(&self.socket, input);
-                    if dropped {
-                        *until = (cx.now + LINGER).min(*ends);
-                    }
-                    return if cx.now >= *until { Turn::Closed } else { turn };
-                }
+                Phase::Lingering(linger) => return linger.go_on(&self.socket, input, &cx),
                 Phase::Finishing(closing) => Next::Close(*closing),
                 Phase::Resetting(unacknowledged) => {
                     if unacknowledged.look(&self.socket, &cx) {
@@ -333,12 +321,17 @@ impl Connection {
                         self.phase = Phase::Resetting(Unacknowledged::new(cx.now));
                         continue;
                     }
-                    let linger = closing == Closing::Lingering;
-                    // An error of shutdown means that the client is gone.
-                    if !linger || self.input_ended || self.socket.finish_sending().is_err() {
+                    if self.input_ended {
                         return Turn::Closed;
                     }
-                    self.phase = Phase::Lingering { until: cx.now + LINGER, ends: cx.now + LINGER_MAX };
+                    if closing == Closing::Flushed && may_close(&self.socket, input, self.taken_bytes) {
+                        return Turn::Closed;
+                    }
+                    // An error of shutdown means that the client is gone.
+                    if self.socket.finish_sending().is_err() {
+                        return Turn::Closed;
+                    }
+                    self.phase = Phase::Lingering(Linger::new(cx.now));
                 }
                 Next::Wait => {
                     let Phase::Open(protocol) = &self.phase else { return Turn::Waits };
@@ -361,22 +354,4 @@ impl Connection {
         }
         Turn::Again
     }
-}
-
-/// Reads and drops what the client sends after our end, until there is nothing more for now or the turn is over; says
-/// whether there was something.
-fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> (Turn, bool) {
-    let mut dropped = false;
-    for _ in 0..STEPS_PER_TURN {
-        scratch.clear();
-        match scratch.receive(socket, usize::MAX) {
-            // Also behind a short read: the client's end may have come with its last bytes.
-            Ok(Received::Bytes { .. }) => dropped = true,
-            Ok(Received::Nothing) => return (Turn::Waits, dropped),
-            Ok(Received::End) | Err(_) => return (Turn::Closed, dropped),
-        }
-    }
-    scratch.clear();
-    // No event tells of bytes that were there before.
-    (Turn::Again, dropped)
 }

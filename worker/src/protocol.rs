@@ -36,10 +36,11 @@ pub enum Next {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// Once all output is flushed; nothing unread is left behind.
+    /// Once all output is flushed: the client asked for the end or has ended its side, and will send nothing more. Where it
+    /// does, or could lose something if it did, as [`Closing::Lingering`].
     Flushed,
     /// Once all output is flushed, and the client has ended its side or some time has passed: bytes that are unread
-    /// when a socket is closed reset it, and the reset may overtake the answer.
+    /// when a socket is closed, or that come later, reset it, and the reset destroys what is left of the answer.
     Lingering,
     /// At once, whatever of the output could be sent: the response cannot be completed.
     Cut,

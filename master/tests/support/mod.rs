@@ -257,6 +257,13 @@ impl Server {
         run_to_end_with(&[&["ctl", "--control", &port], arguments].concat(), &[("XDG_RUNTIME_DIR", folder)])
     }
 
+    /// Requests in flight, as `tine ctl status` says.
+    pub fn in_flight(&self) -> u64 {
+        let output = self.ctl(&["status", "--json"]);
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+        said["status"]["in_flight"].as_u64().expect("a count")
+    }
+
     /// The worker that holds the other end of this connection; `None` while it is in a queue.
     pub fn worker_of(&self, client: &Client) -> Option<i32> {
         let port = client.stream.local_addr().expect("an address").port();

@@ -76,6 +76,12 @@ impl Socket {
         unacknowledged_bytes(self.raw.as_fd()).unwrap_or(0)
     }
 
+    /// Bytes of ours that a reset would take from the client: on TCP what it has not acknowledged; our end, once it is said,
+    /// counts as one. On a Unix socket what was sent is the client's.
+    pub fn bytes_at_risk(&self) -> usize {
+        if self.is_tcp { self.unacknowledged_bytes() } else { 0 }
+    }
+
     /// Makes the coming close discard what is unsent and reset the connection: a client that does not read would
     /// otherwise hold the kernel's send buffer for minutes.
     pub fn reset_on_close(&self) -> io::Result<()> {
