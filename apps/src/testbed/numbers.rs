@@ -2,7 +2,7 @@
 
 use super::query;
 use std::ops::RangeInclusive;
-use tine_worker::http::Request;
+use tine_worker::http::{BODY_BYTES_MAX, Request};
 
 /// A whole number in a path; a `+` before it is hpdummy's too.
 pub fn in_path(text: &str) -> Option<u64> {
@@ -18,7 +18,7 @@ pub fn size(text: &str) -> Option<u64> {
         b't' => (&text[..text.len() - 1], 40),
         _ => (text, 0),
     };
-    in_path(digits)?.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
+    in_path(digits)?.checked_mul(1 << shift).filter(|bytes| (1..=BODY_BYTES_MAX).contains(bytes))
 }
 
 /// A parameter of which nonsense is not told: a positive number, else the default, as in hpdummy.
@@ -54,8 +54,8 @@ mod tests {
             ("10m", 10 << 20),
             ("1G", 1 << 30),
             ("2t", 2 << 40),
-            ("16777215T", 16777215 << 40),
-            ("18446744073709551615", u64::MAX),
+            ("8388607T", 8388607 << 40),
+            ("9223372036854775807", i64::MAX as u64),
         ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
@@ -71,7 +71,10 @@ mod tests {
             "1KB",
             "x",
             "99999999999999999999",
+            "8388608T",
             "16777216T",
+            "9223372036854775808",
+            "18446744073709551615",
             "1é",
             "é",
             "1 ",

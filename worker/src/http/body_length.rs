@@ -3,6 +3,10 @@
 use super::{Head, Version};
 use http::StatusCode;
 
+/// No body is longer, of a request or a response: what counts bytes in a signed number of 64 bits (off_t) ends there, and so do
+/// the servers and proxies beside us.
+pub const BODY_BYTES_MAX: u64 = i64::MAX as u64;
+
 /// The body that a request's head announces (RFC 9112, 6.3).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {

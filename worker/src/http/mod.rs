@@ -11,7 +11,7 @@ mod request;
 mod response;
 mod weight;
 
-pub use body_length::BodyLength;
+pub use body_length::{BODY_BYTES_MAX, BodyLength};
 pub(crate) use body_length::{BodyFraming, Framing, ResponseFacts};
 pub(crate) use date::DateLine;
 pub use date::HttpDate;
@@ -19,5 +19,6 @@ pub use error::Error;
 pub use fields::Fields;
 pub use http::StatusCode;
 pub use request::{Headers, Request, Version};
+pub(crate) use response::is_token_byte;
 pub use response::{Body, Head, HeaderError, Response, Trailers};
 pub use weight::parse_weight;

@@ -3,7 +3,7 @@
 //!
 //! What an application sets is checked when the head is encoded, so that no value can split a response.
 
-use super::Fields;
+use super::{BODY_BYTES_MAX, Fields};
 use bytes::Bytes;
 use http::StatusCode;
 use std::borrow::Cow;
@@ -85,6 +85,7 @@ impl Head {
 
     /// Declares the length of the body in bytes: it is then sent with Content-Length instead of chunked.
     pub fn length(mut self, bytes: u64) -> Self {
+        self.note(check_length(bytes));
         self.length = Some(bytes);
         self
     }
@@ -199,6 +200,13 @@ fn check_name(name: &str) -> Result<(), HeaderError> {
     Ok(())
 }
 
+fn check_length(bytes: u64) -> Result<(), HeaderError> {
+    if bytes <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(HeaderError(format!("a body of {bytes} bytes is longer than any")))
+}
+
 fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {
     if value.bytes().all(is_text_byte) {
         return Ok(());
@@ -224,7 +232,7 @@ pub(super) fn is_text_byte(b: u8) -> bool {
 }
 
 /// A `tchar` of RFC 9110, 5.6.2.
-pub(super) fn is_token_byte(b: u8) -> bool {
+pub(crate) fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 

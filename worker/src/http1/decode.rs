@@ -9,7 +9,7 @@
 //!             +--zero size--> Trailers --empty line--> Ended
 //! ```
 
-use crate::http::{BodyLength, Error};
+use crate::http::{BODY_BYTES_MAX, BodyLength, Error, is_token_byte};
 use crate::net::ReadBuffer;
 use http::StatusCode;
 
@@ -134,8 +134,8 @@ impl Decoder {
         if size.is_empty() || !(rest.is_empty() || extension.first() == Some(&b';')) {
             return Err(BAD_SIZE);
         }
-        if !extension.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
-            return Err(Error::bad_request("a chunk extension has a control character"));
+        if !are_extensions(extension) {
+            return Err(Error::bad_request("a chunk extension is malformed"));
         }
         self.extension_bytes_left = self
             .extension_bytes_left
@@ -143,7 +143,7 @@ impl Decoder {
             .ok_or(Error::bad_request("the chunk extensions are longer than this server takes"))?;
         let digit = |b: u8| u64::from((b as char).to_digit(16).expect("hex digits only"));
         let add = |sum: u64, &b: &u8| sum.checked_mul(16)?.checked_add(digit(b));
-        let size = size.iter().try_fold(0, add);
+        let size = size.iter().try_fold(0, add).filter(|&size| size <= BODY_BYTES_MAX);
         let size = size.ok_or(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "a chunk is larger than any body"))?;
         Ok(Some((size, length)))
     }
@@ -160,9 +160,8 @@ impl Decoder {
         if !line.is_empty() {
             let colon = line.iter().position(|&b| b == b':').ok_or(BAD_TRAILER)?;
             let (name, value) = line.split_at(colon);
-            let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
             let is_value = |b: &u8| *b == b'\t' || (*b >= b' ' && *b != 0x7f);
-            if name.is_empty() || !name.iter().all(is_token) || !value.iter().all(is_value) {
+            if name.is_empty() || !name.iter().copied().all(is_token_byte) || !value.iter().all(is_value) {
                 return Err(BAD_TRAILER);
             }
         }
@@ -173,6 +172,44 @@ impl Decoder {
 
 const BAD_SIZE: Error = Error::bad_request("a chunk's size is not a hexadecimal number");
 const BAD_TRAILER: Error = Error::bad_request("a trailer field is malformed");
+
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112, 7.1.1): what follows a chunk's size. Its white
+/// space is "bad", but a recipient has to read it.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some(name) = after_blanks(rest).strip_prefix(b";") else { return false };
+        let Some(after_name) = after_token(after_blanks(name)) else { return false };
+        let after = match after_blanks(after_name).strip_prefix(b"=").map(after_blanks) {
+            None => Some(after_name),
+            Some([b'"', text @ ..]) => after_quoted(text),
+            Some(value) => after_token(value),
+        };
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    true
+}
+
+fn after_blanks(text: &[u8]) -> &[u8] {
+    &text[text.iter().position(|&b| b != b' ' && b != b'\t').unwrap_or(text.len())..]
+}
+
+fn after_token(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len());
+    (end > 0).then(|| &text[end..])
+}
+
+/// What follows the quote that ends a quoted-string (RFC 9110, 5.6.4), of which the first is taken away.
+fn after_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        text = match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', b'\t' | b' '..=b'~' | 0x80.., rest @ ..] => rest,
+            [b'\t' | b' '..=b'[' | b']'..=b'~' | 0x80.., rest @ ..] => rest,
+            _ => return None,
+        };
+    }
+}
 
 /// The first line of the input without its CRLF, and its length with it; `None` while it has not ended.
 fn line<'a>(input: &'a [u8], bytes_max: usize, too_long: &'static str) -> Result<Option<(&'a [u8], usize)>, Error> {

@@ -72,7 +72,9 @@ fn bodies_that_are_read() {
         (Chunked, &zeros, "hello", ""),
         (Chunked, "1;a\r\nx\r\n0;b=c\r\n\r\n", "x", ""),
         (Chunked, "1 ;a=\"b c\"\r\nx\r\n1\t \t; d\r\ny\r\n0\r\n\r\n", "xy", ""),
-        (Chunked, "1;\r\nx\r\n0;\r\n\r\n", "x", ""),
+        (Chunked, "1;a=b;c;d=\"\"\r\nx\r\n0;e\r\n\r\n", "x", ""),
+        (Chunked, "1 ; a\t=\t\"b\" ;c = !#$%&'*+-.^_`|~9Z\r\nx\r\n0\r\n\r\n", "x", ""),
+        (Chunked, "1;a=\"\\\"\\\\ ;=[\u{e9}\\\u{e9}\t\\\t\"\r\nx\r\n0\r\n\r\n", "x", ""),
         (Chunked, &ext(SIZE_LINE_BYTES_MAX), "a", ""),
         (Chunked, "1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\nGET /", "x", "GET /"),
         (Chunked, "0\r\nA: b\tc \u{e9}\r\n\r\n", "", ""),
@@ -112,6 +114,9 @@ fn bodies_that_are_refused() {
         (400, "1h\r\nx\r\n0\r\n\r\n"),
         (400, ";a\r\nx\r\n0\r\n\r\n"),
         (400, "\u{661}\r\nx\r\n0\r\n\r\n"),
+        (413, "8000000000000000\r\nx"),
+        (413, "ffffffffffffffff\r\nx"),
+        (413, "008000000000000000;a\r\nx"),
         (413, "10000000000000000\r\nx"),
         (413, "fffffffffffffffff\r\nx"),
         (413, "1\r\nx\r\n123456789abcdef01\r\nx"),
@@ -135,6 +140,28 @@ fn bodies_that_are_refused() {
         (400, "0\r\nA: b\r\n\n"),
         (400, "0\r\nA: b\rc\r\n\r\n"),
         // Extensions.
+        (400, "1;\r\nx\r\n0\r\n\r\n"),
+        (400, "1\r\nx\r\n0;\r\n\r\n"),
+        (400, "1; \r\nx\r\n0\r\n\r\n"),
+        (400, "1;;a\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a;\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a \r\nx\r\n0\r\n\r\n"),
+        (400, "1;a[\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a b\r\nx\r\n0\r\n\r\n"),
+        (400, "1;=b\r\nx\r\n0\r\n\r\n"),
+        (400, "1;\"a\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a= ;b\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=b=c\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=[\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"x\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"x\\\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"x\"y\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=x\"y\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"\0\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"\u{7f}\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;a=\"\\\u{7f}\"\r\nx\r\n0\r\n\r\n"),
+        (400, "1;\u{e9}\r\nx\r\n0\r\n\r\n"),
         (400, "1;a\0\r\nx\r\n0\r\n\r\n"),
         (400, "1;a\u{7f}\r\nx\r\n0\r\n\r\n"),
         (400, &ext(SIZE_LINE_BYTES_MAX + 1)),
@@ -195,10 +222,10 @@ fn the_last_byte_of_a_known_length_is_said_to_be_the_last() {
 fn the_largest_sizes_are_counted_without_overflow() {
     let mut decoder = Decoder::new(Chunked, TRAILER_BYTES_MAX);
     let mut input = ReadBuffer::with_capacity(64);
-    input.feed(b"ffffffffffffffff\r\nabc");
+    input.feed(b"7fffffffffffffff\r\nabc");
     assert_eq!(decoder.next(&mut input), Ok(Piece::Data { bytes: 3, last: false }));
     decoder.consume(3);
-    assert_eq!(decoder.stage, Stage::Data(u64::MAX - 3));
+    assert_eq!(decoder.stage, Stage::Data(i64::MAX as u64 - 3));
     let mut decoder = Decoder::new(Known(u64::MAX), TRAILER_BYTES_MAX);
     assert_eq!(decoder.next(&mut input), Ok(Piece::Data { bytes: 3, last: false }));
     decoder.consume(3);

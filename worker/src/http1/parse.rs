@@ -3,7 +3,7 @@
 //! httparse reads tokens, fields and versions and refuses control bytes, obs-fold and space before the colon; what it
 //! lets pass (bare LF) or does not look at (limits, target, Host, framing, Expect) is checked here.
 
-use crate::http::{BodyLength, Error, Headers, Request, Version};
+use crate::http::{BODY_BYTES_MAX, BodyLength, Error, Headers, Request, Version};
 use http::StatusCode;
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
@@ -318,6 +318,7 @@ fn content_length_of(value: &[u8]) -> Result<u64, Error> {
     value
         .iter()
         .try_fold(0, add)
+        .filter(|&length| length <= BODY_BYTES_MAX)
         .ok_or(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is larger than any body"))
 }
 

@@ -56,7 +56,8 @@ fn sent() -> impl Strategy<Value = Sent> {
     let target = r"/([a-z0-9._~:@!$&'()*+,;=/-]|%[2-9a-f][0-9a-f]){0,20}(\?[a-z0-9%/?=&]{0,10})?";
     let field = ("X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,12}", "([!-~é]([ \t!-~é]{0,20}[!-~é])?)?");
     let body = prop_oneof![4 => vec(any::<u8>(), 0..200), 1 => vec(any::<u8>(), 0..20_000)];
-    (method, target, vec(field, 0..6), body, vec(1usize..600, 0..4), "([ \t]{0,2};[a-z=\"]{0,8})?").prop_map(
+    let extension = "([ \t]{0,2};[ \t]?[a-z]{1,3}([ \t]?=[ \t]?([a-z]{1,3}|\"([a-z=; ]|\\\\[a-z\"]){0,3}\"))?)?";
+    (method, target, vec(field, 0..6), body, vec(1usize..600, 0..4), extension).prop_map(
         |(method, target, fields, body, chunks, extension)| Sent { method, target, fields, body, chunks, extension },
     )
 }
