@@ -43,6 +43,43 @@ fn but_not_when_there_is_nothing_to_continue_with() {
     }
 }
 
+/// Nothing is held back, so that nothing keeps the connection from going on.
+#[test]
+fn the_connection_is_kept_where_nothing_is_held_back() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    for path in ["/health", "/bin/bad", "/bin/100", "/delay/1", "/upload"] {
+        for framed in [
+            "\r\n",
+            "Content-Length: 0\r\n\r\n",
+            "Content-Length: 5\r\n\r\nhello",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ] {
+            client.send(format!("POST {path} {EXPECT}{framed}"));
+            let response = client.response();
+            let status = if path == "/bin/bad" { 400 } else { 200 };
+            assert_eq!((response.status, response.header("connection")), (status, None), "{path} {framed:?}");
+        }
+    }
+}
+
+/// A list, with nothing in it or always the same (RFC 9110, 5.6.1 and 10.1.1).
+#[test]
+fn expectations_are_a_list() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    for (expectation, continues) in [("", false), (",", false), ("100-continue, 100-continue", true)] {
+        client.send(format!("POST /upload HTTP/1.1\r\nHost: t\r\nExpect: {expectation}\r\nContent-Length: 5\r\n\r\n"));
+        if continues {
+            assert_eq!(client.response().status, 100, "{expectation:?}");
+        }
+        client.send("hello");
+        let response = client.response();
+        assert!(response.status == 200 && response.text().contains("\"bytes_received\":5"), "{response:?}");
+    }
+}
+
 /// A final answer instead: the body may or may not come, so the connection ends, and says so.
 #[test]
 fn and_not_when_the_body_is_not_wanted() {
@@ -59,7 +96,7 @@ fn and_not_when_the_body_is_not_wanted() {
 #[test]
 fn other_expectations_are_refused() {
     let server = Server::start(&["--workers", "1"]);
-    for expectation in ["200-ok", "100-continue, else", ""] {
+    for expectation in ["200-ok", "100-continue, else", "100-continue=1"] {
         let mut client = server.connect();
         client.send(format!("POST /upload HTTP/1.1\r\nHost: t\r\nExpect: {expectation}\r\nContent-Length: 5\r\n\r\n"));
         let response = client.response();

@@ -1,5 +1,7 @@
 //! Who is let in: a budget of connections, and a clear answer to those above it.
 
+use crate::http::DateLine;
+use crate::http1;
 use crate::net::{ReadBuffer, Socket};
 use std::fmt;
 use std::fs::File;
@@ -14,7 +16,7 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 /// Refused connections that are closed with care at the same time; those above it get their answer and a plain close.
 pub const REFUSED_OPEN_MAX: usize = 32;
 /// What `Retry-After` says.
-pub const RETRY_AFTER_SECONDS: u32 = 5;
+const RETRY_AFTER_SECONDS: u32 = 5;
 /// Accepting pauses for this long when descriptors run out.
 pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A burst of refusals is over after this long without one.
@@ -86,12 +88,19 @@ impl Admission {
     }
 }
 
-/// For a client that there is not even room to be careful with: what it sent so far is read, so that closing does not
-/// reset the answer, as far as that can be known.
-pub fn answer_and_close(socket: &Socket, answer: &[u8], scratch: &mut ReadBuffer) {
+/// The 503 for a client that there is no room for. What it has sent so far is read and dropped.
+pub fn answer_to(socket: &Socket, date: &DateLine, scratch: &mut ReadBuffer) -> Vec<u8> {
     // Errors mean that the client is gone.
     let _ = scratch.receive(socket, usize::MAX);
+    let answer = http1::refusal(scratch.unconsumed(), date, RETRY_AFTER_SECONDS);
     scratch.clear();
+    answer
+}
+
+/// For a client that there is not even room to be careful with: as what it sent so far was read, closing does not reset the
+/// answer, as far as that can be known.
+pub fn send_and_close(socket: &Socket, answer: &[u8]) {
+    // As above.
     let _ = socket.send(answer);
     let _ = socket.finish_sending();
 }

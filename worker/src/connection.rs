@@ -6,9 +6,10 @@
 mod lingering;
 mod resetting;
 
-use crate::admission::answer_and_close;
+use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
+use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Protocol};
@@ -133,10 +134,10 @@ impl Connection {
         self.readable = true;
     }
 
-    /// It cannot be served after all, and is closed: with `answer`, where nothing was said yet.
-    pub fn turn_away(&self, answer: &[u8], scratch: &mut ReadBuffer) {
+    /// It cannot be served after all, and is closed: with a 503, where nothing was said yet.
+    pub fn turn_away(&self, date: &DateLine, scratch: &mut ReadBuffer) {
         if self.taken_bytes == 0 {
-            answer_and_close(&self.socket, answer, scratch);
+            send_and_close(&self.socket, &answer_to(&self.socket, date, scratch));
         }
     }
 

@@ -8,12 +8,11 @@ mod draining;
 mod hearing;
 
 use crate::accept::{Listeners, Tokens};
-use crate::admission::{Admission, RETRY_AFTER_SECONDS};
+use crate::admission::Admission;
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
 use crate::http::DateLine;
-use crate::http1;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::run_queue::RunQueue;
@@ -396,7 +395,7 @@ impl Worker {
                         // Nothing would tell of its bytes.
                         self.counts.refused += 1;
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
-                        connection.turn_away(&http1::refusal(&self.date, RETRY_AFTER_SECONDS), &mut self.buffers.input);
+                        connection.turn_away(&self.date, &mut self.buffers.input);
                         end = Turn::Closed;
                     }
                 }

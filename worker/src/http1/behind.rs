@@ -4,7 +4,7 @@
 //! while a whole request lies there, the answer before it does not say so yet. What is not all there is not waited for, and
 //! nothing more is read before it is answered: the drain ends with what had been read, whatever a client goes on sending.
 
-use super::parse::parse;
+use super::parse::{later_minor_version, parse};
 use crate::http::BodyLength;
 use std::mem::MaybeUninit;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
@@ -19,6 +19,12 @@ pub fn is_request_behind(bytes: &[u8], body: BodyLength, limits: &Limits) -> boo
     }
     if bytes.is_empty() {
         return false;
+    }
+    let mut of_our_version = Vec::new();
+    if let Some(at) = later_minor_version(bytes) {
+        of_our_version.extend_from_slice(bytes);
+        of_our_version[at] = b'1';
+        bytes = &of_our_version;
     }
     let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
     match parse(bytes, &mut fields[..limits.header_count_max], limits) {
@@ -56,6 +62,8 @@ mod tests {
             (format!("{get}x"), true),
             (post.to_string(), false),
             (format!("{post}ab"), false),
+            (get.replace("1.1", "1.2"), true),
+            (get.replace("1.1", "2.0"), false),
             (format!("{post}abc"), true),
             (chunked.to_string(), false),
             ("GET / HTTP/1.1\r\n\r\n".to_string(), false), // no Host: it is refused, not answered

@@ -1,5 +1,6 @@
 //! Response heads and chunk sizes as bytes.
 
+use super::state::is_head;
 use crate::app::Cx;
 use crate::http::{
     Body, BodyFraming, DateLine, Error, Fields, Framing, Head, HeaderError, Response, ResponseFacts, Trailers, Version,
@@ -136,16 +137,19 @@ pub fn error_response(error: Error) -> Response {
     Response::text(error.status, format!("{error}\n"))
 }
 
-/// A whole 503 for a connection that there is no room for: nothing of its request was read.
-pub fn refusal(date: &DateLine, retry_after_seconds: u32) -> Vec<u8> {
+/// A whole 503 for a connection that there is no room for, and of which no more than these bytes were looked at.
+pub fn refusal(asked: &[u8], date: &DateLine, retry_after_seconds: u32) -> Vec<u8> {
     let body = "503 Service Unavailable: the server is at capacity; try again later\n";
     let response = Head::new(StatusCode::SERVICE_UNAVAILABLE)
         .content_type("text/plain; charset=utf-8")
         .header("Retry-After", retry_after_seconds.to_string());
-    let facts = ResponseFacts { version: Version::Http11, is_head: false, keep_alive: false };
+    let facts = ResponseFacts { version: Version::Http11, is_head: is_head(asked), keep_alive: false };
+    let framing = Framing::of(facts, response.status, Some(body.len() as u64));
     let mut out = Vec::new();
-    write_head(&mut out, &response, Framing::of(facts, response.status, Some(body.len() as u64)), facts, date);
-    out.extend_from_slice(body.as_bytes());
+    write_head(&mut out, &response, framing, facts, date);
+    if framing.body != BodyFraming::Empty {
+        out.extend_from_slice(body.as_bytes());
+    }
     out
 }
 

@@ -82,6 +82,11 @@ impl Active {
         ResponseFacts { keep_alive, ..self.facts }
     }
 
+    /// The request's method is HEAD.
+    pub fn is_head(&self) -> bool {
+        self.facts.is_head
+    }
+
     /// The client said that this is its last request.
     pub fn is_clients_last(&self) -> bool {
         !self.facts.keep_alive
@@ -178,11 +183,12 @@ impl Active {
     fn push(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<bool, Failed> {
         let mut took = false;
         self.body_refused = false;
+        // It does not wait to be told.
+        self.owes_continue &= self.body_ended || io.input.is_empty();
         while !self.body_ended {
             match self.body.next(io.input)? {
                 Piece::Data { bytes, last } => {
                     self.since = cx.now;
-                    self.owes_continue = false;
                     let taken = self.exchange.push(&io.input.unconsumed()[..bytes], last, cx)?;
                     if taken > bytes {
                         return Err(AppError::new(format!("push took {taken} of {bytes} bytes")).into());

@@ -21,6 +21,15 @@ pub struct Parsed<'a> {
     pub expects_continue: bool,
 }
 
+/// Where a head that begins these bytes says that it is of a minor version after 1.1: it is read as one of 1.1 (RFC 9110, 6.2), once
+/// the digit there is a 1. [`parse`] refuses it.
+pub fn later_minor_version(bytes: &[u8]) -> Option<usize> {
+    let end = memchr::memchr(b'\n', bytes)?;
+    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+    let [major, b'.', b'2'..=b'9'] = version_of(line)? else { return None };
+    (*major == b'1').then_some(line.len() - 1)
+}
+
 /// `Ok(None)`: more bytes are needed. Empty lines before the request are the caller's to skip. `fields` has room for as many header fields as are allowed.
 pub fn parse<'a>(
     bytes: &'a [u8],
@@ -108,7 +117,7 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
                 "there are more header fields than this server takes",
             );
         }
-        httparse::Error::Version if names_another_version(line) => {
+        httparse::Error::Version if version_of(line.strip_suffix(b"\r").unwrap_or(line)).is_some() => {
             return Error::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0");
         }
         httparse::Error::Token if has_bytes_that_are_no_text(line) => NOT_UTF8,
@@ -129,13 +138,12 @@ fn has_bytes_that_are_no_text(line: &[u8]) -> bool {
     std::str::from_utf8(target).is_err()
 }
 
-/// `method target HTTP/9.9`: well-formed, but not a version that is spoken here.
-fn names_another_version(line: &[u8]) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+/// The version, `9.9`, of a line that reads `method target HTTP/9.9`.
+fn version_of(line: &[u8]) -> Option<&[u8; 3]> {
     let mut words = line.split(|&b| b == b' ').skip(2);
-    matches!(words.next(), Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-        && words.next().is_none()
+    let version: &[u8; 3] = words.next()?.strip_prefix(b"HTTP/")?.try_into().ok()?;
+    let [major, b'.', minor] = version else { return None };
+    (major.is_ascii_digit() && minor.is_ascii_digit() && words.next().is_none()).then_some(version)
 }
 
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
@@ -262,13 +270,16 @@ impl Known {
                     }
                 }
                 6 if is("expect") && version == Version::Http11 => {
-                    if !field.value.eq_ignore_ascii_case(b"100-continue") {
-                        return Err(Error::new(
-                            StatusCode::EXPECTATION_FAILED,
-                            "100-continue is the only expectation met here",
-                        ));
+                    // A list, and one may be empty (RFC 9110, 10.1.1 and 5.6.1).
+                    for expectation in tokens(field.value).filter(|token| !token.is_empty()) {
+                        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                            return Err(Error::new(
+                                StatusCode::EXPECTATION_FAILED,
+                                "100-continue is the only expectation met here",
+                            ));
+                        }
+                        known.expects_continue = true;
                     }
-                    known.expects_continue = true;
                 }
                 10 if is("connection") => {
                     for token in tokens(field.value) {

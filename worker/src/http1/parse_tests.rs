@@ -178,6 +178,10 @@ fn what_the_framing_fields_say() {
         (LINE_11, "Connection: keep-alive\nConnection: ,close,\n", NoBody, false, false),
         (LINE_11, "Connection: closed\n", NoBody, true, false),
         (LINE_11, "Expect: 100-Continue\nContent-Length: 1\n", Length(1), true, true),
+        (LINE_11, "Expect: , 100-continue ,,100-continue\nContent-Length: 1\n", Length(1), true, true),
+        (LINE_11, "Expect: 100-continue\nExpect:\nContent-Length: 1\n", Length(1), true, true),
+        (LINE_11, "Expect:\nContent-Length: 1\n", Length(1), true, false),
+        (LINE_11, "Expect: ,\nContent-Length: 1\n", Length(1), true, false),
         (LINE_11, "X-Content-Length: 5\nContent_Length: 6\n", NoBody, true, false),
         (LINE_10, "", NoBody, false, false),
         (LINE_10, "Connection: Keep-Alive\n", NoBody, true, false),
@@ -231,7 +235,8 @@ fn framing_that_two_servers_could_read_differently() {
         refused(417, "Expect: 200-ok"),
         refused(417, "Expect: 100-continue, x"),
         refused(417, "Expect: 100-continue\nExpect: x"),
-        refused(417, "Expect:"),
+        refused(417, "Expect: 100-continue=1"),
+        refused(417, "Expect: 100-continue;q=1"),
         (400, "POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n".to_string()),
         (400, "POST / HTTP/1.0\nTransfer-Encoding: gzip\n\n".to_string()),
     ]);
@@ -396,6 +401,30 @@ fn methods_and_versions_that_are_not_served() {
         refused(505, "GET / HTTP/3.0"),
         refused(505, "GET /a/longer/path HTTP/9.9"),
     ]);
+}
+
+#[test]
+fn a_later_minor_version_is_found() {
+    for (head, expected) in [
+        ("GET / HTTP/1.2\r\n", Some(13)),
+        ("GET / HTTP/1.9\nHost", Some(13)),
+        ("GET /a HTTP/1.3\r\nX: HTTP/1.4\r\n", Some(14)),
+        ("GET / HTTP/1.2", None), // its line has not ended
+        ("GET / HTTP/1.1\r\n", None),
+        ("GET / HTTP/1.0\r\n", None),
+        ("GET / HTTP/1.1\r\nX: HTTP/1.2\r\n", None),
+        ("GET / HTTP/2.2\r\n", None),
+        ("GET / HTTP/1.10\r\n", None),
+        ("GET / HTTP/1.22\r\n", None),
+        ("GET / http/1.2\r\n", None),
+        ("GET / HTTP/1.2 \r\n", None),
+        ("GET  / HTTP/1.2\r\n", None),
+        ("GET / x HTTP/1.2\r\n", None),
+        ("HTTP/1.2\r\n", None),
+        ("\r\n", None),
+    ] {
+        assert_eq!(later_minor_version(head.as_bytes()), expected, "{head:?}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
-use super::parse::{Parsed, parse};
+use super::parse::{Parsed, later_minor_version, parse};
 use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
@@ -193,7 +193,17 @@ impl Http1 {
                     return self.on_called(called, io, cx);
                 }
                 Ok(None) => {}
-                Err(error) => return self.refuse(error, io, cx),
+                Err(error) => {
+                    let head = io.input.unconsumed();
+                    if error.status == StatusCode::HTTP_VERSION_NOT_SUPPORTED
+                        && let Some(at) = later_minor_version(head)
+                    {
+                        io.input.replace(at, b'1');
+                        return Step::Go;
+                    }
+                    let is_head = is_head(head);
+                    return self.refuse(error, is_head, io, cx);
+                }
             }
         }
         if seen == 0 {
@@ -205,11 +215,9 @@ impl Http1 {
             io.input.clear();
             Next::Close(Closing::Flushed)
         } else if cx.now >= self.since + cx.limits.header_timeout {
-            return self.refuse(
-                Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time"),
-                io,
-                cx,
-            );
+            let is_head = is_head(io.input.unconsumed());
+            let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
+            return self.refuse(error, is_head, io, cx);
         } else {
             Next::Wait
         })
@@ -226,6 +234,8 @@ impl Http1 {
     ) -> (usize, Called) {
         let request = &parsed.request;
         let body = request.body_length();
+        // Until the client is told to continue. One that has begun to send goes on by itself (RFC 9110, 10.1.1).
+        let is_held_back = parsed.expects_continue && request.has_body() && behind.is_empty();
         let mut facts = ResponseFacts {
             version: request.version(),
             is_head: request.method() == "HEAD",
@@ -257,16 +267,15 @@ impl Http1 {
             Answer::Upgrade(_) => unreachable!("an upgrade has just been made a response"),
             Answer::Response(response) => {
                 // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
-                facts.keep_alive &=
-                    !(parsed.expects_continue || matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX));
+                let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
+                facts.keep_alive &= !(is_held_back || is_too_large);
                 facts.keep_alive &= !cx.draining || is_request_behind(behind, body, cx.limits);
                 let keep_alive = respond(response, request, output, facts, cx);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
             }
             Answer::Exchange(exchange) => {
-                let owes_continue = parsed.expects_continue && request.has_body();
                 let body = Decoder::new(body, cx.limits.header_bytes_max);
-                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, owes_continue, cx.now)))
+                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, is_held_back, cx.now)))
             }
         };
         (parsed.length, called)
@@ -349,7 +358,7 @@ impl Http1 {
             return Step::Stop(Next::Close(closing));
         }
         match failed {
-            Failed::Client(error) => self.refuse(error, io, cx),
+            Failed::Client(error) => self.refuse(error, active.is_head(), io, cx),
             Failed::ClientLeft => {
                 // As for half a head.
                 io.input.clear();
@@ -394,15 +403,20 @@ impl Http1 {
     }
 
     /// Says what the client did wrong, and closes.
-    fn refuse(&mut self, error: Error, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+    fn refuse(&mut self, error: Error, is_head: bool, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.answered += 1;
         self.seen = 0;
-        let facts = ResponseFacts { version: crate::http::Version::Http11, is_head: false, keep_alive: false };
+        let facts = ResponseFacts { version: crate::http::Version::Http11, is_head, keep_alive: false };
         let queued = encode::response(encode::error_response(error), io.output, facts, cx);
         debug_assert!(queued.is_ok(), "our own responses have good headers");
         io.input.clear();
         Step::Stop(Next::Close(Closing::Lingering))
     }
+}
+
+/// Whether these bytes begin a head that asks by HEAD, however it goes on: no answer to it has a body (RFC 9110, 9.3.2).
+pub fn is_head(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HEAD ")
 }
 
 /// What came of asking the app.

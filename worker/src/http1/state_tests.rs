@@ -52,6 +52,8 @@ fn requests_are_answered_in_order() {
                 (hi() + STREAMED).repeat(3) + &text("404 Not Found", "", "no /x"),
                 Wait,
             ),
+            ("a later minor version", get("/text").replace("1.1", "1.2") + &both, hi() + &hi() + STREAMED, Wait),
+            ("the last of them", both.replace("1.1", "1.9"), hi() + STREAMED, Wait),
             ("sized", get("/sized"), echo("abc"), Wait),
             ("echo", post("/echo", &cl(5), "hello") + &get("/text"), echo("hello") + &hi(), Wait),
             ("echo of nothing", post("/echo", "", "") + &get("/text"), echo("") + &hi(), Wait),
@@ -209,12 +211,50 @@ fn refusals_close() {
             ("a bad chunk", chunked("x\r\n"), bad("a chunk's size is not a hexadecimal number"), Close(Lingering)),
             (
                 "too large a chunk",
-                chunked("10000000000000000\r\n"),
+                chunked("8000000000000000\r\n"),
                 refused("413 Payload Too Large", "a chunk is larger than any body"),
                 Close(Lingering),
             ),
         ],
     );
+}
+
+#[test]
+fn refusals_of_head_have_no_body() {
+    let head = |status: &str, length: usize| {
+        let kind = "Content-Type: text/plain; charset=utf-8";
+        format!("HTTP/1.1 {status}\r\n{kind}\r\nContent-Length: {length}\r\n{CLOSE}\r\n")
+    };
+    for (request, status) in [
+        ("GET /text HTTP/1.1\r\n\r\n".to_string(), 400),
+        (get("/text").replace("\r\n", "\n"), 400),
+        (get("http:"), 400),
+        (get("/text").replace("1.1", "1"), 400),
+        (get(&format!("/{}", "x".repeat(9000))), 414),
+        (get("/text").replace("Host", &format!("X: {}\r\nHost", "x".repeat(17_000))), 431),
+        (get("/text").replace("Host", "Transfer-Encoding: gzip\r\nHost"), 501),
+        (get("/text").replace("1.1", "2.0"), 505),
+        (get("/text").replace("Host", "Content-Length: 9223372036854775808\r\nHost"), 413),
+        (get("/text").replace("Host", "Expect: x\r\nHost"), 417),
+        (get("/echo").replace("Host", "Transfer-Encoding: chunked\r\nHost") + "x\r\n", 400),
+        (get("/echo").replace("Host", "Content-Length: 5\r\nHost"), 408),
+        ("\r\nGET /text HTTP/1.1\r\n".to_string(), 408),
+    ] {
+        let answer = |method: &str| {
+            let mut client = Client::new(Paths);
+            let next = match client.send(request.replace("GET", method).as_bytes()) {
+                Wait => client.later(client.limits.body_timeout),
+                next => next,
+            };
+            assert_eq!(next, Close(Lingering), "{method} {request:.100}");
+            client.text()
+        };
+        let got = answer("GET");
+        let (told, body) = got.split_once("\r\n\r\n").expect("a head");
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")) && !body.is_empty(), "{request:.100}: {got}");
+        let line = told.lines().next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).expect("a status");
+        assert_eq!(answer("HEAD"), head(line, body.len()), "{request:.100}");
+    }
 }
 
 #[test]

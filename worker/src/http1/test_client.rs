@@ -179,6 +179,7 @@ pub const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n
 pub const STREAMED: &str =
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n";
 pub const EXPECT_5: &str = "Expect: 100-continue\r\nContent-Length: 5\r\n";
+pub const EXPECT_0: &str = "Expect: 100-continue\r\nContent-Length: 0\r\n";
 pub const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /// An exchange that is only what it answers to a pull; it takes and drops the body.

@@ -77,6 +77,12 @@ impl ReadBuffer {
         }
     }
 
+    /// Puts another byte in the place of an unconsumed one.
+    pub fn replace(&mut self, at: usize, byte: u8) {
+        debug_assert!(at < self.len());
+        self.bytes[self.start + at] = byte;
+    }
+
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }

@@ -2,9 +2,8 @@
 
 use super::Worker;
 use crate::accept::is_over;
-use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, RETRY_AFTER_SECONDS, answer_and_close};
+use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, answer_to, send_and_close};
 use crate::connection::Connection;
-use crate::http1;
 use crate::net::Socket;
 use std::io;
 use std::time::Instant;
@@ -140,12 +139,12 @@ impl Worker {
         self.counts.refused += 1;
         let (mine, total) = (self.admitted(), survey.total);
         self.admission.on_refused(format_args!("at capacity with {mine} connections here and {total} in all"), now);
-        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
+        let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
             self.insert(Connection::refused(socket, &answer, now));
         } else {
-            answer_and_close(&socket, &answer, &mut self.buffers.input);
+            send_and_close(&socket, &answer);
         }
     }
 
@@ -157,12 +156,15 @@ impl Worker {
 
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
     fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
-        let answer = http1::refusal(&self.date, RETRY_AFTER_SECONDS);
         self.admission.on_refused(format_args!("accept: {error}"), now);
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
-            let (is_tcp, input) = (self.listeners.is_tcp(index), &mut self.buffers.input);
-            if !self.admission.use_spare(listener, |fd| answer_and_close(&Socket::new(fd, is_tcp), &answer, input)) {
+            let (is_tcp, input, date) = (self.listeners.is_tcp(index), &mut self.buffers.input, &self.date);
+            let answer = |fd| {
+                let socket = Socket::new(fd, is_tcp);
+                send_and_close(&socket, &answer_to(&socket, date, input));
+            };
+            if !self.admission.use_spare(listener, answer) {
                 break;
             }
             self.counts.accepted += 1;
