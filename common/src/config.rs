@@ -89,6 +89,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Between two pieces of a request's body.
     pub body_timeout: Duration,
+    /// Between two pieces of a request's body that the app did not read, after the response.
+    pub linger_timeout: Duration,
     /// Without a byte of a response taken by the client.
     pub write_timeout: Duration,
     /// The longest message of a WebSocket's client.
@@ -110,6 +112,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(60),
             ws_message_bytes_max: 16 << 20,
             ws_ping_interval: Duration::from_secs(30),
@@ -238,6 +241,7 @@ impl Config {
             ("--header-timeout", limits.header_timeout),
             ("--idle-timeout", limits.idle_timeout),
             ("--body-timeout", limits.body_timeout),
+            ("--linger-timeout", limits.linger_timeout),
             ("--write-timeout", limits.write_timeout),
             ("--ws-idle-timeout", limits.ws_idle_timeout),
         ] {
@@ -288,6 +292,7 @@ impl Config {
             ("header-timeout", show_duration(limits.header_timeout)),
             ("idle-timeout", show_duration(limits.idle_timeout)),
             ("body-timeout", show_duration(limits.body_timeout)),
+            ("linger-timeout", show_duration(limits.linger_timeout)),
             ("write-timeout", show_duration(limits.write_timeout)),
             ("ws-message-max", size(limits.ws_message_bytes_max)),
             ("ws-ping-interval", show_duration(limits.ws_ping_interval)),

@@ -184,6 +184,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_BODY_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     body_timeout: Duration,
+    /// Without a byte of a request body that the app did not read, after its answer; six times as long for the whole of it
+    #[arg(long, value_name = "TIME", default_value = "5s", env = "TINE_LINGER_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "Timeouts")]
+    linger_timeout: Duration,
     /// Without a byte of a response taken by the client
     #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_WRITE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
@@ -241,6 +245,7 @@ impl ServerArgs {
                 header_timeout: self.header_timeout,
                 idle_timeout: self.idle_timeout,
                 body_timeout: self.body_timeout,
+                linger_timeout: self.linger_timeout,
                 write_timeout: self.write_timeout,
                 ws_message_bytes_max: self.ws_message_max,
                 ws_ping_interval: self.ws_ping_interval,

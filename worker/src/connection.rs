@@ -149,7 +149,7 @@ impl Connection {
     /// Something is under way that a drain waits for: a request, or output that is not sent.
     pub fn is_busy(&self) -> bool {
         match &self.phase {
-            Phase::Open(protocol) => protocol.is_busy() || self.output.is_some() || self.input.is_some(),
+            Phase::Open(protocol) => protocol.is_busy(self.input.is_some()) || self.output.is_some(),
             Phase::Finishing(_) | Phase::Resetting(_) => true,
             Phase::Lingering(_) => false,
         }

@@ -59,12 +59,12 @@ impl Protocol {
         }
     }
 
-    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not bytes wait. Once that
-    /// was said and sent, nothing is lost any more.
-    pub fn is_busy(&self) -> bool {
+    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not output waits. Once that
+    /// was said and sent, nothing is lost any more. `has_input`: bytes of the client's wait.
+    pub fn is_busy(&self, has_input: bool) -> bool {
         match self {
-            Protocol::Http1(http1) => http1.is_in_flight(),
-            Protocol::WebSocket(websocket) => !websocket.is_closing(),
+            Protocol::Http1(http1) => http1.is_busy(has_input),
+            Protocol::WebSocket(websocket) => has_input || !websocket.is_closing(),
         }
     }
 

@@ -34,6 +34,8 @@ use tine_common::log::indented;
 
 /// The most of an unread request body that is read and dropped so that its connection can be kept.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
+/// All of it is waited for this many times as long as its next byte is.
+const DISCARD_WAITS_MAX: u32 = 6;
 /// Requests answered before others get their turn, however many were pipelined.
 const REQUESTS_PER_TURN: usize = 256;
 
@@ -63,6 +65,17 @@ enum Stage {
 struct Discard {
     body: Decoder,
     bytes_left: u64,
+    /// When the client was last seen to have its response: nothing of it waits here any more.
+    answered: Instant,
+}
+
+impl Discard {
+    /// `since`: the body's last byte, or as `answered`. In a drain it ends like an idle connection.
+    fn until(&self, since: Instant, idle_end: Option<IdleEnd>, limits: &Limits) -> Instant {
+        let whole = self.answered + DISCARD_WAITS_MAX * limits.linger_timeout;
+        let until = whole.min(since + limits.linger_timeout);
+        idle_end.map_or(until, |end| until.min(end.after(self.answered)))
+    }
 }
 
 /// How one stage's step ended.
@@ -76,9 +89,18 @@ impl Http1 {
         Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0, place: 0, reads_no_more: false }
     }
 
-    /// A request is being answered.
+    /// A request is being answered. What is left of one that has its response is nobody's concern but the client's.
     pub fn is_in_flight(&self) -> bool {
-        !matches!(self.stage, Stage::Head)
+        matches!(self.stage, Stage::Exchange(_))
+    }
+
+    /// Something is under way that a drain waits for: a request is being answered, or these bytes of the client's begin one.
+    pub fn is_busy(&self, has_input: bool) -> bool {
+        match self.stage {
+            Stage::Head => has_input,
+            Stage::Exchange(_) => true,
+            Stage::Discard(_) | Stage::Upgraded(_) => false,
+        }
     }
 
     /// Requests answered since the last call.
@@ -108,14 +130,14 @@ impl Http1 {
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         match &self.stage {
             // Until the response is sent, only the client's reading counts.
-            Stage::Head if queued_bytes > 0 => None,
+            Stage::Head | Stage::Discard(_) if queued_bytes > 0 => None,
             Stage::Head if self.seen > 0 => Some(self.since + limits.header_timeout),
             Stage::Head => {
                 let idle = self.since + limits.idle_timeout;
                 Some(idle_end.map_or(idle, |end| idle.min(end.after(self.since))))
             }
             Stage::Exchange(active) => active.deadline(queued_bytes, idle_end, limits),
-            Stage::Discard(_) => Some(self.since + limits.body_timeout),
+            Stage::Discard(discard) => Some(discard.until(self.since, idle_end, limits)),
             Stage::Upgraded(_) => None,
         }
     }
@@ -131,7 +153,7 @@ impl Http1 {
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
                 Stage::Head => self.on_head(io, app, idle_end, cx),
                 Stage::Exchange(active) => self.on_exchange(active, io, idle_end, cx),
-                Stage::Discard(discard) => self.on_discard(discard, io, cx),
+                Stage::Discard(discard) => self.on_discard(discard, io, idle_end, cx),
                 upgraded @ Stage::Upgraded(_) => {
                     self.stage = upgraded;
                     return Next::Switch;
@@ -306,7 +328,9 @@ impl Http1 {
         match (keep_alive, body.is_ended()) {
             (true, true) => Step::Go,
             (true, false) => {
-                self.stage = Stage::Discard(Box::new(Discard { body, bytes_left: DISCARD_BYTES_MAX }));
+                // It is as long ago as the response.
+                let discard = Discard { body, bytes_left: DISCARD_BYTES_MAX, answered: self.since };
+                self.stage = Stage::Discard(Box::new(discard));
                 Step::Go
             }
             (false, true) if is_clients_last && io.input.is_empty() => Step::Stop(Next::Close(Closing::Flushed)),
@@ -375,7 +399,17 @@ impl Http1 {
         }
     }
 
-    fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+    fn on_discard(
+        &mut self,
+        mut discard: Box<Discard>,
+        io: &mut Io<'_>,
+        idle_end: Option<IdleEnd>,
+        cx: &Cx<'_>,
+    ) -> Step {
+        // The client has its response to read first.
+        if !io.output.is_empty() {
+            (self.since, discard.answered) = (cx.now, cx.now);
+        }
         loop {
             match discard.body.next(io.input) {
                 Ok(Piece::Data { bytes, .. }) if bytes as u64 <= discard.bytes_left => {
@@ -389,7 +423,7 @@ impl Http1 {
                     return Step::Go;
                 }
                 Ok(Piece::NeedsInput) if io.input_ended => return Step::Stop(Next::Close(Closing::Flushed)),
-                Ok(Piece::NeedsInput) if cx.now < self.since + cx.limits.body_timeout => {
+                Ok(Piece::NeedsInput) if cx.now < discard.until(self.since, idle_end, cx.limits) => {
                     self.stage = Stage::Discard(discard);
                     return Step::Stop(Next::Wait);
                 }

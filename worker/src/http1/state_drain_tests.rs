@@ -41,6 +41,12 @@ fn the_answer_says_close() {
     client.send(get("/text").as_bytes());
     client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
     assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
+    // So does one that owes a body that is not read, also if it goes on sending it.
+    let mut client = Client::new(Paths);
+    client.send(post("/text", "Content-Length: 100\r\n", "").as_bytes());
+    client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
+    assert_eq!((client.later(SECOND / 2), client.send(b"x")), (Wait, Wait));
+    assert_eq!((client.later(SECOND / 2), client.text()), (Close(Lingering), hi()));
 }
 
 #[test]

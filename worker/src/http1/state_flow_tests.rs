@@ -106,7 +106,7 @@ fn a_wait_has_its_end() {
         ("a head after an answer", get("/text") + "GET / HTTP/1.1\r\n", 10, hi(), head_late(), Close(Lingering)),
         ("a body", post("/echo", cl, "hell"), 30, "".into(), body_late(), Close(Lingering)),
         ("a body after 100", post("/echo", EXPECT_5, ""), 30, CONTINUE.into(), body_late(), Close(Lingering)),
-        ("an unread body", post("/text", cl, "hell"), 30, hi(), String::new(), Close(Lingering)),
+        ("an unread body", post("/text", cl, "hell"), 5, hi(), String::new(), Close(Lingering)),
     ] {
         let mut client = Client::new(Paths);
         client.send(input.as_bytes());
@@ -115,6 +115,27 @@ fn a_wait_has_its_end() {
         assert_eq!(client.later(SECOND / 1000), next, "{name}: on time");
         assert_eq!(client.text(), before + &answer, "{name}");
     }
+}
+
+#[test]
+fn an_unread_body_is_waited_for_in_all_and_after_the_answer() {
+    // A byte moves the end of the wait, but not for ever.
+    let mut client = Client::new(Paths);
+    client.send(post("/text", "Content-Length: 100\r\n", "").as_bytes());
+    for _ in 0..7 {
+        assert_eq!((client.later(4 * SECOND), client.send(b"x")), (Wait, Wait));
+    }
+    assert_eq!((client.later(2 * SECOND), client.text()), (Close(Lingering), hi()));
+    // While the client has yet to take the answer, nothing else is waited for.
+    let mut client = Client::new(Paths);
+    client.takes_bytes = 0;
+    client.send(post("/text", "Content-Length: 5\r\n", "").as_bytes());
+    for _ in 0..10 {
+        assert_eq!(client.later(10 * SECOND), Wait);
+    }
+    client.takes_bytes = usize::MAX;
+    assert_eq!((client.later(SECOND), client.text()), (Wait, hi()));
+    assert_eq!((client.later(4 * SECOND), client.later(SECOND)), (Wait, Close(Lingering)));
 }
 
 #[test]
@@ -142,6 +163,7 @@ fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
     // The end of an unread body begins the idle time anew.
     let mut client = Client::new(Paths);
     client.limits.idle_timeout = 5 * SECOND;
+    client.limits.linger_timeout = 25 * SECOND;
     client.send(post("/text", "Transfer-Encoding: chunked\r\n", "1\r\nx\r\n").as_bytes());
     assert_eq!((client.later(20 * SECOND), client.send(b"0\r\n\r\n")), (Wait, Wait));
     assert_eq!((client.later(4 * SECOND), client.later(SECOND)), (Wait, Close(Lingering)));
