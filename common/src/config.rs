@@ -5,7 +5,7 @@
 use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -36,8 +36,10 @@ pub struct Config {
     pub control: ControlAt,
     /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
     pub mem_interval: Duration,
-    /// Without the banner, and only warnings and errors in the log where `TINE_LOG` does not ask for more or less.
+    /// Without the banner, and only warnings and errors in the log where no level was asked for.
     pub quiet: bool,
+    /// None was asked for on the command line; `TINE_LOG` may.
+    pub log_level: Option<log::LevelFilter>,
     /// What a worker reads from a client at once; also for the app, see `WorkerInfo`.
     pub buffer_bytes: usize,
     pub limits: Limits,
@@ -181,10 +183,27 @@ impl FromStr for Address {
                 n => Err(format!("the path of a Unix socket has at most 107 bytes; this one has {n}")),
             };
         }
-        text.parse().map(Address::Tcp).map_err(|_| {
-            format!("{text:?} is not an address; write it as 127.0.0.1:8080, [::1]:8080, 0.0.0.0:80 or unix:/path")
-        })
+        // A path, as other servers take it.
+        if text.starts_with(['/', '.']) {
+            return format!("unix:{text}").parse();
+        }
+        let wrong =
+            || format!("{text:?} is not an address; write it as 8080, 127.0.0.1:8080, [::1]:8080, *:80 or unix:/path");
+        let address = match text.rsplit_once(':') {
+            // As PORT has it.
+            None => is_number(text).then_some((Ipv4Addr::LOCALHOST, text)),
+            Some(("localhost", port)) => Some((Ipv4Addr::LOCALHOST, port)),
+            Some(("" | "*", port)) => Some((Ipv4Addr::UNSPECIFIED, port)),
+            Some(_) => return text.parse().map(Address::Tcp).map_err(|_| wrong()),
+        };
+        let (address, port) = address.filter(|(_, port)| is_number(port)).ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        Ok(Address::Tcp(SocketAddr::new(address.into(), port)))
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for Address {
@@ -304,6 +323,7 @@ impl Config {
             ("control", self.control.to_string()),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
+            ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),
         ]
         .into_iter()
         .chain(self.supervision.describe())
@@ -366,8 +386,38 @@ mod tests {
         for text in ["127.0.0.1:8080", "[::1]:8080", "0.0.0.0:0", "unix:/run/tine.sock"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "localhost", "8080", "127.0.0.1", "127.0.0.1:99999", "::1:80", "unix:", "http://127.0.0.1:80"]
-        {
+        for (text, meant) in [
+            ("8080", "127.0.0.1:8080"),
+            ("localhost:8080", "127.0.0.1:8080"),
+            (":8080", "0.0.0.0:8080"),
+            ("*:8080", "0.0.0.0:8080"),
+            ("/run/tine.sock", "unix:/run/tine.sock"),
+            ("./tine.sock", "unix:./tine.sock"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), meant);
+        }
+        for text in [
+            "",
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1:99999",
+            "::1:80",
+            "unix:",
+            "http://127.0.0.1:80",
+            "99999",
+            "-1",
+            "+80",
+            ":",
+            ":x",
+            "*:",
+            "*",
+            "localhost:",
+            "localhost:+1",
+            "example.org:80",
+            "a b",
+            ":99999",
+            "::",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
         let long = format!("unix:/{}", "x".repeat(107));

@@ -3,9 +3,9 @@
 //!
 //! No line is waited for: what standard error does not take at once is dropped and counted (`log/out.rs`).
 //!
-//! `TINE_LOG` sets the level (`error`, `warn`, `info`, `debug`, `off`); where it is not set, that is `info`, and `warn`
-//! with `--quiet`. No place in the code fills the log (`log/repeats.rs`). [`Burst`] and [`Allowance`] are for what is better
-//! said in fewer lines: a crash loop, a flood of refusals.
+//! `--log-level` sets the level (`error`, `warn`, `info`, `debug`, `off`), or else `TINE_LOG`; where neither does, that is
+//! `info`, and `warn` with `--quiet`. No place in the code fills the log (`log/repeats.rs`). [`Burst`] and [`Allowance`] are
+//! for what is better said in fewer lines: a crash loop, a flood of refusals.
 
 mod file;
 mod head;
@@ -26,20 +26,27 @@ use std::time::{Duration, Instant};
 
 static WHO: RwLock<String> = RwLock::new(String::new());
 
-/// The level that `TINE_LOG` asks for, or else `--quiet`; the error is one line that says what would do.
-pub fn level(is_quiet: bool) -> Result<LevelFilter, String> {
+/// The level that `--log-level` asks for, or else `TINE_LOG`, or else `--quiet`; the error is one line that says what would
+/// do.
+pub fn level(asked: Option<LevelFilter>, is_quiet: bool) -> Result<LevelFilter, String> {
     let default = if is_quiet { LevelFilter::Warn } else { LevelFilter::Info };
-    std::env::var_os("TINE_LOG").map_or(Ok(default), |text| parse_level(&text.to_string_lossy()))
+    let variable = std::env::var_os("TINE_LOG").filter(|text| !text.is_empty());
+    match (asked, variable) {
+        (Some(level), _) => Ok(level),
+        (None, Some(text)) => parse_level(&text.to_string_lossy()).map_err(|e| format!("TINE_LOG {e}")),
+        (None, None) => Ok(default),
+    }
 }
 
-fn parse_level(text: &str) -> Result<LevelFilter, String> {
+/// `debug` and so on, in any case.
+pub fn parse_level(text: &str) -> Result<LevelFilter, String> {
     match text.to_ascii_lowercase().as_str() {
         "error" => Ok(LevelFilter::Error),
         "warn" => Ok(LevelFilter::Warn),
         "info" => Ok(LevelFilter::Info),
         "debug" => Ok(LevelFilter::Debug),
         "off" => Ok(LevelFilter::Off),
-        _ => Err(format!("TINE_LOG {text:?} is not a level; give error, warn, info, debug or off")),
+        _ => Err(format!("{text:?} is not a level; give error, warn, info, debug or off")),
     }
 }
 

@@ -3,12 +3,14 @@
 use crate::control::ControlArgs;
 use crate::ctl::CtlArgs;
 use crate::drain_args::DrainArgs;
+use crate::hints;
 use crate::log_args::LogArgs;
 use crate::operands::{self, Operands};
 use crate::privileges_args::PrivilegesArgs;
 use crate::supervision_args::SupervisionArgs;
 use crate::top::TopArgs;
-use clap::error::{ContextKind, ErrorKind};
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 use std::ffi::OsString;
@@ -24,7 +26,7 @@ const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
 Every option is also an environment variable: --idle-timeout is
 TINE_IDLE_TIMEOUT, PORT is TINE_PORT{app}.
-TINE_LOG sets how much is logged: error, warn, info, debug or off.
+TINE_LOG sets --log-level where the option does not.
 TERM and INT finish what is in flight and stop; a second one cuts it;
 QUIT stops at once; HUP loads the app anew, USR2 starts a new binary.";
 
@@ -87,9 +89,10 @@ pub struct ServerArgs {
     /// Address to listen on: an IP address or localhost [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
     host: Option<IpAddr>,
-    /// Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080 or unix:/path; repeatable
+    /// Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080, *:8080 (of IPv4) or unix:/path; repeatable
     #[arg(
         long,
+        short = 'b',
         value_name = "ADDR",
         env = "TINE_LISTEN",
         hide_env = true,
@@ -99,7 +102,7 @@ pub struct ServerArgs {
     listen: Vec<Address>,
     /// Most connections that may wait to be accepted
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
-          value_parser = clap::value_parser!(u32).range(1..=0x7fff_ffff), help_heading = "Listening")]
+          value_parser = backlog, help_heading = "Listening")]
     backlog: u32,
     /// How workers share a port: one queue for all (shared) or one each (per-worker); plain is one queue without the balance between workers, for comparison
     #[arg(long, value_name = "MODE", default_value = "shared", env = "TINE_ACCEPT", hide_env = true,
@@ -114,7 +117,7 @@ pub struct ServerArgs {
     tcp_fastopen: bool,
 
     /// Worker processes, 1 to 1024; auto: one for each CPU that may be used
-    #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
+    #[arg(long, short, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
           value_parser = workers, help_heading = "Processes")]
     workers: usize,
     /// How long a stop waits for what is in flight
@@ -132,7 +135,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     mem_interval: Duration,
-    /// Log only warnings and errors, and say nothing on standard output; where TINE_LOG is set, it decides what is logged
+    /// Log only warnings and errors, and say nothing on standard output; where --log-level or TINE_LOG is given, that decides what is logged
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
     #[command(flatten)]
@@ -233,6 +236,7 @@ impl ServerArgs {
             control: self.control.at(),
             mem_interval: self.mem_interval,
             quiet: self.quiet,
+            log_level: self.log.log_level,
             supervision: self.supervision.config(),
             privileges: self.privileges.config(),
             buffer_bytes: self.buffer_size,
@@ -260,10 +264,9 @@ pub fn parse<A: Args>(
     arguments: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<CommandLine<A>, Complaint> {
-    let arguments = command_first::<A>(arguments.collect());
-    let command_name = arguments.get(1).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let complaint = |error: clap::Error| complaint(&error, &command_name);
-    let matches = command::<A>(operands).try_get_matches_from(arguments);
+    let arguments = command_first::<A>(joined(version_asked(arguments.collect())));
+    let complaint = |error: clap::Error| complaint(&error, &arguments);
+    let matches = without_empty_variables(command::<A>(operands)).try_get_matches_from(&arguments);
     let mut matches = matches.map_err(complaint)?;
     let (command, matches) = matches.remove_subcommand().expect("clap requires one");
     match command.as_str() {
@@ -275,18 +278,41 @@ pub fn parse<A: Args>(
     let app = A::from_arg_matches(&matches).map_err(complaint)?;
     let texts = operands::IDS.iter().filter_map(|id| matches.try_get_many::<String>(id).ok().flatten());
     let texts: Vec<String> = texts.flatten().cloned().collect();
-    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let variable = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
     let operands = operands.sort(&texts, variable("TINE_APP"), variable("TINE_PORT")).map_err(Complaint::Wrong)?;
     let is_check = command == "check";
     Ok(CommandLine::Serve(Box::new(Cli { is_check, server, operands, app, given: Given { matches } })))
 }
 
-fn complaint(error: &clap::Error, command: &str) -> Complaint {
+/// The value of a variable. An empty one is unset: that is how unit files and compose files leave one out.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_env().map(|name| name.to_string_lossy().into_owned()) {
+        Some(name) if variable(&name).is_none() => arg.env(Resettable::Reset),
+        _ => arg,
+    });
+    command.mut_subcommands(without_empty_variables)
+}
+
+/// The variables that begin as ours do and mean nothing; a line each.
+pub fn unknown_variables<A: Args>(operands: Operands) -> Vec<String> {
+    let command = command::<A>(operands);
+    let arguments = command.get_subcommands().flat_map(|command| command.get_arguments());
+    let known = arguments.filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned()));
+    let known: Vec<String> = known.chain(["TINE_APP", "TINE_PORT", "TINE_LOG"].map(str::to_string)).collect();
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    hints::unknown_variables(names, &known)
+}
+
+fn complaint(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Complaint::Asked(error.to_string())
         }
-        _ => Complaint::Wrong(one_line(error, command)),
+        _ => Complaint::Wrong(one_line(error, arguments)),
     }
 }
 
@@ -302,7 +328,10 @@ fn command_first<A: Args>(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let options = ServerArgs::augment_args(A::augment_args(clap::Command::new("")));
     let takes_value = |text: &OsString| {
         let long = text.to_str().and_then(|text| text.strip_prefix("--"));
-        options.get_arguments().any(|arg| long.is_some() && arg.get_long() == long && arg.get_action().takes_values())
+        let short = text.to_str().and_then(|text| text.strip_prefix('-')?.parse::<char>().ok());
+        let is_it =
+            |arg: &clap::Arg| long.is_some() && arg.get_long() == long || short.is_some() && arg.get_short() == short;
+        options.get_arguments().any(|arg| is_it(arg) && arg.get_action().takes_values())
     };
     let mut at = 1;
     while let Some(argument) = arguments.get(at) {
@@ -315,6 +344,41 @@ fn command_first<A: Args>(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// `--workers -1` as `--workers=-1`: a number below zero is a value, if a wrong one, and no option of the name 1.
+fn joined(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let is_negative = matches!(argument.as_encoded_bytes(), [b'-', b'0'..=b'9', ..]);
+        match joined.last_mut().filter(|last| is_negative && is_bare_option(last)) {
+            Some(option) => {
+                option.push("=");
+                option.push(argument);
+            }
+            None => joined.push(argument),
+        }
+    }
+    joined
+}
+
+/// An option without a value in the same argument: `--name` or `-n`.
+fn is_bare_option(argument: &OsString) -> bool {
+    match argument.as_encoded_bytes() {
+        [b'-', b'-', name @ ..] => !name.is_empty() && !name.contains(&b'='),
+        [b'-', short] => short.is_ascii_alphabetic(),
+        _ => false,
+    }
+}
+
+/// `tine version` and `tine -v`, as others have it, are `tine --version`.
+fn version_asked(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if let [_, word] = &mut arguments[..]
+        && ["version", "-v", "-version"].iter().any(|asked| word == asked)
+    {
+        *word = "--version".into();
+    }
+    arguments
+}
+
 pub enum Complaint {
     /// Help or the version, which were asked for.
     Asked(String),
@@ -323,7 +387,22 @@ pub enum Complaint {
 }
 
 /// clap says the mistake in its first line and what would do in a `tip:` or a list of values; the usage is left out.
-fn one_line(error: &clap::Error, command: &str) -> String {
+fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
+    let command = arguments.get(1).map(|name| name.to_string_lossy()).unwrap_or_default();
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let is_server = !["ctl", "top"].contains(&&*command);
+    if let Some(hint) = hints::for_option(said(ContextKind::InvalidArg)).filter(|_| is_server)
+        && error.kind() == ErrorKind::UnknownArgument
+    {
+        return format!("there is no option {}: {hint}", said(ContextKind::InvalidArg));
+    }
+    let word = said(ContextKind::InvalidSubcommand);
+    if let Some(hint) = hints::for_command(word).filter(|_| word == command) {
+        return format!("`tine {word}` is no command; {hint}");
+    }
     let text = error.to_string();
     let mut lines = text.lines();
     let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
@@ -337,7 +416,7 @@ fn one_line(error: &clap::Error, command: &str) -> String {
     match tip {
         Some(tip) => line = format!("{line}; {tip}"),
         None if error.get(ContextKind::InvalidArg).is_none() || error.kind() == ErrorKind::UnknownArgument => {
-            line.push_str(match command {
+            line.push_str(match &*command {
                 "ctl" => "; `tine ctl --help` lists commands and options",
                 "top" => "; `tine top --help` lists the options",
                 _ => "; `tine run --help` lists the options",
@@ -345,10 +424,35 @@ fn one_line(error: &clap::Error, command: &str) -> String {
         }
         None => {}
     }
-    line
+    // The option as it is written: `--workers <N|auto>`.
+    let option = said(ContextKind::InvalidArg).split([' ', '=', '[']).next().unwrap_or_default();
+    match variable_of(option).filter(|_| !is_given(option, arguments)) {
+        Some(variable) => format!("{variable}: {line}"),
+        None => line,
+    }
 }
 
-fn number_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
+/// The variable that stands for an option, if it is set.
+fn variable_of(option: &str) -> Option<String> {
+    let name = format!("TINE_{}", option.strip_prefix("--")?.to_ascii_uppercase().replace('-', "_"));
+    variable(&name).map(|_| name)
+}
+
+/// The option is on the command line, by its long name or by its short one.
+fn is_given(option: &str, arguments: &[OsString]) -> bool {
+    let short = match option {
+        "--workers" => "-w",
+        "--listen" => "-b",
+        _ => option,
+    };
+    let begins = |argument: &OsString| {
+        let argument = argument.to_string_lossy();
+        argument.split('=').next() == Some(option) || short != option && argument.starts_with(short)
+    };
+    arguments.iter().any(begins)
+}
+
+pub fn number_between(text: &str, low: u64, high: u64) -> Result<usize, String> {
     match text.parse::<u64>() {
         Ok(number) if (low..=high).contains(&number) => Ok(number as usize),
         _ => Err(format!("give a number from {low} to {high}")),
@@ -396,6 +500,10 @@ fn connections(text: &str) -> Result<Most, String> {
         "auto" => Ok(None),
         _ => number_between(text, 1, 1 << 31).map(Some).map_err(|e| format!("{e}, or auto")),
     }
+}
+
+fn backlog(text: &str) -> Result<u32, String> {
+    number_between(text, 1, i32::MAX as u64).map(|number| number as u32)
 }
 
 fn head_bytes(text: &str) -> Result<usize, String> {

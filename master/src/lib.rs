@@ -29,6 +29,7 @@ mod control;
 mod ctl;
 mod drain_args;
 mod handover;
+mod hints;
 mod identity;
 mod inherited;
 mod listener;

@@ -48,7 +48,7 @@ impl Operands {
                     return Err(format!("{first} and {text} are two ports; give one, and more addresses by --listen"));
                 }
                 sorted.port = Some(port_of(text, "PORT")?);
-            } else if let Ok(address) = text.parse::<Address>() {
+            } else if let Some(address) = text.parse::<Address>().ok().filter(|_| text.contains(':')) {
                 return Err(format!("{address} is an address; give it by --listen {address}"));
             } else if let Some(first) = &sorted.app {
                 return Err(format!(
@@ -100,6 +100,7 @@ mod tests {
             (&["9000", "docs.app:app"], None, None, both(Some("docs.app:app"), Some(9000))),
             (&["builtin", "9000"], None, None, both(Some("builtin"), Some(9000))),
             (&["8080.lua"], None, None, both(Some("8080.lua"), None)),
+            (&["/srv/app.lua", "80"], None, None, both(Some("/srv/app.lua"), Some(80))),
             (&["8080x"], None, None, both(Some("8080x"), None)),
             // The environment fills in what is missing, and only that.
             (&[], Some("a:b"), Some("81"), both(Some("a:b"), Some(81))),
@@ -124,6 +125,8 @@ mod tests {
             (AppAndPort, &["a:b", "http"], None, &["\"a:b\"", "\"http\"", "0 to 65535", "`tine run a:b 8080`"]),
             (AppAndPort, &["a:b", "80", "c:d"], None, &["\"c:d\"", "`tine run a:b 8080`"]),
             (AppAndPort, &["127.0.0.1:80"], None, &["--listen 127.0.0.1:80"]),
+            (AppAndPort, &[":80"], None, &["--listen 0.0.0.0:80"]),
+            (AppAndPort, &["localhost:80"], None, &["--listen 127.0.0.1:80"]),
             (AppAndPort, &["unix:/run/x"], None, &["--listen unix:/run/x"]),
             (AppAndPort, &["a:b"], Some(""), &["TINE_PORT", "0 to 65535"]),
             (AppAndPort, &[], Some("+80"), &["TINE_PORT", "0 to 65535"]),

@@ -7,7 +7,7 @@ use tine_worker::app::AppFactory;
 pub struct OriginArgs {
     /// Megabytes of /stream without a number, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 10, env = "TINE_STREAM_MB", hide_env = true,
-          value_parser = clap::value_parser!(u64).range(1..=1000), help_heading = "Built-in origin")]
+          value_parser = stream_mb, help_heading = "Built-in origin")]
     stream_mb: u64,
     /// Bytes of a chunk of /stream, 1 to 1M
     #[arg(long, value_name = "SIZE", default_value = "4096", env = "TINE_CHUNK_SIZE", hide_env = true,
@@ -32,6 +32,13 @@ impl OriginArgs {
         let door = (!self.no_faults).then(tine_worker::door::open);
         let config = OriginConfig { stream_mb: self.stream_mb, chunk_bytes: self.chunk_size, door };
         Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))
+    }
+}
+
+fn stream_mb(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number @ 1..=1000) => Ok(number),
+        _ => Err("give a number from 1 to 1000".to_string()),
     }
 }
 

@@ -96,6 +96,7 @@ pub fn serve_with<A: clap::Args>(
         return complain(&format!("SIGPIPE cannot be heard: {e}"), EXIT_SYSTEM);
     }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
+    let unknown = args::unknown_variables::<A>(operands);
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
         Ok(CommandLine::Ctl(args)) => return ctl::run(args),
@@ -113,8 +114,9 @@ pub fn serve_with<A: clap::Args>(
         Err(e) => return complain(&format!("the folder it was started in cannot be told: {e}"), EXIT_SYSTEM),
     };
     // Before anything is looked for by its name, or made.
-    let level =
-        enter(&config.privileges).and_then(|()| config.check()).and_then(|()| tine_common::log::level(config.quiet));
+    let level = enter(&config.privileges)
+        .and_then(|()| config.check())
+        .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
     let (level, mut served) = match chosen {
         Ok(chosen) => chosen,
@@ -124,6 +126,7 @@ pub fn serve_with<A: clap::Args>(
         Ok(identity) => identity,
         Err(line) => return complain(&line, EXIT_SYSTEM),
     };
+    served.warnings.extend(unknown);
     if let Some(line) = warn_of_root(&served, &config, identity.as_ref()) {
         served.warnings.push(line);
     }

@@ -1,5 +1,6 @@
 //! The options of reload, upgrade, hung workers and recycling.
 
+use crate::args::number_between;
 use std::time::Duration;
 use tine_common::config::{Recycling, Supervision, WORKERS_MAX};
 use tine_common::units::{parse_duration, parse_size};
@@ -16,15 +17,15 @@ pub struct SupervisionArgs {
     boot_timeout: Duration,
     /// Workers that may be missing while others are replaced
     #[arg(long, value_name = "N", default_value_t = 0, env = "TINE_MAX_UNAVAILABLE", hide_env = true,
-          value_parser = clap::value_parser!(u16).range(0..=WORKERS_MAX as i64), help_heading = "Supervision")]
+          value_parser = some_workers, help_heading = "Supervision")]
     max_unavailable: u16,
     /// Successors that may boot at the same time beside those whom they replace
     #[arg(long, value_name = "N", default_value_t = 1, env = "TINE_MAX_SURGE", hide_env = true,
-          value_parser = clap::value_parser!(u16).range(0..=WORKERS_MAX as i64), help_heading = "Supervision")]
+          value_parser = some_workers, help_heading = "Supervision")]
     max_surge: u16,
     /// Processes of one slot, those included that finish old connections; the oldest is cut first
     #[arg(long, value_name = "N", default_value_t = 4, env = "TINE_GENERATIONS_MAX", hide_env = true,
-          value_parser = clap::value_parser!(u16).range(2..=64), help_heading = "Supervision")]
+          value_parser = generations, help_heading = "Supervision")]
     generations_max: u16,
     /// Replace a worker after this many requests; 0 is never
     #[arg(
@@ -78,4 +79,11 @@ impl SupervisionArgs {
             },
         }
     }
+}
+fn some_workers(text: &str) -> Result<u16, String> {
+    number_between(text, 0, WORKERS_MAX as u64).map(|number| number as u16)
+}
+
+fn generations(text: &str) -> Result<u16, String> {
+    number_between(text, 2, 64).map(|number| number as u16)
 }

@@ -108,8 +108,8 @@ fn wrong_use_is_status_2_and_nobody_there_is_3() {
     let table: &[(&[&str], i32, &[&str])] = &[
         (&["stauts"], 2, &["'stauts'", "'status'"]),
         (&["scale"], 2, &["<N>"]),
-        (&["scale", "0"], 2, &["1..=1024"]),
-        (&["scale", "1025"], 2, &["1..=1024"]),
+        (&["scale", "0"], 2, &["from 1 to 1024"]),
+        (&["scale", "1025"], 2, &["from 1 to 1024"]),
         (&["drain"], 2, &["<SLOT>"]),
         (&["drain", "-1"], 2, &["-1"]),
         (&["recycle", "x"], 2, &["SLOT"]),

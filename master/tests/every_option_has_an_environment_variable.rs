@@ -8,8 +8,10 @@ use support::{one_line_of, run_to_end, run_to_end_with};
 fn options() -> Vec<String> {
     let help = String::from_utf8(run_to_end(&["run", "--help"]).stdout).expect("UTF-8");
     let option = |line: &str| {
-        let name = line.trim_start().strip_prefix("--")?.split([' ', '=']).next()?;
-        Some(name.to_string())
+        let line = line.trim_start();
+        let line = line.split_once(", ").filter(|(short, _)| short.len() == 2).map_or(line, |(_, long)| long);
+        let name = line.strip_prefix("--")?.split([' ', '=']).next()?;
+        Some(name.to_string()).filter(|name| name != "help")
     };
     help.lines().filter_map(option).collect()
 }
@@ -24,7 +26,8 @@ fn a_wrong_value_in_the_variable_is_refused() {
     assert!(options.len() >= 25, "the help is read wrongly: {options:?}");
     for option in options {
         // No number, size, duration, mode, address or yes, and no file that could be written.
-        let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), "/no/such/folder/x")]);
+        let wrong = if option == "listen" { "no address" } else { "/no/such/folder/x" };
+        let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), wrong)]);
         let line = one_line_of(&output);
         assert!(line.contains(&format!("--{option}")), "{option}: {line}");
         let expected = if ["pidfile", "log-file", "control"].contains(&option.as_str()) { 1 } else { 2 };

@@ -1,10 +1,15 @@
 //! The command line of `tine ctl`.
 
+use crate::args::number_between;
 use crate::control::{Request, WhereArgs};
 use clap::{Args, Subcommand};
 use std::time::Duration;
 use tine_common::config::WORKERS_MAX;
 use tine_common::units::parse_duration;
+
+/// The words that order a running server.
+pub const COMMANDS: [&str; 11] =
+    ["status", "workers", "reload", "upgrade", "scale", "add", "remove", "drain", "recycle", "reopen-logs", "stop"];
 
 /// For answers that the master gives at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +47,7 @@ enum Command {
     /// Set the number of workers
     Scale {
         /// 1 to 1024
-        #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=WORKERS_MAX as u64))]
+        #[arg(value_name = "N", value_parser = workers, allow_negative_numbers = true)]
         workers: u64,
     },
     /// One worker more
@@ -51,18 +56,26 @@ enum Command {
     Remove,
     /// Let the worker of a slot finish; then it is replaced
     Drain {
-        #[arg(value_name = "SLOT", value_parser = clap::value_parser!(u64).range(..WORKERS_MAX as u64))]
+        #[arg(value_name = "SLOT", value_parser = slot, allow_negative_numbers = true)]
         slot: u64,
     },
     /// Replace the worker of a slot: the new one is ready first
     Recycle {
-        #[arg(value_name = "SLOT", value_parser = clap::value_parser!(u64).range(..WORKERS_MAX as u64))]
+        #[arg(value_name = "SLOT", value_parser = slot, allow_negative_numbers = true)]
         slot: u64,
     },
     /// Open log files anew, after they were moved away
     ReopenLogs,
     /// Finish what is in flight and stop; waits until the server is gone
     Stop,
+}
+
+fn workers(text: &str) -> Result<u64, String> {
+    number_between(text, 1, WORKERS_MAX as u64).map(|number| number as u64)
+}
+
+fn slot(text: &str) -> Result<u64, String> {
+    number_between(text, 0, WORKERS_MAX as u64 - 1).map(|number| number as u64)
 }
 
 impl CtlArgs {
@@ -89,5 +102,17 @@ impl CtlArgs {
             Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
             None => is_quick.then_some(ANSWER_TIMEOUT),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_command_line() {
+        let command = CtlArgs::augment_args(clap::Command::new("ctl"));
+        let words: Vec<&str> = command.get_subcommands().map(|command| command.get_name()).collect();
+        assert_eq!(words, COMMANDS);
     }
 }

@@ -8,7 +8,7 @@ mod rates;
 pub mod show;
 pub mod tables;
 
-pub use args::CtlArgs;
+pub use args::{COMMANDS, CtlArgs};
 pub use rates::Rates;
 
 use crate::control::{Found, Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
