@@ -1,6 +1,7 @@
-//! Log lines: `2026-11-21T01:17:24Z INFO worker 3[4711] text`, one write each, to standard error, or to the file that
+//! Log lines: `2026-11-21T01:17:24.123Z INFO worker 3[4711] text`, one write each, to standard error, or to the file that
 //! `--log-file` puts in its place.
 //!
+//! Where that is the journal of systemd, a priority takes the place of the time (`log/journal.rs`).
 //! No line is waited for: what standard error does not take at once is dropped and counted (`log/out.rs`).
 //!
 //! `--log-level` sets the level (`error`, `warn`, `info`, `debug`, `off`), or else `TINE_LOG`; where neither does, that is
@@ -9,6 +10,7 @@
 
 mod file;
 mod head;
+mod journal;
 mod out;
 mod repeats;
 
@@ -61,13 +63,17 @@ pub fn init(level: LevelFilter) {
             // Nothing written is no line.
             let Some(summary) = repeats::admits(record, Instant::now()) else { return Ok(()) };
             let mut head = FixedText::default();
-            push_head(&mut head, record.level().as_str(), &who());
+            let level = record.level().as_str();
+            push_head(&mut head, level, &who());
             if let Some(summary) = summary {
                 out.write_all(head.as_bytes())?;
                 writeln!(out, "{summary}")?;
             }
             out.write_all(head.as_bytes())?;
-            writeln!(out, "{}", record.args())
+            if !journal::is_it() {
+                return writeln!(out, "{}", record.args());
+            }
+            writeln!(out, "{}", journal::each_line(level, &record.args().to_string()))
         })
         .init();
     std::panic::set_hook(Box::new(|panic| {
@@ -79,7 +85,9 @@ pub fn init(level: LevelFilter) {
         }
         let mut head = FixedText::default();
         push_head(&mut head, "ERROR", &who());
-        let line = [head.as_bytes(), indented(&text).as_bytes(), b"\n"].concat();
+        let text = indented(&text);
+        let text = if journal::is_it() { journal::each_line("ERROR", &text) } else { text };
+        let line = [head.as_bytes(), text.as_bytes(), b"\n"].concat();
         out::write(&line);
     }));
 }

@@ -1,19 +1,26 @@
 //! How a line of the log begins. Also for the handler of a signal: nothing is allocated, no lock is taken.
 
+use super::journal;
 use crate::fixed_text::FixedText;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// `2026-11-21T01:17:24Z ERROR worker 3[4711] `.
+/// `2026-11-21T01:17:24.123Z ERROR worker 3[4711] `, or for the journal `<3>ERROR worker 3[4711] `.
 pub fn push_head(text: &mut FixedText, level: &str, who: &str) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    push_time(text, since.as_secs());
+    if journal::is_it() {
+        text.push(journal::priority(level));
+    } else {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        push_time(text, since);
+        text.push(" ");
+    }
     // Writing to this cannot fail, here and below.
-    let _ = write!(text, " {level} {who}[{}] ", std::process::id());
+    let _ = write!(text, "{level} {who}[{}] ", std::process::id());
 }
 
-/// `2026-11-21T01:17:24Z`. The C library's calendar takes a lock.
-fn push_time(text: &mut FixedText, seconds: u64) {
+/// `2026-11-21T01:17:24.123Z`. The C library's calendar takes a lock.
+fn push_time(text: &mut FixedText, since: Duration) {
+    let (seconds, millis) = (since.as_secs(), since.subsec_millis());
     let (days, second) = (seconds / 86400, seconds % 86400);
     // Days of eras of 400 years, which begin with a March (Hinnant, "chrono-compatible low-level date algorithms").
     let days = days + 719_468;
@@ -25,7 +32,7 @@ fn push_time(text: &mut FixedText, seconds: u64) {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = 400 * era + year + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let _ = write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z");
+    let _ = write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
 }
 
 #[cfg(test)]
@@ -44,8 +51,8 @@ mod tests {
             (4_107_542_399, "2100-02-28T23:59:59Z"),
         ] {
             let mut text = FixedText::default();
-            push_time(&mut text, seconds);
-            assert_eq!(String::from_utf8_lossy(text.as_bytes()), expected);
+            push_time(&mut text, Duration::from_secs(seconds) + Duration::from_micros(7_999));
+            assert_eq!(String::from_utf8_lossy(text.as_bytes()), expected.replace('Z', ".007Z"));
         }
     }
 }

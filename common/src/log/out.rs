@@ -3,7 +3,7 @@
 //! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
 //! is said before the next line that is taken; also without one, soon after there is room again ([`keep_saying`]).
 
-use super::{push_head, repeats, who};
+use super::{journal, push_head, repeats, who};
 use crate::fixed_text::FixedText;
 use crate::sys::output::Output;
 use nix::errno::Errno;
@@ -31,6 +31,7 @@ pub(super) fn begin() {
 
 /// From now on lines go there.
 pub(super) fn set(output: Output) {
+    journal::look();
     *OUT.write().unwrap_or_else(PoisonError::into_inner) = output;
 }
 
@@ -62,6 +63,19 @@ fn write_line(line: &[u8]) -> Result<(), Errno> {
 
 /// For the handler of a signal, which may have come in the middle of anything.
 pub fn in_handler(line: &[u8]) {
+    let mut prioritized = FixedText::default();
+    let line = match std::str::from_utf8(line) {
+        Ok(text) if journal::is_it() => {
+            for (at, line) in text.trim_end_matches('\n').split('\n').enumerate() {
+                // The first has its priority.
+                prioritized.push(if at == 0 { "" } else { "\n" });
+                prioritized.push(if at == 0 { "" } else { journal::priority("ERROR") });
+                prioritized.push(line);
+            }
+            prioritized.end_line()
+        }
+        _ => line,
+    };
     // Nobody hears what cannot be written; the process ends.
     let _ = match OUT.try_read() {
         Ok(out) => out.write_line(line),
@@ -72,6 +86,11 @@ pub fn in_handler(line: &[u8]) {
 /// Says a line that is none of the log, and the last of its process: a reader that stands still has as long as `patience`.
 pub fn say(line: &str, patience: Duration) {
     let end = Instant::now() + patience;
+    let text = line.trim_end_matches('\n');
+    let line = match journal::is_standard_error() {
+        true => format!("{}{}\n", journal::priority("ERROR"), journal::each_line("ERROR", text)),
+        false => line.to_string(),
+    };
     while write_line(line.as_bytes()) == Err(Errno::EAGAIN) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(10));
     }
