@@ -13,6 +13,7 @@ mod head;
 mod journal;
 mod out;
 mod repeats;
+mod with_care;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;

@@ -8,7 +8,6 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::lchown;
 use std::path::Path;
 use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, ControlAt};
@@ -154,10 +153,8 @@ impl Bound {
     /// For who goes on as another user: the file of a Unix socket is made that user's, if it is still ours.
     pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
         match &self.address {
-            Address::Unix(path) if self.file.is_some() && identity(path) == self.file => {
-                lchown(path, Some(uid), Some(gid))
-                    .map_err(|e| format!("unix:{} cannot be given to user {uid}, group {gid}: {e}", path.display()))
-            }
+            Address::Unix(path) if self.file.is_some() => unix_socket::give_to(path, self.file, uid, gid)
+                .map_err(|e| format!("unix:{} cannot be given to user {uid}, group {gid}: {e}", path.display())),
             _ => Ok(()),
         }
     }

@@ -5,14 +5,15 @@
 //! A line that cannot be written, because the disk is full or a FIFO's reader stands still, is dropped (`log/out.rs`).
 
 use super::out;
+use super::with_care::{is_plain, open_with_care};
 use crate::sys::output::Output;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::STDERR_FILENO;
 use nix::unistd::dup2_stderr;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -103,14 +104,10 @@ pub fn reopen() -> Result<(), String> {
 
 /// Without waiting, also where it is a pipe that nobody reads.
 fn open_to_append(path: &Path) -> io::Result<File> {
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)?;
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file = open_with_care(path, flags)?;
     // For the children of an app, who write to it as to any standard error.
     fcntl(file.as_fd(), FcntlArg::F_SETFL(OFlag::O_APPEND))?;
     Ok(file)
-}
-
-/// With one name: one that has others may be somebody's.
-fn is_plain(file: &Metadata) -> bool {
-    file.is_file() && file.nlink() == 1
 }

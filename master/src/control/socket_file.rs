@@ -5,11 +5,10 @@
 //! new master takes the path over from the old one in one step.
 
 use crate::unix_socket::{self, is_live};
-use nix::sys::stat::lstat;
+use nix::sys::stat::{Mode, lstat, umask};
 use socket2::SockAddr;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -47,10 +46,13 @@ impl SocketFile {
             _ => {} // left by somebody who had this process number
         }
         let socket = unix_socket::new().map_err(failed)?;
-        SockAddr::unix(&beside).and_then(|address| socket.bind(&address)).map_err(failed)?;
-        let placed = fs::set_permissions(&beside, Permissions::from_mode(0o600))
-            .and_then(|()| socket.listen(BACKLOG))
-            .and_then(|()| fs::rename(&beside, path));
+        let address = SockAddr::unix(&beside).map_err(failed)?;
+        // Born with its mode: to change that later by its name could change what a link there leads to.
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let bound = socket.bind(&address);
+        umask(before);
+        bound.map_err(failed)?;
+        let placed = socket.listen(BACKLOG).and_then(|()| fs::rename(&beside, path));
         if let Err(e) = placed {
             let _ = fs::remove_file(&beside); // whether it can be removed changes nothing
             return Err(failed(e));
