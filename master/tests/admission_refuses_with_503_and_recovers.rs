@@ -1,9 +1,9 @@
-//! Above `--max-connections`, in both accept modes: a 503 that says when to come back, ended in order, said once in the
-//! log; and room again as soon as somebody leaves.
+//! Above `--max-connections`, in both accept modes, while all connections are in use: a 503 that says when to come back,
+//! ended in order, said once in the log; and room again as soon as somebody leaves. (An idle one would make room.)
 
 mod support;
 
-use support::{Client, Response, Server, eventually};
+use support::{BUSY, Client, Response, Server, busy, eventually};
 
 const GET: &str = "GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
 
@@ -19,11 +19,7 @@ fn expect_refusal(response: &Response) {
 
 fn refuses_and_recovers(mode: &str) {
     let server = Server::start(&["--workers", "2", "--max-connections", "3", "--accept", mode]);
-    let kept = || {
-        let mut client = server.connect();
-        client.send(GET);
-        (client.response().status == 200).then_some(client)
-    };
+    let kept = || busy(&server);
     let mut inside: Vec<Client> = (0..3).map(|_| kept().expect("there is room")).collect();
     for _ in 0..20 {
         let mut client = server.connect();
@@ -31,10 +27,10 @@ fn refuses_and_recovers(mode: &str) {
         expect_refusal(&client.response());
         client.expect_end();
     }
-    // Those inside do not notice.
+    // Those inside do not notice: each is answered, and has the next request in flight at once.
     for client in &mut inside {
-        client.send(GET);
-        assert_eq!(client.response().status, 200);
+        client.send(["x", BUSY].concat());
+        assert_eq!((client.response().status, client.response().status), (200, 100));
     }
     // One line of each worker that refused anybody.
     let said = server.log().matches("refusing connections with 503").count();
@@ -65,9 +61,7 @@ fn in_per_worker_mode() {
 #[test]
 fn whatever_the_client_sends() {
     let server = Server::start(&["--workers", "1", "--max-connections", "1", "--defer-accept", "0"]);
-    let mut inside = server.connect();
-    inside.send(GET);
-    assert_eq!(inside.response().status, 200);
+    let _inside = busy(&server).expect("there is room");
     let body = vec![b'x'; 3 << 20];
     let post =
         [format!("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body]

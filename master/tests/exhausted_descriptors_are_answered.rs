@@ -5,7 +5,7 @@ mod support;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Client, Response, Server, TINE, cpu_ticks, eventually};
+use support::{BUSY, Client, Response, Server, TINE, busy, cpu_ticks, eventually};
 
 const GET: &str = "GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
 
@@ -32,9 +32,12 @@ fn a_low_limit_at_the_start() {
     let mut inside = Vec::new();
     let mut refused = 0;
     for _ in 0..300 {
-        let (mut client, response) = answer(&server);
+        // In use: an idle connection would make room.
+        let mut client = server.connect();
+        client.send(BUSY);
+        let response = client.response();
         match response.status {
-            200 => inside.push(client),
+            100 => inside.push(client),
             503 => {
                 assert_eq!((response.header("retry-after"), response.header("connection")), (Some("5"), Some("close")));
                 client.expect_end();
@@ -54,7 +57,8 @@ fn a_low_limit_at_the_start() {
 fn none_left_while_it_runs() {
     let server = Server::start(&["--workers", "1"]);
     let worker = server.workers()[0];
-    let inside: Vec<Client> = (0..30).map(|_| answer(&server).0).collect();
+    // In use: an idle connection would make room.
+    let inside: Vec<Client> = (0..30).map(|_| busy(&server).expect("there is room")).collect();
     limit_descriptors(worker, "32");
     for _ in 0..20 {
         let (mut client, response) = answer(&server);
@@ -67,7 +71,7 @@ fn none_left_while_it_runs() {
     assert_eq!(server.log().matches("refusing connections with 503").count(), 1, "{}", server.log());
     // Those inside are served meanwhile.
     for mut client in inside {
-        client.send(GET);
+        client.send("x");
         assert_eq!(client.response().status, 200);
     }
     eventually("it recovers when clients leave", || (answer(&server).1.status == 200).then_some(()));

@@ -30,6 +30,7 @@ pub struct Admission {
     /// Held so that, when descriptors run out, one can be had to say so.
     spare: Option<File>,
     burst: Burst,
+    room_made: Burst,
 }
 
 impl Admission {
@@ -38,7 +39,8 @@ impl Admission {
         let taken = RESERVED_DESCRIPTORS + REFUSED_OPEN_MAX as u64 + listening as u64;
         // With very few descriptors, serve a few connections rather than none.
         let worker_max = nofile.saturating_sub(taken).max(nofile / 4).max(1) as usize;
-        Admission { worker_max, server_max, spare: spare(), burst: Burst::new(1, BURST_QUIET) }
+        let burst = || Burst::new(1, BURST_QUIET);
+        Admission { worker_max, server_max, spare: spare(), burst: burst(), room_made: burst() }
     }
 
     pub fn has_server_max(&self) -> bool {
@@ -54,6 +56,13 @@ impl Admission {
     pub fn on_refused(&mut self, why: fmt::Arguments<'_>, now: Instant) {
         if self.burst.admits(now) {
             log::warn!("{why}; refusing connections with 503 until there is room");
+        }
+    }
+
+    /// Counts a connection that is closed to make room; says so once a burst.
+    pub fn on_room_made(&mut self, mine: usize, now: Instant) {
+        if self.room_made.admits(now) {
+            log::warn!("at capacity with {mine} connections here; closing those that idle longest to let others in");
         }
     }
 
@@ -78,12 +87,16 @@ impl Admission {
 
     /// When [`Admission::sum_up`] has something to say.
     pub fn deadline(&self) -> Option<Instant> {
-        self.burst.ends_at()
+        [self.burst.ends_at(), self.room_made.ends_at()].into_iter().flatten().min()
     }
 
     pub fn sum_up(&mut self, now: Instant) {
         if let Some(ended) = self.burst.ended(now) {
             log::warn!("refused {} connections with 503 within {:.1} s", ended.count, ended.lasted.as_secs_f64());
+        }
+        if let Some(ended) = self.room_made.ended(now) {
+            let (count, seconds) = (ended.count, ended.lasted.as_secs_f64());
+            log::warn!("closed {count} idle connections within {seconds:.1} s to let others in");
         }
     }
 }

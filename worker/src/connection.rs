@@ -13,6 +13,7 @@ use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Protocol};
+use crate::room::Waits;
 use crate::timers::Armed;
 use lingering::{Linger, may_close};
 use mio::event::Event;
@@ -44,6 +45,8 @@ pub struct Connection {
     answered: u16,
     scheduled: bool,
     refused: bool,
+    /// It is closed without lingering.
+    is_cut_short: bool,
     /// In the poll's set.
     pub registered: bool,
     phase: Phase,
@@ -107,6 +110,7 @@ impl Connection {
             answered: 0,
             scheduled: false,
             refused: false,
+            is_cut_short: false,
             registered: false,
             phase,
             input: None,
@@ -155,9 +159,26 @@ impl Connection {
         }
     }
 
-    /// It was not let in, and only gets the answer that says so.
+    /// It does not count among those that were let in: it only gets the answer that says so, or has to make room.
     pub fn is_refused(&self) -> bool {
         self.refused
+    }
+
+    /// What it waits for and since when, if it may be closed to make room.
+    pub fn waits_since(&self) -> Option<(Waits, Instant)> {
+        match &self.phase {
+            Phase::Open(Protocol::Http1(http1)) if self.output.is_none() && !self.scheduled => http1.waits_since(),
+            _ => None,
+        }
+    }
+
+    /// It is to make room: its wait ends, as its deadline would end it. `has_time`: for its client to end its side.
+    pub fn make_room(&mut self, has_time: bool) {
+        (self.refused, self.is_cut_short) = (true, !has_time);
+        if let Phase::Open(Protocol::Http1(http1)) = &mut self.phase {
+            http1.hurry();
+        }
+        self.on_deadline();
     }
 
     pub fn is_in_flight(&self) -> bool {
@@ -322,7 +343,7 @@ impl Connection {
                         self.phase = Phase::Resetting(Unacknowledged::new(cx.now));
                         continue;
                     }
-                    if self.input_ended {
+                    if self.input_ended || self.is_cut_short {
                         return Turn::Closed;
                     }
                     if closing == Closing::Flushed && may_close(&self.socket, input, self.taken_bytes) {

@@ -15,6 +15,7 @@ use crate::drain::Drain;
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
+use crate::room::Room;
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
 use mio::unix::SourceFd;
@@ -154,6 +155,7 @@ struct Worker {
     notes: Notes,
     listeners: Listeners,
     admission: Admission,
+    room: Room,
     connections: Slab<Connection>,
     run_queue: RunQueue,
     timers: Timers,
@@ -184,7 +186,7 @@ struct Counts {
     requests: u64,
     accepted: u64,
     refused: u64,
-    /// Refused connections that are still being closed.
+    /// Connections that were refused, or have to make room, and are still being closed.
     refused_open: usize,
     /// Connections came or went since the last look at the other workers.
     changed: bool,
@@ -236,6 +238,7 @@ impl Worker {
             notes,
             listeners,
             admission,
+            room: Room::default(),
             connections: Slab::new(),
             run_queue: RunQueue::default(),
             timers: Timers::default(),

@@ -77,6 +77,11 @@ pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
     }
 }
 
+/// Whether a connection could not be accepted because there are too many descriptors, here or in the whole system.
+pub fn is_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// Whether a connection waits in the listener's queue right now.
 pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];

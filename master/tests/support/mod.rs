@@ -311,6 +311,17 @@ pub fn was_killed_by(status: ExitStatus, signal: Signal) -> bool {
     status.signal() == Some(signal as i32)
 }
 
+/// A request whose body is waited for once a 100 has said so, one byte: its connection is in use until then.
+pub const BUSY: &str = "POST /upload HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+
+/// A connection that is in use by [`BUSY`]; `None`, if the server refuses it.
+#[track_caller]
+pub fn busy(server: &Server) -> Option<Client> {
+    let mut client = server.connect();
+    client.send(BUSY);
+    (client.response().status == 100).then_some(client)
+}
+
 /// Runs `tine` to its end; for what is not meant to keep running.
 pub fn run_to_end(arguments: &[&str]) -> Output {
     run_to_end_with(arguments, &[])

@@ -26,6 +26,7 @@ use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
+use crate::room::Waits;
 use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -51,6 +52,8 @@ pub struct Http1 {
     place: u32,
     /// The worker drains, and what lies in the input is the last that is answered.
     reads_no_more: bool,
+    /// Room is needed: the next wait is over at once.
+    is_hurried: bool,
 }
 
 enum Stage {
@@ -86,7 +89,30 @@ enum Step {
 
 impl Http1 {
     pub fn new(now: Instant) -> Self {
-        Http1 { since: now, seen: 0, stage: Stage::Head, answered: 0, place: 0, reads_no_more: false }
+        Http1 {
+            since: now,
+            seen: 0,
+            stage: Stage::Head,
+            answered: 0,
+            place: 0,
+            reads_no_more: false,
+            is_hurried: false,
+        }
+    }
+
+    /// What may be given up where room is needed, and since when; `None`: a request is under way.
+    pub fn waits_since(&self) -> Option<(Waits, Instant)> {
+        match self.stage {
+            _ if self.is_hurried => None,
+            Stage::Head if self.seen > 0 => Some((Waits::Head, self.since)),
+            Stage::Head => Some((Waits::Request { is_first: self.place == 0 }, self.since)),
+            _ => None,
+        }
+    }
+
+    /// Ends the present wait, as its deadline would. A request that is there by now is still answered.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
     }
 
     /// A request is being answered. What is left of one that has its response is nobody's concern but the client's.
@@ -188,7 +214,7 @@ impl Http1 {
                 self.since = cx.now;
             }
             let until = self.since + cx.limits.idle_timeout;
-            let is_over = cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
+            let is_over = self.is_hurried || cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
             return Step::Stop(match (io.input_ended, is_over) {
                 (true, _) => Next::Close(Closing::Flushed),
                 (false, true) => Next::Close(Closing::Lingering),
@@ -236,7 +262,7 @@ impl Http1 {
             // Half a request is dropped; the answers before it are not.
             io.input.clear();
             Next::Close(Closing::Flushed)
-        } else if cx.now >= self.since + cx.limits.header_timeout {
+        } else if self.is_hurried || cx.now >= self.since + cx.limits.header_timeout {
             let is_head = is_head(io.input.unconsumed());
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
             return self.refuse(error, is_head, io, cx);
@@ -290,7 +316,7 @@ impl Http1 {
             Answer::Response(response) => {
                 // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
-                facts.keep_alive &= !(is_held_back || is_too_large);
+                facts.keep_alive &= !(is_held_back || is_too_large || self.is_hurried);
                 facts.keep_alive &= !cx.draining || is_request_behind(behind, body, cx.limits);
                 let keep_alive = respond(response, request, output, facts, cx);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }

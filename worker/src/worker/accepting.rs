@@ -6,12 +6,16 @@ use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, answer_to, send_and_cl
 use crate::connection::Connection;
 use crate::net::Socket;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
-use tine_common::sys::socket::{Accepted, accept};
+use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
 
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BUDGET: usize = 64;
+/// Connections that make room in one turn beyond those that are closed with care.
+const CUT_SHORT_MAX: usize = 16;
+/// After a connection was closed for its descriptor, accepting goes on so soon.
+const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 impl Worker {
     pub(super) fn accept(&mut self, now: Instant) {
@@ -129,6 +133,9 @@ impl Worker {
 
     fn admit(&mut self, socket: Socket, survey: &mut Survey, now: Instant) {
         self.counts.accepted += 1;
+        if !self.admission.admits(self.admitted(), survey.total) && self.make_room(true, now) {
+            survey.total = survey.total.saturating_sub(1);
+        }
         if self.admission.admits(self.admitted(), survey.total) {
             survey.total += 1;
             self.counts.changed = true;
@@ -148,6 +155,25 @@ impl Worker {
         }
     }
 
+    /// Has a connection that waits for nothing but its client closed; false if there is none. `has_time`: its client may end
+    /// its side first, unless too many do.
+    fn make_room(&mut self, has_time: bool, now: Instant) -> bool {
+        let has_time = has_time && self.counts.refused_open < REFUSED_OPEN_MAX;
+        if self.counts.refused_open >= REFUSED_OPEN_MAX + CUT_SHORT_MAX {
+            return false;
+        }
+        let Some(token) = self.room.next(&self.connections, now) else { return false };
+        let (mine, connection) = (self.admitted(), &mut self.connections[token]);
+        connection.make_room(has_time);
+        if connection.schedule() {
+            self.run_queue.push(token);
+        }
+        self.counts.refused_open += 1;
+        self.counts.changed = true;
+        self.admission.on_room_made(mine, now);
+        true
+    }
+
     fn insert(&mut self, mut connection: Connection) {
         connection.schedule();
         let token = self.connections.insert(connection);
@@ -156,6 +182,10 @@ impl Worker {
 
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
     fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
+        if is_of_descriptors(error) && self.make_room(false, now) {
+            // It is closed in this turn.
+            return self.listeners.pause(now + ROOM_PAUSE, now);
+        }
         self.admission.on_refused(format_args!("accept: {error}"), now);
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
