@@ -30,6 +30,7 @@ mod ctl;
 mod drain_args;
 mod handover;
 mod hints;
+mod holder;
 mod identity;
 mod inherited;
 mod listener;

@@ -1,5 +1,6 @@
 //! The listening sockets: bound once by the master, or inherited, and held by it for as long as it serves.
 
+use crate::holder::Holders;
 use crate::inherited::{self, Inherited};
 use crate::unix_socket::{self, is_live};
 use nix::sys::stat::stat;
@@ -9,9 +10,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tine_common::config::{AcceptMode, Address, Config, ControlAt};
 use tine_common::sys::bell::Bell;
+use tine_common::sys::process;
 use tine_common::sys::socket::{
     resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
 };
@@ -24,6 +26,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
 /// Fast Open connections that may wait before their handshake is complete.
 const FASTOPEN_PENDING: u16 = 256;
+
+/// Between two looks at an address that another server is about to let go of.
+const HOLDERS_EVERY: Duration = Duration::from_millis(50);
 
 /// One address and its sockets.
 pub struct Bound {
@@ -84,7 +89,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 /// Takes what is lent, and what an upgrade has handed down of the configured addresses, and binds the others. The error is
 /// one line that says which, why and what would do.
-pub fn bind(config: &Config, inherited: Inherited) -> Result<Vec<Bound>, String> {
+///
+/// `patience`: for workers of another server that ends, which hold an address until they have let in who was connecting.
+pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
+    let until = Instant::now() + patience;
     let (lent, mut own) = inherited.sort(&config.listen);
     let mut bound: Vec<Bound> = Vec::new();
     for (address, socket) in lent {
@@ -96,10 +104,31 @@ pub fn bind(config: &Config, inherited: Inherited) -> Result<Vec<Bound>, String>
         if bound.iter().any(|lent| lent.is_lent && lent.address == *address) {
             continue;
         }
-        let own = std::mem::take(&mut own[index]);
-        let one = match address {
-            Address::Tcp(tcp) => bind_tcp(*tcp, own, config).map_err(|e| explain_tcp(*tcp, &e)),
-            Address::Unix(path) => bind_unix(path, own, config),
+        let mut own = std::mem::take(&mut own[index]);
+        let (mut has_said, mut is_last) = (false, false);
+        let one = loop {
+            let one = match address {
+                Address::Tcp(tcp) => {
+                    bind_tcp(*tcp, std::mem::take(&mut own), config).map_err(|e| explain_tcp(*tcp, &e))
+                }
+                Address::Unix(path) => bind_unix(path, std::mem::take(&mut own), config),
+            };
+            if one.is_ok() || Instant::now() >= until || process::is_told_to_end() {
+                break one;
+            }
+            let holders = Holders::of(address);
+            if !holders.are_leaving() {
+                // Those that were there may have gone just now.
+                if holders.is_anybody() || std::mem::replace(&mut is_last, true) {
+                    break one;
+                }
+                continue;
+            }
+            is_last = false;
+            if !std::mem::replace(&mut has_said, true) {
+                log::info!("{address}: {}; waiting for at most {patience:.0?}", holders.describe());
+            }
+            std::thread::sleep(HOLDERS_EVERY);
         };
         match one {
             Ok(one) => bound.push(one),
@@ -320,9 +349,9 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, St
             ));
         }
         if is_live(path).map_err(failed)? {
-            return Err(format!(
-                "cannot listen on unix:{shown}: another program listens there; stop it or give another path"
-            ));
+            let holders = Holders::of(&address);
+            let (who, advice, which) = (holders.describe(), holders.advice(), holders.which());
+            return Err(format!("cannot listen on unix:{shown}: {who}; {advice} or give another path{which}"));
         }
         fs::remove_file(path).map_err(failed)?;
     }
@@ -340,7 +369,11 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
     let (why, what) = match error.kind() {
         io::ErrorKind::AddrInUse => {
             let next = address.port().checked_add(1).unwrap_or(8080);
-            ("another program listens there".to_string(), format!("stop it or choose another port, such as {next}"))
+            let holders = Holders::of(&Address::Tcp(address));
+            (
+                holders.describe(),
+                format!("{} or choose another port, such as {next}{}", holders.advice(), holders.which()),
+            )
         }
         io::ErrorKind::PermissionDenied => (
             "permission denied".to_string(),

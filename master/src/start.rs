@@ -26,6 +26,8 @@ use tine_common::sys::started_with;
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
 
+/// Workers of a master that has died are gone this long after their graceful timeout, also those that hang.
+const ORPHANS_MARGIN: Duration = Duration::from_secs(7);
 const EXIT_SYSTEM: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// How long the last line of a process waits for a reader of standard error that stands still.
@@ -166,7 +168,8 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     let Served { name, try_next, warnings, factory, .. } = served;
     let Origin { mut inherited, notifier, program, identity } = origin;
     let predecessor = inherited.take_predecessor()?;
-    let Prepared { nofile, pidfile, log_file, mut bound } = prepare(&config, inherited, predecessor.as_ref())?;
+    let Prepared { nofile, pidfile, log_file, mut bound } =
+        prepare(&config, inherited, predecessor.as_ref(), config.graceful_timeout + ORPHANS_MARGIN)?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
         listener::remove_unix_sockets(&mut bound);
         return Err(line);
@@ -265,7 +268,13 @@ struct Prepared {
     bound: Vec<Bound>,
 }
 
-fn prepare(config: &Config, inherited: Inherited, predecessor: Option<&Predecessor>) -> Result<Prepared, String> {
+/// `patience`: see [`listener::bind`].
+fn prepare(
+    config: &Config,
+    inherited: Inherited,
+    predecessor: Option<&Predecessor>,
+    patience: Duration,
+) -> Result<Prepared, String> {
     let nofile = process::raise_nofile().map_err(|e| format!("the limit of open files cannot be read: {e}"))?;
     let needed = listener::descriptors_needed(config);
     if nofile.now < needed {
@@ -277,7 +286,7 @@ fn prepare(config: &Config, inherited: Inherited, predecessor: Option<&Predecess
     let predecessor = predecessor.map(|predecessor| predecessor.pid);
     let pidfile = config.pidfile.as_deref().map(|path| Pidfile::check(path, predecessor)).transpose()?;
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
-    let bound = listener::bind(config, inherited)?;
+    let bound = listener::bind(config, inherited, patience)?;
     Ok(Prepared { nofile, pidfile, log_file, bound })
 }
 
@@ -294,7 +303,7 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     } else {
         let mut own = config.clone();
         own.listen.retain(|address| !lent.contains(address));
-        let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None)?;
+        let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
         let control = match &config.control {
             ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
             ControlAt::Auto | ControlAt::Nowhere => Ok(None),

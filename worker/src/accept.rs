@@ -24,7 +24,9 @@ pub use queue::{Listener, Place, Queue};
 
 use faults::Faults;
 use offers::Offers;
+use socket2::SockRef;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
@@ -312,6 +314,14 @@ impl Listeners {
             if let Err(e) = stop_new_connections(entry.listener.fd.as_fd()) {
                 log::warn!("connections that begin during the drain may be reset: {e}");
             }
+        }
+    }
+
+    /// Nothing listens on the sockets any more, whichever other processes have them.
+    pub fn shut_down(&self) {
+        for entry in self.all.iter().filter(|entry| !entry.listener.is_lent) {
+            // The first worker that does so has done it for all of them.
+            let _ = SockRef::from(&entry.listener.fd).shutdown(Shutdown::Both);
         }
     }
 

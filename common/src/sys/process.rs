@@ -106,6 +106,17 @@ pub fn leave(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Whether a signal that ends a server has come and is held back.
+pub fn is_told_to_end() -> bool {
+    // SAFETY: all zeros is an empty sigset_t.
+    let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `pending` outlives the call.
+    let has_asked = unsafe { libc::sigpending(&mut pending) } == 0;
+    // SAFETY: a valid set and valid signals.
+    let is_pending = |signal| unsafe { libc::sigismember(&pending, signal) } == 1;
+    has_asked && [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].into_iter().any(is_pending)
+}
+
 /// Whether this process was started with SIGHUP ignored, as nohup(1) does.
 pub fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

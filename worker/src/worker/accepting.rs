@@ -82,6 +82,8 @@ impl Worker {
             Accepted::Gone(_) if !self.listeners.on_gone() => return true,
             Accepted::Gone(e) | Accepted::Failed(e) => self.listeners.on_accept_failed(&e, now),
             Accepted::Exhausted(e) => self.on_exhausted(index, &e, now),
+            // Another worker of the master that has died has emptied the queues and shut them down.
+            Accepted::Lost(_) if self.is_orphaned => self.drain.iter_mut().for_each(|drain| drain.doorway_until = now),
             Accepted::Lost(e) => self.listeners.lose(e),
         }
         false

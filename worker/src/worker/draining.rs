@@ -69,6 +69,10 @@ impl Worker {
                     break;
                 }
             }
+            if self.is_orphaned && !self.are_sockets_lent && drain.has_doorway() {
+                // A worker that hangs has the sockets as well, and would keep the address from the next server.
+                self.listeners.shut_down();
+            }
             self.listeners.close();
         }
         if self.listeners.is_closed() && self.connections.is_empty() {
