@@ -48,6 +48,7 @@ mod respawn;
 mod rollout;
 mod start;
 mod supervision_args;
+mod supervisor;
 mod top;
 mod unix_socket;
 mod watchdog;

@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::handover::{CHANNEL, Word};
 use crate::listener::{self, Bound};
 use crate::pidfile::Pidfile;
+use crate::supervisor;
 use mio::Interest;
 use mio::net::UnixStream;
 use nix::errno::Errno;
@@ -76,6 +77,9 @@ impl Master {
         }
         if self.pid == 1 {
             return Err("process 1 cannot hand over, as all others end with it; replace the container".to_string());
+        }
+        if let Some(why) = supervisor::why_not_to_hand_over() {
+            return Err(format!("an upgrade is refused: {why}"));
         }
         let program = self.start.program.path().display().to_string();
         // From now on nobody here may do what another user of the sockets would suffer from.
