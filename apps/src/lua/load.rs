@@ -141,5 +141,10 @@ fn not_found(name: &str, config: &LuaConfig) -> String {
     let dirs = config.app_dirs.iter().map(|dir| dir.display().to_string()).chain([".".to_string()]);
     let places: Vec<String> =
         dirs.flat_map(|dir| [format!("{dir}/{file}.lua"), format!("{dir}/{file}/init.lua")]).collect();
-    format!("module '{name}' not found: there is no {}, and none in LUA_PATH or LUA_CPATH", places.join(", no "))
+    let here = std::env::current_dir().map_or_else(|_| String::new(), |folder| format!(" in {}", folder.display()));
+    format!(
+        "module '{name}' not found: there is no {}{here}, and none in LUA_PATH or LUA_CPATH; start tine in the folder of its \
+         modules, or name that by --app-dir",
+        places.join(", no ")
+    )
 }
