@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod health;
 pub mod lua;
 mod percent;
 mod pieces;

@@ -28,8 +28,10 @@ pub struct Config {
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
     pub graceful_timeout: Duration,
-    /// From the wish to stop to the drain: everybody is served, and `/health` says no.
+    /// From the wish to stop to the drain: everybody is served, and health checks are answered with no.
     pub drain_delay: Duration,
+    /// Where the server itself answers health checks, before the application.
+    pub health_path: Option<String>,
     pub pidfile: Option<PathBuf>,
     /// In place of standard error, from before the first fork.
     pub log_file: Option<PathBuf>,
@@ -318,6 +320,7 @@ impl Config {
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("drain-delay", show_duration(self.drain_delay)),
+            ("health-path", self.health_path.clone().unwrap_or_else(|| "none".to_string())),
             ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("log-file", self.log_file.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
             ("control", self.control.to_string()),

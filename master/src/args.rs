@@ -231,6 +231,7 @@ impl ServerArgs {
             connections_max: self.max_connections,
             graceful_timeout: self.graceful_timeout,
             drain_delay: self.drain.drain_delay,
+            health_path: self.drain.health_path,
             pidfile: self.pidfile,
             log_file: self.log.log_file,
             control: self.control.at(),

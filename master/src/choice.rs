@@ -3,7 +3,7 @@
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
 use crate::static_args::{AppKind, StaticArgs, StaticFiles};
-use tine::{Asked, Served};
+use tine::{Asked, Health, Served};
 use tine_apps::lua::AppName;
 
 /// All options that are not the server's.
@@ -37,24 +37,26 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         let name = files.name();
         let warnings = [unused(&name, &of_lua, LUA_APPS), unused(&name, &of_origin, ORIGIN)].concat();
         let (try_next, factory) = ("curl URL/".to_string(), files.alone());
-        return Ok(Served { name, try_next, options, warnings, has_preflight: false, factory });
+        let (also, health) = (Vec::new(), Health::Nowhere);
+        return Ok(Served { name, try_next, options, also, health, warnings, has_preflight: false, factory });
     }
     let name = choice.name();
-    let (try_next, has_preflight, warnings, factory) = match choice {
+    let (try_next, health, has_preflight, warnings, factory) = match choice {
         Choice::Unnamed | Choice::Builtin => {
             options.extend(origin.describe());
-            ("curl URL/help", false, unused(&name, &of_lua, LUA_APPS), origin.factory())
+            ("curl URL/help", Health::At("/health"), false, unused(&name, &of_lua, LUA_APPS), origin.factory())
         }
         Choice::Lua(app) => {
             options.extend(lua.describe());
-            ("curl URL/", true, unused(&name, &of_origin, ORIGIN), lua.factory(app))
+            ("curl URL/", Health::AppsOwn, true, unused(&name, &of_origin, ORIGIN), lua.factory(app))
         }
     };
+    let also = files.iter().map(StaticFiles::also).collect();
     let factory = match files {
         Some(files) => files.before(factory),
         None => factory,
     };
-    Ok(Served { name, try_next: try_next.to_string(), options, warnings, has_preflight, factory })
+    Ok(Served { name, try_next: try_next.to_string(), options, also, health, warnings, has_preflight, factory })
 }
 
 impl Choice {

@@ -55,6 +55,6 @@ mod watchdog;
 
 pub use args::Given;
 pub use operands::Operands;
-pub use start::{Asked, Served, serve, serve_raw, serve_with};
+pub use start::{Asked, Health, Served, serve, serve_raw, serve_with};
 pub use tine_apps::{files, router};
 pub use tine_worker::{app, http};

@@ -22,6 +22,7 @@ use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::recycle;
+use crate::start::Health;
 use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
@@ -57,6 +58,9 @@ const CONTROL: usize = 1 << 32;
 pub struct Start {
     pub name: String,
     pub try_next: String,
+    /// Lines of what is served besides.
+    pub also: Vec<String>,
+    pub health: Health,
     pub config: Config,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,

@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tine_apps::health;
 use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
@@ -43,7 +44,9 @@ pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, A
             name: name.to_string(),
             try_next: "curl URL/".to_string(),
             options: Vec::new(),
+            also: Vec::new(),
             warnings: Vec::new(),
+            health: Health::AppsOwn,
             has_preflight: false,
             factory: Box::new(factory),
         })
@@ -81,11 +84,26 @@ pub struct Served {
     pub try_next: String,
     /// Each of the application's own options and its value, for `check`.
     pub options: Vec<(&'static str, String)>,
+    /// What is served besides; a line each, which the banner and the log have.
+    pub also: Vec<String>,
+    /// Who tells a balancer that the server stops soon, where there is no `--health-path`.
+    pub health: Health,
     /// What was given and has no effect; a line each.
     pub warnings: Vec<String>,
     /// The app is built once by a process of its own before anything is bound, and `check` does no more than that.
     pub has_preflight: bool,
     pub factory: AppFactory,
+}
+
+/// How a health check is answered by what is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// At this path, with 503 while `--drain-delay` runs.
+    At(&'static str),
+    /// The application is told (`Cx::is_unready`), and does as it likes.
+    AppsOwn,
+    /// Not at all.
+    Nowhere,
 }
 
 /// As [`serve`], with operands and options of the program's own. `choose` makes of them what is served, or says in one
@@ -129,6 +147,10 @@ pub fn serve_with<A: clap::Args>(
         Err(line) => return complain(&line, EXIT_SYSTEM),
     };
     served.warnings.extend(unknown);
+    served.warnings.extend(warn_of_silence(&served, &config));
+    if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
+        served.factory = health::before(path, served.factory);
+    }
     if let Some(line) = warn_of_root(&served, &config, identity.as_ref()) {
         served.warnings.push(line);
     }
@@ -165,7 +187,7 @@ struct Origin {
 }
 
 fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
-    let Served { name, try_next, warnings, factory, .. } = served;
+    let Served { name, try_next, also, health, warnings, factory, .. } = served;
     let Origin { mut inherited, notifier, program, identity } = origin;
     let predecessor = inherited.take_predecessor()?;
     let Prepared { nofile, pidfile, log_file, mut bound } =
@@ -183,6 +205,7 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
+    also.iter().for_each(|line| log::info!("also {line}"));
     for line in warnings.into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
     }
@@ -195,7 +218,7 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    let start = Start { name, try_next, config, bound, pidfile, notifier, program, predecessor, control };
+    let start = Start { name, try_next, also, health, config, bound, pidfile, notifier, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -260,6 +283,17 @@ fn warn_of_root(served: &Served, config: &Config, identity: Option<&Identity>) -
     })
 }
 
+/// A delay is for balancers to hear of the stop.
+fn warn_of_silence(served: &Served, config: &Config) -> Option<String> {
+    let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
+    is_silent.then(|| {
+        format!(
+            "--drain-delay only waits: no path of {} answers 503 meanwhile; --health-path /health does",
+            served.name
+        )
+    })
+}
+
 /// What the system may refuse before the first fork, once it has not.
 struct Prepared {
     nofile: Nofile,
@@ -320,6 +354,7 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     for (option, value) in config.describe().iter().chain(&served.options) {
         text.push_str(&format!("  {option:<22} {value}\n"));
     }
+    text.extend(served.also.iter().map(|line| format!("also {line}\n")));
     for line in served.warnings.iter().chain(&listener::warnings(config)) {
         text.push_str(&format!("warning: {line}\n"));
     }

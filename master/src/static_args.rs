@@ -1,7 +1,7 @@
 //! `--static` and `--static-url`: whether files are served, which, and where.
 //!
 //! A directory that is named is served: by itself at `/`, or beside an application below its URL. Only beside an
-//! application of the user's is a directory `static` served that nobody named.
+//! application of the user's is a directory `static` served that nobody named, and the banner says so; `none` names none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,13 @@ use tine_worker::app::{AppError, AppFactory, WorkerInfo};
 const DEFAULT_DIRECTORY: &str = "static";
 /// Where files lie beside an application.
 const DEFAULT_URL: &str = "/static";
+/// In place of a directory: there are to be no files.
+const NO_DIRECTORY: &str = "none";
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct StaticArgs {
-    /// Serve the files in this directory; without an app, nothing but them
+    /// Serve the files in this directory; without an app, nothing but them. `none`: no files [default: beside a Lua application
+    /// ./static, where there is one]
     #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, help_heading = "Static files")]
     root: Option<PathBuf>,
     /// Path below which the files lie; without an app that is / [default: /static]
@@ -48,23 +51,30 @@ pub struct StaticFiles {
     at: UrlPrefix,
     /// There is no application beside them.
     pub is_alone: bool,
+    /// Nobody named the directory.
+    is_default: bool,
 }
 
 impl StaticArgs {
-    pub fn choose(self, app: AppKind) -> Result<Option<StaticFiles>, String> {
-        let has_default = || Path::new(DEFAULT_DIRECTORY).is_dir();
-        let plan = plan(app, self.root.is_some(), self.url, has_default())?;
+    pub fn choose(mut self, app: AppKind) -> Result<Option<StaticFiles>, String> {
+        let is_refused = self.root.as_deref() == Some(Path::new(NO_DIRECTORY));
+        if is_refused {
+            self.root = None;
+        }
+        let has_default = !is_refused && Path::new(DEFAULT_DIRECTORY).is_dir();
+        let plan = plan(app, self.root.is_some(), self.url, has_default)?;
         let (at, is_alone) = match plan {
             Plan::NoFiles => return Ok(None),
             Plan::Alone(at) => (at, true),
             Plan::Beside(at) => (at, false),
         };
+        let is_default = self.root.is_none();
         let root = match self.root {
             Some(path) => directory(&path).map_err(|e| format!("--static {}: {e}", path.display()))?,
             None => directory(Path::new(DEFAULT_DIRECTORY))
                 .map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?,
         };
-        Ok(Some(StaticFiles { root, at, is_alone }))
+        Ok(Some(StaticFiles { root, at, is_alone, is_default }))
     }
 }
 
@@ -89,6 +99,12 @@ impl StaticFiles {
     /// The files and nothing else, as the first line says it.
     pub fn name(&self) -> String {
         format!("the files in {}", self.root.path().display())
+    }
+
+    /// As what is served besides an application.
+    pub fn also(&self) -> String {
+        let why = if self.is_default { ", since the directory is there; --static none serves none" } else { "" };
+        format!("{} at {}{why}", self.name(), self.at)
     }
 
     /// The files and nothing else.

@@ -26,7 +26,12 @@ fn a_wrong_value_in_the_variable_is_refused() {
     assert!(options.len() >= 25, "the help is read wrongly: {options:?}");
     for option in options {
         // No number, size, duration, mode, address or yes, and no file that could be written.
-        let wrong = if option == "listen" { "no address" } else { "/no/such/folder/x" };
+        // But one that is a path itself: of a socket, of a URL.
+        let wrong = match option.as_str() {
+            "listen" => "no address",
+            "health-path" => "no slash",
+            _ => "/no/such/folder/x",
+        };
         let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), wrong)]);
         let line = one_line_of(&output);
         assert!(line.contains(&format!("--{option}")), "{option}: {line}");

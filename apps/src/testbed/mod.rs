@@ -37,9 +37,10 @@ mod trickle;
 mod upload;
 mod websocket;
 
+use crate::health;
 use crate::percent;
 use tine_worker::app::{Answer, App, Cx, RawDoor, WorkerInfo};
-use tine_worker::http::{Request, Response, StatusCode};
+use tine_worker::http::Request;
 
 #[derive(Debug, Clone, Copy)]
 pub struct OriginConfig {
@@ -83,7 +84,7 @@ impl Origin {
     /// `path`: decoded. Whatever depends on the path is asked of this one.
     fn route(&mut self, path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match path {
-            "/health" => return health(cx),
+            "/health" => return health::answer(cx),
             "/help" => return self.help.answer(request),
             "/ip" => return identity::ip(request, cx),
             "/uuid" => return identity::uuid(),
@@ -142,14 +143,5 @@ impl Origin {
             return websocket::answer(path, request, cx);
         }
         echo::answer(request, cx, &self.hostname)
-    }
-}
-
-/// 200 also in a drain, as hpdummy; 503 only where a stop takes its time so that somebody may see it (`--drain-delay`).
-/// Without a `Retry-After`: nobody knows whether there will be another server here.
-fn health(cx: &Cx<'_>) -> Answer {
-    match cx.is_unready() {
-        false => Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
-        true => Response::json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}").into(),
     }
 }

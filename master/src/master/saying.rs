@@ -37,6 +37,9 @@ impl Master {
         for url in &urls {
             text.push_str(&format!("  {url}\n"));
         }
+        for line in &self.start.also {
+            text.push_str(&format!("Also: {line}\n"));
+        }
         let try_next = match urls[0].strip_prefix("unix:") {
             Some(path) => self.start.try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
             None => self.start.try_next.replace("URL", &urls[0]),

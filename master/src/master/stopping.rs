@@ -5,6 +5,7 @@ use super::{KILL_MARGIN, Master};
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::pidfile::Pidfile;
+use crate::start::Health;
 use nix::sys::signal::{Signal, kill};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
@@ -66,7 +67,7 @@ impl Master {
         match self.stage {
             Stage::Serving if delay.is_zero() => self.drain(who, now),
             Stage::Serving => {
-                log::info!("{who}: stopping in {delay:.1?}; /health answers 503 until then");
+                log::info!("{who}: stopping in {delay:.1?}; {}", self.say_health());
                 self.abandon_upgrade("the server stops");
                 self.tell_elder(Word::Stop, delay + self.start.config.graceful_timeout, now);
                 self.order_all(Order::Unready);
@@ -82,6 +83,20 @@ impl Master {
                 self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
             Stage::Draining { .. } | Stage::Stopping { .. } => {}
+        }
+    }
+
+    /// What tells balancers of the stop.
+    fn say_health(&self) -> String {
+        let own = match self.start.health {
+            Health::At(path) => Some(path),
+            Health::AppsOwn | Health::Nowhere => None,
+        };
+        let paths: Vec<&str> = own.into_iter().chain(self.start.config.health_path.as_deref()).collect();
+        match (paths.is_empty(), self.start.health) {
+            (false, _) => format!("{} answers 503 until then", paths.join(", as does ")),
+            (true, Health::Nowhere) => "nothing says so to a balancer: --health-path would".to_string(),
+            (true, _) => "the application knows; without --health-path it alone can tell a balancer".to_string(),
         }
     }
 
