@@ -296,7 +296,8 @@ impl Connection {
                             Err(_) => return Turn::Closed,
                         }
                     }
-                    let mut io = Io { input, output, input_ended: self.input_ended };
+                    let hung_up = self.hung_up | self.input_ended;
+                    let mut io = Io { input, output, input_ended: self.input_ended, hung_up };
                     let next = protocol.advance(&mut io, app, idle_end, &cx);
                     self.answered += protocol.take_answered();
                     next

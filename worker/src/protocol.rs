@@ -19,7 +19,10 @@ pub enum Protocol {
 pub struct Io<'a> {
     pub input: &'a mut ReadBuffer,
     pub output: &'a mut WriteQueue,
+    /// All that the client sent was read, and it has ended its side.
     pub input_ended: bool,
+    /// The client has ended its side, read or not: it has left, or waits for what it asked.
+    pub hung_up: bool,
 }
 
 /// What the protocol waits for.

@@ -99,6 +99,21 @@ fn at_the_end_of_a_body_that_is_not_whole() {
     eventually("its socket is closed", || (server.sockets() == sockets).then_some(()));
 }
 
+/// … and when all of its request was read, so that nothing of it is waited for.
+#[test]
+fn in_order_while_the_app_sleeps() {
+    let server = serve(APP, &["--defer-accept", "0"]);
+    let sockets = server.sockets();
+    for (count, path) in [(1, "/sleep"), (2, "/nested")] {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        eventually("the app sleeps", || (text_of(&server, "/stage") == "sleeps").then_some(()));
+        drop(client);
+        eventually("close is called", || (text_of(&server, "/closed") == count.to_string()).then_some(()));
+        eventually("its socket is closed", || (server.sockets() == sockets).then_some(()));
+    }
+}
+
 /// The number of requests in flight is what a drain waits for.
 #[test]
 fn and_nothing_of_it_holds_up_a_drain() {

@@ -16,6 +16,8 @@ pub(crate) struct BodyWriter {
     pub(super) framing: BodyFraming,
     /// What becomes of the connection after the response.
     pub(super) end: ConnectionEnd,
+    /// The first digit of the next chunk's size is sent: a zero.
+    pub(super) has_begun_size: bool,
 }
 
 /// The output of one pull.
@@ -37,7 +39,7 @@ impl Out<'_> {
         let framing = Framing::of(self.facts.with(&head), head.status, head.length);
         encode::head(self.queue, &head, framing, self.facts, self.cx.date);
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
-        *self.body = Some(BodyWriter { framing: framing.body, end });
+        *self.body = Some(BodyWriter { framing: framing.body, end, has_begun_size: false });
         Ok(())
     }
 
@@ -235,9 +237,24 @@ impl BodyWriter {
         }
     }
 
-    /// Only the end of the connection says where the body ends.
+    /// Only the end of the connection says where the body ends; or a body that breaks off could be taken for one that ends, as
+    /// after half a size line.
     pub fn ends_with_connection(self) -> bool {
-        matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Raw)
+        matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Raw) || self.has_begun_size
+    }
+
+    /// Bytes that change nothing and may be sent between two writes, if there are any: a chunk's size may begin with zeros
+    /// (RFC 9112, 7.1). To be asked for once, and sent.
+    pub fn begin_size(&mut self) -> Option<&'static [u8]> {
+        self.may_begin_size().then(|| {
+            self.has_begun_size = true;
+            &b"0"[..]
+        })
+    }
+
+    /// Whether [`BodyWriter::begin_size`] has such bytes.
+    pub fn may_begin_size(self) -> bool {
+        self.framing == BodyFraming::Chunked && !self.has_begun_size
     }
 
     /// Ends the body: the last chunk, or the check that what was declared was written.

@@ -52,7 +52,8 @@ impl<'a> RawOut<'a> {
         cx: &Cx<'_>,
     ) -> Result<RawOut<'a>, AppError> {
         let high_watermark_bytes = cx.limits.write_high_watermark_bytes;
-        let body = body.get_or_insert(BodyWriter { framing: BodyFraming::Raw, end: ConnectionEnd::Closed });
+        let raw = BodyWriter { framing: BodyFraming::Raw, end: ConnectionEnd::Closed, has_begun_size: false };
+        let body = body.get_or_insert(raw);
         if body.framing != BodyFraming::Raw {
             return Err(AppError::new("raw bytes cannot follow a framed head"));
         }

@@ -4,12 +4,18 @@ use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
 use crate::drain::IdleEnd;
-use crate::http::{BodyLength, Error, ResponseFacts, StatusCode};
+use crate::http::{BodyLength, Error, ResponseFacts, StatusCode, Version};
 use crate::net::ReadBuffer;
 use crate::protocol::{Io, Next};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 use tine_common::request_name::RequestName;
+
+/// A client that has ended its side is asked whether it is there after this long, where it can see that it is asked: many an
+/// answer comes earlier, and some scripts that half-close look at nothing but the first line.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+/// Sent to a client that waits for `100 Continue`; one that does not drops it (RFC 9110, 15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 pub struct Active {
     exchange: Box<dyn Exchange>,
@@ -31,6 +37,18 @@ pub struct Active {
     not_before: Option<Instant>,
     /// The app was asked while it waited, because the server stops.
     knows_of_drain: bool,
+    presence: Presence,
+}
+
+/// What is known of a client that has nothing more to send. Whether it has left or only ended its side, its kernel says when
+/// something is sent to it: by a reset, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    /// It ended its side then.
+    Doubtful(Instant),
+    /// Something was sent to it since.
+    Asked,
 }
 
 /// How far an exchange went.
@@ -71,6 +89,7 @@ impl Active {
             writer: None,
             not_before: None,
             knows_of_drain: false,
+            presence: Presence::There,
         }
     }
 
@@ -121,7 +140,16 @@ impl Active {
         let body = (self.wants_body() && self.is_body_due).then(|| self.since + limits.body_timeout);
         let news = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
         let pull = self.not_before.map(|at| news.map_or(at, |news| at.min(news)));
-        [body, pull].into_iter().flatten().min()
+        [body, pull, self.ask_at()].into_iter().flatten().min()
+    }
+
+    /// When the client is to be asked whether it is there, if it is and can be.
+    fn ask_at(&self) -> Option<Instant> {
+        let Presence::Doubtful(since) = self.presence else { return None };
+        match self.writer {
+            None => (self.facts.version == Version::Http11).then(|| since + ASK_AFTER),
+            Some(writer) => writer.may_begin_size().then_some(since),
+        }
     }
 
     /// Push, pull, push, pull: until one of them has to wait.
@@ -215,6 +243,15 @@ impl Active {
 
     /// Nothing more to do before input or time: is it worth waiting for?
     fn wait(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        // Where the body is read, its end tells.
+        if io.hung_up && !self.wants_body() && self.presence == Presence::There {
+            self.presence = Presence::Doubtful(cx.now);
+        }
+        if self.ask_at().is_some_and(|at| cx.now >= at) {
+            self.presence = Presence::Asked;
+            let question = self.writer.as_mut().map_or(Some(CONTINUE), BodyWriter::begin_size);
+            io.output.append(question.unwrap_or_default());
+        }
         if !self.body_ended && !self.body_refused {
             if io.input_ended {
                 return Err(Failed::ClientLeft);
@@ -231,7 +268,7 @@ impl Active {
             }
             if self.owes_continue && self.writer.is_none() {
                 self.owes_continue = false;
-                io.output.append(b"HTTP/1.1 100 Continue\r\n\r\n");
+                io.output.append(CONTINUE);
             }
         }
         Ok(Driven::Waits(Next::Wait))

@@ -1,9 +1,9 @@
 //! What a conversation in time is: waits and their ends, `100 Continue`, and a client that takes little.
 
 use super::test_client::*;
-use crate::app::{Answer, App, Cx, Pull};
+use crate::app::{Answer, App, AppError, Cx, Pull};
 use crate::http::{Head, Request, StatusCode};
-use crate::protocol::Closing::{Cut, Lingering};
+use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
 use crate::protocol::Next::{Again, Close, Wait};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -30,6 +30,91 @@ fn an_app_that_is_asked_again_at_once_gets_the_body_of_a_half_closed_client() {
     let turns = (0..10).take_while(|_| client.later(SECOND) == Wait).count();
     assert!(turns < 5, "it never ends");
     assert_eq!(client.text(), sized("200 OK", "", "01234567"));
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_is_asked_once_whether_it_is_there() {
+    let (old, head) = (get("/wait").replace("1.1", "1.0"), get("/wait").replace("GET", "HEAD"));
+    let asked = |rest: &str| CONTINUE.to_string() + rest;
+    let waited = sized("200 OK", "", "abc");
+    for (name, request, meanwhile, last, next) in [
+        ("before the head", get("/wait"), CONTINUE.to_string(), asked(&waited), Close(Flushed)),
+        ("of HEAD", head, CONTINUE.to_string(), asked(&waited.replace("abc", "")), Close(Flushed)),
+        ("by HTTP/1.0", old, "".into(), sized("200 OK", CLOSE, "abc"), Close(Flushed)),
+        (
+            "in a chunked body",
+            get("/wait/chunked"),
+            format!("{CHUNKED}1\r\na\r\n0"),
+            format!("{CHUNKED}1\r\na\r\n02\r\nbc\r\n0\r\n\r\n"),
+            Close(Flushed),
+        ),
+        (
+            "in one that ends at once",
+            get("/wait/end"),
+            format!("{CHUNKED}1\r\na\r\n0"),
+            format!("{CHUNKED}1\r\na\r\n00\r\n\r\n"),
+            Close(Flushed),
+        ),
+        // What breaks off there could be read as the last chunk.
+        (
+            "in one that fails",
+            get("/wait/fails"),
+            format!("{CHUNKED}1\r\na\r\n0"),
+            format!("{CHUNKED}1\r\na\r\n0"),
+            Close(Reset),
+        ),
+        (
+            "in a chunk",
+            get("/wait/chunk"),
+            format!("{CHUNKED}3\r\na"),
+            format!("{CHUNKED}3\r\nabc\r\n0\r\n\r\n"),
+            Close(Flushed),
+        ),
+        ("in a body of a length", get("/wait/sized"), waited.replace("bc", ""), waited.clone(), Close(Flushed)),
+    ] {
+        let mut client = Client::new(Waits);
+        assert_eq!((client.send(request.as_bytes()), client.end()), (Wait, Wait), "{name}");
+        let before = client.text();
+        assert!(!before.contains("100 Continue"), "{name}: not at once, where it can be seen");
+        assert_eq!((client.later(SECOND), client.text()), (Wait, meanwhile.clone()), "{name}");
+        assert_eq!((client.later(5 * SECOND), client.text()), (Wait, meanwhile), "{name}: once");
+        assert_eq!((client.later(4 * SECOND), client.text()), (next, last), "{name}");
+    }
+}
+
+/// Waits for 10 s before its head, or in its body.
+struct Waits;
+
+impl App for Waits {
+    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+        let (path, until) = (request.path().to_string(), cx.now() + 10 * SECOND);
+        pulled(move |out, cx| {
+            let is_late = cx.now() >= until;
+            let (first, then) = match path.as_str() {
+                "/wait" if !is_late => return Ok(Pull::NotBefore(until)),
+                "/wait" => {
+                    out.head(Head::new(StatusCode::OK).length(3))?;
+                    return out.write(b"abc").map(|()| Pull::End);
+                }
+                "/wait/sized" => (Some(3), &b"bc"[..]),
+                "/wait/end" => (None, &b""[..]),
+                "/wait/fails" if is_late => return Err(AppError::new("as the test wants it")),
+                _ => (None, &b"bc"[..]),
+            };
+            if is_late {
+                return out.write(then).map(|()| Pull::End);
+            }
+            if !out.has_head() {
+                let head = Head::new(StatusCode::OK);
+                out.head(first.map_or(head.clone(), |length| head.length(length)))?;
+                if path == "/wait/chunk" {
+                    out.begin_chunk(3)?;
+                }
+                out.write(b"a")?;
+            }
+            Ok(Pull::NotBefore(until))
+        })
+    }
 }
 
 #[test]

@@ -80,7 +80,8 @@ impl<A: App> Client<A> {
             // The end is a read of its own.
             self.input_ended |= self.ended && count == 0;
         }
-        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
+        let (input_ended, hung_up) = (self.input_ended, self.ended);
+        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
         let next = self.http1.advance(&mut io, &mut self.app, self.idle_end, &cx);
         self.take();
         if next == Next::Wait {

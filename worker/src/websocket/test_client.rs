@@ -108,7 +108,8 @@ impl Client {
             worker,
             notes: None,
         };
-        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended: self.input_ended };
+        let (input_ended, hung_up) = (self.input_ended, self.input_ended);
+        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
         let next = self.websocket.advance(&mut io, self.idle_end, &cx);
         if self.reads {
             self.got.extend(self.output.contents());
