@@ -6,9 +6,12 @@ use tine_common::privileges::Affinity;
 
 /// `auto`, `off`, or a list such as `0-3,8`.
 pub fn parse(text: &str) -> Result<Affinity, String> {
+    // The default asks the kernel nothing, which may not know the call (ENOSYS).
+    if text == "off" {
+        return Ok(Affinity::Off);
+    }
     let allowed = allowed()?;
     match text {
-        "off" => Ok(Affinity::Off),
         "auto" => Ok(Affinity::Auto(allowed)),
         _ => {
             let cpus = list(text).ok_or("give auto, off, or CPUs such as 0-3,8")?;

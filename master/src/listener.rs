@@ -271,10 +271,11 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
             None => {
                 let socket = tcp_socket(address)?;
                 socket.set_reuse_port(true)?;
-                set_tcp_options(&socket, config)?;
+                let refused = set_tcp_options(&socket, config);
                 socket.bind(&address.into())?;
-                if config.tcp_fastopen {
-                    set_fastopen(socket.as_fd(), FASTOPEN_PENDING)?;
+                if sockets.is_empty() {
+                    // The others of an address are refused the same.
+                    refused.iter().for_each(|line| log::warn!("the sockets of {address}: {line}"));
                 }
                 socket.listen(config.backlog as i32)?;
                 socket
@@ -298,26 +299,34 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
 fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if matches!(address, Address::Tcp(_)) {
-        if let Err(e) = set_tcp_options(socket, config) {
-            log::warn!("the inherited socket of {address} stays as it was made: {e}");
-        }
-        if config.tcp_fastopen
-            && let Err(e) = set_fastopen(socket.as_fd(), FASTOPEN_PENDING)
-        {
-            log::warn!("--tcp-fastopen does nothing on the inherited socket of {address}: {e}");
-        }
+        set_tcp_options(socket, config).iter().for_each(|line| log::warn!("the socket of {address}: {line}"));
     }
     // Again, for the backlog.
     socket.listen(config.backlog as i32)
 }
 
-fn set_tcp_options(socket: &Socket, config: &Config) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
+/// Whoever answers for the kernel may not have all of them (gVisor): a server can do without. A line for each that was
+/// refused.
+fn set_tcp_options(socket: &Socket, config: &Config) -> Vec<String> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
-    set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN)?;
-    // Zero is what a socket has without.
-    set_defer_accept(socket.as_fd(), config.defer_accept)
+    let fastopen = || if config.tcp_fastopen { set_fastopen(socket.as_fd(), FASTOPEN_PENDING) } else { Ok(()) };
+    [
+        (socket.set_tcp_nodelay(true), "small answers may be late"),
+        (
+            socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES)),
+            "a client that vanished is not noticed while it is waited for",
+        ),
+        (
+            set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN),
+            "for a client that does not read the kernel takes as much as it likes",
+        ),
+        // Zero is what a socket has without.
+        (set_defer_accept(socket.as_fd(), config.defer_accept), "--defer-accept does nothing"),
+        (fastopen(), "--tcp-fastopen does nothing"),
+    ]
+    .into_iter()
+    .filter_map(|(done, what)| done.err().map(|e| format!("{what}: {e}")))
+    .collect()
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -365,6 +374,12 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     unix_socket::identity_of(stat(path))
 }
 
+/// The first port that needs no right (ip-sysctl's ip_unprivileged_port_start).
+fn first_free_port() -> u16 {
+    const START: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    fs::read_to_string(START).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}
+
 fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
     let (why, what) = match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -375,10 +390,16 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
                 format!("{} or choose another port, such as {next}{}", holders.advice(), holders.which()),
             )
         }
-        io::ErrorKind::PermissionDenied => (
-            "permission denied".to_string(),
-            "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose one from 1024".to_string(),
-        ),
+        io::ErrorKind::PermissionDenied => {
+            let first = first_free_port();
+            let what = match address.port() < first {
+                true => format!("ports below {first} need root or CAP_NET_BIND_SERVICE; choose one from {first}"),
+                false => "a rule of this system forbids it (SELinux, AppArmor, seccomp, a container's or a unit's); \
+                    allow it there or choose another port"
+                    .to_string(),
+            };
+            ("permission denied".to_string(), what)
+        }
         io::ErrorKind::AddrNotAvailable => (
             "this machine does not have that address".to_string(),
             "choose 127.0.0.1, 0.0.0.0 or one of its own".to_string(),

@@ -37,7 +37,7 @@ use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
-use tine_common::sys::process;
+use tine_common::sys::{process, signals};
 use tine_worker::app::WorkerInfo;
 use tine_worker::worker;
 
@@ -128,6 +128,7 @@ impl Master {
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
+        signals::release()?;
         if let Some(control) = &mut start.control {
             control.register(poll.registry(), CONTROL)?;
         }

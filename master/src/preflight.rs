@@ -51,7 +51,7 @@ pub fn fly(
     let before = watched.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| system(e.into()))?;
     let parent = std::process::id();
     let child = match fork().map_err(system)? {
-        Fork::Child(_) => process::leave(build(parent, &before, theirs, config, identity, factory)),
+        Fork::Child(_) => process::leave(build(parent, &SigSet::empty(), theirs, config, identity, factory)),
         Fork::Parent(pid) => pid,
     };
     drop(theirs);

@@ -2,6 +2,7 @@
 
 use crate::affinity;
 use crate::args::{self, Cli, CommandLine, Complaint, Given};
+use crate::command::Command;
 use crate::control::{self, Claim};
 use crate::ctl;
 use crate::handover::{Predecessor, Program};
@@ -23,7 +24,7 @@ use tine_common::config::{Address, Config, ControlAt};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
-use tine_common::sys::started_with;
+use tine_common::sys::{signals, started_with};
 use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
 use tine_worker::worker;
 
@@ -112,15 +113,16 @@ pub fn serve_with<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
-    if let Err(e) = started_with::hear_sigpipe() {
-        return complain(&format!("SIGPIPE cannot be heard: {e}"), EXIT_SYSTEM);
+    // First of all: what was inherited of them may be in the way, and each that comes from now on is heard.
+    if let Err(e) = signals::hold(&Command::SIGNALS).and_then(|()| started_with::hear_sigpipe()) {
+        return complain(&format!("signals cannot be heard: {e}"), EXIT_SYSTEM);
     }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
     let unknown = args::unknown_variables::<A>(operands);
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
-        Ok(CommandLine::Ctl(args)) => return ctl::run(args),
-        Ok(CommandLine::Top(args)) => return top::run(args),
+        Ok(CommandLine::Ctl(args)) => return without_handlers(|| ctl::run(args)),
+        Ok(CommandLine::Top(args)) => return without_handlers(|| top::run(args)),
         Err(Complaint::Asked(text)) => return say(&text, 0),
         Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
     };
@@ -176,6 +178,14 @@ pub fn serve_with<A: clap::Args>(
         run(served, config, Origin { inherited, notifier, program, identity }).map(ExitCode::from)
     };
     ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
+}
+
+/// For a program that signals end as any other.
+fn without_handlers(program: impl FnOnce() -> ExitCode) -> ExitCode {
+    match signals::release() {
+        Ok(()) => program(),
+        Err(e) => complain(&format!("signals cannot be heard: {e}"), EXIT_SYSTEM),
+    }
 }
 
 /// How the process came to be, and who it becomes.
@@ -364,13 +374,24 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
 /// Prints to standard output; a reader that has gone away is not an error.
 pub fn say(text: &str, status: u8) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(printable(text).as_bytes()).and_then(|()| out.flush());
     ExitCode::from(status)
+}
+
+/// With no control character but line ends and tabs, which a terminal could take for orders: what is printed may be the
+/// words of a server, an app or a path. Escaped as JSON has it, so that JSON stays JSON.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| match c.is_control() && c != '\n' && c != '\t' {
+            true => format!("\\u{:04x}", u32::from(c)).chars().collect::<Vec<_>>(),
+            false => vec![c],
+        })
+        .collect()
 }
 
 /// Prints one line to standard error.
 pub fn complain(line: &str, status: u8) -> ExitCode {
     // Where nothing reads standard error, the exit status still tells.
-    tine_common::log::say(&format!("tine: {line}\n"), LAST_WORD_PATIENCE);
+    tine_common::log::say(&format!("tine: {}\n", printable(line)), LAST_WORD_PATIENCE);
     ExitCode::from(status)
 }

@@ -19,5 +19,6 @@ pub mod lua_running;
 pub mod mmap;
 pub mod output;
 pub mod process;
+pub mod signals;
 pub mod socket;
 pub mod started_with;

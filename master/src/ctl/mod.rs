@@ -12,7 +12,7 @@ pub use args::{COMMANDS, CtlArgs};
 pub use rates::Rates;
 
 use crate::control::{Found, Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
-use crate::start::{complain, say};
+use crate::start::{complain, printable, say};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -61,7 +61,7 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
     let on_progress = |said: &str| {
         if !args.json {
             // Where standard error is closed, the outcome still tells.
-            let _ = writeln!(std::io::stderr(), "{said}");
+            let _ = writeln!(std::io::stderr(), "{}", printable(said));
         }
     };
     let last = match talk.ask(request, on_progress) {
