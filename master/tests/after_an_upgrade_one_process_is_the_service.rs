@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::path::PathBuf;
 use support::masters::{adopt_orphans, master_of, reap};
-use support::{Client, Server, eventually, freeze, is_alive, scratch_folder, send_signal};
+use support::{Client, Server, eventually, freeze, scratch_folder, send_signal};
 
 struct Upgraded {
     server: Server,
@@ -51,14 +51,22 @@ impl Upgraded {
         &self.masters[..self.masters.len() - 1]
     }
 
-    /// Waits for the end of the last, when all others are to have ended.
+    /// Waits for the end of the last and of all others. Which came first the log tells: where a process closes what it has,
+    /// it is there for a moment longer.
     #[track_caller]
     fn expect_end(&self) {
         let last = self.last();
         eventually(&format!("process {last} ends:\n{}", self.server.log()), || reap(last).then_some(()));
-        for &old in self.old() {
-            assert!(!is_alive(old), "process {old} has outlived {last}:\n{}", self.server.log());
-        }
+        self.server.wait_gone(self.old());
+    }
+
+    /// Where the log says that this master has finished.
+    #[track_caller]
+    fn finished_at(&self, master: i32) -> usize {
+        let log = self.server.log();
+        let line =
+            log.lines().position(|line| line.contains(&format!("master[{master}]")) && line.contains("drained: "));
+        line.unwrap_or_else(|| panic!("process {master} has not finished:\n{log}"))
     }
 }
 
@@ -89,6 +97,10 @@ fn a_stop_waits_for_what_the_old_ones_finish() {
     let mut upgraded = Upgraded::start(2, &[], "/chunked/30?delay=100");
     send_signal(upgraded.last(), Signal::SIGTERM);
     upgraded.expect_end();
+    for pair in upgraded.masters.windows(2) {
+        let [old, new] = [pair[0], pair[1]].map(|master| upgraded.finished_at(master));
+        assert!(old < new, "a new master has not waited for the old one:\n{}", upgraded.server.log());
+    }
     for client in &mut upgraded.clients {
         let chunks = std::iter::from_fn(|| client.chunk().ok().filter(|chunk| !chunk.is_empty())).count();
         assert_eq!(chunks, 30, "{}", upgraded.server.log());
