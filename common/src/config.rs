@@ -52,7 +52,7 @@ pub struct Config {
 /// How workers are watched and replaced.
 #[derive(Debug, Clone)]
 pub struct Supervision {
-    /// A worker whose beat stands still so long hangs; `None`: for ever.
+    /// A worker whose beat and progress stand still so long hangs; `None`: for ever.
     pub worker_timeout: Option<Duration>,
     /// From the fork to the report that it is ready; `None`: for ever.
     pub boot_timeout: Option<Duration>,

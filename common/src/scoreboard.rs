@@ -51,6 +51,7 @@ enum Word {
     Cut,
     /// Written by the master before the fork.
     Slot,
+    Progress,
 }
 
 /// A word of line 0 that is no total: how many seats there are to look at.
@@ -180,7 +181,7 @@ impl Scoreboard {
             retired.store(word, retired.load(word) + seat.load(word));
             seat.store(word, 0);
         }
-        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight, Word::Slot] {
+        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight, Word::Slot, Word::Progress] {
             seat.store(word, 0);
         }
         self.notes(index).clear();
@@ -207,6 +208,11 @@ impl Seat {
     /// Changes with every turn of its worker's loop that is a millisecond after the last; 0 before the first.
     pub fn beat_word(&self) -> u64 {
         self.load(Word::Beat)
+    }
+
+    /// Changes with every unit of work of a turn but the first, see [`Seat::set_progress`].
+    pub fn progress_word(&self) -> u64 {
+        self.load(Word::Progress)
     }
 
     /// When its worker last beat, by the scoreboard's clock; 0 before its first beat.
@@ -239,6 +245,11 @@ impl Seat {
     pub fn beat(&self, now: Instant, waiting: bool) {
         let ms = now.duration_since(self.epoch).as_millis() as u64;
         self.store(Word::Beat, ms << 1 | u64::from(waiting));
+    }
+
+    /// One more unit of work is begun within a turn: a connection, a request, a call of an exchange.
+    pub fn set_progress(&self, units: u64) {
+        self.store(Word::Progress, units);
     }
 
     pub fn set_connections(&self, connections: u64) {

@@ -1,8 +1,8 @@
 //! An application that fails on demand, for the tests of what a failure costs.
 //!
 //! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `hang`: it is never done, `slow`: after a second; `retire`: it asks for
-//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /hoard keeps 128 MiB, GET /close/7 closes
-//! descriptor 7, whose ever it is; all else is `ok`.
+//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /block/20 takes 20 ms in which its worker
+//! does nothing else, GET /hoard keeps 128 MiB, GET /close/7 closes descriptor 7, whose ever it is; all else is `ok`.
 use tine::app::{Answer, App, AppError, Cx};
 use tine::http::{Request, Response, StatusCode};
 
@@ -29,7 +29,11 @@ impl App for Faults {
                 self.hoard = vec![1; 128 << 20];
                 Response::text(StatusCode::OK, "kept").into()
             }
-            _ => Response::text(StatusCode::OK, "ok").into(),
+            path => {
+                let ms = path.strip_prefix("/block/").and_then(|ms| ms.parse().ok());
+                ms.map(std::time::Duration::from_millis).into_iter().for_each(std::thread::sleep);
+                Response::text(StatusCode::OK, "ok").into()
+            }
         }
     }
 

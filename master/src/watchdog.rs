@@ -1,4 +1,5 @@
-//! Who hangs: a worker whose beat stands still while the master looks on.
+//! Who hangs: a worker whose beat and progress stand still while the master looks on. A worker that goes from one request to
+//! the next within one turn works, however long the turn takes.
 //!
 //! Pure: the master looks every [`LOOK_INTERVAL`] and says how long ago its last look was. Only time in which the master was
 //! awake counts, so that nobody is suspected because the machine, or the whole server, was stopped.
@@ -13,9 +14,16 @@ pub const LAST_WORDS: Duration = Duration::from_secs(2);
 /// What the master knows of one worker's beats.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Watch {
-    beat: u64,
+    life: Life,
     still: Duration,
     is_told: bool,
+}
+
+/// The words of a worker's seat whose change is life.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    pub beat: u64,
+    pub progress: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +36,10 @@ pub enum Verdict {
 }
 
 impl Watch {
-    /// `beat`: the word of its seat, whose change is life; `since`: the time since the last look; `limit`: how long a beat
-    /// may stand still, `None`: for ever.
-    pub fn look(&mut self, beat: u64, since: Duration, limit: Option<Duration>) -> Verdict {
-        if beat != self.beat {
-            *self = Watch { beat, ..Watch::default() };
+    /// `since`: the time since the last look; `limit`: how long both words may stand still, `None`: for ever.
+    pub fn look(&mut self, life: Life, since: Duration, limit: Option<Duration>) -> Verdict {
+        if life != self.life {
+            *self = Watch { life, ..Watch::default() };
             return Verdict::Fine;
         }
         self.still += since.min(2 * LOOK_INTERVAL);
@@ -45,7 +52,7 @@ impl Watch {
         }
     }
 
-    /// How long its beat has stood still, as far as the master looked on.
+    /// How long its loop has stood still, as far as the master looked on.
     pub fn still(&self) -> Duration {
         self.still
     }
@@ -64,6 +71,9 @@ mod tests {
     fn who_stands_still_is_told_and_then_killed() {
         const S: Duration = Duration::from_secs(1);
         use Verdict::{Abort, Fine, Kill};
+        let life = |beat, progress| Life { beat, progress };
+        let look =
+            |watch: &mut Watch, beat, progress, seconds| watch.look(life(beat, progress), seconds * S, Some(3 * S));
         // (the beat, seconds since the last look, the verdict), with a limit of 3 s
         for looks in [
             &[(1, 1, Fine), (1, 1, Fine), (1, 1, Fine), (1, 1, Abort), (1, 1, Fine), (1, 1, Kill), (1, 1, Kill)][..],
@@ -76,12 +86,16 @@ mod tests {
         ] {
             let mut watch = Watch::default();
             for (i, &(beat, seconds, expected)) in looks.iter().enumerate() {
-                assert_eq!(watch.look(beat, seconds * S, Some(3 * S)), expected, "look {i} of {looks:?}");
+                assert_eq!(look(&mut watch, beat, 0, seconds), expected, "look {i} of {looks:?}");
             }
         }
+        // A turn that does not end, but goes from one request to the next, and then hangs in the last.
         let mut watch = Watch::default();
-        assert!((0..1000).all(|_| watch.look(7, S, None) == Fine), "no limit");
-        assert_eq!(watch.look(7, S, Some(3 * S)), Abort);
+        assert!((0..100).all(|progress| look(&mut watch, 5, progress, 1) == Fine));
+        assert_eq!([0; 4].map(|_| look(&mut watch, 5, 99, 1)), [Fine, Fine, Abort, Fine]);
+        let mut watch = Watch::default();
+        assert!((0..1000).all(|_| watch.look(life(7, 0), S, None) == Fine), "no limit");
+        assert_eq!(look(&mut watch, 7, 0, 1), Abort);
         assert!(watch.is_suspect());
     }
 }

@@ -11,9 +11,11 @@ use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
 use crate::http::DateLine;
 use crate::http1::Http1;
+use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Protocol};
 use crate::room::Waits;
+use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
 use lingering::{Linger, may_close};
 use mio::event::Event;
@@ -44,6 +46,8 @@ pub struct Connection {
     /// Requests answered and not yet told to the worker: of one turn.
     answered: u16,
     scheduled: bool,
+    /// The last.
+    pub had_turn: TurnNumber,
     refused: bool,
     /// It is closed without lingering.
     is_cut_short: bool,
@@ -109,6 +113,7 @@ impl Connection {
             taken_bytes: 0,
             answered: 0,
             scheduled: false,
+            had_turn: 0,
             refused: false,
             is_cut_short: false,
             registered: false,
@@ -219,7 +224,11 @@ impl Connection {
         if self.is_gone {
             return Turn::Closed;
         }
-        if self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout) {
+        // Where it has taken some since, that is seen below.
+        let is_stuck = !self.writable;
+        if is_stuck
+            && self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout)
+        {
             // The client takes nothing: closing without a reset would leave its bytes in the kernel for minutes.
             // An error here means that the socket is gone already.
             let _ = self.socket.reset_on_close();
@@ -274,7 +283,10 @@ impl Connection {
         let mut sent_bytes = 0;
         // What a step leaves unread although it could go on is enough for the next: to read more would only move it about.
         let mut is_enough = false;
-        for _ in 0..STEPS_PER_TURN {
+        for step in 0..STEPS_PER_TURN {
+            if step > 0 && cx.is_time_up() {
+                break;
+            }
             let next = match &mut self.phase {
                 Phase::Lingering(linger) => return linger.go_on(&self.socket, input, &cx),
                 Phase::Finishing(closing) => Next::Close(*closing),
@@ -372,6 +384,7 @@ impl Connection {
                 }
                 Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
                 Next::Again if sent_bytes >= SENT_BYTES_PER_TURN => break,
+                Next::Again if usize::from(self.answered) >= REQUESTS_PER_TURN => break,
                 Next::Again => {}
             }
         }

@@ -26,5 +26,6 @@ mod protocol;
 mod room;
 mod run_queue;
 mod timers;
+mod turn_clock;
 mod websocket;
 pub mod worker;

@@ -1,34 +1,162 @@
-//! The connections that have their turn next: each once, in the order they were queued.
+//! The connections that have their turn next: each once, and who waits longest comes first.
+//!
+//! A turn ends when its time is used up, so that some may be left for the next. They wait in a line, with those that had
+//! their turn and could go on. Connections that only now have something to do are *fresh*, and have half of each turn to
+//! themselves, as the sparse flows of FQ-CoDel (RFC 8290, 4.2): one short request among a hundred long ones is answered
+//! after one of them, not after all. Such a connection is fresh again once all that waited then have had their turn; so a
+//! client that asks again at once joins the line, and keeps nobody in it out. A new connection comes before the other fresh
+//! ones: it may have come together with a crowd that had its turns before.
 
-use std::mem;
+use std::collections::VecDeque;
 
 /// The index of a connection in [`crate::worker::Worker`]'s table; also its token in the poll.
 pub type Token = usize;
 
+/// The number of a turn. It comes round: numbers are compared within half of their range.
+pub type TurnNumber = u32;
+
+/// How much of a turn's time has been used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    Little,
+    /// The half of those that waited.
+    Half,
+    All,
+}
+
 #[derive(Default)]
 pub struct RunQueue {
-    next: Vec<Token>,
-    /// The allocation of the last turn, reused.
-    spare: Vec<Token>,
+    /// Each with the turn after which it came here.
+    waiting: VecDeque<(TurnNumber, Token)>,
+    new: VecDeque<Token>,
+    fresh: VecDeque<Token>,
+    /// They have had their turn and could go on.
+    again: Vec<Token>,
+    /// The present one, or the last.
+    turn: TurnNumber,
+    /// Whom the present turn has served.
+    has_served_waiting: bool,
+    has_served_fresh: bool,
 }
 
 impl RunQueue {
     pub fn is_empty(&self) -> bool {
-        self.next.is_empty()
+        self.waiting.is_empty() && self.new.is_empty() && self.fresh.is_empty()
     }
 
-    /// The caller sees to it that a token is queued once (`Connection::schedule`).
-    pub fn push(&mut self, token: Token) {
-        self.next.push(token);
+    /// A connection that has not had a turn yet, or is to make room for one. Here and below the caller sees to it that a token is queued once
+    /// (`Connection::schedule`).
+    pub fn push_new(&mut self, token: Token) {
+        self.new.push_back(token);
     }
 
-    /// All that are queued now; what is pushed meanwhile has the next turn. Given back by [`RunQueue::end_turn`].
-    pub fn begin_turn(&mut self) -> Vec<Token> {
-        mem::replace(&mut self.next, mem::take(&mut self.spare))
+    /// Something has happened on a connection that had its last turn `then`.
+    pub fn push(&mut self, token: Token, then: TurnNumber) {
+        match self.waiting.front() {
+            Some(&(since, _)) if since.wrapping_sub(then) as i32 <= 0 => self.waiting.push_back((self.turn, token)),
+            _ => self.fresh.push_back(token),
+        }
     }
 
-    pub fn end_turn(&mut self, mut turn: Vec<Token>) {
-        turn.clear();
-        self.spare = turn;
+    /// A connection that has its turn and could go on.
+    pub fn push_again(&mut self, token: Token) {
+        self.again.push(token);
+    }
+
+    pub fn begin_turn(&mut self) -> TurnNumber {
+        self.turn = self.turn.wrapping_add(1);
+        (self.has_served_waiting, self.has_served_fresh) = (false, false);
+        self.turn
+    }
+
+    /// Whose turn it is, where `spent` has been used. One that waited and one that is fresh have theirs in any case.
+    pub fn next(&mut self, spent: Spent) -> Option<Token> {
+        if (spent == Spent::Little || !self.has_served_waiting)
+            && let Some((_, token)) = self.waiting.pop_front()
+        {
+            self.has_served_waiting = true;
+            return Some(token);
+        }
+        if (spent != Spent::All || !self.has_served_fresh)
+            && let Some(token) = self.new.pop_front().or_else(|| self.fresh.pop_front())
+        {
+            self.has_served_fresh = true;
+            return Some(token);
+        }
+        let waiting = (spent != Spent::All).then(|| self.waiting.pop_front()).flatten();
+        waiting.map(|(_, token)| token)
+    }
+
+    /// Who was left, and then who could go on, waits for the next turn.
+    pub fn end_turn(&mut self) {
+        let turn = self.turn;
+        let left = self.new.drain(..).chain(self.fresh.drain(..)).chain(self.again.drain(..));
+        self.waiting.extend(left.map(|token| (turn, token)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Spent::{All, Half, Little};
+
+    /// One turn, in which so much is spent before each connection; who had it.
+    fn turn(queue: &mut RunQueue, spent: &[Spent], again: &[Token]) -> Vec<Token> {
+        queue.begin_turn();
+        let mut had = Vec::new();
+        for &spent in spent {
+            had.extend(queue.next(spent));
+        }
+        again.iter().for_each(|&token| queue.push_again(token));
+        queue.end_turn();
+        had
+    }
+
+    #[test]
+    fn all_have_their_turn_in_their_order_while_there_is_time() {
+        let mut queue = RunQueue::default();
+        assert!(queue.is_empty());
+        [4, 2, 7].into_iter().for_each(|token| queue.push_new(token));
+        assert_eq!(turn(&mut queue, &[Little; 9], &[2]), [4, 2, 7]);
+        queue.push(4, queue.turn);
+        assert_eq!(turn(&mut queue, &[Little; 9], &[]), [2, 4], "that which can go on was there first");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_that_waited_and_one_that_came_are_served_however_long_it_takes() {
+        let mut queue = RunQueue::default();
+        (0..4).for_each(|token| queue.push_new(token));
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [0], "nobody waited");
+        (10..13).for_each(|token| queue.push_new(token));
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[1, 10]), [1, 10]);
+        queue.push_new(20);
+        assert_eq!(turn(&mut queue, &[Little, Half, Half, All], &[]), [2, 20, 3], "time that is left is theirs");
+        assert_eq!(turn(&mut queue, &[Little, Little, Little, Half, Half], &[]), [11, 12, 1, 10]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_new_connection_is_not_lost_in_a_crowd() {
+        let mut queue = RunQueue::default();
+        (0..100).for_each(|token| queue.push(token, 0));
+        queue.push_new(100);
+        assert_eq!(turn(&mut queue, &[Little, Little, All], &[]), [100, 0]);
+    }
+
+    #[test]
+    fn a_client_that_asks_at_once_joins_the_line() {
+        let mut queue = RunQueue { turn: TurnNumber::MAX - 1, ..RunQueue::default() }; // it comes round
+        (0..3).for_each(|token| queue.push_new(token));
+        assert_eq!(turn(&mut queue, &[Little, All], &[]), [0]);
+        let first = queue.turn;
+        queue.push(0, first);
+        queue.push(9, first.wrapping_sub(5)); // it was quiet
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [1, 9]);
+        queue.push(9, queue.turn);
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [2]);
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [0]);
+        queue.push(1, first.wrapping_add(1));
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [9], "1 waits: 9 came before it had its turn");
     }
 }

@@ -18,6 +18,7 @@ use crate::own_descriptors::OwnDescriptors;
 use crate::room::Room;
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
+use crate::turn_clock::TurnClock;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -158,6 +159,7 @@ struct Worker {
     room: Room,
     connections: Slab<Connection>,
     run_queue: RunQueue,
+    clock: TurnClock,
     timers: Timers,
     buffers: Buffers,
     app: Box<dyn App>,
@@ -241,6 +243,7 @@ impl Worker {
             room: Room::default(),
             connections: Slab::new(),
             run_queue: RunQueue::default(),
+            clock: TurnClock::new(seat, now),
             timers: Timers::default(),
             buffers,
             app,
@@ -346,7 +349,7 @@ impl Worker {
                     let Some(connection) = self.connections.get_mut(token) else { continue };
                     connection.on_event(event);
                     if connection.schedule() {
-                        self.run_queue.push(token);
+                        self.run_queue.push(token, connection.had_turn);
                     }
                 }
             }
@@ -366,7 +369,7 @@ impl Worker {
                 Some(_) => {
                     connection.on_deadline();
                     if connection.schedule() {
-                        self.run_queue.push(token);
+                        self.run_queue.push(token, connection.had_turn);
                     }
                 }
             }
@@ -379,14 +382,22 @@ impl Worker {
         self.connections.len() - self.counts.refused_open
     }
 
-    /// Each queued connection, once.
+    /// Each queued connection once, for as long as the turn has time.
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
+        self.clock.begin_turn(now);
         let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
-        let cx = Cx { notes: Some(&self.notes), ..cx };
-        for &token in &turn {
+        let cx = Cx { notes: Some(&self.notes), clock: Some(&self.clock), ..cx };
+        let mut is_first = true;
+        while !self.run_queue.is_empty() {
+            if !std::mem::take(&mut is_first) {
+                self.clock.pass();
+            }
+            let Some(token) = self.run_queue.next(self.clock.spent()) else { break };
+            self.clock.begin_connection();
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
+            connection.had_turn = turn;
             let was_in_flight = connection.is_in_flight();
             self.notes.turn_to(connection.before());
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
@@ -425,7 +436,7 @@ impl Worker {
                 }
                 Turn::Again => {
                     connection.schedule();
-                    self.run_queue.push(token);
+                    self.run_queue.push_again(token);
                 }
                 Turn::Waits => {}
             }
@@ -434,7 +445,7 @@ impl Worker {
             }
         }
         self.notes.turn_away();
-        self.run_queue.end_turn(turn);
+        self.run_queue.end_turn();
     }
 
     fn publish(&self) {
@@ -467,5 +478,15 @@ fn context<'a>(
     unready: bool,
     now: Instant,
 ) -> Cx<'a> {
-    Cx { now, draining: drain.is_some(), unready, limits: &config.limits, date, socket: None, worker, notes: None }
+    Cx {
+        now,
+        draining: drain.is_some(),
+        unready,
+        limits: &config.limits,
+        date,
+        socket: None,
+        worker,
+        notes: None,
+        clock: None,
+    }
 }

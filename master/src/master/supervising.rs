@@ -5,7 +5,7 @@ use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
 use crate::recycle::{self, FAT_LOOKS, MEMORY_INTERVAL};
 use crate::resident;
-use crate::watchdog::{LOOK_INTERVAL, Verdict};
+use crate::watchdog::{LOOK_INTERVAL, Life, Verdict};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -123,11 +123,13 @@ impl Master {
             self.weighed = now;
         }
         for (seat, child) in self.children.iter_mut() {
+            let seat = self.scoreboard.seat(seat);
+            let life = Life { beat: seat.beat_word(), progress: seat.progress_word() };
             let limit = match child.phase {
                 Phase::Booting => supervision.boot_timeout,
                 _ => supervision.worker_timeout,
             };
-            match child.watch.look(self.scoreboard.seat(seat).beat_word(), since, limit) {
+            match child.watch.look(life, since, limit) {
                 Verdict::Fine => {}
                 Verdict::Abort => end(child, Signal::SIGABRT),
                 Verdict::Kill => end(child, Signal::SIGKILL),

@@ -2,6 +2,7 @@
 
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
+use crate::turn_clock::TurnClock;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
@@ -31,6 +32,8 @@ pub struct Cx<'a> {
     pub(crate) worker: WorkerInfo,
     /// Where the requests of this worker are noted; `None` outside of one.
     pub(crate) notes: Option<&'a Notes>,
+    /// `None` outside of a worker: nobody else has a turn.
+    pub(crate) clock: Option<&'a TurnClock>,
 }
 
 impl Cx<'_> {
@@ -57,6 +60,11 @@ impl Cx<'_> {
 
     pub fn worker(&self) -> WorkerInfo {
         self.worker
+    }
+
+    /// Asked between two units of work of one connection: it has had its time, and goes on in its next turn.
+    pub(crate) fn is_time_up(&self) -> bool {
+        self.clock.is_some_and(TurnClock::is_time_up)
     }
 
     /// Both addresses, for whoever does not know yet whether he will want them; `None` outside of a connection.

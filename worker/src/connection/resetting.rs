@@ -73,6 +73,7 @@ mod tests {
             socket: None,
             worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
             notes: None,
+            clock: None,
         };
         for _ in 0..4 {
             assert_eq!(socket.send(&[0; 1000]).unwrap(), Some(1000));

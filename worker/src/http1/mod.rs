@@ -20,4 +20,4 @@ mod state_prop_tests;
 pub mod test_client;
 
 pub use encode::refusal;
-pub use state::Http1;
+pub use state::{Http1, REQUESTS_PER_TURN};

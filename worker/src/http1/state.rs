@@ -38,7 +38,7 @@ const DISCARD_BYTES_MAX: u64 = 1 << 20;
 /// All of it is waited for this many times as long as its next byte is.
 const DISCARD_WAITS_MAX: u32 = 6;
 /// Requests answered before others get their turn, however many were pipelined.
-const REQUESTS_PER_TURN: usize = 256;
+pub const REQUESTS_PER_TURN: usize = 256;
 
 pub struct Http1 {
     /// When the present wait began: for a head, for bytes of an unread body, or idling since the last response.
@@ -170,10 +170,14 @@ impl Http1 {
 
     /// Goes as far as it can. `idle_end`: the server stops, and an idle connection is closed then.
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
-        for _ in 0..REQUESTS_PER_TURN {
+        for requests in 0..REQUESTS_PER_TURN {
             // Answers in order, and no more of them than the client reads.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
                 self.since = cx.now;
+                return self.pause(io, cx);
+            }
+            let is_next = requests > 0 && matches!(self.stage, Stage::Head) && !io.input.is_empty();
+            if is_next && cx.is_time_up() {
                 return self.pause(io, cx);
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {

@@ -7,6 +7,7 @@ use crate::drain::IdleEnd;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::{Io, Next};
+use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
@@ -20,6 +21,8 @@ pub struct Client<A: App> {
     pub now: Instant,
     pub draining: bool,
     pub idle_end: Option<IdleEnd>,
+    /// `None`: it has all the time.
+    pub clock: Option<TurnClock>,
     /// The most bytes of answers that are taken after a step.
     pub takes_bytes: usize,
     /// All that was taken.
@@ -42,6 +45,7 @@ impl<A: App> Client<A> {
             now,
             draining: false,
             idle_end: None,
+            clock: None,
             takes_bytes: usize::MAX,
             taken: Vec::new(),
             output: WriteQueue::new(now),
@@ -72,7 +76,7 @@ impl<A: App> Client<A> {
 
     /// One read, if it is wanted, and one advance; takes what it may of the output.
     pub fn step(&mut self) -> Next {
-        let cx = cx(self.now, self.draining, &self.limits, &self.date);
+        let cx = Cx { clock: self.clock.as_ref(), ..cx(self.now, self.draining, &self.limits, &self.date) };
         if self.input.has_room() && self.http1.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min((64 << 10) - self.input.len());
             self.input.feed(&self.unread[..count]);
@@ -141,6 +145,7 @@ fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) 
         socket: None,
         worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
         notes: None,
+        clock: None,
     }
 }
 

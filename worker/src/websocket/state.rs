@@ -126,23 +126,29 @@ impl WebSocket {
     fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
         let mut budget = STEPS_PER_TURN;
         let mut peer_rests = false;
+        // There is more to do than to find out that there is nothing.
+        let mut has_more = false;
         loop {
             // After our close frames are only dropped, all that have come.
             if self.is_closing() {
                 budget = usize::MAX;
-            } else if budget == 0 || io.output.len() > cx.limits.write_low_watermark_bytes {
+            } else if budget == 0
+                || io.output.len() > cx.limits.write_low_watermark_bytes
+                || has_more && cx.is_time_up()
+            {
                 return Next::Again;
             }
             if std::mem::replace(&mut self.asks_peer, false) {
-                peer_rests = !self.pull(io.output, cx);
+                has_more = self.pull(io.output, cx);
+                peer_rests = !has_more;
                 budget -= 1;
                 continue;
             }
             self.asks_peer = true;
             match self.read(io, &mut budget, cx) {
-                Step::Go => {}
+                Step::Go => has_more = true,
                 Step::Nothing if peer_rests && budget > 0 => return Next::Wait,
-                Step::Nothing => {}
+                Step::Nothing => has_more = false,
                 Step::Stop(next) => return next,
             }
         }

@@ -7,6 +7,7 @@ use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::Io;
 use crate::protocol::Next::{self, Again};
+use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 use tine_common::request_name::RequestName;
@@ -51,6 +52,8 @@ pub struct Client {
     pub limits: Limits,
     pub now: Instant,
     pub idle_end: Option<IdleEnd>,
+    /// `None`: it has all the time.
+    pub clock: Option<TurnClock>,
     pub input: ReadBuffer,
     pub output: WriteQueue,
     pub input_ended: bool,
@@ -66,6 +69,7 @@ impl Client {
             limits,
             now,
             idle_end: None,
+            clock: None,
             input: ReadBuffer::with_capacity(1 << 20),
             output: WriteQueue::new(now),
             input_ended: false,
@@ -107,6 +111,7 @@ impl Client {
             socket: None,
             worker,
             notes: None,
+            clock: self.clock.as_ref(),
         };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };

@@ -168,7 +168,7 @@ impl Worker {
         let (mine, connection) = (self.admitted(), &mut self.connections[token]);
         connection.make_room(has_time);
         if connection.schedule() {
-            self.run_queue.push(token);
+            self.run_queue.push_new(token);
         }
         self.counts.refused_open += 1;
         self.counts.changed = true;
@@ -179,7 +179,7 @@ impl Worker {
     fn insert(&mut self, mut connection: Connection) {
         connection.schedule();
         let token = self.connections.insert(connection);
-        self.run_queue.push(token);
+        self.run_queue.push_new(token);
     }
 
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
