@@ -31,7 +31,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
 use tine_common::sys::epoll::{self, Wake};
-use tine_common::sys::socket::{has_waiting, stop_new_connections, waiting};
+use tine_common::sys::socket::{have_waiting, stop_new_connections, waiting};
 
 /// A worker that stands back looks again after this long, then after twice as long, …
 const LOOK_MIN: Duration = Duration::from_millis(1);
@@ -44,6 +44,8 @@ const PATIENCE: Duration = Duration::from_millis(8);
 /// by two system calls. Of short connections the first in the list had ten times its share before; with 4 instead of 16
 /// they are not spread more evenly.
 const TAKEN_MAX: usize = 16;
+/// Up to this many listeners are asked one by one how many wait there; of more, only those are asked that one poll(2) names.
+const ASKED_EACH: usize = 4;
 /// Who owns which queue is looked at this often, but by who sleeps only when he wakes to beat.
 const OWNERS_EVERY: Duration = Duration::from_millis(500);
 
@@ -232,9 +234,18 @@ impl Listeners {
     /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
     /// needs to leave connections to others before he has that many. Else 0.
     pub fn share_of_crowd(&self, survey: &Survey) -> u64 {
-        let shared = self.all.iter().filter(|entry| entry.whose.is_shared() && entry.listener.is_tcp);
-        let crowd: u64 = shared.map(|entry| waiting(entry.listener.fd.as_fd())).sum();
+        let shared = self.shared().filter(|entry| entry.listener.is_tcp).map(|entry| entry.listener.fd.as_fd());
+        let crowd: u64 = if shared.clone().nth(ASKED_EACH).is_none() {
+            shared.map(waiting).sum()
+        } else {
+            let waits = have_waiting(shared.clone());
+            shared.zip(waits).filter(|&(_, waits)| waits).map(|(fd, _)| waiting(fd)).sum()
+        };
         if crowd > survey.accepting { (survey.total + crowd) / survey.accepting.max(1) } else { 0 }
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &Entry> + Clone {
+        self.all.iter().filter(|entry| entry.whose.is_shared())
     }
 
     /// When [`Listeners::adjust`] must be called at the latest, or an offer is over.
@@ -276,8 +287,7 @@ impl Listeners {
             (true, Stance::StandingBack { look_at, .. }) if now < look_at => self.stance,
             (true, Stance::StandingBack { interval, somebody_waited, .. }) => {
                 // Somebody who waited at the last look and waits still: those who should take it do not.
-                let has_somebody = |entry: &Entry| entry.whose.is_shared() && has_waiting(entry.listener.fd.as_fd());
-                let waits = self.all.iter().any(has_somebody);
+                let waits = have_waiting(self.shared().map(|entry| entry.listener.fd.as_fd())).contains(&true);
                 if waits && somebody_waited {
                     Stance::In
                 } else {
@@ -402,9 +412,17 @@ mod tests {
 
     #[test]
     fn a_crowd_is_shared_out() {
+        for others in [0, 2 * ASKED_EACH] {
+            a_crowd_is_shared_out_beside(others);
+        }
+    }
+
+    /// Listeners of which nothing waits.
+    fn a_crowd_is_shared_out_beside(others: usize) {
         let poll = mio::Poll::new().expect("a poll");
         let (listener, address) = tcp_listener(Queue::Shared);
-        let listeners = in_poll_of(&poll, vec![listener], 0);
+        let others = (0..others).map(|_| tcp_listener(Queue::Shared).0);
+        let listeners = in_poll_of(&poll, others.chain([listener]).collect(), 0);
         let mut crowd = Vec::new();
         for (wait, share) in [(0, 0), (4, 0), (5, 3), (6, 4), (30, 10)] {
             crowd.resize_with(wait, || TcpStream::connect(address).expect("connect"));

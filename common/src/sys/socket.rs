@@ -82,12 +82,6 @@ pub fn is_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Whether a connection waits in the listener's queue right now.
-pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];
-    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
-}
-
 /// In which of these queues a connection waits right now: for each, in order; one poll(2) for all.
 pub fn have_waiting<'a>(listeners: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
     let mut fds: Vec<PollFd> = listeners.map(|listener| PollFd::new(listener, PollFlags::POLLIN)).collect();
