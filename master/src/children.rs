@@ -31,6 +31,8 @@ pub struct Child {
     pub lifetime: Option<Duration>,
     /// Looks at its memory, one after another, that found too much.
     pub fat_looks: u32,
+    /// The master has sent it SIGKILL.
+    pub is_killed: bool,
 }
 
 /// From the fork to the burial.
@@ -65,6 +67,14 @@ pub struct Slot {
     pub failures: u64,
     /// After a successor that failed, the next is not started before that time.
     pub retry_at: Option<Instant>,
+}
+
+/// The workers of one slot that leave.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Leavers {
+    pub count: usize,
+    /// Its seat, and since when.
+    pub oldest: Option<(usize, Instant)>,
 }
 
 pub struct Children {
@@ -150,16 +160,20 @@ impl Children {
         self.get(seat).is_some_and(|child| matches!(child.phase, Phase::Leaving { kill_at: Some(_), .. }))
     }
 
-    /// Those of a slot that leave, the oldest first.
-    pub fn leavers(&self, slot: usize) -> Vec<(usize, Instant)> {
-        let leaving =
-            self.iter().filter(|(_, child)| child.slot == slot).filter_map(|(seat, child)| match child.phase {
-                Phase::Leaving { since, .. } => Some((seat, since)),
-                _ => None,
-            });
-        let mut leaving: Vec<_> = leaving.collect();
-        leaving.sort_by_key(|&(_, since)| since);
-        leaving
+    /// Those that leave, of each slot.
+    pub fn all_leavers(&self) -> Vec<Leavers> {
+        let mut all = vec![Leavers::default(); self.slots.len()];
+        for (seat, child) in self.iter() {
+            // A slot that was taken away has leavers still.
+            let (Phase::Leaving { since, .. }, Some(leavers)) = (child.phase, all.get_mut(child.slot)) else {
+                continue;
+            };
+            leavers.count += 1;
+            if leavers.oldest.is_none_or(|(_, oldest)| since < oldest) {
+                leavers.oldest = Some((seat, since));
+            }
+        }
+        all
     }
 
     /// A child is ready: it fills its slot, and whom it succeeds is returned.

@@ -38,6 +38,7 @@ mod log_args;
 mod master;
 mod memory_line;
 mod notify;
+mod oom;
 mod operands;
 mod pidfile;
 mod preflight;

@@ -20,6 +20,7 @@ use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
+use crate::oom::OomKills;
 use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::start::Health;
@@ -105,6 +106,7 @@ pub struct Master {
     boot_failures: usize,
     deaths_said: Allowance,
     poll_failures_said: Allowance,
+    oom_kills: OomKills,
     /// What the last worker died of that was not told to.
     last_cause: Option<String>,
     waiters: Vec<waiting::Waiter>,
@@ -160,6 +162,7 @@ impl Master {
             boot_failures: 0,
             deaths_said: Allowance::new(20.0, 0.5),
             poll_failures_said: Allowance::new(1.0, 1.0 / 30.0),
+            oom_kills: OomKills::new(),
             last_cause: None,
             waiters: Vec::new(),
             memory_line,
@@ -312,6 +315,7 @@ impl Master {
                             is_due: false,
                             lifetime,
                             fat_looks: 0,
+                            is_killed: false,
                         };
                         self.children.insert(seat, child);
                         if self.upgrade.is_some() {

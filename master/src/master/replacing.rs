@@ -2,7 +2,7 @@
 
 use super::saying::counted;
 use super::{KILL_MARGIN, Master};
-use crate::children::{Child, Phase, Role, Slot};
+use crate::children::{Child, Leavers, Phase, Role, Slot};
 use crate::rollout::{self, Limits, SlotView, Step};
 use std::time::{Duration, Instant};
 use tine_common::log::and_others;
@@ -87,7 +87,7 @@ impl Master {
                 Some(slot) // empty now
             }
             Step::CutOldest(slot) => {
-                let &(seat, since) = self.children.leavers(slot).first()?;
+                let (seat, since) = self.children.all_leavers().get(slot)?.oldest?;
                 let seconds = now.duration_since(since).as_secs_f64();
                 log::warn!(
                     "worker {slot} has {} processes that finish old connections; cutting the oldest, after {seconds:.1} s",
@@ -110,17 +110,19 @@ impl Master {
         self.children.iter().any(|(_, child)| child.phase == Phase::Ready && self.is_due(child))
     }
 
+    /// In one pass over all: with a thousand workers, a reload asks it a thousand times.
     fn view(&self, now: Instant) -> Vec<SlotView> {
+        let leavers = self.children.all_leavers();
         let view = |(index, slot): (usize, &Slot)| {
-            let leavers = self.children.leavers(index);
+            let Leavers { count, oldest } = leavers[index];
             let current = self.children.current(index);
             SlotView {
                 is_ready: self.children.is_ready(index),
                 is_due: current.is_some_and(|child| self.is_due(child)) && slot.retry_at.is_none_or(|at| at <= now),
                 has_successor: slot.successor.is_some(),
-                leavers: leavers.len(),
-                oldest: leavers.first().map_or(Duration::ZERO, |&(_, since)| now.duration_since(since)),
-                is_oldest_ending: leavers.first().is_some_and(|&(seat, _)| self.children.is_ending(seat)),
+                leavers: count,
+                oldest: oldest.map_or(Duration::ZERO, |(_, since)| now.duration_since(since)),
+                is_oldest_ending: oldest.is_some_and(|(seat, _)| self.children.is_ending(seat)),
             }
         };
         self.children.slots.iter().enumerate().map(view).collect()

@@ -145,7 +145,8 @@ impl Master {
         self.abandon_upgrade("the server stops");
         self.children.close();
         self.stage = Stage::Stopping { status };
-        for (_, child) in self.children.iter() {
+        for (_, child) in self.children.iter_mut() {
+            child.is_killed = true;
             // It may have died just now.
             let _ = kill(child.pid, Signal::SIGKILL);
         }

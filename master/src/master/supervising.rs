@@ -47,13 +47,18 @@ impl Master {
     fn on_death(&mut self, seat: usize, status: WaitStatus, now: Instant) {
         let Some((child, role)) = self.children.remove(seat) else { return };
         let last = self.scoreboard.seat(seat);
-        let (connections, was_ready) = (last.connections(), last.beat_word() > 0);
+        let was_ready = last.beat_word() > 0;
         // The request that it hung or crashed in was not counted yet.
         let is_in_one = !matches!(self.scoreboard.notes(seat).running(), Running::Nothing);
         let in_flight = last.in_flight().max(u64::from(is_in_one));
         self.scoreboard.retire(seat);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
-        let line = obituary(&child, status, now);
+        let is_killed_by_another = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) && !child.is_killed;
+        let by_whom = match is_killed_by_another && self.oom_kills.explains_a_death() {
+            true => "; the kernel's OOM killer did it: the control group was out of memory",
+            false => "",
+        };
+        let line = obituary(&child, status, now) + by_whom;
         // Last in its line: it may have several.
         let cause = match &child.boot_error {
             Some(text) => format!(": {}", indented(&String::from_utf8_lossy(text))),
@@ -61,7 +66,7 @@ impl Master {
         };
         if !self.stage.is_serving() {
             if !is_clean {
-                self.cut_by_kill += in_flight.max(connections.min(1));
+                self.cut_by_kill += in_flight;
                 log::warn!("{line}, {in_flight} requests in flight{cause}");
             }
             return;
@@ -177,6 +182,7 @@ impl Master {
             };
             if is_late || stage_ends {
                 log::warn!("worker {} (pid {}) did not end in time; killing it", child.slot, child.pid);
+                child.is_killed = true;
                 // It may have died just now.
                 let _ = kill(child.pid, Signal::SIGKILL);
             }
@@ -232,7 +238,8 @@ fn obituary(child: &Child, status: WaitStatus, now: Instant) -> String {
 }
 
 /// Ends a child that hangs.
-fn end(child: &Child, signal: Signal) {
+fn end(child: &mut Child, signal: Signal) {
+    child.is_killed |= signal == Signal::SIGKILL;
     let (slot, pid, still) = (child.slot, child.pid, child.watch.still().as_secs_f64());
     let what = if child.phase == Phase::Booting { "is not ready" } else { "does not answer" };
     log::error!("worker {slot} (pid {pid}) {what} after {still:.0} s; sending it {}", signal.as_str());
