@@ -95,12 +95,16 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Between two pieces of a request's body that the app did not read, after the response.
     pub linger_timeout: Duration,
+    /// Bytes a second that a request's body has to make over any longer time in which it is waited for; 0: any.
+    pub body_rate_min_bytes: u64,
     /// Without a byte of a response taken by the client.
     pub write_timeout: Duration,
     /// The longest message of a WebSocket's client.
     pub ws_message_bytes_max: usize,
     /// A WebSocket's client that is silent so long is pinged; zero: never.
     pub ws_ping_interval: Duration,
+    /// From the first byte of a message to its last; zero: for ever.
+    pub ws_message_timeout: Duration,
     /// A WebSocket's client of which nothing comes for so long, not even the answer to a ping, is closed.
     pub ws_idle_timeout: Duration,
 }
@@ -117,9 +121,11 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             linger_timeout: Duration::from_secs(5),
+            body_rate_min_bytes: 240,
             write_timeout: Duration::from_secs(60),
             ws_message_bytes_max: 16 << 20,
             ws_ping_interval: Duration::from_secs(30),
+            ws_message_timeout: Duration::from_secs(300),
             ws_idle_timeout: Duration::from_secs(90),
         }
     }
@@ -314,10 +320,12 @@ impl Config {
             ("idle-timeout", show_duration(limits.idle_timeout)),
             ("body-timeout", show_duration(limits.body_timeout)),
             ("linger-timeout", show_duration(limits.linger_timeout)),
+            ("body-rate-min", size(limits.body_rate_min_bytes as usize)),
             ("write-timeout", show_duration(limits.write_timeout)),
             ("ws-message-max", size(limits.ws_message_bytes_max)),
             ("ws-ping-interval", show_duration(limits.ws_ping_interval)),
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
+            ("ws-message-timeout", show_duration(limits.ws_message_timeout)),
             ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("drain-delay", show_duration(self.drain_delay)),
             ("health-path", self.health_path.clone().unwrap_or_else(|| "none".to_string())),

@@ -191,6 +191,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", env = "TINE_LINGER_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     linger_timeout: Duration,
+    /// Bytes a second that a request body must make while it is waited for; a client may fall behind by 30s; 0 is any rate
+    #[arg(long, value_name = "SIZE", default_value = "240", env = "TINE_BODY_RATE_MIN", hide_env = true,
+          value_parser = body_rate, help_heading = "Timeouts")]
+    body_rate_min: u64,
     /// Without a byte of a response taken by the client
     #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_WRITE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
@@ -208,6 +212,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "90s", env = "TINE_WS_IDLE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_idle_timeout: Duration,
+    /// For a whole message, from its first byte (close code 1008 after it); 0 is any time
+    #[arg(long, value_name = "TIME", default_value = "5m", env = "TINE_WS_MESSAGE_TIMEOUT", hide_env = true,
+          value_parser = parse_duration, help_heading = "WebSocket")]
+    ws_message_timeout: Duration,
 }
 
 /// A count, or none given: as much as there is.
@@ -251,9 +259,11 @@ impl ServerArgs {
                 idle_timeout: self.idle_timeout,
                 body_timeout: self.body_timeout,
                 linger_timeout: self.linger_timeout,
+                body_rate_min_bytes: self.body_rate_min,
                 write_timeout: self.write_timeout,
                 ws_message_bytes_max: self.ws_message_max,
                 ws_ping_interval: self.ws_ping_interval,
+                ws_message_timeout: self.ws_message_timeout,
                 ws_idle_timeout: self.ws_idle_timeout,
             },
         }
@@ -513,6 +523,10 @@ fn head_bytes(text: &str) -> Result<usize, String> {
 
 fn buffer_bytes(text: &str) -> Result<usize, String> {
     size_between(text, 64 << 10, 4 << 20)
+}
+
+fn body_rate(text: &str) -> Result<u64, String> {
+    size_between(text, 0, 1 << 30).map(|bytes| bytes as u64)
 }
 
 fn header_count(text: &str) -> Result<usize, String> {

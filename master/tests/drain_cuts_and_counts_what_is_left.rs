@@ -5,7 +5,7 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::process::Command;
-use support::{Client, Server, eventually, example, freeze};
+use support::{Client, Server, eventually, example, freeze, wait_asleep};
 
 /// Three requests that take longer than the test; two idle connections, which count for nothing.
 fn with_long_requests(options: &[&str]) -> (Server, Vec<Client>) {
@@ -98,6 +98,21 @@ fn a_worker_that_stands_still_is_killed() {
     server.stop(Signal::SIGTERM);
     server.wait_log(&format!("(pid {}) did not end in time; killing it", workers[0]));
     server.wait_gone(&workers);
+}
+
+/// Nobody loses anything by the end of a connection that is between two requests.
+#[test]
+fn idle_connections_of_a_killed_worker_are_not_cut() {
+    let mut server = Server::start(&["--workers", "1", "--graceful-timeout", "500ms"]);
+    let mut client = server.connect();
+    client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let worker = server.workers()[0];
+    wait_asleep(worker);
+    freeze(worker);
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
+    server.wait_log("did not end in time; killing it");
+    assert!(!server.log().contains("cut while in use"), "{}", server.log());
 }
 
 /// timeout(1) signals its child and then the group that it belongs to.

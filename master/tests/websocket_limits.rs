@@ -1,4 +1,4 @@
-//! `--ws-message-max`, `--ws-ping-interval` and `--ws-idle-timeout`.
+//! `--ws-message-max`, `--ws-message-timeout`, `--ws-ping-interval` and `--ws-idle-timeout`.
 
 mod support;
 
@@ -37,6 +37,18 @@ fn a_message_above_the_limit_gets_1009() {
         client.send_raw([&[first, 0xff][..], &declared.to_be_bytes(), &[0; 4]].concat());
         assert_eq!(client.expect_close(), too_big, "{begun:?} and {declared}");
     }
+}
+
+#[test]
+fn a_message_that_takes_too_long_gets_1008() {
+    let server = Server::start(&["--workers", "1", "--ws-message-timeout", "400ms"]);
+    let mut client = WebSocket::connect(&server, "/ws");
+    client.send_frame(true, 0, TEXT, "whole");
+    assert_eq!(client.next_frame(), Some(Frame::new(true, 0, TEXT, "whole")));
+    let began = Instant::now();
+    client.send_frame(false, 0, TEXT, "half");
+    assert_eq!(client.expect_close(), Frame::close(1008, b"message took too long"));
+    assert!(began.elapsed() >= Duration::from_millis(350), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub enum Pull {
     More,
     /// Ask again at this time; or before it, when a push was taken or when the server begins to stop.
     NotBefore(Instant),
-    /// Nothing to say before more of the request body was pushed. An exchange that left bytes of the last push is offered
+    /// Nothing to say before more of the request body was pushed, which [`Exchange::wants_body`] must then want. An exchange that left bytes of the last push is offered
     /// them again at once; to leave them for later it says [`Pull::NotBefore`].
     Idle,
     /// The response is complete.

@@ -2,6 +2,7 @@
 
 use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
+use super::patience::Patience;
 use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, ResponseFacts, StatusCode, Version};
@@ -22,8 +23,7 @@ pub struct Active {
     request: RequestName,
     facts: ResponseFacts,
     body: Decoder,
-    /// When body bytes last came, or the app began to wait for them.
-    since: Instant,
+    patience: Patience,
     /// The app waited for the body when it was last asked.
     is_body_due: bool,
     /// The app took the body's end.
@@ -58,6 +58,15 @@ pub enum Driven {
     Waits(Next),
 }
 
+/// What the app took of the body that was there.
+#[derive(PartialEq, Eq)]
+enum Pushed {
+    Nothing,
+    Some,
+    /// Some, and there may be more: the connection's time is up.
+    Interrupted,
+}
+
 pub enum Failed {
     /// The client broke the framing or stopped sending.
     Client(Error),
@@ -73,15 +82,17 @@ impl Active {
         facts: ResponseFacts,
         body: Decoder,
         owes_continue: bool,
-        now: Instant,
+        cx: &Cx<'_>,
     ) -> Self {
         let (body_ended, body_refused) = (false, false);
+        let mut patience = Patience::new(cx.limits);
+        patience.wait(cx.now);
         Active {
             exchange,
             request,
             facts,
             body,
-            since: now,
+            patience,
             is_body_due: true,
             body_ended,
             body_refused,
@@ -137,7 +148,7 @@ impl Active {
         if queued_bytes > limits.write_low_watermark_bytes {
             return None;
         }
-        let body = (self.wants_body() && self.is_body_due).then(|| self.since + limits.body_timeout);
+        let body = self.patience.ends(limits).filter(|_| self.wants_body() && self.is_body_due);
         let news = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
         let pull = self.not_before.map(|at| news.map_or(at, |news| at.min(news)));
         [body, pull, self.ask_at()].into_iter().flatten().min()
@@ -152,18 +163,20 @@ impl Active {
         }
     }
 
-    /// Push, pull, push, pull: until one of them has to wait.
+    /// Push, pull, push, pull: until one of them has to wait, or the connection's time is up.
     pub fn drive(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Result<Driven, Failed> {
         // It idled over body bytes that it had left.
         let mut idled_over_body = false;
         loop {
             let pushed = self.push(io, cx)?;
-            if pushed {
+            // Where it was interrupted, the app is asked all the same, but nothing is waited for.
+            let is_interrupted = pushed == Pushed::Interrupted;
+            if pushed != Pushed::Nothing {
                 self.not_before = None;
                 idled_over_body = false;
             }
             if io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.since = cx.now; // the wait for the body begins when the output has been taken
+                self.patience.rest(cx.now); // the client has to take the output first
                 return Ok(Driven::Waits(Next::Again));
             }
             let hears_of_drain = !self.knows_of_drain && idle_end.is_some_and(|end| cx.now >= end.at());
@@ -181,20 +194,25 @@ impl Active {
                 return Ok(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)));
             }
             match pulled {
-                Pull::More if io.output.len() == before => return Ok(Driven::Waits(Next::Again)),
+                Pull::More if io.output.len() == before || is_interrupted => return Ok(Driven::Waits(Next::Again)),
+                Pull::More if cx.is_time_up() => return Ok(Driven::Waits(Next::Again)),
                 Pull::More => continue,
                 Pull::NotBefore(at) => {
                     self.not_before = Some(at);
-                    return self.wait(io, cx);
+                    return if is_interrupted { Ok(Driven::Waits(Next::Again)) } else { self.wait(io, cx) };
                 }
                 Pull::Idle if self.body_ended => {
                     return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
+                }
+                Pull::Idle if !self.body_refused && !self.exchange.wants_body() => {
+                    return Err(AppError::new("the exchange idles, but does not want the body that is left").into());
                 }
                 // It waits for the body, and left some: that is offered again, for as long as it takes any.
                 Pull::Idle if self.body_refused && !idled_over_body => idled_over_body = true,
                 Pull::Idle if self.body_refused => {
                     return Err(AppError::new("the exchange idles, but does not take the body that is there").into());
                 }
+                Pull::Idle if is_interrupted => return Ok(Driven::Waits(Next::Again)),
                 Pull::Idle => return self.wait(io, cx),
                 Pull::End => {
                     let Some(writer) = self.writer else {
@@ -207,16 +225,18 @@ impl Active {
         }
     }
 
-    /// Offers what has arrived of the body; true if the app took something.
-    fn push(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<bool, Failed> {
-        let mut took = false;
+    /// Offers what has arrived of the body.
+    fn push(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Pushed, Failed> {
+        let (mut took, mut is_first) = (false, true);
         self.body_refused = false;
         // It does not wait to be told.
         self.owes_continue &= self.body_ended || io.input.is_empty();
         while !self.body_ended {
+            if !std::mem::take(&mut is_first) && cx.is_time_up() {
+                return Ok(Pushed::Interrupted);
+            }
             match self.body.next(io.input)? {
                 Piece::Data { bytes, last } => {
-                    self.since = cx.now;
                     let taken = self.exchange.push(&io.input.unconsumed()[..bytes], last, cx)?;
                     if taken > bytes {
                         return Err(AppError::new(format!("push took {taken} of {bytes} bytes")).into());
@@ -224,6 +244,7 @@ impl Active {
                     io.input.consume(taken);
                     self.body.consume(taken);
                     took |= taken > 0;
+                    self.patience.feed(taken, cx.limits, cx.now);
                     if taken < bytes {
                         self.body_refused = true;
                         break;
@@ -238,7 +259,7 @@ impl Active {
                 Piece::NeedsInput => break,
             }
         }
-        Ok(took)
+        Ok(if took { Pushed::Some } else { Pushed::Nothing })
     }
 
     /// Nothing more to do before input or time: is it worth waiting for?
@@ -256,15 +277,14 @@ impl Active {
             if io.input_ended {
                 return Err(Failed::ClientLeft);
             }
-            let was_due = std::mem::replace(&mut self.is_body_due, self.exchange.wants_body());
+            self.is_body_due = self.exchange.wants_body();
             if !self.is_body_due {
+                self.patience.rest(cx.now);
                 return Ok(Driven::Waits(Next::Wait));
             }
-            if !was_due {
-                self.since = cx.now;
-            }
-            if cx.now >= self.since + cx.limits.body_timeout {
-                return Err(Error::new(StatusCode::REQUEST_TIMEOUT, "the request's body stopped arriving").into());
+            self.patience.wait(cx.now);
+            if let Some(why) = self.patience.is_over(cx.limits, cx.now) {
+                return Err(Error::new(StatusCode::REQUEST_TIMEOUT, why).into());
             }
             if self.owes_continue && self.writer.is_none() {
                 self.owes_continue = false;

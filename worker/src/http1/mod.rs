@@ -5,6 +5,7 @@ mod decode;
 pub(crate) mod encode;
 mod exchange;
 mod parse;
+mod patience;
 mod state;
 #[cfg(test)]
 mod state_drain_tests;

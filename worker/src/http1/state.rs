@@ -327,7 +327,7 @@ impl Http1 {
             }
             Answer::Exchange(exchange) => {
                 let body = Decoder::new(body, cx.limits.header_bytes_max);
-                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, is_held_back, cx.now)))
+                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, is_held_back, cx)))
             }
         };
         (parsed.length, called)

@@ -224,9 +224,28 @@ fn an_unread_body_is_waited_for_in_all_and_after_the_answer() {
 }
 
 #[test]
+fn a_body_that_dribbles_has_its_end() {
+    let mut client = Client::new(Paths);
+    client.send(post("/echo", "Content-Length: 9\r\n", "").as_bytes());
+    assert_eq!(client.later(29 * SECOND), Wait);
+    assert_eq!(client.send(b"x"), Wait, "as far behind as it may be");
+    assert_eq!(client.later(2 * SECOND), Close(Lingering));
+    assert_eq!(client.text(), refused("408 Request Timeout", "the request's body came too slowly"));
+    // What the app does not take, and what the client has to take first, is not the client's slowness.
+    let mut client = Client::new(Paths);
+    client.send(post("/echo/later", "Content-Length: 9\r\n", "x").as_bytes());
+    for _ in 0..100 {
+        assert_eq!(client.later(10 * SECOND), Wait);
+    }
+    assert_eq!(client.send(b"12345678"), Wait);
+    assert_eq!((client.later(10 * SECOND), client.text()), (Wait, sized("200 OK", "", "x12345678")));
+}
+
+#[test]
 fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
     // Each byte of a body does, none of a head, and an empty line is no head.
     let mut client = Client::new(Paths);
+    client.limits.body_rate_min_bytes = 0;
     client.send(post("/echo", "Content-Length: 5\r\n", "").as_bytes());
     for byte in b"hello".chunks(1) {
         assert_eq!(client.later(29 * SECOND), Wait);

@@ -271,6 +271,12 @@ fn what_an_app_does_wrong() {
             ("writes before its head", then("/body-first"), kept(), Wait),
             ("idles with nothing to wait for", then("/idle"), kept(), Wait),
             (
+                "idles over a body that it does not want",
+                post("/idle/past", "Content-Length: 1\r\n", "") + "x" + &get("/text"),
+                kept(),
+                Wait,
+            ),
+            (
                 "takes more than there is",
                 post("/takes/too-much", "Content-Length: 1\r\n", "x") + &get("/text"),
                 kept(),

@@ -240,6 +240,39 @@ impl Exchange for Echo {
     }
 }
 
+/// Asks for the body's next bytes at its own times only, every ten seconds.
+struct Later(Echo);
+
+impl Exchange for Later {
+    fn push(&mut self, body: &[u8], end: bool, cx: &Cx<'_>) -> Result<usize, AppError> {
+        self.0.push(body, end, cx)
+    }
+
+    fn wants_body(&self) -> bool {
+        false
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        match self.0.pull(out, cx)? {
+            Pull::Idle => Ok(Pull::NotBefore(cx.now() + Duration::from_secs(10))),
+            pulled => Ok(pulled),
+        }
+    }
+}
+
+/// Wants no body, and waits for it.
+struct Past;
+
+impl Exchange for Past {
+    fn wants_body(&self) -> bool {
+        false
+    }
+
+    fn pull(&mut self, _out: &mut Out<'_>, _cx: &Cx<'_>) -> Result<Pull, AppError> {
+        Ok(Pull::Idle)
+    }
+}
+
 /// Refuses every body byte, and answers at once.
 struct Refuse;
 
@@ -283,6 +316,8 @@ impl App for Paths {
             "/echo" => Answer::exchange(Echo::new(usize::MAX, |_| Pull::Idle)),
             "/echo/nibbling" => Answer::exchange(Echo::new(3, |_| Pull::Idle)),
             "/echo/past" => Answer::exchange(Echo::new(3, |cx| Pull::NotBefore(cx.now()))),
+            "/echo/later" => Answer::exchange(Later(Echo::new(usize::MAX, |_| Pull::Idle))),
+            "/idle/past" => Answer::exchange(Past),
             "/refuse" => Answer::exchange(Refuse),
             "/stream" => {
                 let mut parts = ["", "one", "two", "three"].into_iter();

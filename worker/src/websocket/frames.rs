@@ -129,6 +129,11 @@ impl Frames {
         !self.is_in_message && matches!(self.stage, Stage::Header { came: 0 })
     }
 
+    /// Part of a message has come.
+    pub fn is_in_message(&self) -> bool {
+        !self.is_between_messages()
+    }
+
     /// Whether a frame of more than `bytes` was handed on since the last call.
     pub fn has_passed(&mut self, bytes: usize) -> bool {
         std::mem::take(&mut self.longest) > bytes

@@ -46,6 +46,8 @@ pub struct WebSocket {
     heard: Instant,
     /// A ping has been sent since.
     pinged: bool,
+    /// When the message that is arriving began, or was last read on after the client had to take output first.
+    message_since: Option<Instant>,
     /// The peer may have output: it is to be asked, at this time at the earliest.
     pull_at: Option<Instant>,
     /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
@@ -71,6 +73,7 @@ impl WebSocket {
             request,
             heard: now,
             pinged: false,
+            message_since: None,
             pull_at: Some(now),
             asks_peer: true,
             goodbye: None,
@@ -99,7 +102,12 @@ impl WebSocket {
             return end;
         }
         let idle = self.heard + limits.ws_idle_timeout;
-        [Some(idle), self.ping_at(limits), self.pull_at, end].into_iter().flatten().min()
+        [Some(idle), self.ping_at(limits), self.message_ends(limits), self.pull_at, end].into_iter().flatten().min()
+    }
+
+    fn message_ends(&self, limits: &Limits) -> Option<Instant> {
+        let is_limited = !limits.ws_message_timeout.is_zero();
+        self.message_since.filter(|_| is_limited).map(|since| since + limits.ws_message_timeout)
     }
 
     fn ping_at(&self, limits: &Limits) -> Option<Instant> {
@@ -113,10 +121,14 @@ impl WebSocket {
             self.heard = cx.now;
             self.pinged = false;
         }
+        if io.output.len() > cx.limits.write_low_watermark_bytes {
+            self.message_since = None;
+        }
         let next = self.converse(io, cx);
         if matches!(next, Next::Close(_)) {
             return next;
         }
+        self.message_since = self.frames.is_in_message().then(|| self.message_since.unwrap_or(cx.now));
         // What has come goes first: it may have crossed the deadline. But a client that sends without end, or does not
         // read, changes nothing of what is due.
         self.keep_time(io, idle_end, cx).unwrap_or(next)
@@ -186,6 +198,8 @@ impl WebSocket {
                 return Step::Stop(Next::Close(Closing::Lingering));
             }
         };
+        // The next one has its own time.
+        self.message_since = None;
         // What was on its way when our close was sent is dropped (RFC 6455, 1.4).
         if !self.is_closing() {
             self.ask(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
@@ -213,10 +227,12 @@ impl WebSocket {
                 false => Closing::Reset,
             }));
         }
-        let why = if idle_end.is_some_and(|end| cx.now >= end.at()) {
-            "Server shutting down"
+        let (code, why) = if idle_end.is_some_and(|end| cx.now >= end.at()) {
+            (CloseCode::Away, "Server shutting down")
         } else if cx.now >= self.heard + cx.limits.ws_idle_timeout {
-            "Idle timeout"
+            (CloseCode::Away, "Idle timeout")
+        } else if self.message_ends(cx.limits).is_some_and(|at| cx.now >= at) {
+            (CloseCode::Policy, "message took too long")
         } else {
             if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
                 self.pinged = true;
@@ -225,7 +241,7 @@ impl WebSocket {
             }
             return None;
         };
-        self.close(CloseCode::Away.into(), why, io.output, cx);
+        self.close(code.into(), why, io.output, cx);
         // Nobody would come back for what lies in the input.
         Some(self.converse(io, cx))
     }

@@ -1,6 +1,6 @@
 //! What is due: pings, the ends of waits, a drain; and who does not read.
 
-use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, closed, frame, said};
+use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, TEXT, closed, frame, said};
 use crate::protocol::Closing::{Lingering, Reset};
 use crate::protocol::Next::{Again, Close, Wait};
 use std::time::Duration;
@@ -34,6 +34,33 @@ fn the_silent_are_pinged_and_then_closed() {
     assert_eq!(client.got, [said(PING, b""), said(PING, b""), closed(1001, "Idle timeout")].concat());
     assert_eq!(client.deadline(), Some(2 * SECOND));
     assert_eq!(client.later(2 * SECOND), Close(Lingering));
+}
+
+/// Each byte is a sign of life, and the message never ends.
+#[test]
+fn a_message_that_dribbles_ends_with_1008() {
+    let dribble = |seconds: u64, client: &mut Client| {
+        for _ in 0..seconds / 25 {
+            client.later(25 * SECOND);
+            client.send(&frame(0x00, b"x"));
+            client.got.clear(); // what it was pinged
+        }
+    };
+    let mut client = Client::new(Echo);
+    client.send(&frame(0x01, b"half"));
+    dribble(275, &mut client);
+    assert_eq!(client.deadline(), Some(25 * SECOND));
+    client.send(&[frame(0x80, b""), frame(0x01, b"half")].concat());
+    assert_eq!(client.got, said(TEXT, &[&b"half"[..], &[b'x'; 11]].concat()), "it was whole in time");
+    client.got.clear();
+    dribble(275, &mut client);
+    client.later(25 * SECOND);
+    assert_eq!(client.got, closed(1008, "message took too long"), "a message later, with its own time");
+    let mut client = Client::new(Echo);
+    client.limits.ws_message_timeout = Duration::ZERO;
+    client.send(&frame(0x01, b"half"));
+    dribble(1000, &mut client);
+    assert_eq!(client.deadline(), Some(30 * SECOND), "only the ping is due");
 }
 
 #[test]
