@@ -48,7 +48,7 @@ impl Operands {
                     return Err(format!("{first} and {text} are two ports; give one, and more addresses by --listen"));
                 }
                 sorted.port = Some(port_of(text, "PORT")?);
-            } else if let Some(address) = text.parse::<Address>().ok().filter(|_| text.contains(':')) {
+            } else if let Some(address) = address_of(text) {
                 return Err(format!("{address} is an address; give it by --listen {address}"));
             } else if let Some(first) = &sorted.app {
                 return Err(format!(
@@ -67,6 +67,12 @@ impl Operands {
         }
         Ok(sorted)
     }
+}
+
+/// What can be nothing but an address: a path is a file's here, also with `:callable`.
+fn address_of(text: &str) -> Option<Address> {
+    let is_plain = text.contains(':') && !text.starts_with(['/', '.']);
+    is_plain.then(|| text.parse().ok())?
 }
 
 fn is_number(text: &str) -> bool {
@@ -100,6 +106,9 @@ mod tests {
             (&["9000", "docs.app:app"], None, None, both(Some("docs.app:app"), Some(9000))),
             (&["builtin", "9000"], None, None, both(Some("builtin"), Some(9000))),
             (&["8080.lua"], None, None, both(Some("8080.lua"), None)),
+            (&["./site/app.lua:app", "80"], None, None, both(Some("./site/app.lua:app"), Some(80))),
+            (&["/srv/app.lua:app"], None, None, both(Some("/srv/app.lua:app"), None)),
+            (&["../app:app"], None, None, both(Some("../app:app"), None)),
             (&["/srv/app.lua", "80"], None, None, both(Some("/srv/app.lua"), Some(80))),
             (&["8080x"], None, None, both(Some("8080x"), None)),
             // The environment fills in what is missing, and only that.
