@@ -339,7 +339,7 @@ impl Connection {
                 // A Unix socket has no such option, and does not need it.
                 let _ = self.socket.send_in_long_bursts();
             }
-            is_enough = next == Next::Again && !input.is_empty();
+            is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
             match next {
                 Next::Close(Closing::Cut) => return Turn::Closed,
                 Next::Close(Closing::Reset) => {
@@ -383,9 +383,10 @@ impl Connection {
                     self.phase = Phase::Open(protocol);
                 }
                 Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
-                Next::Again if sent_bytes >= SENT_BYTES_PER_TURN => break,
-                Next::Again if usize::from(self.answered) >= REQUESTS_PER_TURN => break,
-                Next::Again => {}
+                Next::Sent if !output.is_empty() => return Turn::Waits,
+                Next::Again | Next::Sent if sent_bytes >= SENT_BYTES_PER_TURN => break,
+                Next::Again | Next::Sent if usize::from(self.answered) >= REQUESTS_PER_TURN => break,
+                Next::Again | Next::Sent => {}
             }
         }
         Turn::Again

@@ -32,6 +32,8 @@ pub enum Next {
     Wait,
     /// Room for output, or its next turn.
     Again,
+    /// All output sent, then as [`Next::Again`].
+    Sent,
     /// Nothing: [`Protocol::switched`] goes on.
     Switch,
     Close(Closing),

@@ -111,6 +111,8 @@ pub trait Exchange {
 pub enum Pull {
     /// There is more: ask again when there is room.
     More,
+    /// There is more, but to make it may take long: ask again once all that was written is handed to the kernel.
+    Sent,
     /// Ask again at this time; or before it, when a push was taken or when the server begins to stop.
     NotBefore(Instant),
     /// Nothing to say before more of the request body was pushed, which [`Exchange::wants_body`] must then want. An exchange that left bytes of the last push is offered

@@ -35,6 +35,8 @@ pub struct Active {
     /// The head is written; what may follow.
     writer: Option<BodyWriter>,
     not_before: Option<Instant>,
+    /// The app is not asked before all output is sent.
+    waits_for_send: bool,
     /// The app was asked while it waited, because the server stops.
     knows_of_drain: bool,
     presence: Presence,
@@ -99,6 +101,7 @@ impl Active {
             owes_continue,
             writer: None,
             not_before: None,
+            waits_for_send: false,
             knows_of_drain: false,
             presence: Presence::There,
         }
@@ -145,7 +148,7 @@ impl Active {
     /// When to go on if nothing comes.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         // While the client does not take the response, nothing else is waited for.
-        if queued_bytes > limits.write_low_watermark_bytes {
+        if queued_bytes > limits.write_low_watermark_bytes || self.waits_for_send && queued_bytes > 0 {
             return None;
         }
         let body = self.patience.ends(limits).filter(|_| self.wants_body() && self.is_body_due);
@@ -175,6 +178,15 @@ impl Active {
                 self.not_before = None;
                 idled_over_body = false;
             }
+            if self.waits_for_send && !io.output.is_empty() {
+                self.patience.rest(cx.now);
+                return Ok(Driven::Waits(Next::Sent));
+            }
+            if std::mem::take(&mut self.waits_for_send)
+                && let Some(ended) = self.ended_without_body(io, cx)
+            {
+                return Ok(ended);
+            }
             if io.output.len() > cx.limits.write_low_watermark_bytes {
                 self.patience.rest(cx.now); // the client has to take the output first
                 return Ok(Driven::Waits(Next::Again));
@@ -189,14 +201,19 @@ impl Active {
             let facts = self.facts_now(io.input, cx);
             let mut out = Out { queue: io.output, body: &mut self.writer, request: &self.request, facts, cx };
             let pulled = self.exchange.pull(&mut out, cx)?;
-            // Without a body, the response is complete with its head: what would follow is not made only to be dropped.
-            if let Some(writer) = self.writer.filter(|writer| self.body_ended && writer.is_bodyless()) {
-                return Ok(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)));
+            if pulled != Pull::Sent
+                && let Some(ended) = self.ended_without_body(io, cx)
+            {
+                return Ok(ended);
             }
             match pulled {
                 Pull::More if io.output.len() == before || is_interrupted => return Ok(Driven::Waits(Next::Again)),
                 Pull::More if cx.is_time_up() => return Ok(Driven::Waits(Next::Again)),
                 Pull::More => continue,
+                Pull::Sent => {
+                    self.waits_for_send = true;
+                    return Ok(Driven::Waits(Next::Sent));
+                }
                 Pull::NotBefore(at) => {
                     self.not_before = Some(at);
                     return if is_interrupted { Ok(Driven::Waits(Next::Again)) } else { self.wait(io, cx) };
@@ -223,6 +240,12 @@ impl Active {
                 }
             }
         }
+    }
+
+    /// Without a body, the response is complete with its head: what would follow is not made only to be dropped.
+    fn ended_without_body(&self, io: &Io<'_>, cx: &Cx<'_>) -> Option<Driven> {
+        let writer = self.writer.filter(|writer| self.body_ended && writer.is_bodyless())?;
+        Some(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)))
     }
 
     /// Offers what has arrived of the body.

@@ -4,8 +4,8 @@ use super::test_client::*;
 use crate::app::{Answer, App, AppError, Cx, Pull};
 use crate::http::{Head, Request, StatusCode};
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
-use crate::protocol::Next::{Again, Close, Wait};
-use std::cell::RefCell;
+use crate::protocol::Next::{Again, Close, Sent, Wait};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -353,6 +353,39 @@ fn a_producer_runs_between_the_watermarks() {
         assert!(before <= low && after >= high, "from {before} to {after}");
         assert!(after < high + CHUNK_BYTES + 8, "{after} is more than one chunk past the high mark");
     }
+}
+
+/// Writes three times, and asks to be asked again once that is sent; counts how often it was asked.
+struct Patient(Rc<Cell<u32>>);
+
+impl App for Patient {
+    fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+        let asked = Rc::clone(&self.0);
+        pulled(move |out, _| {
+            asked.set(asked.get() + 1);
+            if !out.has_head() {
+                out.head(Head::new(StatusCode::OK))?;
+            }
+            out.write(b"x")?;
+            Ok(if asked.get() == 3 { Pull::End } else { Pull::Sent })
+        })
+    }
+}
+
+/// However little waits.
+#[test]
+fn an_exchange_that_waits_for_its_output_is_asked_once_all_is_sent() {
+    let asked = Rc::default();
+    let mut client = Client::new(Patient(Rc::clone(&asked)));
+    client.takes_bytes = 0;
+    assert_eq!((client.send(get("/").as_bytes()), asked.get()), (Sent, 1));
+    assert_eq!((client.step(), asked.get()), (Sent, 1));
+    assert_eq!(client.http1.deadline(client.output.len(), None, &client.limits), None);
+    client.takes_bytes = usize::MAX;
+    assert_eq!((client.step(), asked.get()), (Sent, 1));
+    assert_eq!((client.step(), asked.get()), (Sent, 2));
+    assert_eq!((client.run(), asked.get()), (Wait, 3));
+    assert!(client.text().ends_with("1\r\nx\r\n1\r\nx\r\n1\r\nx\r\n0\r\n\r\n"), "{}", client.text());
 }
 
 #[test]

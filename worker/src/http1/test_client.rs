@@ -102,8 +102,8 @@ impl<A: App> Client<A> {
             let next = self.step();
             let wants_more = (!self.unread.is_empty() || self.ended != self.input_ended) && self.wants_input();
             match next {
-                Next::Again if self.takes_bytes == 0 => return next,
-                Next::Again => {}
+                Next::Again | Next::Sent if self.takes_bytes == 0 => return next,
+                Next::Again | Next::Sent => {}
                 Next::Wait if wants_more || (!self.output.is_empty() && self.takes_bytes > 0) => {}
                 next => return next,
             }

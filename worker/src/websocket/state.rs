@@ -50,6 +50,8 @@ pub struct WebSocket {
     message_since: Option<Instant>,
     /// The peer may have output: it is to be asked, at this time at the earliest.
     pull_at: Option<Instant>,
+    /// It is not asked before all output is sent.
+    waits_for_send: bool,
     /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
     /// sending nor a peer that never stops speaking keeps the other from being heard.
     asks_peer: bool,
@@ -75,6 +77,7 @@ impl WebSocket {
             pinged: false,
             message_since: None,
             pull_at: Some(now),
+            waits_for_send: false,
             asks_peer: true,
             goodbye: None,
         }
@@ -102,7 +105,8 @@ impl WebSocket {
             return end;
         }
         let idle = self.heard + limits.ws_idle_timeout;
-        [Some(idle), self.ping_at(limits), self.message_ends(limits), self.pull_at, end].into_iter().flatten().min()
+        let pull = self.pull_at.filter(|_| queued_bytes == 0 || !self.waits_for_send);
+        [Some(idle), self.ping_at(limits), self.message_ends(limits), pull, end].into_iter().flatten().min()
     }
 
     fn message_ends(&self, limits: &Limits) -> Option<Instant> {
@@ -159,6 +163,9 @@ impl WebSocket {
             self.asks_peer = true;
             match self.read(io, &mut budget, cx) {
                 Step::Go => has_more = true,
+                Step::Nothing if peer_rests && budget > 0 && self.waits_for_send && !io.output.is_empty() => {
+                    return Next::Sent;
+                }
                 Step::Nothing if peer_rests && budget > 0 => return Next::Wait,
                 Step::Nothing => has_more = false,
                 Step::Stop(next) => return next,
@@ -251,11 +258,15 @@ impl WebSocket {
         if self.is_closing() || self.pull_at.is_none_or(|at| cx.now < at) {
             return false;
         }
+        if self.waits_for_send && !output.is_empty() {
+            return false;
+        }
         let before = output.len();
         let mut pulled = Pull::Idle;
         self.ask(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
+        self.waits_for_send = pulled == Pull::Sent;
         self.pull_at = match pulled {
-            Pull::More => Some(cx.now),
+            Pull::More | Pull::Sent => Some(cx.now),
             Pull::NotBefore(at) => Some(at),
             Pull::Idle => None,
             Pull::End => {

@@ -91,7 +91,7 @@ impl Client {
     pub fn run(&mut self) -> Next {
         for _ in 0..1000 {
             let next = self.step();
-            if next != Again || !self.reads {
+            if !matches!(next, Again | Next::Sent) || !self.reads {
                 return next;
             }
         }
