@@ -9,10 +9,13 @@
 //! variables with hooks switched off.
 
 use super::host::{self, Turn};
-use mlua::{Lua, Table};
+use mlua::{Function, Lua, String, Table, Thread};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tine_common::sys::lua_hook;
 
+/// Instructions between two looks at the clock: some 50 us of plain Lua.
+const INSTRUCTIONS: i32 = 10_000;
 /// How long an app that was interrupted may clean up, by `pcall` or `<close>`.
 const CLEAN_UP: Duration = Duration::from_millis(300);
 /// How long `close` may take behind the end of its request's time.
@@ -24,6 +27,15 @@ pub const OVER: &str = "the request's time is up (--request-timeout)";
 pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
     let deadline = lua.create_table()?;
     deadline.set("over", OVER)?;
+    deadline.set("instructions", INSTRUCTIONS)?;
+    deadline.set("hook_calls", lua.create_function(|lua, function: Function| lua_hook::calls(lua, &function))?)?;
+    deadline.set(
+        "set_hook",
+        lua.create_function(|_, (thread, events, count): (Thread, String, i32)| {
+            lua_hook::set(&thread, &events.as_bytes(), count);
+            Ok(())
+        })?,
+    )?;
     deadline.set("look", {
         let turn = Rc::clone(turn);
         lua.create_function(move |lua, ()| Ok(look(lua, &turn)))?
@@ -44,6 +56,18 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
         })?
     })?;
     Ok(deadline)
+}
+
+/// A lane begins a request: it is watched, whatever the request before has done to its hook.
+pub fn watch(lane: &Thread) {
+    lua_hook::set(lane, b"", INSTRUCTIONS);
+}
+
+/// A lane goes on. A hook of the app's own is this one, too; one that a module in C has set is not.
+pub fn watch_again(lane: &Thread) {
+    if !lua_hook::is_set(lane) {
+        watch(lane);
+    }
 }
 
 /// Looks at the clock. `Some`: who runs is to be interrupted; true: and to have no time to clean up.

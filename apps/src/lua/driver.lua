@@ -71,6 +71,14 @@ local function answer(lane, method, path, query, head)
   return send_answer(lane, app(lane.environ, lane.start_response))
 end
 
+if deadline then
+  local plain_answer = answer
+  function answer(lane, ...)
+    deadline.forget_hook(lane.thread)
+    return plain_answer(lane, ...)
+  end
+end
+
 local function log_of(lane, text)
   driver.log("error", text, lane.environ)
 end
@@ -148,7 +156,7 @@ end
 local function set_app(the_app)
   app, driver.is_loading = the_app, false
   if deadline then
-    deadline.watch(running())
+    deadline.begin()
   end
 end
 

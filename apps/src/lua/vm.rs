@@ -34,6 +34,8 @@ pub struct Vm {
     lua: Lua,
     open_lane: Function,
     abandon: Function,
+    /// `--request-timeout`: each lane has a hook.
+    is_watched: bool,
     turn: Rc<Turn>,
     pub heads: Rc<Heads>,
     idle: RefCell<Vec<Lane>>,
@@ -75,11 +77,6 @@ impl Vm {
         let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call((host, parts)).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
-        // Compiled loops do not look at hooks.
-        #[cfg(feature = "luajit")]
-        if is_watched {
-            lua.load("jit.off()").exec().map_err(own)?;
-        }
         let text = |text: &str| lua.create_string(text).map_err(own);
         let methods = [
             ("GET", text("GET")?),
@@ -97,6 +94,7 @@ impl Vm {
             lua,
             open_lane,
             abandon,
+            is_watched,
             turn,
             heads,
             idle,
@@ -115,6 +113,9 @@ impl Vm {
         let idle = self.idle.borrow_mut().pop();
         let begun = idle.map_or_else(|| self.open(), Ok).and_then(|lane| Ok((lane, self.arguments(request)?)));
         let (lane, arguments) = begun.map_err(|error| self.noted(&error))?;
+        if self.is_watched {
+            deadline::watch(&lane.thread);
+        }
         let said = self.resume(&lane, arguments, deadline, cx);
         Ok((lane, said))
     }
@@ -148,6 +149,9 @@ impl Vm {
         self.turn.is_unready.set(cx.is_unready());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
+        if self.is_watched {
+            deadline::watch_again(&lane.thread);
+        }
         let running = lua_running::resumed(&lane.thread);
         let raw = lane.thread.resume::<Raw>(with);
         drop(running);

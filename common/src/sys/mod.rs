@@ -15,6 +15,8 @@ pub mod inherit;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
+pub mod lua_hook;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua_running;
 pub mod mmap;
 pub mod output;

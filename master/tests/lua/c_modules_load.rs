@@ -1,15 +1,11 @@
 //! Modules in C find the Lua that is in the binary: Debian's own, where Debian puts them, without LUA_CPATH; and one that
 //! is compiled here and uses every function that Lua's headers promise.
 
-use crate::support::lua::{folder_with, serve, serve_from};
+use crate::support::lua::{LUA_HEADERS, compile, folder_with, serve, serve_from};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-
-/// Where Debian's packages liblua5.4-dev and libluajit-5.1-dev put them; `scripts/test` installs both.
-const HEADERS: &str = if cfg!(feature = "luajit") { "/usr/include/luajit-2.1" } else { "/usr/include/lua5.4" };
 
 #[test]
 fn debians_modules_load_without_a_path() {
@@ -122,7 +118,7 @@ fn a_module_of_ones_own_loads_and_its_errors_are_the_apps() {
 fn every_function_of_the_headers_is_there() {
     let mut names = BTreeSet::new();
     for header in ["lua.h", "lauxlib.h", "lualib.h"] {
-        let path = Path::new(HEADERS).join(header);
+        let path = Path::new(LUA_HEADERS).join(header);
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         names.extend(declared(&text).map(str::to_string));
     }
@@ -158,14 +154,4 @@ fn declared(header: &str) -> impl Iterator<Item = &str> {
     };
     let declarations = header.lines().filter(|line| line.starts_with("LUA") && line.contains("_API "));
     declarations.filter_map(move |line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(is_function))
-}
-
-/// `x.c` to `x.so`, linked against no Lua.
-fn compile(source: &Path) {
-    let output = Command::new("cc")
-        .args(["-shared", "-fPIC", "-I", HEADERS, "-o"])
-        .args([&source.with_extension("so"), source])
-        .output()
-        .expect("cc starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,8 +1,7 @@
 //! A client that leaves ends its request: `close` is called, once, and the worker holds nothing of it any more.
 
-use crate::support::lua::{serve, text_of};
-use crate::support::{Client, Server, eventually};
-use std::time::Duration;
+use crate::support::lua::{leave, serve, text_of};
+use crate::support::{Server, eventually};
 
 /// `/closed` tells how often `close` was called, `/state` what the app had done by then.
 const APP: &str = r#"
@@ -48,11 +47,6 @@ function app(environ, start_response)
   end
 end
 "#;
-
-fn leave(client: Client) {
-    socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
-    drop(client);
-}
 
 #[track_caller]
 fn expect_closed(server: &Server, request: &str, stage: &str, count: usize, sockets: usize) {

@@ -37,6 +37,7 @@ mod input_reads_bytes_lines_and_all;
 mod memory_does_not_grow;
 mod modules_are_found_in_their_order;
 mod nibiru_bugs_are_not_ours;
+mod no_app_switches_the_timeout_off;
 mod only_request_timeout_sets_a_hook;
 mod printed_lines_are_seen_at_once;
 mod random_requests_come_back_as_sent;

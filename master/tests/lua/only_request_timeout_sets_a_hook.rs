@@ -1,22 +1,39 @@
 //! Watching an app costs: nobody is watched without `--request-timeout`, and with it every coroutine is.
 
-use crate::support::lua::serve;
+use crate::support::lua::{compile, folder_with, serve_from};
+use std::fs;
+
+const HAS_HOOK: &str = r#"
+#include <lauxlib.h>
+#include <lua.h>
+
+static int has_hook(lua_State *L) {
+    lua_pushstring(L, lua_gethook(L) ? "hook" : "none");
+    return 1;
+}
+
+int luaopen_has_hook(lua_State *L) {
+    lua_pushcfunction(L, has_hook);
+    return 1;
+}
+"#;
 
 const APP: &str = r#"
-local function hooks()
-  local own = coroutine.wrap(function() return debug.gethook() end)
-  return ("%s %s %s"):format(debug.gethook() and "hook" or "none", own() and "hook" or "none",
-    jit and (jit.status() and "compiled" or "interpreted") or "PUC")
-end
+local has_hook = require("has_hook")
 function app(environ, start_response)
   start_response("200 OK", {})
-  return hooks()
+  return ("%s %s %s"):format(has_hook(), coroutine.wrap(has_hook)(),
+    jit and (jit.status() and "compiled" or "interpreted") or "PUC")
 end
 "#;
 
 #[test]
 fn only_request_timeout_sets_a_hook() {
+    let folder = folder_with(&[("app.lua", APP), ("has_hook.c", HAS_HOOK)]);
+    compile(&folder.join("has_hook.c"));
     let (compiled, interpreted) = if cfg!(feature = "luajit") { ("compiled", "interpreted") } else { ("PUC", "PUC") };
-    assert_eq!(serve(APP, &[]).get("/").text(), format!("none none {compiled}"));
-    assert_eq!(serve(APP, &["--request-timeout", "1m"]).get("/").text(), format!("hook hook {interpreted}"));
+    let hooks = |options: &[&str]| serve_from(&folder, "app.lua", options, &[]).get("/").text();
+    assert_eq!(hooks(&[]), format!("none none {compiled}"));
+    assert_eq!(hooks(&["--request-timeout", "1m"]), format!("hook hook {interpreted}"));
+    fs::remove_dir_all(folder).expect("the test's own folder");
 }

@@ -1,9 +1,13 @@
 //! A server with a Lua application that the test writes.
 
-use super::{Response, Server, TINE, scratch_folder};
+use super::{Client, Response, Server, TINE, scratch_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+/// Where Debian's packages liblua5.4-dev and libluajit-5.1-dev put them; `scripts/test` installs both.
+pub const LUA_HEADERS: &str = if cfg!(feature = "luajit") { "/usr/include/luajit-2.1" } else { "/usr/include/lua5.4" };
 
 /// A folder with these files.
 pub fn folder_with(files: &[(&str, &str)]) -> PathBuf {
@@ -56,4 +60,20 @@ pub fn text_of(server: &Server, path: &str) -> String {
     let response = server.get(path);
     assert_eq!(response.status, 200, "{path}: {}\n{}", response.text(), server.log());
     response.text()
+}
+
+/// `x.c` to `x.so`, a module for Lua that is linked against none.
+pub fn compile(source: &Path) {
+    let output = Command::new("cc")
+        .args(["-shared", "-fPIC", "-I", LUA_HEADERS, "-o"])
+        .args([&source.with_extension("so"), source])
+        .output()
+        .expect("cc starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The client resets its connection.
+pub fn leave(client: Client) {
+    socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
+    drop(client);
 }

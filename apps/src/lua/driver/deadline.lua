@@ -1,6 +1,9 @@
 -- `--request-timeout` for an app that does not let go: a hook that looks at the clock every so many instructions. In Lua
 -- 5.4 each coroutine has a hook of its own, in LuaJIT there is one for all. Without the option there is none, and nothing
 -- of this.
+--
+-- The hook is the server's: it is set when a request begins, and what the app sets by debug.sethook is called from it. So
+-- no app can switch it off, neither for itself nor for the requests to come.
 
 local host = ...
 local deadline = host.deadline
@@ -9,25 +12,104 @@ if not deadline then
 end
 
 local create, running = coroutine.create, coroutine.running
-local error, type, xpcall = error, type, xpcall
+local error, tonumber, tostring, type, xpcall = error, tonumber, tostring, type, xpcall
 local concat = table.concat
+local ceil, floor = math.ceil, math.floor
+local jit = jit
 
-local INSTRUCTIONS = 10000 -- between two looks at the clock: some 50 us of plain Lua
-local look, is_interrupted, over, sethook = deadline.look, deadline.is_interrupted, deadline.over, debug.sethook
+local INSTRUCTIONS = deadline.instructions
+local look, is_interrupted, over, set_hook = deadline.look, deadline.is_interrupted, deadline.over, deadline.set_hook
+
+-- What the app has set by debug.sethook, by coroutine; in LuaJIT there is one entry.
+local hooks = setmetatable({}, { __mode = "k" })
+local ALL = jit and {}
+
+function deadline.watch(thread)
+  hooks[ALL or thread] = nil
+  set_hook(thread, "", INSTRUCTIONS)
+  return thread
+end
+
+-- A new request begins in this coroutine; its hook was set already.
+function deadline.forget_hook(thread)
+  hooks[ALL or thread] = nil
+end
 
 function deadline.interrupt()
   local is_late = look()
   if is_late ~= nil then
     if is_late then
-      sethook(deadline.interrupt, "", 1)
+      local thread = running()
+      hooks[ALL or thread] = nil
+      set_hook(thread, "", 1)
     end
     error(over, 0)
   end
 end
 
-function deadline.watch(thread)
-  sethook(thread, deadline.interrupt, "", INSTRUCTIONS)
-  return thread
+-- A function of the app's takes the place of this one, so that debug.getinfo(2) in it is the function that runs.
+deadline.hook_calls(function(event, line)
+  local its = hooks[ALL or running()]
+  local is_count = event == "count"
+  if not its then
+    if is_count then
+      deadline.interrupt()
+    end
+    return
+  end
+  -- Lua counts the instructions of hooks, too: between lines or calls the count may run out inside each time, unheard.
+  its.until_look = its.until_look - (is_count and its.step or INSTRUCTIONS / 1000)
+  if its.until_look <= 0 then
+    its.until_look = INSTRUCTIONS
+    deadline.interrupt()
+  end
+  if is_count then
+    its.until_count = its.until_count - its.step
+    if its.count == 0 or its.until_count > 0 then
+      return
+    end
+    its.until_count = its.count
+  end
+  return its.hook(event, line)
+end)
+
+local sethook = debug.sethook
+function debug.sethook(...)
+  sethook(...) -- which complains of what is no hook
+  local thread, hook, mask, count = ...
+  if type(thread) ~= "thread" then
+    thread, hook, mask, count = running(), thread, hook, mask
+  end
+  deadline.watch(thread)
+  if not hook then
+    return
+  end
+  local events = ""
+  for letter in ("crl"):gmatch(".") do
+    events = events .. (tostring(mask):find(letter, 1, true) and letter or "")
+  end
+  count = floor(tonumber(count) or 0)
+  if count <= 0 and events == "" then
+    return
+  end
+  -- As many instructions as it asks for, in steps after which there may be a look at the clock.
+  local step = count > 0 and ceil(count / ceil(count / INSTRUCTIONS)) or INSTRUCTIONS
+  hooks[ALL or thread] = {
+    hook = hook,
+    mask = events,
+    count = count > 0 and count or 0,
+    step = step,
+    until_count = count,
+    until_look = INSTRUCTIONS,
+  }
+  set_hook(thread, events, step)
+end
+
+function debug.gethook(thread)
+  local its = hooks[ALL or thread or running()]
+  if its then
+    return its.hook, its.mask, its.count
+  end
 end
 
 function coroutine.create(f)
@@ -55,6 +137,22 @@ function _G.xpcall(f, handler, ...)
     end
     return handler(...)
   end, ...)
+end
+
+-- The app is loaded, and from now on watched. Compiled loops do not look at hooks: LuaJIT's compiler is switched off, what
+-- it has compiled while the app loaded is dropped, and the app cannot switch it on again.
+function deadline.begin()
+  deadline.watch(running())
+  if jit then
+    local on = jit.on
+    jit.off()
+    jit.flush()
+    function jit.on(f, ...)
+      if f ~= nil then
+        return on(f, ...)
+      end
+    end
+  end
 end
 
 local load = load
