@@ -8,8 +8,7 @@
 
 local host, parts = ...
 local raw_yield, running = coroutine.yield, coroutine.running
-local close_thread = coroutine.close -- of Lua 5.4
-local error, rawget, setmetatable, tostring, xpcall = error, rawget, setmetatable, tostring, xpcall
+local error, rawget, setmetatable, xpcall = error, rawget, setmetatable, xpcall
 local getinfo = debug.getinfo
 
 -- Lines appear as they are written, as those of a log: what a server prints is read while it runs.
@@ -20,6 +19,9 @@ local driver = {
   lane = nil,
   -- The threads of all lanes.
   threads = setmetatable({}, { __mode = "k" }),
+  close_thread = coroutine.close, -- of Lua 5.4
+  -- Lua 5.4: the environ of the request that has made a coroutine, for as long as there are both.
+  made = coroutine.close and setmetatable({}, { __mode = "kv" }),
   -- The app is being loaded: nobody waits for an answer.
   is_loading = true,
   -- What a lane says when it yields.
@@ -83,6 +85,8 @@ local function log_of(lane, text)
   driver.log("error", text, lane.environ)
 end
 
+local close_lane, close_step = parts.leaving(host, driver, log_of)
+
 local function call_close(lane)
   local close, object = lane.close, lane.closed
   lane.close, lane.closed = nil, nil
@@ -102,6 +106,9 @@ local function call_close(lane)
 end
 
 local function ended(lane, ok, what, ...)
+  if not ok and lane.step and close_step then
+    close_step(lane)
+  end
   if lane.close then
     call_close(lane)
   end
@@ -139,11 +146,8 @@ local function abandon(lane)
     deadline.allow_closing()
     deadline.watch(lane.thread)
   end
-  if close_thread then
-    local ok, text = close_thread(lane.thread)
-    if not ok then
-      log_of(lane, "closing failed: " .. tostring(text))
-    end
+  if close_lane then
+    close_lane(lane)
   end
   if lane.close then
     call_close(lane)

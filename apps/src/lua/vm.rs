@@ -16,13 +16,14 @@ use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 7] = [
+const DRIVER_PARTS: [(&str, &str); 8] = [
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
     ("streams", include_str!("driver/streams.lua")),
     ("environ", include_str!("driver/environ.lua")),
     ("start_response", include_str!("driver/start_response.lua")),
     ("answer", include_str!("driver/answer.lua")),
+    ("leaving", include_str!("driver/leaving.lua")),
     ("commands", include_str!("driver/commands.lua")),
 ];
 /// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.

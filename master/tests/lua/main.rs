@@ -49,5 +49,6 @@ mod the_server_conforms;
 mod unread_bodies_hurt_nobody;
 mod waiting_for_the_client_is_not_the_apps_time;
 mod waits_pass_through_lua_not_through_c;
+mod what_a_request_is_in_the_middle_of_is_closed_when_it_is_left;
 mod what_apps_return;
 mod whole_answers_have_a_length;

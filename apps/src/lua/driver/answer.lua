@@ -90,10 +90,12 @@ local function finish_stream(lane)
 end
 
 local function stream(lane, step, state, control)
+  lane.step = step
   local is_plain = state == nil and control == nil
   while true do
     local first, second = step(state, control)
     if first == nil then
+      lane.step = nil
       return finish_stream(lane)
     end
     control = first

@@ -4,7 +4,7 @@
 local host, driver = ...
 local complain, deadline, threads, SLEEP = driver.complain, driver.deadline, driver.threads, driver.SLEEP
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
-local status, close_thread = coroutine.status, coroutine.close -- the latter of Lua 5.4
+local status, close_thread, made = coroutine.status, driver.close_thread, driver.made
 local error, tostring, type = error, tostring, type
 local floor, min = math.floor, math.min
 
@@ -55,10 +55,39 @@ local function unwrap(thread, ok, ...)
   error((...), 0)
 end
 
+if made then
+  local plain_create = create
+  function create(f)
+    local thread, lane = plain_create(f), driver.lane
+    if lane then
+      made[thread] = lane.environ
+    end
+    return thread
+  end
+  coroutine.create = create
+
+  function coroutine.close(thread)
+    if threads[thread] then
+      return false, "cannot close a request: it ends when its answer does"
+    end
+    return close_thread(thread)
+  end
+end
+
 function coroutine.wrap(f)
   local thread = create(f)
   return function(...)
     return unwrap(thread, settle(thread, raw_resume(thread, ...)))
+  end
+end
+
+-- The coroutine of a function that coroutine.wrap has made; else nothing.
+local getupvalue = debug.getupvalue
+function driver.wrapped_by(f)
+  local _, first = getupvalue(f, 1)
+  if first == unwrap then
+    local _, thread = getupvalue(f, 2)
+    return thread
   end
 end
 
