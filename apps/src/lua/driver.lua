@@ -1,8 +1,11 @@
 -- The driver: what happens to a request inside the VM. Loaded once in each worker, before the app.
 --
 -- A lane is a coroutine that answers one request after another. The server resumes it with a request and gets back what
--- the app has to say, each time in one crossing: yield(kind + 8 * number, text, text, text), see `Said` in said.rs. Where the
--- app has to wait (tine.sleep, wsgi.input), the lane yields too, and the server resumes it when the wait is over.
+-- the app has to say, each time in one crossing: yield(SEAL, kind + 8 * number, text, text, text), see `Said` in said.rs. Where
+-- the app has to wait (tine.sleep, wsgi.input), the lane yields too, and the server resumes it when the wait is over.
+--
+-- A module in C may yield by itself, in the middle of the app's code. It does not know the seal: such a lane has not said
+-- anything, and is never used again.
 --
 -- Here are the lanes; the rest is in the parts beside this file, which share the table `driver`.
 
@@ -24,7 +27,8 @@ local driver = {
   made = coroutine.close and setmetatable({}, { __mode = "kv" }),
   -- The app is being loaded: nobody waits for an answer.
   is_loading = true,
-  -- What a lane says when it yields.
+  -- What a lane says when it yields, after the seal.
+  SEAL = host.seal,
   LENGTH = 0,
   WHOLE = 1,
   HEAD = 2,
@@ -35,7 +39,7 @@ local driver = {
   -- The server's own; the app gets another (waiting.lua).
   raw_yield = raw_yield,
 }
-local FAILED = 7
+local SEAL, FAILED = driver.SEAL, 7
 -- Names of headers that a lane remembers. An app may look up what its clients name.
 local FETCHED_MAX = 256
 
@@ -53,6 +57,7 @@ function driver.log(level, text, environ)
   return host.log(level, text, environ and rawget(environ, "REQUEST_METHOD"), environ and rawget(environ, "PATH_INFO"))
 end
 
+parts.random(host)
 local deadline, traceback = parts.deadline(host)
 driver.deadline = deadline
 local create = coroutine.create
@@ -114,9 +119,9 @@ local function ended(lane, ok, what, ...)
   end
   driver.lane = nil
   if ok then
-    return what, ...
+    return SEAL, what, ...
   end
-  return FAILED, what
+  return SEAL, FAILED, what
 end
 
 local function run(lane, method, path, query, head)

@@ -222,7 +222,7 @@ impl LuaExchange {
                 self.time_is_up(&trace, out).map(Some)
             }
             Said::Failed(text) => {
-                self.done();
+                self.leave();
                 self.failed(&text, out).map(Some)
             }
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::APP;
 use tine_common::request_name::RequestName;
-use tine_common::sys::started_with;
+use tine_common::sys::{random, started_with};
 use tine_worker::app::{Addresses, WorkerInfo};
 
 pub use tine_common::log::indented;
@@ -71,6 +71,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
         }
     };
     host.set("keep_head", lua.create_function(keep)?)?;
+    host.set("draw", lua.create_function(|_, ()| draw())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
@@ -82,6 +83,12 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
     )?;
     host.set("traceback", lua.create_function(|lua, error: Value| Ok(described(lua, &error)))?)?;
     Ok(host)
+}
+
+/// A number that nobody can guess, such that both Luas have it exactly: an integer below 2^53.
+pub fn draw() -> mlua::Result<i64> {
+    let bits = u64::from_le_bytes(random::bytes().map_err(mlua::Error::external)?);
+    Ok((bits >> 11) as i64)
 }
 
 /// Seconds since the epoch.

@@ -31,13 +31,17 @@ pub enum Wanted {
     Line,
 }
 
-/// As it crosses the border: kind + 8 * number, and up to three texts. mlua takes a tuple from the stack without a detour.
-pub type Raw = (i64, Option<String>, Option<String>, Option<String>);
+/// As it crosses the border: the seal, by which the driver's words are known from what a module in C yields; kind + 8 * number;
+/// and up to three texts. mlua takes a tuple from the stack without a detour.
+pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
+
+/// Where the first of the values that a lane has yielded is no number, mlua calls what it was to be by this name.
+pub const SEAL_TYPE: &str = "i64";
 
 impl Said {
     /// `None`: the driver does not speak like this.
     pub fn of(raw: Raw) -> Option<Said> {
-        let (what, first, second, third) = raw;
+        let (_, what, first, second, third) = raw;
         let (kind, number) = (what & 7, what >> 3);
         let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
             (Some(status), Some(joined)) => Reply::Spelled { status, joined },

@@ -4,9 +4,9 @@ use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
 use super::reply::Heads;
-use super::said::{Raw, Said};
+use super::said::{Raw, SEAL_TYPE, Said};
 use super::{deadline, environ, load};
-use mlua::{Function, IntoLuaMulti, Lua, Table, Thread, ThreadStatus};
+use mlua::{Function, IntoLuaMulti, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -16,15 +16,16 @@ use tine_worker::app::{Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 8] = [
+const DRIVER_PARTS: [(&str, &str); 9] = [
+    ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
     ("streams", include_str!("driver/streams.lua")),
     ("environ", include_str!("driver/environ.lua")),
     ("start_response", include_str!("driver/start_response.lua")),
     ("answer", include_str!("driver/answer.lua")),
-    ("leaving", include_str!("driver/leaving.lua")),
     ("commands", include_str!("driver/commands.lua")),
+    ("leaving", include_str!("driver/leaving.lua")),
 ];
 /// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
 const IDLE_LANES_MAX: usize = 64;
@@ -35,6 +36,8 @@ pub struct Vm {
     lua: Lua,
     open_lane: Function,
     abandon: Function,
+    /// What the driver says first, each time; a module in C that yields by itself does not know it.
+    seal: i64,
     /// `--request-timeout`: each lane has a hook.
     is_watched: bool,
     turn: Rc<Turn>,
@@ -64,6 +67,8 @@ impl Vm {
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
         let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
+        let seal = host::draw().map_err(own)?;
+        host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
         if is_watched {
             deadline::functions(&lua, &turn).and_then(|functions| host.set("deadline", functions)).map_err(own)?;
@@ -95,6 +100,7 @@ impl Vm {
             lua,
             open_lane,
             abandon,
+            seal,
             is_watched,
             turn,
             heads,
@@ -157,7 +163,9 @@ impl Vm {
         let raw = lane.thread.resume::<Raw>(with);
         drop(running);
         let said = match raw {
+            Ok(raw) if raw.0 != self.seal => self.yielded_by_itself(lane),
             Ok(raw) => Said::of(raw).unwrap_or_else(|| Said::Failed("the driver left out a value".to_string())),
+            Err(mlua::Error::FromLuaConversionError { to, .. }) if to == SEAL_TYPE => self.yielded_by_itself(lane),
             // What is sent is converted on this side alone.
             Err(error @ mlua::Error::FromLuaConversionError { .. }) => {
                 Said::Failed(format!("a chunk of the response is no string: {}", self.noted(&error)))
@@ -168,6 +176,12 @@ impl Vm {
             self.memory.judge(&self.lua, text);
         }
         self.take_interrupted(cx).map_or(said, Said::TimeIsUp)
+    }
+
+    /// The lane has stopped in the middle of the app's code, and what it has yielded is not the driver's.
+    fn yielded_by_itself(&self, lane: &Lane) -> Said {
+        let what = "a module in C has suspended the request: that may only tine.sleep, wsgi.input and the response";
+        Said::Failed(format!("{what}\n{}", self.traceback(lane)))
     }
 
     /// An error that is ours or the allocator's, as text.
@@ -208,10 +222,11 @@ impl Vm {
         text.map(|text| host::without_ours(&text.to_string_lossy())).unwrap_or_default()
     }
 
-    /// The lane has answered and waits for another request.
+    /// The lane has said the whole answer or its end, and waits for another request. One that has said anything else, a
+    /// failure included, may be in the middle of the app's code: it is abandoned.
     pub fn give_back(&self, lane: Lane) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_LANES_MAX && lane.thread.status() == ThreadStatus::Resumable {
+        if idle.len() < IDLE_LANES_MAX {
             idle.push(lane);
         }
     }

@@ -21,6 +21,7 @@ pub mod lua_running;
 pub mod mmap;
 pub mod output;
 pub mod process;
+pub mod random;
 pub mod signals;
 pub mod socket;
 pub mod started_with;

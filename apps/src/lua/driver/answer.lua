@@ -2,7 +2,7 @@
 
 local driver = ...
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
-local raw_yield = driver.raw_yield
+local SEAL, raw_yield = driver.SEAL, driver.raw_yield
 local error, getmetatable, ipairs, pcall, tostring, type = error, getmetatable, ipairs, pcall, tostring, type
 local concat, format = table.concat, string.format
 local ipairs_step = ipairs({})
@@ -38,7 +38,7 @@ local function send(lane, chunk)
   end
   check_chunk(chunk)
   if lane.sent then
-    raw_yield(CHUNK, chunk)
+    raw_yield(SEAL, CHUNK, chunk)
   else
     if not lane.status then
       not_started()
@@ -46,9 +46,9 @@ local function send(lane, chunk)
     lane.sent = true
     local number = lane.number
     if number > 0 then
-      raw_yield(HEAD + 8 * number, chunk)
+      raw_yield(SEAL, HEAD + 8 * number, chunk)
     else
-      raw_yield(HEAD, chunk, lane.spelled, lane.joined)
+      raw_yield(SEAL, HEAD, chunk, lane.spelled, lane.joined)
     end
   end
   driver.lane = lane
@@ -122,7 +122,7 @@ local function list(lane, chunks)
   if bytes <= JOINED_BYTES_MAX then
     return whole(lane, concat(chunks))
   end
-  raw_yield(LENGTH + 8 * bytes)
+  raw_yield(SEAL, LENGTH + 8 * bytes)
   driver.lane = lane
   for i = 1, #chunks do
     send(lane, chunks[i])

@@ -2,7 +2,8 @@
 -- module `tine`, whose sleep is such a wait.
 
 local host, driver = ...
-local complain, deadline, threads, SLEEP = driver.complain, driver.deadline, driver.threads, driver.SLEEP
+local complain, deadline, threads = driver.complain, driver.deadline, driver.threads
+local SEAL, SLEEP = driver.SEAL, driver.SLEEP
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local status, close_thread, made = coroutine.status, driver.close_thread, driver.made
 local error, tostring, type = error, tostring, type
@@ -20,7 +21,7 @@ end
 local function wait(what)
   local lane = driver.lane
   if running() == lane.thread then
-    return goes_on(lane, raw_yield(what))
+    return goes_on(lane, raw_yield(SEAL, what))
   end
   return raw_yield(WAIT, what)
 end
