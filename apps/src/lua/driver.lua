@@ -1,7 +1,7 @@
 -- The driver: what happens to a request inside the VM. Loaded once in each worker, before the app.
 --
 -- A lane is a coroutine that answers one request after another. The server resumes it with a request and gets back what
--- the app has to say, each time in one crossing: yield(SEAL, kind + 8 * number, text, text, text), see `Said` in said.rs. Where
+-- the app has to say, each time in one crossing: yield(SEAL, kind + 16 * number, text, text, text), see `Said` in said.rs. Where
 -- the app has to wait (tine.sleep, wsgi.input), the lane yields too, and the server resumes it when the wait is over.
 --
 -- A module in C may yield by itself, in the middle of the app's code. It does not know the seal: such a lane has not said
@@ -36,6 +36,11 @@ local driver = {
   END = 4,
   SLEEP = 5,
   READ = 6,
+  -- Added to a chunk: the next one is at hand, and to ask for it takes no time. Before any other is asked for, the server
+  -- sends what it has.
+  AT_ONCE = 8,
+  -- Added to a whole answer: it is sent before the lane goes on, to close what the app has returned.
+  CLOSES = 8,
   -- The server's own; the app gets another (waiting.lua).
   raw_yield = raw_yield,
 }

@@ -4,7 +4,7 @@ use super::config::LuaConfig;
 use super::deadline;
 use super::host;
 use super::page::Page;
-use super::said::{Said, Wanted};
+use super::said::{Following, Said, Wanted};
 use super::vm::{Lane, Vm};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -41,6 +41,10 @@ enum Step {
     Next,
     /// The whole body, whose head has left no room for it.
     WriteLast(mlua::String),
+    /// As before, and the app goes on once it is sent.
+    WriteBeforeClose(mlua::String),
+    /// The app is left.
+    Leave,
     SleepUntil(Instant),
     Read(Wanted),
     /// The body is longer than allowed.
@@ -104,7 +108,7 @@ impl Exchange for LuaExchange {
             };
         }
         let pulled = self.go_on(out, cx);
-        if matches!(pulled, Ok(Pull::More | Pull::Idle)) {
+        if matches!(pulled, Ok(Pull::More | Pull::Sent | Pull::Idle)) {
             self.client_since = Some(cx.now());
         }
         pulled
@@ -128,6 +132,18 @@ impl LuaExchange {
                 }
                 Step::WriteLast(body) => {
                     out.write(&body.as_bytes())?;
+                    return Ok(Pull::End);
+                }
+                Step::WriteBeforeClose(body) if !out.has_room() => {
+                    self.step = Step::WriteBeforeClose(body);
+                    return Ok(Pull::More);
+                }
+                Step::WriteBeforeClose(body) => {
+                    out.write(&body.as_bytes())?;
+                    return Ok(Pull::Sent);
+                }
+                Step::Leave => {
+                    self.leave();
                     return Ok(Pull::End);
                 }
                 Step::SleepUntil(at) if cx.now() < at => {
@@ -183,11 +199,22 @@ impl LuaExchange {
                 self.step = Step::WriteLast(body);
                 Ok(None)
             }
+            Said::WholeBeforeClose(reply, body) => {
+                match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
+                    Ok(head) => out.head(head)?,
+                    Err(text) => {
+                        self.leave();
+                        return self.failed(&text, out).map(Some);
+                    }
+                }
+                self.step = Step::WriteBeforeClose(body);
+                Ok(None)
+            }
             Said::Length(bytes) => {
                 self.length = Some(bytes);
                 Ok(None)
             }
-            Said::Head(reply, chunk) => {
+            Said::Head(reply, chunk, following) => {
                 match self.vm.heads.streamed(&reply, self.length, self.is_head) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
@@ -196,13 +223,13 @@ impl LuaExchange {
                     }
                 }
                 if out.is_bodyless() {
-                    // The app is not made to produce what nobody gets, which may be without end.
-                    self.leave();
-                    return Ok(Some(Pull::End));
+                    // The app is not made to produce what nobody gets, which may be without end. It may take long to leave.
+                    self.step = Step::Leave;
+                    return Ok(Some(Pull::Sent));
                 }
-                self.chunk(chunk, out)
+                self.chunk(chunk, following, out)
             }
-            Said::Chunk(chunk) => self.chunk(chunk, out),
+            Said::Chunk(chunk, following) => self.chunk(chunk, following, out),
             Said::End => {
                 self.done();
                 Ok(Some(Pull::End))
@@ -228,13 +255,21 @@ impl LuaExchange {
         }
     }
 
-    fn chunk(&mut self, chunk: mlua::String, out: &mut Out<'_>) -> Result<Option<Pull>, AppError> {
+    fn chunk(
+        &mut self,
+        chunk: mlua::String,
+        following: Following,
+        out: &mut Out<'_>,
+    ) -> Result<Option<Pull>, AppError> {
         if !out.has_room() {
-            self.step = Step::Write(Said::Chunk(chunk));
+            self.step = Step::Write(Said::Chunk(chunk, following));
             return Ok(Some(Pull::More));
         }
         out.write(&chunk.as_bytes())?;
-        Ok(None)
+        Ok(match following {
+            Following::AtOnce => None,
+            Following::AfterSend => Some(Pull::Sent),
+        })
     }
 
     /// The app raised an error, or did what it may not.

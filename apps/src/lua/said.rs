@@ -10,9 +10,11 @@ pub enum Said {
     Whole(Reply, String),
     /// How many bytes the response has, before its head: all of its chunks are there.
     Length(u64),
+    /// The whole answer, and once it is sent the lane goes on, to close what the app has returned.
+    WholeBeforeClose(Reply, String),
     /// The head, and a first chunk that is not empty.
-    Head(Reply, String),
-    Chunk(String),
+    Head(Reply, String, Following),
+    Chunk(String, Following),
     /// The last chunk was said before.
     End,
     Sleeps(Duration),
@@ -23,6 +25,15 @@ pub enum Said {
     TimeIsUp(std::string::String),
 }
 
+/// How the chunk after one is come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Following {
+    /// It is at hand.
+    AtOnce,
+    /// The app is called for it, which may take its time: what there is goes to the client before (PEP 3333).
+    AfterSend,
+}
+
 /// What `wsgi.input` is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
@@ -31,7 +42,7 @@ pub enum Wanted {
     Line,
 }
 
-/// As it crosses the border: the seal, by which the driver's words are known from what a module in C yields; kind + 8 * number;
+/// As it crosses the border: the seal, by which the driver's words are known from what a module in C yields; kind + 16 * number;
 /// and up to three texts. mlua takes a tuple from the stack without a detour.
 pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
 
@@ -42,16 +53,18 @@ impl Said {
     /// `None`: the driver does not speak like this.
     pub fn of(raw: Raw) -> Option<Said> {
         let (_, what, first, second, third) = raw;
-        let (kind, number) = (what & 7, what >> 3);
+        let (kind, has_flag, number) = (what & 7, what & 8 != 0, what >> 4);
         let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
             (Some(status), Some(joined)) => Reply::Spelled { status, joined },
             _ => Reply::Known(number as usize),
         };
+        let following = if has_flag { Following::AtOnce } else { Following::AfterSend };
         Some(match (kind, first, second, third) {
             (0, ..) => Said::Length(number as u64),
+            (1, Some(body), status, joined) if has_flag => Said::WholeBeforeClose(reply(status, joined), body),
             (1, Some(body), status, joined) => Said::Whole(reply(status, joined), body),
-            (2, Some(chunk), status, joined) => Said::Head(reply(status, joined), chunk),
-            (3, Some(chunk), ..) => Said::Chunk(chunk),
+            (2, Some(chunk), status, joined) => Said::Head(reply(status, joined), chunk, following),
+            (3, Some(chunk), ..) => Said::Chunk(chunk, following),
             (4, ..) => Said::End,
             (5, ..) => Said::Sleeps(Duration::from_micros(number as u64)),
             (6, ..) => Said::Reads(match number - 2 {

@@ -2,8 +2,9 @@
 
 local driver = ...
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
-local SEAL, raw_yield = driver.SEAL, driver.raw_yield
-local error, getmetatable, ipairs, pcall, tostring, type = error, getmetatable, ipairs, pcall, tostring, type
+local SEAL, AT_ONCE, CLOSES, raw_yield = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.raw_yield
+local error, getmetatable, ipairs, next, pcall = error, getmetatable, ipairs, next, pcall
+local rawget, tostring, type = rawget, tostring, type
 local concat, format = table.concat, string.format
 local ipairs_step = ipairs({})
 -- A list of no more is sent as one string: to copy it costs less than to cross the border for each chunk.
@@ -20,9 +21,20 @@ local function whole(lane, chunk)
   end
   local number = lane.number
   if number > 0 then
-    return WHOLE + 8 * number, chunk
+    return WHOLE + 16 * number, chunk
   end
   return WHOLE, chunk, lane.spelled, lane.joined
+end
+
+-- As `whole`, where the app has returned something to be closed: that may take its time, so the answer is sent before.
+local function whole_before_close(lane, chunk)
+  if not lane.close then
+    return whole(lane, chunk)
+  end
+  local what, text, spelled, joined = whole(lane, chunk)
+  raw_yield(SEAL, what + CLOSES, text, spelled, joined)
+  driver.lane = lane
+  return END
 end
 
 local function check_chunk(chunk)
@@ -31,14 +43,14 @@ local function check_chunk(chunk)
   end
 end
 
--- Hands a chunk over, and goes on once there is room for the next.
-local function send(lane, chunk)
+-- Hands a chunk over, and goes on once there is room for the next. `at_once`: 0 or AT_ONCE.
+local function send(lane, chunk, at_once)
   if chunk == "" then
     return
   end
   check_chunk(chunk)
   if lane.sent then
-    raw_yield(SEAL, CHUNK, chunk)
+    raw_yield(SEAL, CHUNK + at_once, chunk)
   else
     if not lane.status then
       not_started()
@@ -46,9 +58,9 @@ local function send(lane, chunk)
     lane.sent = true
     local number = lane.number
     if number > 0 then
-      raw_yield(SEAL, HEAD + 8 * number, chunk)
+      raw_yield(SEAL, HEAD + at_once + 16 * number, chunk)
     else
-      raw_yield(SEAL, HEAD, chunk, lane.spelled, lane.joined)
+      raw_yield(SEAL, HEAD + at_once, chunk, lane.spelled, lane.joined)
     end
   end
   driver.lane = lane
@@ -86,12 +98,26 @@ local function finish_stream(lane)
   if lane.sent then
     return END
   end
-  return whole(lane, "")
+  return whole_before_close(lane, "")
+end
+
+-- To go through a table is to call nothing of the app's, unless a metatable has what is not there.
+local function is_at_hand(chunks, length)
+  if getmetatable(chunks) ~= nil then
+    for i = 1, length do
+      if rawget(chunks, i) == nil then
+        return false
+      end
+    end
+  end
+  return true
 end
 
 local function stream(lane, step, state, control)
   lane.step = step
   local is_plain = state == nil and control == nil
+  -- The step of pairs() takes nothing from a metatable. After the last one there may be something to be closed.
+  local at_once = step == next and not lane.close and AT_ONCE or 0
   while true do
     local first, second = step(state, control)
     if first == nil then
@@ -103,7 +129,7 @@ local function stream(lane, step, state, control)
     if second == nil and is_plain then
       second = first
     end
-    send(lane, second)
+    send(lane, second, at_once)
   end
 end
 
@@ -120,12 +146,13 @@ local function list(lane, chunks)
     chunks[i], bytes = chunk, bytes + #chunk
   end
   if bytes <= JOINED_BYTES_MAX then
-    return whole(lane, concat(chunks))
+    return whole_before_close(lane, concat(chunks))
   end
-  raw_yield(SEAL, LENGTH + 8 * bytes)
+  raw_yield(SEAL, LENGTH + 16 * bytes)
   driver.lane = lane
   for i = 1, #chunks do
-    send(lane, chunks[i])
+    -- After the last one there may be something to be closed.
+    send(lane, chunks[i], (i < #chunks or not lane.close) and AT_ONCE or 0)
   end
   return END
 end
@@ -166,7 +193,13 @@ return function(lane, step, state, control, closing)
         if chunk == nil then
           chunk = ""
         end
-        return whole(lane, chunk)
+        return whole_before_close(lane, chunk)
+      end
+      if not is_at_hand(step, length) then
+        for i = 1, length do
+          send(lane, step[i], 0)
+        end
+        return finish_stream(lane)
       end
       local chunks = {}
       for i = 1, length do

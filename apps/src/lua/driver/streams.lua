@@ -19,7 +19,7 @@ local function receive(input, wanted)
   if not lane or lane.input ~= input then
     complain("wsgi.input is read outside of its request")
   end
-  local bytes, ended = wait(READ + 8 * (min(wanted, BYTES_MAX) + 2))
+  local bytes, ended = wait(READ + 16 * (min(wanted, BYTES_MAX) + 2))
   input.ended = ended
   return bytes
 end

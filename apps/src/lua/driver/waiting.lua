@@ -109,7 +109,7 @@ function tine.sleep(seconds)
     complain("tine.sleep takes a number of seconds, from 0")
   end
   if driver.lane then
-    wait(SLEEP + 8 * floor(min(seconds, SECONDS_MAX) * 1e6))
+    wait(SLEEP + 16 * floor(min(seconds, SECONDS_MAX) * 1e6))
   elseif driver.is_loading then
     host.sleep(seconds)
   else
