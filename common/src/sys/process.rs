@@ -1,9 +1,11 @@
 //! What a process says of itself and asks of the kernel: name, limits, what happens when its parent dies.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The soft and hard limit of open files before, and the soft limit now.
@@ -26,35 +28,77 @@ pub fn nofile() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
 }
 
-/// Names the process in `ps`: its short name (15 bytes, prctl(2)) and, as far as its arguments had room, its command line.
+/// Names the process in `ps`: its short name (15 bytes, prctl(2)), and in place of its command line the name and then the
+/// arguments that it was started with, so that two servers can be told apart.
 ///
-/// The title takes the place of the arguments: `std::env::args` called later gives the title, a piece of it or nothing for
-/// each of them, since glibc keeps pointers and no copies. Who wants the arguments reads them before, as tine does
-/// with its command line; and no other thread may be reading them during the call.
+/// The text takes the place of the argument strings, and of those of the environment where they lie right after, as in
+/// nginx: `std::env::args` called later gives a piece of it or nothing for each, since glibc keeps pointers and no copies,
+/// and /proc/PID/environ is empty; the environment itself is moved before. Who wants the arguments reads them before, as
+/// tine does with its command line; and no other thread may be reading them or the environment during the call.
 pub fn set_title(title: &str) {
     let short: String = title.chars().take(15).collect();
     if let Ok(name) = CString::new(short) {
         // SAFETY: `name` is a NUL-terminated string that outlives the call; the kernel copies it.
         unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
     }
-    let Some((start, end)) = argument_area() else { return };
-    let (start, room) = (start as *mut u8, end - start);
-    let text = &title.as_bytes()[..title.len().min(room - 1)];
-    // SAFETY: /proc/self/stat gives the area of the argument strings, which is writable memory of this process. Rust has no
-    // reference into it: `std::env::args` copies at each call, and no other thread is in one (see above). Its last byte
-    // stays NUL, so whoever reads an argument later finds the end of a string inside the area.
+    let Some(place) = PLACE.get_or_init(title_place) else { return };
+    let text = [title.as_bytes(), &place.arguments].concat();
+    let (start, room) = (place.start as *mut u8, place.end - place.start);
+    let text = &text[..text.len().min(room - 1)];
+    // SAFETY: /proc/self/stat gives the area of the strings, which is writable memory of this process. Rust has no reference
+    // into it: `std::env::args` copies at each call, no other thread is in one (see above), and where the area has the
+    // strings of the environment, `environ` points elsewhere by now. Its last byte stays NUL, so whoever reads an
+    // argument later finds the end of a string inside the area.
     unsafe { std::ptr::write_bytes(start, 0, room) };
     // SAFETY: as above, and `text` is shorter than the area.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), start, text.len()) };
 }
 
-/// Fields 48 and 49 of /proc/self/stat (proc_pid_stat(5)): where the argument strings lie.
-fn argument_area() -> Option<(usize, usize)> {
+/// Where a title is written to.
+struct TitlePlace {
+    start: usize,
+    end: usize,
+    /// Each after a space, as the process was started.
+    arguments: Vec<u8>,
+}
+
+static PLACE: OnceLock<Option<TitlePlace>> = OnceLock::new();
+
+/// Fields 48 to 51 of /proc/self/stat (proc_pid_stat(5)): where the strings of arguments and environment lie. Where the
+/// kernel finds no NUL at the end of the former, it takes the latter for part of the command line.
+fn title_place() -> Option<TitlePlace> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat[stat.rfind(')')? + 2..].split(' ');
-    let start = fields.nth(45)?.parse().ok()?;
-    let end = fields.next()?.parse().ok()?;
-    (start != 0 && end > start).then_some((start, end))
+    let mut fields = stat[stat.rfind(')')? + 2..].split(' ').skip(45).map(|field| field.parse::<usize>().ok());
+    let mut next = || fields.next().flatten();
+    let (start, end) = (next()?, next()?);
+    let environment = next().zip(next());
+    let end = match environment {
+        Some((from, to)) if from == end && to > from && move_environment() => to,
+        _ => end,
+    };
+    let arguments: Vec<u8> = std::env::args_os()
+        .skip(1)
+        .flat_map(|argument| [b" ", argument.as_encoded_bytes()].concat())
+        .map(|b| if b.is_ascii_control() { b'?' } else { b })
+        .collect();
+    (start != 0 && end > start).then_some(TitlePlace { start, end, arguments })
+}
+
+/// Has each variable in memory of its own. `false`: not all can be.
+fn move_environment() -> bool {
+    let strings = fs::read("/proc/self/environ").unwrap_or_default();
+    let count = strings.split(|&b| b == 0).filter(|string| !string.is_empty()).count();
+    let variables: Vec<_> = std::env::vars_os().collect();
+    let names: HashSet<_> = variables.iter().map(|(name, _)| name).collect();
+    // Of two with one name only the first would move, and what is no variable would not.
+    if names.len() != count || names.iter().any(|name| name.as_encoded_bytes().contains(&b'=')) {
+        return false;
+    }
+    for (name, value) in &variables {
+        // SAFETY: no other thread reads or writes the environment (see `set_title`).
+        unsafe { std::env::set_var(name, value) };
+    }
+    true
 }
 
 /// Ends this process by SIGALRM at the latest `limit` after its parent died, even if it hangs by then. `Ok(false)`: the
