@@ -16,7 +16,7 @@ use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use crate::top;
 use nix::sys::stat::Mode;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tine_apps::health;
@@ -371,11 +371,15 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     Ok(text)
 }
 
-/// Prints to standard output; a reader that has gone away is not an error.
+/// Prints to standard output; a reader that has gone away is not an error, a disk that is full is one.
 pub fn say(text: &str, status: u8) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(printable(text).as_bytes()).and_then(|()| out.flush());
-    ExitCode::from(status)
+    match out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("what was asked for cannot be printed: {e}"), EXIT_SYSTEM)
+        }
+        _ => ExitCode::from(status),
+    }
 }
 
 /// With no control character but line ends and tabs, which a terminal could take for orders: what is printed may be the
