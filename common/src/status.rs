@@ -19,8 +19,10 @@ pub struct Status {
     pub name: String,
     /// Where: `http://127.0.0.1:8080`, `unix:/run/tine.sock`.
     pub listen: Vec<String>,
-    /// How often the app was loaded anew, counted from 1.
+    /// How often the app was loaded anew, counted from 1: of the newest that serves.
     pub generation: u64,
+    /// All that serve, the oldest first: several during a reload, and after one that failed half-way.
+    pub generations: Vec<u64>,
     pub state: ServerState,
     pub workers_wanted: u64,
     pub workers_ready: u64,
@@ -37,6 +39,8 @@ pub struct Status {
     pub memory_bytes: Option<u64>,
     /// Why the last worker died that nobody had asked to.
     pub last_cause: Option<String>,
+    /// How long ago that was.
+    pub last_cause_age_s: Option<f64>,
     /// How far the reload or upgrade is, or what became of the last one.
     pub reload: Option<String>,
     /// One for each process, and one for each slot that waits for its next; only in the answer to `workers`.

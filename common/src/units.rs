@@ -78,6 +78,11 @@ fn split_number(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
+/// `1 connection`, `2 connections`: of nouns that take an s.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

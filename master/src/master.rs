@@ -108,7 +108,7 @@ pub struct Master {
     poll_failures_said: Allowance,
     oom_kills: OomKills,
     /// What the last worker died of that was not told to.
-    last_cause: Option<String>,
+    last_cause: Option<(String, Instant)>,
     waiters: Vec<waiting::Waiter>,
     /// `None`: nobody would see it.
     memory_line: Option<MemoryLine>,

@@ -35,7 +35,7 @@ fn a_worker_that_hangs_in_a_request_says_so() {
     let line = server.wait_log(&format!("[{hung}] hangs in "));
     assert!(line.contains("GET /hang?x=1 for "), "{line}");
     let line = server.wait_log(&format!("(pid {hung}) was killed by SIGABRT (6) "));
-    assert!(line.contains("1 requests in flight"), "{line}");
+    assert!(line.contains("1 request in flight"), "{line}");
     server.wait_replaced(&before);
     assert!(client.try_response("GET").is_err(), "its connection is lost");
 }

@@ -85,7 +85,7 @@ fn a_worker_that_hangs_is_killed_and_its_request_counted() {
     let hung = eventually("a worker has the request", || server.worker_of(&client));
     let status = server.stop(Signal::SIGTERM);
     server.wait_log(&format!("(pid {hung}) did not end in time; killing it"));
-    server.wait_log("1 connections cut while in use");
+    server.wait_log("1 connection cut while in use");
     assert_eq!(status.code(), Some(0), "{}", server.log());
     server.wait_gone(&workers);
 }

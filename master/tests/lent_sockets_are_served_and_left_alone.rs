@@ -119,7 +119,7 @@ fn a_drain_accepts_nobody_more_from_them() {
     let waiting = lender.clients();
     assert_eq!(delayed.response().status, 200, "what was in flight is finished");
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
-    assert!(server.log().contains("drained: 1 requests answered in all"), "{}", server.log());
+    assert!(server.log().contains("drained: 1 request answered in all"), "{}", server.log());
     let _next = lender.start();
     for mut client in waiting {
         assert_eq!(client.response().status, 200);

@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tine_common::log::Burst;
 use tine_common::sys::socket::{Accepted, accept};
+use tine_common::units::counted;
 
 /// Descriptors that are not for clients: standard streams, epoll, channel, signals, the scoreboard's and the app's own.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -92,7 +93,8 @@ impl Admission {
 
     pub fn sum_up(&mut self, now: Instant) {
         if let Some(ended) = self.burst.ended(now) {
-            log::warn!("refused {} connections with 503 within {:.1} s", ended.count, ended.lasted.as_secs_f64());
+            let refused = counted(ended.count, "connection");
+            log::warn!("refused {refused} with 503 within {:.1} s", ended.lasted.as_secs_f64());
         }
         if let Some(ended) = self.room_made.ended(now) {
             let (count, seconds) = (ended.count, ended.lasted.as_secs_f64());

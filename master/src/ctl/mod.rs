@@ -40,6 +40,7 @@ struct Failure {
 
 pub fn run(args: CtlArgs) -> ExitCode {
     let is_json = args.json;
+    show::look_at_locale();
     match call(args) {
         Ok(text) => say(&text, 0),
         Err(Failure { status, line, said }) => {

@@ -2,6 +2,9 @@
 
 pub use crate::memory_line::per_second as rate;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// `52013`, `123k`, `4.56M`: at most six columns.
 pub fn count(number: u64) -> String {
     scaled(number, 1000, ["k", "M", "G", "T", "P", "E"], 99_999)
@@ -52,20 +55,59 @@ pub fn percent(value: f64) -> String {
     format!("{value:.0}%")
 }
 
-/// At most so many columns of what a stranger wrote: what is not printable ASCII becomes `?`, what is cut ends in `~`, also
-/// what the server has cut.
+/// At most so many columns of what a stranger wrote. What a terminal would obey becomes `?`; so does what is not ASCII, where
+/// the locale has no UTF-8. What is cut ends in `…` or `~`, also what the server has cut.
 pub fn fit(text: &str, columns: usize) -> String {
+    fit_as(text, columns, IS_UTF8.load(Ordering::Relaxed))
+}
+
+/// Whether the terminal shows UTF-8; as long as nothing is known of it, it does not.
+static IS_UTF8: AtomicBool = AtomicBool::new(false);
+
+/// Looks whether the locale has UTF-8 (locale(7): the first of the three variables that is set).
+pub fn look_at_locale() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
+    let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
+    IS_UTF8.store(is_utf8, Ordering::Relaxed);
+    is_utf8
+}
+
+fn fit_as(text: &str, columns: usize, is_utf8: bool) -> String {
     let plain = |c: char| match c {
         ' '..='~' => c,
+        _ if is_utf8 && is_harmless(c) => c,
         '\u{2026}' => '~',
         _ => '?',
     };
-    let mut fitting: String = text.chars().take(columns).map(plain).collect();
-    if columns > 0 && text.chars().nth(columns).is_some() {
-        fitting.pop();
-        fitting.push('~');
+    let (mut fitting, mut width) = (String::new(), 0);
+    let mut cut_at = 0;
+    for c in text.chars().map(plain) {
+        let wide = c.width().unwrap_or(0);
+        if width + wide > columns {
+            fitting.truncate(cut_at);
+            fitting.push(if is_utf8 { '\u{2026}' } else { '~' });
+            return if columns == 0 { String::new() } else { fitting };
+        }
+        fitting.push(c);
+        width += wide;
+        // Where there is room for what says that it was cut.
+        if width < columns {
+            cut_at = fitting.len();
+        }
     }
     fitting
+}
+
+/// A letter, a sign, a picture: nothing that a terminal obeys or that turns the order of what follows around.
+fn is_harmless(c: char) -> bool {
+    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_control() && !turns
+}
+
+/// The columns that it takes.
+pub fn width(text: &str) -> usize {
+    text.width()
 }
 
 #[cfg(test)]
@@ -116,7 +158,20 @@ mod tests {
             ("/abc", 0, ""),
             ("/cut\u{2026}", 9, "/cut~"),
         ] {
-            assert_eq!(fit(text, columns), expected);
+            assert_eq!(fit_as(text, columns, false), expected);
+        }
+        for (text, columns, expected) in [
+            ("/caf\u{e9}", 5, "/caf\u{e9}"),
+            ("/caf\u{e9}s", 5, "/caf\u{2026}"),
+            ("/\u{1b}[2J\n\u{9b}\u{202e}\u{200f}x", 12, "/?[2J????x"),
+            ("\u{4e2d}\u{6587}", 4, "\u{4e2d}\u{6587}"),
+            ("\u{4e2d}\u{6587}", 3, "\u{4e2d}\u{2026}"),
+            ("\u{4e2d}\u{6587}", 2, "\u{2026}"),
+            ("e\u{301}a", 2, "e\u{301}a"),
+            ("abc", 0, ""),
+            ("/cut\u{2026}", 9, "/cut\u{2026}"),
+        ] {
+            assert_eq!(fit_as(text, columns, true), expected, "{text:?}");
         }
     }
 }

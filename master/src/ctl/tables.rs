@@ -1,8 +1,9 @@
 //! What `tine ctl status` and `tine ctl workers` print: 80 columns.
 
 use super::Rates;
-use super::show::{age, bytes, count, fit, percent, rate};
+use super::show::{age, bytes, count, fit, percent, rate, width};
 use tine_common::status::{RequestStatus, Status, WorkerState, WorkerStatus};
+use tine_common::units::counted;
 
 const COLUMNS: usize = 80;
 /// Where the values of `status` begin.
@@ -19,22 +20,36 @@ pub fn status(status: &Status) -> String {
     for url in &status.listen {
         line("listens on", url.clone());
     }
-    line("state", format!("{}, generation {}", status.state, status.generation));
+    line("state", format!("{}, {}", status.state, generations(status)));
     line("master", format!("process {}, for {}", status.pid, age(status.uptime_s)));
     line("workers", format!("{} ready of {}", status.workers_ready, status.workers_wanted));
     line("connections", format!("{}, of {} accepted", status.connections, status.accepted));
     line("in flight", status.in_flight.to_string());
     line("answered", status.requests.to_string());
-    line("refused", format!("{} connections with 503", status.refused));
-    line("cut", format!("{} connections in use", status.cut));
+    line("refused", format!("{} with 503", counted(status.refused, "connection")));
+    line("cut", format!("{} in use", counted(status.cut, "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
     if let Some(reload) = &status.reload {
         line("last reload", reload.clone());
     }
     if let Some(cause) = &status.last_cause {
-        line("last death", cause.clone());
+        line("last death", cause_with_age(cause, status.last_cause_age_s));
     }
     text
+}
+
+/// `generation 3`, or `generations 3, 4`.
+pub fn generations(status: &Status) -> String {
+    let all: Vec<String> = status.generations.iter().map(u64::to_string).collect();
+    match all.len() {
+        0 | 1 => format!("generation {}", status.generation),
+        _ => format!("generations {}", all.join(", ")),
+    }
+}
+
+/// What the last worker died of, and when.
+pub fn cause_with_age(cause: &str, age_s: Option<f64>) -> String {
+    age_s.map_or(cause.to_string(), |seconds| format!("{} ago: {cause}", age(seconds)))
 }
 
 /// `before` is a look at the same server a moment ago, for the rates.
@@ -95,14 +110,13 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
         loop {
             let line = lines.last_mut().expect("there is one line at least");
             let gap = usize::from(!line.is_empty());
-            if line.len() + gap + word.len() <= columns {
+            if width(line) + gap + width(word) <= columns {
                 line.push_str(&" ".repeat(gap));
                 line.push_str(word);
                 break;
             }
             if line.is_empty() {
-                // Plain ASCII after `fit`.
-                let (head, rest) = word.split_at(columns);
+                let (head, rest) = split_at_column(word, columns);
                 line.push_str(head);
                 word = rest;
             }
@@ -110,6 +124,14 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The characters that take so many columns, and the rest.
+fn split_at_column(text: &str, columns: usize) -> (&str, &str) {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    // One at least, however wide.
+    let end = ends.enumerate().take_while(|&(i, end)| i == 0 || width(&text[..end]) <= columns).last();
+    text.split_at(end.map_or(text.len(), |(_, end)| end))
 }
 
 #[cfg(test)]

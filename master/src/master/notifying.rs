@@ -5,6 +5,7 @@ use super::Master;
 use super::saying::counted;
 use super::stopping::Stage;
 use std::time::{Duration, Instant};
+use tine_common::units;
 
 /// How often the numbers in the status are looked at. A new line wakes everybody who watches the service.
 const NUMBERS_INTERVAL: Duration = Duration::from_secs(5);
@@ -75,8 +76,10 @@ impl Master {
         let seconds = now.duration_since(self.told.numbers_at).as_secs_f64().max(0.001);
         let rate = (totals.requests - self.told.requests) as f64 / seconds;
         let workers = if ready == slots { counted(slots) } else { format!("{ready} of {} ready", counted(slots)) };
-        let load = format!("{} connections, {} requests in flight", totals.connections, totals.in_flight);
-        let cause = self.last_cause.as_ref().filter(|_| ready < slots).map(|cause| format!("; {cause}"));
+        let (connections, requests) = (totals.connections, totals.in_flight);
+        let load =
+            format!("{}, {} in flight", units::counted(connections, "connection"), units::counted(requests, "request"));
+        let cause = self.last_cause.as_ref().filter(|_| ready < slots).map(|(cause, _)| format!("; {cause}"));
         let cause = cause.unwrap_or_default();
         match condition {
             Condition::Starting => format!("starting {}{cause}", counted(slots)),

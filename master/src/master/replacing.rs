@@ -89,10 +89,11 @@ impl Master {
             Step::CutOldest(slot) => {
                 let (seat, since) = self.children.all_leavers().get(slot)?.oldest?;
                 let seconds = now.duration_since(since).as_secs_f64();
-                log::warn!(
-                    "worker {slot} has {} processes that finish old connections; cutting the oldest, after {seconds:.1} s",
-                    limits.generations_max - 1
-                );
+                let leavers = match limits.generations_max - 1 {
+                    1 => "1 process that finishes".to_string(),
+                    most => format!("{most} processes that finish"),
+                };
+                log::warn!("worker {slot} has {leavers} old connections; cutting the oldest, after {seconds:.1} s");
                 self.order(seat, Order::Cut);
                 self.children.on_leaving(seat, Some(now + KILL_MARGIN), now);
                 None // until it is gone

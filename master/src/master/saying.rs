@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 use tine_common::VERSION;
 use tine_common::sys::output::Output;
+use tine_common::units;
 
 impl Master {
     /// Says, once, where the server listens and what to try.
@@ -65,9 +66,9 @@ impl Master {
 
 /// `1 worker`, `3 workers`.
 pub(super) fn counted(workers: usize) -> String {
-    if workers == 1 { "1 worker".to_string() } else { format!("{workers} workers") }
+    units::counted(workers as u64, "worker")
 }
 
 pub(super) fn and_refused(refused: u64) -> String {
-    if refused == 0 { String::new() } else { format!(", {refused} connections refused with 503") }
+    if refused == 0 { String::new() } else { format!(", {} refused with 503", units::counted(refused, "connection")) }
 }

@@ -9,6 +9,7 @@ use crate::start::Health;
 use nix::sys::signal::{Signal, kill};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
+use tine_common::units::counted;
 
 /// A wish to stop that is repeated within this time is no second one: timeout(1) and others signal the process and then
 /// its group.
@@ -104,9 +105,9 @@ impl Master {
         let totals = self.scoreboard.totals();
         let graceful = self.start.config.graceful_timeout;
         log::info!(
-            "{who}: draining {} connections, {} requests in flight, for at most {graceful:.1?}",
-            totals.connections,
-            totals.in_flight
+            "{who}: draining {}, {} in flight, for at most {graceful:.1?}",
+            counted(totals.connections, "connection"),
+            counted(totals.in_flight, "request")
         );
         self.abandon_reload("the server stops");
         self.abandon_upgrade("the server stops");
@@ -168,11 +169,13 @@ impl Master {
                     heir.hear_of_cuts();
                 }
                 if cut == 0 {
-                    log::info!("drained: {} requests answered in all{}", totals.requests, and_refused(totals.refused));
+                    let requests = counted(totals.requests, "request");
+                    log::info!("drained: {requests} answered in all{}", and_refused(totals.refused));
                 } else {
                     log::warn!(
-                        "stopped: {} requests answered in all, {cut} connections cut while in use",
-                        totals.requests
+                        "stopped: {} answered in all, {} cut while in use",
+                        counted(totals.requests, "request"),
+                        counted(cut, "connection")
                     );
                 }
                 Some(Ending { status: 0, has_cut })

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tine_common::log::{and_others, indented};
 use tine_common::message::Report;
 use tine_common::notes::Running;
+use tine_common::units::counted;
 
 impl Master {
     /// Everybody who died: workers, and as process 1 also strangers, who are buried silently.
@@ -51,6 +52,7 @@ impl Master {
         // The request that it hung or crashed in was not counted yet.
         let is_in_one = !matches!(self.scoreboard.notes(seat).running(), Running::Nothing);
         let in_flight = last.in_flight().max(u64::from(is_in_one));
+        let requests = counted(in_flight, "request");
         self.scoreboard.retire(seat);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         let is_killed_by_another = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) && !child.is_killed;
@@ -65,9 +67,14 @@ impl Master {
             None => String::new(),
         };
         if !self.stage.is_serving() {
-            if !is_clean {
+            let is_told =
+                matches!((self.stage, status), (Stage::Stopping { .. }, WaitStatus::Signaled(_, Signal::SIGKILL, _)));
+            if is_told {
+                // All were, at once.
+                log::debug!("{line}");
+            } else if !is_clean {
                 self.cut_by_kill += in_flight;
-                log::warn!("{line}, {in_flight} requests in flight{cause}");
+                log::warn!("{line}, {requests} in flight{cause}");
             }
             return;
         }
@@ -76,11 +83,11 @@ impl Master {
             // One that was never ready was ended by us, because nobody needs it any more.
             match is_clean || !was_ready {
                 true => log::debug!("{line}; it was leaving"),
-                false => log::warn!("{line}, {in_flight} requests in flight; it was leaving{cause}"),
+                false => log::warn!("{line}, {requests} in flight; it was leaving{cause}"),
             }
             return;
         }
-        self.last_cause = Some(format!("{line}{cause}"));
+        self.last_cause = Some((format!("{line}{cause}"), now));
         let uptime = now.duration_since(child.started);
         let Some(entry) = self.children.slots.get_mut(child.slot) else { return };
         entry.is_settled = true;
@@ -103,7 +110,7 @@ impl Master {
                 (_, true) => "replacing it now".to_string(),
                 (_, false) => format!("{quick_deaths} quick deaths, replacing it in {:.1} s", delay.as_secs_f64()),
             };
-            log::warn!("{line}, {in_flight} requests in flight; {when}{}{cause}", and_others(others));
+            log::warn!("{line}, {requests} in flight; {when}{}{cause}", and_others(others));
         }
         if is_booting && child.generation == self.generation {
             self.abandon_reload(&format!("{line}{cause}"));
@@ -203,7 +210,7 @@ impl Master {
         if let Some(others) = self.deaths_said.admits(now) {
             log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
         }
-        self.last_cause = Some(line.clone());
+        self.last_cause = Some((line.clone(), now));
         self.abandon_reload(&line);
         self.on_boot_failed(line);
     }

@@ -5,6 +5,7 @@ use super::stopping::Stage;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
 use crate::resident;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tine_common::VERSION;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
@@ -16,6 +17,7 @@ impl Master {
     /// `with_workers`: each of them, too.
     pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
         let totals = self.scoreboard.totals();
+        let generations = self.generations();
         let pids = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
         Status {
             version: VERSION.to_string(),
@@ -23,7 +25,8 @@ impl Master {
             uptime_s: now.duration_since(self.began).as_secs_f64(),
             name: self.start.name.clone(),
             listen: self.start.bound.iter().map(Bound::url).collect(),
-            generation: self.generation,
+            generation: generations.last().copied().unwrap_or(self.generation),
+            generations,
             state: self.state(),
             workers_wanted: self.children.slots.len() as u64,
             workers_ready: self.children.count_ready() as u64,
@@ -34,10 +37,18 @@ impl Master {
             refused: totals.refused,
             cut: totals.cut,
             memory_bytes: resident::together(std::iter::once(self.pid).chain(pids)),
-            last_cause: self.last_cause.clone(),
+            last_cause: self.last_cause.as_ref().map(|(cause, _)| cause.clone()),
+            last_cause_age_s: self.last_cause.as_ref().map(|(_, at)| now.duration_since(*at).as_secs_f64()),
             reload: self.reload_text(),
             workers: if with_workers { self.workers(now) } else { Vec::new() },
         }
+    }
+
+    /// Those whose workers are ready.
+    fn generations(&self) -> Vec<u64> {
+        let ready = self.children.iter().filter(|(_, child)| child.phase == Phase::Ready);
+        let generations: BTreeSet<u64> = ready.map(|(_, child)| child.generation).collect();
+        generations.into_iter().collect()
     }
 
     fn state(&self) -> ServerState {

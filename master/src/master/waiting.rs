@@ -7,6 +7,7 @@ use crate::command::Command;
 use crate::control::{Answer, CallerId, Request};
 use nix::unistd::Pid;
 use std::time::Instant;
+use tine_common::units::counted;
 
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Master {
     fn progress(&self, waiter: &Waiter) -> Progress {
         let (ready, wanted) = (self.children.count_ready(), self.children.slots.len());
         let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
-        let cause = || self.last_cause.clone().unwrap_or_default();
+        let cause = || self.last_cause.as_ref().map(|(cause, _)| cause.clone()).unwrap_or_default();
         let is_stopping = !self.stage.is_serving() && waiter.wait != Wait::End;
         match waiter.wait {
             Wait::Done => Progress::Done("done".to_string()),
@@ -142,7 +143,10 @@ impl Master {
             Wait::Workers | Wait::Replaced { .. } if !self.children.is_open() => {
                 Progress::Failed("all workers leave".to_string())
             }
-            Wait::Workers if ready == wanted => Progress::Done(format!("{wanted} workers are ready")),
+            Wait::Workers if ready == wanted => {
+                let verb = if wanted == 1 { "is" } else { "are" };
+                Progress::Done(format!("{} {verb} ready", counted(wanted as u64, "worker")))
+            }
             Wait::Workers if has_failed(waiter) => Progress::Failed(cause()),
             Wait::Workers => Progress::Still(format!("{ready} of {wanted} workers are ready")),
             Wait::Gone { slot, pid } => match self.children.iter().find(|(_, child)| child.pid == pid) {
@@ -150,7 +154,10 @@ impl Master {
                 Some((seat, child)) => {
                     let what = if child.phase == Phase::Ready { "is told to finish" } else { "finishes" };
                     let connections = self.scoreboard.seat(seat).connections();
-                    Progress::Still(format!("worker {slot} (pid {pid}) {what}, {connections} connections left"))
+                    Progress::Still(format!(
+                        "worker {slot} (pid {pid}) {what}, {} left",
+                        counted(connections, "connection")
+                    ))
                 }
             },
             Wait::Replaced { slot, pid } => match self.children.current(slot) {
@@ -164,8 +171,9 @@ impl Master {
             Wait::End => {
                 let totals = self.scoreboard.totals();
                 Progress::Still(format!(
-                    "{} connections, {} requests in flight are left",
-                    totals.connections, totals.in_flight
+                    "{}, {} in flight left",
+                    counted(totals.connections, "connection"),
+                    counted(totals.in_flight, "request")
                 ))
             }
         }

@@ -16,6 +16,7 @@ mod view_tests;
 
 pub use args::TopArgs;
 
+use crate::ctl::show;
 use crate::ctl::{EXIT_FAILED, EXIT_USAGE, find_server, why};
 use crate::start::complain;
 use model::{Key, Model};
@@ -129,9 +130,8 @@ fn pressed(key: KeyEvent) -> Pressed {
     })
 }
 
-/// The locale says whether there are block characters (locale(7): the first of the three that is set).
+/// A terminal that shows UTF-8 has block characters.
 fn terminal_looks() -> Looks {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
-    Looks { has_colours: set("NO_COLOR").is_none(), has_blocks: locale.contains("utf-8") || locale.contains("utf8") }
+    let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Looks { has_colours, has_blocks: show::look_at_locale() }
 }

@@ -92,14 +92,14 @@ fn head(status: &Status, model: &Model, columns: usize, looks: Looks) -> Vec<Lin
     let plain = |text: String| Line::raw(fit(&text, columns));
     let unknown = || "-".to_string();
     lines.push(plain(format!(
-        "workers {}/{}  connections {}  in flight {}  refused {}  cut {}  generation {}",
+        "workers {}/{}  connections {}  in flight {}  refused {}  cut {}  {}",
         status.workers_ready,
         status.workers_wanted,
         count(status.connections),
         count(status.in_flight),
         count(status.refused),
         count(status.cut),
-        status.generation,
+        tables::generations(status),
     )));
     lines.push(plain(format!(
         "answered {}  requests/s {}  CPU {}  memory {}",
@@ -108,7 +108,8 @@ fn head(status: &Status, model: &Model, columns: usize, looks: Looks) -> Vec<Lin
         model.rates.cpu_percent.map_or_else(unknown, percent),
         status.memory_bytes.map_or_else(unknown, bytes),
     )));
-    let known = [("reload", &status.reload), ("last death", &status.last_cause)];
+    let death = status.last_cause.as_ref().map(|cause| tables::cause_with_age(cause, status.last_cause_age_s));
+    let known = [("reload", &status.reload), ("last death", &death)];
     let known = known.into_iter().filter_map(|(what, text)| Some(format!("{what}: {}", text.as_ref()?)));
     let known = known.collect::<Vec<_>>().join("  ");
     if !known.is_empty() {

@@ -9,6 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Survey;
 use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
+use tine_common::units::counted;
 
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BUDGET: usize = 64;
@@ -147,7 +148,8 @@ impl Worker {
         }
         self.counts.refused += 1;
         let (mine, total) = (self.admitted(), survey.total);
-        self.admission.on_refused(format_args!("at capacity with {mine} connections here and {total} in all"), now);
+        let mine = counted(mine as u64, "connection");
+        self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
         let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;

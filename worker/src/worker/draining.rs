@@ -6,6 +6,7 @@ use std::io::Write;
 use std::time::Instant;
 use tine_common::message::Report;
 use tine_common::scoreboard::State;
+use tine_common::units::counted;
 
 impl Worker {
     pub(super) fn begin_drain(&mut self, drain: Drain) {
@@ -21,7 +22,11 @@ impl Worker {
         }
         self.listeners.leave_lent(drain.began());
         self.own.forget(LISTENER);
-        log::debug!("draining {} connections, {} requests in flight", self.connections.len(), self.counts.in_flight);
+        log::debug!(
+            "draining {}, {} in flight",
+            counted(self.connections.len() as u64, "connection"),
+            counted(self.counts.in_flight, "request")
+        );
         let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, drain.began());
         for (token, connection) in &mut self.connections {
             if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
@@ -86,7 +91,8 @@ impl Worker {
     pub(super) fn cut(&mut self, why: &str) {
         let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
         if busy > 0 {
-            log::warn!("cut {busy} connections that were in use, by {why}");
+            let verb = if busy == 1 { "was" } else { "were" };
+            log::warn!("cut {} that {verb} in use, by {why}", counted(busy as u64, "connection"));
         }
         self.seat.set_cut(busy as u64);
         self.exit = Some(0);
