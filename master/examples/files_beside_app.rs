@@ -8,7 +8,7 @@ use tine::app::{Answer, App, AppError, AppFactory, Cx};
 use tine::files::{Files, Root, UrlPrefix};
 use tine::http::{Request, Response, StatusCode};
 use tine::router::Router;
-use tine::{Asked, Operands, Served};
+use tine::{Asked, Health, Operands, Served};
 
 #[derive(clap::Args, Debug, Clone)]
 struct Options {
@@ -35,8 +35,19 @@ fn main() -> std::process::ExitCode {
             let files = Files::new(Arc::new(root.reopen().map_err(AppError::new)?), at.clone());
             Ok(Box::new(Router::new(files, Box::new(Hello))))
         });
-        let options = vec![("assets", options.assets.display().to_string())];
+        let shown = options.assets.display().to_string();
+        let also = vec![format!("the files in {shown} below /assets")];
+        let options = vec![("assets", shown)];
         let (name, try_next) = ("an app and files".to_string(), "curl URL/".to_string());
-        Ok(Served { name, try_next, options, warnings: Vec::new(), has_preflight: false, factory })
+        Ok(Served {
+            name,
+            try_next,
+            options,
+            also,
+            health: Health::AppsOwn,
+            warnings: Vec::new(),
+            has_preflight: false,
+            factory,
+        })
     })
 }
