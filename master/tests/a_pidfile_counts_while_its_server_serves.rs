@@ -9,7 +9,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::masters::{adopt_orphans, master_of, reap};
-use support::{Client, Server, TINE, eventually, one_line_of, run_to_end, scratch_folder, send_signal};
+use support::{Client, Server, TINE, copy_program, eventually, one_line_of, run_to_end, scratch_folder, send_signal};
 
 fn start_with(pidfile: &Path) -> Server {
     Server::start_command(Command::new(TINE).args(["run", "0", "--workers", "1", "--pidfile"]).arg(pidfile))
@@ -104,7 +104,7 @@ fn workers_that_outlive_their_master_do_not_count() {
 fn expect_held_after_an_upgrade(folder: &Path, user: Option<&str>) {
     adopt_orphans();
     let (program, pidfile) = (folder.join("tine"), folder.join("pid"));
-    fs::copy(TINE, &program).expect("a binary that the user may run");
+    copy_program(TINE, &program);
     let mut command = Command::new(&program);
     command.args(["run", "0", "--workers", "1", "--pidfile"]).arg(&pidfile);
     let server = Server::start_command(command.args(user.iter().flat_map(|user| ["--user", user])));

@@ -4,10 +4,9 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use support::{Server, TINE, scratch_folder};
+use support::{Server, TINE, scratch_folder, write_program};
 
 /// A server started from a program of the test's own, which can be replaced.
 fn start(program: &Path, options: &[&str]) -> Server {
@@ -19,8 +18,7 @@ fn start(program: &Path, options: &[&str]) -> Server {
 /// As a deploy does it: written beside and renamed.
 fn replace(program: &Path, script: &str) {
     let beside = program.with_extension("new");
-    fs::write(&beside, script).expect("a script");
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("its mode");
+    write_program(&beside, script.as_bytes());
     fs::rename(&beside, program).expect("in its place");
 }
 

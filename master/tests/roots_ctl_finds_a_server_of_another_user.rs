@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use support::masters::{adopt_orphans, reap};
-use support::{Server, TINE, eventually, scratch_folder};
+use support::{Server, TINE, copy_program, eventually, scratch_folder};
 
 /// `tine ctl` as this user has it in a fresh shell.
 fn ctl(program: &std::path::Path, uid: u32, server: &Server, command: &str) -> Output {
@@ -30,7 +30,7 @@ fn before_and_after_an_upgrade() {
     let folder = std::env::temp_dir().join(scratch_folder().file_name().expect("a name"));
     fs::create_dir(&folder).expect("a folder");
     let program = folder.join("tine");
-    fs::copy(TINE, &program).expect("a binary");
+    copy_program(TINE, &program);
     let mut command = Command::new(&program);
     let server = Server::start_command(command.args(["run", "0", "--workers", "1", "--user", "nobody"]));
     let expect_found = |pid: i32| {

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use support::{Client, Server, TINE, eventually, lua, one_line_of, run_to_end, scratch_folder};
+use support::{Client, Server, TINE, copy_program, eventually, lua, one_line_of, run_to_end, scratch_folder};
 
 /// Somebody without rights, as a number, whom the system's tables know.
 fn nobody() -> (u32, u32) {
@@ -214,7 +214,7 @@ fn a_binary_that_takes_over_is_that_user_too() {
     let folder = folder_of_root();
     chown(&folder, Some(uid), Some(gid)).expect("another owner");
     let [binary, pidfile] = ["tine", "pidfile"].map(|name| folder.join(name));
-    fs::copy(TINE, &binary).expect("a binary that nobody may run");
+    copy_program(TINE, &binary);
     let mut command = Command::new(&binary);
     command.args(["run", "0", "--workers", "1", "--user", "nobody", "--pidfile"]).arg(&pidfile);
     let mut server = Server::start_command(&mut command);

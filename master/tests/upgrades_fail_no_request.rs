@@ -6,7 +6,6 @@ mod support;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::capture::Capture;
@@ -15,7 +14,7 @@ use support::load::{Habit, Load, Target};
 use support::masters::{adopt_orphans, children_of, master_of, reap};
 use support::proxy::LoadProxy;
 use support::regulars::{Manner, Regulars};
-use support::{Client, Server, TINE, eventually, group_members, is_alive, scratch_folder, send_signal};
+use support::{Client, Server, TINE, eventually, group_members, is_alive, scratch_folder, send_signal, write_program};
 
 const UPGRADES: usize = 3;
 
@@ -104,8 +103,7 @@ impl Upgradable {
 /// Puts a build in the place of the binary, as package managers do it: whole or not at all.
 fn install(folder: &Path, build: &[u8]) {
     let beside = folder.join("tine.new");
-    fs::write(&beside, build).expect("a file");
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("a program");
+    write_program(&beside, build);
     fs::rename(&beside, folder.join("tine")).expect("renamed");
 }
 

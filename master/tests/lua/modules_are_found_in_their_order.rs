@@ -1,8 +1,8 @@
 //! Where `require` looks: in each --app-dir, the current folder, a rocks tree around the executable, LUA_PATH and LUA_CPATH;
 //! and what nibiru's framework is told before its application is loaded.
 
-use crate::support::TINE;
 use crate::support::lua::folder_with;
+use crate::support::{TINE, copy_program};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ const VERSION: &str = if cfg!(feature = "luajit") { "5.1" } else { "5.4" };
 fn in_tree(tree: &Path) -> PathBuf {
     let path = tree.join("bin/tine");
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder in the scratch folder");
-    fs::hard_link(TINE, &path).or_else(|_| fs::copy(TINE, &path).map(drop)).expect("the binary can be copied");
+    fs::hard_link(TINE, &path).unwrap_or_else(|_| copy_program(TINE, &path));
     path
 }
 

@@ -4,11 +4,30 @@ use super::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 pub fn send_signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("{signal} cannot be sent to {pid}: {e}"));
+}
+
+/// Makes a program that can be executed at once: a copy of another.
+///
+/// By a process of its own, and so is [`write_program`]. Each fork of this process that another test makes meanwhile would
+/// hold a file that is written here open until its execve(2), and the program would be "Text file busy" (ETXTBSY).
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    let copied = Command::new("cp").arg("--").arg(from.as_ref()).arg(to).status();
+    assert!(copied.expect("cp runs").success(), "{} is copied", to.display());
+}
+
+/// Makes a program that can be executed at once, of these bytes.
+pub fn write_program(path: &Path, bytes: &[u8]) {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut sh = sh.spawn().expect("sh runs");
+    sh.stdin.take().expect("a pipe").write_all(bytes).expect("it reads");
+    assert!(sh.wait().expect("sh ends").success(), "{} is written", path.display());
 }
 
 pub fn is_alive(pid: i32) -> bool {
