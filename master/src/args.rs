@@ -89,9 +89,10 @@ pub struct ServerArgs {
     /// Address to listen on: an IP address or localhost [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
     host: Option<IpAddr>,
-    /// Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080, *:8080 (of IPv4) or unix:/path; repeatable
+    // No doc comment, in which rustdoc would take [::1] for a link.
     #[arg(
         long,
+        help = "Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080, *:8080 (of IPv4) or unix:/path; repeatable",
         short = 'b',
         value_name = "ADDR",
         env = "TINE_LISTEN",

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-/// The index of a connection in [`crate::worker::Worker`]'s table; also its token in the poll.
+/// The index of a connection in the worker's table; also its token in the poll.
 pub type Token = usize;
 
 /// The number of a turn. It comes round: numbers are compared within half of their range.

@@ -171,7 +171,7 @@ struct Worker {
     are_sockets_lent: bool,
     /// Once it has answered so many requests it asks for a successor.
     requests_due: Option<u64>,
-    /// The server stops soon ([`Order::Unready`]).
+    /// The server stops soon (`Order::Unready`).
     unready: bool,
     counts: Counts,
     own: OwnDescriptors,

@@ -2,7 +2,7 @@
 //!
 //! The first words are said by the handler itself, from shared memory alone. Where code of an interpreter runs, its
 //! traceback follows: the handler asks it to stop at its next instruction ([`Interpreter::interrupt`]), where all is in
-//! order to be looked at; if it has not got there after [`PATIENCE`], because it is in a C function or in compiled code,
+//! order to be looked at; if it has not got there after `PATIENCE`, because it is in a C function or in compiled code,
 //! SIGALRM looks from where it is. Then the process ends by SIGABRT, as it would have without a handler. It does so too if
 //! anything of this goes wrong: the handler stands for one signal only, and a fault on the way ends the process at once.
 //!

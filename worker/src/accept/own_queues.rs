@@ -106,7 +106,7 @@ impl Listeners {
     }
 }
 
-/// More than one and an eighth: to wake somebody for a connection is dearer than to stand back. As in [`is_over`], who is
+/// More than one and an eighth: to wake somebody for a connection is dearer than to stand back. As in [`is_over`](super::is_over), who is
 /// not over gets at most two more than the least loaded, while that one holds few.
 fn is_far_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 8)
