@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use tine_common::config::Config;
 use tine_common::sys::fork::{Fork, fork};
-use tine_common::sys::process;
+use tine_common::sys::{process, started_with};
 use tine_worker::app::{AppFactory, WorkerInfo};
 
 /// What the process says before it ends; nothing, if the app ended it.
@@ -88,6 +88,8 @@ fn build(
     process::set_title("tine: preflight");
     tine_common::log::set_who("preflight");
     let assumed = identity.map_or(Ok(()), Identity::assume).and_then(|()| identity::renounce_privileges());
+    // As in a worker: what the app starts finds them so.
+    started_with::OF_THE_MASTER.into_iter().for_each(|signal| _ = started_with::ignore_again(signal));
     // It does not outlive who waits for it, even if the app hangs. A change of user would take that back.
     let begun = assumed
         .map_err(io::Error::other)

@@ -21,7 +21,7 @@ use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGQUIT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use slab::Slab;
 use std::fmt;
@@ -135,7 +135,7 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
 /// says nothing to a worker, stays so. Returns the descriptors, too, that they come by.
 fn hear_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
     let before = descriptor::open();
-    let others = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2].into_iter().filter(|&signal| !started_with::ignore_again(signal));
+    let others = started_with::OF_THE_MASTER.into_iter().filter(|&signal| !started_with::ignore_again(signal));
     let signals = Signals::new(others.chain([SIGTERM, SIGQUIT]))?;
     let own = descriptor::open().difference(&before).copied().collect();
     blocked.unblock_signals()?;

@@ -53,6 +53,9 @@ pub fn hear_sigpipe() -> io::Result<()> {
     Ok(())
 }
 
+/// The signals that tell a process with an app in it nothing, whoever sends them: they are its master's.
+pub const OF_THE_MASTER: [i32; 4] = [libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
 /// Ignores a signal once more that this process was started with as ignored and has had a handler for; false: it was not.
 pub fn ignore_again(signal: i32) -> bool {
     // SAFETY: no handler is installed.
