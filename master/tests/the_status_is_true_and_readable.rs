@@ -59,9 +59,12 @@ fn names_are_shown_as_the_locale_can() {
     let server = Server::start(&["--workers", "1", "--static", root.to_str().expect("UTF-8")]);
     for (locale, shown) in [("C.UTF-8", "caf\u{e9}"), ("de_DE.utf8", "caf\u{e9}"), ("C", "caf?"), ("", "caf?")] {
         let mut command = Command::new(TINE);
-        command.args(["ctl", "status"]).env("XDG_RUNTIME_DIR", server.folder());
+        let port = server.address().port().to_string();
+        command.args(["ctl", "status", "--control", &port]).env("XDG_RUNTIME_DIR", server.folder());
         command.env_remove("LC_CTYPE").env_remove("LANG").env("LC_ALL", locale);
-        let text = String::from_utf8(command.output().expect("tine runs").stdout).expect("UTF-8");
+        let output = command.output().expect("tine runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
         let first = text.lines().next().expect("a line");
         assert!(first.ends_with(&format!("/{shown}")) || text.contains(shown), "{locale:?}: {text}");
         assert_eq!(text.is_ascii(), !shown.contains('\u{e9}'), "{locale:?}: {text}");

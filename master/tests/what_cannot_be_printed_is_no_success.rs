@@ -9,13 +9,14 @@ use support::{Server, TINE};
 #[test]
 fn a_full_disk_is_status_1() {
     let server = Server::start(&["--workers", "1"]);
+    let port = server.address().port().to_string();
     for arguments in [
         &["--help"][..],
         &["--version"],
         &["run", "--help"],
         &["check", "0"],
-        &["ctl", "status"],
-        &["ctl", "workers", "--json"],
+        &["ctl", "status", "--control", &port],
+        &["ctl", "workers", "--json", "--control", &port],
     ] {
         let full = File::options().write(true).open("/dev/full").expect("/dev/full");
         let mut command = Command::new(TINE);
