@@ -25,6 +25,9 @@ pub struct Config {
     pub tcp_fastopen: bool,
     /// How long the kernel holds back a connection that has sent nothing (TCP_DEFER_ACCEPT); zero is off.
     pub defer_accept: Duration,
+    /// What the kernel may hold of a TCP client's bytes that are not read yet, its bookkeeping included; `None`: as much as
+    /// the system's settings let it grow to.
+    pub receive_buffer_bytes: Option<usize>,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
     pub graceful_timeout: Duration,
@@ -108,6 +111,9 @@ pub struct Limits {
     /// A WebSocket's client of which nothing comes for so long, not even the answer to a ping, is closed.
     pub ws_idle_timeout: Duration,
 }
+
+/// What `--receive-buffer` is if nothing is said. Most systems clip it to 416K, without a warning.
+pub const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -308,6 +314,7 @@ impl Config {
             ("accept", self.accept.to_string()),
             ("backlog", self.backlog.to_string()),
             ("defer-accept", show_duration(self.defer_accept)),
+            ("receive-buffer", self.receive_buffer_bytes.map_or("auto".to_string(), size)),
             ("tcp-fastopen", on_or_off(self.tcp_fastopen)),
             ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
             ("buffer-size", size(self.buffer_bytes)),

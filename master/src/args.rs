@@ -113,6 +113,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", env = "TINE_DEFER_ACCEPT", hide_env = true,
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
+    /// What the kernel may hold of a client's bytes that are not read yet (TCP), its bookkeeping included; auto: as the system does
+    #[arg(long, value_name = "SIZE|auto", default_value = "1M", env = "TINE_RECEIVE_BUFFER", hide_env = true,
+          value_parser = receive_buffer, help_heading = "Listening")]
+    receive_buffer: Most,
     /// Take data in the first packet of clients that know us (TCP Fast Open)
     #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
@@ -237,6 +241,7 @@ impl ServerArgs {
             backlog: self.backlog,
             tcp_fastopen: self.tcp_fastopen,
             defer_accept: self.defer_accept,
+            receive_buffer_bytes: self.receive_buffer,
             connections_max: self.max_connections,
             graceful_timeout: self.graceful_timeout,
             drain_delay: self.drain.drain_delay,
@@ -511,6 +516,13 @@ fn connections(text: &str) -> Result<Most, String> {
     match text {
         "auto" => Ok(None),
         _ => number_between(text, 1, 1 << 31).map(Some).map_err(|e| format!("{e}, or auto")),
+    }
+}
+
+fn receive_buffer(text: &str) -> Result<Most, String> {
+    match text {
+        "auto" => Ok(None),
+        _ => size_between(text, 16 << 10, 1 << 30).map(Some).map_err(|e| format!("{e}, or auto")),
     }
 }
 

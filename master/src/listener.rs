@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Address, Config, ControlAt};
+use tine_common::config::{AcceptMode, Address, Config, ControlAt, RECEIVE_BUFFER_BYTES};
 use tine_common::sys::bell::Bell;
 use tine_common::sys::process;
 use tine_common::sys::socket::{
     resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
 };
+use tine_common::units::show_size;
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::{Listener, Place, Queue};
 
@@ -70,11 +71,19 @@ pub fn warnings(config: &Config) -> Vec<String> {
     const FASTOPEN: &str = "/proc/sys/net/ipv4/tcp_fastopen";
     /// The bit of ip-sysctl's tcp_fastopen without which a listener's TCP_FASTOPEN does nothing.
     const FASTOPEN_SERVER: u32 = 2;
+    const RECEIVE: &str = "/proc/sys/net/core/rmem_max";
     let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
     let mut lines = Vec::new();
     let backlog = config.backlog;
     if let Some(most) = read(SOMAXCONN).filter(|&most| most < backlog) {
         lines.push(format!("--backlog {backlog} is clipped to {most} by the kernel; raise {SOMAXCONN}"));
+    }
+    let receive = config.receive_buffer_bytes.filter(|&bytes| bytes != RECEIVE_BUFFER_BYTES);
+    if let (Some(bytes), Some(most)) = (receive, read(RECEIVE))
+        && bytes / 2 > most as usize
+    {
+        let (given, most) = (show_size(bytes as u64), show_size(2 * u64::from(most)));
+        lines.push(format!("--receive-buffer {given} is clipped to {most} by the kernel; raise {RECEIVE}"));
     }
     if config.tcp_fastopen
         && let Some(bits) = read(FASTOPEN).filter(|bits| bits & FASTOPEN_SERVER == 0)
@@ -306,10 +315,16 @@ fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> 
 }
 
 /// Whoever answers for the kernel may not have all of them (gVisor): a server can do without. A line for each that was
-/// refused.
+/// refused. Before listen(2), as the window's scale goes by the receive buffer; accepted sockets inherit all.
 fn set_tcp_options(socket: &Socket, config: &Config) -> Vec<String> {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let patience = config.limits.write_timeout.max(Duration::from_millis(1));
+    // TCP_USER_TIMEOUT also says when probes have failed (tcp(7)): several are to be lost before.
+    let idle = KEEPALIVE_IDLE.min(patience / 2).max(Duration::from_secs(1));
+    let interval = KEEPALIVE_INTERVAL.min(patience / 6).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
     let fastopen = || if config.tcp_fastopen { set_fastopen(socket.as_fd(), FASTOPEN_PENDING) } else { Ok(()) };
+    // The kernel takes the size twice, for its bookkeeping (socket(7)).
+    let receive_buffer = |bytes| socket.set_recv_buffer_size(bytes / 2);
     [
         (socket.set_tcp_nodelay(true), "small answers may be late"),
         (
@@ -320,6 +335,11 @@ fn set_tcp_options(socket: &Socket, config: &Config) -> Vec<String> {
             set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN),
             "for a client that does not read the kernel takes as much as it likes",
         ),
+        (
+            socket.set_tcp_user_timeout(Some(patience)),
+            "what a client does not read stays in the kernel for minutes after the close",
+        ),
+        (config.receive_buffer_bytes.map_or(Ok(()), receive_buffer), "--receive-buffer does nothing"),
         // Zero is what a socket has without.
         (set_defer_accept(socket.as_fd(), config.defer_accept), "--defer-accept does nothing"),
         (fastopen(), "--tcp-fastopen does nothing"),

@@ -61,6 +61,7 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--mem-interval", "10"], &["--mem-interval", "10s"]),
         (&["--mem-interval", "99ms"], &["--mem-interval 99ms", "at least 100ms, or 0"]),
         (&["--defer-accept", "x"], &["--defer-accept", "10s"]),
+        (&["--receive-buffer", "1K"], &["--receive-buffer", "16K", "auto"]),
         (&["--tcp-fastopen=maybe"], &["--tcp-fastopen"]),
         (&["--quiet=maybe"], &["--quiet"]),
         (&["--stream-mb", "0"], &["--stream-mb", "from 1 to 1000"]),
