@@ -1,7 +1,7 @@
 //! The commands that README.md and docs/ show in blocks of their own run as typed, one after the other, in a copy of what a
 //! clone has: `tine run` until it says that it serves, then it is stopped, and what asks a server while one runs.
 //!
-//! They run in a network of their own (unshare(1)), so that port 8080 is theirs; where that may not be made, only what is
+//! They run in a network and with a /run of their own (unshare(1)), so that port 8080 is theirs; where that may not be made, only what is
 //! in the blocks is checked. Not run is what [`NOT_RUN`] names, with the reason; and nothing of deploy/README.md, which
 //! installs a service: `scripts/systemd-check` does that.
 
@@ -87,11 +87,13 @@ fn every_exception_is_met() {
 
 /// How a shell runs what a document shows.
 const SHELL: &str = r#"
-ip link set lo up || exit 9
+# tine ctl finds this server alone, and none of a service's.
+ip link set lo up && mount -t tmpfs none /run || exit 9
 failed=0
-fail() { echo "FAILED: $1"; cat out err 2>/dev/null; failed=1; }
+fail() { echo "FAILED: $1"; cat "$HERE/out" "$HERE/err" 2> /dev/null; failed=1; }
 # Starts what serves, until it says so.
 start() {
+  : > "$HERE/out"  # what the one before has said is no sign of this one
   ( eval "exec $1" ) > "$HERE/out" 2> "$HERE/err" < /dev/null &
   server=$!
   for i in $(seq 1200); do
@@ -116,9 +118,9 @@ asked=
 
 #[test]
 fn they_run_as_typed() {
-    let may = Command::new("unshare").args(["-rn", "ip", "link", "set", "lo", "up"]).output();
+    let may = Command::new("unshare").args(["-rnm", "mount", "-t", "tmpfs", "none", "/run"]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("not run: no network of one's own may be made here: {may:?}");
+        eprintln!("not run: neither a network nor a /run of one's own may be made here: {may:?}");
         return;
     }
     let folder = scratch_folder();
@@ -169,7 +171,7 @@ fn they_run_as_typed() {
         fs::write(&path, script).expect("a script");
         let found = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("timeout")
-            .args(["300", "unshare", "-rn", "bash"])
+            .args(["300", "unshare", "-rnm", "bash"])
             .arg(&path)
             .current_dir(&copy)
             .env("HERE", &folder)
