@@ -76,7 +76,8 @@ fn abort(server: &Server, worker: i32) -> (String, Vec<String>) {
     assert!(death.contains(&format!("worker 0 (pid {worker}) was killed by SIGABRT (6)")), "{death}");
     let log = server.log();
     let said = log.lines().find(|line| line.contains(&format!("ERROR worker 0[{worker}] "))).unwrap_or_default();
-    let is_time = said.len() > 20 && said.as_bytes()[10] == b'T' && said.as_bytes()[19] == b'Z';
+    let is_time =
+        said.len() > 24 && said.as_bytes()[10] == b'T' && said[19..].starts_with('.') && said.as_bytes()[23] == b'Z';
     assert!(is_time, "a line like the others, not {said:?}; the log says:\n{log}");
     let trace = log.split_once("its code is here:\n  stack traceback:\n").map_or("", |(_, trace)| trace);
     let trace = trace.lines().take_while(|line| line.starts_with("  \t")).map(str::to_string).collect();
