@@ -234,6 +234,25 @@ impl Children {
         self.slots.iter().filter_map(|slot| slot.next_start).chain(retries).min()
     }
 
+    /// No process is to be had: the slots that wait for their next worker, if they are due, wait until then, and so does this
+    /// one. Returns how many that are.
+    pub fn postpone(&mut self, slot: usize, until: Instant, now: Instant) -> usize {
+        let mut count = 0;
+        for (index, entry) in self.slots.iter_mut().enumerate() {
+            if entry.next_start.is_some_and(|at| at <= now) {
+                entry.next_start = Some(until);
+            } else if index == slot {
+                entry.retry_at = Some(until);
+            } else {
+                continue;
+            }
+            entry.is_settled = true;
+            entry.failures += 1;
+            count += 1;
+        }
+        count
+    }
+
     /// Nobody is started any more.
     pub fn close(&mut self) {
         self.is_open = false;

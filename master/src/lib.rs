@@ -47,6 +47,7 @@ mod recycle;
 mod resident;
 mod respawn;
 mod rollout;
+mod shortage;
 mod start;
 mod supervision_args;
 mod supervisor;

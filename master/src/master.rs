@@ -23,6 +23,7 @@ use crate::notify::Notifier;
 use crate::oom::OomKills;
 use crate::pidfile::Pidfile;
 use crate::recycle;
+use crate::shortage::Shortage;
 use crate::start::Health;
 use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
@@ -104,6 +105,7 @@ pub struct Master {
     ever_ready: bool,
     announced: bool,
     boot_failures: usize,
+    shortage: Shortage,
     deaths_said: Allowance,
     poll_failures_said: Allowance,
     oom_kills: OomKills,
@@ -160,6 +162,7 @@ impl Master {
             ever_ready: false,
             announced: false,
             boot_failures: 0,
+            shortage: Shortage::default(),
             deaths_said: Allowance::new(20.0, 0.5),
             poll_failures_said: Allowance::new(1.0, 1.0 / 30.0),
             oom_kills: OomKills::new(),
@@ -194,6 +197,7 @@ impl Master {
                     return End::Worker(Box::new(start));
                 }
             }
+            self.shortage.settle(now);
             if let Some(ending) = self.finished() {
                 return End::Exit(self.clean_up(ending));
             }

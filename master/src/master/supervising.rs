@@ -5,13 +5,14 @@ use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
 use crate::recycle::{self, FAT_LOOKS, MEMORY_INTERVAL};
 use crate::resident;
+use crate::shortage::Round;
 use crate::watchdog::{LOOK_INTERVAL, Life, Verdict};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tine_common::log::{and_others, indented};
 use tine_common::message::Report;
 use tine_common::notes::Running;
@@ -101,7 +102,7 @@ impl Master {
             _ => entry.next_start = Some(now + delay),
         }
         if !self.ever_ready {
-            self.on_boot_failed(line + &cause);
+            self.on_boots_failed(1, line + &cause);
             return;
         }
         if let Some(others) = self.deaths_said.admits(now) {
@@ -196,33 +197,38 @@ impl Master {
         }
     }
 
-    /// No process or no channel to be had: tried again like a worker that died at once.
+    /// No process or no channel is to be had: all starts that are due are tried again together, after one back-off.
     pub(super) fn on_spawn_failed(&mut self, slot: usize, error: &io::Error, now: Instant) {
-        let entry = &mut self.children.slots[slot];
-        entry.is_settled = true;
-        entry.failures += 1;
-        let delay = entry.respawn.delay(Duration::ZERO, fastrand::f64()).max(Duration::from_millis(100));
-        match entry.current {
-            None => entry.next_start = Some(now + delay),
-            Some(_) => entry.retry_at = Some(now + delay),
-        }
-        let line = format!("worker {slot} cannot be started: {error}");
-        if let Some(others) = self.deaths_said.admits(now) {
-            log::error!("{line}; trying again in {:.1} s{}", delay.as_secs_f64(), and_others(others));
+        let round = self.shortage.meet(fastrand::f64(), now);
+        let (Round::Begins(until) | Round::Joins(until)) = round;
+        let missing = self.children.postpone(slot, until, now);
+        let who = match missing {
+            1 => format!("worker {slot}"),
+            _ => counted(missing as u64, "worker"),
+        };
+        let line = format!("{who} cannot be started: {error}");
+        let others = || self.deaths_said.admits(now);
+        if let Some(others) = matches!(round, Round::Begins(_)).then(others).flatten() {
+            let seconds = until.duration_since(now).as_secs_f64();
+            log::error!("{line}; trying again in {seconds:.1} s{}", and_others(others));
         }
         self.last_cause = Some((line.clone(), now));
         self.abandon_reload(&line);
-        self.on_boot_failed(line);
+        // Those that boot may be ready yet; the server serves with them then.
+        if self.children.count() == 0 {
+            self.on_boots_failed(missing, line);
+        }
     }
 
     /// Gives up when no worker was ever ready and as many starts failed as there are slots.
-    fn on_boot_failed(&mut self, cause: String) {
+    fn on_boots_failed(&mut self, count: usize, cause: String) {
         if self.ever_ready || !self.stage.is_serving() {
             return;
         }
-        self.boot_failures += 1;
+        self.boot_failures += count;
         if self.boot_failures >= self.start.config.workers {
-            log::error!("no worker became ready; the last one: {cause}");
+            let line = format!("no worker became ready; the last one: {cause}");
+            log::error!("{line}");
             self.stop_at_once(1);
         }
     }
