@@ -2,7 +2,7 @@
 //! to each other.
 //!
 //! The older starts the program that it was started from itself ([`Program`]), with its listening sockets and one end of a
-//! socket pair, over which each [`Word`] is a byte. Until the younger has said that it serves, the older serves as if
+//! socket pair, over which each [`Word`] is a byte. A younger that cannot serve says why before it ends ([`Reason`]). Until the younger has said that it serves, the older serves as if
 //! nothing were. Both keep their ends for as long as they live: the end of the stream is the end of the other.
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -12,6 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use tine_common::log::one_line;
 use tine_common::sys::exec::{self, Minded};
 
 /// The name of the younger master's end of the pair among the descriptors that it inherits.
@@ -49,9 +50,9 @@ impl Word {
         channel.write_all(&[self.byte()])
     }
 
-    /// What has been said since the last time, and whether the stream has ended. What another version may say besides is
-    /// left alone.
-    pub fn hear(mut channel: impl Read) -> (Vec<Word>, bool) {
+    /// What has been said since the last time, and whether the stream has ended; a reason is put together in `reason`. What
+    /// another version may say besides is left alone.
+    pub fn hear(mut channel: impl Read, reason: &mut Reason) -> (Vec<Word>, bool) {
         let (mut words, mut bytes) = (Vec::new(), [0; 16]);
         loop {
             let count = match channel.read(&mut bytes) {
@@ -63,7 +64,43 @@ impl Word {
             };
             let known = |&byte: &u8| Word::ALL.into_iter().find(|word| word.byte() == byte);
             words.extend(bytes[..count].iter().filter_map(known));
+            bytes[..count].iter().for_each(|&byte| reason.push(byte));
         }
+    }
+}
+
+/// Why the younger cannot serve, in its own words.
+///
+/// Each of its bytes goes over the channel as two halves with a sign in front, so that none of them is a word: an older
+/// master of a version that knows no reasons leaves them alone.
+#[derive(Debug, Default)]
+pub struct Reason {
+    halves: Vec<u8>,
+}
+
+impl Reason {
+    /// What is more is cut.
+    const BYTES_MAX: usize = 4096;
+    const SIGN: u8 = 0x80;
+    const SIGN_MASK: u8 = 0xf0;
+
+    pub fn say(text: &str, mut channel: impl Write) -> io::Result<()> {
+        let bytes = text.bytes().take(Reason::BYTES_MAX);
+        let halves: Vec<u8> = bytes.flat_map(|byte| [Reason::SIGN | byte >> 4, Reason::SIGN | byte & 0xf]).collect();
+        channel.write_all(&halves)
+    }
+
+    fn push(&mut self, byte: u8) {
+        if byte & Reason::SIGN_MASK == Reason::SIGN && self.halves.len() < 2 * Reason::BYTES_MAX {
+            self.halves.push(byte & !Reason::SIGN_MASK);
+        }
+    }
+
+    /// Its first line, which says what is wrong; the whole is in the log of the one that said it. `None`: nothing was said.
+    pub fn first_line(&self) -> Option<String> {
+        let bytes: Vec<u8> = self.halves.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.lines().map(str::trim).find(|line| !line.is_empty()).map(one_line)
     }
 }
 
@@ -132,5 +169,52 @@ impl Predecessor {
         let pid = Pid::from_raw(getsockopt(&channel, PeerCredentials)?.pid());
         channel.set_nonblocking(true)?;
         Ok(Predecessor { pid, channel })
+    }
+
+    /// This process ends, and why.
+    pub fn tell_reason(&self, line: &str) {
+        // It may have ended; and a channel as good as empty takes it.
+        let _ = Reason::say(line, &self.channel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(bytes: &[u8], step: usize) -> (Vec<Word>, Option<String>) {
+        let (mut words, mut reason) = (Vec::new(), Reason::default());
+        for part in bytes.chunks(step) {
+            words.extend(Word::hear(part, &mut reason).0);
+        }
+        (words, reason.first_line())
+    }
+
+    #[test]
+    fn a_reason_comes_in_one_line_and_is_no_word() {
+        for (text, expected) in [
+            ("", None),
+            (" \n", None),
+            ("RHTQC", Some("RHTQC")),
+            ("app.lua:1: it is “wrong”\n\tstack", Some("app.lua:1: it is “wrong”")),
+            ("\n  a\u{1b}[31m\u{7}\r\nb", Some("a\\u{1b}[31m\\u{7}")),
+        ] {
+            let mut bytes = Vec::new();
+            Reason::say(text, &mut bytes).expect("there is room");
+            for step in 1..=bytes.len().max(1) {
+                assert_eq!(heard(&bytes, step), (Vec::new(), expected.map(str::to_string)), "{text:?} by {step}");
+            }
+            Word::Serves.say(&mut bytes).expect("there is room");
+            assert_eq!(heard(&bytes, 7).0, [Word::Serves]);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_bounded() {
+        let mut bytes = Vec::new();
+        Reason::say(&"x".repeat(100_000), &mut bytes).expect("there is room");
+        assert_eq!(bytes.len(), 2 * Reason::BYTES_MAX);
+        let twice = [&bytes[..], &bytes[..]].concat();
+        assert_eq!(heard(&twice, 16).1.map(|line| line.len()), Some(Reason::BYTES_MAX));
     }
 }

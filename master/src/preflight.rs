@@ -18,17 +18,19 @@ use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
 use tine_worker::app::{AppFactory, WorkerInfo};
 
-/// What the process says before it ends; nothing, if the app ended it.
+/// What the process says before it ends; nothing, if the app ended it. What is wrong follows.
 const BUILT: u8 = b'R';
 const FAILED: u8 = b'F';
 /// The exit status that Rust gives a panic.
 const EXIT_PANIC: i32 = 101;
+/// What it says of what is wrong, at the most; the channel holds that.
+const REASON_BYTES_MAX: usize = 4096;
 
 /// How a preflight ends.
 pub enum Preflight {
     Passed,
-    /// What is wrong has been said.
-    Failed,
+    /// This is wrong, which has been said on standard error.
+    Failed(String),
     /// Somebody wants the server to stop.
     Stopped(Signal),
 }
@@ -41,7 +43,7 @@ pub fn fly(
     factory: &AppFactory,
 ) -> Result<Preflight, String> {
     let system = |e: io::Error| format!("{name} cannot be tried: {e}");
-    let (mut ours, theirs) = UnixStream::pair().map_err(system)?;
+    let (ours, theirs) = UnixStream::pair().map_err(system)?;
     ours.set_nonblocking(true).map_err(system)?;
     // Blocked from before the fork, so that none is lost. Process 1 hears a signal without a handler only so.
     let mut watched = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]);
@@ -61,10 +63,12 @@ pub fn fly(
         Ended::Exited(status) => status,
         Ended::Stopped(signal) => return Ok(Preflight::Stopped(signal)),
     };
-    let mut said = [0];
-    match (ours.read(&mut said), said[0], ended) {
-        (Ok(1), BUILT, _) => Ok(Preflight::Passed),
-        (Ok(1), FAILED, _) => Ok(Preflight::Failed),
+    let mut said = Vec::new();
+    // All that it has said is there, and what the app has started may keep the stream open.
+    let _ = ours.take(1 + REASON_BYTES_MAX as u64).read_to_end(&mut said);
+    match (said.split_first(), ended) {
+        (Some((&BUILT, _)), _) => Ok(Preflight::Passed),
+        (Some((&FAILED, text)), _) => Ok(Preflight::Failed(String::from_utf8_lossy(text).into_owned())),
         (.., WaitStatus::Signaled(_, signal, _)) => {
             Err(format!("{name} crashed while it was loaded: killed by {} ({})", signal.as_str(), signal as i32))
         }
@@ -102,7 +106,7 @@ fn build(
         Err(e) => Ok(Err(tine_worker::app::AppError::new(e))),
     };
     let said = match &built {
-        Ok(Ok(_)) => BUILT,
+        Ok(Ok(_)) => vec![BUILT],
         Ok(Err(error)) => {
             let text = error.to_string();
             // What is there is not found, either, where the user may not look.
@@ -110,12 +114,13 @@ fn build(
             let hint = if is_shut_out { "\ntine: this user may not enter the folder, which root was in" } else { "" };
             // Where nothing reads standard error, the exit status still tells.
             tine_common::log::say(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
-            FAILED
+            let bytes = text.bytes().take(REASON_BYTES_MAX);
+            [FAILED].into_iter().chain(bytes).collect()
         }
         Err(_) => return EXIT_PANIC, // which has said why
     };
     // Who waits for this cannot be gone: this process would end with it.
-    let _ = channel.write_all(&[said]);
+    let _ = channel.write_all(&said);
     // The app cleans up behind itself, as in a worker.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(built)));
     0

@@ -118,36 +118,65 @@ pub fn serve_with<A: clap::Args>(
         return complain(&format!("signals cannot be heard: {e}"), EXIT_SYSTEM);
     }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
+    let taken = inherited.and_then(|mut inherited| Ok((inherited.take_predecessor()?, inherited)));
+    let (mut predecessor, inherited) = match taken {
+        Ok((predecessor, inherited)) => (predecessor, Ok(inherited)),
+        Err(line) => (None, Err(line)),
+    };
+    let ended = follow(operands, choose, inherited, notifier, &mut predecessor);
+    ended.unwrap_or_else(|Failure { line, status, is_said }| {
+        if let Some(predecessor) = &predecessor {
+            predecessor.tell_reason(&line);
+        }
+        if is_said { ExitCode::from(status) } else { complain(&line, status) }
+    })
+}
+
+/// Why nothing is served, and the exit status for it.
+struct Failure {
+    line: String,
+    status: u8,
+    /// It is on standard error already.
+    is_said: bool,
+}
+
+impl Failure {
+    fn usage(line: String) -> Failure {
+        Failure { line, status: EXIT_USAGE, is_said: false }
+    }
+
+    fn system(line: String) -> Failure {
+        Failure { line, status: EXIT_SYSTEM, is_said: false }
+    }
+}
+
+/// Does what the command line says. The predecessor is taken once there is a master, which talks to it from then on.
+fn follow<A: clap::Args>(
+    operands: Operands,
+    choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
+    inherited: Result<Inherited, String>,
+    notifier: Notifier,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<ExitCode, Failure> {
     let unknown = args::unknown_variables::<A>(operands);
     let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
-        Ok(CommandLine::Ctl(args)) => return without_handlers(|| ctl::run(args)),
-        Ok(CommandLine::Top(args)) => return without_handlers(|| top::run(args)),
-        Err(Complaint::Asked(text)) => return say(&text, 0),
-        Err(Complaint::Wrong(line)) => return complain(&line, EXIT_USAGE),
+        Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
+        Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
+        Err(Complaint::Asked(text)) => return Ok(say(&text, 0)),
+        Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),
     };
-    let inherited = match inherited {
-        Ok(inherited) => inherited,
-        Err(line) => return complain(&line, EXIT_SYSTEM),
-    };
+    let inherited = inherited.map_err(Failure::system)?;
     let config = server.config(operands.port, !inherited.lent().is_empty());
-    let program = match Program::current() {
-        Ok(program) => program,
-        Err(e) => return complain(&format!("the folder it was started in cannot be told: {e}"), EXIT_SYSTEM),
-    };
+    let program =
+        Program::current().map_err(|e| Failure::system(format!("the folder it was started in cannot be told: {e}")))?;
     // Before anything is looked for by its name, or made.
     let level = enter(&config.privileges)
         .and_then(|()| config.check())
         .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
-    let (level, mut served) = match chosen {
-        Ok(chosen) => chosen,
-        Err(line) => return complain(&line, EXIT_USAGE),
-    };
-    let identity = match Identity::of(&config.privileges) {
-        Ok(identity) => identity,
-        Err(line) => return complain(&line, EXIT_SYSTEM),
-    };
+    let (level, mut served) = chosen.map_err(Failure::usage)?;
+    let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
     served.warnings.extend(unknown);
     served.warnings.extend(warn_of_silence(&served, &config));
     if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
@@ -159,25 +188,25 @@ pub fn serve_with<A: clap::Args>(
     tine_common::log::init(level);
     tine_common::log::set_who("master");
     if served.has_preflight {
-        match preflight::fly(&served.name, &config, identity.as_ref(), &served.factory) {
-            Ok(Preflight::Passed) => {}
-            Ok(Preflight::Failed) => return ExitCode::from(EXIT_SYSTEM),
-            Ok(Preflight::Stopped(signal)) if is_check => {
-                return complain(&format!("{signal}: {} was still being loaded", served.name), EXIT_SYSTEM);
+        let ended = preflight::fly(&served.name, &config, identity.as_ref(), &served.factory);
+        match ended.map_err(Failure::system)? {
+            Preflight::Passed => {}
+            Preflight::Failed(line) => return Err(Failure { line, status: EXIT_SYSTEM, is_said: true }),
+            Preflight::Stopped(signal) if is_check => {
+                return Err(Failure::system(format!("{signal}: {} was still being loaded", served.name)));
             }
-            Ok(Preflight::Stopped(signal)) => {
+            Preflight::Stopped(signal) => {
                 log::info!("{signal}: stopping; {} was being loaded", served.name);
-                return ExitCode::SUCCESS;
+                return Ok(ExitCode::SUCCESS);
             }
-            Err(line) => return complain(&line, EXIT_SYSTEM),
         }
     }
     let ended = if is_check {
         check(&served, &config, inherited).map(|text| say(&text, 0))
     } else {
-        run(served, config, Origin { inherited, notifier, program, identity }).map(ExitCode::from)
+        run(served, config, Origin { inherited, notifier, program, identity }, predecessor).map(ExitCode::from)
     };
-    ended.unwrap_or_else(|line| complain(&line, EXIT_SYSTEM))
+    ended.map_err(Failure::system)
 }
 
 /// For a program that signals end as any other.
@@ -196,10 +225,9 @@ struct Origin {
     identity: Option<Identity>,
 }
 
-fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
+fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<Predecessor>) -> Result<u8, String> {
     let Served { name, try_next, also, health, warnings, factory, .. } = served;
-    let Origin { mut inherited, notifier, program, identity } = origin;
-    let predecessor = inherited.take_predecessor()?;
+    let Origin { inherited, notifier, program, identity } = origin;
     let Prepared { nofile, pidfile, log_file, mut bound } =
         prepare(&config, inherited, predecessor.as_ref(), config.graceful_timeout + ORPHANS_MARGIN)?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
@@ -228,6 +256,7 @@ fn run(served: Served, config: Config, origin: Origin) -> Result<u8, String> {
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
+    let predecessor = predecessor.take();
     let start = Start { name, try_next, also, health, config, bound, pidfile, notifier, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {

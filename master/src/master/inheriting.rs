@@ -5,7 +5,7 @@
 use super::stopping::Stage;
 use super::{CONTROL, ELDER, KILL_MARGIN, Master};
 use crate::control::{self, Claim};
-use crate::handover::{Predecessor, Word};
+use crate::handover::{Predecessor, Reason, Word};
 use crate::listener::Bound;
 use crate::pidfile::Pidfile;
 use mio::Interest;
@@ -62,6 +62,11 @@ impl Master {
         Ok(())
     }
 
+    /// Says to the master that this one was to take over from why it cannot.
+    pub(super) fn tell_reason(&self, line: &str) {
+        self.start.predecessor.iter().for_each(|predecessor| predecessor.tell_reason(line));
+    }
+
     /// Whether another master has the listening sockets, too, and would suffer from what is done to them.
     pub(super) fn are_sockets_shared(&self) -> bool {
         self.start.predecessor.is_some() || self.elder.as_ref().is_some_and(|elder| !elder.has_handed_over)
@@ -69,7 +74,7 @@ impl Master {
 
     pub(super) fn hear_elder(&mut self) {
         let Some(elder) = &mut self.elder else { return };
-        let (words, has_ended) = Word::hear(&elder.channel);
+        let (words, has_ended) = Word::hear(&elder.channel, &mut Reason::default());
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),

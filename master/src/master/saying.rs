@@ -22,6 +22,7 @@ impl Master {
         }
         if let Err(line) = self.take_over() {
             log::error!("{line}");
+            self.tell_reason(&line);
             return self.stop_at_once(1);
         }
         if self.start.predecessor.is_some() {

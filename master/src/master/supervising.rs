@@ -229,6 +229,7 @@ impl Master {
         if self.boot_failures >= self.start.config.workers {
             let line = format!("no worker became ready; the last one: {cause}");
             log::error!("{line}");
+            self.tell_reason(&line);
             self.stop_at_once(1);
         }
     }

@@ -6,7 +6,7 @@
 use super::stopping::Stage;
 use super::{Master, UPGRADE};
 use crate::control::Control;
-use crate::handover::{CHANNEL, Word};
+use crate::handover::{CHANNEL, Reason, Word};
 use crate::listener::{self, Bound};
 use crate::pidfile::Pidfile;
 use crate::supervisor;
@@ -36,6 +36,8 @@ pub struct Upgrade {
     deadline: Instant,
     /// It was killed, for this reason, and its end is waited for.
     given_up: Option<String>,
+    /// Why it cannot serve, as far as it has said so.
+    reason: Reason,
 }
 
 /// The master that has taken over, until this one has ended.
@@ -93,7 +95,14 @@ impl Master {
         // The app is built twice: to see whether it can be, and in the workers.
         let limit = self.start.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
         self.last_upgrade = None;
-        self.upgrade = Some(Upgrade { other, channel, began: now, deadline: now + limit, given_up: None });
+        self.upgrade = Some(Upgrade {
+            other,
+            channel,
+            began: now,
+            deadline: now + limit,
+            given_up: None,
+            reason: Reason::default(),
+        });
         Ok(())
     }
 
@@ -109,10 +118,12 @@ impl Master {
     }
 
     pub(super) fn hear_other(&mut self, now: Instant) {
-        let channel = self.upgrade.as_ref().map(|upgrade| &upgrade.channel);
-        let Some(channel) = channel.or(self.heir.as_ref().map(|heir| &heir.channel)) else { return };
         // The end of the stream is the other's end: its minder is reaped, or nothing follows from it.
-        let (words, _) = Word::hear(channel);
+        let (words, _) = match (&mut self.upgrade, &self.heir) {
+            (Some(upgrade), _) => Word::hear(&upgrade.channel, &mut upgrade.reason),
+            (None, Some(heir)) => Word::hear(&heir.channel, &mut Reason::default()),
+            (None, None) => return,
+        };
         for word in words {
             match word {
                 Word::Serves => self.hand_over(now),
@@ -128,10 +139,10 @@ impl Master {
 
     /// The other serves: nobody is let in here any more, and what is in flight is finished.
     fn hand_over(&mut self, now: Instant) {
-        let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
+        let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
         let pid = upgrade.other.pid;
         if let Err(status) = upgrade.release() {
-            return self.end_upgrade(&upgrade, status);
+            return self.end_upgrade(&mut upgrade, status);
         }
         let totals = self.scoreboard.totals();
         let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals.in_flight);
@@ -166,8 +177,8 @@ impl Master {
 
     /// Somebody died who is no worker: the one that was to take over, and its minder with it, or a stranger.
     pub(super) fn on_other_died(&mut self, pid: Pid, status: WaitStatus) {
-        if let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.other.minder == pid) {
-            self.end_upgrade(&upgrade, status);
+        if let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.other.minder == pid) {
+            self.end_upgrade(&mut upgrade, status);
         }
     }
 
@@ -181,14 +192,17 @@ impl Master {
     }
 
     /// The one that was to take over has ended.
-    fn end_upgrade(&mut self, upgrade: &Upgrade, status: WaitStatus) {
+    fn end_upgrade(&mut self, upgrade: &mut Upgrade, status: WaitStatus) {
         let how = || match status {
             WaitStatus::Signaled(_, signal, _) => format!("was killed by {}", signal.as_str()),
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
             other => format!("ended: {other:?}"),
         };
         let pid = upgrade.other.pid;
-        let died = || format!("process {pid} {} before it served; this master serves on", how());
+        // Its last words may not have been heard yet.
+        let _ = Word::hear(&upgrade.channel, &mut upgrade.reason);
+        let reason = upgrade.reason.first_line().map_or(String::new(), |line| format!(": {line}"));
+        let died = || format!("process {pid} {} before it served{reason}; this master serves on", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);
         log::error!("the upgrade failed: {why}");
         self.last_upgrade = Some(Err(why));

@@ -6,6 +6,7 @@ mod support;
 
 mod a_body_that_is_not_sent_is_not_made;
 mod a_chunk_is_sent_before_the_next_is_asked_for;
+mod a_failed_upgrade_tells_its_reason;
 mod a_framework_asks_where_its_app_is;
 mod a_preflight_says_what_is_wrong;
 mod a_preflight_that_hangs_can_be_stopped;
