@@ -30,6 +30,8 @@ pub struct Config {
     pub receive_buffer_bytes: Option<usize>,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
+    /// … and of each client's address; `None`: any number.
+    pub connections_per_address_max: Option<usize>,
     pub graceful_timeout: Duration,
     /// From the wish to stop to the drain: everybody is served, and health checks are answered with no.
     pub drain_delay: Duration,
@@ -317,6 +319,10 @@ impl Config {
             ("receive-buffer", self.receive_buffer_bytes.map_or("auto".to_string(), size)),
             ("tcp-fastopen", on_or_off(self.tcp_fastopen)),
             ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
+            (
+                "max-connections-per-address",
+                self.connections_per_address_max.map_or("off".to_string(), |n| n.to_string()),
+            ),
             ("buffer-size", size(self.buffer_bytes)),
             ("write-high-watermark", size(limits.write_high_watermark_bytes)),
             ("write-low-watermark", size(limits.write_low_watermark_bytes)),

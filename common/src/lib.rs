@@ -3,6 +3,7 @@
 //! - [`config`]: every limit and choice, named with its unit, with its default.
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
 //! - [`scoreboard`]: the shared memory in which each worker tells about itself.
+//! - [`address_counts`]: how many connections each client's address has, beside it.
 //! - [`status`]: what the master tells about the server over its control socket.
 //! - [`notes`]: the requests that each worker is in, beside it.
 //! - [`request_name`]: what the log calls a request.
@@ -13,6 +14,7 @@
 //! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
 #![deny(unsafe_code)]
 
+pub mod address_counts;
 pub mod config;
 pub mod fixed_text;
 pub mod last_words;

@@ -5,6 +5,7 @@
 //! all, empties the seat of a dead worker and keeps what it had counted in the retired totals, so that sums never go
 //! backwards. Loads and stores are relaxed: each word stands for itself.
 
+use crate::address_counts::{AddressCounts, Tables};
 use crate::notes::{self, Notes};
 use crate::sys::mmap::{Line, shared_lines};
 use std::io;
@@ -74,6 +75,8 @@ pub struct Scoreboard {
     lines: &'static [Line],
     /// A page of notes per seat.
     notes: &'static [[Line; notes::LINES]],
+    /// Where connections are limited by address.
+    addresses: Option<Tables>,
     /// Beats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
@@ -107,7 +110,13 @@ impl Scoreboard {
     /// to those that were ever taken.
     pub fn new(seats: usize) -> io::Result<Self> {
         let (notes, _) = shared_lines(seats * notes::LINES)?.as_chunks();
-        Ok(Scoreboard { lines: shared_lines(seats + 1)?, notes, epoch: Instant::now() })
+        Ok(Scoreboard { lines: shared_lines(seats + 1)?, notes, addresses: None, epoch: Instant::now() })
+    }
+
+    /// From now on the connections of each address are counted; before the first fork.
+    pub fn count_addresses(&mut self) -> io::Result<()> {
+        self.addresses = Some(Tables::new(self.notes.len())?);
+        Ok(())
     }
 
     /// Master only: gives the seat to a worker that is to fill this slot.
@@ -126,6 +135,11 @@ impl Scoreboard {
     /// The requests of the worker in this seat.
     pub fn notes(&self, index: usize) -> Notes {
         Notes::new(&self.notes[index], self.seat(index))
+    }
+
+    /// How many connections each address has, for the worker in this seat; `None` where they are not counted.
+    pub fn address_counts(&self, index: usize) -> Option<AddressCounts> {
+        self.addresses.map(|tables| tables.of(index, &self.lines[0].words[REACH]))
     }
 
     /// All that were ever taken.
@@ -185,6 +199,9 @@ impl Scoreboard {
             seat.store(word, 0);
         }
         self.notes(index).clear();
+        if let Some(tables) = self.addresses {
+            tables.clear(index);
+        }
     }
 }
 

@@ -155,6 +155,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
           value_parser = connections, help_heading = "Limits")]
     max_connections: Most,
+    /// Connections of one client's address in the whole server, of an IPv6 address's /64 (503 above it); Unix sockets are exempt. Behind a proxy all clients have the proxy's address
+    #[arg(long, value_name = "N|off", default_value = "off", env = "TINE_MAX_CONNECTIONS_PER_ADDRESS", hide_env = true,
+          value_parser = connections_per_address, help_heading = "Limits")]
+    max_connections_per_address: Most,
     /// What a worker reads from a client at once, 64K to 4M; a worker has one such buffer. Also how much of /bin lies in memory
     #[arg(long, value_name = "SIZE", default_value = "256K", env = "TINE_BUFFER_SIZE", hide_env = true,
           value_parser = buffer_bytes, help_heading = "Limits")]
@@ -243,6 +247,7 @@ impl ServerArgs {
             defer_accept: self.defer_accept,
             receive_buffer_bytes: self.receive_buffer,
             connections_max: self.max_connections,
+            connections_per_address_max: self.max_connections_per_address,
             graceful_timeout: self.graceful_timeout,
             drain_delay: self.drain.drain_delay,
             health_path: self.drain.health_path,
@@ -516,6 +521,13 @@ fn connections(text: &str) -> Result<Most, String> {
     match text {
         "auto" => Ok(None),
         _ => number_between(text, 1, 1 << 31).map(Some).map_err(|e| format!("{e}, or auto")),
+    }
+}
+
+fn connections_per_address(text: &str) -> Result<Most, String> {
+    match text {
+        "off" => Ok(None),
+        _ => number_between(text, 1, 65535).map(Some).map_err(|e| format!("{e}, or off")),
     }
 }
 

@@ -127,7 +127,10 @@ pub struct Master {
 
 impl Master {
     pub fn new(mut start: Start) -> io::Result<Master> {
-        let scoreboard = Scoreboard::new(SEATS_MAX)?;
+        let mut scoreboard = Scoreboard::new(SEATS_MAX)?;
+        if start.config.connections_per_address_max.is_some() {
+            scoreboard.count_addresses()?;
+        }
         let poll = Poll::new()?;
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;

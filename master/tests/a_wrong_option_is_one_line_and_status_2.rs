@@ -19,6 +19,8 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["-w", "-1"], &["--workers", "'-1'", "from 1 to 1024", "auto"]),
         (&["--workers"], &["--workers", "N|auto"]),
         (&["--max-connections", "0"], &["--max-connections", "a number from 1", "auto"]),
+        (&["--max-connections-per-address", "0"], &["--max-connections-per-address", "from 1 to 65535", "off"]),
+        (&["--max-connections-per-address", "65536"], &["--max-connections-per-address", "from 1 to 65535", "off"]),
         (&["--backlog", "0"], &["--backlog", "from 1 to"]),
         (&["--backlog", "many"], &["--backlog"]),
         (&["--accept", "both"], &["--accept", "shared, per-worker or plain"]),

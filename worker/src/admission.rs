@@ -6,8 +6,10 @@ use crate::net::{ReadBuffer, Socket};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+use tine_common::address_counts::client_of;
 use tine_common::log::Burst;
 use tine_common::sys::socket::{Accepted, accept};
 use tine_common::units::counted;
@@ -22,6 +24,8 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A burst of refusals is over after this long without one.
 const BURST_QUIET: Duration = Duration::from_secs(2);
+/// Addresses that are named in a burst of refusals of those that have their share.
+const NAMED_MAX: usize = 8;
 
 pub struct Admission {
     /// Connections that this worker's descriptors allow.
@@ -32,6 +36,9 @@ pub struct Admission {
     spare: Option<File>,
     burst: Burst,
     room_made: Burst,
+    /// Refusals of addresses that have their share, and those that were named in this burst.
+    of_addresses: Burst,
+    named: Vec<IpAddr>,
 }
 
 impl Admission {
@@ -41,7 +48,8 @@ impl Admission {
         // With very few descriptors, serve a few connections rather than none.
         let worker_max = nofile.saturating_sub(taken).max(nofile / 4).max(1) as usize;
         let burst = || Burst::new(1, BURST_QUIET);
-        Admission { worker_max, server_max, spare: spare(), burst: burst(), room_made: burst() }
+        let (spare, named) = (spare(), Vec::new());
+        Admission { worker_max, server_max, spare, burst: burst(), room_made: burst(), of_addresses: burst(), named }
     }
 
     pub fn has_server_max(&self) -> bool {
@@ -58,6 +66,20 @@ impl Admission {
         if self.burst.admits(now) {
             log::warn!("{why}; refusing connections with 503 until there is room");
         }
+    }
+
+    /// Counts a refusal of an address that has its share; names the address, once a burst.
+    pub fn on_address_refused(&mut self, address: IpAddr, most: usize, now: Instant) {
+        self.of_addresses.admits(now);
+        let client = client_of(address);
+        if self.named.len() == NAMED_MAX || self.named.contains(&client) {
+            return;
+        }
+        self.named.push(client);
+        let (prefix, most) = (if client.is_ipv6() { "/64" } else { "" }, counted(most as u64, "connection"));
+        log::warn!(
+            "{client}{prefix} has {most}, all that --max-connections-per-address allows; refusing more from there with 503"
+        );
     }
 
     /// Counts a connection that is closed to make room; says so once a burst.
@@ -88,13 +110,18 @@ impl Admission {
 
     /// When [`Admission::sum_up`] has something to say.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.burst.ends_at(), self.room_made.ends_at()].into_iter().flatten().min()
+        [&self.burst, &self.room_made, &self.of_addresses].into_iter().filter_map(Burst::ends_at).min()
     }
 
     pub fn sum_up(&mut self, now: Instant) {
         if let Some(ended) = self.burst.ended(now) {
             let refused = counted(ended.count, "connection");
             log::warn!("refused {refused} with 503 within {:.1} s", ended.lasted.as_secs_f64());
+        }
+        if let Some(ended) = self.of_addresses.ended(now) {
+            self.named.clear();
+            let (refused, seconds) = (counted(ended.count, "connection"), ended.lasted.as_secs_f64());
+            log::warn!("refused {refused} of addresses that had their share with 503 within {seconds:.1} s");
         }
         if let Some(ended) = self.room_made.ended(now) {
             let (count, seconds) = (ended.count, ended.lasted.as_secs_f64());

@@ -22,6 +22,7 @@ mod drain;
 mod http1;
 pub mod net;
 mod own_descriptors;
+mod per_address;
 mod protocol;
 mod room;
 mod run_queue;

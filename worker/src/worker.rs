@@ -15,6 +15,7 @@ use crate::drain::Drain;
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
+use crate::per_address::PerAddress;
 use crate::room::Room;
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
@@ -156,6 +157,8 @@ struct Worker {
     notes: Notes,
     listeners: Listeners,
     admission: Admission,
+    /// Where connections are limited by their client's address.
+    per_address: Option<PerAddress>,
     room: Room,
     connections: Slab<Connection>,
     run_queue: RunQueue,
@@ -222,6 +225,9 @@ impl Worker {
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
         let tokens = Tokens { first_listener: LISTENERS, bell: BELL };
+        let counts = scoreboard.address_counts(seat_number);
+        let per_address =
+            config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
         let is_balancing = config.accept != AcceptMode::Plain;
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let buffers =
@@ -240,6 +246,7 @@ impl Worker {
             notes,
             listeners,
             admission,
+            per_address,
             room: Room::default(),
             connections: Slab::new(),
             run_queue: RunQueue::default(),
@@ -427,6 +434,9 @@ impl Worker {
                 Turn::Closed => {
                     let mut connection = self.connections.remove(token);
                     self.timers.disarm(token, &mut connection.armed);
+                    if let Some(per_address) = &mut self.per_address {
+                        per_address.leave(token);
+                    }
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
                     // Before the client sees the end: its next connection may ask another worker for room.

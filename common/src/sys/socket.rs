@@ -5,7 +5,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname};
 use socket2::{SockFilter, SockRef};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -47,33 +47,53 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 
 /// Accepts one connection, nonblocking and CLOEXEC, in one call.
 pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
-    let named = |e: Errno| {
-        let text = format!("accept4 of descriptor {}: {e}", listener.as_raw_fd());
-        io::Error::new(io::Error::from(e).kind(), text)
-    };
     loop {
         return match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
             // SAFETY: the descriptor is new and nobody else's.
             Ok(fd) => Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) }),
             Err(Errno::EINTR) => continue,
-            Err(Errno::EAGAIN) => Accepted::Nobody,
-            // The errors that accept(2) lists as the network's own are the connection's, which is gone.
-            Err(
-                e @ (Errno::ECONNABORTED
-                | Errno::ENETDOWN
-                | Errno::EPROTO
-                | Errno::ENOPROTOOPT
-                | Errno::EHOSTDOWN
-                | Errno::ENONET
-                | Errno::EHOSTUNREACH
-                | Errno::ENETUNREACH
-                | Errno::EPERM),
-            ) => Accepted::Gone(named(e)),
-            Err(e @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)) => Accepted::Exhausted(e.into()),
-            // EOPNOTSUPP is in accept(2)'s list of the network's errors, too; Linux says it of a socket that cannot listen.
-            Err(e @ (Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP)) => Accepted::Lost(named(e)),
-            Err(e) => Accepted::Failed(named(e)),
+            Err(e) => not_accepted(listener, e),
         };
+    }
+}
+
+/// As [`accept`], with the client's address, which the same call gives, also of a client that has gone; `None` on a Unix
+/// socket.
+pub fn accept_with_address(listener: BorrowedFd<'_>) -> (Accepted, Option<IpAddr>) {
+    loop {
+        let e = match SockRef::from(&listener).accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
+            Ok((socket, from)) => {
+                return (Accepted::Connection(socket.into()), from.as_socket().map(|address| address.ip()));
+            }
+            Err(e) => e.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw),
+        };
+        if e != Errno::EINTR {
+            return (not_accepted(listener, e), None);
+        }
+    }
+}
+
+fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
+    let named = |e: Errno| {
+        let text = format!("accept4 of descriptor {}: {e}", listener.as_raw_fd());
+        io::Error::new(io::Error::from(e).kind(), text)
+    };
+    match e {
+        Errno::EAGAIN => Accepted::Nobody,
+        // The errors that accept(2) lists as the network's own are the connection's, which is gone.
+        Errno::ECONNABORTED
+        | Errno::ENETDOWN
+        | Errno::EPROTO
+        | Errno::ENOPROTOOPT
+        | Errno::EHOSTDOWN
+        | Errno::ENONET
+        | Errno::EHOSTUNREACH
+        | Errno::ENETUNREACH
+        | Errno::EPERM => Accepted::Gone(named(e)),
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Accepted::Exhausted(e.into()),
+        // EOPNOTSUPP is in accept(2)'s list of the network's errors, too; Linux says it of a socket that cannot listen.
+        Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP => Accepted::Lost(named(e)),
+        e => Accepted::Failed(named(e)),
     }
 }
 

@@ -5,10 +5,13 @@ use crate::accept::is_over;
 use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, answer_to, send_and_close};
 use crate::connection::Connection;
 use crate::net::Socket;
+use crate::run_queue::Token;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+use tine_common::address_counts::Entry;
 use tine_common::scoreboard::Survey;
-use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
+use tine_common::sys::socket::{Accepted, accept, accept_with_address, is_of_descriptors};
 use tine_common::units::counted;
 
 /// Connections accepted from one listener in one turn.
@@ -73,10 +76,14 @@ impl Worker {
     /// False if nobody waits, or accepting had to stop.
     fn accept_one(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
-        match accept(listener) {
+        let (accepted, address) = match self.per_address {
+            None => (accept(listener), None),
+            Some(_) => accept_with_address(listener),
+        };
+        match accepted {
             Accepted::Connection(fd) => {
                 self.listeners.on_accepted();
-                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), survey, now);
+                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), address, survey, now);
                 return true;
             }
             Accepted::Nobody => {}
@@ -134,22 +141,46 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, socket: Socket, survey: &mut Survey, now: Instant) {
+    /// `address`: the client's, where that is of interest.
+    fn admit(&mut self, socket: Socket, address: Option<IpAddr>, survey: &mut Survey, now: Instant) {
         self.counts.accepted += 1;
+        // Before room is made: a client that has its share takes nothing from others.
+        let Ok(entry) = self.count_address(address, now) else { return self.refuse(socket, now) };
         if !self.admission.admits(self.admitted(), survey.total) && self.make_room(true, now) {
             survey.total = survey.total.saturating_sub(1);
         }
         if self.admission.admits(self.admitted(), survey.total) {
             survey.total += 1;
             self.counts.changed = true;
-            self.insert(Connection::new(socket, now));
+            let token = self.insert(Connection::new(socket, now));
+            if let Some((per_address, entry)) = self.per_address.as_mut().zip(entry) {
+                per_address.keep(token, entry);
+            }
             self.seat.set_connections(self.admitted() as u64);
             return;
         }
-        self.counts.refused += 1;
+        if let Some((per_address, entry)) = self.per_address.as_ref().zip(entry) {
+            per_address.give_back(entry);
+        }
         let (mine, total) = (self.admitted(), survey.total);
         let mine = counted(mine as u64, "connection");
         self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
+        self.refuse(socket, now);
+    }
+
+    /// Counts the connection for its client's address, if that is limited; the error: the address has all that it may.
+    fn count_address(&mut self, address: Option<IpAddr>, now: Instant) -> Result<Option<Entry>, ()> {
+        let Some((per_address, address)) = self.per_address.as_ref().zip(address) else { return Ok(None) };
+        let entry = per_address.enter(address);
+        if entry.is_none() {
+            self.admission.on_address_refused(address, per_address.most(), now);
+        }
+        entry.map(Some).ok_or(())
+    }
+
+    /// It gets the 503 that says when to come back.
+    fn refuse(&mut self, socket: Socket, now: Instant) {
+        self.counts.refused += 1;
         let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
@@ -178,10 +209,11 @@ impl Worker {
         true
     }
 
-    fn insert(&mut self, mut connection: Connection) {
+    fn insert(&mut self, mut connection: Connection) -> Token {
         connection.schedule();
         let token = self.connections.insert(connection);
         self.run_queue.push_new(token);
+        token
     }
 
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.

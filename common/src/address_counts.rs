@@ -1,0 +1,199 @@
+//! How many connections each client's address has in the whole server, for `--max-connections-per-address`.
+//!
+//! Beside the scoreboard, mapped only where that option is given: a table for each seat, with one writer, of two rows of
+//! counters. An address is counted in one cell of each row, which a seeded hash chooses; its connections are summed over all
+//! seats, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small. It is too
+//! large where in both rows other addresses share the cell: of 50,000 connections, 3 share a cell on average, and 100
+//! addresses that have all that is allowed get one in 27,000 others refused.
+//!
+//! An IPv6 address counts by its /64, which is what one client is given; an IPv4 address as such, also when it is mapped
+//! into IPv6. The master empties the table of a worker that it has buried.
+
+use crate::sys::mmap::{Line, shared_lines};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+const ROWS: usize = 2;
+/// Cells of a row; a power of two.
+const CELLS: usize = 1 << 14;
+/// A cell has 16 bits: four share a word.
+const CELL_BITS: usize = 16;
+const CELL_MAX: u64 = (1 << CELL_BITS) - 1;
+const CELLS_PER_WORD: usize = 64 / CELL_BITS;
+const WORDS_PER_LINE: usize = size_of::<Line>() / size_of::<u64>();
+/// Of a seat: 64 KiB.
+const LINES: usize = ROWS * CELLS / CELLS_PER_WORD / WORDS_PER_LINE;
+
+/// The tables of all seats.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables {
+    seats: &'static [[Line; LINES]],
+    /// The same in all processes that are forked from now on.
+    keys: &'static RandomState,
+}
+
+/// The counts as one worker sees and changes them.
+pub struct AddressCounts {
+    tables: Tables,
+    seat: usize,
+    /// How many seats there are to look at.
+    reach: &'static AtomicU64,
+}
+
+/// One connection of an address, as it was counted: the cell in each row. Goes back by [`AddressCounts::leave`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Entry([u16; ROWS]);
+
+impl Tables {
+    /// Never unmapped, as the scoreboard. The kernel gives memory to the tables of those seats that were ever taken.
+    pub(crate) fn new(seats: usize) -> io::Result<Tables> {
+        let (seats, _) = shared_lines(seats * LINES)?.as_chunks();
+        Ok(Tables { seats, keys: Box::leak(Box::default()) })
+    }
+
+    pub(crate) fn of(self, seat: usize, reach: &'static AtomicU64) -> AddressCounts {
+        AddressCounts { tables: self, seat, reach }
+    }
+
+    /// The seat's worker is gone, and with it its connections.
+    pub(crate) fn clear(self, seat: usize) {
+        let words = self.seats[seat].iter().flat_map(|line| &line.words);
+        // Most are empty: the cache lines of others are not to be taken for nothing.
+        words.filter(|word| word.load(Relaxed) != 0).for_each(|word| word.store(0, Relaxed));
+    }
+
+    /// The word of a cell, and by how many bits the cell is shifted in it.
+    fn cell(self, seat: usize, row: usize, cell: u16) -> (&'static AtomicU64, usize) {
+        let (word, part) = (usize::from(cell) / CELLS_PER_WORD, usize::from(cell) % CELLS_PER_WORD);
+        let word = row * CELLS / CELLS_PER_WORD + word;
+        (&self.seats[seat][word / WORDS_PER_LINE].words[word % WORDS_PER_LINE], part * CELL_BITS)
+    }
+
+    fn load(self, seat: usize, row: usize, cell: u16) -> u64 {
+        let (word, shift) = self.cell(seat, row, cell);
+        word.load(SeqCst) >> shift & CELL_MAX
+    }
+}
+
+impl AddressCounts {
+    /// Counts one more connection of the address, unless it has `most`.
+    ///
+    /// It is counted first, and what all have is looked at then: of two workers that do so at the same time one sees the
+    /// other's. So there are never more than `most`; where two come at once for the last one, both may be refused.
+    pub fn enter(&self, address: IpAddr, most: u64) -> Option<Entry> {
+        let hash = self.tables.keys.hash_one(client_of(address));
+        let entry = Entry([hash, hash >> 32].map(|bits| (bits % CELLS as u64) as u16));
+        if entry.cells().any(|(row, cell)| self.tables.load(self.seat, row, cell) == CELL_MAX) {
+            return None;
+        }
+        for (row, cell) in entry.cells() {
+            let (word, shift) = self.tables.cell(self.seat, row, cell);
+            word.fetch_add(1 << shift, SeqCst);
+        }
+        if self.count(&entry) > most {
+            self.leave(entry);
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// That connection is gone.
+    pub fn leave(&self, entry: Entry) {
+        for (row, cell) in entry.cells() {
+            let (word, shift) = self.tables.cell(self.seat, row, cell);
+            word.fetch_sub(1 << shift, SeqCst);
+        }
+    }
+
+    /// Connections of the entry's address, in all seats.
+    fn count(&self, entry: &Entry) -> u64 {
+        let seats = self.reach.load(Relaxed) as usize;
+        let sum = |(row, cell)| (0..seats).map(|seat| self.tables.load(seat, row, cell)).sum();
+        entry.cells().map(sum).min().unwrap_or(0)
+    }
+}
+
+impl Entry {
+    fn cells(&self) -> impl Iterator<Item = (usize, u16)> + use<> {
+        self.0.into_iter().enumerate()
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address.
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::Scoreboard;
+
+    fn two_seats() -> (Scoreboard, [AddressCounts; 2]) {
+        let mut board = Scoreboard::new(3).unwrap();
+        board.count_addresses().unwrap();
+        (0..2).for_each(|seat| board.take(seat, seat));
+        (board, [0, 1].map(|seat| board.address_counts(seat).unwrap()))
+    }
+
+    fn is_empty(counts: &AddressCounts) -> bool {
+        counts.tables.seats.iter().flatten().flat_map(|line| &line.words).all(|word| word.load(Relaxed) == 0)
+    }
+
+    #[test]
+    fn an_address_has_its_share_over_all_seats() {
+        let (board, [one, other]) = two_seats();
+        let (client, neighbour) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let first = one.enter(client, 3).expect("the first");
+        let _second = other.enter(client, 3).expect("the second");
+        let _third = other.enter(client, 3).expect("the third");
+        for counts in [&one, &other] {
+            assert_eq!(counts.enter(client, 3), None, "a fourth");
+        }
+        let of_neighbour = one.enter(neighbour, 1).expect("another address");
+        one.leave(first);
+        let first = one.enter(client, 3).expect("the first has left");
+        assert_eq!(one.enter(client, 3), None);
+        board.retire(1);
+        let (a, b) = (one.enter(client, 3), one.enter(client, 3));
+        assert!(a.is_some() && b.is_some(), "those of a seat that was emptied are gone");
+        assert_eq!(one.enter(client, 3), None);
+        [Some(first), Some(of_neighbour), a, b].into_iter().flatten().for_each(|entry| one.leave(entry));
+        assert!(is_empty(&one), "what has come has gone");
+    }
+
+    #[test]
+    fn a_cell_that_is_full_takes_no_more() {
+        let (_, [one, _]) = two_seats();
+        let client = "192.0.2.1".parse().unwrap();
+        let entries: Vec<Entry> = (0..CELL_MAX).map(|_| one.enter(client, u64::MAX).expect("room")).collect();
+        assert_eq!(one.enter(client, u64::MAX), None);
+        entries.into_iter().for_each(|entry| one.leave(entry));
+        assert!(is_empty(&one));
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_a_64() {
+        for (one, other, is_same) in [
+            ("192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("2001:db8::1", "2001:db8::ffff:1:2:3", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+        ] {
+            let [a, b] = [one, other].map(|address| client_of(address.parse().unwrap()));
+            assert_eq!(a == b, is_same, "{one} and {other}");
+        }
+    }
+}
