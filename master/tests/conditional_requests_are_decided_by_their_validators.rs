@@ -89,7 +89,8 @@ fn a_wrong_tag_is_explained() {
     let server = Server::start(&["--workers", "1"]);
     for (path, text) in [
         ("", "Please specify a tag: /etag/v1 or /etag/v1?weak=1\n"),
-        ("a\"b", "a tag cannot have a quote in it, as \"a\\\"b\" has\n"),
+        ("a\"b", "a tag cannot have a quote, a space or a control character in it, as \"a\\\"b\" has\n"),
+        ("a%20b", "a tag cannot have a quote, a space or a control character in it, as \"a b\" has\n"),
         ("a?weak=very", "weak must be 1 or 0, not \"very\"\n"),
     ] {
         let response = server.get(&format!("/etag/{path}"));

@@ -23,7 +23,7 @@ fn respond(tag: &str, request: &Request<'_>) -> Result<Response, String> {
     }
     let is_weak = query::flag(request, "weak")?;
     let etag = EntityTag::new(tag, is_weak)
-        .ok_or(format!("a tag has no quote, space or control character, as {tag:?} has\n"))?;
+        .ok_or(format!("a tag cannot have a quote, a space or a control character in it, as {tag:?} has\n"))?;
     Ok(unless_preconditions_hold(request, etag).unwrap_or_else(|| {
         let json = json!({ "etag": etag.to_string(), "last_modified": last_modified().to_string() });
         with_validators(Response::json(StatusCode::OK, json.to_string()), etag)
