@@ -170,8 +170,8 @@ fn a_range_of_much_begins_where_it_should() {
     assert!(body == pattern(first, first + body.len() as u64 - 1));
     // HEAD makes none of it.
     let mut client = server.connect();
-    let response = ask(&mut client, "HEAD", "/range/16777215T", "Range: bytes=1-2\r\n");
-    assert_eq!(response.header("content-length"), Some("18446742974197923840"));
+    let response = ask(&mut client, "HEAD", "/range/8388607T", "Range: bytes=1-2\r\n");
+    assert_eq!(response.header("content-length"), Some("9223370937343148032"));
     assert_eq!(ask(&mut client, "GET", "/health", "").status, 200);
 }
 
