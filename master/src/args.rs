@@ -113,7 +113,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", env = "TINE_DEFER_ACCEPT", hide_env = true,
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
-    /// What the kernel may hold of a client's bytes that are not read yet (TCP), its bookkeeping included; auto: as the system does
+    /// Most that the kernel holds of a client's unread bytes (TCP), its own overhead included; auto: as the system does
     #[arg(long, value_name = "SIZE|auto", default_value = "1M", env = "TINE_RECEIVE_BUFFER", hide_env = true,
           value_parser = receive_buffer, help_heading = "Listening")]
     receive_buffer: Most,
