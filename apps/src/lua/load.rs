@@ -62,7 +62,8 @@ pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
         Source::Module(name) => (name.clone(), None),
         Source::File(named) => {
             let path = file(named);
-            if !path.exists() {
+            // One that may not be looked at is Lua's to complain of.
+            if matches!(path.try_exists(), Ok(false)) {
                 return Err(no_file(named));
             }
             (module_of(&path, config), Some(path.display().to_string()))
