@@ -69,3 +69,22 @@ fn a_stop_in_the_middle_ends_both() {
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
     server.wait_gone(&[other]);
 }
+
+/// The kernel may choose it when memory is short: the new master must not go on, and take this one's end for granted.
+#[test]
+fn a_minder_that_is_killed_ends_the_upgrade() {
+    let folder = scratch_folder();
+    let program = folder.join("tine");
+    let server = start(&program, &[]);
+    let before = server.workers();
+    replace(&program, "#!/bin/sh\nexec sleep 1000\n");
+    server.signal(Signal::SIGUSR2);
+    let line = server.wait_log("upgrading, process ");
+    let other: i32 =
+        line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number");
+    let minder = server.workers().into_iter().find(|pid| !before.contains(pid)).expect("the minder is a child, too");
+    support::send_signal(minder, Signal::SIGKILL);
+    server.wait_log(&format!("process {other} was killed by SIGKILL before it served; this master serves on"));
+    server.wait_gone(&[other, minder]);
+    assert_eq!((server.get("/health").status, server.workers()), (200, before));
+}

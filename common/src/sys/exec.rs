@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString, c_char, c_int};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -42,12 +42,32 @@ pub struct Program<'a> {
 }
 
 /// A program that was started by [`start_minded`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Minded {
     pub pid: Pid,
     /// A child of this process, and the program's parent. It ends as the program ends, by the same status or signal; once
     /// it is killed, the program has another parent.
     pub minder: Pid,
+    /// Leads to the program whatever becomes of the minder (pidfd_open(2)); `None` before Linux 5.3.
+    handle: Option<OwnedFd>,
+}
+
+impl Minded {
+    /// Kills the program, if it lives.
+    pub fn kill(&self) {
+        let Some(handle) = &self.handle else { return };
+        let no_info: *const libc::siginfo_t = std::ptr::null();
+        // SAFETY: an open descriptor and plain numbers; without information the kernel fills in that of kill(2).
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), libc::SIGKILL, no_info, 0) };
+    }
+}
+
+/// A descriptor that leads to this process, close-on-exec.
+fn handle_of(pid: Pid) -> Option<OwnedFd> {
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    // SAFETY: the call has just opened it, and it belongs to nothing else.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Starts the program in a process of its own. The error: there is no process, or it could not execute the program.
@@ -67,8 +87,11 @@ pub fn start_minded(program: &Program<'_>) -> io::Result<Minded> {
     let read = told.read_exact(&mut number).map(|()| c_int::from_ne_bytes(number));
     match read {
         Ok(pid) if pid > 0 => {
+            let pid = Pid::from_raw(pid);
+            // Its number is its own for as long as the minder has not waited for it.
+            let handle = handle_of(pid);
             await_execution(program, minder, told)?;
-            Ok(Minded { pid: Pid::from_raw(pid), minder })
+            Ok(Minded { pid, minder, handle })
         }
         read => {
             while waitpid(minder, None) == Err(Errno::EINTR) {}
@@ -432,7 +455,7 @@ mod tests {
             start_minded(&program).expect("a shell")
         };
         for (script, expected) in [("exit 7", Ok(7)), ("kill -SEGV $$", Err(nix::sys::signal::SIGSEGV))] {
-            let Minded { pid, minder } = shell(script);
+            let Minded { pid, minder, .. } = shell(script);
             let status = match waitpid(minder, None).expect("its end") {
                 WaitStatus::Exited(_, code) => Ok(code),
                 WaitStatus::Signaled(_, signal, _) => Err(signal),
@@ -442,7 +465,8 @@ mod tests {
             assert_ne!(pid, minder);
         }
         // Killed, it leaves the program to others.
-        let Minded { pid, minder } = shell("exec sleep 1000");
+        let program = shell("exec sleep 1000");
+        let (pid, minder) = (program.pid, program.minder);
         let parent = || fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
         assert!(parent().contains(&format!("\nPPid:\t{minder}\n")), "{}", parent());
         let open = || fs::read_dir(format!("/proc/{minder}/fd")).expect("its descriptors").count();
@@ -451,7 +475,11 @@ mod tests {
         assert_eq!(open(), 0);
         kill(minder, nix::sys::signal::SIGKILL).and_then(|()| waitpid(minder, None)).expect("the minder's end");
         assert!(!parent().contains(&format!("\nPPid:\t{minder}\n")), "{}", parent());
-        kill(pid, nix::sys::signal::SIGKILL).expect("the program");
+        program.kill();
+        let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while !state().is_empty() && !state().contains(") Z ") {
+            assert!(std::time::Instant::now() < end, "{}", state());
+        }
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Master {
         let _ = kill(upgrade.other.pid, Signal::SIGKILL);
     }
 
-    /// The one that was to take over has ended.
+    /// The one that was to take over has ended, or its minder has.
     fn end_upgrade(&mut self, upgrade: &mut Upgrade, status: WaitStatus) {
         let how = || match status {
             WaitStatus::Signaled(_, signal, _) => format!("was killed by {}", signal.as_str()),
@@ -199,6 +199,8 @@ impl Master {
             other => format!("ended: {other:?}"),
         };
         let pid = upgrade.other.pid;
+        // If only its minder was killed, it lives, and would take this master's channel's end for this master's.
+        upgrade.other.kill();
         // Its last words may not have been heard yet.
         let _ = Word::hear(&upgrade.channel, &mut upgrade.reason);
         let reason = upgrade.reason.first_line().map_or(String::new(), |line| format!(": {line}"));

@@ -33,7 +33,14 @@ enum Undo {
     Unlimit(i32, u64),
     Wake,
     /// No undoing: what is sent to the master that is to take over, if there is one by then.
-    Disturb(Signal),
+    Disturb(Disturbed, Signal),
+}
+
+/// Who suffers from it during an upgrade.
+#[derive(Clone, Copy)]
+enum Disturbed {
+    Master,
+    Minder,
 }
 
 impl<'a> Deeds<'a> {
@@ -85,7 +92,7 @@ impl<'a> Deeds<'a> {
             Undo::Continue(pid) => self.signal(pid, Signal::SIGCONT),
             Undo::Unlimit(pid, soft) => set_soft_limit(pid, soft),
             Undo::Wake => self.signal(self.scene.master(), Signal::SIGHUP),
-            Undo::Disturb(signal) => self.disturb(signal),
+            Undo::Disturb(whom, signal) => self.disturb(whom, signal),
         }
     }
 
@@ -104,8 +111,11 @@ impl<'a> Deeds<'a> {
             (Action::ReloadBroken, _) => self.with_broken_app(master, Signal::SIGHUP),
             (Action::Upgrade, _) => self.signal(master, Signal::SIGUSR2),
             (Action::UpgradeBroken, _) => self.with_broken_app(master, Signal::SIGUSR2),
-            (Action::UpgradeKilled(ms), _) => self.upgrade_and_disturb(master, ms, Signal::SIGKILL),
-            (Action::UpgradeEnded(ms), _) => self.upgrade_and_disturb(master, ms, Signal::SIGTERM),
+            (Action::UpgradeKilled(ms), _) => self.upgrade_and_disturb(master, ms, Disturbed::Master, Signal::SIGKILL),
+            (Action::UpgradeEnded(ms), _) => self.upgrade_and_disturb(master, ms, Disturbed::Master, Signal::SIGTERM),
+            (Action::UpgradeOrphaned(ms), _) => {
+                self.upgrade_and_disturb(master, ms, Disturbed::Minder, Signal::SIGKILL);
+            }
             (Action::Add, _) if workers.len() < WORKERS_MAX => self.signal(master, Signal::SIGTTIN),
             (Action::Add, _) => {}
             (Action::Remove, _) => self.signal(master, Signal::SIGTTOU),
@@ -143,21 +153,25 @@ impl<'a> Deeds<'a> {
         }
     }
 
-    fn upgrade_and_disturb(&mut self, master: i32, ms: u64, signal: Signal) {
+    fn upgrade_and_disturb(&mut self, master: i32, ms: u64, whom: Disturbed, signal: Signal) {
         self.signal(master, Signal::SIGUSR2);
-        self.later(ms, Undo::Disturb(signal));
+        self.later(ms, Undo::Disturb(whom, signal));
     }
 
     /// Only while it has not taken over, which it cannot do while it is stopped.
-    fn disturb(&self, signal: Signal) {
-        let Some(pid) = self.scene.successor() else { return };
+    fn disturb(&self, whom: Disturbed, signal: Signal) {
+        let Some((minder, pid)) = self.scene.successor() else { return };
         self.signal(pid, Signal::SIGSTOP);
         let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         while is_alive(pid) && !stat().contains(") T ") {
             std::thread::sleep(Duration::from_millis(1));
         }
         if self.scene.master() != pid {
-            self.signal(pid, signal);
+            let whom = match whom {
+                Disturbed::Master => pid,
+                Disturbed::Minder => minder,
+            };
+            self.signal(whom, signal);
         }
         self.signal(pid, Signal::SIGCONT);
     }

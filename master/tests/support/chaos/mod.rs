@@ -81,11 +81,13 @@ impl Scene {
         count.unwrap_or(WORKERS)
     }
 
-    /// A master that is about to take over: until it is named so, it is whatever was started.
-    fn successor(&self) -> Option<i32> {
+    /// A master that is about to take over, after the minder between the two: until they are named so, whatever was
+    /// started.
+    fn successor(&self) -> Option<(i32, i32)> {
         let is_one =
             |pid: &i32| is_alive(*pid) && !is_named(*pid, "tine: worker") && !is_named(*pid, "tine: preflight");
-        children_of(self.master()).into_iter().find(is_one)
+        let minder = children_of(self.master()).into_iter().find(is_one)?;
+        Some((minder, *children_of(minder).first()?))
     }
 
     /// Nobody reports what adopted processes left.

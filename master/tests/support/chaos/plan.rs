@@ -33,6 +33,8 @@ pub enum Action {
     UpgradeKilled(u64),
     /// USR2, and TERM to the master that is to take over, after this many milliseconds.
     UpgradeEnded(u64),
+    /// USR2, and KILL to the process between the two masters, after this many milliseconds.
+    UpgradeOrphaned(u64),
     /// A worker may open so few files for this many milliseconds.
     Limit(u64),
     /// A request that ends its worker's process.
@@ -52,7 +54,7 @@ pub struct Step {
 /// How often it is done, for how many milliseconds if it lasts, and what it is.
 type Weighted = (u32, Option<Range<u64>>, fn(u64) -> Action);
 
-const WEIGHTS: [Weighted; 17] = [
+const WEIGHTS: [Weighted; 18] = [
     (5, None, |_| Action::Kill),
     (5, Some(20..800), Action::Pause),
     (1, None, |_| Action::Freeze),
@@ -67,6 +69,7 @@ const WEIGHTS: [Weighted; 17] = [
     (1, None, |_| Action::UpgradeBroken),
     (2, Some(1..80), Action::UpgradeKilled),
     (2, Some(1..80), Action::UpgradeEnded),
+    (1, Some(1..80), Action::UpgradeOrphaned),
     (4, Some(100..800), Action::Limit),
     (2, None, |_| Action::Exit),
     (1, None, |_| Action::Hang),
