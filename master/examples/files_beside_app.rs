@@ -25,7 +25,7 @@ impl App for Hello {
     }
 }
 
-fn main() -> std::process::ExitCode {
+pub fn main() -> std::process::ExitCode {
     tine::serve_with(Operands::Port, |asked: Asked<Options>| {
         let options = asked.options;
         let root = Root::open(Path::new(&options.assets)).map_err(|e| format!("--assets: {e}"))?;

@@ -29,6 +29,6 @@ impl Exchange for Ticks {
     }
 }
 
-fn main() -> std::process::ExitCode {
+pub fn main() -> std::process::ExitCode {
     tine::serve("a countdown", |_worker| Ok(Box::new(Countdown)))
 }

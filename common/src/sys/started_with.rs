@@ -29,10 +29,10 @@ extern "C" fn look() {
     OPEN_FILES.store(getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft), Relaxed);
 }
 
-// SAFETY: the loader calls what stands in this section, without arguments that we need, before `main`; `look` asks the kernel
-// and writes two numbers, for which nothing of Rust's runtime has to be there.
+// SAFETY: the loader calls what stands in this section, without arguments that we need, before `main` and, by the number,
+// before what has none; `look` asks the kernel and writes two numbers, for which nothing of Rust's runtime has to be there.
 #[used]
-#[unsafe(link_section = ".init_array")]
+#[unsafe(link_section = ".init_array.00101")]
 static LOOK: extern "C" fn() = look;
 
 /// Whether this process was started with the signal ignored, as nohup(1) does it for SIGHUP, a shell for SIGINT of what it

@@ -224,11 +224,6 @@ impl Server {
         Server::start_command(command.args(["run", "0"]).args(options).envs(environment.iter().copied()))
     }
 
-    /// An example of this package, which cargo builds beside the binary, under tine's command line.
-    pub fn start_example(name: &str, options: &[&str]) -> Server {
-        Server::start_command(Command::new(example(name)).args(["run", "0"]).args(options))
-    }
-
     /// A connection with little room for what the server sends: see [`Client::connect_narrow`].
     #[track_caller]
     pub fn connect_narrow(&self) -> Client {
@@ -331,13 +326,6 @@ pub fn run_to_end_with(arguments: &[&str], environment: &[(&str, &str)]) -> Outp
     let mut command = Command::new("timeout");
     command.args(["30", TINE]).args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
     command.output().expect("tine runs")
-}
-
-/// The path of an example of this crate, which `cargo test` builds beside the binary.
-pub fn example(name: &str) -> PathBuf {
-    let path = Path::new(TINE).with_file_name("examples").join(name);
-    assert!(path.exists(), "{} is not built; `cargo test` without --test builds it", path.display());
-    path
 }
 
 /// The one line that a command left on standard error.

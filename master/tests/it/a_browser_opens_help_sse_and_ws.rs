@@ -1,0 +1,11 @@
+//! A browser, headless Chromium, opens /help; from there an EventSource listens to /sse and WebSockets talk to /ws. What
+//! each has to see is in tests/clients/browser.py; an error in the browser's console fails it, too.
+
+use crate::support::Server;
+use crate::support::python::run_python;
+
+#[test]
+fn a_browser_opens_help_sse_and_ws() {
+    let server = Server::start(&["--workers", "2"]);
+    run_python("browser.py", &[&server.url("")]);
+}

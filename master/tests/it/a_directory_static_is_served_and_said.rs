@@ -1,0 +1,47 @@
+//! A directory `static` beside a Lua application is served before the application's own `/static/...`: the banner, the log and
+//! `tine check` say so, and `--static none` turns it off.
+
+use crate::support::lua::{folder_with, serve_from};
+use crate::support::{Server, TINE};
+use std::process::Command;
+
+const APP: &str = r#"
+function app(environ, start_response)
+  start_response("200 OK", {})
+  return "the app: " .. environ.PATH_INFO
+end
+"#;
+
+#[test]
+fn it_is_said_and_can_be_turned_off() {
+    let folder = folder_with(&[("app.lua", APP), ("static/x", "a file"), ("none/x", "another")]);
+    let server = serve_from(&folder, "app.lua", &[], &[]);
+    assert_eq!(server.get("/static/x").text(), "a file");
+    let line = "the files in static at /static, since the directory is there; --static none serves none\n";
+    assert!(server.stdout().contains(&format!("\nAlso: {line}")), "{}", server.stdout());
+    assert!(server.log().contains(&format!(" INFO master[{}] also {line}", server.pid())), "{}", server.log());
+
+    for (options, environment) in [(&["--static", "none"][..], &[][..]), (&[], &[("TINE_STATIC", "none")])] {
+        let server = serve_from(&folder, "app.lua", options, environment);
+        assert_eq!(server.get("/static/x").text(), "the app: /static/x");
+        assert!(!server.stdout().contains("Also: "), "{}", server.stdout());
+    }
+    // A directory of that name is a path, and one that was named needs no reason.
+    let server = serve_from(&folder, "app.lua", &["--static", "./none"], &[]);
+    assert_eq!(server.get("/static/x").text(), "another");
+    assert!(server.stdout().contains("\nAlso: the files in ./none at /static\n"), "{}", server.stdout());
+
+    let check = |options: &[&str]| {
+        let output = Command::new(TINE).args(["check", "app.lua"]).args(options).current_dir(&folder).output();
+        String::from_utf8(output.expect("tine runs").stdout).expect("UTF-8")
+    };
+    assert!(check(&[]).contains(&format!("\nalso {line}")), "{}", check(&[]));
+    assert!(!check(&["--static", "none"]).contains("also "));
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+#[test]
+fn none_of_no_application_is_the_origin() {
+    let server = Server::start(&["--workers", "1", "--static", "none"]);
+    assert_eq!(server.get("/health").status, 200);
+}

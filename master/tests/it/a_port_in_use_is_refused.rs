@@ -1,0 +1,61 @@
+//! SO_REUSEPORT would let a second server take half of the connections in silence; it is refused like any port in use.
+
+use crate::support::{Server, TINE, one_line_of, run_to_end};
+use std::net::TcpListener;
+use std::process::Command;
+
+#[track_caller]
+fn expect_refused(port: u16, options: &[&str]) {
+    let port_text = port.to_string();
+    for command in ["run", "check"] {
+        let output = run_to_end(&[&[command, port_text.as_str()], options].concat());
+        let line = one_line_of(&output);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(output.stdout.is_empty(), "it does not say that it serves");
+        let named = format!(":{port}: another program listens there; stop it or choose another port");
+        assert!(line.contains(&named), "{line}");
+    }
+}
+
+fn second_server_is_refused(first: &[&str]) {
+    let server = Server::start(&[&["--workers", "2"], first].concat());
+    let port = server.address().port();
+    for accept in ["shared", "per-worker"] {
+        expect_refused(port, &["--accept", accept]);
+        expect_refused(port, &["--accept", accept, "--host", "0.0.0.0"]);
+    }
+    for _ in 0..20 {
+        assert_eq!(server.get("/health").status, 200, "the first goes on");
+    }
+}
+
+#[test]
+fn beside_a_shared_queue() {
+    second_server_is_refused(&["--accept", "shared"]);
+}
+
+#[test]
+fn beside_queues_per_worker() {
+    second_server_is_refused(&["--accept", "per-worker"]);
+}
+
+#[test]
+fn beside_another_program() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = other.local_addr().expect("its address").port();
+    expect_refused(port, &[]);
+    expect_refused(port, &["--host", "0.0.0.0"]);
+}
+
+#[test]
+fn once_the_first_has_ended_the_port_is_free_again() {
+    let mut server = Server::start(&["--workers", "2"]);
+    let port = server.address().port().to_string();
+    // Connections that the server ends leave TIME_WAIT behind, which must not keep the port.
+    for _ in 0..5 {
+        assert_eq!(server.get("/health").status, 200);
+    }
+    server.stop(nix::sys::signal::Signal::SIGTERM);
+    let second = Server::start_command(Command::new(TINE).args(["run", &port, "--workers", "2"]));
+    assert_eq!(second.get("/health").status, 200);
+}

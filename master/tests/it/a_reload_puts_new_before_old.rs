@@ -1,0 +1,120 @@
+//! HUP replaces every worker by one that is ready before the old one leaves; what is in flight is finished by the old ones,
+//! and those that do not end are capped.
+
+use crate::apps;
+use crate::support::{Server, eventually, send_signal};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// The processes of the server, as `tine ctl` tells them.
+#[track_caller]
+fn workers(server: &Server) -> Vec<Value> {
+    let output = server.ctl(&["workers", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    answer["status"]["workers"].as_array().expect("workers").clone()
+}
+
+fn count(workers: &[Value], state: &str) -> usize {
+    workers.iter().filter(|worker| worker["state"] == state).count()
+}
+
+#[test]
+fn every_worker_is_replaced_and_none_is_missing_meanwhile() {
+    for accept in ["shared", "per-worker"] {
+        let mut server = Server::start(&["--workers", "3", "--accept", accept]);
+        for generation in 2..5 {
+            let before = server.workers();
+            server.signal(Signal::SIGHUP);
+            let done = format!("reloaded: 3 workers of generation {generation} ");
+            eventually("the end of the reload", || {
+                let workers = workers(&server);
+                assert!(count(&workers, "ready") >= 3, "{accept}: {workers:?}\n{}", server.log());
+                assert!(count(&workers, "booting") <= 1, "one at a time: {workers:?}");
+                server.log().contains(&done).then_some(())
+            });
+            server.wait_gone(&before);
+            assert!(workers(&server).iter().all(|worker| worker["generation"] == generation));
+        }
+        assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
+    }
+}
+
+#[test]
+fn as_many_at_a_time_as_told() {
+    // Without a surge the old ones go first, at most two at a time.
+    let server = Server::start(&["--workers", "4", "--max-surge", "0", "--max-unavailable", "2"]);
+    let before = server.workers();
+    server.signal(Signal::SIGHUP);
+    eventually("the end of the reload", || {
+        let workers = workers(&server);
+        assert!(count(&workers, "ready") >= 2, "{workers:?}");
+        server.log().contains("reloaded: 4 workers of generation 2 ").then_some(())
+    });
+    server.wait_gone(&before);
+    let server = Server::start(&["--workers", "4", "--max-surge", "4"]);
+    let before = server.workers();
+    assert_eq!(server.ctl(&["reload"]).status.code(), Some(0));
+    server.wait_gone(&before);
+    eventually("four workers", || (server.workers().len() == 4).then_some(()));
+}
+
+#[test]
+fn what_is_in_flight_is_finished_however_long_it_takes() {
+    // Longer than a stop would wait.
+    let server = Server::start(&["--workers", "2", "--graceful-timeout", "100ms"]);
+    let mut delayed = server.connect();
+    delayed.send("GET /delay/6000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let old = eventually("the request is in a worker", || server.worker_of(&delayed));
+    server.signal(Signal::SIGHUP);
+    server.wait_log("reloaded: ");
+    assert_eq!(server.get("/health").status, 200);
+    assert!(workers(&server).iter().any(|worker| worker["pid"] == old && worker["state"] == "leaving"));
+    let response = delayed.response();
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    server.wait_gone(&[old]);
+}
+
+#[test]
+fn the_oldest_generation_is_cut_when_there_are_too_many() {
+    let server = Server::start(&["--workers", "1", "--generations-max", "2"]);
+    let mut clients = Vec::new();
+    for generation in 2..5 {
+        let mut client = server.connect();
+        client.send("GET /delay/60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+        eventually("the request is in a worker", || server.worker_of(&client));
+        clients.push(client);
+        assert_eq!(server.ctl(&["reload"]).status.code(), Some(0), "{}", server.log());
+        server.wait_log(&format!("reloaded: 1 worker of generation {generation} "));
+    }
+    server.wait_log("cutting the oldest");
+    // The first two lost theirs, the last is still being worked on.
+    let (last, first) = clients.split_last_mut().expect("three clients");
+    assert!(first.iter_mut().all(|client| client.try_response("GET").is_err()));
+    assert!(server.worker_of(last).is_some());
+}
+
+#[test]
+fn a_stop_during_a_reload_ends_everything() {
+    for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
+        let mut server = Server::start(&["--workers", "4"]);
+        server.signal(Signal::SIGHUP);
+        assert_eq!(server.stop(signal).code(), Some(0), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_successor_that_is_killed_ends_the_reload_and_the_next_one_works() {
+    let mut command = apps::app("faults");
+    let server = Server::start_command(command.args(["run", "0", "--workers", "1"]).env("FAULTS_BOOT", "slow"));
+    let before = server.workers();
+    server.signal(Signal::SIGHUP);
+    let successor = eventually("a successor", || server.workers().into_iter().find(|pid| !before.contains(pid)));
+    send_signal(successor, Signal::SIGKILL);
+    let line = server.wait_log("the reload failed, generation 2: ");
+    assert!(line.contains(&format!("(pid {successor}) was killed by SIGKILL")), "{line}");
+    assert!(line.ends_with("the workers before it serve on"), "{line}");
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.workers(), before);
+    assert_eq!(server.ctl(&["reload"]).status.code(), Some(0), "{}", server.log());
+    server.wait_gone(&before);
+}

@@ -1,0 +1,18 @@
+//! SIGABRT ends a worker as ever, and it says before what it was in.
+
+use crate::support::{Server, send_signal, wait_asleep};
+use nix::sys::signal::Signal;
+
+#[test]
+fn a_worker_told_to_abort_says_what_it_was_in() {
+    let server = Server::start(&["--workers", "2"]);
+    let before = server.workers();
+    wait_asleep(before[1]);
+    send_signal(before[1], Signal::SIGABRT);
+    let said = server.wait_log(&format!("ERROR worker 1[{}] ", before[1]));
+    assert!(said.ends_with("] is told to abort (SIGABRT) while it waits for events"), "{said}");
+    let death = server.wait_log("was killed by");
+    assert!(death.contains(&format!("worker 1 (pid {}) was killed by SIGABRT (6)", before[1])), "{death}");
+    server.wait_replaced(&before);
+    assert_eq!(server.get("/health").status, 200);
+}

@@ -1,0 +1,54 @@
+//! The applications in Rust that the tests serve, as processes of their own under tine's command line: examples of this package, and
+//! one that fails on demand. They are part of this program, which runs as one of them where [`NAME`] says so; an example's
+//! own binary may be older than the server that is tested, since `cargo test --test it` does not build it.
+
+mod faults;
+#[path = "../../../examples/files_beside_app.rs"]
+mod files_beside_app;
+#[path = "../../../examples/own_app.rs"]
+mod own_app;
+
+use crate::support::Server;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// The environment variable with the name of the application that this program is.
+const NAME: &str = "TEST_APP";
+
+type Main = fn() -> ExitCode;
+
+const APPS: [(&str, Main); 3] =
+    [("faults", faults::main), ("files_beside_app", files_beside_app::main), ("own_app", own_app::main)];
+
+/// Before the test harness, which would start threads: a master has to be the only one.
+extern "C" fn run_app() {
+    let Some(name) = std::env::var_os(NAME) else { return };
+    let (_, main) = APPS.into_iter().find(|(known, _)| name == *known).expect("an application of the tests");
+    // As Rust's runtime does it.
+    let status = std::panic::catch_unwind(main).unwrap_or(ExitCode::from(101));
+    std::process::exit((0..=u8::MAX).find(|&number| ExitCode::from(number) == status).map_or(-1, i32::from))
+}
+
+// SAFETY: the loader calls what stands in this section before `main`, while there is one thread; std's arguments and environment
+// are there by then.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static RUN_APP: extern "C" fn() = run_app;
+
+/// A command that is this application.
+pub fn app(name: &str) -> Command {
+    assert!(APPS.iter().any(|(known, _)| *known == name), "no application {name}");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg0(name).env(NAME, name);
+    command
+}
+
+/// Serves it, once all its workers are ready.
+pub fn serve(name: &str, options: &[&str]) -> Server {
+    Server::start_command(app(name).args(["run", "0"]).args(options))
+}
+
+/// The same for a shell: words that follow `env`.
+pub fn words(name: &str) -> String {
+    format!("{NAME}={name} {}", std::env::current_exe().expect("this program").display())
+}

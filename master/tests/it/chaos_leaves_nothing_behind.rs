@@ -1,0 +1,34 @@
+//! Workers are killed, stopped, frozen, dismissed and starved of descriptors, the master is told to reload, upgrade, rest,
+//! grow and shrink, apps fail, all at random and under load: no request fails outside of a killed worker, and in the end
+//! everything is as it was. `scripts/chaos` does it for longer, and from a seed again.
+
+use crate::support::chaos::Chaos;
+use std::time::Duration;
+
+/// Always the same, so that what fails here fails again; other seeds are for scripts/chaos.
+const SEED: u64 = 20_261_121;
+
+fn briefly(accept: &'static str) {
+    Chaos { seed: SEED, lasts: Duration::from_secs(8), accept, is_told: false }.run();
+}
+
+#[test]
+fn with_a_shared_queue() {
+    briefly("shared");
+}
+
+#[test]
+fn with_queues_per_worker() {
+    briefly("per-worker");
+}
+
+/// Of scripts/chaos, which says by variables how.
+#[test]
+#[ignore = "takes as long as it is told; scripts/chaos runs it"]
+fn as_told() {
+    let variable = |name: &str| std::env::var(name).ok();
+    let seed = variable("CHAOS_SEED").and_then(|text| text.parse().ok()).unwrap_or(SEED);
+    let seconds = variable("CHAOS_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(60);
+    let accept = if variable("CHAOS_ACCEPT").as_deref() == Some("per-worker") { "per-worker" } else { "shared" };
+    Chaos { seed, lasts: Duration::from_secs(seconds), accept, is_told: true }.run();
+}

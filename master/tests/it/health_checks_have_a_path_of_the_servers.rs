@@ -1,0 +1,84 @@
+//! `--health-path` answers health checks for whatever is served: 200, and 503 while `--drain-delay` runs. The log says what
+//! answers so, and nothing that is not true.
+
+use crate::support::lua::{folder_with, serve_from};
+use crate::support::{Client, Response, Server, eventually, one_line_of, run_to_end};
+use nix::sys::signal::Signal;
+
+/// Longer than what the test does meanwhile may take on a slow machine: it ends it by a second signal.
+const LONG: &str = "60s";
+const APP: &str = r#"
+function app(environ, start_response)
+  start_response("200 OK", {})
+  return "the app: " .. environ.PATH_INFO
+end
+"#;
+
+fn ask(client: &mut Client, path: &str) -> Response {
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+    client.response()
+}
+
+/// A server of each kind: its name, and the server with these options.
+fn servers(options: &[&str]) -> Vec<(&'static str, Server)> {
+    let folder = folder_with(&[("app.lua", APP), ("files/x", "a file")]);
+    let files = folder.join("files");
+    let all = |first: &[&str]| Server::start(&[first, &["--workers", "1", "--drain-delay", LONG], options].concat());
+    vec![
+        ("origin", all(&[])),
+        ("files", all(&["--static", files.to_str().expect("UTF-8")])),
+        ("Lua", serve_from(&folder, "app.lua", &[&["--drain-delay", LONG], options].concat(), &[])),
+    ]
+}
+
+fn stop(mut server: Server) {
+    eventually("the drain begins", || {
+        server.signal(Signal::SIGTERM);
+        server.log().contains(": draining ").then_some(())
+    });
+    assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn of_every_kind() {
+    for (kind, server) in servers(&["--health-path", "/up/"]) {
+        let mut client = server.connect();
+        for path in ["/up", "/up?x=1", "/%75p"] {
+            let health = ask(&mut client, path);
+            assert_eq!((health.status, health.text().as_str()), (200, "{\"status\":\"ok\"}"), "{kind} {path}");
+        }
+        assert_ne!(ask(&mut client, "/up/x").text(), "{\"status\":\"ok\"}", "{kind}: what is below is the app's");
+        server.signal(Signal::SIGTERM);
+        eventually("health checks fail", || (ask(&mut client, "/up").status == 503).then_some(()));
+        assert_eq!(ask(&mut client, "/up").text(), "{\"status\":\"stopping\"}", "{kind}");
+        let who = if kind == "origin" { "/health, as does /up" } else { "/up" };
+        server.wait_log(&format!("stopping in 60.0s; {who} answers 503 until then"));
+        assert!(!server.log().contains("--drain-delay only waits"), "{kind}: {}", server.log());
+        stop(server);
+    }
+}
+
+#[test]
+fn without_it_the_log_does_not_promise_one() {
+    for (kind, server) in servers(&[]) {
+        assert_eq!(server.log().contains("--drain-delay only waits"), kind == "files", "{kind}: {}", server.log());
+        let expected = match kind {
+            "origin" => "/health answers 503 until then",
+            "files" => "nothing says so to a balancer: --health-path would",
+            _ => "the application knows; without --health-path it alone can tell a balancer",
+        };
+        server.signal(Signal::SIGTERM);
+        server.wait_log(&format!("stopping in 60.0s; {expected}"));
+        stop(server);
+    }
+}
+
+#[test]
+fn it_is_a_path() {
+    for path in ["health", "/", "", "/a?b", "/a b", "http://h/x"] {
+        let output = run_to_end(&["check", "--health-path", path]);
+        assert_eq!(output.status.code(), Some(2), "{path:?}");
+        let line = one_line_of(&output);
+        assert!(line.contains("--health-path") && line.contains("/health"), "{path:?}: {line}");
+    }
+}

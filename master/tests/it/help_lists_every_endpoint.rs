@@ -1,0 +1,115 @@
+//! `/help` lists the endpoints: as text for who does not care, as a page for who would rather have HTML.
+
+use crate::support::{Client, Response, Server};
+
+/// What a browser sends.
+const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+
+fn help(client: &mut Client, lines: &str) -> Response {
+    client.send(format!("GET /help?x HTTP/1.1\r\nHost: t\r\n{lines}\r\n"));
+    let response = client.response();
+    assert_eq!((response.status, response.header("vary")), (200, Some("Accept")));
+    response
+}
+
+fn is_page(response: &Response) -> bool {
+    match response.header("content-type") {
+        Some("text/html; charset=utf-8") => true,
+        Some("text/plain; charset=utf-8") => false,
+        other => panic!("neither text nor a page: {other:?}"),
+    }
+}
+
+#[test]
+fn as_the_client_would_rather_have_it() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    for (lines, page) in [
+        ("", false),
+        ("Accept: */*\r\n", false),
+        ("Accept: text/plain\r\n", false),
+        ("Accept: text/*\r\n", false),
+        ("Accept: text/html;q=0.5, text/plain;q=0.6\r\n", false),
+        ("Accept: application/json\r\n", false),
+        (BROWSER, true),
+        ("Accept: text/html\r\n", true),
+        ("accept: text/plain;q=0.5\r\nACCEPT: text/html;q=0.6\r\n", true),
+        ("Accept: text/html, */*;q=0.1\r\n", true),
+    ] {
+        assert_eq!(is_page(&help(&mut client, lines)), page, "{lines}");
+    }
+}
+
+#[test]
+fn a_line_each_in_the_text() {
+    let server = Server::start(&["--workers", "1"]);
+    let text = help(&mut server.connect(), "").text();
+    assert!(text.starts_with("Available endpoints:\n"));
+    for path in [
+        "/",
+        "/health",
+        "/help",
+        "/bin/{size}",
+        "/chunked/{n}",
+        "/stream",
+        "/delay/{ms}",
+        "/status/{code}",
+        "/nousage",
+        "/upload",
+        "/sse",
+        "/trickle/{bytes}",
+        "/ws",
+        "/random/{size}",
+        "/mix",
+        "/headers/{n}",
+        "/cookies/{n}",
+        "/redirect/{n}",
+        "/anything",
+        "/ip",
+        "/uuid",
+        "/etag/{tag}",
+        "/range/{size}",
+        "/gzip",
+        "/brotli",
+        "/zstd",
+    ] {
+        let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
+        assert!(text.lines().any(says_it), "{path} is not in {text}");
+    }
+    assert!(text.lines().all(|line| line.len() <= 120), "no line is too long for a terminal: {text}");
+}
+
+/// Each path of the text has a row with an example, and what the examples ask is right.
+#[test]
+fn a_link_each_on_the_page() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    let lines = help(&mut client, "").text().lines().filter(|line| line.starts_with("  /")).count();
+    let page = help(&mut client, BROWSER).text();
+    let table = &page[..page.find("<h2 id=\"live\">").expect("a live section")];
+    let links: Vec<&str> = table.split("<a href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(links.len(), lines);
+    for link in links.iter().map(|link| link.split('#').next().unwrap_or_default().replace("&amp;", "&")) {
+        // HEAD: some of them never end.
+        let mut client = server.connect();
+        client.send(format!("HEAD {link} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        let Ok(response) = client.try_response("HEAD") else {
+            assert!(link.starts_with("/fault/"), "{link} is not answered");
+            continue;
+        };
+        assert!(response.status != 400, "{link}: {}", response.head);
+    }
+}
+
+#[test]
+fn with_nothing_from_elsewhere() {
+    let server = Server::start(&["--workers", "1"]);
+    let page = help(&mut server.connect(), BROWSER).text();
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page:.100}");
+    for elsewhere in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(!page.contains(elsewhere), "the page has {elsewhere}");
+    }
+    for needed in ["<meta charset=\"utf-8\">", "prefers-color-scheme: dark", "new EventSource(", "new WebSocket("] {
+        assert!(page.contains(needed), "the page lacks {needed}");
+    }
+}

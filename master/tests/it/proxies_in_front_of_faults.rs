@@ -1,0 +1,188 @@
+//! What curl, nginx and HAProxy make of each fault is what the table of docs/faults.md says, and no proxy is confused by
+//! one: the next request through it gets its own answer.
+//!
+//! A cell holds for the version in its column's heading. Where another one is installed, what differs is said on standard
+//! error and fails nothing; that the next request is answered is expected of every version. Where a cell names several
+//! outcomes, with "/" between them, the proxy's own timing decides, and each of them may be seen.
+
+use crate::support::Server;
+use crate::support::curl::{curl, curl_version};
+use crate::support::markdown::table;
+use crate::support::proxy::{Proxy, ProxyKind};
+use crate::support::seen::{End, Seen};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Who is silent for so long says nothing more. The proxies themselves wait for 4 seconds.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// The columns: the fault, what it sends, and three that see it.
+const SEEN_FROM: usize = 2;
+
+#[test]
+fn the_table_is_true() {
+    let server = Server::start(&["--workers", "2"]);
+    let (headings, rows) = table("faults.md", "fault");
+    assert_eq!(headings.len(), SEEN_FROM + 3, "{headings:?}");
+    let faults: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    // Side by side: what stalls takes its time in each column.
+    let columns: [(String, Vec<String>); 3] = std::thread::scope(|scope| {
+        let (server, faults) = (&server, &faults);
+        let direct = scope.spawn(move || directly(server, faults));
+        let [nginx, haproxy] = ProxyKind::ALL.map(|kind| scope.spawn(move || through(kind, server, faults)));
+        [direct, nginx, haproxy].map(|column| column.join().expect("what a column sees"))
+    });
+    let mut wrong = String::new();
+    for (column, (installed, seen)) in (SEEN_FROM..).zip(columns) {
+        let described = headings[column].rsplit(' ').next().unwrap_or_default();
+        let is_described = installed == described || installed.starts_with(&format!("{described}."));
+        for (row, seen) in rows.iter().zip(seen) {
+            let (fault, cell) = (&row[0], &row[column]);
+            if cell.split(" / ").any(|outcome| outcome == seen) {
+                continue;
+            }
+            let line = format!("{}, {fault}: {seen}; the table says: {cell}\n", headings[column]);
+            if is_described {
+                wrong.push_str(&line);
+            } else {
+                // Past the test harness, which drops what a test prints that passes. That nobody reads it is no failure.
+                let _ = write!(std::io::stderr(), "docs/faults.md is not of version {installed}: {line}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "docs/faults.md is not true:\n{wrong}");
+}
+
+#[test]
+fn the_table_has_every_fault() {
+    let server = Server::start(&["--workers", "1"]);
+    let (_, rows) = table("faults.md", "fault");
+    let has_row = |is_it: &dyn Fn(&str) -> bool| rows.iter().any(|row| is_it(row[0].trim_matches('`')));
+    let list = server.get("/fault/").text();
+    let faults: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("  /fault/")).collect();
+    assert!(faults.len() > 10, "the server lists its faults: {list}");
+    for fault in faults {
+        let path = format!("/fault/{}", fault.split(['?', ' ']).next().unwrap_or_default());
+        assert!(has_row(&|row| row.split('?').next() == Some(&path)), "docs/faults.md has no row for {path}");
+    }
+    for path in ["/fault/bad-status-line", "/fault/bad-chunk"] {
+        // "kind must be one of letters, negative, ..., not "?""; the first is that of the path alone.
+        let refusal = server.get(&format!("{path}?kind=?")).text();
+        let kinds = refusal.split_once("one of ").and_then(|(_, kinds)| kinds.split_once(", not")).expect(&refusal).0;
+        for kind in kinds.split(", ").skip(1) {
+            let row = format!("{path}?kind={kind}");
+            assert!(has_row(&|other| other == row), "docs/faults.md has no row for {row}");
+        }
+    }
+}
+
+/// curl's version, and what it says of each fault.
+fn directly(server: &Server, faults: &[&str]) -> (String, Vec<String>) {
+    let outcomes = std::thread::scope(|scope| {
+        let curls: Vec<_> = faults.iter().map(|fault| scope.spawn(move || by_curl(server, fault))).collect();
+        curls.into_iter().map(|curl| curl.join().expect("what curl says")).collect()
+    });
+    (curl_version(), outcomes)
+}
+
+/// curl's exit code and how many bytes of a body it got; then the status, or what it found wrong.
+fn by_curl(server: &Server, fault: &str) -> String {
+    // Long enough for all but what stalls for longer than anybody waits.
+    let got = curl(&["--max-time", "6", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", &server.url(fault)]);
+    let told = String::from_utf8_lossy(&got.stdout).into_owned();
+    let (status, bytes) = told.split_once(' ').unwrap_or_else(|| panic!("curl did not write what was asked: {told:?}"));
+    if got.status == 0 {
+        return format!("0, {bytes} bytes: {status}");
+    }
+    // "curl: (28) Operation timed out after 6001 milliseconds with ...": how long is not of interest.
+    let said = got.stderr.trim_end().split_once(") ").map_or(got.stderr.as_str(), |(_, said)| said);
+    let said = said.split(" after ").next().unwrap_or_default();
+    // Behind the first sentence stands what this curl was built with.
+    let said = said.split(". ").next().unwrap_or_default();
+    format!("{}, {bytes} bytes: {said}", got.status)
+}
+
+/// The proxy's version, and what its client gets of each fault.
+fn through(kind: ProxyKind, server: &Server, faults: &[&str]) -> (String, Vec<String>) {
+    let proxy = &Proxy::start(kind, server);
+    let outcomes = std::thread::scope(|scope| {
+        let mut clients = Vec::new();
+        for (number, fault) in faults.iter().enumerate() {
+            // First something good, so that the proxy has a connection that it can keep.
+            expect_own_answer(&mut connect(proxy), &format!("{kind:?} before {fault}"), number);
+            let (over, is_over) = std::sync::mpsc::channel();
+            clients.push(scope.spawn(move || {
+                let outcome = by_client(proxy, fault, number);
+                // Nobody hears it any more when it took long.
+                let _ = over.send(());
+                outcome
+            }));
+            // Who waits for what has no end waits beside the next ones.
+            let _ = is_over.recv_timeout(Duration::from_millis(200));
+            for _ in 0..3 {
+                let mut other = connect(proxy);
+                expect_own_answer(&mut other, &format!("{kind:?} after {fault}"), number);
+                // Over whichever connection was kept. That the server has ended it by now is no confusion.
+                has_own_answer(&mut other, &format!("{kind:?} after {fault}, and another request"), number);
+            }
+        }
+        clients.into_iter().map(|client| client.join().expect("what the client sees")).collect()
+    });
+    (kind.version(), outcomes)
+}
+
+/// What a client of the proxy gets, and whether its connection can still be used.
+fn by_client(proxy: &Proxy, fault: &str, number: usize) -> String {
+    let mut client = connect(proxy);
+    let seen = Seen::of(&mut client, &format!("GET {fault} HTTP/1.1\r\nHost: t\r\n\r\n"));
+    let when = format!("{:?} after {fault}, on the same connection", proxy.kind);
+    let is_kept = seen.end == End::Whole && has_own_answer(&mut client, &when, number);
+    outcome(&seen, is_kept)
+}
+
+/// A cell of the table.
+fn outcome(seen: &Seen, is_kept: bool) -> String {
+    let interims: String = seen.interims.iter().map(|status| format!("{status}, ")).collect();
+    let what = match (seen.status, seen.body.len(), seen.declared) {
+        (None, 0, _) => "no answer".to_string(),
+        (None, bytes, _) => format!("{bytes} bytes without a head"),
+        // A page of the proxy's own, whose wording does not matter.
+        (Some(status), ..) if seen.header("content-type") == Some("text/html") => status.to_string(),
+        (Some(status), bytes, Some(declared)) if declared != bytes as u64 => {
+            format!("{status}, {bytes} of {declared} bytes")
+        }
+        (Some(status), bytes, _) => format!("{status}, {bytes} bytes"),
+    };
+    let end = match seen.end {
+        End::Whole if is_kept => "kept",
+        End::Whole => "closed",
+        End::Cut => "cut",
+        End::Silence => "then silence",
+    };
+    format!("{interims}{what}, {end}")
+}
+
+#[track_caller]
+fn expect_own_answer(client: &mut UnixStream, when: &str, number: usize) {
+    assert!(has_own_answer(client, when, number), "{when}: a plain request gets no answer");
+}
+
+/// Whether the connection still answers. An answer has to be the echo of this very request, which nothing that another
+/// request left behind can be taken for.
+#[track_caller]
+fn has_own_answer(client: &mut UnixStream, when: &str, number: usize) -> bool {
+    let path = format!("/own/answer/{number}");
+    let seen = Seen::of(client, &format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+    let body = String::from_utf8_lossy(&seen.body);
+    let is_own = seen.end == End::Whole && seen.status == Some(200) && body.contains(&format!("http://t{path}\""));
+    assert!(is_own || seen.is_nothing(), "{when}: a plain request gets {seen:?}");
+    is_own
+}
+
+fn connect(proxy: &Proxy) -> UnixStream {
+    let stream = UnixStream::connect(proxy.socket()).expect("the proxy accepts");
+    stream.set_read_timeout(Some(SILENCE)).expect("a time limit");
+    stream.set_write_timeout(Some(SILENCE)).expect("a time limit");
+    stream
+}

@@ -1,0 +1,36 @@
+//! Help, version and answers that a full disk does not take are a failure: a script that keeps them would go on with half.
+
+use crate::support::{Server, TINE};
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_full_disk_is_status_1() {
+    let server = Server::start(&["--workers", "1"]);
+    let port = server.address().port().to_string();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["check", "0"],
+        &["ctl", "status", "--control", &port],
+        &["ctl", "workers", "--json", "--control", &port],
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("/dev/full");
+        let mut command = Command::new(TINE);
+        command.args(arguments).env("XDG_RUNTIME_DIR", server.folder()).stdin(Stdio::null()).stdout(full);
+        let output = command.output().expect("tine runs");
+        let line = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {line}");
+        assert!(line.contains("cannot be printed: No space left"), "{arguments:?}: {line}");
+    }
+}
+
+/// As in `tine --help | head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_is_none() {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{{ sleep 0.2; {TINE} run --help; echo $? >&2; }} | true")]);
+    let output = command.output().expect("sh runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), "0");
+}
