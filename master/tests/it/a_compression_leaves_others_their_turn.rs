@@ -1,7 +1,7 @@
 //! A long body is compressed in slices, and long bodies one after another: others are answered meanwhile, and memory is
 //! needed for one encoder.
 
-use crate::support::{Client, SOON, Server, eventually};
+use crate::support::{Client, Server, eventually, patience};
 use std::io::Write;
 
 const MIB: usize = 1 << 20;
@@ -64,7 +64,7 @@ fn many_compressions_need_one_encoder() {
         // Those who ask while another is compressed wait; who leaves meanwhile is not waited for.
         let mut clients: Vec<Client> = (0..=CLIENTS).map(|_| server.connect()).collect();
         for client in &mut clients {
-            client.stream.set_read_timeout(Some(3 * SOON)).expect("a timeout");
+            client.stream.set_read_timeout(Some(3 * patience())).expect("a timeout");
             client.stream.write_all(head(path, body.len()).as_bytes()).expect("the server takes it");
             client.stream.write_all(&body).expect("the server takes it");
         }

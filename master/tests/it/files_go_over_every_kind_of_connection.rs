@@ -1,7 +1,7 @@
 //! Files over TCP and Unix sockets, HTTP/1.0 and 1.1, pipelined, and read in any pieces: always all their bytes, in order.
 
-use crate::support::SOON;
 use crate::support::curl::curl;
+use crate::support::patience;
 use crate::support::site::{Site, sparse_bytes};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -89,7 +89,7 @@ fn unix_sockets_have_them_too() {
     }
     // The socket itself is no file that is served.
     let mut stream = UnixStream::connect(&socket).expect("it listens");
-    stream.set_read_timeout(Some(SOON)).expect("a deadline");
+    stream.set_read_timeout(Some(patience())).expect("a deadline");
     stream.write_all(b"GET /server.sock HTTP/1.1\r\nHost: t\r\n\r\n").expect("it is read");
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("an answer");

@@ -39,7 +39,7 @@ fn that_come_while_the_answer_is_sent() {
             for late in ["\r\n", "GET /health HTTP/1.1\r\nHost: t\r\n\r\n"] {
                 let mut client = server.connect();
                 client.send(request);
-                assert!(client.is_readable_within(crate::support::SOON).expect("an answer"), "{request:?}");
+                assert!(client.is_readable_within(crate::support::patience()).expect("an answer"), "{request:?}");
                 client.send(late);
                 whole_answer(&mut client, SIZE, request);
             }

@@ -2,7 +2,7 @@
 //! stop waits for the next start.
 
 use crate::support::{
-    Client, SOON, Server, eventually, given, lua, one_line_of, run_to_end, scratch_folder, was_killed_by,
+    Client, Server, eventually, given, lua, one_line_of, patience, run_to_end, scratch_folder, was_killed_by,
 };
 use nix::sys::signal::Signal;
 use socket2::SockRef;
@@ -138,7 +138,7 @@ fn addresses_of_the_command_line_are_bound_besides() {
     assert_eq!(urls.len(), 2, "{said}");
     assert_eq!(urls[0], address);
     let own: SocketAddr = urls[1].parse().expect("an address");
-    TcpStream::connect_timeout(&own, SOON).expect("it is listened on");
+    TcpStream::connect_timeout(&own, patience()).expect("it is listened on");
 }
 
 #[test]

@@ -41,10 +41,10 @@ fn that_dribble() {
     // A byte now and then does not help.
     while let Err(e) = client.stream.peek(&mut [0]) {
         assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock);
-        assert!(began.elapsed() < crate::support::SOON, "never answered");
+        assert!(began.elapsed() < crate::support::patience(), "never answered");
         client.send("y");
     }
-    client.stream.set_read_timeout(Some(crate::support::SOON)).expect("a timeout");
+    client.stream.set_read_timeout(Some(crate::support::patience())).expect("a timeout");
     expect_408(client, began);
 }
 

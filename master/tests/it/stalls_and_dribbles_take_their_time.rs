@@ -1,7 +1,7 @@
 //! `/fault/stall` and `/fault/dribble-head` wait where they said, for as long as they said, and then go on; a stop waits for
 //! them no longer than for any other answer.
 
-use crate::support::{Client, Ending, SOON, Server, eventually};
+use crate::support::{Client, Ending, Server, eventually, patience};
 use nix::sys::signal::Signal;
 use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ fn a_stop_cuts_them_at_the_graceful_timeout() {
     let began = Instant::now();
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
     server.wait_log("2 connections cut while in use");
-    assert!(began.elapsed() < SOON);
+    assert!(began.elapsed() < patience());
 }
 
 /// A client that gives up costs nothing once it is gone.

@@ -1,7 +1,9 @@
 //! `--user` and `--group`: what needs root is done as root, and then the master, the workers and the process of the
 //! preflight are that user for good, with his groups and no others.
 
-use crate::support::{Client, Server, TINE, copy_program, eventually, lua, one_line_of, run_to_end, scratch_folder};
+use crate::support::{
+    Client, Server, TINE, copy_program, eventually, lua, one_line_of, run_to_end, scratch_folder, within_patience,
+};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 use std::fs;
@@ -143,8 +145,8 @@ fn a_preflight_is_that_user_as_well() {
     let app = "local id = io.popen('id -u; id -G; grep NoNewPrivs /proc/self/status')
         error('I am ' .. id:read('a'):gsub('%s+', ' '))";
     fs::write(folder.join("app.lua"), app).expect("an app");
-    let mut command = Command::new("timeout");
-    command.args(["30", TINE, "check", "app.lua", "--user", "nobody"]).current_dir(&folder);
+    let mut command = within_patience(TINE);
+    command.args(["check", "app.lua", "--user", "nobody"]).current_dir(&folder);
     let output = command.output().expect("tine runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let (uid, gid) = nobody();

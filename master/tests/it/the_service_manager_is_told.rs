@@ -1,7 +1,7 @@
 //! systemd, or whoever has given a NOTIFY_SOCKET, hears what the server does: ready, reloading, stopping, a line of status,
 //! and that it lives. What the workers run does not speak to it.
 
-use crate::support::{SOON, Server, lua, scratch_folder, send_signal};
+use crate::support::{Server, lua, patience, scratch_folder, send_signal};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
@@ -21,7 +21,7 @@ impl Manager {
     }
 
     fn on(socket: UnixDatagram, name: String) -> Manager {
-        socket.set_read_timeout(Some(SOON)).expect("a timeout");
+        socket.set_read_timeout(Some(patience())).expect("a timeout");
         Manager { socket, name }
     }
 

@@ -1,7 +1,7 @@
 //! A request body that the app did not read and that does not come: once the answer is sent, its request is not in flight any
 //! more, its connection ends after `--linger-timeout` and not `--body-timeout`, and a stop does not wait for it.
 
-use crate::support::{Client, SOON, Server, eventually};
+use crate::support::{Client, Server, eventually, patience};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn also_if_the_client_goes_on_byte_by_byte() {
     let mut client = with_a_debt(&server, "Content-Length: 1000000\r\n\r\n");
     let began = Instant::now();
     while !client.has_ended().expect("the server ends the connection in order") {
-        assert!(began.elapsed() < SOON, "the body is waited for without an end");
+        assert!(began.elapsed() < patience(), "the body is waited for without an end");
         client.send("x");
         std::thread::sleep(Duration::from_millis(20)); // being slow is the point
     }

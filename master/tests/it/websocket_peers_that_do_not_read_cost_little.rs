@@ -2,7 +2,7 @@
 //! it would send; others are served meanwhile, and the write timeout ends it.
 
 use crate::support::websocket::{BINARY, Frame, PING, TEXT, WebSocket};
-use crate::support::{SOON, Server, eventually};
+use crate::support::{Server, eventually, patience};
 use socket2::SockRef;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usiz
             }
             assert!(*sent < SENT_BYTES_MAX, "the server goes on reading");
         }
-        assert!(began.elapsed() < SOON, "they are never all blocked");
+        assert!(began.elapsed() < patience(), "they are never all blocked");
     }
     sent
 }

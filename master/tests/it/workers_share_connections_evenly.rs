@@ -1,7 +1,7 @@
 //! Connections are spread evenly over the workers, and busy ones are not put together, whether workers share a queue or
 //! have one each.
 
-use crate::support::{Client, SOON, Server};
+use crate::support::{Client, Server, patience};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ fn four_busy_connections(accept: &str) {
                     ask(&mut client);
                     let is_over = &is_over;
                     scope.spawn(move || {
-                        while !is_over.load(Ordering::Relaxed) && began.elapsed() < SOON {
+                        while !is_over.load(Ordering::Relaxed) && began.elapsed() < patience() {
                             ask(&mut client);
                         }
                     });

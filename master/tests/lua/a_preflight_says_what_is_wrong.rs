@@ -2,7 +2,7 @@
 //! and status 1 follows, of `run` as of `check`.
 
 use crate::support::lua::folder_with;
-use crate::support::{Server, TINE};
+use crate::support::{Server, TINE, within_patience};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -16,7 +16,7 @@ const GOOD: &str = r#"
 "#;
 
 fn output(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new("timeout").args(["30", TINE]).args(arguments).current_dir(folder).output().expect("tine runs")
+    within_patience(TINE).args(arguments).current_dir(folder).output().expect("tine runs")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! A client's end of one connection, and responses read as their framing says.
 
-use super::SOON;
+use super::patience;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -203,7 +203,7 @@ impl Client {
         }
         self.stream.set_read_timeout(Some(time))?;
         let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(SOON))?;
+        self.stream.set_read_timeout(Some(patience()))?;
         match peeked {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -295,12 +295,12 @@ impl Client {
                 Err(e) => panic!("the server takes bytes or lets them wait: {e}"),
             }
         }
-        self.stream.set_write_timeout(Some(SOON)).expect("a timeout");
+        self.stream.set_write_timeout(Some(patience())).expect("a timeout");
         sent
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        Client::over(TcpStream::connect_timeout(&address, SOON)?)
+        Client::over(TcpStream::connect_timeout(&address, patience())?)
     }
 
     /// A Unix socket in a `TcpStream`'s clothes: both read, write and time out by the same system calls.
@@ -309,8 +309,8 @@ impl Client {
     }
 
     pub fn over(stream: TcpStream) -> io::Result<Client> {
-        stream.set_read_timeout(Some(SOON))?;
-        stream.set_write_timeout(Some(SOON))?;
+        stream.set_read_timeout(Some(patience()))?;
+        stream.set_write_timeout(Some(patience()))?;
         // Not for Unix sockets, which have no delay.
         let _ = stream.set_nodelay(true);
         Ok(Client { stream, buffer: Vec::new() })

@@ -1,7 +1,7 @@
 //! Clients under load: each asks again and again until the server refuses its connection, and remembers every request
 //! that was sent and not answered.
 
-use super::{Client, SOON, eventually};
+use super::{Client, eventually, patience};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -111,7 +111,7 @@ fn ask_until_refused(
     let option = if habit == Habit::Close { "Connection: close\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\n{option}\r\n");
     let mut tally = Tally::default();
-    let end = Instant::now() + 3 * SOON;
+    let end = Instant::now() + 3 * patience();
     while tally.failures.is_empty() && Instant::now() < end && !is_over.load(Ordering::SeqCst) {
         let mut quiet_since = Instant::now();
         let connected = match target {

@@ -35,29 +35,55 @@ pub use trace::Trace;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should happen soon. Generous: it is only waited for when a test fails.
-pub const SOON: Duration = Duration::from_secs(20);
+/// How long anything may take that should happen soon, on a machine that has nothing else to do. It is only waited for when
+/// a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The patience of this moment: longer where TEST_PATIENCE, a factor, says so, and on a machine with more to run than it has
+/// CPUs.
+pub fn patience() -> Duration {
+    static FACTOR: LazyLock<f64> = LazyLock::new(|| {
+        let text = std::env::var("TEST_PATIENCE").unwrap_or("1".to_string());
+        text.parse()
+            .ok()
+            .filter(|factor| (1.0..=1000.0).contains(factor))
+            .expect("TEST_PATIENCE is a factor from 1 to 1000")
+    });
+    PATIENCE.mul_f64(*FACTOR * crowding())
+}
+
+/// How many times more runs on this machine, now or in the last minute, than it has CPUs (proc_loadavg(5)); at least 1.
+fn crowding() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut fields = text.split_whitespace();
+    let last_minute = fields.next().and_then(|field| field.parse().ok());
+    let now = fields.nth(2).and_then(|field| field.split('/').next()?.parse().ok());
+    let cpus = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+    last_minute.into_iter().chain(now).fold(1.0, |most, tasks: f64| most.max(tasks / cpus))
+}
 
 /// The binary `tine`.
 pub const TINE: &str = env!("CARGO_BIN_EXE_tine");
 
-/// Polls until `state` holds something; fails the test, saying `what`, when it does not within [`SOON`].
+/// Polls until `state` holds something; fails the test, saying `what`, when it does not within [`patience`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + SOON;
+    let (began, patience) = (Instant::now(), patience());
     loop {
         if let Some(found) = state() {
             return found;
         }
-        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
+        assert!(began.elapsed() < patience, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -275,7 +301,7 @@ impl Server {
     /// Waits until these processes are gone, or zombies of nobody.
     #[track_caller]
     pub fn wait_gone(&self, pids: &[i32]) {
-        let end = Instant::now() + SOON;
+        let end = Instant::now() + patience();
         while pids.iter().any(|&pid| is_alive(pid)) {
             if Instant::now() > end {
                 let stat = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -317,14 +343,21 @@ pub fn busy(server: &Server) -> Option<Client> {
     (client.response().status == 100).then_some(client)
 }
 
+/// A command that is ended when it takes longer than anything should.
+pub fn within_patience(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &(3 * patience()).as_secs().to_string()]).arg(program);
+    command
+}
+
 /// Runs `tine` to its end; for what is not meant to keep running.
 pub fn run_to_end(arguments: &[&str]) -> Output {
     run_to_end_with(arguments, &[])
 }
 
 pub fn run_to_end_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new("timeout");
-    command.args(["30", TINE]).args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
+    let mut command = within_patience(TINE);
+    command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
     command.output().expect("tine runs")
 }
 

@@ -1,19 +1,19 @@
 //! Python client programs: those of tests/clients, run to their end by the Python that `scripts/test` prepared.
 
+use super::within_patience;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-/// Runs tests/clients/`program` and returns what it printed. It has a minute, and ends with all that it started; the
-/// test fails, and shows its output, when it does not end well.
+/// Runs tests/clients/`program` and returns what it printed. It ends with all that it started; the test fails, and shows its output, when it does not end well.
 #[track_caller]
 pub fn run_python(program: &str, arguments: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(program);
     // `timeout` leads a group of its own, which its program and what that starts belong to.
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "60"]).arg(python()).arg("-B").arg(path).args(arguments);
+    let mut command = within_patience(python());
+    command.arg("-B").arg(path).args(arguments);
     // What is tested is not what the user's environment makes of it.
     command.env_remove("PYTHONPATH").env("NO_PROXY", "127.0.0.1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);

@@ -1,7 +1,7 @@
 //! Clients that keep their connections: one request after another, eight at a time, without end, or with pauses. Each
 //! knows what it sent and checks what it gets: whole answers in order, and an end that is no reset.
 
-use super::{Client, SOON, eventually};
+use super::{Client, eventually, patience};
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -113,7 +113,7 @@ enum Came {
 
 impl Regular {
     fn live(mut self) -> Tally {
-        let until = Instant::now() + 6 * SOON;
+        let until = Instant::now() + 6 * patience();
         while self.tally.failures.is_empty() && !self.shared.is_over.load(Ordering::SeqCst) {
             let spoken = Client::try_connect(self.shared.address).and_then(|client| match self.manner {
                 Manner::WithoutEnd => self.stream(client, until),

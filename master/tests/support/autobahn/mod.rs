@@ -3,7 +3,7 @@
 //! tables are in `websocket_holds_autobahn_*.rs`.
 //!
 //! What is sent, in which writes, is what Autobahn sends, and a case holds as it does there. Where Autobahn waits one or
-//! two seconds for what must come, this waits for [`SOON`](super::SOON), so that no verdict depends on the machine's
+//! two seconds for what must come, this waits for [`patience`](super::patience), so that no verdict depends on the machine's
 //! speed.
 
 mod case;

@@ -2,7 +2,7 @@
 
 use super::case::{Case, End, Event, Step, Writes};
 use crate::support::websocket::{CLOSE, Frame, PING, PONG, WebSocket};
-use crate::support::{Client, SOON, Server};
+use crate::support::{Client, Server};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -162,7 +162,7 @@ impl Talk {
                 self.ended = Some(Ended::Reset(e));
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.ended = Some(Ended::ByUs(io::Error::other(format!("nothing came for {SOON:?}"))));
+                self.ended = Some(Ended::ByUs(io::Error::other("nothing came any more")));
             }
             Err(e) => self.ended = Some(Ended::ByUs(e)),
         }
