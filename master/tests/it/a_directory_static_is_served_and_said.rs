@@ -1,20 +1,13 @@
 //! A directory `static` beside a Lua application is served before the application's own `/static/...`: the banner, the log and
 //! `tine check` say so, and `--static none` turns it off.
 
-use crate::support::lua::{folder_with, serve_from};
+use crate::support::lua::{PATH_APP, folder_with, serve_from};
 use crate::support::{Server, TINE};
 use std::process::Command;
 
-const APP: &str = r#"
-function app(environ, start_response)
-  start_response("200 OK", {})
-  return "the app: " .. environ.PATH_INFO
-end
-"#;
-
 #[test]
 fn it_is_said_and_can_be_turned_off() {
-    let folder = folder_with(&[("app.lua", APP), ("static/x", "a file"), ("none/x", "another")]);
+    let folder = folder_with(&[("app.lua", PATH_APP), ("static/x", "a file"), ("none/x", "another")]);
     let server = serve_from(&folder, "app.lua", &[], &[]);
     assert_eq!(server.get("/static/x").text(), "a file");
     let line = "the files in static at /static, since the directory is there; --static none serves none\n";

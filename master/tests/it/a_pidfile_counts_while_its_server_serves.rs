@@ -2,26 +2,15 @@
 //! server's, of a thread, of a zombie, not while that server drains, and not once its master was killed.
 
 use crate::support::masters::{adopt_orphans, master_of, reap};
+use crate::support::pidfile::{named_by, pidfile, start_with};
 use crate::support::{
     Client, Server, TINE, copy_program, eventually, one_line_of, run_to_end, scratch_folder, send_signal,
 };
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn start_with(pidfile: &Path) -> Server {
-    Server::start_command(Command::new(TINE).args(["run", "0", "--workers", "1", "--pidfile"]).arg(pidfile))
-}
-
-fn named_by(pidfile: &Path) -> Option<i32> {
-    fs::read_to_string(pidfile).ok()?.trim().parse().ok()
-}
-
-fn pidfile() -> PathBuf {
-    scratch_folder().join("pid")
-}
 
 fn remove_folder_of(pidfile: &Path) {
     fs::remove_dir_all(pidfile.parent().expect("a folder")).expect("the folder is ours");

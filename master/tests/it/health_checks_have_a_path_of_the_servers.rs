@@ -1,19 +1,12 @@
 //! `--health-path` answers health checks for whatever is served: 200, and 503 while `--drain-delay` runs. The log says what
 //! answers so, and nothing that is not true.
 
-use crate::support::lua::{folder_with, serve_from};
+use crate::support::lua::{PATH_APP, folder_with, serve_from};
 use crate::support::{Client, Response, Server, eventually, one_line_of, run_to_end};
 use nix::sys::signal::Signal;
 
 /// Longer than what the test does meanwhile may take on a slow machine: it ends it by a second signal.
 const LONG: &str = "60s";
-const APP: &str = r#"
-function app(environ, start_response)
-  start_response("200 OK", {})
-  return "the app: " .. environ.PATH_INFO
-end
-"#;
-
 fn ask(client: &mut Client, path: &str) -> Response {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
     client.response()
@@ -21,7 +14,7 @@ fn ask(client: &mut Client, path: &str) -> Response {
 
 /// A server of each kind: its name, and the server with these options.
 fn servers(options: &[&str]) -> Vec<(&'static str, Server)> {
-    let folder = folder_with(&[("app.lua", APP), ("files/x", "a file")]);
+    let folder = folder_with(&[("app.lua", PATH_APP), ("files/x", "a file")]);
     let files = folder.join("files");
     let all = |first: &[&str]| Server::start(&[first, &["--workers", "1", "--drain-delay", LONG], options].concat());
     vec![

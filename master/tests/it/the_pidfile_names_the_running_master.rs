@@ -1,22 +1,11 @@
 //! The pidfile names the master while it runs, and is gone when it is; one that names a running process is refused.
 
-use crate::support::{Server, TINE, one_line_of, run_to_end, scratch_folder};
+use crate::support::pidfile::{named_by, pidfile, start_with};
+use crate::support::{Server, one_line_of, run_to_end, scratch_folder};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn start_with(pidfile: &Path) -> Server {
-    Server::start_command(Command::new(TINE).args(["run", "0", "--workers", "1", "--pidfile"]).arg(pidfile))
-}
-
-fn named_by(pidfile: &Path) -> Option<i32> {
-    fs::read_to_string(pidfile).ok()?.trim().parse().ok()
-}
-
-fn pidfile() -> PathBuf {
-    scratch_folder().join("pid")
-}
 
 /// Ends the server and looks whether its folder is as empty as it was.
 fn expect_removed(mut server: Server, pidfile: &Path, signal: Signal) {

@@ -9,6 +9,14 @@ use std::time::Duration;
 /// Where Debian's packages liblua5.4-dev and libluajit-5.1-dev put them; `scripts/test` installs both.
 pub const LUA_HEADERS: &str = if cfg!(feature = "luajit") { "/usr/include/luajit-2.1" } else { "/usr/include/lua5.4" };
 
+/// Answers with the path that it was asked for.
+pub const PATH_APP: &str = r#"
+function app(environ, start_response)
+  start_response("200 OK", {})
+  return "the app: " .. environ.PATH_INFO
+end
+"#;
+
 /// A folder with these files.
 pub fn folder_with(files: &[(&str, &str)]) -> PathBuf {
     let folder = scratch_folder();

@@ -15,6 +15,7 @@ pub mod load;
 pub mod lua;
 pub mod markdown;
 pub mod masters;
+pub mod pidfile;
 mod process;
 pub mod proxy;
 pub mod pty;
