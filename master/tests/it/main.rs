@@ -141,6 +141,7 @@ mod system_calls_that_fail_are_survived;
 mod the_commands_of_the_docs_run_as_typed;
 mod the_echo_is_compressed_as_accepted;
 mod the_floor_is_built_from_the_repository;
+mod the_house_is_tidy;
 mod the_journal_is_told_priorities;
 mod the_log_file_takes_the_place_of_standard_error;
 mod the_memory_line_says_what_changed;
