@@ -8,7 +8,7 @@ use tine_worker::http::{Request, Response, StatusCode};
 /// 200 also in a drain, as hpdummy; 503 only where a stop takes its time so that somebody may see it (`--drain-delay`).
 /// Without a `Retry-After`: nobody knows whether there will be another server here.
 pub fn answer(cx: &Cx<'_>) -> Answer {
-    match cx.is_unready() {
+    match cx.is_lame_duck() {
         false => Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
         true => Response::json(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}").into(),
     }

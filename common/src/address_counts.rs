@@ -1,8 +1,8 @@
 //! How many connections each client's address has in the whole server, for `--max-connections-per-address`.
 //!
-//! Beside the scoreboard, mapped only where that option is given: a table for each seat, with one writer, of two rows of
+//! Beside the scoreboard, mapped only where that option is given: a table for each slot, with one writer, of two rows of
 //! counters. An address is counted in one cell of each row, which a seeded hash chooses; its connections are summed over all
-//! seats, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small. It is too
+//! slots, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small. It is too
 //! large where in both rows other addresses share the cell: of 50,000 connections, 3 share a cell on average, and 100
 //! addresses that have all that is allowed get one in 27,000 others refused.
 //!
@@ -24,13 +24,13 @@ const CELL_BITS: usize = 16;
 const CELL_MAX: u64 = (1 << CELL_BITS) - 1;
 const CELLS_PER_WORD: usize = 64 / CELL_BITS;
 const WORDS_PER_LINE: usize = size_of::<Line>() / size_of::<u64>();
-/// Of a seat: 64 KiB.
+/// Of a slot: 64 KiB.
 const LINES: usize = ROWS * CELLS / CELLS_PER_WORD / WORDS_PER_LINE;
 
-/// The tables of all seats.
+/// The tables of all slots.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables {
-    seats: &'static [[Line; LINES]],
+    slots: &'static [[Line; LINES]],
     /// The same in all processes that are forked from now on.
     keys: &'static RandomState,
 }
@@ -38,8 +38,8 @@ pub(crate) struct Tables {
 /// The counts as one worker sees and changes them.
 pub struct AddressCounts {
     tables: Tables,
-    seat: usize,
-    /// How many seats there are to look at.
+    slot: usize,
+    /// How many slots there are to look at.
     reach: &'static AtomicU64,
 }
 
@@ -49,32 +49,32 @@ pub struct AddressCounts {
 pub struct Entry([u16; ROWS]);
 
 impl Tables {
-    /// Never unmapped, as the scoreboard. The kernel gives memory to the tables of those seats that were ever taken.
-    pub(crate) fn new(seats: usize) -> io::Result<Tables> {
-        let (seats, _) = shared_lines(seats * LINES)?.as_chunks();
-        Ok(Tables { seats, keys: Box::leak(Box::default()) })
+    /// Never unmapped, as the scoreboard. The kernel gives memory to the tables of those slots that were ever taken.
+    pub(crate) fn new(slots: usize) -> io::Result<Tables> {
+        let (slots, _) = shared_lines(slots * LINES)?.as_chunks();
+        Ok(Tables { slots, keys: Box::leak(Box::default()) })
     }
 
-    pub(crate) fn of(self, seat: usize, reach: &'static AtomicU64) -> AddressCounts {
-        AddressCounts { tables: self, seat, reach }
+    pub(crate) fn of(self, slot: usize, reach: &'static AtomicU64) -> AddressCounts {
+        AddressCounts { tables: self, slot, reach }
     }
 
-    /// The seat's worker is gone, and with it its connections.
-    pub(crate) fn clear(self, seat: usize) {
-        let words = self.seats[seat].iter().flat_map(|line| &line.words);
+    /// The slot's worker is gone, and with it its connections.
+    pub(crate) fn clear(self, slot: usize) {
+        let words = self.slots[slot].iter().flat_map(|line| &line.words);
         // Most are empty: the cache lines of others are not to be taken for nothing.
         words.filter(|word| word.load(Relaxed) != 0).for_each(|word| word.store(0, Relaxed));
     }
 
     /// The word of a cell, and by how many bits the cell is shifted in it.
-    fn cell(self, seat: usize, row: usize, cell: u16) -> (&'static AtomicU64, usize) {
+    fn cell(self, slot: usize, row: usize, cell: u16) -> (&'static AtomicU64, usize) {
         let (word, part) = (usize::from(cell) / CELLS_PER_WORD, usize::from(cell) % CELLS_PER_WORD);
         let word = row * CELLS / CELLS_PER_WORD + word;
-        (&self.seats[seat][word / WORDS_PER_LINE].words[word % WORDS_PER_LINE], part * CELL_BITS)
+        (&self.slots[slot][word / WORDS_PER_LINE].words[word % WORDS_PER_LINE], part * CELL_BITS)
     }
 
-    fn load(self, seat: usize, row: usize, cell: u16) -> u64 {
-        let (word, shift) = self.cell(seat, row, cell);
+    fn load(self, slot: usize, row: usize, cell: u16) -> u64 {
+        let (word, shift) = self.cell(slot, row, cell);
         word.load(SeqCst) >> shift & CELL_MAX
     }
 }
@@ -87,11 +87,11 @@ impl AddressCounts {
     pub fn enter(&self, address: IpAddr, most: u64) -> Option<Entry> {
         let hash = self.tables.keys.hash_one(client_of(address));
         let entry = Entry([hash, hash >> 32].map(|bits| (bits % CELLS as u64) as u16));
-        if entry.cells().any(|(row, cell)| self.tables.load(self.seat, row, cell) == CELL_MAX) {
+        if entry.cells().any(|(row, cell)| self.tables.load(self.slot, row, cell) == CELL_MAX) {
             return None;
         }
         for (row, cell) in entry.cells() {
-            let (word, shift) = self.tables.cell(self.seat, row, cell);
+            let (word, shift) = self.tables.cell(self.slot, row, cell);
             word.fetch_add(1 << shift, SeqCst);
         }
         if self.count(&entry) > most {
@@ -104,15 +104,15 @@ impl AddressCounts {
     /// That connection is gone.
     pub fn leave(&self, entry: Entry) {
         for (row, cell) in entry.cells() {
-            let (word, shift) = self.tables.cell(self.seat, row, cell);
+            let (word, shift) = self.tables.cell(self.slot, row, cell);
             word.fetch_sub(1 << shift, SeqCst);
         }
     }
 
-    /// Connections of the entry's address, in all seats.
+    /// Connections of the entry's address, in all slots.
     fn count(&self, entry: &Entry) -> u64 {
-        let seats = self.reach.load(Relaxed) as usize;
-        let sum = |(row, cell)| (0..seats).map(|seat| self.tables.load(seat, row, cell)).sum();
+        let slots = self.reach.load(Relaxed) as usize;
+        let sum = |(row, cell)| (0..slots).map(|slot| self.tables.load(slot, row, cell)).sum();
         entry.cells().map(sum).min().unwrap_or(0)
     }
 }
@@ -139,20 +139,20 @@ mod tests {
     use super::*;
     use crate::scoreboard::Scoreboard;
 
-    fn two_seats() -> (Scoreboard, [AddressCounts; 2]) {
+    fn two_slots() -> (Scoreboard, [AddressCounts; 2]) {
         let mut board = Scoreboard::new(3).unwrap();
         board.count_addresses().unwrap();
-        (0..2).for_each(|seat| board.take(seat, seat));
-        (board, [0, 1].map(|seat| board.address_counts(seat).unwrap()))
+        (0..2).for_each(|slot| board.take(slot, slot));
+        (board, [0, 1].map(|slot| board.address_counts(slot).unwrap()))
     }
 
     fn is_empty(counts: &AddressCounts) -> bool {
-        counts.tables.seats.iter().flatten().flat_map(|line| &line.words).all(|word| word.load(Relaxed) == 0)
+        counts.tables.slots.iter().flatten().flat_map(|line| &line.words).all(|word| word.load(Relaxed) == 0)
     }
 
     #[test]
-    fn an_address_has_its_share_over_all_seats() {
-        let (board, [one, other]) = two_seats();
+    fn an_address_has_its_share_over_all_slots() {
+        let (board, [one, other]) = two_slots();
         let (client, neighbour) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = one.enter(client, 3).expect("the first");
         let _second = other.enter(client, 3).expect("the second");
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(one.enter(client, 3), None);
         board.retire(1);
         let (a, b) = (one.enter(client, 3), one.enter(client, 3));
-        assert!(a.is_some() && b.is_some(), "those of a seat that was emptied are gone");
+        assert!(a.is_some() && b.is_some(), "those of a slot that was emptied are gone");
         assert_eq!(one.enter(client, 3), None);
         [Some(first), Some(of_neighbour), a, b].into_iter().flatten().for_each(|entry| one.leave(entry));
         assert!(is_empty(&one), "what has come has gone");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_cell_that_is_full_takes_no_more() {
-        let (_, [one, _]) = two_seats();
+        let (_, [one, _]) = two_slots();
         let client = "192.0.2.1".parse().unwrap();
         let entries: Vec<Entry> = (0..CELL_MAX).map(|_| one.enter(client, u64::MAX).expect("room")).collect();
         assert_eq!(one.enter(client, u64::MAX), None);

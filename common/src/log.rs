@@ -27,7 +27,7 @@ use std::io::Write;
 use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
-static WHO: RwLock<String> = RwLock::new(String::new());
+static PROCESS_NAME: RwLock<String> = RwLock::new(String::new());
 
 /// The level that `--log-level` asks for, or else `TINE_LOG`, or else `--quiet`; the error is one line that says what would
 /// do.
@@ -53,8 +53,8 @@ pub fn parse_level(text: &str) -> Result<LevelFilter, String> {
     }
 }
 
-/// Installs the logger, once a process tree; forked workers inherit it and call [`set_who`]. From now on panics are lines
-/// of the log as well.
+/// Installs the logger, once a process tree; forked workers inherit it and call [`set_process_name`]. From
+/// now on panics are logged as lines, too.
 pub fn init(level: LevelFilter) {
     out::begin();
     env_logger::Builder::new()
@@ -65,7 +65,7 @@ pub fn init(level: LevelFilter) {
             let Some(summary) = repeats::admits(record, Instant::now()) else { return Ok(()) };
             let mut head = FixedText::default();
             let level = record.level().as_str();
-            push_head(&mut head, level, &who());
+            push_head(&mut head, level, &process_name());
             if let Some(summary) = summary {
                 out.write_all(head.as_bytes())?;
                 writeln!(out, "{summary}")?;
@@ -85,7 +85,7 @@ pub fn init(level: LevelFilter) {
             text.push_str(&format!("\nstack backtrace:\n{backtrace}"));
         }
         let mut head = FixedText::default();
-        push_head(&mut head, "ERROR", &who());
+        push_head(&mut head, "ERROR", &process_name());
         let text = indented(&text);
         let text = if journal::is_it() { journal::each_line("ERROR", &text) } else { text };
         let line = [head.as_bytes(), text.as_bytes(), b"\n"].concat();
@@ -94,13 +94,13 @@ pub fn init(level: LevelFilter) {
 }
 
 /// Names this process in its log lines: `master`, `worker 3`.
-pub fn set_who(who: &str) {
-    *WHO.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = who.to_string();
+pub fn set_process_name(name: &str) {
+    *PROCESS_NAME.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = name.to_string();
 }
 
-/// The name that [`set_who`] gave.
-pub fn who() -> String {
-    WHO.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+/// The name that [`set_process_name`] gave.
+pub fn process_name() -> String {
+    PROCESS_NAME.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
 }
 
 /// A text of several lines, in which no line can pass for a log line of its own.

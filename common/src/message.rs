@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The server stops soon: go on, and say so to who asks whether it is healthy.
-    Unready,
+    LameDuck,
     /// The server stops: let in who is in the doorway, finish what is in flight, exit.
     Drain,
     /// A successor serves: take nobody in any more, finish what is in flight however long it takes, exit.
@@ -36,11 +36,11 @@ pub enum Report {
 
 impl Order {
     const ALL: [Order; 7] =
-        [Order::Unready, Order::Drain, Order::Leave, Order::Cut, Order::Lent, Order::Owned, Order::ReopenLogs];
+        [Order::LameDuck, Order::Drain, Order::Leave, Order::Cut, Order::Lent, Order::Owned, Order::ReopenLogs];
 
     pub fn byte(self) -> u8 {
         match self {
-            Order::Unready => b'U',
+            Order::LameDuck => b'U',
             Order::Drain => b'D',
             Order::Leave => b'L',
             Order::Cut => b'C',

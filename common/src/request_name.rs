@@ -3,8 +3,8 @@
 //! Kept for as long as the request may have something to be logged, so that it is short: what is longer than a note
 //! ([`TEXT_BYTES_MAX`]) ends with `...`. Shown, it is as printable as any line of the log.
 
+use crate::in_flight_table::TEXT_BYTES_MAX;
 use crate::log::one_line;
-use crate::notes::TEXT_BYTES_MAX;
 use std::fmt;
 use std::rc::Rc;
 

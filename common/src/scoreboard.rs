@@ -1,25 +1,25 @@
-//! The scoreboard: one anonymous shared mapping, a cache-line pair per seat, one writer each.
+//! The scoreboard: one anonymous shared mapping, a cache-line pair per slot, one writer each.
 //!
-//! A worker has a seat from its fork until the master has buried it. A slot, the place among the workers that it fills, has
-//! two seats while a successor takes over. A worker writes its own seat and reads the others' to balance; the master reads
-//! all, empties the seat of a dead worker and keeps what it had counted in the retired totals, so that sums never go
-//! backwards. Loads and stores are relaxed: each word stands for itself.
+//! A worker has a slot from its fork until the master has reaped it. While a successor takes over, two workers of the same
+//! index have a slot each. A worker writes its own slot and reads the others' to balance the load; the master reads all,
+//! clears the slot of a dead worker and adds its counters to the retired totals, so that sums never go backwards. Loads and
+//! stores are relaxed: each word stands for itself.
 
 use crate::address_counts::{AddressCounts, Tables};
-use crate::notes::{self, Notes};
+use crate::in_flight_table::{self, InFlightTable};
 use crate::sys::mmap::{Line, shared_lines};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// A sleeping worker wakes at least this often to beat.
-pub const IDLE_BEAT: Duration = Duration::from_millis(1000);
-/// A sleeping worker that has not beaten for this long does not answer (it is stopped).
+/// A sleeping worker wakes at least this often for its heartbeat.
+pub const IDLE_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(1000);
+/// A sleeping worker without a heartbeat for this long does not respond (it is stopped).
 const WAITING_FRESH: Duration = Duration::from_millis(1500);
-/// A worker that has been in one turn of its loop for this long is busy with something else than accepting.
+/// A worker that has been in one turn of its loop for this long is busy with something other than accepting.
 const BUSY_FRESH: Duration = Duration::from_millis(50);
-/// After this long in one turn its own queue is everybody's. Longer, as it takes system calls to look after it; 16 workers
-/// on 2 busy CPUs have turns of 50 ms without doing anything but waiting for a CPU.
+/// After this long in one turn a worker's own queue is orphaned: all workers accept from it. Longer than [`BUSY_FRESH`],
+/// because taking over a queue costs system calls; 16 workers on 2 busy CPUs have turns of 50 ms by waiting for a CPU alone.
 const OWNER_BUSY_FRESH: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,26 +39,26 @@ impl State {
     }
 }
 
-/// The words of a seat, by position.
+/// The words of a slot, by position.
 #[derive(Clone, Copy)]
 enum Word {
     State,
-    Beat,
+    Heartbeat,
     Connections,
     InFlight,
     Requests,
     Accepted,
     Refused,
     Cut,
-    /// Written by the master before the fork.
-    Slot,
+    /// The worker's index; written by the master before the fork.
+    Index,
     Progress,
 }
 
-/// A word of line 0 that is no total: how many seats there are to look at.
+/// The word of line 0 that is not a total: the number of slots to read.
 const REACH: usize = 15;
 
-/// Sums over all workers, those that are gone included.
+/// Sums over all workers, including those that have exited.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub connections: u64,
@@ -71,141 +71,141 @@ pub struct Totals {
 
 #[derive(Clone, Copy)]
 pub struct Scoreboard {
-    /// Line 0 holds the retired totals and the reach, line `n + 1` seat `n`.
+    /// Line 0 holds the retired totals and the reach, line `n + 1` slot `n`.
     lines: &'static [Line],
-    /// A page of notes per seat.
-    notes: &'static [[Line; notes::LINES]],
-    /// Where connections are limited by address.
+    /// One page per slot.
+    in_flight_tables: &'static [[Line; in_flight_table::LINES]],
+    /// Only with a limit of connections per address.
     addresses: Option<Tables>,
-    /// Beats count from here; the monotonic clock is the same in all processes.
+    /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
 
 #[derive(Clone, Copy)]
-pub struct Seat {
+pub struct Slot {
     line: &'static Line,
     epoch: Instant,
 }
 
-/// What a worker needs to know of all of them before it accepts.
+/// The load of all workers, which a worker reads before it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Survey {
-    /// Connections of the least loaded worker that is there to accept.
+pub struct LoadSnapshot {
+    /// Connections of the least-loaded worker that can accept.
     pub least: u64,
-    /// The slot of one that has so few.
-    pub least_slot: usize,
+    /// The index of a worker that has this few.
+    pub least_worker: usize,
     /// Connections of all workers.
     pub total: u64,
-    /// Workers that are there to accept.
+    /// Workers that can accept.
     pub accepting: u64,
 }
 
-impl Survey {
-    /// What is seen where nobody is.
-    pub const NOBODY: Survey = Survey { least: u64::MAX, least_slot: 0, total: 0, accepting: 0 };
+impl LoadSnapshot {
+    /// No worker can accept.
+    pub const NONE: LoadSnapshot = LoadSnapshot { least: u64::MAX, least_worker: 0, total: 0, accepting: 0 };
 }
 
 impl Scoreboard {
-    /// Maps a scoreboard of so many seats. Never unmapped: it lives as long as the processes do. The kernel gives memory
-    /// to those that were ever taken.
-    pub fn new(seats: usize) -> io::Result<Self> {
-        let (notes, _) = shared_lines(seats * notes::LINES)?.as_chunks();
-        Ok(Scoreboard { lines: shared_lines(seats + 1)?, notes, addresses: None, epoch: Instant::now() })
+    /// Maps a scoreboard of this many slots. Never unmapped: it lives as long as the processes do. The kernel allocates
+    /// memory only for slots that were ever taken.
+    pub fn new(slots: usize) -> io::Result<Self> {
+        let (in_flight_tables, _) = shared_lines(slots * in_flight_table::LINES)?.as_chunks();
+        Ok(Scoreboard { lines: shared_lines(slots + 1)?, in_flight_tables, addresses: None, epoch: Instant::now() })
     }
 
-    /// From now on the connections of each address are counted; before the first fork.
+    /// Counts the connections of each address from now on. To be called before the first fork.
     pub fn count_addresses(&mut self) -> io::Result<()> {
-        self.addresses = Some(Tables::new(self.notes.len())?);
+        self.addresses = Some(Tables::new(self.in_flight_tables.len())?);
         Ok(())
     }
 
-    /// Master only: gives the seat to a worker that is to fill this slot.
-    pub fn take(&self, index: usize, slot: usize) {
+    /// Master only: assigns the slot to a worker of this index.
+    pub fn take(&self, number: usize, worker_index: usize) {
         let reach = &self.lines[0].words[REACH];
-        reach.store(reach.load(Relaxed).max(index as u64 + 1), Relaxed);
-        let seat = self.seat(index);
-        seat.store(Word::Slot, slot as u64);
-        seat.set_state(State::Booting);
+        reach.store(reach.load(Relaxed).max(number as u64 + 1), Relaxed);
+        let slot = self.slot(number);
+        slot.store(Word::Index, worker_index as u64);
+        slot.set_state(State::Booting);
     }
 
-    pub fn seat(&self, index: usize) -> Seat {
-        Seat { line: &self.lines[index + 1], epoch: self.epoch }
+    pub fn slot(&self, number: usize) -> Slot {
+        Slot { line: &self.lines[number + 1], epoch: self.epoch }
     }
 
-    /// The requests of the worker in this seat.
-    pub fn notes(&self, index: usize) -> Notes {
-        Notes::new(&self.notes[index], self.seat(index))
+    /// The requests of the worker in this slot.
+    pub fn in_flight_table(&self, number: usize) -> InFlightTable {
+        InFlightTable::new(&self.in_flight_tables[number], self.slot(number))
     }
 
-    /// How many connections each address has, for the worker in this seat; `None` where they are not counted.
-    pub fn address_counts(&self, index: usize) -> Option<AddressCounts> {
-        self.addresses.map(|tables| tables.of(index, &self.lines[0].words[REACH]))
+    /// The number of connections of each address, for the worker in this slot; `None` where they are not counted.
+    pub fn address_counts(&self, number: usize) -> Option<AddressCounts> {
+        self.addresses.map(|tables| tables.of(number, &self.lines[0].words[REACH]))
     }
 
-    /// All that were ever taken.
-    fn seats(&self) -> impl Iterator<Item = Seat> + '_ {
+    /// All slots that were ever taken.
+    fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         let reach = self.lines[0].words[REACH].load(Relaxed) as usize;
-        self.lines[1..].iter().take(reach).map(|line| Seat { line, epoch: self.epoch })
+        self.lines[1..].iter().take(reach).map(|line| Slot { line, epoch: self.epoch })
     }
 
-    /// `asking`: the seat of who asks. Of several who have least, the first behind it is named, so that not all who ask at
-    /// the same time turn to the same one.
-    pub fn survey(&self, now: Instant, asking: usize) -> Survey {
-        let mut survey = Survey::NOBODY;
-        for seat in self.seats().skip(asking + 1).chain(self.seats().take(asking + 1)) {
-            let connections = seat.load(Word::Connections);
-            survey.total += connections;
-            if seat.is_accepting(now) {
-                survey.accepting += 1;
-                if connections < survey.least {
-                    (survey.least, survey.least_slot) = (connections, seat.slot());
+    /// `asking`: the slot of the worker that asks. If several workers have the least, the first one after it is named, so
+    /// that workers that ask at the same time do not all choose the same one.
+    pub fn load_snapshot(&self, now: Instant, asking: usize) -> LoadSnapshot {
+        let mut snapshot = LoadSnapshot::NONE;
+        for slot in self.slots().skip(asking + 1).chain(self.slots().take(asking + 1)) {
+            let connections = slot.load(Word::Connections);
+            snapshot.total += connections;
+            if slot.is_accepting(now) {
+                snapshot.accepting += 1;
+                if connections < snapshot.least {
+                    (snapshot.least, snapshot.least_worker) = (connections, slot.worker_index());
                 }
             }
         }
-        survey
+        snapshot
     }
 
-    /// The slots whose workers are there to accept from queues of their own.
+    /// The indices of workers that can accept from their own queues.
     pub fn owners(&self, now: Instant) -> Vec<usize> {
-        let owners = self.seats().filter(|seat| seat.has_beaten(now, OWNER_BUSY_FRESH));
-        owners.map(|seat| seat.slot()).collect()
+        let owners = self.slots().filter(|slot| slot.has_heartbeat(now, OWNER_BUSY_FRESH));
+        owners.map(|slot| slot.worker_index()).collect()
     }
 
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for seat in self.seats().chain([self.retired()]) {
-            totals.connections += seat.load(Word::Connections);
-            totals.in_flight += seat.load(Word::InFlight);
-            totals.requests += seat.load(Word::Requests);
-            totals.accepted += seat.load(Word::Accepted);
-            totals.refused += seat.load(Word::Refused);
-            totals.cut += seat.load(Word::Cut);
+        for slot in self.slots().chain([self.retired()]) {
+            totals.connections += slot.load(Word::Connections);
+            totals.in_flight += slot.load(Word::InFlight);
+            totals.requests += slot.load(Word::Requests);
+            totals.accepted += slot.load(Word::Accepted);
+            totals.refused += slot.load(Word::Refused);
+            totals.cut += slot.load(Word::Cut);
         }
         totals
     }
 
-    fn retired(&self) -> Seat {
-        Seat { line: &self.lines[0], epoch: self.epoch }
+    fn retired(&self) -> Slot {
+        Slot { line: &self.lines[0], epoch: self.epoch }
     }
 
-    /// Master only: keeps the counters of a dead worker and empties its seat.
-    pub fn retire(&self, index: usize) {
-        let (retired, seat) = (self.retired(), self.seat(index));
+    /// Master only: adds the counters of a dead worker to the retired totals and clears its slot.
+    pub fn retire(&self, number: usize) {
+        let (retired, slot) = (self.retired(), self.slot(number));
         for word in [Word::Requests, Word::Accepted, Word::Refused, Word::Cut] {
-            retired.store(word, retired.load(word) + seat.load(word));
-            seat.store(word, 0);
+            retired.store(word, retired.load(word) + slot.load(word));
+            slot.store(word, 0);
         }
-        for word in [Word::State, Word::Beat, Word::Connections, Word::InFlight, Word::Slot, Word::Progress] {
-            seat.store(word, 0);
+        for word in [Word::State, Word::Heartbeat, Word::Connections, Word::InFlight, Word::Index, Word::Progress] {
+            slot.store(word, 0);
         }
-        self.notes(index).clear();
+        self.in_flight_table(number).clear();
         if let Some(tables) = self.addresses {
-            tables.clear(index);
+            tables.clear(number);
         }
     }
 }
 
-impl Seat {
+impl Slot {
     fn load(&self, word: Word) -> u64 {
         self.line.words[word as usize].load(Relaxed)
     }
@@ -218,53 +218,53 @@ impl Seat {
         State::from_word(self.load(Word::State))
     }
 
-    pub fn slot(&self) -> usize {
-        self.load(Word::Slot) as usize
+    pub fn worker_index(&self) -> usize {
+        self.load(Word::Index) as usize
     }
 
     /// Changes with every turn of its worker's loop that is a millisecond after the last; 0 before the first.
-    pub fn beat_word(&self) -> u64 {
-        self.load(Word::Beat)
+    pub fn heartbeat_word(&self) -> u64 {
+        self.load(Word::Heartbeat)
     }
 
-    /// Changes with every unit of work of a turn but the first, see [`Seat::set_progress`].
+    /// Changes with every unit of work of a turn except the first, see [`Slot::set_progress`].
     pub fn progress_word(&self) -> u64 {
         self.load(Word::Progress)
     }
 
-    /// When its worker last beat, by the scoreboard's clock; 0 before its first beat.
-    pub fn beat_ms(&self) -> u64 {
-        self.load(Word::Beat) >> 1
+    /// When its worker's last heartbeat was, by the scoreboard's clock; 0 before the first.
+    pub fn heartbeat_ms(&self) -> u64 {
+        self.load(Word::Heartbeat) >> 1
     }
 
-    /// How long ago something was, by the scoreboard's clock.
+    /// The time since `ms` of the scoreboard's clock.
     pub fn since(&self, ms: u64, now: Instant) -> Duration {
         now.saturating_duration_since(self.epoch).saturating_sub(Duration::from_millis(ms))
     }
 
     /// Its worker is asleep until an event.
     pub fn is_waiting(&self) -> bool {
-        self.load(Word::Beat) & 1 == 1
+        self.load(Word::Heartbeat) & 1 == 1
     }
 
-    /// How long ago its worker last began or ended a wait; `None`, before its first beat.
-    pub fn beat_age(&self, now: Instant) -> Option<Duration> {
-        let beat = self.load(Word::Beat);
-        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);
-        (beat > 0).then(|| Duration::from_millis(age_ms))
+    /// How long ago its worker last began or ended a wait; `None` before its first heartbeat.
+    pub fn heartbeat_age(&self, now: Instant) -> Option<Duration> {
+        let heartbeat = self.load(Word::Heartbeat);
+        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(heartbeat >> 1);
+        (heartbeat > 0).then(|| Duration::from_millis(age_ms))
     }
 
     pub fn set_state(&self, state: State) {
         self.store(Word::State, state as u64);
     }
 
-    /// Written before and after each wait of the loop. `waiting`: asleep until an event, and there to accept.
-    pub fn beat(&self, now: Instant, waiting: bool) {
+    /// Written before and after each wait of the loop. `waiting`: asleep until an event, and able to accept.
+    pub fn heartbeat(&self, now: Instant, waiting: bool) {
         let ms = now.duration_since(self.epoch).as_millis() as u64;
-        self.store(Word::Beat, ms << 1 | u64::from(waiting));
+        self.store(Word::Heartbeat, ms << 1 | u64::from(waiting));
     }
 
-    /// One more unit of work is begun within a turn: a connection, a request, a call of an exchange.
+    /// One more unit of work has begun within a turn: a connection, a request, a call of an exchange.
     pub fn set_progress(&self, units: u64) {
         self.store(Word::Progress, units);
     }
@@ -306,17 +306,17 @@ impl Seat {
     }
 
     fn is_accepting(&self, now: Instant) -> bool {
-        self.has_beaten(now, BUSY_FRESH)
+        self.has_heartbeat(now, BUSY_FRESH)
     }
 
-    /// Ready, and either asleep in its poll or out of it for no longer than `busy_fresh`.
-    fn has_beaten(&self, now: Instant, busy_fresh: Duration) -> bool {
+    /// Whether it is ready, and either asleep in its poll or out of it for at most `busy_fresh`.
+    fn has_heartbeat(&self, now: Instant, busy_fresh: Duration) -> bool {
         if self.load(Word::State) != State::Ready as u64 {
             return false;
         }
-        let beat = self.load(Word::Beat);
-        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(beat >> 1);
-        let fresh = if beat & 1 == 1 { WAITING_FRESH } else { busy_fresh };
+        let heartbeat = self.load(Word::Heartbeat);
+        let age_ms = (now.duration_since(self.epoch).as_millis() as u64).saturating_sub(heartbeat >> 1);
+        let fresh = if heartbeat & 1 == 1 { WAITING_FRESH } else { busy_fresh };
         age_ms <= fresh.as_millis() as u64
     }
 }
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survey_counts_everyone_and_looks_for_the_least_that_can_accept() {
+    fn load_snapshot_counts_all_workers_and_finds_the_least_loaded_that_can_accept() {
         let board = Scoreboard::new(4).unwrap();
         let now = board.epoch + Duration::from_secs(100);
         for (i, (state, connections, age_ms, waiting)) in [
@@ -339,33 +339,33 @@ mod tests {
         .enumerate()
         {
             board.take(i, 10 + i);
-            board.seat(i).set_state(state);
-            board.seat(i).set_connections(connections);
-            board.seat(i).beat(now - Duration::from_millis(age_ms), waiting);
+            board.slot(i).set_state(state);
+            board.slot(i).set_connections(connections);
+            board.slot(i).heartbeat(now - Duration::from_millis(age_ms), waiting);
         }
-        assert_eq!(board.survey(now, 0), Survey { least: 5, least_slot: 11, total: 13, accepting: 2 });
-        assert_eq!(board.owners(now), [10, 11, 12], "a queue is left later");
+        assert_eq!(board.load_snapshot(now, 0), LoadSnapshot { least: 5, least_worker: 11, total: 13, accepting: 2 });
+        assert_eq!(board.owners(now), [10, 11, 12], "a queue is orphaned later");
         let later = now + Duration::from_secs(1);
         assert_eq!(
-            board.survey(later, 0),
-            Survey { total: 13, ..Survey::NOBODY },
-            "who has not beaten holds nobody back"
+            board.load_snapshot(later, 0),
+            LoadSnapshot { total: 13, ..LoadSnapshot::NONE },
+            "a worker without a heartbeat throttles no other"
         );
         assert!(board.owners(later).is_empty());
     }
 
     #[test]
-    fn who_ask_are_given_different_ones_of_those_who_have_least() {
+    fn workers_that_ask_are_given_different_least_loaded_ones() {
         let board = Scoreboard::new(4).unwrap();
         let now = board.epoch + Duration::from_secs(100);
-        for (seat, connections) in [(0, 2), (1, 2), (2, 3), (3, 2)] {
-            board.take(seat, seat);
-            board.seat(seat).set_state(State::Ready);
-            board.seat(seat).set_connections(connections);
-            board.seat(seat).beat(now, true);
+        for (slot, connections) in [(0, 2), (1, 2), (2, 3), (3, 2)] {
+            board.take(slot, slot);
+            board.slot(slot).set_state(State::Ready);
+            board.slot(slot).set_connections(connections);
+            board.slot(slot).heartbeat(now, true);
         }
         for (asking, named) in [(0, 1), (1, 3), (2, 3), (3, 0)] {
-            assert_eq!(board.survey(now, asking).least_slot, named, "seat {asking} asks");
+            assert_eq!(board.load_snapshot(now, asking).least_worker, named, "slot {asking} asks");
         }
     }
 
@@ -373,9 +373,9 @@ mod tests {
     fn totals_never_go_backwards() {
         let board = Scoreboard::new(2).unwrap();
         (0..2).for_each(|i| board.take(i, i));
-        board.seat(1).set_requests(40);
-        board.seat(1).set_connections(3);
-        board.seat(0).set_requests(2);
+        board.slot(1).set_requests(40);
+        board.slot(1).set_connections(3);
+        board.slot(0).set_requests(2);
         assert_eq!(board.totals().requests, 42);
         board.retire(1);
         assert_eq!(board.totals().requests, 42);

@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tine_common::config::{AcceptMode, Address, Config, ControlAt, RECEIVE_BUFFER_BYTES};
-use tine_common::sys::bell::Bell;
 use tine_common::sys::process;
+use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{
     resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
 };
@@ -45,10 +45,10 @@ pub struct Bound {
 
 enum Sockets {
     Shared(Socket),
-    /// As many as there are workers at the start, or more; each has the bell of who owns it.
+    /// As many as there are workers at the start, or more; each has the waker of its owner.
     PerWorker {
         sockets: Vec<Socket>,
-        bells: Vec<Bell>,
+        wakers: Vec<QueueWaker>,
     },
 }
 
@@ -57,7 +57,7 @@ enum Sockets {
 pub fn descriptors_needed(config: &Config) -> u64 {
     const OWN: usize = 16;
     let sockets = |address: &Address| match (address, config.accept) {
-        // Each with its bell.
+        // Each with its waker.
         (Address::Tcp(_), AcceptMode::PerWorker) => 2 * config.workers,
         _ => 1,
     };
@@ -158,11 +158,11 @@ impl Bound {
         let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, is_lent };
         match self.sockets {
             Sockets::Shared(socket) => vec![listener(socket, Queue::Shared)],
-            Sockets::PerWorker { sockets, bells } => {
+            Sockets::PerWorker { sockets, wakers } => {
                 let count = sockets.len();
                 let own =
-                    |(index, (socket, bell))| listener(socket, Queue::Own { place: Place { index, count }, bell });
-                sockets.into_iter().zip(bells).enumerate().map(own).collect()
+                    |(index, (socket, waker))| listener(socket, Queue::Own { place: Place { index, count }, waker });
+                sockets.into_iter().zip(wakers).enumerate().map(own).collect()
             }
         }
     }
@@ -213,7 +213,7 @@ impl Bound {
     /// is decided before.
     pub fn close(&mut self) {
         self.file = None;
-        self.sockets = Sockets::PerWorker { sockets: Vec::new(), bells: Vec::new() };
+        self.sockets = Sockets::PerWorker { sockets: Vec::new(), wakers: Vec::new() };
     }
 
     /// How a client names the address.
@@ -297,8 +297,8 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
     let sockets = match config.accept {
         AcceptMode::Shared | AcceptMode::Plain => Sockets::Shared(sockets.remove(0)),
         AcceptMode::PerWorker => {
-            let bells = sockets.iter().map(|_| Bell::new()).collect::<io::Result<_>>()?;
-            Sockets::PerWorker { sockets, bells }
+            let wakers = sockets.iter().map(|_| QueueWaker::new()).collect::<io::Result<_>>()?;
+            Sockets::PerWorker { sockets, wakers }
         }
     };
     Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_lent: false })

@@ -293,7 +293,7 @@ impl Master {
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
-                    seat,
+                    slot: seat,
                     requests_due,
                     are_sockets_lent,
                     master: self.pid,
@@ -329,7 +329,7 @@ impl Master {
                             self.order(seat, Order::Lent);
                         }
                         if self.stage != stopping::Stage::Serving {
-                            self.order(seat, Order::Unready);
+                            self.order(seat, Order::LameDuck);
                         }
                     }
                     Err(e) => {

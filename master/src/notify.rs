@@ -108,7 +108,7 @@ impl Notifier {
             return;
         }
         self.status.next = (text != self.status.said).then(|| text.to_string());
-        self.beat(now);
+        self.send_due(now);
     }
 
     /// Another process speaks for the service. What the manager has not taken yet is still said.
@@ -127,7 +127,7 @@ impl Notifier {
         self.unsent.is_empty()
     }
 
-    /// When [`Notifier::beat`] has something to do.
+    /// When [`Notifier::send_due`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         let status = self.status.due();
         let watchdog = self.watchdog.as_ref().filter(|_| !self.is_held).map(|watchdog| watchdog.due);
@@ -135,7 +135,7 @@ impl Notifier {
     }
 
     /// Says what is due: that the master lives, a status that was held back, what the manager did not take.
-    pub fn beat(&mut self, now: Instant) {
+    pub fn send_due(&mut self, now: Instant) {
         if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.due <= now && !self.is_held) {
             watchdog.due = now + watchdog.interval;
             self.tell(&[NotifyState::Watchdog], None, now);

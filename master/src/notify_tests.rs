@@ -83,9 +83,9 @@ fn status_is_said_when_it_changes_and_once_a_second() {
     assert_eq!(notifier.due(), None, "nothing is held back");
     notifier.status("f", after(5500));
     assert_eq!(notifier.due(), Some(after(6001)));
-    notifier.beat(after(6000));
+    notifier.send_due(after(6000));
     assert_eq!(heard(&socket), [""; 0]);
-    notifier.beat(after(6001));
+    notifier.send_due(after(6001));
     assert_eq!(heard(&socket), ["STATUS=f\n"]);
 }
 
@@ -95,7 +95,7 @@ fn the_watchdog_is_told_twice_in_its_time() {
     let now = Instant::now();
     let mut notifier = Notifier::new(Some(name.clone()), Some("10000000".into()), now);
     for (seconds, expected) in [(0, 1), (1, 0), (4, 0), (5, 1), (6, 0), (60, 1), (61, 0)] {
-        notifier.beat(now + Duration::from_secs(seconds));
+        notifier.send_due(now + Duration::from_secs(seconds));
         assert_eq!(heard(&socket), vec!["WATCHDOG=1\n"; expected], "after {seconds} s");
     }
     assert_eq!(notifier.due(), Some(now + Duration::from_secs(65)));
@@ -123,7 +123,7 @@ fn a_manager_that_does_not_listen_stops_nobody() {
     let mut said = heard(&socket);
     let first = said.len();
     while let Some(due) = notifier.due() {
-        notifier.beat(due);
+        notifier.send_due(due);
         said.extend(heard(&socket));
     }
     // Those that it took at once, and those that were kept.
@@ -139,11 +139,11 @@ fn without_a_manager_nothing_is_done() {
         let mut notifier = Notifier::new(name.map(OsString::from), None, now);
         notifier.ready("a", now);
         notifier.status("b", now);
-        notifier.beat(now + Duration::from_secs(2));
+        notifier.send_due(now + Duration::from_secs(2));
         assert_eq!(notifier.due(), None, "{name:?}");
     }
     let mut notifier = Notifier::new(None, Some("1000".into()), now);
-    notifier.beat(now);
+    notifier.send_due(now);
     assert_eq!(notifier.due(), None, "a watchdog needs one to be told");
     assert!(notifier.environment().iter().all(|(_, value)| value.is_none()));
 }

@@ -29,8 +29,8 @@ impl OriginArgs {
     }
 
     pub fn factory(self) -> AppFactory {
-        let door = (!self.no_faults).then(tine_worker::door::open);
-        let config = OriginConfig { stream_mb: self.stream_mb, chunk_bytes: self.chunk_size, door };
+        let raw_access = (!self.no_faults).then(tine_worker::raw_access::grant);
+        let config = OriginConfig { stream_mb: self.stream_mb, chunk_bytes: self.chunk_size, raw_access };
         Box::new(move |worker| Ok(Box::new(Origin::new(config, worker))))
     }
 }

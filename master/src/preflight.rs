@@ -90,7 +90,7 @@ fn build(
     factory: &AppFactory,
 ) -> i32 {
     process::set_title("tine: preflight");
-    tine_common::log::set_who("preflight");
+    tine_common::log::set_process_name("preflight");
     let assumed = identity.map_or(Ok(()), Identity::assume).and_then(|()| identity::renounce_privileges());
     // As in a worker: what the app starts finds them so.
     started_with::OF_THE_MASTER.into_iter().for_each(|signal| _ = started_with::ignore_again(signal));

@@ -25,7 +25,7 @@ use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
 use tine_common::sys::{signals, started_with};
-use tine_worker::app::{App, AppError, AppFactory, RawDoor, WorkerInfo};
+use tine_worker::app::{App, AppError, AppFactory, RawAccess, WorkerInfo};
 use tine_worker::worker;
 
 /// Workers of a master that has died are gone this long after their graceful timeout, also those that hang.
@@ -55,13 +55,13 @@ pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, A
 }
 
 /// As [`serve`], for an application that is to write bytes without framing, as a test origin does that fails on request:
-/// it gets the door to them.
+/// it gets raw access.
 pub fn serve_raw(
     name: &str,
-    factory: impl Fn(&WorkerInfo, RawDoor) -> Result<Box<dyn App>, AppError> + 'static,
+    factory: impl Fn(&WorkerInfo, RawAccess) -> Result<Box<dyn App>, AppError> + 'static,
 ) -> ExitCode {
-    let door = tine_worker::door::open();
-    serve(name, move |worker| factory(worker, door))
+    let raw_access = tine_worker::raw_access::grant();
+    serve(name, move |worker| factory(worker, raw_access))
 }
 
 /// An application without options of its own.
@@ -101,7 +101,7 @@ pub struct Served {
 pub enum Health {
     /// At this path, with 503 while `--drain-delay` runs.
     At(&'static str),
-    /// The application is told (`Cx::is_unready`), and does as it likes.
+    /// The application is told (`Cx::is_lame_duck`), and does as it likes.
     AppsOwn,
     /// Not at all.
     Nowhere,
@@ -186,7 +186,7 @@ fn follow<A: clap::Args>(
         served.warnings.push(line);
     }
     tine_common::log::init(level);
-    tine_common::log::set_who("master");
+    tine_common::log::set_process_name("master");
     if served.has_preflight {
         let ended = preflight::fly(&served.name, &config, identity.as_ref(), &served.factory);
         match ended.map_err(Failure::system)? {
@@ -264,7 +264,7 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
         End::Worker(start) => {
             let who = format!("worker {}", start.info.index);
             process::set_title(&format!("tine: {who}"));
-            tine_common::log::set_who(&who);
+            tine_common::log::set_process_name(&who);
             affinity::pin(&start.config.privileges.affinity, start.info.index);
             // A link may lead elsewhere by now: to what a reload is to load.
             if let Err(line) = go_to(&start.config.privileges) {

@@ -1,4 +1,4 @@
-//! Who hangs: a worker whose beat and progress stand still while the master looks on. A worker that goes from one request to
+//! Who hangs: a worker whose heartbeat and progress stand still while the master looks on. A worker that goes from one request to
 //! the next within one turn works, however long the turn takes.
 //!
 //! Pure: the master looks every [`LOOK_INTERVAL`] and says how long ago its last look was. Only time in which the master was
@@ -9,9 +9,9 @@ use std::time::Duration;
 /// The master looks this often.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A worker that was told to say what it hangs in has this long before it is killed.
-pub const LAST_WORDS: Duration = Duration::from_secs(2);
+pub const CRASH_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the master knows of one worker's beats.
+/// What the master knows of one worker's heartbeats.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Watch {
     life: Life,
@@ -22,7 +22,7 @@ pub struct Watch {
 /// The words of a worker's seat whose change is life.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
-    pub beat: u64,
+    pub heartbeat: u64,
     pub progress: u64,
 }
 
@@ -47,7 +47,7 @@ impl Watch {
         match () {
             () if self.still < limit => Verdict::Fine,
             () if !std::mem::replace(&mut self.is_told, true) => Verdict::Abort,
-            () if self.still >= limit + LAST_WORDS => Verdict::Kill,
+            () if self.still >= limit + CRASH_REPORT_TIMEOUT => Verdict::Kill,
             () => Verdict::Fine,
         }
     }
@@ -71,22 +71,23 @@ mod tests {
     fn who_stands_still_is_told_and_then_killed() {
         const S: Duration = Duration::from_secs(1);
         use Verdict::{Abort, Fine, Kill};
-        let life = |beat, progress| Life { beat, progress };
-        let look =
-            |watch: &mut Watch, beat, progress, seconds| watch.look(life(beat, progress), seconds * S, Some(3 * S));
-        // (the beat, seconds since the last look, the verdict), with a limit of 3 s
+        let life = |heartbeat, progress| Life { heartbeat, progress };
+        let look = |watch: &mut Watch, heartbeat, progress, seconds| {
+            watch.look(life(heartbeat, progress), seconds * S, Some(3 * S))
+        };
+        // (the heartbeat, seconds since the last look, the verdict), with a limit of 3 s
         for looks in [
             &[(1, 1, Fine), (1, 1, Fine), (1, 1, Fine), (1, 1, Abort), (1, 1, Fine), (1, 1, Kill), (1, 1, Kill)][..],
             // A change is life, whatever was before.
             &[(1, 1, Fine), (1, 2, Fine), (2, 2, Fine), (2, 2, Fine), (2, 1, Abort), (3, 1, Fine), (3, 2, Fine)],
             // The machine slept for an hour: two seconds of it count.
             &[(1, 1, Fine), (1, 3600, Fine), (2, 1, Fine), (2, 1, Fine), (2, 3600, Abort)],
-            // No beat yet: a boot counts from the fork.
+            // No heartbeat yet: a boot counts from the fork.
             &[(0, 1, Fine), (0, 1, Fine), (0, 1, Abort)],
         ] {
             let mut watch = Watch::default();
-            for (i, &(beat, seconds, expected)) in looks.iter().enumerate() {
-                assert_eq!(look(&mut watch, beat, 0, seconds), expected, "look {i} of {looks:?}");
+            for (i, &(heartbeat, seconds, expected)) in looks.iter().enumerate() {
+                assert_eq!(look(&mut watch, heartbeat, 0, seconds), expected, "look {i} of {looks:?}");
             }
         }
         // A turn that does not end, but goes from one request to the next, and then hangs in the last.

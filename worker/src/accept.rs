@@ -7,29 +7,29 @@
 //! for it. The least loaded worker that answers is always in, so somebody is.
 //!
 //! A queue that is a worker's own is always in that worker's epoll, and only there, as long as it has an owner who is there
-//! to accept. Without one it is everybody's, like a shared one ([`Whose::Nobodys`]). Here declining is possible, as one
+//! to accept. Without one it is everybody's, like a shared one ([`Owner::Orphaned`]). Here declining is possible, as one
 //! knows whom to wake: an owner who holds far more than the least loaded worker leaves the connection in the queue, and
-//! rings that worker's bell ([`Offers`]). Each connection is an edge (EPOLLET), so that one who was left does not wake the
+//! rings that worker's waker ([`Handoffs`]). Each connection is an edge (EPOLLET), so that one who was left does not wake the
 //! owner again; so whoever comes is accepted until nobody is left.
 //!
 //! A listener that is wanted in the poll, or out of it, and is not there because the system had no memory for it, is tried
 //! again ([`Faults`]): a worker never stays deaf.
 
 mod faults;
-mod offers;
+mod handoffs;
 mod own_queues;
 mod queue;
 
 pub use queue::{Listener, Place, Queue};
 
 use faults::Faults;
-use offers::Offers;
+use handoffs::Handoffs;
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
-use tine_common::scoreboard::Survey;
+use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::epoll::{self, Wake};
 use tine_common::sys::socket::{have_waiting, stop_new_connections, waiting};
 
@@ -52,14 +52,14 @@ const OWNERS_EVERY: Duration = Duration::from_millis(500);
 pub struct Listeners {
     epoll: RawFd,
     tokens: Tokens,
-    slot: usize,
+    worker: usize,
     all: Vec<Entry>,
-    stance: Stance,
+    state: AcceptState,
     /// Workers see to it that they hold about as many connections each.
     is_balancing: bool,
     /// There are queues that others accept from, too, and the balance is on.
     shares: bool,
-    offers: Offers,
+    handoffs: Handoffs,
     faults: Faults,
     owners_at: Instant,
 }
@@ -69,13 +69,13 @@ pub struct Listeners {
 pub struct Tokens {
     /// The first listener's; the others follow.
     pub first_listener: usize,
-    /// Of all bells that are this worker's.
-    pub bell: usize,
+    /// Of all wakers that are this worker's.
+    pub waker: usize,
 }
 
 struct Entry {
     listener: Listener,
-    whose: Whose,
+    owner: Owner,
     in_poll: bool,
     /// Accepted from it since it was put into the poll.
     taken: usize,
@@ -84,37 +84,37 @@ struct Entry {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum Owner {
     /// It is shared.
-    Everybodys,
+    Shared,
     /// This worker's own.
-    Mine,
+    This,
     /// Somebody's who is there to accept.
-    Anothers,
+    Other,
     /// Its owner hangs, ends or is not there.
-    Nobodys,
+    Orphaned,
 }
 
 impl Entry {
     /// Nobody else sees to it that no new connection begins, and nobody goes on with it.
     fn is_to_be_stopped(&self) -> bool {
-        self.listener.is_tcp && !self.listener.is_lent && self.whose != Whose::Anothers
+        self.listener.is_tcp && !self.listener.is_lent && self.owner != Owner::Other
     }
 }
 
-impl Whose {
+impl Owner {
     fn is_shared(self) -> bool {
-        matches!(self, Whose::Everybodys | Whose::Nobodys)
+        matches!(self, Owner::Shared | Owner::Orphaned)
     }
 }
 
 /// Which listeners are in the poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stance {
+enum AcceptState {
     /// All.
-    In,
+    All,
     /// All but the shared ones: others have fewer connections.
-    StandingBack { look_at: Instant, interval: Duration, somebody_waited: bool },
+    Throttled { look_at: Instant, interval: Duration, had_pending: bool },
     /// None: descriptors ran out.
     Paused { until: Instant },
 }
@@ -124,29 +124,29 @@ impl Listeners {
         epoll: RawFd,
         tokens: Tokens,
         listeners: Vec<Listener>,
-        slot: usize,
+        worker: usize,
         is_balancing: bool,
         now: Instant,
     ) -> io::Result<Self> {
         let entry = |listener: Listener| {
-            let whose = match &listener.queue {
-                Queue::Shared => Whose::Everybodys,
-                Queue::Own { place, .. } if place.is_of(slot) => Whose::Mine,
+            let owner = match &listener.queue {
+                Queue::Shared => Owner::Shared,
+                Queue::Own { place, .. } if place.is_of(worker) => Owner::This,
                 // For the others a boot is time to boot, too.
-                Queue::Own { .. } => Whose::Anothers,
+                Queue::Own { .. } => Owner::Other,
             };
-            Entry { listener, whose, in_poll: false, taken: 0, is_left: false }
+            Entry { listener, owner, in_poll: false, taken: 0, is_left: false }
         };
         let all: Vec<Entry> = listeners.into_iter().map(entry).collect();
-        let shares = is_balancing && all.iter().any(|entry| entry.whose.is_shared());
-        let (stance, offers, faults) = (Stance::In, Offers::default(), Faults::default());
+        let shares = is_balancing && all.iter().any(|entry| entry.owner.is_shared());
+        let (state, handoffs, faults) = (AcceptState::All, Handoffs::default(), Faults::default());
         let owners_at = now + OWNERS_EVERY;
         let mut listeners =
-            Listeners { epoll, tokens, slot, all, stance, is_balancing, shares, offers, faults, owners_at };
+            Listeners { epoll, tokens, worker, all, state, is_balancing, shares, handoffs, faults, owners_at };
         // A worker that cannot listen at all is not ready.
         listeners.apply()?;
-        for bell in listeners.own_bells() {
-            epoll::add(epoll, bell, tokens.bell, Wake::AllEachTime)?;
+        for waker in listeners.own_wakers() {
+            epoll::add(epoll, waker, tokens.waker, Wake::AllEachTime)?;
         }
         Ok(listeners)
     }
@@ -159,8 +159,8 @@ impl Listeners {
         self.all[index].listener.is_tcp
     }
 
-    pub fn is_mine(&self, index: usize) -> bool {
-        self.all.get(index).is_some_and(|entry| entry.whose == Whose::Mine)
+    pub fn is_own(&self, index: usize) -> bool {
+        self.all.get(index).is_some_and(|entry| entry.owner == Owner::This)
     }
 
     pub fn len(&self) -> usize {
@@ -172,24 +172,24 @@ impl Listeners {
     }
 
     pub fn is_paused(&self) -> bool {
-        matches!(self.stance, Stance::Paused { .. })
+        matches!(self.state, AcceptState::Paused { .. })
     }
 
     /// Whether a worker that holds `mine` has to look at the others before it accepts.
-    pub fn wants_survey_first(&self, mine: usize) -> bool {
+    pub fn wants_snapshot_first(&self, mine: usize) -> bool {
         self.shares || (mine > 0 && self.is_balancing)
     }
 
     /// Whether one more connection from this listener would be more than this worker's share.
-    pub fn is_enough(&self, index: usize, mine: u64, survey: &Survey) -> bool {
-        self.shares && self.all[index].whose.is_shared() && survey.accepting > 1 && is_over(mine, survey.least)
+    pub fn is_enough(&self, index: usize, mine: u64, snapshot: &LoadSnapshot) -> bool {
+        self.shares && self.all[index].owner.is_shared() && snapshot.accepting > 1 && is_over(mine, snapshot.least)
     }
 
     /// So many were accepted from this listener.
     pub fn on_taken(&mut self, index: usize, count: usize, now: Instant) {
         let Some(entry) = self.all.get_mut(index) else { return };
         entry.taken += count;
-        if entry.taken < TAKEN_MAX || !entry.in_poll || !entry.whose.is_shared() || !self.shares {
+        if entry.taken < TAKEN_MAX || !entry.in_poll || !entry.owner.is_shared() || !self.shares {
             return;
         }
         entry.taken = 0;
@@ -216,8 +216,8 @@ impl Listeners {
     }
 
     /// The connection that waited has gone. True: so did those before it, and accepting is to pause.
-    pub fn on_gone(&mut self) -> bool {
-        self.faults.on_gone()
+    pub fn on_aborted(&mut self) -> bool {
+        self.faults.on_aborted()
     }
 
     /// accept(2) failed, for a reason that may last: pauses, each time for longer.
@@ -233,76 +233,76 @@ impl Listeners {
 
     /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
     /// needs to leave connections to others before he has that many. Else 0.
-    pub fn share_of_crowd(&self, survey: &Survey) -> u64 {
+    pub fn share_of_burst(&self, snapshot: &LoadSnapshot) -> u64 {
         let shared = self.shared().filter(|entry| entry.listener.is_tcp).map(|entry| entry.listener.fd.as_fd());
-        let crowd: u64 = if shared.clone().nth(ASKED_EACH).is_none() {
+        let burst: u64 = if shared.clone().nth(ASKED_EACH).is_none() {
             shared.map(waiting).sum()
         } else {
             let waits = have_waiting(shared.clone());
             shared.zip(waits).filter(|&(_, waits)| waits).map(|(fd, _)| waiting(fd)).sum()
         };
-        if crowd > survey.accepting { (survey.total + crowd) / survey.accepting.max(1) } else { 0 }
+        if burst > snapshot.accepting { (snapshot.total + burst) / snapshot.accepting.max(1) } else { 0 }
     }
 
     fn shared(&self) -> impl Iterator<Item = &Entry> + Clone {
-        self.all.iter().filter(|entry| entry.whose.is_shared())
+        self.all.iter().filter(|entry| entry.owner.is_shared())
     }
 
     /// When [`Listeners::adjust`] must be called at the latest, or an offer is over.
     pub fn deadline(&self) -> Option<Instant> {
-        let stance = match self.stance {
+        let state = match self.state {
             _ if self.is_closed() => return None,
-            Stance::In => None,
-            Stance::StandingBack { look_at, .. } => Some(look_at),
-            Stance::Paused { until } => Some(until),
+            AcceptState::All => None,
+            AcceptState::Throttled { look_at, .. } => Some(look_at),
+            AcceptState::Paused { until } => Some(until),
         };
-        [stance, self.offers.deadline(), self.faults.retry_at()].into_iter().flatten().min()
+        [state, self.handoffs.deadline(), self.faults.retry_at()].into_iter().flatten().min()
     }
 
     /// Whether a look at the others is due: this worker's count changed, or some time has passed.
-    pub fn wants_survey(&self, count_changed: bool, now: Instant) -> bool {
-        match self.stance {
+    pub fn wants_snapshot(&self, count_changed: bool, now: Instant) -> bool {
+        match self.state {
             _ if self.is_closed() || !self.shares => false,
-            Stance::In => count_changed,
-            Stance::StandingBack { look_at, .. } => count_changed || now >= look_at,
-            Stance::Paused { until } => now >= until,
+            AcceptState::All => count_changed,
+            AcceptState::Throttled { look_at, .. } => count_changed || now >= look_at,
+            AcceptState::Paused { until } => now >= until,
         }
     }
 
     /// Decides, before the worker sleeps, which listeners may wake it.
-    pub fn adjust(&mut self, mine: u64, survey: Option<&Survey>, now: Instant) {
-        self.stance = self.next_stance(mine, survey, now);
+    pub fn adjust(&mut self, mine: u64, snapshot: Option<&LoadSnapshot>, now: Instant) {
+        self.state = self.next_state(mine, snapshot, now);
         self.settle(now);
     }
 
-    fn next_stance(&self, mine: u64, survey: Option<&Survey>, now: Instant) -> Stance {
-        if matches!(self.stance, Stance::Paused { until } if now < until) || self.is_closed() {
-            return self.stance;
+    fn next_state(&self, mine: u64, snapshot: Option<&LoadSnapshot>, now: Instant) -> AcceptState {
+        if matches!(self.state, AcceptState::Paused { until } if now < until) || self.is_closed() {
+            return self.state;
         }
         let over = self.shares
-            && survey.is_some_and(|survey| is_over(mine, survey.least) && mine >= self.share_of_crowd(survey));
-        match (over, self.stance) {
-            (false, Stance::StandingBack { .. }) if survey.is_none() => self.stance,
-            (false, _) => Stance::In,
-            (true, Stance::StandingBack { look_at, .. }) if now < look_at => self.stance,
-            (true, Stance::StandingBack { interval, somebody_waited, .. }) => {
+            && snapshot.is_some_and(|snapshot| is_over(mine, snapshot.least) && mine >= self.share_of_burst(snapshot));
+        match (over, self.state) {
+            (false, AcceptState::Throttled { .. }) if snapshot.is_none() => self.state,
+            (false, _) => AcceptState::All,
+            (true, AcceptState::Throttled { look_at, .. }) if now < look_at => self.state,
+            (true, AcceptState::Throttled { interval, had_pending, .. }) => {
                 // Somebody who waited at the last look and waits still: those who should take it do not.
                 let waits = have_waiting(self.shared().map(|entry| entry.listener.fd.as_fd())).contains(&true);
-                if waits && somebody_waited {
-                    Stance::In
+                if waits && had_pending {
+                    AcceptState::All
                 } else {
                     let interval = if waits { PATIENCE } else { (interval * 2).min(LOOK_MAX) };
-                    Stance::StandingBack { look_at: now + interval, interval, somebody_waited: waits }
+                    AcceptState::Throttled { look_at: now + interval, interval, had_pending: waits }
                 }
             }
-            (true, _) => Stance::StandingBack { look_at: now + LOOK_MIN, interval: LOOK_MIN, somebody_waited: false },
+            (true, _) => AcceptState::Throttled { look_at: now + LOOK_MIN, interval: LOOK_MIN, had_pending: false },
         }
     }
 
     /// Takes all listeners out of the poll until then.
     pub fn pause(&mut self, until: Instant, now: Instant) {
-        self.stance = Stance::Paused { until };
-        self.offers.end(true, until); // who is left is seen when the listeners are back
+        self.state = AcceptState::Paused { until };
+        self.handoffs.end(true, until); // who is left is seen when the listeners are back
         self.settle(now);
     }
 
@@ -338,7 +338,7 @@ impl Listeners {
     pub fn close(&mut self) {
         // Out of the poll first: other processes hold the same sockets, so that closing alone leaves them in the set.
         let polled = self.all.iter().filter(|entry| entry.in_poll).map(|entry| entry.listener.fd.as_fd());
-        for fd in polled.chain(self.own_bells()) {
+        for fd in polled.chain(self.own_wakers()) {
             if let Err(failed) = epoll::remove(self.epoll, fd) {
                 log::warn!("{}", failed.error);
             }
@@ -358,12 +358,12 @@ impl Listeners {
     fn apply(&mut self) -> Result<(), epoll::Failed> {
         let mut all = Ok(());
         for (index, entry) in self.all.iter_mut().enumerate() {
-            let (wanted, wake) = match (self.stance, entry.whose) {
+            let (wanted, wake) = match (self.state, entry.owner) {
                 _ if entry.is_left => (false, Wake::One),
-                (Stance::Paused { .. }, _) | (_, Whose::Anothers) => (false, Wake::One),
-                (_, Whose::Mine) => (true, Wake::OneEachTime),
-                (Stance::In, _) => (true, Wake::One),
-                (Stance::StandingBack { .. }, _) => (false, Wake::One),
+                (AcceptState::Paused { .. }, _) | (_, Owner::Other) => (false, Wake::One),
+                (_, Owner::This) => (true, Wake::OneEachTime),
+                (AcceptState::All, _) => (true, Wake::One),
+                (AcceptState::Throttled { .. }, _) => (false, Wake::One),
             };
             let fd = entry.listener.fd.as_fd();
             let moved = match (wanted, entry.in_poll) {
@@ -394,7 +394,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
-    pub const BELL: usize = 100;
+    pub const WAKER: usize = 100;
 
     pub fn tcp_listener(queue: Queue) -> (Listener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -403,12 +403,12 @@ mod tests {
         (Listener { fd: listener.into(), queue, is_tcp: true, is_lent: false }, address)
     }
 
-    pub fn in_poll_of(poll: &mio::Poll, listeners: Vec<Listener>, slot: usize) -> Listeners {
-        let tokens = Tokens { first_listener: 0, bell: BELL };
-        Listeners::new(poll.as_raw_fd(), tokens, listeners, slot, true, Instant::now()).expect("in the poll")
+    pub fn in_poll_of(poll: &mio::Poll, listeners: Vec<Listener>, worker: usize) -> Listeners {
+        let tokens = Tokens { first_listener: 0, waker: WAKER };
+        Listeners::new(poll.as_raw_fd(), tokens, listeners, worker, true, Instant::now()).expect("in the poll")
     }
 
-    const SURVEY: Survey = Survey { least: 1, least_slot: 0, total: 10, accepting: 4 };
+    const SNAPSHOT: LoadSnapshot = LoadSnapshot { least: 1, least_worker: 0, total: 10, accepting: 4 };
 
     #[test]
     fn a_crowd_is_shared_out() {
@@ -423,12 +423,16 @@ mod tests {
         let (listener, address) = tcp_listener(Queue::Shared);
         let others = (0..others).map(|_| tcp_listener(Queue::Shared).0);
         let listeners = in_poll_of(&poll, others.chain([listener]).collect(), 0);
-        let mut crowd = Vec::new();
+        let mut burst = Vec::new();
         for (wait, share) in [(0, 0), (4, 0), (5, 3), (6, 4), (30, 10)] {
-            crowd.resize_with(wait, || TcpStream::connect(address).expect("connect"));
-            assert_eq!(listeners.share_of_crowd(&SURVEY), share, "{wait} wait");
+            burst.resize_with(wait, || TcpStream::connect(address).expect("connect"));
+            assert_eq!(listeners.share_of_burst(&SNAPSHOT), share, "{wait} wait");
         }
-        assert_eq!(listeners.share_of_crowd(&Survey { accepting: 0, ..SURVEY }), 40, "nobody answers, but we are here");
+        assert_eq!(
+            listeners.share_of_burst(&LoadSnapshot { accepting: 0, ..SNAPSHOT }),
+            40,
+            "nobody answers, but we are here"
+        );
     }
 
     #[test]

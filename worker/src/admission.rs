@@ -42,7 +42,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// `listening`: the descriptors of listeners and their bells.
+    /// `listening`: the descriptors of listeners and their wakers.
     pub fn new(nofile: u64, listening: usize, server_max: Option<usize>) -> Self {
         let taken = RESERVED_DESCRIPTORS + REFUSED_OPEN_MAX as u64 + listening as u64;
         // With very few descriptors, serve a few connections rather than none.

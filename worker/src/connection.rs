@@ -9,12 +9,12 @@ mod resetting;
 use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
+use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Protocol};
-use crate::room::Waits;
 use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
 use lingering::{Linger, may_close};
@@ -22,7 +22,7 @@ use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
 use std::time::Instant;
-use tine_common::notes::{Before, Kept};
+use tine_common::in_flight_table::{Before, Kept};
 
 /// Reads and writes of one connection before the others have their turn.
 const STEPS_PER_TURN: usize = 16;
@@ -60,7 +60,7 @@ pub struct Connection {
     output: Option<Box<WriteQueue>>,
     pub armed: Armed,
     /// Of the request in flight, if there was one left.
-    pub note: Option<Kept>,
+    pub in_flight_entry: Option<Kept>,
 }
 
 enum Phase {
@@ -121,7 +121,7 @@ impl Connection {
             input: None,
             output: None,
             armed: None,
-            note: None,
+            in_flight_entry: None,
         }
     }
 
@@ -178,10 +178,10 @@ impl Connection {
     }
 
     /// It is to make room: its wait ends, as its deadline would end it. `has_time`: for its client to end its side.
-    pub fn make_room(&mut self, has_time: bool) {
+    pub fn evict(&mut self, has_time: bool) {
         (self.refused, self.is_cut_short) = (true, !has_time);
         if let Phase::Open(Protocol::Http1(http1)) = &mut self.phase {
-            http1.hurry();
+            http1.end_at_next_wait();
         }
         self.on_deadline();
     }
@@ -194,7 +194,7 @@ impl Connection {
     pub fn before(&self) -> Before {
         match &self.phase {
             Phase::Open(Protocol::WebSocket(_)) => Before::WebSocket,
-            _ if self.is_in_flight() => Before::InFlight(self.note),
+            _ if self.is_in_flight() => Before::InFlight(self.in_flight_entry),
             _ => Before::Idle,
         }
     }

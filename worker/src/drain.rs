@@ -1,6 +1,6 @@
-//! How a worker ends: the doorway, the idle, the busy, the deadline.
+//! How a worker ends: the accept grace, the idle, the busy, the deadline.
 //!
-//! 1. Who is in the doorway (handshakes that have begun, queues) is let in: new handshakes are stopped
+//! 1. Who is in the accept grace (handshakes that have begun, queues) is let in: new handshakes are stopped
 //!    (`stop_new_connections`), and accepting goes on for a moment. Then the listeners close. A worker that leaves alone has no
 //!    doorway: the others go on accepting.
 //! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
@@ -14,7 +14,7 @@ use tine_common::config::Config;
 /// How long connections that have begun may still arrive: two round trips over any ocean. Where the kernel holds back
 /// clients that have not sent anything (`--defer-accept`), they think that they are connected, and are to have the time that
 /// an idle connection has.
-const DOORWAY: Duration = Duration::from_millis(500);
+const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 /// An idle connection stays at least this long…
 const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// … and up to this much longer, so that clients do not all come back at once.
@@ -24,7 +24,7 @@ const IDLE_SPREAD_MS: u64 = 256;
 pub struct Drain {
     began: Instant,
     /// The listeners close then.
-    pub doorway_until: Instant,
+    pub accept_grace_until: Instant,
     /// What is left is cut then; `None`: nothing hurries.
     pub ends: Option<Instant>,
 }
@@ -39,21 +39,21 @@ pub struct IdleEnd {
 impl Drain {
     /// The whole server ends.
     pub fn of_server(now: Instant, config: &Config) -> Self {
-        Drain { began: now, doorway_until: now + DOORWAY, ends: Some(now + config.graceful_timeout) }
+        Drain { began: now, accept_grace_until: now + ACCEPT_GRACE, ends: Some(now + config.graceful_timeout) }
     }
 
     /// This worker ends alone.
     pub fn of_worker(now: Instant, config: &Config) -> Self {
-        Drain { began: now, doorway_until: now, ends: Some(now + config.graceful_timeout) }
+        Drain { began: now, accept_grace_until: now, ends: Some(now + config.graceful_timeout) }
     }
 
     /// This worker ends because another has taken its place.
     pub fn of_replaced(now: Instant) -> Self {
-        Drain { began: now, doorway_until: now, ends: None }
+        Drain { began: now, accept_grace_until: now, ends: None }
     }
 
     /// Somebody wants it once more: it ends when the first of them wants it.
-    pub fn hurry(&mut self, other: Drain) {
+    pub fn shorten(&mut self, other: Drain) {
         self.ends = [self.ends, other.ends].into_iter().flatten().min();
     }
 
@@ -62,8 +62,8 @@ impl Drain {
     }
 
     /// Somebody may still come in: the whole server ends, not one worker of many.
-    pub fn has_doorway(&self) -> bool {
-        self.doorway_until > self.began
+    pub fn has_accept_grace(&self) -> bool {
+        self.accept_grace_until > self.began
     }
 
     /// How long this connection may idle.

@@ -3,7 +3,7 @@
 //! Read it in this order:
 //! - [`app`]: the interface that an application sees; [`http`]: requests, responses, framing, shared by all protocols.
 //! - [`worker`]: the loop, a few named steps in a fixed order; `run_queue` and `timers` feed it.
-//! - [`door`]: what an application must be given before it may write bytes without framing.
+//! - [`raw_access`]: what an application must be given before it may write bytes without framing.
 //! - `accept` and `admission`: who takes a new connection and who is refused; `room`: who is closed instead; `drain`: how a worker ends;
 //!   `own_descriptors`: what an app may not close.
 //! - `connection`: the only place that touches a client's socket; [`net`]: its buffers.
@@ -17,14 +17,14 @@ pub mod http;
 mod accept;
 mod admission;
 mod connection;
-pub mod door;
 mod drain;
+mod eviction;
 mod http1;
 pub mod net;
 mod own_descriptors;
 mod per_address;
 mod protocol;
-mod room;
+pub mod raw_access;
 mod run_queue;
 mod timers;
 mod turn_clock;

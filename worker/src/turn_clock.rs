@@ -5,12 +5,12 @@
 //! they are quick it is read after every [`LOOK_EVERY`] of them, across turns; where they are slow, after each. A turn of
 //! one unit, which is what a quiet server has, reads no clock but the turn's.
 //!
-//! Each unit also moves the progress word of the worker's seat: a worker that is slow is told from one that hangs.
+//! Each unit also moves the progress word of the worker's slot: a worker that is slow is told from one that hangs.
 
 use crate::run_queue::Spent;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
-use tine_common::scoreboard::Seat;
+use tine_common::scoreboard::Slot;
 
 /// What one connection may use of a turn before the others have theirs. Its last unit may take longer.
 const CONNECTION_TIME: Duration = Duration::from_millis(5);
@@ -22,7 +22,7 @@ const LOOK_EVERY: u32 = 8;
 const SLOW: Duration = Duration::from_millis(1);
 
 pub struct TurnClock {
-    seat: Seat,
+    slot: Slot,
     /// As on the scoreboard.
     progress: Cell<u64>,
     /// Units until the next look.
@@ -36,9 +36,9 @@ pub struct TurnClock {
 }
 
 impl TurnClock {
-    pub fn new(seat: Seat, now: Instant) -> TurnClock {
+    pub fn new(slot: Slot, now: Instant) -> TurnClock {
         TurnClock {
-            seat,
+            slot,
             progress: Cell::new(0),
             unlooked: Cell::new(LOOK_EVERY),
             looked: Cell::new(now),
@@ -51,10 +51,10 @@ impl TurnClock {
 
     /// Of a connection whose time is always up: what it does in its turn is one unit.
     #[cfg(test)]
-    pub fn of_the_hurried() -> TurnClock {
+    pub fn always_up() -> TurnClock {
         let board = tine_common::scoreboard::Scoreboard::new(1).expect("a scoreboard");
         let now = Instant::now();
-        let clock = TurnClock::new(board.seat(0), now);
+        let clock = TurnClock::new(board.slot(0), now);
         clock.look(now + TURN_TIME);
         clock
     }
@@ -82,7 +82,7 @@ impl TurnClock {
     pub fn pass(&self) {
         let progress = self.progress.get().wrapping_add(1);
         self.progress.set(progress);
-        self.seat.set_progress(progress);
+        self.slot.set_progress(progress);
         match self.unlooked.get() {
             0 => self.look(Instant::now()),
             left => self.unlooked.set(left - 1),

@@ -12,11 +12,11 @@ use crate::admission::Admission;
 use crate::app::{App, AppFactory, Cx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
+use crate::eviction::Evictions;
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
-use crate::room::Room;
 use crate::run_queue::RunQueue;
 use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
@@ -31,10 +31,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::{AcceptMode, Config};
-use tine_common::last_words::LastWords;
+use tine_common::crash_report::CrashReport;
+use tine_common::in_flight_table::InFlightTable;
 use tine_common::message::Report;
-use tine_common::notes::Notes;
-use tine_common::scoreboard::{IDLE_BEAT, Scoreboard, Seat, State};
+use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
 use tine_common::sys::{abort, descriptor, fork, process, started_with};
 
 pub use crate::accept::{Listener, Place, Queue};
@@ -45,7 +45,7 @@ pub const EXIT_BOOT_FAILED: i32 = 3;
 const EXIT_LOST: i32 = 1;
 
 const EVENTS_PER_TURN: usize = 1024;
-/// What [`OwnDescriptors`] calls a listener and its bell.
+/// What [`OwnDescriptors`] calls a listener and its waker.
 const LISTENER: &str = "a listener's";
 /// An epoll_wait(2) that fails is tried again after this long at the most, …
 const POLL_RETRY: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 // Tokens from the top; connections count from 0.
 const CHANNEL: usize = usize::MAX - 1;
 const SIGNALS: usize = usize::MAX - 2;
-const BELL: usize = usize::MAX - 3;
+const WAKER: usize = usize::MAX - 3;
 const LISTENERS: usize = usize::MAX / 2;
 
 /// What the master gives a worker at its birth.
@@ -67,8 +67,8 @@ pub struct Start {
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
     pub scoreboard: Scoreboard,
-    /// Which seat of the scoreboard is its own.
-    pub seat: usize,
+    /// Which slot of the scoreboard is its own.
+    pub slot: usize,
     /// It asks for a successor once it has answered so many requests.
     pub requests_due: Option<u64>,
     /// Another master has the listening sockets, too, for as long as this one has not taken over from it.
@@ -100,9 +100,9 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
         Ok(false) => return 1, // nobody is left to work for
         Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
     }
-    let (info, seat) = (start.info, start.scoreboard.seat(start.seat));
+    let (info, slot) = (start.info, start.scoreboard.slot(start.slot));
     // Before the app is built, which may hang.
-    if let Err(e) = abort::say(LastWords::new(seat, start.scoreboard.notes(start.seat))) {
+    if let Err(e) = abort::say(CrashReport::new(slot, start.scoreboard.in_flight_table(start.slot))) {
         return failed(&mut channel, format!("SIGABRT could not be heard: {e}"));
     }
     // What the app starts while it is built is to find the signals as this server did.
@@ -118,7 +118,7 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
         Ok(worker) => worker,
         Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
     };
-    seat.set_state(State::Ready);
+    slot.set_state(State::Ready);
     // The worker has its own: whoever counts a ready worker's sockets finds those that it keeps.
     drop(channel);
     if (&worker.channel).write_all(&[Report::Ready.byte()]).is_err() {
@@ -151,15 +151,15 @@ struct Worker {
     signals: Signals,
     channel: UnixStream,
     scoreboard: Scoreboard,
-    seat: Seat,
-    /// Which seat that is.
-    seat_number: usize,
-    notes: Notes,
+    slot: Slot,
+    /// Which slot that is.
+    slot_number: usize,
+    in_flight_table: InFlightTable,
     listeners: Listeners,
     admission: Admission,
     /// Where connections are limited by their client's address.
     per_address: Option<PerAddress>,
-    room: Room,
+    evictions: Evictions,
     connections: Slab<Connection>,
     run_queue: RunQueue,
     clock: TurnClock,
@@ -174,14 +174,14 @@ struct Worker {
     are_sockets_lent: bool,
     /// Once it has answered so many requests it asks for a successor.
     requests_due: Option<u64>,
-    /// The server stops soon (`Order::Unready`).
-    unready: bool,
+    /// The server stops soon (`Order::LameDuck`).
+    lame_duck: bool,
     counts: Counts,
     own: OwnDescriptors,
     /// Listeners that have somebody waiting, this turn.
     ready_listeners: Vec<usize>,
     /// Somebody has left connections to this worker.
-    is_rung: bool,
+    is_woken: bool,
     exit: Option<i32>,
 }
 
@@ -205,7 +205,7 @@ impl Worker {
             listeners,
             channel,
             scoreboard,
-            seat: seat_number,
+            slot: slot_number,
             requests_due,
             are_sockets_lent,
             signals: _,
@@ -224,16 +224,16 @@ impl Worker {
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
-        let tokens = Tokens { first_listener: LISTENERS, bell: BELL };
-        let counts = scoreboard.address_counts(seat_number);
+        let tokens = Tokens { first_listener: LISTENERS, waker: WAKER };
+        let counts = scoreboard.address_counts(slot_number);
         let per_address =
             config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
         let is_balancing = config.accept != AcceptMode::Plain;
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let buffers =
             Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
-        let (notes, seat) = (scoreboard.notes(seat_number), scoreboard.seat(seat_number));
-        seat.beat(now, false);
+        let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
+        slot.heartbeat(now, false);
         Ok(Worker {
             config,
             info,
@@ -241,16 +241,16 @@ impl Worker {
             signals,
             channel,
             scoreboard,
-            seat,
-            seat_number,
-            notes,
+            slot,
+            slot_number,
+            in_flight_table,
             listeners,
             admission,
             per_address,
-            room: Room::default(),
+            evictions: Evictions::default(),
             connections: Slab::new(),
             run_queue: RunQueue::default(),
-            clock: TurnClock::new(seat, now),
+            clock: TurnClock::new(slot, now),
             timers: Timers::default(),
             buffers,
             app,
@@ -259,11 +259,11 @@ impl Worker {
             is_orphaned: false,
             are_sockets_lent,
             requests_due,
-            unready: false,
+            lame_duck: false,
             counts: Counts::default(),
             own,
             ready_listeners: Vec::new(),
-            is_rung: false,
+            is_woken: false,
             exit: None,
         })
     }
@@ -274,7 +274,7 @@ impl Worker {
         let mut failures = 0;
         loop {
             let timeout = self.timeout(now);
-            self.seat.beat(now, true);
+            self.slot.heartbeat(now, true);
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => failures = 0,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
@@ -292,7 +292,7 @@ impl Worker {
                 }
             }
             now = Instant::now();
-            self.seat.beat(now, false);
+            self.slot.heartbeat(now, false);
             self.date.refresh(now);
             self.latch(&events, now);
             self.expire(now);
@@ -336,11 +336,11 @@ impl Worker {
         }
         let drain = self.drain.and_then(|drain| match self.listeners.is_closed() {
             true => drain.ends,
-            false => Some(drain.doorway_until),
+            false => Some(drain.accept_grace_until),
         });
         let deadlines = [self.timers.nearest(), self.listeners.deadline(), self.admission.deadline(), drain];
         let nearest = deadlines.into_iter().flatten().min();
-        nearest.map_or(IDLE_BEAT, |at| at.saturating_duration_since(now).min(IDLE_BEAT))
+        nearest.map_or(IDLE_HEARTBEAT_INTERVAL, |at| at.saturating_duration_since(now).min(IDLE_HEARTBEAT_INTERVAL))
     }
 
     /// Takes over what the kernel says, and what the master and the operator say.
@@ -349,7 +349,7 @@ impl Worker {
             match event.token().0 {
                 CHANNEL => self.hear_master(now),
                 SIGNALS => self.hear_signals(now),
-                BELL => self.is_rung = true,
+                WAKER => self.is_woken = true,
                 token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
                 token => {
                     // A descriptor that a child of the app's inherited for a moment outlives our close in the poll.
@@ -366,7 +366,7 @@ impl Worker {
     fn expire(&mut self, now: Instant) {
         while let Some(token) = self.timers.expired(now) {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
-            let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
+            let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, now);
             let connection = &mut self.connections[token];
             connection.armed = None;
             match connection.deadline(idle_end, &cx) {
@@ -393,8 +393,8 @@ impl Worker {
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
-        let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, now);
-        let cx = Cx { notes: Some(&self.notes), clock: Some(&self.clock), ..cx };
+        let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, now);
+        let cx = Cx { in_flight_table: Some(&self.in_flight_table), clock: Some(&self.clock), ..cx };
         let mut is_first = true;
         while !self.run_queue.is_empty() {
             if !std::mem::take(&mut is_first) {
@@ -406,7 +406,7 @@ impl Worker {
             let connection = &mut self.connections[token];
             connection.had_turn = turn;
             let was_in_flight = connection.is_in_flight();
-            self.notes.turn_to(connection.before());
+            self.in_flight_table.turn_to(connection.before());
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             // A connection that is answered and closed in its first turn is never registered.
             if end != Turn::Closed && !connection.registered {
@@ -423,12 +423,12 @@ impl Worker {
             }
             self.counts.requests += u64::from(connection.take_answered());
             let is_in_flight = end != Turn::Closed && connection.is_in_flight();
-            connection.note = self.notes.keep(connection.note, is_in_flight);
+            connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, is_in_flight);
             if is_in_flight != was_in_flight {
                 self.counts.in_flight += u64::from(is_in_flight);
                 self.counts.in_flight -= u64::from(was_in_flight);
                 // At once: a worker that hangs in its next connection says no more.
-                self.seat.set_in_flight(self.counts.in_flight);
+                self.slot.set_in_flight(self.counts.in_flight);
             }
             match end {
                 Turn::Closed => {
@@ -440,7 +440,7 @@ impl Worker {
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
                     // Before the client sees the end: its next connection may ask another worker for room.
-                    self.seat.set_connections(self.admitted() as u64);
+                    self.slot.set_connections(self.admitted() as u64);
                     drop(connection);
                     continue;
                 }
@@ -454,25 +454,26 @@ impl Worker {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
-        self.notes.turn_away();
+        self.in_flight_table.turn_away();
         self.run_queue.end_turn();
     }
 
     fn publish(&self) {
-        self.seat.set_connections(self.admitted() as u64);
-        self.seat.set_in_flight(self.counts.in_flight);
-        self.seat.set_requests(self.counts.requests);
-        self.seat.set_accepted(self.counts.accepted);
-        self.seat.set_refused(self.counts.refused);
+        self.slot.set_connections(self.admitted() as u64);
+        self.slot.set_in_flight(self.counts.in_flight);
+        self.slot.set_requests(self.counts.requests);
+        self.slot.set_accepted(self.counts.accepted);
+        self.slot.set_refused(self.counts.refused);
     }
 
     fn balance(&mut self, now: Instant) {
         let changed = std::mem::take(&mut self.counts.changed);
-        let survey = self.listeners.wants_survey(changed, now).then(|| self.scoreboard.survey(now, self.seat_number));
-        if survey.is_none() && self.listeners.deadline().is_none_or(|at| now < at) {
+        let snapshot =
+            self.listeners.wants_snapshot(changed, now).then(|| self.scoreboard.load_snapshot(now, self.slot_number));
+        if snapshot.is_none() && self.listeners.deadline().is_none_or(|at| now < at) {
             return;
         }
-        self.listeners.adjust(self.admitted() as u64, survey.as_ref(), now);
+        self.listeners.adjust(self.admitted() as u64, snapshot.as_ref(), now);
     }
 }
 
@@ -485,18 +486,18 @@ fn context<'a>(
     worker: WorkerInfo,
     date: &'a DateLine,
     drain: Option<Drain>,
-    unready: bool,
+    lame_duck: bool,
     now: Instant,
 ) -> Cx<'a> {
     Cx {
         now,
         draining: drain.is_some(),
-        unready,
+        lame_duck,
         limits: &config.limits,
         date,
         socket: None,
         worker,
-        notes: None,
+        in_flight_table: None,
         clock: None,
     }
 }

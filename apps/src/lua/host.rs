@@ -19,7 +19,7 @@ pub struct Turn {
     /// The addresses of its connection.
     pub addresses: Cell<Option<Addresses>>,
     /// The server stops soon.
-    pub is_unready: Cell<bool>,
+    pub is_lame_duck: Cell<bool>,
     /// When its time is up.
     pub deadline: Cell<Option<Instant>>,
     /// Its time was up, and it was interrupted: the traceback of where.
@@ -53,11 +53,11 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
         })
     };
     host.set("fields", lua.create_function(fields)?)?;
-    let is_unready = {
+    let is_lame_duck = {
         let turn = Rc::clone(turn);
-        move |_: &Lua, ()| Ok(turn.is_unready.get())
+        move |_: &Lua, ()| Ok(turn.is_lame_duck.get())
     };
-    host.set("is_unready", lua.create_function(is_unready)?)?;
+    host.set("is_lame_duck", lua.create_function(is_lame_duck)?)?;
     host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;
     let check = |_: &Lua, (status, joined, count): (String, String, usize)| {
         Ok(reply::parse(&status.as_bytes(), &joined.as_bytes(), count).err())

@@ -153,7 +153,7 @@ impl Vm {
     /// Lets a lane go on until it says something.
     pub fn resume(&self, lane: &Lane, with: impl IntoLuaMulti, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
         self.turn.addresses.set(cx.addresses());
-        self.turn.is_unready.set(cx.is_unready());
+        self.turn.is_lame_duck.set(cx.is_lame_duck());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {

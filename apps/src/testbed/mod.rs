@@ -39,7 +39,7 @@ mod websocket;
 
 use crate::health;
 use crate::percent;
-use tine_worker::app::{Answer, App, Cx, RawDoor, WorkerInfo};
+use tine_worker::app::{Answer, App, Cx, RawAccess, WorkerInfo};
 use tine_worker::http::Request;
 
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,7 @@ pub struct OriginConfig {
     /// Bytes of each chunk of `/stream`, at most 1 MiB.
     pub chunk_bytes: usize,
     /// To bytes without framing, for `/fault/...`; without it that family is turned off.
-    pub door: Option<RawDoor>,
+    pub raw_access: Option<RawAccess>,
 }
 
 pub struct Origin {
@@ -66,7 +66,7 @@ impl Origin {
         Origin {
             config,
             hostname: hostname::hostname(),
-            help: help::Help::new(config.door.is_some()),
+            help: help::Help::new(config.raw_access.is_some()),
             bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
             compressions: tickets::Tickets::default(),
@@ -99,7 +99,7 @@ impl Origin {
             _ => {}
         }
         if path == "/fault" || path.starts_with("/fault/") {
-            return fault::answer(path, request, self.config.door);
+            return fault::answer(path, request, self.config.raw_access);
         }
         if let Some(size) = path.strip_prefix("/bin/") {
             return bin::answer(size, request, self.bin);

@@ -3,7 +3,7 @@
 //! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
 //! is said before the next line that is taken; also without one, soon after there is room again ([`keep_saying`]).
 
-use super::{journal, push_head, repeats, who};
+use super::{journal, process_name, push_head, repeats};
 use crate::fixed_text::FixedText;
 use crate::sys::output::Output;
 use nix::errno::Errno;
@@ -101,7 +101,7 @@ pub fn say(line: &str, patience: Duration) {
 pub fn keep_saying(now: Instant) {
     for summary in repeats::ended(now) {
         let mut text = FixedText::default();
-        push_head(&mut text, "WARN", &who());
+        push_head(&mut text, "WARN", &process_name());
         text.push(&summary);
         write(text.end_line());
     }
@@ -121,7 +121,7 @@ fn say_dropped() -> Result<(), Errno> {
         return Ok(());
     }
     let mut text = FixedText::default();
-    push_head(&mut text, "WARN", &who());
+    push_head(&mut text, "WARN", &process_name());
     let why = match Errno::from_raw(WHY.load(Ordering::Relaxed)) {
         Errno::EAGAIN => "nothing read the log",
         e => e.desc(),

@@ -8,8 +8,8 @@
 //!
 //! The handlers allocate nothing and wait for no lock, nor for whoever reads the log.
 
+use crate::crash_report::{CrashReport, End};
 use crate::fixed_text::FixedText;
-use crate::last_words::{End, LastWords};
 use nix::errno::Errno;
 use std::io;
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Signals of a fault, which looking at a stack that is not in order may lead to.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-static WORDS: OnceLock<LastWords> = OnceLock::new();
+static WORDS: OnceLock<CrashReport> = OnceLock::new();
 static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
 static IS_TRACED: AtomicBool = AtomicBool::new(false);
 
@@ -34,7 +34,7 @@ pub struct Interpreter {
 }
 
 /// From now on this process says its last words. SIGABRT is let through, whatever else is held back.
-pub fn say(words: LastWords) -> io::Result<()> {
+pub fn say(words: CrashReport) -> io::Result<()> {
     let is_first = WORDS.set(words).is_ok();
     debug_assert!(is_first, "a process has one end");
     // SAFETY: the handler does what a handler may do (see above).

@@ -5,7 +5,6 @@
 #![allow(unsafe_code)]
 
 pub mod abort;
-pub mod bell;
 pub mod descriptor;
 pub mod epoll;
 pub mod exec;
@@ -21,6 +20,7 @@ pub mod lua_running;
 pub mod mmap;
 pub mod output;
 pub mod process;
+pub mod queue_waker;
 pub mod random;
 pub mod signals;
 pub mod socket;

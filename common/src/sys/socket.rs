@@ -18,10 +18,10 @@ pub const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 pub enum Accepted {
     Connection(OwnedFd),
     /// Nobody waits.
-    Nobody,
+    WouldBlock,
     /// The connection that waited has gone; there may be others. A firewall or a network that is down says the same of
     /// each connection and takes none out of the queue: who tries again bounds how often.
-    Gone(io::Error),
+    Aborted(io::Error),
     /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
     Exhausted(io::Error),
     /// The descriptor is not that of a listener any more (EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP).
@@ -79,7 +79,7 @@ fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
         io::Error::new(io::Error::from(e).kind(), text)
     };
     match e {
-        Errno::EAGAIN => Accepted::Nobody,
+        Errno::EAGAIN => Accepted::WouldBlock,
         // The errors that accept(2) lists as the network's own are the connection's, which is gone.
         Errno::ECONNABORTED
         | Errno::ENETDOWN
@@ -89,7 +89,7 @@ fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
         | Errno::ENONET
         | Errno::EHOSTUNREACH
         | Errno::ENETUNREACH
-        | Errno::EPERM => Accepted::Gone(named(e)),
+        | Errno::EPERM => Accepted::Aborted(named(e)),
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Accepted::Exhausted(e.into()),
         // EOPNOTSUPP is in accept(2)'s list of the network's errors, too; Linux says it of a socket that cannot listen.
         Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP => Accepted::Lost(named(e)),

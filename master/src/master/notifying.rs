@@ -37,7 +37,7 @@ impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
         // While another master speaks for the service, only what was to be said before is.
         if !self.start.notifier.speaks() {
-            return self.start.notifier.beat(now);
+            return self.start.notifier.send_due(now);
         }
         let condition = self.condition();
         let changed = condition != self.told.condition;
@@ -55,7 +55,7 @@ impl Master {
             }
             self.told = Told { condition, numbers_at: now, requests: self.scoreboard.totals().requests };
         }
-        self.start.notifier.beat(now);
+        self.start.notifier.send_due(now);
     }
 
     fn condition(&self) -> Condition {
@@ -63,7 +63,7 @@ impl Master {
             Stage::Serving if !self.announced => Condition::Starting,
             Stage::Serving if self.reload.is_some() => Condition::Reloading,
             Stage::Serving => Condition::Serving,
-            Stage::Unready { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
+            Stage::LameDuck { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
                 Condition::Stopping
             }
         }

@@ -144,7 +144,7 @@ impl Master {
         let (slot, pid, uptime) = (child.slot, child.pid, now.duration_since(child.started));
         let kill_at = now + self.start.config.graceful_timeout + KILL_MARGIN;
         let role = self.children.on_leaving(seat, Some(kill_at), now);
-        let is_useless = self.scoreboard.seat(seat).requests() == 0;
+        let is_useless = self.scoreboard.slot(seat).requests() == 0;
         let mut delay = Duration::ZERO;
         if let Some(entry) = self.children.slots.get_mut(slot).filter(|_| role == Role::Current && is_useless)
             && let Some(at) = &mut entry.next_start

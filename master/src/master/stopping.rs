@@ -19,7 +19,7 @@ const SAME_WISH: Duration = Duration::from_millis(200);
 pub enum Stage {
     Serving,
     /// All is as before, but that who asks whether the server is healthy hears that it stops (`--drain-delay`).
-    Unready {
+    LameDuck {
         began: Instant,
         until: Instant,
     },
@@ -40,12 +40,12 @@ pub enum Stage {
 impl Stage {
     /// The server works as ever, and the dead are replaced.
     pub fn is_serving(self) -> bool {
-        matches!(self, Stage::Serving | Stage::Unready { .. })
+        matches!(self, Stage::Serving | Stage::LameDuck { .. })
     }
 
     pub fn deadline(self) -> Option<Instant> {
         match self {
-            Stage::Unready { until, .. } => Some(until),
+            Stage::LameDuck { until, .. } => Some(until),
             Stage::Draining { kill_at, .. } => Some(kill_at),
             Stage::Serving | Stage::HandedOver | Stage::Stopping { .. } => None,
         }
@@ -71,11 +71,11 @@ impl Master {
                 log::info!("{who}: stopping in {delay:.1?}; {}", self.say_health());
                 self.abandon_upgrade("the server stops");
                 self.tell_elder(Word::Stop, delay + self.start.config.graceful_timeout, now);
-                self.order_all(Order::Unready);
-                self.stage = Stage::Unready { began: now, until: now + delay };
+                self.order_all(Order::LameDuck);
+                self.stage = Stage::LameDuck { began: now, until: now + delay };
             }
-            Stage::Unready { began, .. } if now.duration_since(began) < SAME_WISH => {}
-            Stage::Unready { .. } | Stage::HandedOver => self.drain(who, now),
+            Stage::LameDuck { began, .. } if now.duration_since(began) < SAME_WISH => {}
+            Stage::LameDuck { .. } | Stage::HandedOver => self.drain(who, now),
             Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
             Stage::Draining { began, is_cut: false, .. } => {
                 log::warn!("{who} again: cutting what is left");
@@ -111,7 +111,7 @@ impl Master {
         );
         self.abandon_reload("the server stops");
         self.abandon_upgrade("the server stops");
-        if !matches!(self.stage, Stage::Unready { .. }) {
+        if !matches!(self.stage, Stage::LameDuck { .. }) {
             self.tell_elder(Word::Stop, graceful, now);
         }
         if self.stage != Stage::HandedOver {
@@ -131,7 +131,7 @@ impl Master {
     }
 
     pub(super) fn keep_stopping(&mut self, now: Instant) {
-        if matches!(self.stage, Stage::Unready { until, .. } if now >= until) {
+        if matches!(self.stage, Stage::LameDuck { until, .. } if now >= until) {
             self.drain("--drain-delay is over", now);
         }
     }
@@ -159,7 +159,7 @@ impl Master {
             return None;
         }
         match self.stage {
-            Stage::Serving | Stage::Unready { .. } => None,
+            Stage::Serving | Stage::LameDuck { .. } => None,
             Stage::Stopping { status } => Some(Ending { status, has_cut: false }),
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();

@@ -13,9 +13,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
 use std::time::Instant;
+use tine_common::in_flight_table::Running;
 use tine_common::log::{and_others, indented};
 use tine_common::message::Report;
-use tine_common::notes::Running;
 use tine_common::units::counted;
 
 impl Master {
@@ -48,10 +48,10 @@ impl Master {
 
     fn on_death(&mut self, seat: usize, status: WaitStatus, now: Instant) {
         let Some((child, role)) = self.children.remove(seat) else { return };
-        let last = self.scoreboard.seat(seat);
-        let was_ready = last.beat_word() > 0;
+        let last = self.scoreboard.slot(seat);
+        let was_ready = last.heartbeat_word() > 0;
         // The request that it hung or crashed in was not counted yet.
-        let is_in_one = !matches!(self.scoreboard.notes(seat).running(), Running::Nothing);
+        let is_in_one = !matches!(self.scoreboard.in_flight_table(seat).running(), Running::Nothing);
         let in_flight = last.in_flight().max(u64::from(is_in_one));
         let requests = counted(in_flight, "request");
         self.scoreboard.retire(seat);
@@ -136,8 +136,8 @@ impl Master {
             self.weighed = now;
         }
         for (seat, child) in self.children.iter_mut() {
-            let seat = self.scoreboard.seat(seat);
-            let life = Life { beat: seat.beat_word(), progress: seat.progress_word() };
+            let seat = self.scoreboard.slot(seat);
+            let life = Life { heartbeat: seat.heartbeat_word(), progress: seat.progress_word() };
             let limit = match child.phase {
                 Phase::Booting => supervision.boot_timeout,
                 _ => supervision.worker_timeout,

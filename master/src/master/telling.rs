@@ -53,7 +53,7 @@ impl Master {
 
     fn state(&self) -> ServerState {
         match self.stage {
-            Stage::Unready { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
+            Stage::LameDuck { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
                 ServerState::Draining
             }
             Stage::Serving if !self.children.is_open() => ServerState::Resting,
@@ -91,9 +91,9 @@ impl Master {
     }
 
     fn worker(&self, index: usize, child: &Child, now: Instant) -> WorkerStatus {
-        let (seat, pid) = (self.scoreboard.seat(index), child.pid.as_raw() as u32);
-        let beat_age = seat.beat_age(now);
-        let requests = self.scoreboard.notes(index).requests(now);
+        let (seat, pid) = (self.scoreboard.slot(index), child.pid.as_raw() as u32);
+        let heartbeat_age = seat.heartbeat_age(now);
+        let requests = self.scoreboard.in_flight_table(index).requests(now);
         let listed = requests.listed.into_iter().map(|request| RequestStatus {
             method: request.method,
             target: request.target + if request.is_cut { "…" } else { "" },
@@ -105,13 +105,13 @@ impl Master {
             pid: Some(pid),
             generation: child.generation,
             state: match child.phase {
-                _ if beat_age.is_some_and(|age| age >= HUNG_AFTER) => WorkerState::Hung,
+                _ if heartbeat_age.is_some_and(|age| age >= HUNG_AFTER) => WorkerState::Hung,
                 Phase::Booting => WorkerState::Booting,
                 Phase::Ready => WorkerState::Ready,
                 Phase::Leaving { .. } => WorkerState::Leaving,
             },
             age_s: now.duration_since(child.started).as_secs_f64(),
-            beat_age_s: beat_age.map(|age| age.as_secs_f64()),
+            beat_age_s: heartbeat_age.map(|age| age.as_secs_f64()),
             starts_in_s: None,
             connections: seat.connections(),
             in_flight: seat.in_flight(),

@@ -153,7 +153,7 @@ impl Master {
                 None => Progress::Done(format!("worker {slot} (pid {pid}) has ended")),
                 Some((seat, child)) => {
                     let what = if child.phase == Phase::Ready { "is told to finish" } else { "finishes" };
-                    let connections = self.scoreboard.seat(seat).connections();
+                    let connections = self.scoreboard.slot(seat).connections();
                     Progress::Still(format!(
                         "worker {slot} (pid {pid}) {what}, {} left",
                         counted(connections, "connection")

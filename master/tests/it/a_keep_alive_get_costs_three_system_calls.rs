@@ -17,7 +17,7 @@ fn a_keep_alive_get_costs_three_system_calls() {
     (0..REQUESTS).for_each(|_| get());
     let calls = trace.end();
     let count = |name: &str| calls.lines().filter(|line| line.starts_with(name)).count();
-    // A beat or two beside the requests.
+    // A heartbeat or two beside the requests.
     let allowed = REQUESTS + 20;
     for name in ["epoll_wait(", "recvfrom(", "sendto("] {
         assert!(count(name) <= allowed, "{} calls of {name}) for {REQUESTS} requests", count(name));

@@ -121,7 +121,7 @@ fn each_by_itself() {
     let sent: Vec<&str> = calls.lines().filter(|call| call.starts_with("sendto(")).collect();
     let ends_with = |end: &str| sent.iter().filter(|call| call.ends_with(end)).count();
     assert_eq!((sent.len(), ends_with(" = 42"), ends_with(" = 47")), (CHUNKS, CHUNKS - 2, 1), "{sent:#?}");
-    // A beat or two, and the connection's begin, beside them.
+    // A heartbeat or two, and the connection's begin, beside them.
     assert!(calls.lines().count() <= 2 * CHUNKS + 40, "{} calls for {CHUNKS} chunks", calls.lines().count());
 }
 

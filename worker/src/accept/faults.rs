@@ -63,7 +63,7 @@ impl Faults {
     }
 
     /// True: so many were gone that accepting is to pause.
-    pub fn on_gone(&mut self) -> bool {
+    pub fn on_aborted(&mut self) -> bool {
         self.gone_in_a_row = self.gone_in_a_row.saturating_add(1);
         self.gone_in_a_row >= GONE_MAX
     }
@@ -121,11 +121,11 @@ mod tests {
         let pauses = |faults: &mut Faults| {
             [(); 6].map(|()| faults.on_accept_failed(&io::Error::other("ENOSYS"), now).as_millis())
         };
-        assert_eq!((1..=GONE_MAX).find(|_| faults.on_gone()), Some(GONE_MAX));
-        assert!(faults.on_gone(), "the next pauses at once");
+        assert_eq!((1..=GONE_MAX).find(|_| faults.on_aborted()), Some(GONE_MAX));
+        assert!(faults.on_aborted(), "the next pauses at once");
         assert_eq!(pauses(&mut faults), [100, 200, 400, 800, 1000, 1000]);
         faults.on_accepted();
-        assert!(!faults.on_gone());
+        assert!(!faults.on_aborted());
         assert_eq!(pauses(&mut faults), [100, 200, 400, 800, 1000, 1000]);
     }
 }

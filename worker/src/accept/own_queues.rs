@@ -1,69 +1,69 @@
 //! Queues that are a worker's own: connections are offered to who has fewer, and a queue without an owner is everybody's.
 //!
-//! Each bell is one worker's in the usual case, of several where there are more workers than queues or a successor takes
+//! Each waker is one worker's in the usual case, of several where there are more workers than queues or a successor takes
 //! over; who is rung without need looks and finds nobody.
 
-use super::{Listeners, OWNERS_EVERY, Queue, Stance, Whose};
+use super::{AcceptState, Listeners, OWNERS_EVERY, Owner, Queue};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
-use tine_common::scoreboard::Survey;
+use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::socket::{have_waiting, waiting};
 
 impl Listeners {
     /// This worker's own queues.
     pub fn mine(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.all.len()).filter(|&index| self.is_mine(index))
+        (0..self.all.len()).filter(|&index| self.is_own(index))
     }
 
-    pub(super) fn own_bells(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.all.iter().filter(|entry| entry.whose == Whose::Mine).filter_map(|entry| match &entry.listener.queue {
-            Queue::Own { bell, .. } => Some(bell.as_fd()),
+    pub(super) fn own_wakers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.all.iter().filter(|entry| entry.owner == Owner::This).filter_map(|entry| match &entry.listener.queue {
+            Queue::Own { waker, .. } => Some(waker.as_fd()),
             Queue::Shared => None,
         })
     }
 
-    /// Leaves who waits in this worker's own queue to who has least, if that is far less than `mine`, and rings for him.
+    /// Leaves who waits in this worker's own queue to who has least, if that is far less than `mine`, and wakes him.
     /// False: they are to be accepted here.
-    pub fn offer(&mut self, index: usize, mine: u64, survey: &Survey, now: Instant) -> bool {
-        let is_due = self.is_mine(index) && survey.accepting > 1 && is_far_over(mine, survey.least);
-        if !is_due || !self.is_balancing || !self.offers.may_begin(now) {
+    pub fn hand_off(&mut self, index: usize, mine: u64, snapshot: &LoadSnapshot, now: Instant) -> bool {
+        let is_due = self.is_own(index) && snapshot.accepting > 1 && is_far_over(mine, snapshot.least);
+        if !is_due || !self.is_balancing || !self.handoffs.may_begin(now) {
             return false;
         }
         let waiting: u64 = self.mine().map(|index| waiting(self.all[index].listener.fd.as_fd())).sum();
-        if waiting == 0 || !self.ring(index, survey.least_slot) {
+        if waiting == 0 || !self.wake(index, snapshot.least_worker) {
             return false;
         }
-        self.offers.begin(waiting == 1, now);
+        self.handoffs.begin(waiting == 1, now);
         true
     }
 
     /// Those who were offered had their time: who waits still is to be accepted here.
-    pub fn is_offer_over(&self, now: Instant) -> bool {
-        self.offers.is_over(now)
+    pub fn is_handoff_over(&self, now: Instant) -> bool {
+        self.handoffs.is_over(now)
     }
 
     /// `was_left`: somebody waited still.
-    pub fn end_offer(&mut self, was_left: bool, now: Instant) {
-        self.offers.end(was_left, now);
+    pub fn end_handoff(&mut self, was_left: bool, now: Instant) {
+        self.handoffs.end(was_left, now);
     }
 
-    /// Rings for the worker of this slot, by the bell of its queue of the same address as this listener.
-    pub fn ring(&mut self, index: usize, slot: usize) -> bool {
+    /// Wakes the worker of this index, by the waker of its queue of the same address as this listener.
+    pub fn wake(&mut self, index: usize, worker: usize) -> bool {
         let Queue::Own { place, .. } = &self.all[index].listener.queue else { return false };
-        let owned = self.all.get(index - place.index + slot % place.count);
+        let owned = self.all.get(index - place.index + worker % place.count);
         match owned.map(|entry| &entry.listener.queue) {
-            // Nobody reads a bell, and its count has room for centuries: who cannot ring it has it no more.
-            Some(Queue::Own { bell, .. }) => bell.ring().map_err(|e| self.faults.lose(e)).is_ok(),
+            // Nobody reads a waker, and its count has room for centuries: who cannot ring it has it no more.
+            Some(Queue::Own { waker, .. }) => waker.wake().map_err(|e| self.faults.lose(e)).is_ok(),
             _ => false,
         }
     }
 
-    /// Rings for all others: this worker is not there to accept any more.
-    pub fn ring_everybody(&mut self) {
+    /// Wakes all others: this worker is not there to accept any more.
+    pub fn wake_all_owners(&mut self) {
         for index in 0..self.all.len() {
             let entry = &self.all[index];
-            if let (&Queue::Own { place, .. }, false) = (&entry.listener.queue, entry.whose == Whose::Mine) {
-                self.ring(index, place.index);
+            if let (&Queue::Own { place, .. }, false) = (&entry.listener.queue, entry.owner == Owner::This) {
+                self.wake(index, place.index);
             }
         }
     }
@@ -88,19 +88,19 @@ impl Listeners {
         let mut has_owner = Vec::new();
         for entry in &mut self.all {
             let Queue::Own { place, .. } = &entry.listener.queue else { continue };
-            if place.is_of(self.slot) {
+            if place.is_of(self.worker) {
                 continue;
             }
             // Addresses mostly have as many queues each.
             if has_owner.len() != place.count {
                 has_owner = vec![false; place.count];
-                owners.iter().for_each(|slot| has_owner[slot % place.count] = true);
+                owners.iter().for_each(|worker| has_owner[worker % place.count] = true);
             }
-            entry.whose = if has_owner[place.index] { Whose::Anothers } else { Whose::Nobodys };
+            entry.owner = if has_owner[place.index] { Owner::Other } else { Owner::Orphaned };
         }
-        self.shares = self.is_balancing && self.all.iter().any(|entry| entry.whose.is_shared());
-        if !self.shares && matches!(self.stance, Stance::StandingBack { .. }) {
-            self.stance = Stance::In;
+        self.shares = self.is_balancing && self.all.iter().any(|entry| entry.owner.is_shared());
+        if !self.shares && matches!(self.state, AcceptState::Throttled { .. }) {
+            self.state = AcceptState::All;
         }
         self.settle(now);
     }
@@ -114,27 +114,27 @@ fn is_far_over(mine: u64, least: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{BELL, in_poll_of, tcp_listener};
+    use super::super::tests::{WAKER, in_poll_of, tcp_listener};
     use super::super::{Listener, Place};
     use super::*;
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
-    use tine_common::sys::bell::Bell;
+    use tine_common::sys::queue_waker::QueueWaker;
 
     /// Three queues of an address, as the worker of a slot has them; the descriptors of several workers are the same.
     fn three_queues(count: usize) -> (Vec<Vec<Listener>>, Vec<SocketAddr>) {
         let mut all: Vec<Vec<Listener>> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for index in 0..3 {
-            let bell = Bell::new().expect("a bell");
+            let waker = QueueWaker::new().expect("a waker");
             let (listener, address) = tcp_listener(Queue::Shared);
             addresses.push(address);
             for one in &mut all {
                 let fd = listener.fd.try_clone().expect("a descriptor");
-                let bell = bell.try_clone().expect("a descriptor");
+                let waker = waker.try_clone().expect("a descriptor");
                 one.push(Listener {
                     fd,
-                    queue: Queue::Own { place: Place { index, count: 3 }, bell },
+                    queue: Queue::Own { place: Place { index, count: 3 }, waker },
                     is_tcp: true,
                     is_lent: false,
                 });
@@ -174,19 +174,19 @@ mod tests {
         let (mut all, addresses) = three_queues(2);
         let mut zero = in_poll_of(&polls[0], all.remove(0), 0);
         let mut four = in_poll_of(&polls[1], all.remove(0), 4);
-        let (now, survey) = (Instant::now(), Survey { least: 1, least_slot: 4, total: 9, accepting: 2 });
-        assert!(!zero.offer(0, 3, &survey, now), "nobody waits");
+        let (now, snapshot) = (Instant::now(), LoadSnapshot { least: 1, least_worker: 4, total: 9, accepting: 2 });
+        assert!(!zero.hand_off(0, 3, &snapshot, now), "nobody waits");
         let _waiting = TcpStream::connect(addresses[0]).expect("connect");
-        assert!(!zero.offer(0, 2, &survey, now), "not far over");
-        assert!(!zero.offer(0, 3, &Survey { accepting: 1, ..survey }, now), "alone");
-        assert!(zero.offer(0, 3, &survey, now));
-        assert_eq!(tokens(&mut polls[1]), [BELL]);
+        assert!(!zero.hand_off(0, 2, &snapshot, now), "not far over");
+        assert!(!zero.hand_off(0, 3, &LoadSnapshot { accepting: 1, ..snapshot }, now), "alone");
+        assert!(zero.hand_off(0, 3, &snapshot, now));
+        assert_eq!(tokens(&mut polls[1]), [WAKER]);
         assert_eq!(four.with_somebody(), [0]);
         let end = zero.deadline().expect("a deadline");
-        assert!(zero.is_offer_over(end) && !zero.offer(0, 3, &survey, end), "he had his time");
+        assert!(zero.is_handoff_over(end) && !zero.hand_off(0, 3, &snapshot, end), "he had his time");
         four.close();
-        zero.ring_everybody();
-        assert_eq!(tokens(&mut polls[1]), [], "who has closed hears no bell");
+        zero.wake_all_owners();
+        assert_eq!(tokens(&mut polls[1]), [], "who has closed hears no waker");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! A listening socket as the master hands it to a worker: whose queue it is, and the bell of who owns it.
+//! A listening socket as the master hands it to a worker: whose queue it is, and the waker of who owns it.
 //!
 //! An *own* queue belongs to the workers of certain slots. How many such queues an address has is decided when it is bound;
 //! workers may later be more or fewer, and some may hang. So every worker has all queues, and looks after those without
 //! an owner, too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use tine_common::sys::bell::Bell;
+use tine_common::sys::queue_waker::QueueWaker;
 
 pub struct Listener {
     pub fd: OwnedFd,
@@ -16,23 +16,23 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Its own, and that of its bell.
+    /// Its own, and that of its waker.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let bell = match &self.queue {
-            Queue::Own { bell, .. } => Some(bell.as_fd()),
+        let waker = match &self.queue {
+            Queue::Own { waker, .. } => Some(waker.as_fd()),
             Queue::Shared => None,
         };
-        std::iter::once(self.fd.as_fd()).chain(bell)
+        std::iter::once(self.fd.as_fd()).chain(waker)
     }
 }
 
-/// Whose a listener's queue is.
+/// Owner a listener's queue is.
 pub enum Queue {
     /// One for all workers.
     Shared,
-    /// One of several of an address, which follow each other in the worker's list. The bell wakes its owner, so that he
+    /// One of several of an address, which follow each other in the worker's list. The waker wakes its owner, so that he
     /// looks at the queues of others.
-    Own { place: Place, bell: Bell },
+    Own { place: Place, waker: QueueWaker },
 }
 
 /// Which of the queues of an address.
@@ -43,9 +43,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether a worker of this slot owns the queue.
-    pub fn is_of(self, slot: usize) -> bool {
-        slot % self.count == self.index
+    /// Whether a worker of this index owns the queue.
+    pub fn is_of(self, worker: usize) -> bool {
+        worker % self.count == self.index
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_queue_is_of_the_slots_that_are_its_place_modulo_their_number() {
         let place = Place { index: 1, count: 4 };
-        let slots: Vec<usize> = (0..10).filter(|&slot| place.is_of(slot)).collect();
+        let slots: Vec<usize> = (0..10).filter(|&worker| place.is_of(worker)).collect();
         assert_eq!(slots, [1, 5, 9]);
         assert!(Place { index: 0, count: 1 }.is_of(7), "the only queue is everybody's");
     }

@@ -6,7 +6,7 @@ use crate::turn_clock::TurnClock;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
-use tine_common::notes::Notes;
+use tine_common::in_flight_table::InFlightTable;
 
 /// Which worker this is.
 #[derive(Debug, Clone, Copy)]
@@ -25,13 +25,13 @@ pub struct WorkerInfo {
 pub struct Cx<'a> {
     pub(crate) now: Instant,
     pub(crate) draining: bool,
-    pub(crate) unready: bool,
+    pub(crate) lame_duck: bool,
     pub(crate) limits: &'a Limits,
     pub(crate) date: &'a DateLine,
     pub(crate) socket: Option<&'a Socket>,
     pub(crate) worker: WorkerInfo,
     /// Where the requests of this worker are noted; `None` outside of one.
-    pub(crate) notes: Option<&'a Notes>,
+    pub(crate) in_flight_table: Option<&'a InFlightTable>,
     /// `None` outside of a worker: nobody else has a turn.
     pub(crate) clock: Option<&'a TurnClock>,
 }
@@ -54,8 +54,8 @@ impl Cx<'_> {
 
     /// The server was told to stop and goes on for `--drain-delay` first, so that who balances the load sends nobody here any
     /// more: what is asked for its health says no from now on. False for as long as there is no such delay.
-    pub fn is_unready(&self) -> bool {
-        self.unready
+    pub fn is_lame_duck(&self) -> bool {
+        self.lame_duck
     }
 
     pub fn worker(&self) -> WorkerInfo {

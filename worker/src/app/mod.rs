@@ -13,7 +13,7 @@ pub use cx::{Cx, WorkerInfo};
 pub(crate) use out::BodyWriter;
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
-pub use raw::{ConnectionEnd, RawDoor, RawOut};
+pub use raw::{ConnectionEnd, RawAccess, RawOut};
 
 use crate::http::{Request, Response};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Where an exchange writes its response. It owns the framing: an application cannot emit unframed bytes, a body to
 //! HEAD, or more than it declared.
 
-use super::{AppError, ConnectionEnd, Cx, RawDoor, RawOut};
+use super::{AppError, ConnectionEnd, Cx, RawAccess, RawOut};
 use crate::http::{BodyFraming, Framing, Head, ResponseFacts, Trailers, Version};
 use crate::http1::encode;
 use crate::net::{FILE_PIECE_BYTES_MAX, FilePart, WriteQueue};
@@ -75,7 +75,7 @@ impl Out<'_> {
     }
 
     /// Bytes without framing, for an app that was built with the door to them: instead of a head and a body.
-    pub fn raw(&mut self, _: RawDoor) -> Result<RawOut<'_>, AppError> {
+    pub fn raw(&mut self, _: RawAccess) -> Result<RawOut<'_>, AppError> {
         RawOut::of(self.queue, self.body, self.cx)
     }
 

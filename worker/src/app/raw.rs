@@ -1,6 +1,6 @@
 //! The door to bytes without framing: what a test origin needs to fail on request, and nobody else.
 //!
-//! It takes a [`RawDoor`], which only an application gets that was built to have it: `tine::serve_raw` hands one to its
+//! It takes a [`RawAccess`], which only an application gets that was built to have it: `tine::serve_raw` hands one to its
 //! factory, `tine::serve` has none. Without it an application cannot break the framing of a response. What is promised
 //! holds here too: output is written only where there is room, and every wait has its deadline.
 
@@ -12,18 +12,18 @@ use std::fmt;
 
 /// The right to write bytes without framing.
 #[derive(Clone, Copy)]
-pub struct RawDoor(());
+pub struct RawAccess(());
 
-impl RawDoor {
-    /// See [`crate::door::open`].
-    pub(crate) fn new() -> RawDoor {
-        RawDoor(())
+impl RawAccess {
+    /// See [`crate::raw_access::grant`].
+    pub(crate) fn new() -> RawAccess {
+        RawAccess(())
     }
 }
 
-impl fmt::Debug for RawDoor {
+impl fmt::Debug for RawAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RawDoor")
+        f.write_str("RawAccess")
     }
 }
 

@@ -67,12 +67,12 @@ mod tests {
         let cx = |now| Cx {
             now,
             draining: false,
-            unready: false,
+            lame_duck: false,
             limits: &limits,
             date: &date,
             socket: None,
             worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
-            notes: None,
+            in_flight_table: None,
             clock: None,
         };
         for _ in 0..4 {

@@ -56,7 +56,7 @@ pub enum BodyFraming {
     /// A chunk was begun, and this many bytes of it are to come.
     InChunk(u64),
     UntilClose,
-    /// No framing of ours: see `app::RawDoor`.
+    /// No framing of ours: see `app::RawAccess`.
     Raw,
 }
 

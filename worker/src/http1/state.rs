@@ -23,10 +23,10 @@ use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, later_minor_version, parse};
 use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
 use crate::drain::IdleEnd;
+use crate::eviction::Waits;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
-use crate::room::Waits;
 use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -53,7 +53,7 @@ pub struct Http1 {
     /// The worker drains, and what lies in the input is the last that is answered.
     reads_no_more: bool,
     /// Room is needed: the next wait is over at once.
-    is_hurried: bool,
+    ends_at_next_wait: bool,
 }
 
 enum Stage {
@@ -96,14 +96,14 @@ impl Http1 {
             answered: 0,
             place: 0,
             reads_no_more: false,
-            is_hurried: false,
+            ends_at_next_wait: false,
         }
     }
 
     /// What may be given up where room is needed, and since when; `None`: a request is under way.
     pub fn waits_since(&self) -> Option<(Waits, Instant)> {
         match self.stage {
-            _ if self.is_hurried => None,
+            _ if self.ends_at_next_wait => None,
             Stage::Head if self.seen > 0 => Some((Waits::Head, self.since)),
             Stage::Head => Some((Waits::Request { is_first: self.place == 0 }, self.since)),
             _ => None,
@@ -111,8 +111,8 @@ impl Http1 {
     }
 
     /// Ends the present wait, as its deadline would. A request that is there by now is still answered.
-    pub fn hurry(&mut self) {
-        self.is_hurried = true;
+    pub fn end_at_next_wait(&mut self) {
+        self.ends_at_next_wait = true;
     }
 
     /// A request is being answered. What is left of one that has its response is nobody's concern but the client's.
@@ -218,7 +218,8 @@ impl Http1 {
                 self.since = cx.now;
             }
             let until = self.since + cx.limits.idle_timeout;
-            let is_over = self.is_hurried || cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
+            let is_over =
+                self.ends_at_next_wait || cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
             return Step::Stop(match (io.input_ended, is_over) {
                 (true, _) => Next::Close(Closing::Flushed),
                 (false, true) => Next::Close(Closing::Lingering),
@@ -266,7 +267,7 @@ impl Http1 {
             // Half a request is dropped; the answers before it are not.
             io.input.clear();
             Next::Close(Closing::Flushed)
-        } else if self.is_hurried || cx.now >= self.since + cx.limits.header_timeout {
+        } else if self.ends_at_next_wait || cx.now >= self.since + cx.limits.header_timeout {
             let is_head = is_head(io.input.unconsumed());
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
             return self.refuse(error, is_head, io, cx);
@@ -293,8 +294,8 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive,
         };
-        if let Some(notes) = cx.notes {
-            notes.begin(request.head(), request.method().len() + 1 + request.target().len());
+        if let Some(in_flight_table) = cx.in_flight_table {
+            in_flight_table.begin(request.head(), request.method().len() + 1 + request.target().len());
         }
         let answer = match app.call(request, cx) {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
@@ -320,7 +321,7 @@ impl Http1 {
             Answer::Response(response) => {
                 // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
-                facts.keep_alive &= !(is_held_back || is_too_large || self.is_hurried);
+                facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
                 facts.keep_alive &= !cx.draining || is_request_behind(behind, body, cx.limits);
                 let keep_alive = respond(response, request, output, facts, cx);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }

@@ -1,7 +1,7 @@
 //! What an exchange may write besides a head and a body: interim responses, trailers, and bytes without framing.
 
 use super::test_client::*;
-use crate::app::{Answer, App, AppError, ConnectionEnd, Cx, Out, Pull, RawDoor};
+use crate::app::{Answer, App, AppError, ConnectionEnd, Cx, Out, Pull, RawAccess};
 use crate::drain::IdleEnd;
 use crate::http::{Head, Request, Response, StatusCode, Trailers};
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset, ResetTaken};
@@ -180,7 +180,7 @@ impl App for Both {
 }
 
 fn raw(out: &mut Out<'_>, end: ConnectionEnd) -> Result<(), AppError> {
-    let mut raw = out.raw(RawDoor::new())?;
+    let mut raw = out.raw(RawAccess::new())?;
     raw.write(b"HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf")?;
     raw.end(end);
     Ok(())
@@ -196,7 +196,7 @@ fn raw_bytes_are_sent_as_they_are_and_the_app_says_what_becomes_of_the_connectio
     assert_eq!(once(|out| raw(out, ConnectionEnd::Kept), closing), (Close(Lingering), bytes.clone()));
     let pipelined = format!("{}x", get("/"));
     assert_eq!(once(|out| raw(out, ConnectionEnd::Closed), &pipelined), (Close(Lingering), bytes));
-    let nothing = |out: &mut Out<'_>| out.raw(RawDoor::new()).map(|_| ());
+    let nothing = |out: &mut Out<'_>| out.raw(RawAccess::new()).map(|_| ());
     assert_eq!(once(nothing, &get("/")), (Close(Lingering), String::new()));
 }
 
@@ -214,7 +214,7 @@ fn raw_and_framed_do_not_mix() {
     assert_eq!(once(raw_then_body, &get("/")).0, Close(Reset));
     let head_then_raw = |out: &mut Out<'_>| {
         out.head(Head::new(StatusCode::OK))?;
-        out.raw(RawDoor::new()).map(|_| ())
+        out.raw(RawAccess::new()).map(|_| ())
     };
     assert_eq!(once(head_then_raw, &get("/")), (Close(Cut), CHUNKED.to_string()));
 }

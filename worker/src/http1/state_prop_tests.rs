@@ -157,12 +157,12 @@ proptest! {
         requests in vec(sent(), 1..6),
         sizes in prop_oneof![vec(1usize..8, 1..4), vec(1usize..3000, 1..6)],
         bite in prop_oneof![Just(usize::MAX), 50usize..1000],
-        is_hurried in any::<bool>(),
+        is_time_up in any::<bool>(),
     ) {
         let bytes = requests.iter().flat_map(Sent::bytes).collect::<Vec<u8>>();
         let seen = Rc::new(RefCell::new(Vec::new()));
         let mut client = Client::new(Recorder { seen: Rc::clone(&seen), bite });
-        client.clock = is_hurried.then(TurnClock::of_the_hurried);
+        client.clock = is_time_up.then(TurnClock::always_up);
         prop_assert_eq!(converse(&mut client, &cut(&bytes, &sizes)), Next::Close(Closing::Flushed));
         let head = |sent: &Sent| {
             let fields = sent.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));

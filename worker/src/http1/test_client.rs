@@ -139,12 +139,12 @@ fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) 
     Cx {
         now,
         draining,
-        unready: false,
+        lame_duck: false,
         limits,
         date,
         socket: None,
         worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
-        notes: None,
+        in_flight_table: None,
         clock: None,
     }
 }

@@ -1,9 +1,9 @@
 //! One WebSocket as a state machine.
 //!
 //! ```text
-//!   (101 queued) --> Open --- peer or we close, the server stops, a violation, a timeout --> Goodbye: our close is queued
-//!                     |                                                                         |
-//!                     +--- client closes: its close is answered ------> Close <-----------------+ its answer, or the wait ends
+//!   (101 queued) --> Open --- peer or we close, server stops, violation, timeout --> CloseHandshake: our close is queued
+//!                     |                                                                   |
+//!                     +--- client closes: its close is answered ---> Close <--------------+ its answer, or the wait ends
 //! ```
 //!
 //! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
@@ -55,11 +55,11 @@ pub struct WebSocket {
     /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
     /// sending nor a peer that never stops speaking keeps the other from being heard.
     asks_peer: bool,
-    goodbye: Option<Goodbye>,
+    close_handshake: Option<CloseHandshake>,
 }
 
 /// Our close is queued. What the client sends is read and dropped until it answers.
-struct Goodbye {
+struct CloseHandshake {
     /// When it was queued, or when the client last took bytes and left some.
     since: Instant,
     /// What waited for the client then.
@@ -79,13 +79,13 @@ impl WebSocket {
             pull_at: Some(now),
             waits_for_send: false,
             asks_peer: true,
-            goodbye: None,
+            close_handshake: None,
         }
     }
 
     /// Our close is queued: nothing is begun any more.
     pub fn is_closing(&self) -> bool {
-        self.goodbye.is_some()
+        self.close_handshake.is_some()
     }
 
     /// Whether bytes from the client would be looked at now.
@@ -96,8 +96,8 @@ impl WebSocket {
 
     /// When to go on if nothing comes. `idle_end`: the server stops, and this connection is closed then.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
-        if let Some(goodbye) = &self.goodbye {
-            return goodbye.ends(queued_bytes, idle_end);
+        if let Some(close_handshake) = &self.close_handshake {
+            return close_handshake.ends(queued_bytes, idle_end);
         }
         let end = idle_end.map(IdleEnd::at);
         // Until the client takes what is sent, its silence says nothing.
@@ -224,11 +224,11 @@ impl WebSocket {
 
     /// What is due: the end of a wait for the client, a drain, the end of patience, a ping.
     fn keep_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
-        if let Some(goodbye) = &mut self.goodbye {
-            if (1..goodbye.queued_bytes).contains(&io.output.len()) {
-                *goodbye = Goodbye { since: cx.now, queued_bytes: io.output.len() };
+        if let Some(close_handshake) = &mut self.close_handshake {
+            if (1..close_handshake.queued_bytes).contains(&io.output.len()) {
+                *close_handshake = CloseHandshake { since: cx.now, queued_bytes: io.output.len() };
             }
-            let is_over = goodbye.ends(io.output.len(), idle_end).is_some_and(|at| cx.now >= at);
+            let is_over = close_handshake.ends(io.output.len(), idle_end).is_some_and(|at| cx.now >= at);
             return is_over.then_some(Next::Close(match io.output.is_empty() {
                 true => Closing::Lingering,
                 false => Closing::Reset,
@@ -304,11 +304,11 @@ impl WebSocket {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         let queued = self.context.close(&mut Queued(output), Some(frame));
         debug_assert!(queued.is_ok(), "an open context writes to memory");
-        self.goodbye = Some(Goodbye { since: cx.now, queued_bytes: output.len() });
+        self.close_handshake = Some(CloseHandshake { since: cx.now, queued_bytes: output.len() });
     }
 }
 
-impl Goodbye {
+impl CloseHandshake {
     /// When the client is given up, if nothing comes from it and it takes nothing.
     fn ends(&self, queued_bytes: usize, idle_end: Option<IdleEnd>) -> Option<Instant> {
         match queued_bytes {

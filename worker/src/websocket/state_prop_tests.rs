@@ -23,9 +23,9 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// What comes of these bytes, if they come in portions of these sizes and then the client's end.
-fn conversation(bytes: &[u8], sizes: &[usize], is_hurried: bool) -> Vec<u8> {
+fn conversation(bytes: &[u8], sizes: &[usize], is_time_up: bool) -> Vec<u8> {
     let mut client = Client::new(Echo);
-    client.clock = is_hurried.then(TurnClock::of_the_hurried);
+    client.clock = is_time_up.then(TurnClock::always_up);
     let (mut rest, mut sizes) = (bytes, sizes.iter().cycle());
     while !rest.is_empty() {
         let (portion, after) = rest.split_at((*sizes.next().expect("a size")).min(rest.len()));
@@ -47,10 +47,10 @@ proptest! {
     fn how_the_bytes_are_cut_changes_nothing(
         frames in vec(any_frame(), 0..12),
         sizes in prop_oneof![vec(1usize..20, 1..4), vec(1usize..5000, 1..6)],
-        is_hurried in any::<bool>(),
+        is_time_up in any::<bool>(),
     ) {
         let bytes = frames.concat();
-        prop_assert_eq!(conversation(&bytes, &sizes, is_hurried), conversation(&bytes, &[1 << 19], false));
+        prop_assert_eq!(conversation(&bytes, &sizes, is_time_up), conversation(&bytes, &[1 << 19], false));
     }
 
     #[test]

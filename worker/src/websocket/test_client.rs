@@ -105,12 +105,12 @@ impl Client {
         let cx = Cx {
             now: self.now,
             draining: false,
-            unready: false,
+            lame_duck: false,
             limits: &self.limits,
             date: &date,
             socket: None,
             worker,
-            notes: None,
+            in_flight_table: None,
             clock: self.clock.as_ref(),
         };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);

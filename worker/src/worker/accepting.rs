@@ -10,7 +10,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tine_common::address_counts::Entry;
-use tine_common::scoreboard::Survey;
+use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::socket::{Accepted, accept, accept_with_address, is_of_descriptors};
 use tine_common::units::counted;
 
@@ -26,55 +26,55 @@ impl Worker {
         if self.listeners.wants_owners(now) {
             self.look_at_owners(now);
         }
-        if self.listeners.is_offer_over(now) {
-            self.end_offer(now);
+        if self.listeners.is_handoff_over(now) {
+            self.end_handoff(now);
         }
-        if std::mem::take(&mut self.is_rung) {
-            self.answer_bell(now);
+        if std::mem::take(&mut self.is_woken) {
+            self.on_woken(now);
         }
         if self.ready_listeners.is_empty() {
             return;
         }
         let held = self.admitted();
-        let mut survey = self.survey_first(now);
+        let mut snapshot = self.load_snapshot_first(now);
         let mut ready = std::mem::take(&mut self.ready_listeners);
         ready.retain(|&index| {
             // Who leaves takes whoever waits: nothing would come of an offer before the listeners close.
-            let is_offered = self.drain.is_none() && self.listeners.offer(index, held as u64, &survey, now);
-            !is_offered && self.accept_from(index, &mut survey, now)
+            let is_handed_off = self.drain.is_none() && self.listeners.hand_off(index, held as u64, &snapshot, now);
+            !is_handed_off && self.accept_from(index, &mut snapshot, now)
         });
         self.ready_listeners = ready;
     }
 
     /// What has to be known of the others before somebody is let in.
-    fn survey_first(&self, now: Instant) -> Survey {
-        if self.listeners.wants_survey_first(self.admitted()) || self.admission.has_server_max() {
-            self.scoreboard.survey(now, self.seat_number)
+    fn load_snapshot_first(&self, now: Instant) -> LoadSnapshot {
+        if self.listeners.wants_snapshot_first(self.admitted()) || self.admission.has_server_max() {
+            self.scoreboard.load_snapshot(now, self.slot_number)
         } else {
-            Survey::NOBODY
+            LoadSnapshot::NONE
         }
     }
 
     /// True if somebody may wait still and no event will say so.
-    fn accept_from(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
-        let (mut taken, mut share_of_crowd) = (0, None);
-        while taken < ACCEPT_BUDGET && self.accept_one(index, survey, now) {
+    fn accept_from(&mut self, index: usize, snapshot: &mut LoadSnapshot, now: Instant) -> bool {
+        let (mut taken, mut share_of_burst) = (0, None);
+        while taken < ACCEPT_BUDGET && self.accept_one(index, snapshot, now) {
             taken += 1;
             let mine = self.admitted() as u64;
-            if self.listeners.is_enough(index, mine, survey)
-                && mine >= *share_of_crowd.get_or_insert_with(|| self.listeners.share_of_crowd(survey))
+            if self.listeners.is_enough(index, mine, snapshot)
+                && mine >= *share_of_burst.get_or_insert_with(|| self.listeners.share_of_burst(snapshot))
             {
                 break;
             }
         }
-        if survey.accepting > 1 {
+        if snapshot.accepting > 1 {
             self.listeners.on_taken(index, taken, now);
         }
-        taken == ACCEPT_BUDGET && self.listeners.is_mine(index)
+        taken == ACCEPT_BUDGET && self.listeners.is_own(index)
     }
 
     /// False if nobody waits, or accepting had to stop.
-    fn accept_one(&mut self, index: usize, survey: &mut Survey, now: Instant) -> bool {
+    fn accept_one(&mut self, index: usize, snapshot: &mut LoadSnapshot, now: Instant) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         let (accepted, address) = match self.per_address {
             None => (accept(listener), None),
@@ -83,15 +83,17 @@ impl Worker {
         match accepted {
             Accepted::Connection(fd) => {
                 self.listeners.on_accepted();
-                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), address, survey, now);
+                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), address, snapshot, now);
                 return true;
             }
-            Accepted::Nobody => {}
-            Accepted::Gone(_) if !self.listeners.on_gone() => return true,
-            Accepted::Gone(e) | Accepted::Failed(e) => self.listeners.on_accept_failed(&e, now),
+            Accepted::WouldBlock => {}
+            Accepted::Aborted(_) if !self.listeners.on_aborted() => return true,
+            Accepted::Aborted(e) | Accepted::Failed(e) => self.listeners.on_accept_failed(&e, now),
             Accepted::Exhausted(e) => self.on_exhausted(index, &e, now),
             // Another worker of the master that has died has emptied the queues and shut them down.
-            Accepted::Lost(_) if self.is_orphaned => self.drain.iter_mut().for_each(|drain| drain.doorway_until = now),
+            Accepted::Lost(_) if self.is_orphaned => {
+                self.drain.iter_mut().for_each(|drain| drain.accept_grace_until = now)
+            }
             Accepted::Lost(e) => self.listeners.lose(e),
         }
         false
@@ -105,21 +107,21 @@ impl Worker {
     }
 
     /// Whoever was offered to others and waits still is let in.
-    fn end_offer(&mut self, now: Instant) {
-        let mut survey = self.survey_first(now);
+    fn end_handoff(&mut self, now: Instant) {
+        let mut snapshot = self.load_snapshot_first(now);
         let before = self.counts.accepted;
         let mine: Vec<usize> = self.listeners.mine().collect();
         for index in mine {
-            if self.accept_from(index, &mut survey, now) {
+            if self.accept_from(index, &mut snapshot, now) {
                 self.ready_listeners.push(index);
             }
         }
-        self.listeners.end_offer(self.counts.accepted > before, now);
+        self.listeners.end_handoff(self.counts.accepted > before, now);
     }
 
     /// Somebody leaves connections to this worker, or his queue to everybody: takes who waits until it has its share.
     /// Who waits then is the next one's.
-    fn answer_bell(&mut self, now: Instant) {
+    fn on_woken(&mut self, now: Instant) {
         self.look_at_owners(now);
         if self.listeners.is_paused() {
             return;
@@ -127,13 +129,13 @@ impl Worker {
         let mut budget = ACCEPT_BUDGET;
         for index in self.listeners.with_somebody() {
             loop {
-                let mut survey = self.scoreboard.survey(now, self.seat_number);
-                if is_over(self.admitted() as u64, survey.least) {
+                let mut snapshot = self.scoreboard.load_snapshot(now, self.slot_number);
+                if is_over(self.admitted() as u64, snapshot.least) {
                     // Should it fail, the owner takes him after a while.
-                    let _ = self.listeners.ring(index, survey.least_slot);
+                    let _ = self.listeners.wake(index, snapshot.least_worker);
                     return;
                 }
-                if budget == 0 || !self.accept_one(index, &mut survey, now) {
+                if budget == 0 || !self.accept_one(index, &mut snapshot, now) {
                     break;
                 }
                 budget -= 1;
@@ -142,27 +144,27 @@ impl Worker {
     }
 
     /// `address`: the client's, where that is of interest.
-    fn admit(&mut self, socket: Socket, address: Option<IpAddr>, survey: &mut Survey, now: Instant) {
+    fn admit(&mut self, socket: Socket, address: Option<IpAddr>, snapshot: &mut LoadSnapshot, now: Instant) {
         self.counts.accepted += 1;
         // Before room is made: a client that has its share takes nothing from others.
         let Ok(entry) = self.count_address(address, now) else { return self.refuse(socket, now) };
-        if !self.admission.admits(self.admitted(), survey.total) && self.make_room(true, now) {
-            survey.total = survey.total.saturating_sub(1);
+        if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
+            snapshot.total = snapshot.total.saturating_sub(1);
         }
-        if self.admission.admits(self.admitted(), survey.total) {
-            survey.total += 1;
+        if self.admission.admits(self.admitted(), snapshot.total) {
+            snapshot.total += 1;
             self.counts.changed = true;
             let token = self.insert(Connection::new(socket, now));
             if let Some((per_address, entry)) = self.per_address.as_mut().zip(entry) {
                 per_address.keep(token, entry);
             }
-            self.seat.set_connections(self.admitted() as u64);
+            self.slot.set_connections(self.admitted() as u64);
             return;
         }
         if let Some((per_address, entry)) = self.per_address.as_ref().zip(entry) {
             per_address.give_back(entry);
         }
-        let (mine, total) = (self.admitted(), survey.total);
+        let (mine, total) = (self.admitted(), snapshot.total);
         let mine = counted(mine as u64, "connection");
         self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
         self.refuse(socket, now);
@@ -192,14 +194,14 @@ impl Worker {
 
     /// Has a connection that waits for nothing but its client closed; false if there is none. `has_time`: its client may end
     /// its side first, unless too many do.
-    fn make_room(&mut self, has_time: bool, now: Instant) -> bool {
+    fn evict_one(&mut self, has_time: bool, now: Instant) -> bool {
         let has_time = has_time && self.counts.refused_open < REFUSED_OPEN_MAX;
         if self.counts.refused_open >= REFUSED_OPEN_MAX + CUT_SHORT_MAX {
             return false;
         }
-        let Some(token) = self.room.next(&self.connections, now) else { return false };
+        let Some(token) = self.evictions.next(&self.connections, now) else { return false };
         let (mine, connection) = (self.admitted(), &mut self.connections[token]);
-        connection.make_room(has_time);
+        connection.evict(has_time);
         if connection.schedule() {
             self.run_queue.push_new(token);
         }
@@ -218,7 +220,7 @@ impl Worker {
 
     /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
     fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
-        if is_of_descriptors(error) && self.make_room(false, now) {
+        if is_of_descriptors(error) && self.evict_one(false, now) {
             // It is closed in this turn.
             return self.listeners.pause(now + ROOM_PAUSE, now);
         }

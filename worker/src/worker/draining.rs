@@ -11,14 +11,14 @@ use tine_common::units::counted;
 impl Worker {
     pub(super) fn begin_drain(&mut self, drain: Drain) {
         if let Some(begun) = &mut self.drain {
-            begun.hurry(drain);
+            begun.shorten(drain);
             return;
         }
         self.drain = Some(drain);
-        self.seat.set_state(State::Draining);
-        if !drain.has_doorway() {
+        self.slot.set_state(State::Draining);
+        if !drain.has_accept_grace() {
             // Whoever waits in its queue, and those to come, are everybody's from now on.
-            self.listeners.ring_everybody();
+            self.listeners.wake_all_owners();
         }
         self.listeners.leave_lent(drain.began());
         self.own.forget(LISTENER);
@@ -27,7 +27,7 @@ impl Worker {
             counted(self.connections.len() as u64, "connection"),
             counted(self.counts.in_flight, "request")
         );
-        let cx = context(&self.config, self.info, &self.date, self.drain, self.unready, drain.began());
+        let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, drain.began());
         for (token, connection) in &mut self.connections {
             if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
@@ -64,9 +64,9 @@ impl Worker {
 
     pub(super) fn keep_draining(&mut self, now: Instant) {
         let Some(drain) = self.drain else { return };
-        if !self.listeners.is_closed() && now >= drain.doorway_until {
+        if !self.listeners.is_closed() && now >= drain.accept_grace_until {
             // Who is in the queues now is the last.
-            while drain.has_doorway() {
+            while drain.has_accept_grace() {
                 let before = self.counts.accepted;
                 self.ready_listeners.extend(0..self.listeners.len());
                 self.accept(now);
@@ -74,7 +74,7 @@ impl Worker {
                     break;
                 }
             }
-            if self.is_orphaned && !self.are_sockets_lent && drain.has_doorway() {
+            if self.is_orphaned && !self.are_sockets_lent && drain.has_accept_grace() {
                 // A worker that hangs has the sockets as well, and would keep the address from the next server.
                 self.listeners.shut_down();
             }
@@ -94,7 +94,7 @@ impl Worker {
             let verb = if busy == 1 { "was" } else { "were" };
             log::warn!("cut {} that {verb} in use, by {why}", counted(busy as u64, "connection"));
         }
-        self.seat.set_cut(busy as u64);
+        self.slot.set_cut(busy as u64);
         self.exit = Some(0);
     }
 }

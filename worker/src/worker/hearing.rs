@@ -16,7 +16,7 @@ impl Worker {
                 Ok(count @ 1..) => {
                     for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                         match order {
-                            Order::Unready => self.unready = true,
+                            Order::LameDuck => self.lame_duck = true,
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
                             Order::Leave => self.begin_drain(Drain::of_replaced(now)),
                             Order::Lent => self.are_sockets_lent = true,
@@ -58,7 +58,7 @@ impl Worker {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
             match signal {
-                // Sent to this worker alone: the others go on, so that nobody needs to be let through the doorway.
+                // Sent to this worker alone: the others go on, so that nobody needs to be let through the accept grace.
                 SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
                 // A terminal sends these to the whole group; the master decides.

@@ -41,7 +41,7 @@ local MADE = {
     return new_errors(environ.REQUEST_METHOD, environ.PATH_INFO)
   end,
   ["tine.unready"] = function()
-    return host.is_unready()
+    return host.is_lame_duck()
   end,
 }
 

@@ -1,4 +1,4 @@
-//! Faults whose every byte is right: a stall, many interim responses, answers that fail now and then. They need no door.
+//! Faults whose every byte is right: a stall, many interim responses, answers that fail now and then. They need no raw access.
 //! As for the others, the request's body is read and dropped first.
 
 use super::ends::MISSING_BYTES;

@@ -1,7 +1,7 @@
 //! `/fault/...`: the failures that a proxy must survive, on request and exact on the wire.
 //!
-//! Most are a [`Script`] of bytes that no framed response could hold: they go through the door to raw bytes, which the
-//! binary opens (`tine_worker::door`). The others are framed and only behave badly. A fault applies whatever the method;
+//! Most are a [`Script`] of bytes that no framed response could hold: they go through raw access, which the
+//! binary opens (`tine_worker::raw_access`). The others are framed and only behave badly. A fault applies whatever the method;
 //! a request's body is read first. Heads carry no Date and no Server, so that every byte is known.
 
 mod chunks;
@@ -14,7 +14,7 @@ mod script;
 
 use Make::{Framed, Raw};
 use script::Script;
-use tine_worker::app::{Answer, RawDoor};
+use tine_worker::app::{Answer, RawAccess};
 use tine_worker::http::{Request, Response, StatusCode};
 
 pub struct Fault {
@@ -85,9 +85,9 @@ impl Fault {
     }
 }
 
-/// Answers `/fault` and all below it; `path` is decoded. Without a door they are turned off.
-pub fn answer(path: &str, request: &Request<'_>, door: Option<RawDoor>) -> Answer {
-    let Some(door) = door else {
+/// Answers `/fault` and all below it; `path` is decoded. Without raw access they are turned off.
+pub fn answer(path: &str, request: &Request<'_>, raw_access: Option<RawAccess>) -> Answer {
+    let Some(raw_access) = raw_access else {
         return not_found(
             "the failures on request are turned off here: this server runs with --no-faults\n".to_string(),
         );
@@ -98,7 +98,7 @@ pub fn answer(path: &str, request: &Request<'_>, door: Option<RawDoor>) -> Answe
         return not_found(format!("there is no fault {path}; there are:\n{lines}"));
     };
     let made = match fault.make {
-        Raw(make) => make(request).map(|script| script.play(door)),
+        Raw(make) => make(request).map(|script| script.play(raw_access)),
         Framed(make) => make(request),
     };
     made.unwrap_or_else(|text| {

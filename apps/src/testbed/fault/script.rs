@@ -6,7 +6,7 @@ use crate::testbed::after_body;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use tine_worker::app::{Answer, AppError, ConnectionEnd, Cx, Exchange, Out, Pull, RawDoor, RawOut};
+use tine_worker::app::{Answer, AppError, ConnectionEnd, Cx, Exchange, Out, Pull, RawAccess, RawOut};
 
 /// `A-Z0-9` over and over, as `/bin` sends it.
 pub static PATTERN: [u8; 36 << 10] = {
@@ -86,19 +86,19 @@ impl Script {
         self
     }
 
-    pub fn play(self, door: RawDoor) -> Answer {
-        after_body::answer(Player { script: self, door })
+    pub fn play(self, raw_access: RawAccess) -> Answer {
+        after_body::answer(Player { script: self, raw_access })
     }
 }
 
 struct Player {
     script: Script,
-    door: RawDoor,
+    raw_access: RawAccess,
 }
 
 impl Exchange for Player {
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        let mut raw = out.raw(self.door)?;
+        let mut raw = out.raw(self.raw_access)?;
         while let Some(piece) = self.script.pieces.front_mut() {
             if let Some(pull) = piece.write(&mut raw, cx)? {
                 return Ok(pull);

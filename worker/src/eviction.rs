@@ -32,7 +32,7 @@ pub enum Waits {
 }
 
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct Evictions {
     /// The one that has waited longest last.
     found: Vec<Found>,
     /// No pass before.
@@ -46,7 +46,7 @@ struct Found {
     token: Token,
 }
 
-impl Room {
+impl Evictions {
     /// The connection that is to be closed next.
     pub fn next(&mut self, connections: &Slab<Connection>, now: Instant) -> Option<Token> {
         self.next_of(|token| connections.get(token)?.waits_since(), || connections.iter().map(|(token, _)| token), now)
@@ -123,10 +123,10 @@ mod tests {
             first(8500), // 6: goes second
             head(8500),  // its head has time still
         ];
-        let mut room = Room::default();
+        let mut evictions = Evictions::default();
         let mut order = Vec::new();
         while let Some(token) =
-            room.next_of(|token| all[token].filter(|_| !order.contains(&token)), || 0..all.len(), now)
+            evictions.next_of(|token| all[token].filter(|_| !order.contains(&token)), || 0..all.len(), now)
         {
             order.push(token);
         }
@@ -143,16 +143,16 @@ mod tests {
             0..1000
         };
         let since = |token: Token| start + ms(token as u64);
-        let mut room = Room::default();
+        let mut evictions = Evictions::default();
         let all = |token| Some((Waits::Request { is_first: false }, since(token)));
-        assert_eq!(room.next_of(all, tokens, now), Some(0));
+        assert_eq!(evictions.next_of(all, tokens, now), Some(0));
         // 1 has been active since.
         let later = |token| all(token).filter(|_| token != 1);
-        assert_eq!(room.next_of(later, tokens, now), Some(2));
-        (3..FOUND_MAX).for_each(|token| assert_eq!(room.next_of(all, tokens, now), Some(token)));
+        assert_eq!(evictions.next_of(later, tokens, now), Some(2));
+        (3..FOUND_MAX).for_each(|token| assert_eq!(evictions.next_of(all, tokens, now), Some(token)));
         assert_eq!(passes.get(), 1);
-        assert_eq!(room.next_of(all, tokens, now), None, "it has its rest");
-        assert_eq!(room.next_of(all, tokens, now + ms(1)), Some(0));
+        assert_eq!(evictions.next_of(all, tokens, now), None, "it has its rest");
+        assert_eq!(evictions.next_of(all, tokens, now + ms(1)), Some(0));
         assert_eq!(passes.get(), 2);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! He *offers* the connection: rings who has least, and leaves it in the queue. Who is rung may be held up, or full, or
 //! dying; so after [`PATIENCE`] the owner takes whoever waits still, and then offers nothing for a while, twice as long each
-//! time. Pure: the queue and the bell are the caller's.
+//! time. Pure: the queue and the waker are the caller's.
 
 use super::PATIENCE;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const REST_MIN: Duration = PATIENCE;
 const REST_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
-pub struct Offers {
+pub struct Handoffs {
     /// Whoever waits then is taken.
     until: Option<Instant>,
     /// Nothing is offered before.
@@ -22,7 +22,7 @@ pub struct Offers {
     rest: Duration,
 }
 
-impl Offers {
+impl Handoffs {
     /// Whether connections may be offered, or have to be taken.
     pub fn may_begin(&self, now: Instant) -> bool {
         !self.is_over(now) && self.resting_until.is_none_or(|at| now >= at)
@@ -35,7 +35,7 @@ impl Offers {
         }
     }
 
-    /// When [`Offers::end`] is due.
+    /// When [`Handoffs::end`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.until
     }
@@ -57,37 +57,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offer_that_is_taken_is_followed_by_others() {
-        let (mut offers, began) = (Offers::default(), Instant::now());
-        assert!(offers.may_begin(began));
-        offers.begin(true, began);
+    fn a_handoff_that_is_taken_is_followed_by_others() {
+        let (mut handoffs, began) = (Handoffs::default(), Instant::now());
+        assert!(handoffs.may_begin(began));
+        handoffs.begin(true, began);
         let later = began + PATIENCE / 2;
-        assert!(offers.may_begin(later));
-        offers.begin(false, later);
-        assert_eq!(offers.deadline(), Some(began + PATIENCE), "somebody of the first offer may wait still");
-        offers.begin(true, later);
-        assert_eq!(offers.deadline(), Some(later + PATIENCE), "nobody does");
+        assert!(handoffs.may_begin(later));
+        handoffs.begin(false, later);
+        assert_eq!(handoffs.deadline(), Some(began + PATIENCE), "somebody of the first offer may wait still");
+        handoffs.begin(true, later);
+        assert_eq!(handoffs.deadline(), Some(later + PATIENCE), "nobody does");
         let end = later + PATIENCE;
-        assert!(offers.is_over(end) && !offers.may_begin(end));
-        offers.end(false, end);
-        assert!(!offers.is_over(end) && offers.may_begin(end));
-        assert_eq!(offers.deadline(), None);
+        assert!(handoffs.is_over(end) && !handoffs.may_begin(end));
+        handoffs.end(false, end);
+        assert!(!handoffs.is_over(end) && handoffs.may_begin(end));
+        assert_eq!(handoffs.deadline(), None);
     }
 
     #[test]
-    fn offers_that_nobody_takes_become_rare() {
-        let (mut offers, mut now) = (Offers::default(), Instant::now());
+    fn handoffs_that_nobody_takes_become_rare() {
+        let (mut handoffs, mut now) = (Handoffs::default(), Instant::now());
         for rest_ms in [8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
-            offers.begin(true, now);
+            handoffs.begin(true, now);
             now += PATIENCE;
-            offers.end(true, now);
+            handoffs.end(true, now);
             let rest = Duration::from_millis(rest_ms);
-            assert!(!offers.may_begin(now + rest - Duration::from_millis(1)), "rests for {rest_ms} ms");
+            assert!(!handoffs.may_begin(now + rest - Duration::from_millis(1)), "rests for {rest_ms} ms");
             now += rest;
-            assert!(offers.may_begin(now), "rests for {rest_ms} ms only");
+            assert!(handoffs.may_begin(now), "rests for {rest_ms} ms only");
         }
-        offers.begin(true, now);
-        offers.end(false, now);
-        assert!(offers.may_begin(now), "one that was taken ends it");
+        handoffs.begin(true, now);
+        handoffs.end(false, now);
+        assert!(handoffs.may_begin(now), "one that was taken ends it");
     }
 }

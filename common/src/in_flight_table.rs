@@ -1,53 +1,53 @@
-//! Notes: which requests a worker is in, as far as a reader who has only the shared memory can know.
+//! InFlightTable: which requests a worker is in, as far as a reader who has only the shared memory can know.
 //!
-//! A page of shared memory per seat, beside the scoreboard. One note is `current`: the request that was last handed to the
-//! app. What outlives its turn is copied into one of the kept notes, if one is free; how many requests are in flight in all
-//! says [`Seat::in_flight`]. The word `running` says which of them the loop is in right now, so that the request that a
+//! A page of shared memory per slot, beside the scoreboard. One entry is `current`: the request that was last handed to the
+//! app. What outlives its turn is copied into one of the kept entries, if one is free; how many requests are in flight in all
+//! says [`Slot::in_flight`]. The word `running` says which of them the loop is in right now, so that the request that a
 //! hung worker hangs in is known; since when, says its beat.
 //!
-//! The worker writes, anybody reads. A note has a version, odd while it is written, so that no reader takes half of one
-//! text and half of another for a request (a seqlock). To write a note takes no system call and no memory.
+//! The worker writes, anybody reads. An entry has a version, odd while it is written, so that no reader takes half of one
+//! text and half of another for a request (a seqlock). To write an entry takes no system call and no memory.
 
 use crate::log::one_line;
-use crate::scoreboard::Seat;
+use crate::scoreboard::Slot;
 use crate::sys::mmap::Line;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
-/// What a note holds of a request: the beginning of its first line.
+/// What an entry holds of a request: the beginning of its first line.
 pub const TEXT_BYTES_MAX: usize = 112;
-/// Requests of a seat that are listed beyond their first turn.
+/// Requests of a slot that are listed beyond their first turn.
 pub const KEPT_MAX: usize = LINES - 2;
-/// Lines of a seat: a page, of which the kernel gives those that were ever written.
+/// Lines of a slot: a page, of which the kernel gives those that were ever written.
 pub(crate) const LINES: usize = 32;
 
-/// The line of `running` and `taken`; then come the notes, first the current one.
+/// The line of `running` and `taken`; then come the entries, first the current one.
 const HEADER: usize = 0;
 const CURRENT: u64 = 1;
-/// Words of the header. `taken` has a bit for each kept note, by its line.
+/// Words of the header. `taken` has a bit for each kept entry, by its line.
 const RUNNING: usize = 0;
 const TAKEN: usize = 1;
-/// Words of a note; the text follows.
+/// Words of an entry; the text follows.
 const VERSION: usize = 0;
 const FACTS: usize = 1;
 const TEXT: usize = 2;
-/// A reader who meets a note being written looks again; one whose writer has died or been stopped there gives up.
+/// A reader who meets an entry being written looks again; one whose writer has died or been stopped there gives up.
 const LOOKS_MAX: usize = 1000;
 
-/// What `running` says where that is no note.
+/// What `running` says where that is no entry.
 const NOWHERE: u64 = 0;
 const WEBSOCKET: u64 = 254;
 const UNKNOWN: u64 = 255;
 
-/// The notes of one seat.
+/// The entries of one slot.
 #[derive(Clone, Copy)]
-pub struct Notes {
+pub struct InFlightTable {
     lines: &'static [Line; LINES],
-    seat: Seat,
+    slot: Slot,
 }
 
-/// A kept note, of the connection whose request it is.
+/// A kept entry, of the connection whose request it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept(std::num::NonZeroU8);
 
@@ -56,19 +56,19 @@ pub struct Kept(std::num::NonZeroU8);
 pub enum Before {
     /// Between requests.
     Idle,
-    /// In flight, with a note if there was one left.
+    /// In flight, with an entry if there was one left.
     InFlight(Option<Kept>),
     WebSocket,
 }
 
-/// A request in flight, as [`Notes::requests`] lists it.
+/// A request in flight, as [`InFlightTable::requests`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InFlight {
     /// Printable, as the target is.
     pub method: String,
     /// The target as it was sent, or its beginning.
     pub target: String,
-    /// There was more of the target than a note holds.
+    /// There was more of the target than an entry holds.
     pub is_cut: bool,
     /// Since its head was there.
     pub age: Duration,
@@ -81,7 +81,7 @@ pub struct InFlight {
 pub struct Requests {
     /// The oldest first.
     pub listed: Vec<InFlight>,
-    /// In flight, but for want of notes not listed.
+    /// In flight, but for want of entries not listed.
     pub others: u64,
 }
 
@@ -89,24 +89,24 @@ pub struct Requests {
 #[derive(Debug, Clone, Copy)]
 pub enum Running {
     Nothing,
-    Request(Note),
-    /// A request that has no note.
+    Request(Entry),
+    /// A request that has no entry.
     Unknown,
     WebSocket,
 }
 
-/// A copy of a note.
+/// A copy of an entry.
 #[derive(Debug, Clone, Copy)]
-pub struct Note {
+pub struct Entry {
     begun_ms: u64,
     length: usize,
     is_cut: bool,
     text: [u8; TEXT_BYTES_MAX],
 }
 
-impl Notes {
-    pub(crate) fn new(lines: &'static [Line; LINES], seat: Seat) -> Notes {
-        Notes { lines, seat }
+impl InFlightTable {
+    pub(crate) fn new(lines: &'static [Line; LINES], slot: Slot) -> InFlightTable {
+        InFlightTable { lines, slot }
     }
 
     /// The worker's loop turns to a connection.
@@ -135,11 +135,11 @@ impl Notes {
             // The connection's earlier request, which is answered.
             self.set_taken(before, false);
         }
-        self.lines[CURRENT as usize].write(self.seat.beat_ms(), head, length);
+        self.lines[CURRENT as usize].write(self.slot.heartbeat_ms(), head, length);
         running.store(CURRENT, Relaxed);
     }
 
-    /// The connection has had its turn: its note, if it is to have one from now on.
+    /// The connection has had its turn: its entry, if it is to have one from now on.
     pub fn keep(&self, kept: Option<Kept>, is_in_flight: bool) -> Option<Kept> {
         match kept {
             Some(Kept(line)) if !is_in_flight => {
@@ -163,7 +163,7 @@ impl Notes {
         Some(kept)
     }
 
-    /// The seat has nobody any more.
+    /// The slot has nobody any more.
     pub(crate) fn clear(&self) {
         self.header(RUNNING).store(NOWHERE, Relaxed);
         self.header(TAKEN).store(0, Relaxed);
@@ -175,8 +175,8 @@ impl Notes {
             NOWHERE => Running::Nothing,
             WEBSOCKET => Running::WebSocket,
             line => {
-                let note = self.lines.get(line as usize).and_then(Line::read);
-                note.map_or(Running::Unknown, Running::Request)
+                let entry = self.lines.get(line as usize).and_then(Line::read);
+                entry.map_or(Running::Unknown, Running::Request)
             }
         }
     }
@@ -187,17 +187,17 @@ impl Notes {
         let kept = (CURRENT + 1..LINES as u64).filter(|line| taken & 1 << line != 0);
         // The current one; or one that is over but for what its end does.
         let running_line = (CURRENT..LINES as u64).contains(&running) && taken & 1 << running == 0;
-        let notes = kept
+        let entries = kept
             .chain(running_line.then_some(running))
             .filter_map(|line| Some((line, self.lines[line as usize].read()?)));
-        let mut notes: Vec<(u64, Note)> = notes.collect();
-        notes.sort_by_key(|(_, note)| note.begun_ms);
-        let others = self.seat.in_flight().saturating_sub(u64::from(taken.count_ones()));
-        let listed = notes.into_iter().map(|(line, note)| InFlight {
-            method: one_line(&String::from_utf8_lossy(note.method())),
-            target: one_line(&String::from_utf8_lossy(note.target())),
-            is_cut: note.is_cut,
-            age: self.seat.since(note.begun_ms, now),
+        let mut entries: Vec<(u64, Entry)> = entries.collect();
+        entries.sort_by_key(|(_, entry)| entry.begun_ms);
+        let others = self.slot.in_flight().saturating_sub(u64::from(taken.count_ones()));
+        let listed = entries.into_iter().map(|(line, entry)| InFlight {
+            method: one_line(&String::from_utf8_lossy(entry.method())),
+            target: one_line(&String::from_utf8_lossy(entry.target())),
+            is_cut: entry.is_cut,
+            age: self.slot.since(entry.begun_ms, now),
             is_running: line == running,
         });
         Requests { listed: listed.collect(), others }
@@ -210,17 +210,17 @@ impl Notes {
     fn set_taken(&self, line: u64, is_taken: bool) {
         let word = self.header(TAKEN);
         let others = word.load(Relaxed) & !(1 << line);
-        // The note itself has been written.
+        // The entry itself has been written.
         word.store(others | u64::from(is_taken) << line, Release);
     }
 }
 
-impl Note {
+impl Entry {
     pub fn method(&self) -> &[u8] {
         self.text().split(|&byte| byte == b' ').next().unwrap_or_default()
     }
 
-    /// Its beginning, where [`Note::is_cut`].
+    /// Its beginning, where [`Entry::is_cut`].
     pub fn target(&self) -> &[u8] {
         self.text().get(self.method().len() + 1..).unwrap_or_default()
     }
@@ -229,7 +229,7 @@ impl Note {
         self.is_cut
     }
 
-    /// By the scoreboard's clock, as [`Seat::since`] takes it.
+    /// By the scoreboard's clock, as [`Slot::since`] takes it.
     pub fn begun_ms(&self) -> u64 {
         self.begun_ms
     }
@@ -239,7 +239,7 @@ impl Note {
     }
 }
 
-/// A note's line: its version, `begun_ms << 8 | is_cut << 7 | length`, its text.
+/// An entry's line: its version, `begun_ms << 8 | is_cut << 7 | length`, its text.
 impl Line {
     /// Writes `length` bytes of the text, and of what follows as much as fills the last word: to cut it costs more.
     fn write(&self, begun_ms: u64, text: &[u8], length: usize) {
@@ -265,7 +265,7 @@ impl Line {
     }
 
     fn change(&self, write: impl FnOnce(&Line)) {
-        // Odd already, where an earlier worker of this seat died while it wrote.
+        // Odd already, where an earlier worker of this slot died while it wrote.
         let writing = self.words[VERSION].load(Relaxed) | 1;
         self.words[VERSION].store(writing, Relaxed);
         fence(Release);
@@ -274,7 +274,7 @@ impl Line {
     }
 
     /// `None`: it was being written, however often it was looked at.
-    fn read(&self) -> Option<Note> {
+    fn read(&self) -> Option<Entry> {
         for _ in 0..LOOKS_MAX {
             let version = self.words[VERSION].load(Acquire);
             let facts = self.words[FACTS].load(Relaxed);
@@ -285,7 +285,7 @@ impl Line {
             fence(Acquire);
             if version & 1 == 0 && self.words[VERSION].load(Relaxed) == version {
                 let length = (facts as usize & 0x7f).min(TEXT_BYTES_MAX);
-                return Some(Note { begun_ms: facts >> 8, length, is_cut: facts & 0x80 != 0, text });
+                return Some(Entry { begun_ms: facts >> 8, length, is_cut: facts & 0x80 != 0, text });
             }
             std::hint::spin_loop();
         }
@@ -294,5 +294,5 @@ impl Line {
 }
 
 #[cfg(test)]
-#[path = "notes_tests.rs"]
+#[path = "in_flight_table_tests.rs"]
 mod tests;
