@@ -1,4 +1,4 @@
-//! The command line and its environment variables, and how a mistake in them is said: in one line.
+//! The command line and its environment variables. A mistake in them is reported in one line.
 
 use crate::control::ControlArgs;
 use crate::ctl::CtlArgs;
@@ -20,24 +20,25 @@ use std::time::Duration;
 use tine_common::config::{AcceptMode, Address, Config, HEADER_COUNT_CEILING, Limits, WORKERS_MAX};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
-const ABOUT: &str = "A pre-fork HTTP server: a small master, N single-threaded workers that accept for themselves";
+const ABOUT: &str = "Pre-fork HTTP server: a master and N single-threaded workers that accept connections themselves";
 
 const AFTER_HELP: &str = "\
 Sizes are written 65536, 64K or 1M; durations 500ms, 10s or 2m.
 Every option is also an environment variable: --idle-timeout is
 TINE_IDLE_TIMEOUT, PORT is TINE_PORT{app}.
-TINE_LOG sets --log-level where the option does not.
-TERM and INT finish what is in flight and stop; a second one cuts it;
-QUIT stops at once; HUP loads the app anew, USR2 starts a new binary.";
+TINE_LOG sets the log level if --log-level is not given.
+Signals: TERM and INT finish requests in flight and stop, a second one closes
+their connections; QUIT stops at once; HUP reloads the app; USR2 upgrades to
+the binary on disk.";
 
-/// What a command line asks for.
+/// A parsed command line.
 pub enum CommandLine<A> {
     Serve(Box<Cli<A>>),
     Ctl(CtlArgs),
     Top(TopArgs),
 }
 
-/// The command line of a server: `run` or `check`, the server's options, the application's.
+/// The command line of `run` or `check`: the server's options and the application's.
 pub struct Cli<A> {
     pub is_check: bool,
     pub server: ServerArgs,
@@ -46,13 +47,13 @@ pub struct Cli<A> {
     pub given: Given,
 }
 
-/// Which options were given, on the command line or in the environment.
+/// The options that were given, on the command line or in the environment.
 pub struct Given {
     matches: ArgMatches,
 }
 
 impl Given {
-    /// Those of `A`, as one writes them: `--stream-mb`.
+    /// Those of `A`, as they are typed: `--stream-mb`.
     pub fn options_of<A: Args>(&self) -> Vec<String> {
         let is_given = |id: &str| {
             let source = self.matches.try_contains_id(id).ok().and_then(|_| self.matches.value_source(id));
@@ -78,21 +79,21 @@ fn command<A: Args>(operands: Operands) -> clap::Command {
         .max_term_width(80)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_options("run", "Serve until told to stop"))
-        .subcommand(with_options("check", "Say what `run` with the same options would do, and exit"))
-        .subcommand(CtlArgs::augment_args(clap::Command::new("ctl")).about("Ask or order a running server"))
+        .subcommand(with_options("run", "Run the server in the foreground"))
+        .subcommand(with_options("check", "Validate the options and the app, print what `run` would serve"))
+        .subcommand(CtlArgs::augment_args(clap::Command::new("ctl")).about("Control a running server"))
         .subcommand(TopArgs::augment_args(clap::Command::new("top")).about("Watch a running server in the terminal"))
 }
 
 #[derive(Args, Debug)]
 pub struct ServerArgs {
-    /// Address to listen on: an IP address or localhost [default: 127.0.0.1]
+    /// IP address to listen on, or localhost [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
     host: Option<IpAddr>,
     // No doc comment, in which rustdoc would take [::1] for a link.
     #[arg(
         long,
-        help = "Listen here too, or only here without PORT: 127.0.0.1:8080, [::1]:8080, *:8080 (of IPv4) or unix:/path; repeatable",
+        help = "Further address to listen on, or the only one if no PORT is given: 127.0.0.1:8080, [::1]:8080, *:8080 (IPv4) or unix:/path; repeatable",
         short = 'b',
         value_name = "ADDR",
         env = "TINE_LISTEN",
@@ -101,46 +102,46 @@ pub struct ServerArgs {
         help_heading = "Listening"
     )]
     listen: Vec<Address>,
-    /// Most connections that may wait to be accepted
+    /// Length of the accept queue
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
           value_parser = backlog, help_heading = "Listening")]
     backlog: u32,
-    /// How workers share a port: one queue for all (shared) or one each (per-worker); plain is one queue without the balance between workers, for comparison
+    /// How workers share a TCP port: shared (one accept queue), per-worker (an accept queue for each) or plain (one queue without load balancing between workers, for comparison)
     #[arg(long, value_name = "MODE", default_value = "shared", env = "TINE_ACCEPT", hide_env = true,
           value_parser = accept_mode, help_heading = "Listening")]
     accept: AcceptMode,
-    /// How long the kernel keeps back a connection that has sent nothing; 0 is off. Such a client has half a second when the server stops, and may then be reset
+    /// How long the kernel holds back a connection that has not sent data (TCP_DEFER_ACCEPT); 0 is off. When the server stops, such a client has half a second to send and may then be reset
     #[arg(long, value_name = "TIME", default_value = "1s", env = "TINE_DEFER_ACCEPT", hide_env = true,
           value_parser = parse_duration, help_heading = "Listening")]
     defer_accept: Duration,
-    /// Most that the kernel holds of a client's unread bytes (TCP), its own overhead included; auto: as the system does
+    /// Maximum unread data that the kernel buffers for a TCP connection, including its overhead; auto: the system's default
     #[arg(long, value_name = "SIZE|auto", default_value = "1M", env = "TINE_RECEIVE_BUFFER", hide_env = true,
           value_parser = receive_buffer, help_heading = "Listening")]
     receive_buffer: Most,
-    /// Take data in the first packet of clients that know us (TCP Fast Open)
+    /// Accept data in the first packet of returning clients (TCP Fast Open)
     #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
 
-    /// Worker processes, 1 to 1024; auto: one for each CPU that may be used
+    /// Number of worker processes, 1 to 1024; auto: one for each available CPU
     #[arg(long, short, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
           value_parser = workers, help_heading = "Processes")]
     workers: usize,
-    /// How long a stop waits for what is in flight
+    /// Maximum time that a drain waits for requests in flight before it closes their connections
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_GRACEFUL_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     graceful_timeout: Duration,
     #[command(flatten)]
     drain: DrainArgs,
-    /// File to write the master's process number to
+    /// File to write the master's process ID to
     #[arg(long, value_name = "PATH", env = "TINE_PIDFILE", hide_env = true, help_heading = "Processes")]
     pidfile: Option<PathBuf>,
     #[command(flatten)]
     control: ControlArgs,
-    /// Log memory, connections and requests this often, and what changed; no line while nothing did, so that an idle server's log stays quiet; 0 is off
+    /// How often to log memory, connections and request counts; skipped while nothing changes; 0 is off
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     mem_interval: Duration,
-    /// Log only warnings and errors, and say nothing on standard output; where --log-level or TINE_LOG is given, that decides what is logged
+    /// Log only warnings and errors, and print nothing to standard output; --log-level and TINE_LOG override the level
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
     #[command(flatten)]
@@ -151,87 +152,87 @@ pub struct ServerArgs {
     #[command(flatten)]
     privileges: PrivilegesArgs,
 
-    /// Connections of the whole server; auto: as many as descriptors allow
+    /// Maximum connections of the whole server; auto: as many as the limit of open files allows
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
           value_parser = connections, help_heading = "Limits")]
     max_connections: Most,
-    /// Connections of one client's address in the whole server, of an IPv6 address's /64 (503 above it); Unix sockets are exempt. Behind a proxy all clients have the proxy's address
+    /// Maximum connections from one client address to the whole server, counted per /64 for IPv6 (503 above it); Unix sockets are exempt. Behind a proxy, all clients share the proxy's address
     #[arg(long, value_name = "N|off", default_value = "off", env = "TINE_MAX_CONNECTIONS_PER_ADDRESS", hide_env = true,
           value_parser = connections_per_address, help_heading = "Limits")]
     max_connections_per_address: Most,
-    /// What a worker reads from a client at once, 64K to 4M; a worker has one such buffer. Also how much of /bin lies in memory
+    /// Read buffer of a worker, 64K to 4M: the most that it reads from a client at once. Also the length of the pattern that /bin repeats
     #[arg(long, value_name = "SIZE", default_value = "256K", env = "TINE_BUFFER_SIZE", hide_env = true,
           value_parser = buffer_bytes, help_heading = "Limits")]
     buffer_size: usize,
-    /// Longest request line (414 above it)
+    /// Maximum length of the request line (414 above it)
     #[arg(long, value_name = "SIZE", default_value = "8K", env = "TINE_REQUEST_LINE_MAX", hide_env = true,
           value_parser = head_bytes, help_heading = "Limits")]
     request_line_max: usize,
-    /// Largest header, all lines together (431 above it)
+    /// Maximum size of all header lines (431 above it)
     #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_HEADER_MAX", hide_env = true,
           value_parser = head_bytes, help_heading = "Limits")]
     header_max: usize,
-    /// Most header lines, 1 to 256 (431 above it)
+    /// Maximum number of header lines, 1 to 256 (431 above it)
     #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
           value_parser = header_count, help_heading = "Limits")]
     header_count_max: usize,
-    /// Most unsent output that an app is told it has room for
+    /// Maximum unsent output an app may queue on a connection
     #[arg(long, value_name = "SIZE", default_value = "64K", env = "TINE_WRITE_HIGH_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_high_watermark: usize,
-    /// Ask the app for more only at or below this much unsent
+    /// Ask the app for more output below this much unsent
     #[arg(long, value_name = "SIZE", default_value = "16K", env = "TINE_WRITE_LOW_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
     write_low_watermark: usize,
 
-    /// For a whole request head, from its first byte
+    /// Maximum time to receive a request head, from its first byte
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_HEADER_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     header_timeout: Duration,
-    /// Between requests on a connection, and before the first
+    /// Maximum idle time before the first request and between requests
     #[arg(long, value_name = "TIME", default_value = "75s", env = "TINE_IDLE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     idle_timeout: Duration,
-    /// Without a byte of a request body that is waited for
+    /// Maximum gap between bytes of a request body while the app waits for them
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_BODY_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     body_timeout: Duration,
-    /// Without a byte of a request body that the app did not read, after its answer; six times as long for the whole of it
+    /// After a response, maximum gap between bytes of a request body that the app did not read; six times this in total
     #[arg(long, value_name = "TIME", default_value = "5s", env = "TINE_LINGER_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     linger_timeout: Duration,
-    /// Bytes a second that a request body must make while it is waited for; a client may fall behind by 30s; 0 is any rate
+    /// Minimum rate of a request body in bytes per second while the app waits for it; a client may lag by 30s; 0 is off
     #[arg(long, value_name = "SIZE", default_value = "240", env = "TINE_BODY_RATE_MIN", hide_env = true,
           value_parser = body_rate, help_heading = "Timeouts")]
     body_rate_min: u64,
-    /// Without a byte of a response taken by the client
+    /// Maximum time that a client may read nothing of a response
     #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_WRITE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Timeouts")]
     write_timeout: Duration,
 
-    /// Longest message of a client (close code 1009 above it)
+    /// Maximum length of a client's message (close code 1009 above it)
     #[arg(long, value_name = "SIZE", default_value = "16M", env = "TINE_WS_MESSAGE_MAX", hide_env = true,
           value_parser = message_bytes, help_heading = "WebSocket")]
     ws_message_max: usize,
-    /// Ping a client that has been silent so long; 0 is never
+    /// Ping a client after this long without data from it; 0 is never
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_WS_PING_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_ping_interval: Duration,
-    /// Close where nothing comes for so long, not even the answer to a ping
+    /// Close a connection that receives nothing for this long, not even a pong
     #[arg(long, value_name = "TIME", default_value = "90s", env = "TINE_WS_IDLE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_idle_timeout: Duration,
-    /// For a whole message, from its first byte (close code 1008 after it); 0 is any time
+    /// Maximum time to receive a message, from its first byte (close code 1008 above it); 0 is no limit
     #[arg(long, value_name = "TIME", default_value = "5m", env = "TINE_WS_MESSAGE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_message_timeout: Duration,
 }
 
-/// A count, or none given: as much as there is.
+/// An upper bound; `None` is unlimited.
 type Most = Option<usize>;
 
 impl ServerArgs {
-    /// `is_listening`: somebody has given us sockets, so that there need not be an address.
+    /// `is_listening`: this process has inherited sockets, so no address is required.
     pub fn config(self, port: Option<u16>, is_listening: bool) -> Config {
         let mut listen = self.listen;
         if listen.is_empty() && !is_listening || port.is_some() || self.host.is_some() {
@@ -281,7 +282,7 @@ impl ServerArgs {
     }
 }
 
-/// Parses the command line; `Err` is what to print, whether it is a mistake, and so on.
+/// Parses the command line. `Err` is a text to print: help, the version or a mistake.
 pub fn parse<A: Args>(
     arguments: impl Iterator<Item = OsString>,
     operands: Operands,
@@ -306,7 +307,7 @@ pub fn parse<A: Args>(
     Ok(CommandLine::Serve(Box::new(Cli { is_check, server, operands, app, given: Given { matches } })))
 }
 
-/// The value of a variable. An empty one is unset: that is how unit files and compose files leave one out.
+/// The value of a variable. An empty one counts as unset: unit files and compose files leave one out like that.
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -319,7 +320,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_empty_variables)
 }
 
-/// The variables that begin as ours do and mean nothing; a line each.
+/// One line for each environment variable that has our prefix and is not known.
 pub fn unknown_variables<A: Args>(operands: Operands) -> Vec<String> {
     let command = command::<A>(operands);
     let arguments = command.get_subcommands().flat_map(|command| command.get_arguments());
@@ -338,9 +339,9 @@ fn complaint(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     }
 }
 
-/// `tine --workers 2 run` as `tine run --workers 2`: where options come first, moves the command before them. The command
-/// is the first argument `run` or `check` that is not the value of the option before it. Whoever asks `tine` itself for its
-/// help or version is left alone, and where there is no command, clap says so.
+/// Turns `tine --workers 2 run` into `tine run --workers 2`: moves the command before options that precede it. The command
+/// is the first argument `run` or `check` that is not the value of the option before it. `tine --help` and `tine --version`
+/// stay as they are, and a missing command is left for clap to report.
 fn command_first<A: Args>(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_option = |text: &OsString| text.as_encoded_bytes().starts_with(b"-");
     let is_for_tine = |text: &OsString| ["-h", "--help", "-V", "--version"].iter().any(|asked| text == asked);
@@ -366,7 +367,7 @@ fn command_first<A: Args>(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// `--workers -1` as `--workers=-1`: a number below zero is a value, if a wrong one, and no option of the name 1.
+/// Turns `--workers -1` into `--workers=-1`: a negative number is a value, if a wrong one, and not an option named 1.
 fn joined(arguments: Vec<OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
     for argument in arguments {
@@ -391,7 +392,7 @@ fn is_bare_option(argument: &OsString) -> bool {
     }
 }
 
-/// `tine version` and `tine -v`, as others have it, are `tine --version`.
+/// Accepts `tine version` and `tine -v`, which other programs have, as `tine --version`.
 fn version_asked(mut arguments: Vec<OsString>) -> Vec<OsString> {
     if let [_, word] = &mut arguments[..]
         && ["version", "-v", "-version"].iter().any(|asked| word == asked)
@@ -402,38 +403,38 @@ fn version_asked(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 pub enum Complaint {
-    /// Help or the version, which were asked for.
+    /// Help or the version, as requested.
     Asked(String),
-    /// What is wrong and what would be right.
+    /// A mistake, with a correction.
     Wrong(String),
 }
 
-/// clap says the mistake in its first line and what would do in a `tip:` or a list of values; the usage is left out.
+/// clap reports the mistake in its first line and a correction in a `tip:` or a list of values; the usage is left out.
 fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     let command = arguments.get(1).map(|name| name.to_string_lossy()).unwrap_or_default();
-    let said = |kind| match error.get(kind) {
+    let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
     let is_server = !["ctl", "top"].contains(&&*command);
-    if let Some(hint) = hints::for_option(said(ContextKind::InvalidArg)).filter(|_| is_server)
+    if let Some(hint) = hints::for_option(context(ContextKind::InvalidArg)).filter(|_| is_server)
         && error.kind() == ErrorKind::UnknownArgument
     {
-        return format!("there is no option {}: {hint}", said(ContextKind::InvalidArg));
+        return format!("there is no option {}: {hint}", context(ContextKind::InvalidArg));
     }
-    let word = said(ContextKind::InvalidSubcommand);
+    let word = context(ContextKind::InvalidSubcommand);
     if let Some(hint) = hints::for_command(word).filter(|_| word == command) {
-        return format!("`tine {word}` is no command; {hint}");
+        return format!("`tine {word}` is not a command; {hint}");
     }
     let text = error.to_string();
     let mut lines = text.lines();
     let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
-    // What is missing stands in lines of its own.
+    // The missing arguments stand in lines of their own.
     if line.ends_with(':') {
         let missing = lines.take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(", ");
         line = format!("{line} {missing}");
     }
-    // "To pass it as a value" is what nobody wanted who misspelt an option.
+    // "To pass it as a value" does not help a user who misspelt an option.
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| !tip.starts_with("to pass"));
     match tip {
         Some(tip) => line = format!("{line}; {tip}"),
@@ -447,20 +448,20 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
         None => {}
     }
     // The option as it is written: `--workers <N|auto>`.
-    let option = said(ContextKind::InvalidArg).split([' ', '=', '[']).next().unwrap_or_default();
+    let option = context(ContextKind::InvalidArg).split([' ', '=', '[']).next().unwrap_or_default();
     match variable_of(option).filter(|_| !is_given(option, arguments)) {
         Some(variable) => format!("{variable}: {line}"),
         None => line,
     }
 }
 
-/// The variable that stands for an option, if it is set.
+/// The environment variable of an option, if it is set.
 fn variable_of(option: &str) -> Option<String> {
     let name = format!("TINE_{}", option.strip_prefix("--")?.to_ascii_uppercase().replace('-', "_"));
     variable(&name).map(|_| name)
 }
 
-/// The option is on the command line, by its long name or by its short one.
+/// The option is on the command line, by its long or its short name.
 fn is_given(option: &str, arguments: &[OsString]) -> bool {
     let short = match option {
         "--workers" => "-w",

@@ -17,10 +17,10 @@ pub struct AppArgs {
     origin: OriginArgs,
 }
 
-/// Which application was named, if any.
+/// The application that was named, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Choice {
-    /// None; the origin takes its place, or the files that were named.
+    /// None was named: the origin is served, or only the files.
     Unnamed,
     Builtin,
     Lua(AppName),
@@ -87,7 +87,7 @@ fn choice(app: Option<&str>) -> Result<Choice, String> {
 const LUA_APPS: &str = "Lua applications";
 const ORIGIN: &str = "the built-in origin";
 
-/// A line for options that were given and are those of something else (`whose`) than what is served (`name`).
+/// A warning for given options that belong to something else (`whose`) than what is served (`name`).
 fn unused(name: &str, options: &[String], whose: &str) -> Vec<String> {
     let verb = if options.len() == 1 { "has" } else { "have" };
     let line = || format!("{} {verb} no effect on {name}, only on {whose}", options.join(", "));

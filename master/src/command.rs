@@ -1,28 +1,28 @@
-//! What an operator may ask of the master, by a signal or over the control socket.
+//! The commands that the master takes, by a signal or over the control socket.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Finish what is in flight and exit; said again: cut it.
+    /// Finish what is in flight and exit. A second one closes what is left.
     Stop,
     StopNow,
-    /// A fresh generation of workers, each of which loads the app anew.
+    /// Replace all workers by a new generation, which loads the app again.
     Reload,
-    /// A new binary takes over.
+    /// Hand over to a new process of the binary on disk.
     Upgrade,
     ReopenLogs,
-    /// So many workers.
+    /// Set the number of workers.
     Scale(usize),
-    /// One worker more.
+    /// Add one worker.
     Add,
-    /// One worker less: the youngest slot goes.
+    /// Remove one worker: that of the last slot.
     Remove,
-    /// The worker of this slot takes nobody in any more, finishes and is replaced.
+    /// The worker of this slot accepts no more connections, finishes and is replaced.
     Drain(usize),
-    /// The worker of this slot leaves once a successor is ready.
+    /// The worker of this slot drains once its successor is ready.
     Recycle(usize),
-    /// All workers leave, the master stays and holds the sockets.
+    /// All workers drain; the master stays and keeps the sockets.
     Rest,
 }
 

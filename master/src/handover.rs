@@ -109,29 +109,31 @@ impl Reason {
 pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// Where a shell would find the program.
 fn find_in_path(name: &Path) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| access(path, AccessFlags::X_OK).is_ok())
+    let directories = std::env::var_os("PATH")?;
+    std::env::split_paths(&directories)
+        .map(|directory| directory.join(name))
+        .find(|path| access(path, AccessFlags::X_OK).is_ok())
 }
 
 impl Program {
-    /// To be taken before the process is renamed, which overwrites its arguments, and before it goes to another folder. A
+    /// To be taken before the process is renamed, which overwrites its arguments, and before it goes to another directory. A
     /// program is found again where it was found then, by its path or in PATH, so that a link there may lead to another
     /// one.
     pub fn current() -> io::Result<Program> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
-        let folder = std::env::current_dir()?;
+        let directory = std::env::current_dir()?;
         let name = arguments.first().map(PathBuf::from).unwrap_or_default();
         let path = match name.components().count() {
             0 | 1 => find_in_path(&name).map_or_else(std::env::current_exe, Ok)?,
             _ => name,
         };
-        let path = folder.join(path);
-        Ok(Program { path, arguments, folder })
+        let path = directory.join(path);
+        Ok(Program { path, arguments, directory })
     }
 
     pub fn path(&self) -> &Path {
@@ -144,12 +146,12 @@ impl Program {
         descriptors: &[(BorrowedFd<'_>, String)],
         environment: &[(&str, Option<OsString>)],
     ) -> io::Result<Minded> {
-        // Who has become another user since may not be let into the folder, but may be in it.
-        let may_enter = self.folder.join(".").exists();
+        // Who has become another user since may not be let into the directory, but may be in it.
+        let may_enter = self.directory.join(".").exists();
         exec::start_minded(&exec::Program {
             path: &self.path,
             arguments: &self.arguments,
-            folder: if may_enter { &self.folder } else { Path::new(".") },
+            folder: if may_enter { &self.directory } else { Path::new(".") },
             environment,
             descriptors,
         })

@@ -1,79 +1,78 @@
-//! What people type who know other servers, or who type it for the first time, and what they mean by it here.
+//! Hints for users who type the options and commands of other servers: what the same thing is called here.
 
 use crate::ctl::COMMANDS;
 use std::path::Path;
 
-/// Options that there are not, by the names that gunicorn, nginx, uWSGI and others give them, and what would do.
+/// Options of gunicorn, nginx, uWSGI and others that do not exist here, and the hint for each.
 const OPTIONS: &[(&[&str], &str)] = &[
     (
         &["--access-log", "--access-logfile", "--accesslog"],
-        "there is no access log; a proxy in front can keep one, --log-file PATH is the server's own log",
+        "there is no access log; a proxy in front can write one; --log-file PATH is the server's own log",
     ),
     (&["--error-log", "--error-logfile", "--errorlog", "--logto", "-e"], "the server's log goes to --log-file PATH"),
     (&["--bind", "--address", "--addr"], "that is --listen ADDR, or -b ADDR"),
     (&["--port", "--http", "-P"], "give the port by itself, as in `tine run 8080`"),
-    (&["-p"], "a port is given by itself, as in `tine run 8080`; the file for the process number is --pidfile PATH"),
+    (&["-p"], "a port is given by itself, as in `tine run 8080`; the file for the process ID is --pidfile PATH"),
     (&["--pid", "--pid-file"], "that is --pidfile PATH"),
     (
         &["--timeout"],
-        "a worker that hangs is replaced after --worker-timeout, a request of a Lua app ends after --request-timeout, a \
-         stop after --graceful-timeout",
+        "--worker-timeout limits a worker that hangs, --request-timeout a request of a Lua app, --graceful-timeout a stop",
     ),
-    (&["-t"], "`tine check` with the same options tries them; gunicorn's timeout is --worker-timeout TIME"),
+    (&["-t"], "`tine check` validates the options; gunicorn's timeout is --worker-timeout TIME"),
     (&["--keep-alive", "--keepalive", "--keep-alive-timeout", "--keepalive-timeout"], "that is --idle-timeout TIME"),
     (&["--processes", "--num-workers", "--worker-processes"], "that is --workers N, or -w N"),
     (
         &["--threads", "--worker-class", "-k"],
-        "a worker is one thread, which serves all of its connections; --workers N says how many there are",
+        "each worker is one thread that serves all of its connections; --workers N sets the number of workers",
     ),
     (&["--worker-connections", "--max-clients", "--maxconn"], "that is --max-connections N, of the whole server"),
-    (&["-v", "--verbose"], "--log-level debug says more; `tine --version` says which version this is"),
+    (&["-v", "--verbose"], "--log-level debug logs more; `tine --version` prints the version"),
     (&["--level", "--loglevel", "-l"], "that is --log-level LEVEL"),
     (
         &["-c", "--config", "--conf", "--config-file", "--ini"],
-        "there is no configuration file; each option is a variable of the environment, too: --idle-timeout is \
+        "there is no configuration file; each option is also an environment variable: --idle-timeout is \
          TINE_IDLE_TIMEOUT",
     ),
     (
         &["-D", "-d", "--daemon", "--daemonize", "--background"],
-        "it stays in the foreground; deploy/tine.service runs it under systemd",
+        "the server stays in the foreground; deploy/tine.service runs it under systemd",
     ),
-    (&["-s", "--signal"], "`tine ctl` orders a running server: `tine ctl stop`, `tine ctl reload`"),
-    (&["--reload"], "`tine ctl reload` has a running server load its app anew"),
-    (&["--preload", "--preload-app"], "each worker builds the app for itself, and a reload loads it anew"),
+    (&["-s", "--signal"], "`tine ctl` controls a running server: `tine ctl stop`, `tine ctl reload`"),
+    (&["--reload"], "`tine ctl reload` reloads the app of a running server"),
+    (&["--preload", "--preload-app"], "each worker loads the app itself, and a reload loads it again"),
     (&["-u"], "that is --user NAME"),
     (&["-g"], "that is --group NAME"),
     (&["--pythonpath", "--app-path", "-I"], "that is --app-dir DIR"),
     (&["--root", "--directory", "--dir", "--docroot", "--static-dir", "-r"], "files are served by --static DIR"),
     (
         &["--certfile", "--keyfile", "--cert", "--key", "--tls", "--ssl", "--https"],
-        "it does not speak TLS; put a proxy in front of it",
+        "TLS is not supported; put a proxy in front of the server",
     ),
     (&["--limit-request-line"], "that is --request-line-max SIZE"),
     (&["--limit-request-fields"], "that is --header-count-max N"),
     (&["--limit-request-field_size"], "that is --header-max SIZE, of all lines together"),
 ];
 
-/// What would do for an option that there is not.
+/// The hint for an option that does not exist.
 pub fn for_option(option: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|(names, _)| names.contains(&option)).map(|(_, hint)| *hint)
 }
 
-/// What would do for a command that there is not.
+/// The hint for a command that does not exist.
 pub fn for_command(word: &str) -> Option<String> {
     if COMMANDS.contains(&word) {
-        return Some(format!("`tine ctl {word}` orders a running server"));
+        return Some(format!("`tine ctl {word}` is for a running server"));
     }
     match word {
         "start" | "serve" | "server" | "up" => {
             return Some("`tine run` starts a server, `tine run --help` lists its options".to_string());
         }
         "restart" | "graceful" => {
-            return Some("`tine ctl reload` loads the app anew, `tine ctl upgrade` a new binary".to_string());
+            return Some("`tine ctl reload` reloads the app, `tine ctl upgrade` starts a new binary".to_string());
         }
         "quit" | "kill" | "down" | "shutdown" => return Some("`tine ctl stop` stops a running server".to_string()),
-        "reopen" => return Some("`tine ctl reopen-logs` orders a running server".to_string()),
-        "test" | "configtest" => return Some("`tine check` tries the options and the app".to_string()),
+        "reopen" => return Some("`tine ctl reopen-logs` reopens the log file of a running server".to_string()),
+        "test" | "configtest" => return Some("`tine check` validates the options and the app".to_string()),
         _ => {}
     }
     let is_port = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
@@ -86,7 +85,7 @@ pub fn for_command(word: &str) -> Option<String> {
     Path::new(word).is_dir().then(|| format!("`tine run --static {word}` serves the files in it"))
 }
 
-/// Variables whose names begin as ours and mean nothing: a line each, with the nearest one that does. `known`: all that do.
+/// One line for each variable with our prefix that is not among the `known`, with the nearest known one.
 pub fn unknown_variables(names: impl Iterator<Item = String>, known: &[String]) -> Vec<String> {
     // Kubernetes sets these for a service that is named tine.
     let is_of_kubernetes = |name: &str| name.starts_with("TINE_SERVICE_") || name.starts_with("TINE_PORT_");
@@ -95,8 +94,8 @@ pub fn unknown_variables(names: impl Iterator<Item = String>, known: &[String]) 
         .map(|name| {
             let distance = |known: &&String| strsim::damerau_levenshtein(&name, known);
             let nearest = known.iter().min_by_key(distance).filter(|known| distance(known) <= 3);
-            let tip = nearest.map_or(String::new(), |nearest| format!("; the nearest that has is {nearest}"));
-            format!("the variable {} has no meaning here{tip}", tine_common::log::one_line(&name))
+            let tip = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
+            format!("unknown environment variable {}{tip}", tine_common::log::one_line(&name))
         })
         .collect();
     lines.sort();
@@ -123,8 +122,8 @@ mod tests {
         assert_eq!(
             told(&["TINE_WROKER", "TINE_COLOUR_OF_THE_SKY"]),
             [
-                "the variable TINE_COLOUR_OF_THE_SKY has no meaning here",
-                "the variable TINE_WROKER has no meaning here; the nearest that has is TINE_WORKERS"
+                "unknown environment variable TINE_COLOUR_OF_THE_SKY",
+                "unknown environment variable TINE_WROKER; did you mean TINE_WORKERS?"
             ]
         );
     }

@@ -8,7 +8,7 @@ use tine_worker::app::AppFactory;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct LuaArgs {
-    /// Look for modules here first; repeatable. Then in the current folder, LUA_PATH and LUA_CPATH
+    /// Directory to search for modules before the current directory, LUA_PATH and LUA_CPATH; repeatable
     #[arg(
         long,
         value_name = "DIR",
@@ -18,29 +18,29 @@ pub struct LuaArgs {
         help_heading = "Lua application"
     )]
     app_dir: Vec<PathBuf>,
-    /// Longest that an app may work on one request, its sleeping included (504 after it); 0 is as long as it likes
+    /// Maximum time an app may spend on a request, including sleeps (504 above it); 0 is no limit
     #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_REQUEST_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Lua application")]
     request_timeout: Duration,
-    /// Most memory of one worker's Lua VM; a request that needs more gets a 500, and the worker is replaced; 0 is no limit
+    /// Maximum memory of a worker's Lua VM; a request that needs more gets a 500, and the worker is replaced; 0 is no limit
     #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_LUA_MEMORY_MAX", hide_env = true,
           value_parser = memory_bytes, help_heading = "Lua application")]
     lua_memory_max: usize,
-    /// Longest request body (413 above)
+    /// Maximum size of a request body (413 above it)
     #[arg(long, value_name = "SIZE", default_value = "10M", env = "TINE_MAX_BODY", hide_env = true,
           value_parser = parse_size, help_heading = "Lua application")]
     max_body: u64,
-    /// Show clients the traceback of an error
+    /// Send the traceback of an error to the client
     #[arg(long, env = "TINE_DEBUG", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Lua application")]
     debug: bool,
 }
 
 impl LuaArgs {
-    /// Whether there is what the options name; the error is one line.
+    /// Checks that the directories exist. The error is one line.
     pub fn check(&self) -> Result<(), String> {
         match self.app_dir.iter().find(|dir| !dir.is_dir()) {
             Some(dir) => {
-                Err(format!("--app-dir {}: there is no such folder; give one that holds Lua modules", dir.display()))
+                Err(format!("--app-dir {}: there is no such directory; give one that holds Lua modules", dir.display()))
             }
             None => Ok(()),
         }
@@ -76,7 +76,7 @@ impl LuaArgs {
     }
 }
 
-/// Below this an app could not even be loaded.
+/// Below 1M no app could be loaded.
 fn memory_bytes(text: &str) -> Result<usize, String> {
     match parse_size(text)? {
         bytes if bytes == 0 || bytes >= 1 << 20 => Ok(bytes as usize),

@@ -76,15 +76,15 @@ mod tests {
 
     #[test]
     fn each_kill_explains_one_death() {
-        let folder = std::env::temp_dir().join(format!("tine-oom-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let file = folder.join("memory.events");
+        let directory = std::env::temp_dir().join(format!("tine-oom-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let file = directory.join("memory.events");
         fs::write(&file, "oom_kill 4\n").expect("a file");
-        let mut kills = OomKills::counted_in(vec![folder.join("none"), file.clone()]);
+        let mut kills = OomKills::counted_in(vec![directory.join("none"), file.clone()]);
         assert!(!kills.explains_a_death(), "those before do not count");
         fs::write(&file, "oom_kill 6\n").expect("a file");
         assert_eq!([(); 3].map(|()| kills.explains_a_death()), [true, true, false]);
-        fs::remove_dir_all(&folder).expect("the folder");
+        fs::remove_dir_all(&directory).expect("the directory");
         assert!(!kills.explains_a_death());
         assert!(!OomKills::counted_in(vec![]).explains_a_death());
     }

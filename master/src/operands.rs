@@ -1,7 +1,7 @@
-//! What stands on the command line beside the options: `[APP] [PORT]`, or `[PORT]` where the program is one application.
+//! The operands of the command line: `[APP] [PORT]`, or `[PORT]` where the program is one application.
 //!
-//! A port is known by its digits, so that each may be left out and either may come first. What is not given comes from
-//! `TINE_APP` and `TINE_PORT`.
+//! A port is known by its digits, so either operand may be left out, and they may come in either order. A missing one
+//! comes from `TINE_APP` or `TINE_PORT`.
 
 use clap::{Arg, ArgAction};
 use tine_common::config::Address;
@@ -13,7 +13,7 @@ pub enum Operands {
     AppAndPort,
 }
 
-/// What was given. The app's name is not looked at here.
+/// The operands that were given. The app's name is not checked here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sorted {
     pub app: Option<String>,
@@ -24,10 +24,10 @@ pub struct Sorted {
 pub const IDS: [&str; 3] = ["APP", "PORT", "MORE"];
 
 const APP_HELP: &str = "The application: module.path:callable, a path to a .lua file, or builtin [default: builtin]";
-const PORT_HELP: &str = "Port to listen on [default: 8080]; 0 lets the system choose";
+const PORT_HELP: &str = "TCP port to listen on; 0 lets the system choose [default: 8080]";
 
 impl Operands {
-    /// As clap has them. What is more than enough is taken, too, so that we say what is wrong with it.
+    /// The operands for clap. Surplus ones are accepted, too, so that the error is ours.
     pub fn args(self) -> Vec<Arg> {
         let [app, port, more] = IDS;
         let mut args = Vec::new();
@@ -39,7 +39,8 @@ impl Operands {
         args
     }
 
-    /// Tells apart what was `given`; `app` and `port` are the environment's. The error is one line that says what would do.
+    /// Tells the app and the port apart in `given`; `app` and `port` come from the environment. The error is one line with
+    /// a correction.
     pub fn sort(self, given: &[String], app: Option<String>, port: Option<String>) -> Result<Sorted, String> {
         let mut sorted = Sorted::default();
         for text in given {
@@ -69,7 +70,7 @@ impl Operands {
     }
 }
 
-/// What can be nothing but an address: a path is a file's here, also with `:callable`.
+/// The address, if the text cannot be anything else: a path names a file here, also with `:callable`.
 fn address_of(text: &str) -> Option<Address> {
     let is_plain = text.contains(':') && !text.starts_with(['/', '.']);
     is_plain.then(|| text.parse().ok())?

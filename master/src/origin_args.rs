@@ -5,15 +5,15 @@ use tine_worker::app::AppFactory;
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct OriginArgs {
-    /// Megabytes of /stream without a number, 1 to 1000
+    /// Megabytes that /stream sends by default, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 10, env = "TINE_STREAM_MB", hide_env = true,
           value_parser = stream_mb, help_heading = "Built-in origin")]
     stream_mb: u64,
-    /// Bytes of a chunk of /stream, 1 to 1M
+    /// Chunk size of /stream, 1 to 1M
     #[arg(long, value_name = "SIZE", default_value = "4096", env = "TINE_CHUNK_SIZE", hide_env = true,
           value_parser = chunk_size, help_heading = "Built-in origin")]
     chunk_size: usize,
-    /// Do not fail on request: /fault/... answers 404
+    /// Disable failures on request: /fault/... answers 404
     #[arg(long, env = "TINE_NO_FAULTS", hide_env = true, value_parser = tine_common::units::parse_yes_or_no,
           help_heading = "Built-in origin")]
     no_faults: bool,

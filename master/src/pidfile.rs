@@ -30,25 +30,25 @@ impl Pidfile {
                 text.trim()
             ));
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !directory.is_dir() {
             return Err(format!(
-                "--pidfile {shown}: there is no folder {}; create it or give another file",
-                folder.display()
+                "--pidfile {shown}: there is no directory {}; create it or give another file",
+                directory.display()
             ));
         }
         if path.is_dir() {
-            return Err(format!("--pidfile {shown} is a folder; give a file"));
+            return Err(format!("--pidfile {shown} is a directory; give a file"));
         }
-        // Asked by doing: access(2) knows of permissions, but not of folders like /proc that take no files from anybody.
+        // Asked by doing: access(2) knows of permissions, but not of directories like /proc that take no files from anybody.
         let pidfile = Pidfile { path: path.to_path_buf(), held: None };
         match pidfile.create_beside().and_then(|_| fs::remove_file(pidfile.beside())) {
             // As a master finds it that takes over from one which has become another user: see `give_to`.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pidfile.open_in_place().is_ok() => {}
             Err(e) => {
-                let folder = folder.display();
+                let directory = directory.display();
                 return Err(format!(
-                    "--pidfile {shown}: no file can be written to {folder}: {e}; give one in a folder that you may write to"
+                    "--pidfile {shown}: no file can be written to {directory}: {e}; give one in a directory that you may write to"
                 ));
             }
             Ok(()) => {}
@@ -56,7 +56,7 @@ impl Pidfile {
         Ok(pidfile)
     }
 
-    /// For who goes on as another user: makes the file, empty, as that user's. In a folder that is not his he can then still
+    /// For who goes on as another user: makes the file, empty, as that user's. In a directory that is not his he can then still
     /// write to it, and empty it at the end.
     pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
         let beside = self.beside();
@@ -72,7 +72,7 @@ impl Pidfile {
         })
     }
 
-    /// Whole or not at all: written beside, locked and renamed. Where the folder does not let us, in place, in one write.
+    /// Whole or not at all: written beside, locked and renamed. Where the directory does not let us, in place, in one write.
     pub fn write(&mut self) -> Result<(), String> {
         let written = self.write_beside().or_else(|e| match e.kind() {
             io::ErrorKind::PermissionDenied => self.write_in_place(),
@@ -136,7 +136,7 @@ impl Pidfile {
         self.held = None;
     }
 
-    /// Removes the file, if it is still this process's. Where the folder does not let us, an empty one names nobody.
+    /// Removes the file, if it is still this process's. Where the directory does not let us, an empty one names nobody.
     pub fn remove(&mut self) {
         let Some(file) = self.held.take() else { return };
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
@@ -157,14 +157,14 @@ impl Pidfile {
         }
     }
 
-    /// Where the file is written before it is renamed: in the same folder, under a name of this process's own.
+    /// Where the file is written before it is renamed: in the same directory, under a name of this process's own.
     fn beside(&self) -> PathBuf {
         let mut beside = self.path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         beside.into()
     }
 
-    /// A new file and no other: in somebody's folder there may be a link of that name, to a file that only root may write to.
+    /// A new file and no other: in somebody's directory there may be a link of that name, to a file that only root may write to.
     fn create_beside(&self) -> io::Result<File> {
         let beside = self.beside();
         match File::create_new(&beside) {

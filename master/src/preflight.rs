@@ -111,7 +111,8 @@ fn build(
             let text = error.to_string();
             // What is there is not found, either, where the user may not look.
             let is_shut_out = identity.is_some() && !Path::new("./.").exists();
-            let hint = if is_shut_out { "\ntine: this user may not enter the folder, which root was in" } else { "" };
+            let hint =
+                if is_shut_out { "\ntine: this user may not enter the directory, which root was in" } else { "" };
             // Where nothing reads standard error, the exit status still tells.
             tine_common::log::say(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
             let bytes = text.bytes().take(REASON_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! The options that say who the server is and where.
+//! The options of the server's user, group, umask, working directory and CPUs.
 
 use crate::affinity;
 use nix::unistd::{Gid, Group as GroupEntry, Uid, User as UserEntry};
@@ -8,10 +8,10 @@ use tine_common::units::parse_yes_or_no;
 
 #[derive(clap::Args, Debug)]
 pub struct PrivilegesArgs {
-    /// Become this user once everything is bound, by name or number; needs root
+    /// Run as this user, by name or number, once everything is bound; needs root
     #[arg(long, value_name = "USER", env = "TINE_USER", hide_env = true, value_parser = user, help_heading = "Privileges")]
     user: Option<User>,
-    /// … and this group [default: the user's]
+    /// Run as this group [default: the user's]
     #[arg(
         long,
         value_name = "GROUP",
@@ -21,7 +21,7 @@ pub struct PrivilegesArgs {
         help_heading = "Privileges"
     )]
     group: Option<Group>,
-    /// Make files and Unix sockets without these permissions, such as 027 or 117 [default: as started]
+    /// Umask of files and Unix sockets, such as 027 or 117 [default: inherited]
     #[arg(
         long,
         value_name = "OCTAL",
@@ -31,13 +31,13 @@ pub struct PrivilegesArgs {
         help_heading = "Privileges"
     )]
     umask: Option<u32>,
-    /// Work in this folder, in which all other relative paths begin, too [default: as started]
+    /// Change to this directory first; other relative paths start there
     #[arg(long, value_name = "DIR", env = "TINE_CHDIR", hide_env = true, help_heading = "Privileges")]
     chdir: Option<PathBuf>,
-    /// Say nothing of an app of yours that runs as root
+    /// Do not warn when an app runs as root
     #[arg(long, env = "TINE_ALLOW_ROOT", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Privileges")]
     allow_root: bool,
-    /// Bind each worker to a CPU of its own: auto, off, or the CPUs, such as 0-3,8
+    /// Pin each worker to a CPU of its own: auto, off, or a list of CPUs such as 0-3,8
     #[arg(long, value_name = "CPUS", default_value = "off", env = "TINE_CPU_AFFINITY", hide_env = true,
           value_parser = affinity::parse, help_heading = "Processes")]
     cpu_affinity: Affinity,
@@ -50,14 +50,14 @@ impl PrivilegesArgs {
             group: self.group,
             umask: self.umask,
             // Entered more than once.
-            folder: self.chdir.map(|folder| std::path::absolute(&folder).unwrap_or(folder)),
+            folder: self.chdir.map(|directory| std::path::absolute(&directory).unwrap_or(directory)),
             allow_root: self.allow_root,
             affinity: self.cpu_affinity,
         }
     }
 }
 
-/// A name goes before a number, as in chown(1).
+/// A name takes precedence over a number, as in chown(1).
 fn user(text: &str) -> Result<User, String> {
     let system = |e: nix::Error| format!("the users of this system cannot be read: {e}");
     let number = number(text).map(Uid::from_raw);
@@ -86,7 +86,7 @@ fn group(text: &str) -> Result<Group, String> {
     }
 }
 
-/// The largest means "no change" to setresuid(2).
+/// A user or group number. The largest is excluded: it means "no change" to setresuid(2).
 fn number(text: &str) -> Option<u32> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&number| is_digits && number != u32::MAX)

@@ -168,8 +168,8 @@ fn follow<A: clap::Args>(
     };
     let inherited = inherited.map_err(Failure::system)?;
     let config = server.config(operands.port, !inherited.lent().is_empty());
-    let program =
-        Program::current().map_err(|e| Failure::system(format!("the folder it was started in cannot be told: {e}")))?;
+    let program = Program::current()
+        .map_err(|e| Failure::system(format!("the directory it was started in cannot be told: {e}")))?;
     // Before anything is looked for by its name, or made.
     let level = enter(&config.privileges)
         .and_then(|()| config.check())
@@ -276,7 +276,7 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
     }
 }
 
-/// The folder and the mask that all files are found in and made with, sockets too.
+/// The directory and the mask that all files are found in and made with, sockets too.
 fn enter(privileges: &Privileges) -> Result<(), String> {
     if let Some(umask) = privileges.umask {
         nix::sys::stat::umask(Mode::from_bits_truncate(umask));
@@ -285,9 +285,9 @@ fn enter(privileges: &Privileges) -> Result<(), String> {
 }
 
 fn go_to(privileges: &Privileges) -> Result<(), String> {
-    let Some(folder) = &privileges.folder else { return Ok(()) };
-    std::env::set_current_dir(folder)
-        .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a folder", folder.display()))
+    let Some(directory) = &privileges.folder else { return Ok(()) };
+    std::env::set_current_dir(directory)
+        .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a directory", directory.display()))
 }
 
 /// All that was made so far becomes the user's, and so does this process.
@@ -304,10 +304,10 @@ fn hand_to(
         pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
         log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
         if (control, identity.uid.is_root()) == (&ControlAt::Auto, false)
-            && let Err(line) = control::make_folder_for(uid, gid)
+            && let Err(line) = control::make_directory_for(uid, gid)
         {
             // There are others that the server may have.
-            log::debug!("no folder for the control socket that root finds: {line}");
+            log::debug!("no directory for the control socket that root finds: {line}");
         }
         identity.assume()?;
     }

@@ -1,7 +1,7 @@
 //! `--static` and `--static-url`: whether files are served, which, and where.
 //!
-//! A directory that is named is served: by itself at `/`, or beside an application below its URL. Only beside an
-//! application of the user's is a directory `static` served that nobody named, and the banner says so; `none` names none.
+//! A named directory is served by itself at `/`, or beside an application below its URL. A directory `static` that was not
+//! named is served only beside an application of the user's, and the banner says so; `none` turns that off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use tine_apps::files::{Files, Root, UrlPrefix};
 use tine_apps::router::Router;
 use tine_worker::app::{AppError, AppFactory, WorkerInfo};
 
-/// What is served beside the user's application if it is there.
+/// Served beside the user's application if it exists.
 const DEFAULT_DIRECTORY: &str = "static";
-/// Where files lie beside an application.
+/// URL path of files beside an application.
 const DEFAULT_URL: &str = "/static";
-/// In place of a directory: there are to be no files.
+/// In place of a directory: serve no files.
 const NO_DIRECTORY: &str = "none";
 
 #[derive(clap::Args, Debug, Clone)]
 pub struct StaticArgs {
-    /// Serve the files in this directory; without an app, nothing but them. `none`: no files [default: beside a Lua application
-    /// ./static, where there is one]
+    /// Serve the files in this directory; without an app, nothing else. `none`: no files [default: ./static beside a Lua
+    /// application, if it exists]
     #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, help_heading = "Static files")]
     root: Option<PathBuf>,
-    /// Path below which the files lie; without an app that is / [default: /static]
+    /// URL path of the files [default: /static, or / without an app]
     #[arg(
         long = "static-url",
         value_name = "URL",
@@ -49,9 +49,9 @@ pub enum AppKind {
 pub struct StaticFiles {
     root: Arc<Root>,
     at: UrlPrefix,
-    /// There is no application beside them.
+    /// No application is served beside them.
     pub is_alone: bool,
-    /// Nobody named the directory.
+    /// The directory was found, not named.
     is_default: bool,
 }
 
@@ -79,8 +79,8 @@ impl StaticArgs {
 }
 
 impl StaticFiles {
-    /// Each worker opens the directory anew, so that a reload serves what has the name by then, and fails where nothing has.
-    /// Those of the start need no more than what was opened then, perhaps as root.
+    /// Each worker reopens the directory, so that a reload serves what has the name by then, or fails if it is gone. The
+    /// workers of the first generation can do with what was opened at the start, perhaps as root.
     fn app(&self, worker: &WorkerInfo) -> Result<Files, AppError> {
         let root = match self.root.reopen() {
             Ok(root) => Arc::new(root),
@@ -89,30 +89,30 @@ impl StaticFiles {
             }
             Err(why) => {
                 let path = self.root.path().display();
-                log::warn!("--static {path}: {why}; what was opened at the start is served, a reload will fail");
+                log::warn!("--static {path}: {why}; serving the directory opened at the start, a reload will fail");
                 self.root.clone()
             }
         };
         Ok(Files::new(root, self.at.clone()))
     }
 
-    /// The files and nothing else, as the first line says it.
+    /// The name of the files in the banner's first line.
     pub fn name(&self) -> String {
         format!("the files in {}", self.root.path().display())
     }
 
-    /// As what is served besides an application.
+    /// The banner's line where an application is served, too.
     pub fn also(&self) -> String {
-        let why = if self.is_default { ", since the directory is there; --static none serves none" } else { "" };
+        let why = if self.is_default { ", since the directory exists; --static none disables it" } else { "" };
         format!("{} at {}{why}", self.name(), self.at)
     }
 
-    /// The files and nothing else.
+    /// An application that serves only the files.
     pub fn alone(self) -> AppFactory {
         Box::new(move |worker| Ok(Box::new(self.app(worker)?)))
     }
 
-    /// The application with the files before it.
+    /// The application, with the files routed before it.
     pub fn before(self, app: AppFactory) -> AppFactory {
         Box::new(move |worker| Ok(Box::new(Router::new(self.app(worker)?, app(worker)?))))
     }
@@ -122,7 +122,7 @@ impl StaticFiles {
         vec![("static", self.root.path().display().to_string()), ("static-url", self.at.to_string())]
     }
 
-    /// The same where no files are served.
+    /// For `check`, if no files are served.
     pub fn describe_none() -> Vec<(&'static str, String)> {
         vec![("static", "none".to_string()), ("static-url", "none".to_string())]
     }
@@ -137,7 +137,7 @@ enum Plan {
     Beside(UrlPrefix),
 }
 
-/// Whether and where files are served. `is_named`: by `--static`; `has_default`: [`DEFAULT_DIRECTORY`] is there.
+/// Whether and where files are served. `is_named`: by `--static`; `has_default`: [`DEFAULT_DIRECTORY`] exists.
 fn plan(app: AppKind, is_named: bool, url: Option<UrlPrefix>, has_default: bool) -> Result<Plan, String> {
     let has_directory = is_named || (app == AppKind::Users && has_default);
     match (app, has_directory, url) {

@@ -7,23 +7,23 @@ use tine_common::units::{parse_duration, parse_size};
 
 #[derive(clap::Args, Debug)]
 pub struct SupervisionArgs {
-    /// A worker whose loop stands still this long says what it hangs in, is killed and replaced; 0 is never
+    /// Kill and replace a worker whose event loop is blocked this long, after it has logged where it hangs; 0 is never
     #[arg(long, value_name = "TIME", default_value = "30s", env = "TINE_WORKER_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Supervision")]
     worker_timeout: Duration,
-    /// The same while its app is being built; 0 is never
+    /// Kill and replace a worker that takes longer than this to load its app; 0 is never
     #[arg(long, value_name = "TIME", default_value = "60s", env = "TINE_BOOT_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Supervision")]
     boot_timeout: Duration,
-    /// Workers that may be missing while others are replaced
+    /// Workers that may be missing during a replacement
     #[arg(long, value_name = "N", default_value_t = 0, env = "TINE_MAX_UNAVAILABLE", hide_env = true,
           value_parser = some_workers, help_heading = "Supervision")]
     max_unavailable: u16,
-    /// Successors that may boot at the same time beside those whom they replace
+    /// New workers that may boot at the same time beside those that they replace
     #[arg(long, value_name = "N", default_value_t = 1, env = "TINE_MAX_SURGE", hide_env = true,
           value_parser = some_workers, help_heading = "Supervision")]
     max_surge: u16,
-    /// Processes of one slot, those included that finish old connections; the oldest is cut first
+    /// Maximum processes of a slot, including those still draining; above it, the oldest drain is cut short
     #[arg(long, value_name = "N", default_value_t = 4, env = "TINE_GENERATIONS_MAX", hide_env = true,
           value_parser = generations, help_heading = "Supervision")]
     generations_max: u16,
@@ -37,7 +37,7 @@ pub struct SupervisionArgs {
         help_heading = "Supervision"
     )]
     max_requests: u64,
-    /// … and up to this many more, drawn for each worker
+    /// Random extra requests before --max-requests replaces a worker, up to N
     #[arg(
         long,
         value_name = "N",
@@ -51,11 +51,11 @@ pub struct SupervisionArgs {
     #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_MAX_LIFETIME", hide_env = true,
           value_parser = parse_duration, help_heading = "Supervision")]
     max_lifetime: Duration,
-    /// … or up to this much later, drawn for each worker
+    /// Random extra time before --max-lifetime replaces a worker, up to this much
     #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_MAX_LIFETIME_JITTER", hide_env = true,
           value_parser = parse_duration, help_heading = "Supervision")]
     max_lifetime_jitter: Duration,
-    /// Replace a worker that holds more memory than this at three looks in a row, 2 s apart; 0 is never
+    /// Replace a worker whose resident memory is above this in three checks in a row, 2 s apart; 0 is never
     #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_MAX_RSS", hide_env = true,
           value_parser = parse_size, help_heading = "Supervision")]
     max_rss: u64,

@@ -1,5 +1,4 @@
-//! What is asked of a Unix socket's path before somebody listens there, and why it cannot be had; for the listeners and for
-//! the control socket.
+//! Checks of a Unix socket's path before it is bound, for the listeners and for the control socket.
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
@@ -14,7 +13,7 @@ pub fn new() -> io::Result<Socket> {
     Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
 }
 
-/// Whether somebody listens: who does answers, or has a full queue; nobody refuses.
+/// Whether a process is listening: connect(2) succeeds or would block (the queue is full). ECONNREFUSED: no listener.
 pub fn is_live(path: &Path) -> io::Result<bool> {
     match new()?.connect(&SockAddr::unix(path)?) {
         Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(false),
@@ -23,7 +22,7 @@ pub fn is_live(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a server of this user's listens; without a user, whether anybody does.
+/// Whether a process of this user is listening; of any user if `owner` is `None`.
 pub fn is_live_of(path: &Path, owner: Option<u32>) -> io::Result<bool> {
     let Some(owner) = owner else { return is_live(path) };
     let socket = new()?;
@@ -38,8 +37,8 @@ pub fn identity_of(found: nix::Result<FileStat>) -> Option<(u64, u64)> {
     is_socket.then_some((found.st_dev, found.st_ino))
 }
 
-/// Gives the file of a socket to another user, if it is still this one. By a descriptor: by then the name may be another
-/// file's; and a socket that has other names as well may be somebody's.
+/// Changes the owner of a socket's file, if it is still the same file. Through a descriptor: by then the name may lead to
+/// another file. A socket with further hard links is left alone, as it may belong to another user.
 pub fn give_to(path: &Path, identity: Option<(u64, u64)>, uid: u32, gid: u32) -> io::Result<()> {
     let file = match open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
         Err(Errno::ENOENT) => return Ok(()),
@@ -52,12 +51,12 @@ pub fn give_to(path: &Path, identity: Option<(u64, u64)>, uid: u32, gid: u32) ->
     Ok(())
 }
 
-/// What is wrong with a path, and what would do.
+/// What is wrong with a path, with a hint.
 pub fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such folder; create it or give another path".to_string(),
+        io::ErrorKind::NotFound => "there is no such directory; create it or give another path".to_string(),
         io::ErrorKind::PermissionDenied => {
-            "permission denied; give a path in a folder that you may write to".to_string()
+            "permission denied; give a path in a directory that you may write to".to_string()
         }
         _ => error.to_string(),
     }

@@ -1,4 +1,4 @@
-//! `--control`: of a server, where its socket is; of a caller, which server is meant.
+//! `--control`: for a server, the path of its socket; for `tine ctl` and `tine top`, which server to connect to.
 
 use super::place::Wanted;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use tine_common::config::ControlAt;
 
 #[derive(clap::Args, Debug)]
 pub struct ControlArgs {
-    /// Socket that `tine ctl` and `tine top` reach the server by; auto: in the runtime directory, named after the port; none: there is no such socket
+    /// Control socket for `tine ctl` and `tine top`: a path, auto (in the runtime directory, named after the port) or none
     #[arg(long, value_name = "PATH|auto|none", default_value = "auto", env = "TINE_CONTROL", hide_env = true,
           value_parser = control_at, help_heading = "Processes")]
     control: ControlAt,
@@ -20,7 +20,7 @@ impl ControlArgs {
 
 #[derive(clap::Args, Debug)]
 pub struct WhereArgs {
-    /// Which server: the path of its control socket, or its port; auto: the only one that is running
+    /// Server to connect to: the path of its control socket, or its port; auto: the only one that is running
     #[arg(long, value_name = "PATH|PORT|auto", default_value = "auto", env = "TINE_CONTROL", hide_env = true,
           value_parser = wanted, global = true)]
     control: Wanted,

@@ -19,7 +19,7 @@ mod talk;
 mod tests;
 
 pub use args::{ControlArgs, WhereArgs};
-pub use place::{Found, NotFound, Wanted, find, make_folder_for, open};
+pub use place::{Found, NotFound, Wanted, find, make_directory_for, open};
 pub use protocol::{Answer, Line, Request};
 pub use socket_file::{Claim, identity};
 pub use talk::{Last, Talk, TalkError};

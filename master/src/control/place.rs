@@ -1,7 +1,7 @@
 //! Where the control socket lies: at the path that was given, or under the runtime directory, named after the port.
 //!
-//! Both ends look in the same folders: a server takes the first that it can have, `tine ctl` and `tine top` look in all of
-//! them. A folder counts only if nobody but its owner and root can put files there, so that nobody else's socket is taken
+//! Both ends look in the same directories: a server takes the first that it can have, `tine ctl` and `tine top` look in all of
+//! them. A directory counts only if nobody but its owner and root can put files there, so that nobody else's socket is taken
 //! for a server's.
 
 use super::talk::{Talk, TalkError};
@@ -17,9 +17,9 @@ use std::time::Duration;
 use tine_common::config::{Address, ControlAt};
 use tine_common::status::ServerState;
 
-/// What a default socket's name ends with. Not `.sock`: the server's own Unix sockets may lie in the same folder.
+/// What a default socket's name ends with. Not `.sock`: the server's own Unix sockets may lie in the same directory.
 const SUFFIX: &str = ".ctl";
-/// The folders of servers that root has started as other users: this and the user's number.
+/// The directories of servers that root has started as other users: this and the user's number.
 const OF_USERS: &str = "/run/tine-";
 /// For a server that holds the path to say whether it is on its way out.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ pub enum Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub path: PathBuf,
-    /// Whose server it must be, where it lies in a folder of a user's: a link that he has put there may lead to another's.
+    /// Whose server it must be, where it lies in a directory of a user's: a link that he has put there may lead to another's.
     pub owner: Option<u32>,
 }
 
@@ -60,27 +60,29 @@ pub fn open(at: &ControlAt, first: Option<&Address>, claim: Claim) -> Result<Opt
         (ControlAt::Path(path), _) => {
             open_or_replace(path, claim).map(Some).map_err(|line| format!("--control {line}"))
         }
-        (ControlAt::Auto, Some(first)) => match open_default(&folders(variable, geteuid().as_raw()), first, claim) {
-            Ok(control) => Ok(Some(control)),
-            Err(line) => {
-                log::warn!("no control socket, so that `tine ctl` cannot reach this server: {line} by --control");
-                Ok(None)
+        (ControlAt::Auto, Some(first)) => {
+            match open_default(&directories(variable, geteuid().as_raw()), first, claim) {
+                Ok(control) => Ok(Some(control)),
+                Err(line) => {
+                    log::warn!("no control socket, so that `tine ctl` cannot reach this server: {line} by --control");
+                    Ok(None)
+                }
             }
-        },
+        }
     }
 }
 
-fn open_default(folders: &[Folder], first: &Address, claim: Claim) -> Result<Control, String> {
+fn open_default(directories: &[Directory], first: &Address, claim: Claim) -> Result<Control, String> {
     let mut why = None;
-    for folder in folders {
-        // The first folder is the one that was meant; the others are tried silently.
-        let opened = folder.make().and_then(|()| open_or_replace(&folder.path.join(name_of(first)), claim));
+    for directory in directories {
+        // The first directory is the one that was meant; the others are tried silently.
+        let opened = directory.make().and_then(|()| open_or_replace(&directory.path.join(name_of(first)), claim));
         match opened {
             Ok(control) => return Ok(control),
             Err(line) => why.get_or_insert(line),
         };
     }
-    Err(why.unwrap_or_else(|| "there is no folder for it; give a path".to_string()))
+    Err(why.unwrap_or_else(|| "there is not a directory for it; give a path".to_string()))
 }
 
 /// A server that drains has let go of its address, and so it does of its path.
@@ -100,32 +102,32 @@ fn is_leaving(path: &Path) -> bool {
     ask().unwrap_or(false)
 }
 
-/// While this process is root: makes the folder for the default socket of a server that goes on as this user. Of all
-/// folders that such a server can have, root's `tine ctl` can trust only one that root has made.
-pub fn make_folder_for(uid: u32, gid: u32) -> Result<(), String> {
-    let folder = Folder { path: of_user(uid), is_given: false };
-    let shown = folder.path.display();
-    match DirBuilder::new().mode(0o700).create(&folder.path) {
+/// While this process is root: makes the directory for the default socket of a server that goes on as this user. Of all
+/// directories that such a server can have, root's `tine ctl` can trust only one that root has made.
+pub fn make_directory_for(uid: u32, gid: u32) -> Result<(), String> {
+    let directory = Directory { path: of_user(uid), is_given: false };
+    let shown = directory.path.display();
+    match DirBuilder::new().mode(0o700).create(&directory.path) {
         // Nobody but root can have put another in its place.
-        Ok(()) => lchown(&folder.path, Some(uid), Some(gid)).map_err(|e| format!("{shown}: {e}")),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => folder.check(uid),
+        Ok(()) => lchown(&directory.path, Some(uid), Some(gid)).map_err(|e| format!("{shown}: {e}")),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => directory.check(uid),
         Err(e) => Err(format!("{shown} cannot be made: {e}")),
     }
 }
 
 /// The server that is meant.
 pub fn find(wanted: &Wanted) -> Result<Found, NotFound> {
-    find_in(wanted, &all_folders(variable, geteuid().as_raw()), geteuid().as_raw())
+    find_in(wanted, &all_directories(variable, geteuid().as_raw()), geteuid().as_raw())
 }
 
-fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<Found, NotFound> {
+fn find_in(wanted: &Wanted, directories: &[Directory], uid: u32) -> Result<Found, NotFound> {
     if let Wanted::At(path) = wanted {
         return Ok(Found { path: path.clone(), owner: None });
     }
     let mut live = Vec::new();
-    for folder in folders.iter().filter(|folder| folder.check(uid).is_ok()) {
-        let owner = fs::metadata(&folder.path).ok().map(|found| found.uid()).filter(|&owner| owner != 0);
-        let entries = fs::read_dir(&folder.path).into_iter().flatten().flatten().map(|entry| entry.path());
+    for directory in directories.iter().filter(|directory| directory.check(uid).is_ok()) {
+        let owner = fs::metadata(&directory.path).ok().map(|found| found.uid()).filter(|&owner| owner != 0);
+        let entries = fs::read_dir(&directory.path).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_meant = |path: &PathBuf| is_named_right(path, wanted) && identity(path).is_some();
         let mut paths: Vec<PathBuf> = entries.filter(is_meant).collect();
         paths.sort();
@@ -133,7 +135,8 @@ fn find_in(wanted: &Wanted, folders: &[Folder], uid: u32) -> Result<Found, NotFo
         live.extend(found.filter(|found| is_live_of(&found.path, found.owner).unwrap_or(false)));
     }
     live.dedup();
-    let looked = || folders.iter().map(|folder| folder.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let looked =
+        || directories.iter().map(|directory| directory.path.display().to_string()).collect::<Vec<_>>().join(", ");
     match (live.len(), wanted) {
         (1, _) => Ok(live.remove(0)),
         (0, Wanted::Port(port)) => Err(NotFound::Nobody(format!(
@@ -175,27 +178,27 @@ fn name_of(first: &Address) -> String {
     }
 }
 
-/// A folder for default sockets.
+/// A directory for default sockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Folder {
+struct Directory {
     path: PathBuf,
     /// The service manager has made it and vouches for it; it may be reached by a link.
     is_given: bool,
 }
 
 /// Those of a server of this user, the best first.
-fn folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
+fn directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Directory> {
     let absolute = |text: OsString| Some(PathBuf::from(text)).filter(|path| path.is_absolute());
     // Several are separated by colons (systemd.exec(5)).
     let first_of = |text: OsString| OsString::from(text.to_string_lossy().split(':').next().unwrap_or_default());
     let given = variable("RUNTIME_DIRECTORY").map(first_of).and_then(absolute);
-    let given = given.map(|path| Folder { path, is_given: true });
+    let given = given.map(|path| Directory { path, is_given: true });
     let own = variable("XDG_RUNTIME_DIR").and_then(absolute).map(|path| path.join("tine"));
     let of_root = (uid == 0).then(|| PathBuf::from("/run/tine"));
     // Root has made it, for a server that he has started as this user.
     let of_user = (uid != 0).then(|| of_user(uid));
     let last = Some(PathBuf::from(format!("/tmp/tine-{uid}")));
-    let made = [own, of_root, of_user, last].into_iter().flatten().map(|path| Folder { path, is_given: false });
+    let made = [own, of_root, of_user, last].into_iter().flatten().map(|path| Directory { path, is_given: false });
     given.into_iter().chain(made).collect()
 }
 
@@ -206,29 +209,29 @@ fn of_user(uid: u32) -> PathBuf {
 
 /// All of them that there are.
 fn of_users() -> Vec<PathBuf> {
-    let (folder, prefix) = OF_USERS.rsplit_once('/').unwrap_or_default();
+    let (directory, prefix) = OF_USERS.rsplit_once('/').unwrap_or_default();
     let is_of_user = |name: &str| name.strip_prefix(prefix).is_some_and(|uid| uid.parse::<u32>().is_ok());
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_str().is_some_and(is_of_user)).map(|entry| entry.path()).collect()
 }
 
-/// Those that a caller looks in: also the one of a service, and for root those of other users. Only root makes a folder
+/// Those that a caller looks in: also the one of a service, and for root those of other users. Only root makes a directory
 /// there, whomever he gives it to.
-fn all_folders(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Folder> {
-    let mut folders = folders(variable, uid);
-    let of_service = Folder { path: PathBuf::from("/run/tine"), is_given: true };
-    match folders.iter_mut().find(|folder| folder.path == of_service.path) {
-        Some(folder) => *folder = of_service,
-        None => folders.push(of_service),
+fn all_directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Directory> {
+    let mut directories = directories(variable, uid);
+    let of_service = Directory { path: PathBuf::from("/run/tine"), is_given: true };
+    match directories.iter_mut().find(|directory| directory.path == of_service.path) {
+        Some(directory) => *directory = of_service,
+        None => directories.push(of_service),
     }
     if uid == 0 {
-        folders.extend(of_users().into_iter().map(|path| Folder { path, is_given: true }));
+        directories.extend(of_users().into_iter().map(|path| Directory { path, is_given: true }));
     }
-    folders
+    directories
 }
 
-impl Folder {
-    /// Sees to it that the folder is there and nobody else's.
+impl Directory {
+    /// Sees to it that the directory is there and nobody else's.
     fn make(&self) -> Result<(), String> {
         let shown = self.path.display();
         if !self.is_given {
@@ -247,7 +250,7 @@ impl Folder {
         let found = if self.is_given { fs::metadata(&self.path) } else { fs::symlink_metadata(&self.path) };
         let found = found.map_err(|e| format!("{shown}: {e}; give a path"))?;
         if !found.is_dir() {
-            return Err(format!("{shown} is no folder; remove it or give a path"));
+            return Err(format!("{shown} is not a directory; remove it or give a path"));
         }
         // What the service manager gave, it may have given to the service's user, whose server root asks.
         let may_be_others = self.is_given && uid == 0;
@@ -272,15 +275,15 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("tine-place-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        DirBuilder::new().mode(0o700).create(&folder).expect("a folder");
-        folder
+    fn directory(name: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("tine-place-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        DirBuilder::new().mode(0o700).create(&directory).expect("a directory");
+        directory
     }
 
     #[test]
-    fn folders_in_their_order() {
+    fn directories_in_their_order() {
         for (runtime, xdg, uid, expected) in [
             (None, None, 0, &["/run/tine", "/tmp/tine-0"][..]),
             (None, None, 1000, &["/run/tine-1000", "/tmp/tine-1000"]),
@@ -294,11 +297,11 @@ mod tests {
                 "XDG_RUNTIME_DIR" => xdg.map(OsString::from),
                 _ => None,
             };
-            let found: Vec<_> = folders(variable, uid).into_iter().map(|folder| folder.path).collect();
+            let found: Vec<_> = directories(variable, uid).into_iter().map(|directory| directory.path).collect();
             assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>());
-            let all = all_folders(variable, uid);
-            let of_service: Vec<_> = all.iter().filter(|folder| folder.path == Path::new("/run/tine")).collect();
-            assert_eq!(of_service, [&Folder { path: "/run/tine".into(), is_given: true }]);
+            let all = all_directories(variable, uid);
+            let of_service: Vec<_> = all.iter().filter(|directory| directory.path == Path::new("/run/tine")).collect();
+            assert_eq!(of_service, [&Directory { path: "/run/tine".into(), is_given: true }]);
         }
     }
 
@@ -316,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_could_write_to_is_not_taken() {
-        let scratch = folder("unsafe");
-        let of = |path: PathBuf| Folder { path, is_given: false };
+    fn a_directory_that_others_could_write_to_is_not_taken() {
+        let scratch = directory("unsafe");
+        let of = |path: PathBuf| Directory { path, is_given: false };
         let made = of(scratch.join("new"));
         made.make().unwrap();
         assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o700);
@@ -333,43 +336,44 @@ mod tests {
             let of_another = |is_given| {
                 let path = scratch.join("of another");
                 fs::create_dir_all(&path).and_then(|()| std::os::unix::fs::chown(&path, Some(1234), None)).unwrap();
-                Folder { path, is_given }.check(0)
+                Directory { path, is_given }.check(0)
             };
             assert!(of_another(false).unwrap_err().contains("belongs to user 1234"));
             of_another(true).expect("root asks a service of another user's");
         }
         let link = of(scratch.join("link"));
         symlink(&made.path, &link.path).unwrap();
-        assert!(link.make().unwrap_err().contains("is no folder"));
-        Folder { is_given: true, ..link }.make().expect("the service manager may use links");
+        assert!(link.make().unwrap_err().contains("is not a directory"));
+        Directory { is_given: true, ..link }.make().expect("the service manager may use links");
         assert!(of(scratch.join("no/such")).make().unwrap_err().contains("cannot be made"));
         fs::remove_dir_all(&scratch).unwrap();
     }
 
     #[test]
-    fn the_first_folder_that_can_be_had_is_taken() {
-        let scratch = folder("first");
-        let folders = ["no/such", "second", "third"].map(|name| Folder { path: scratch.join(name), is_given: false });
+    fn the_first_directory_that_can_be_had_is_taken() {
+        let scratch = directory("first");
+        let directories =
+            ["no/such", "second", "third"].map(|name| Directory { path: scratch.join(name), is_given: false });
         let address = "127.0.0.1:8080".parse().unwrap();
-        let control = open_default(&folders, &address, Claim::Free).expect("it is opened");
+        let control = open_default(&directories, &address, Claim::Free).expect("it is opened");
         assert_eq!(control.path(), scratch.join("second/8080.ctl"));
-        let line = open_default(&folders[..1], &address, Claim::Free).err().expect("no folder");
+        let line = open_default(&directories[..1], &address, Claim::Free).err().expect("no directory");
         assert!(line.contains("no/such") && line.ends_with("give a path"), "{line}");
         fs::remove_dir_all(&scratch).unwrap();
     }
 
     #[test]
     fn a_caller_finds_the_only_server_or_is_asked_which() {
-        let scratch = folder("find");
+        let scratch = directory("find");
         let uid = geteuid().as_raw();
-        let folders = [Folder { path: scratch.clone(), is_given: false }];
-        let find = |wanted: &Wanted| find_in(wanted, &folders, uid);
+        let directories = [Directory { path: scratch.clone(), is_given: false }];
+        let find = |wanted: &Wanted| find_in(wanted, &directories, uid);
         drop(UnixListener::bind(scratch.join("8079.ctl")).unwrap()); // a server that was killed
         let Err(NotFound::Nobody(line)) = find(&Wanted::Only) else { panic!("nobody is there") };
         assert!(line.contains(scratch.to_str().unwrap()) && line.contains("--control PATH"), "{line}");
         let _web = UnixListener::bind(scratch.join("web.sock")).unwrap(); // serves HTTP
         let _first = UnixListener::bind(scratch.join("8080.ctl")).unwrap();
-        // What leads elsewhere is no socket of this folder.
+        // What leads elsewhere is no socket of this directory.
         symlink(scratch.join("8080.ctl"), scratch.join("8090.ctl")).unwrap();
         let found = |name: &str| {
             let owner = (uid != 0).then_some(uid);
@@ -383,9 +387,9 @@ mod tests {
         assert!(matches!(find(&Wanted::Port(8082)), Err(NotFound::Nobody(line)) if line.contains("port 8082")));
         assert_eq!(find(&Wanted::At("/x".into())), Ok(Found { path: "/x".into(), owner: None }));
         if uid == 0 {
-            // In a user's folder there is no server but his.
+            // In a user's directory there is no server but his.
             std::os::unix::fs::chown(&scratch, Some(1234), None).unwrap();
-            let of_user = [Folder { path: scratch.clone(), is_given: true }];
+            let of_user = [Directory { path: scratch.clone(), is_given: true }];
             assert!(matches!(find_in(&Wanted::Port(8081), &of_user, 0), Err(NotFound::Nobody(_))));
         }
         fs::set_permissions(&scratch, Permissions::from_mode(0o777)).unwrap();

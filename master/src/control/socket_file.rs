@@ -80,7 +80,7 @@ impl SocketFile {
     }
 }
 
-/// Where the socket is bound before it is renamed: in the same folder, under a short name of this process's own.
+/// Where the socket is bound before it is renamed: in the same directory, under a short name of this process's own.
 fn beside(path: &Path) -> Result<PathBuf, String> {
     let beside = path.with_file_name(format!(".{}", std::process::id()));
     let longest = [path, &beside].iter().map(|path| path.as_os_str().len()).max().unwrap_or(0);

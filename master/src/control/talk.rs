@@ -57,7 +57,7 @@ impl Talk {
         let peer = getsockopt(talk.stream.get_ref(), PeerCredentials).map_err(|e| TalkError::Nobody(e.into()))?.uid();
         match found.owner {
             Some(owner) if owner != peer => Err(TalkError::Nobody(io::Error::other(format!(
-                "the folder is user {owner}'s, and the server there is user {peer}'s"
+                "the directory is user {owner}'s, and the server there is user {peer}'s"
             )))),
             _ => Ok(talk),
         }

@@ -19,16 +19,16 @@ const BASE: usize = 1 << 20;
 /// Only waited for when a test fails.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+/// A directory of its own, removed at the end.
+struct Directory(PathBuf);
 
-impl Folder {
+impl Directory {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("tine-control-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder");
-        Folder(folder)
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).expect("a directory");
+        Directory(directory)
     }
 
     fn path(&self) -> PathBuf {
@@ -36,7 +36,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -47,20 +47,20 @@ struct Server {
     control: Control,
     poll: Poll,
     now: Instant,
-    folder: Folder,
+    directory: Directory,
 }
 
 impl Server {
     fn new() -> Self {
-        let folder = Folder::new();
+        let directory = Directory::new();
         let poll = Poll::new().unwrap();
-        let mut control = Control::open(&folder.path(), Claim::Free).unwrap();
+        let mut control = Control::open(&directory.path(), Claim::Free).unwrap();
         control.register(poll.registry(), BASE).unwrap();
-        Server { control, poll, now: Instant::now(), folder }
+        Server { control, poll, now: Instant::now(), directory }
     }
 
     fn connect(&self) -> StdUnixStream {
-        let stream = StdUnixStream::connect(self.folder.path()).unwrap();
+        let stream = StdUnixStream::connect(self.directory.path()).unwrap();
         stream.set_nonblocking(true).unwrap();
         stream
     }
@@ -326,16 +326,16 @@ fn an_answer_that_is_too_long_is_not_sent() {
 #[test]
 fn only_the_owner_may_open_the_file() {
     let server = Server::new();
-    let mode = fs::metadata(server.folder.path()).unwrap().permissions().mode();
+    let mode = fs::metadata(server.directory.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let names: Vec<_> = fs::read_dir(&server.folder.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> = fs::read_dir(&server.directory.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["t.ctl"], "nothing else is left there");
 }
 
 #[test]
 fn a_stale_file_is_replaced_and_a_live_or_other_one_is_not() {
-    let folder = Folder::new();
-    let path = folder.path();
+    let directory = Directory::new();
+    let path = directory.path();
     let first = Control::open(&path, Claim::Free).unwrap();
     let line = Control::open(&path, Claim::Free).err().expect("somebody listens there");
     assert!(line.contains("another server answers there") && line.contains("give another path"), "{line}");
@@ -350,8 +350,8 @@ fn a_stale_file_is_replaced_and_a_live_or_other_one_is_not() {
     assert!(line.contains("a file of another kind"), "{line}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     for (path, words) in [
-        (PathBuf::from("/no/such/folder/x.ctl"), "there is no such folder"),
-        (folder.0.join("x".repeat(120)), "at most 107 bytes"),
+        (PathBuf::from("/no/such/directory/x.ctl"), "there is no such directory"),
+        (directory.0.join("x".repeat(120)), "at most 107 bytes"),
         (PathBuf::from("/"), "names no file"),
     ] {
         let line = Control::open(&path, Claim::Free).err().expect("it cannot be made");
@@ -362,7 +362,7 @@ fn a_stale_file_is_replaced_and_a_live_or_other_one_is_not() {
 #[test]
 fn a_successor_takes_the_path_over_and_may_lose_it_again() {
     let mut old = Server::new();
-    let path = old.folder.path();
+    let path = old.directory.path();
     let mut waiting = old.connect();
     waiting.write_all(Request::Upgrade.line().as_bytes()).unwrap();
     let (id, _) = old.request();

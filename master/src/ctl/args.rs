@@ -7,11 +7,11 @@ use std::time::Duration;
 use tine_common::config::WORKERS_MAX;
 use tine_common::units::parse_duration;
 
-/// The words that order a running server.
+/// The commands that a running server takes.
 pub const COMMANDS: [&str; 11] =
     ["status", "workers", "reload", "upgrade", "scale", "add", "remove", "drain", "recycle", "reopen-logs", "stop"];
 
-/// For answers that the master gives at once.
+/// Timeout of commands that the master answers at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args, Debug)]
@@ -22,7 +22,7 @@ pub struct CtlArgs {
     /// Print the server's answer as one line of JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// How long to wait for the outcome; 0 is without end [default: 10s for status, workers and reopen-logs, else 0: the server's own limits hold]
+    /// How long to wait for the result; 0 is no limit [default: 10s for status, workers and reopen-logs, otherwise 0: the server's own limits apply]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
     timeout: Option<Duration>,
     #[command(subcommand)]
@@ -30,19 +30,19 @@ pub struct CtlArgs {
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done; 1 the server says no, or it failed; 2 wrong use, also when
-there are several servers and none was named; 3 no server is there; 4 no answer,
-so that the outcome is not known. docs/control.md has the JSON.";
+Exit status: 0 done; 1 refused or failed; 2 usage error, or several servers are
+running and none was named; 3 no server is running; 4 no answer, so the result
+is unknown. docs/control.md describes the JSON.";
 
 #[derive(Subcommand, Debug, Clone, Copy)]
 enum Command {
-    /// The server as a whole
+    /// Show the state of the server
     Status,
-    /// Each worker, its rates over a second, and what it has in flight
+    /// Show each worker: rates over a second, requests in flight
     Workers,
-    /// Load the app anew: new workers are ready before old ones drain
+    /// Reload the app: new workers are ready before old ones drain
     Reload,
-    /// Hand the sockets to a new process of the binary on disk
+    /// Upgrade to the binary on disk, which takes over the sockets
     Upgrade,
     /// Set the number of workers
     Scale {
@@ -50,23 +50,23 @@ enum Command {
         #[arg(value_name = "N", value_parser = workers, allow_negative_numbers = true)]
         workers: u64,
     },
-    /// One worker more
+    /// Add one worker
     Add,
-    /// One worker less: the youngest goes
+    /// Remove one worker, that of the last slot
     Remove,
-    /// Let the worker of a slot finish; then it is replaced
+    /// Drain the worker of a slot, then replace it
     Drain {
         #[arg(value_name = "SLOT", value_parser = slot, allow_negative_numbers = true)]
         slot: u64,
     },
-    /// Replace the worker of a slot: the new one is ready first
+    /// Replace the worker of a slot: a new one is ready before it drains
     Recycle {
         #[arg(value_name = "SLOT", value_parser = slot, allow_negative_numbers = true)]
         slot: u64,
     },
-    /// Open log files anew, after they were moved away
+    /// Reopen the log file after it was renamed
     ReopenLogs,
-    /// Finish what is in flight and stop; waits until the server is gone
+    /// Finish requests in flight and stop; waits for the server to exit
     Stop,
 }
 
@@ -95,7 +95,7 @@ impl CtlArgs {
         }
     }
 
-    /// `None`: without end.
+    /// `None`: no limit.
     pub fn timeout(&self) -> Option<Duration> {
         let is_quick = matches!(self.command, Command::Status | Command::Workers | Command::ReopenLogs);
         match self.timeout {

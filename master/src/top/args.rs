@@ -10,16 +10,16 @@ use tine_common::units::parse_duration;
 pub struct TopArgs {
     #[command(flatten)]
     pub place: WhereArgs,
-    /// How often to look, 100ms to 1h
+    /// Refresh interval, 100ms to 1h
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
 }
 
 const AFTER_HELP: &str = "\
-Keys: up and down choose a worker, s sorts by the next column, r turns the order
-around, b makes bars of another count, q and Ctrl-C leave. NO_COLOR turns colours
-off. Exit status: 0 left; 1 the terminal failed; 2 wrong use; 3 no server is
-there at the start.";
+Keys: up and down select a worker, s sorts by the next column, r reverses the
+order, b changes what the bars show, q and Ctrl-C quit. NO_COLOR turns colours
+off. Exit status: 0 quit; 1 the terminal failed; 2 usage error; 3 no server is
+running.";
 
 fn interval(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {

@@ -10,7 +10,7 @@ fn it_is_said_and_can_be_turned_off() {
     let folder = folder_with(&[("app.lua", PATH_APP), ("static/x", "a file"), ("none/x", "another")]);
     let server = serve_from(&folder, "app.lua", &[], &[]);
     assert_eq!(server.get("/static/x").text(), "a file");
-    let line = "the files in static at /static, since the directory is there; --static none serves none\n";
+    let line = "the files in static at /static, since the directory exists; --static none disables it\n";
     assert!(server.stdout().contains(&format!("\nAlso: {line}")), "{}", server.stdout());
     assert!(server.log().contains(&format!(" INFO master[{}] also {line}", server.pid())), "{}", server.log());
 

@@ -154,8 +154,8 @@ fn a_variable_says_that_it_was_it_and_an_empty_one_is_unset() {
 #[test]
 fn a_misspelt_variable_is_warned_of() {
     let environment = [("TINE_WORKER", "3"), ("TINE_SERVICE_HOST", "10.0.0.1"), ("TINE_NOTHING_OF_OURS", "x")];
-    let near = "the variable TINE_WORKER has no meaning here; the nearest that has is TINE_WORKERS";
-    let far = "the variable TINE_NOTHING_OF_OURS has no meaning here\n";
+    let near = "unknown environment variable TINE_WORKER; did you mean TINE_WORKERS?";
+    let far = "unknown environment variable TINE_NOTHING_OF_OURS\n";
     let said = check(&["0"], &environment);
     assert!(said.contains(&format!("warning: {near}\n")) && said.contains(far), "{said}");
     assert!(!said.contains("TINE_SERVICE_HOST"), "Kubernetes sets that: {said}");

@@ -84,6 +84,6 @@ fn a_crash_changes_nothing() {
     server.wait_gone(&before);
     eventually("two workers", || (server.workers().len() == 2).then_some(()));
     assert_eq!(server.get("/x.txt").text(), "one");
-    server.wait_log("what was opened at the start is served");
+    server.wait_log("serving the directory opened at the start");
     assert!(!Path::new(&site.path("current")).exists());
 }

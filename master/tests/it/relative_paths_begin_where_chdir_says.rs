@@ -62,7 +62,7 @@ fn what_is_not_there_is_said() {
             let output = run_to_end(&[&[command, "0"], arguments].concat());
             let line = one_line_of(&output);
             assert_eq!(output.status.code(), Some(2), "{line}");
-            assert!(line.contains(arguments[1]) && line.contains("give a folder"), "{line}");
+            assert!(line.contains(arguments[1]) && line.contains("give a directory"), "{line}");
         }
     }
     let output = run_to_end_with(&["check", "0"], &[("TINE_CHDIR", "/"), ("TINE_UMASK", "027")]);

@@ -107,7 +107,7 @@ fn another_kind_of_file_is_refused_and_kept() {
     fs::write(&path, "precious").expect("a file of the test");
     expect_refused(&path, "a file of another kind");
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
-    expect_refused(&folder.0.join("no/such/folder/socket"), "no such folder");
+    expect_refused(&folder.0.join("no/such/folder/socket"), "no such directory");
 }
 
 #[test]
