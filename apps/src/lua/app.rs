@@ -5,8 +5,8 @@ use super::environ;
 use super::exchange::LuaExchange;
 use super::host;
 use super::page::Page;
-use super::said::Said;
 use super::vm::Vm;
+use super::yielded::Yielded;
 use std::rc::Rc;
 use tine_worker::app::{Answer, App, AppError, Cx, WorkerInfo};
 use tine_worker::http::{BodyLength, Request, Response};
@@ -17,7 +17,7 @@ pub struct LuaApp {
 }
 
 impl LuaApp {
-    /// Loads the application. The error is its own message.
+    /// Loads the application. The error is the application's own message.
     pub fn load(config: &LuaConfig, worker: &WorkerInfo) -> Result<LuaApp, AppError> {
         let vm = Vm::new(config, worker).map_err(AppError::new)?;
         Ok(LuaApp { vm: Rc::new(vm), config: Rc::new(config.clone()) })
@@ -33,26 +33,26 @@ impl App for LuaApp {
             return Page::zero_byte().response().into();
         }
         let deadline = self.config.request_timeout.map(|timeout| cx.now() + timeout);
-        let (lane, said) = match self.vm.begin(request, deadline, cx) {
+        let (coroutine, yielded) = match self.vm.begin(request, deadline, cx) {
             Ok(begun) => begun,
             Err(text) => return self.failed(request, &text),
         };
         let is_head = request.method() == "HEAD";
-        match said {
-            // The common case: nothing is kept for another turn.
-            Said::Whole(reply, body) => {
-                self.vm.give_back(lane);
+        match yielded {
+            // The common case: the request ends in this turn.
+            Yielded::Whole(reply, body) => {
+                self.vm.release(coroutine);
                 let body = body.as_bytes();
                 match self.vm.heads.whole(&reply, body.len() as u64, is_head) {
                     Ok(head) => Response::with_head(head, body.to_vec()).into(),
                     Err(text) => self.failed(request, &text),
                 }
             }
-            said => Answer::exchange(LuaExchange::new(
+            yielded => Answer::exchange(LuaExchange::new(
                 &self.vm,
                 &self.config,
-                lane,
-                said,
+                coroutine,
+                yielded,
                 request.name(),
                 is_head,
                 deadline,

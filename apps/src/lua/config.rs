@@ -7,15 +7,15 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct LuaConfig {
     pub app: AppName,
-    /// Folders in which modules are looked for first.
+    /// Directories that are searched for modules first.
     pub app_dirs: Vec<PathBuf>,
-    /// How long an app may work on one request, its sleeping included; not the time in which it waits for its client.
+    /// Maximum time an app may spend on a request, including sleeps but not the time it waits for its client.
     pub request_timeout: Option<Duration>,
-    /// What one VM may hold, in bytes.
+    /// The most memory of one VM, in bytes.
     pub memory_bytes_max: Option<usize>,
     /// The longest request body, in bytes.
     pub body_bytes_max: u64,
-    /// Clients are shown the traceback of an error.
+    /// Whether error pages show the traceback.
     pub debug: bool,
 }
 
@@ -23,7 +23,7 @@ pub struct LuaConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppName {
     pub source: Source,
-    /// Where none is named, it is `app`, or the module itself if that can be called.
+    /// Default: `app`, or the module itself if that can be called.
     pub callable: Option<String>,
 }
 

@@ -1,11 +1,11 @@
-//! `--request-timeout` for an app that does not let go: the driver has set a hook that looks at the clock every so many
-//! instructions, and raises an error where the time is up.
+//! `--request-timeout` for an app that does not yield: the driver sets a hook that checks the clock every `INSTRUCTIONS`
+//! instructions and raises an error once the time is up.
 //!
-//! The app may catch the error and clean up. When it goes on for longer than that takes, the error is raised anew at each
-//! instruction. What cannot be interrupted: one call of a C function, such as a string.rep or a pattern of hours, and
-//! finalizers (`__gc`), in which Lua itself switches hooks off.
+//! The app may catch the error and clean up for `CLEAN_UP_TIME`. If it continues after that, the error is raised again at
+//! each instruction. A single call of a C function, such as a string.rep or a pattern that takes hours, cannot be
+//! interrupted, nor can finalizers (`__gc`), in which Lua itself switches hooks off.
 //!
-//! mlua's own hooks are no help: an error from one clears the stack of the function that it interrupts, and closes its
+//! mlua's own hooks do not do here: an error from one clears the stack of the function that it interrupts, and closes its
 //! variables with hooks switched off.
 
 use super::host::{self, Turn};
@@ -14,19 +14,19 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::sys::lua_hook;
 
-/// Instructions between two looks at the clock: some 50 us of plain Lua.
+/// Instructions between two checks of the clock: about 50 us of plain Lua.
 const INSTRUCTIONS: i32 = 10_000;
-/// How long an app that was interrupted may clean up, by `pcall` or `<close>`.
-const CLEAN_UP: Duration = Duration::from_millis(300);
-/// How long `close` may take behind the end of its request's time.
-const CLOSING: Duration = Duration::from_secs(1);
+/// How long an interrupted app may clean up, in `pcall` or `<close>`.
+const CLEAN_UP_TIME: Duration = Duration::from_millis(300);
+/// How long `close` may take after its request has timed out.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-pub const OVER: &str = "the request's time is up (--request-timeout)";
+pub const TIMED_OUT: &str = "the request timed out (--request-timeout)";
 
-/// What the driver needs for it.
+/// The functions that the driver needs for the timeout.
 pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
     let deadline = lua.create_table()?;
-    deadline.set("over", OVER)?;
+    deadline.set("timed_out", TIMED_OUT)?;
     deadline.set("instructions", INSTRUCTIONS)?;
     deadline.set("hook_calls", lua.create_function(|lua, function: Function| lua_hook::calls(lua, &function))?)?;
     deadline.set(
@@ -36,9 +36,9 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
             Ok(())
         })?,
     )?;
-    deadline.set("look", {
+    deadline.set("check", {
         let turn = Rc::clone(turn);
-        lua.create_function(move |lua, ()| Ok(look(lua, &turn)))?
+        lua.create_function(move |lua, ()| Ok(check(lua, &turn)))?
     })?;
     deadline.set("is_interrupted", {
         let turn = Rc::clone(turn);
@@ -58,38 +58,39 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
     Ok(deadline)
 }
 
-/// A lane begins a request: it is watched, whatever the request before has done to its hook.
-pub fn watch(lane: &Thread) {
-    lua_hook::set(lane, b"", INSTRUCTIONS);
+/// Sets the hook of a coroutine that begins a request, whatever the previous request did to it.
+pub fn watch(coroutine: &Thread) {
+    lua_hook::set(coroutine, b"", INSTRUCTIONS);
 }
 
-/// A lane goes on. A hook of the app's own is this one, too; one that a module in C has set is not.
-pub fn watch_again(lane: &Thread) {
-    if !lua_hook::is_set(lane) {
-        watch(lane);
+/// Restores the hook of a coroutine that is resumed. A hook that the app has set with debug.sethook is called from ours, but
+/// one that a C module has set replaces it.
+pub fn watch_again(coroutine: &Thread) {
+    if !lua_hook::is_set(coroutine) {
+        watch(coroutine);
     }
 }
 
-/// Looks at the clock. `Some`: who runs is to be interrupted; true: and to have no time to clean up.
-fn look(lua: &Lua, turn: &Turn) -> Option<bool> {
+/// Checks the clock. `Some`: the running code is to be interrupted; `Some(true)`: its time to clean up is over, too.
+fn check(lua: &Lua, turn: &Turn) -> Option<bool> {
     let deadline = turn.deadline.get()?;
     let now = Instant::now();
     if now < deadline {
         return None;
     }
-    let is_late = now >= deadline + CLEAN_UP;
+    let is_late = now >= deadline + CLEAN_UP_TIME;
     if turn.is_cleaning_up.replace(true) && !is_late {
         return None;
     }
     if turn.interrupted_at.borrow().is_none() {
         let trace = lua.traceback(None, 1).map(|trace| trace.to_string_lossy()).unwrap_or_default();
-        turn.interrupted_at.replace(Some(host::without_ours(&trace)));
+        turn.interrupted_at.replace(Some(host::without_server_frames(&trace)));
     }
     Some(is_late)
 }
 
-/// The app's own time is over, in one way or another: now its `close` has some.
+/// The app's own time is over, whether it has finished or timed out; this starts the time of its `close`.
 fn allow_closing(turn: &Turn) {
-    turn.deadline.set(Some(Instant::now() + CLOSING));
+    turn.deadline.set(Some(Instant::now() + CLOSE_TIME));
     turn.is_cleaning_up.set(false);
 }

@@ -1,33 +1,35 @@
 -- The driver: what happens to a request inside the VM. Loaded once in each worker, before the app.
 --
--- A lane is a coroutine that answers one request after another. The server resumes it with a request and gets back what
--- the app has to say, each time in one crossing: yield(SEAL, kind + 16 * number, text, text, text), see `Said` in said.rs. Where
--- the app has to wait (tine.sleep, wsgi.input), the lane yields too, and the server resumes it when the wait is over.
+-- Requests run on pooled coroutines, each of which handles one request after another. The server resumes one with a
+-- request and gets back a part of the response, in a single call across the boundary between Rust and Lua:
+-- yield(SEAL, kind + 16 * number, text, text, text); see `Yielded` in yielded.rs. When the app has to wait (tine.sleep,
+-- wsgi.input), the coroutine yields too, and the server resumes it when the wait is over.
 --
--- A module in C may yield by itself, in the middle of the app's code. It does not know the seal: such a lane has not said
--- anything, and is never used again.
+-- A C module may yield on its own, in the middle of the app's code. It does not know the seal, so the server recognises
+-- the yield as foreign and never uses that coroutine again.
 --
--- Here are the lanes; the rest is in the parts beside this file, which share the table `driver`.
+-- This file holds the pooled coroutines; `co` is the state of one. The other parts lie in driver/ and share the table
+-- `driver`.
 
 local host, parts = ...
 local raw_yield, running = coroutine.yield, coroutine.running
 local error, rawget, setmetatable, xpcall = error, rawget, setmetatable, xpcall
 local getinfo = debug.getinfo
 
--- Lines appear as they are written, as those of a log: what a server prints is read while it runs.
+-- Line buffering: what a server prints is read while it runs.
 io.stdout:setvbuf("line")
 
 local driver = {
-  -- The lane that runs now.
-  lane = nil,
-  -- The threads of all lanes.
+  -- The state of the pooled coroutine that is running.
+  current = nil,
+  -- The threads of all pooled coroutines.
   threads = setmetatable({}, { __mode = "k" }),
   close_thread = coroutine.close, -- of Lua 5.4
-  -- Lua 5.4: the environ of the request that has made a coroutine, for as long as there are both.
+  -- Lua 5.4: the environ of the request that created a coroutine, while both exist.
   made = coroutine.close and setmetatable({}, { __mode = "kv" }),
-  -- The app is being loaded: nobody waits for an answer.
+  -- The app is being loaded: no request is in flight.
   is_loading = true,
-  -- What a lane says when it yields, after the seal.
+  -- The kinds of yield; they follow the seal.
   SEAL = host.seal,
   LENGTH = 0,
   WHOLE = 1,
@@ -36,20 +38,20 @@ local driver = {
   END = 4,
   SLEEP = 5,
   READ = 6,
-  -- Added to a chunk: the next one is at hand, and to ask for it takes no time. Before any other is asked for, the server
-  -- sends what it has.
+  -- Added to a chunk: the next one is already there and costs no call into the app. Otherwise the server sends what it
+  -- has before it asks for the next.
   AT_ONCE = 8,
-  -- Added to a whole answer: it is sent before the lane goes on, to close what the app has returned.
+  -- Added to a whole response: it is sent before the coroutine is resumed to close what the app returned.
   CLOSES = 8,
-  -- The server's own; the app gets another (waiting.lua).
+  -- Lua's own; the app gets a wrapper (waiting.lua).
   raw_yield = raw_yield,
 }
 local SEAL, FAILED = driver.SEAL, 7
--- Names of headers that a lane remembers. An app may look up what its clients name.
+-- Header names that a pooled coroutine remembers. Bounded, because an app may look up names that clients choose.
 local FETCHED_MAX = 256
 
--- Raises an error where the app called us, however deep in here it is found.
-function driver.complain(text)
+-- Raises an error at the app's call, however deep in the driver it is detected.
+function driver.raise_in_app(text)
   local level, info = 2, getinfo(2, "S")
   while info and info.source == "=tine" do
     level, info = level + 1, getinfo(level + 1, "S")
@@ -57,7 +59,7 @@ function driver.complain(text)
   error(text, level)
 end
 
--- With the request's method and path, as far as they are still there: environ is the app's, and this raises no error for it.
+-- Logs with the request's method and path where environ still has them; the app may have changed them, so this uses rawget.
 function driver.log(level, text, environ)
   return host.log(level, text, environ and rawget(environ, "REQUEST_METHOD"), environ and rawget(environ, "PATH_INFO"))
 end
@@ -74,32 +76,32 @@ parts.commands(host)
 local send_answer = parts.answer(driver)
 local app
 
-local function answer(lane, method, path, query, head)
-  lane.environ, lane.input, lane.status, lane.sent = new_environ(method, path, query, head), nil, nil, nil
-  lane.serial = lane.serial + 1
-  if lane.fetched_count > FETCHED_MAX then
-    lane.fetched, lane.fetched_count = {}, 0
+local function answer(co, method, path, query, head)
+  co.environ, co.input, co.status, co.sent = new_environ(method, path, query, head), nil, nil, nil
+  co.serial = co.serial + 1
+  if co.fetched_count > FETCHED_MAX then
+    co.fetched, co.fetched_count = {}, 0
   end
-  return send_answer(lane, app(lane.environ, lane.start_response))
+  return send_answer(co, app(co.environ, co.start_response))
 end
 
 if deadline then
   local plain_answer = answer
-  function answer(lane, ...)
-    deadline.forget_hook(lane.thread)
-    return plain_answer(lane, ...)
+  function answer(co, ...)
+    deadline.forget_hook(co.thread)
+    return plain_answer(co, ...)
   end
 end
 
-local function log_of(lane, text)
-  driver.log("error", text, lane.environ)
+local function log_of(co, text)
+  driver.log("error", text, co.environ)
 end
 
-local close_lane, close_step = parts.leaving(host, driver, log_of)
+local close_coroutine, close_step = parts.closing(host, driver, log_of)
 
-local function call_close(lane)
-  local close, object = lane.close, lane.closed
-  lane.close, lane.closed = nil, nil
+local function call_close(co)
+  local close, object = co.close, co.closed
+  co.close, co.closed = nil, nil
   local was_interrupted = deadline and deadline.is_interrupted()
   if deadline then
     deadline.allow_closing()
@@ -107,60 +109,60 @@ local function call_close(lane)
   end
   local ok, text = xpcall(close, traceback, object)
   if deadline and not was_interrupted then
-    -- The app itself was in time, and has said all it had to say.
+    -- The app itself met its deadline and has returned its response.
     deadline.forget()
   end
   if not ok then
-    log_of(lane, "close failed: " .. text)
+    log_of(co, "close failed: " .. text)
   end
 end
 
-local function ended(lane, ok, what, ...)
-  if not ok and lane.step and close_step then
-    close_step(lane)
+local function ended(co, ok, what, ...)
+  if not ok and co.step and close_step then
+    close_step(co)
   end
-  if lane.close then
-    call_close(lane)
+  if co.close then
+    call_close(co)
   end
-  driver.lane = nil
+  driver.current = nil
   if ok then
     return SEAL, what, ...
   end
   return SEAL, FAILED, what
 end
 
-local function run(lane, method, path, query, head)
-  driver.lane = lane
-  return ended(lane, xpcall(answer, traceback, lane, method, path, query, head))
+local function run(co, method, path, query, head)
+  driver.current = co
+  return ended(co, xpcall(answer, traceback, co, method, path, query, head))
 end
 
-local function open_lane()
-  -- `fetched`: in which request of the lane a key of environ was last looked up in the head.
-  local lane = { serial = 0, fetched = {}, fetched_count = 0 }
-  lane.start_response = function(...)
-    start(lane, ...)
+local function open_coroutine()
+  -- `fetched`: for each key of environ, the serial of the request that last looked it up in the head.
+  local co = { serial = 0, fetched = {}, fetched_count = 0 }
+  co.start_response = function(...)
+    start(co, ...)
   end
-  lane.thread = create(function(method, path, query, head)
+  co.thread = create(function(method, path, query, head)
     while true do
-      method, path, query, head = raw_yield(run(lane, method, path, query, head))
+      method, path, query, head = raw_yield(run(co, method, path, query, head))
     end
   end)
-  driver.threads[lane.thread] = true
-  return lane.thread, lane
+  driver.threads[co.thread] = true
+  return co.thread, co
 end
 
--- The request is over before its app was: the client left, or the app's time is up.
-local function abandon(lane)
-  driver.lane = nil
+-- The request ends before its app does: the client disconnected, or the app timed out.
+local function abandon(co)
+  driver.current = nil
   if deadline then
     deadline.allow_closing()
-    deadline.watch(lane.thread)
+    deadline.watch(co.thread)
   end
-  if close_lane then
-    close_lane(lane)
+  if close_coroutine then
+    close_coroutine(co)
   end
-  if lane.close then
-    call_close(lane)
+  if co.close then
+    call_close(co)
   end
   if deadline then
     deadline.watch(running())
@@ -174,4 +176,4 @@ local function set_app(the_app)
   end
 end
 
-return open_lane, abandon, set_app
+return open_coroutine, abandon, set_app

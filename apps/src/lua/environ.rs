@@ -1,16 +1,16 @@
-//! A request as WSGI has it (PEP 3333, "environ Variables"): the part that only some apps ask for, read from the request's
-//! head when they do.
+//! A request as a WSGI environ (PEP 3333, "environ Variables"): the part that only some apps look up, read from the
+//! request's head when they do.
 
 use crate::percent;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use tine_worker::app::Addresses;
 
-/// The connection's addresses, where they can be asked for.
-pub struct Ends(pub Option<Addresses>);
+/// The connection's addresses, if they are still available.
+pub struct Endpoints(pub Option<Addresses>);
 
-/// Keys whose value is not a header field's.
-const OTHERS: [&str; 8] = [
+/// Keys that are not HTTP_*.
+const CGI_KEYS: [&str; 8] = [
     "REQUEST_URI",
     "SERVER_PROTOCOL",
     "CONTENT_TYPE",
@@ -22,7 +22,7 @@ const OTHERS: [&str; 8] = [
 ];
 
 /// The value of one key. `head` was checked when it was parsed.
-pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]>> {
+pub fn field<'a>(head: &'a [u8], key: &[u8], endpoints: &Endpoints) -> Option<Cow<'a, [u8]>> {
     if let Some(name) = key.strip_prefix(b"HTTP_") {
         return header(head, name).filter(|_| name != b"CONTENT_TYPE" && name != b"CONTENT_LENGTH");
     }
@@ -31,15 +31,15 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]
     };
     let ip: fn(SocketAddr) -> String = |end| end.ip().to_string();
     let port: fn(SocketAddr) -> String = |end| end.port().to_string();
-    let (peer, local) = (|| ends.0.and_then(Addresses::peer), || ends.0.and_then(Addresses::local));
+    let (peer, local) = (|| endpoints.0.and_then(Addresses::peer), || endpoints.0.and_then(Addresses::local));
     match key {
         b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
         b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
-        // A body without a length is no empty one, as "" would say.
+        // A chunked body is not an empty one, which "" would mean.
         b"CONTENT_LENGTH" if header(head, b"TRANSFER_ENCODING").is_some() => None,
-        // Else always there, as in CGI: the empty string says that there is none.
+        // Otherwise always present, as in CGI: the empty string means that the field is absent.
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
-        // On a Unix socket nobody has an address; PEP 3333 wants a server's name and port in any case.
+        // A Unix socket has no addresses; PEP 3333 requires a server name and port in any case.
         b"SERVER_NAME" => address(local(), ip, "localhost"),
         b"SERVER_PORT" => address(local(), port, "80"),
         b"REMOTE_ADDR" => address(peer(), ip, ""),
@@ -48,10 +48,14 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], ends: &Ends) -> Option<Cow<'a, [u8]
     }
 }
 
-/// All of them, each given to `set`.
-pub fn fields<E>(head: &[u8], ends: &Ends, mut set: impl FnMut(&str, &[u8]) -> Result<(), E>) -> Result<(), E> {
-    for key in OTHERS {
-        if let Some(value) = field(head, key.as_bytes(), ends) {
+/// Calls `set` with each key and value.
+pub fn fields<E>(
+    head: &[u8],
+    endpoints: &Endpoints,
+    mut set: impl FnMut(&str, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    for key in CGI_KEYS {
+        if let Some(value) = field(head, key.as_bytes(), endpoints) {
             set(key, &value)?;
         }
     }
@@ -64,7 +68,7 @@ pub fn fields<E>(head: &[u8], ends: &Ends, mut set: impl FnMut(&str, &[u8]) -> R
         key.extend(name.iter().map(|&b| if b == b'-' { '_' } else { b.to_ascii_uppercase() as char }));
         let is_same = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
         if headers(head).take(at).any(|pair| is_same(&pair)) {
-            continue; // said with the first of this name
+            continue; // joined with the first field of this name
         }
         match headers(head).skip(at + 1).any(|pair| is_same(&pair)) {
             true => set(&key, &header(head, &key.as_bytes()["HTTP_".len()..]).unwrap_or_default())?,
@@ -80,8 +84,8 @@ pub fn has_body(head: &[u8]) -> bool {
         || header(head, b"CONTENT_LENGTH").is_some_and(|length| length.iter().any(|&b| b != b'0'))
 }
 
-/// The value of a header field, `key` being its name as it stands behind `HTTP_`. Several of one name are one, in order
-/// (RFC 9110, 5.3; of cookies RFC 6265, 5.4, whose separator is another).
+/// The value of a header field; `key` is its name as it follows `HTTP_`. Several fields of one name are joined in order
+/// (RFC 9110, 5.3; cookies with another separator, RFC 6265, 5.4).
 fn header<'a>(head: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
     let is_it = |name: &[u8]| {
         let matches = |(&b, &k): (&u8, &u8)| if b == b'-' { k == b'_' } else { b.to_ascii_uppercase() == k };
@@ -97,8 +101,8 @@ fn header<'a>(head: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
     Some(value)
 }
 
-/// Names and values. A name with an underscore is left out: `X_A` and `X-A` would be one key, and a proxy in front that
-/// strips the one lets the other pass.
+/// Names and values. Names with an underscore are left out: `X_A` and `X-A` would be one key, and a proxy that strips one
+/// lets the other pass.
 fn headers(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let lines = head.split(|&b| b == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let pairs = lines.filter_map(|line| {
@@ -114,12 +118,12 @@ fn first_line(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|&b| b == b' ')
 }
 
-/// A path's bytes with `%XX` decoded; what is no such escape stays.
+/// The bytes of a path with `%XX` decoded; malformed escapes stay as they are.
 pub fn decode(path: &str) -> Cow<'_, [u8]> {
     percent::decode(path).unwrap_or_else(Cow::Owned)
 }
 
-/// Whether what [`decode`] makes of the path has a zero byte.
+/// Whether the path has a zero byte once [`decode`]d.
 pub fn has_zero_byte(path: &str) -> bool {
     memchr::memchr(b'%', path.as_bytes()).is_some_and(|at| path[at..].contains("%00"))
 }
@@ -167,13 +171,13 @@ mod tests {
     #[test]
     fn fields_become_keys() {
         for (key, expected) in EXPECTED {
-            let value = field(HEAD, key.as_bytes(), &Ends(None));
+            let value = field(HEAD, key.as_bytes(), &Endpoints(None));
             assert_eq!(value.as_deref(), Some(expected.as_bytes()), "{key}");
         }
         for key in
             ["HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_X_B", "HTTP_X-A", "HTTP_x_a", "HTTP_", "HTTP", "", "X_A"]
         {
-            assert_eq!(field(HEAD, key.as_bytes(), &Ends(None)), None, "{key}");
+            assert_eq!(field(HEAD, key.as_bytes(), &Endpoints(None)), None, "{key}");
         }
     }
 
@@ -184,16 +188,16 @@ mod tests {
             all.push((key.to_string(), String::from_utf8_lossy(value).into_owned()));
             Ok(())
         };
-        fields::<()>(HEAD, &Ends(None), set).unwrap();
+        fields::<()>(HEAD, &Endpoints(None), set).unwrap();
         assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
     #[test]
     fn a_chunked_body_has_no_length() {
         let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(field(head, b"CONTENT_LENGTH", &Ends(None)), None);
+        assert_eq!(field(head, b"CONTENT_LENGTH", &Endpoints(None)), None);
         let mut keys = Vec::new();
-        fields::<()>(head, &Ends(None), |key, _| {
+        fields::<()>(head, &Endpoints(None), |key, _| {
             keys.push(key.to_string());
             Ok(())
         })

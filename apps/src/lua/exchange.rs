@@ -1,11 +1,11 @@
-//! A request that takes more than one turn: its app waits, reads the body, or says more than one chunk.
+//! A request that takes more than one turn: its app waits, reads the body, or sends more than one chunk.
 
 use super::config::LuaConfig;
 use super::deadline;
 use super::host;
 use super::page::Page;
-use super::said::{Following, Said, Wanted};
-use super::vm::{Lane, Vm};
+use super::vm::{Coroutine, Vm};
+use super::yielded::{Following, Wanted, Yielded};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
@@ -14,37 +14,39 @@ use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
 pub struct LuaExchange {
     vm: Rc<Vm>,
     config: Rc<LuaConfig>,
-    /// Until the app is done with the request.
-    lane: Option<Lane>,
+    /// `None` once the app has finished the request.
+    coroutine: Option<Coroutine>,
     step: Step,
-    /// The request, for the log.
-    who: RequestName,
+    /// For the log.
+    name: RequestName,
     is_head: bool,
-    /// Of the body: what was taken and not yet given to the app, how much was taken in all, and whether all was.
+    /// Bytes of the request body that were taken and not yet passed to the app.
     body: Vec<u8>,
+    /// Bytes of the request body that were taken in all.
     body_bytes: u64,
+    /// Whether the whole request body was taken.
     body_ended: bool,
-    /// Of the whole response, where the app has said it in a list.
+    /// The length of the response body, if the app returned a list.
     length: Option<u64>,
-    /// When the app's time is up, but for…
+    /// When the app times out. Moved back by the time it waits for its client and by `Vm::blocked_time`.
     deadline: Option<Instant>,
-    /// … the time that it has been waiting for its client since then.
-    client_since: Option<Instant>,
-    /// … and but for what others have lost for it by now (`Vm::lost`).
-    lost: Duration,
+    /// Since when the app has been waiting for its client.
+    waiting_since: Option<Instant>,
+    /// The part of `Vm::blocked_time` that `deadline` accounts for.
+    blocked_time: Duration,
 }
 
 enum Step {
-    /// This is to be written.
-    Write(Said),
-    /// The app is asked for more once there is room.
+    /// Write this.
+    Write(Yielded),
+    /// Resume the app once there is room.
     Next,
-    /// The whole body, whose head has left no room for it.
+    /// Write the whole body once there is room; its head has filled the output.
     WriteLast(mlua::String),
-    /// As before, and the app goes on once it is sent.
+    /// The same, and resume the app once the body is sent.
     WriteBeforeClose(mlua::String),
-    /// The app is left.
-    Leave,
+    /// End the request without resuming the app.
+    Abandon,
     SleepUntil(Instant),
     Read(Wanted),
     /// The body is longer than allowed.
@@ -55,32 +57,32 @@ impl LuaExchange {
     pub fn new(
         vm: &Rc<Vm>,
         config: &Rc<LuaConfig>,
-        lane: Lane,
-        said: Said,
-        who: RequestName,
+        coroutine: Coroutine,
+        yielded: Yielded,
+        name: RequestName,
         is_head: bool,
         deadline: Option<Instant>,
     ) -> LuaExchange {
         LuaExchange {
             vm: Rc::clone(vm),
             config: Rc::clone(config),
-            lane: Some(lane),
-            step: Step::Write(said),
-            who,
+            coroutine: Some(coroutine),
+            step: Step::Write(yielded),
+            name,
             is_head,
             body: Vec::new(),
             body_bytes: 0,
             body_ended: false,
             length: None,
             deadline,
-            client_since: None,
-            lost: vm.lost(),
+            waiting_since: None,
+            blocked_time: vm.blocked_time(),
         }
     }
 }
 
 impl Exchange for LuaExchange {
-    /// Takes what the app has asked for, and no more: the rest is the client's to keep.
+    /// Takes only what the app has asked for; the rest stays with the client (back-pressure).
     fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
         let taken = match self.step {
             Step::Read(wanted) if !wanted.is_met(&self.body) => wanted.share(self.body.len(), body),
@@ -101,26 +103,26 @@ impl Exchange for LuaExchange {
 
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if let Some(deadline) = &mut self.deadline {
-            let lost = std::mem::replace(&mut self.lost, self.vm.lost());
-            *deadline += match self.client_since.take() {
+            let accounted = std::mem::replace(&mut self.blocked_time, self.vm.blocked_time());
+            *deadline += match self.waiting_since.take() {
                 Some(since) => cx.now().saturating_duration_since(since),
-                None => self.lost - lost,
+                None => self.blocked_time - accounted,
             };
         }
-        let pulled = self.go_on(out, cx);
+        let pulled = self.advance(out, cx);
         if matches!(pulled, Ok(Pull::More | Pull::Sent | Pull::Idle)) {
-            self.client_since = Some(cx.now());
+            self.waiting_since = Some(cx.now());
         }
         pulled
     }
 }
 
 impl LuaExchange {
-    fn go_on(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+    fn advance(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         loop {
             match std::mem::replace(&mut self.step, Step::Next) {
-                Step::Write(said) => {
-                    if let Some(pull) = self.write(said, out, cx)? {
+                Step::Write(yielded) => {
+                    if let Some(pull) = self.write(yielded, out, cx)? {
                         return Ok(pull);
                     }
                 }
@@ -142,17 +144,21 @@ impl LuaExchange {
                     out.write(&body.as_bytes())?;
                     return Ok(Pull::Sent);
                 }
-                Step::Leave => {
-                    self.leave();
+                Step::Abandon => {
+                    self.abandon();
                     return Ok(Pull::End);
                 }
                 Step::SleepUntil(at) if cx.now() < at => {
                     self.step = Step::SleepUntil(at);
                     return match self.deadline {
                         Some(deadline) if cx.now() >= deadline => {
-                            let text = self.lane.as_ref().map(|lane| self.vm.traceback(lane)).unwrap_or_default();
-                            self.leave();
-                            self.time_is_up(&text, out)
+                            let text = self
+                                .coroutine
+                                .as_ref()
+                                .map(|coroutine| self.vm.traceback(coroutine))
+                                .unwrap_or_default();
+                            self.abandon();
+                            self.timed_out(&text, out)
                         }
                         Some(deadline) => Ok(Pull::NotBefore(at.min(deadline))),
                         None => Ok(Pull::NotBefore(at)),
@@ -165,13 +171,13 @@ impl LuaExchange {
                 }
                 Step::Read(_) => {
                     let bytes = std::mem::take(&mut self.body);
-                    if let Some(lane) = &self.lane {
-                        self.step = Step::Write(self.vm.feed(lane, &bytes, self.body_ended, self.deadline, cx));
+                    if let Some(coroutine) = &self.coroutine {
+                        self.step = Step::Write(self.vm.feed(coroutine, &bytes, self.body_ended, self.deadline, cx));
                     }
                 }
                 Step::TooLarge => {
-                    self.leave();
-                    // The client's doing, which is no error of the app's.
+                    self.abandon();
+                    // The client's error, not the app's.
                     if out.has_head() {
                         return Err(AppError::of_client("the request's body is longer than --max-body"));
                     }
@@ -183,14 +189,14 @@ impl LuaExchange {
     }
 
     fn resume(&mut self, cx: &Cx<'_>) {
-        let Some(lane) = &self.lane else { return };
-        self.step = Step::Write(self.vm.resume(lane, (), self.deadline, cx));
+        let Some(coroutine) = &self.coroutine else { return };
+        self.step = Step::Write(self.vm.resume(coroutine, (), self.deadline, cx));
     }
 
-    /// Writes what the app has said; `Some`: that was the end of it for now.
-    fn write(&mut self, said: Said, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
-        match said {
-            Said::Whole(reply, body) => {
+    /// Writes what the app has yielded; `Some`: there is nothing more to do in this turn.
+    fn write(&mut self, yielded: Yielded, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
+        match yielded {
+            Yielded::Whole(reply, body) => {
                 self.done();
                 match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
                     Ok(head) => out.head(head)?,
@@ -199,57 +205,58 @@ impl LuaExchange {
                 self.step = Step::WriteLast(body);
                 Ok(None)
             }
-            Said::WholeBeforeClose(reply, body) => {
+            Yielded::WholeBeforeClose(reply, body) => {
                 match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
-                        self.leave();
+                        self.abandon();
                         return self.failed(&text, out).map(Some);
                     }
                 }
                 self.step = Step::WriteBeforeClose(body);
                 Ok(None)
             }
-            Said::Length(bytes) => {
+            Yielded::Length(bytes) => {
                 self.length = Some(bytes);
                 Ok(None)
             }
-            Said::Head(reply, chunk, following) => {
+            Yielded::Head(reply, chunk, following) => {
                 match self.vm.heads.streamed(&reply, self.length, self.is_head) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
-                        self.leave();
+                        self.abandon();
                         return self.failed(&text, out).map(Some);
                     }
                 }
                 if out.is_bodyless() {
-                    // The app is not made to produce what nobody gets, which may be without end. It may take long to leave.
-                    self.step = Step::Leave;
+                    // The app does not produce a body that is not sent; it may be endless. Send the head first: abandoning
+                    // the app may take long.
+                    self.step = Step::Abandon;
                     return Ok(Some(Pull::Sent));
                 }
                 self.chunk(chunk, following, out)
             }
-            Said::Chunk(chunk, following) => self.chunk(chunk, following, out),
-            Said::End => {
+            Yielded::Chunk(chunk, following) => self.chunk(chunk, following, out),
+            Yielded::End => {
                 self.done();
                 Ok(Some(Pull::End))
             }
-            Said::Sleeps(time) => {
+            Yielded::Sleep(time) => {
                 let at = cx.now() + time;
                 self.step = Step::SleepUntil(at);
-                // However short it is: others have their turn.
+                // Even the shortest sleep gives other requests a turn.
                 Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
             }
-            Said::Reads(wanted) => {
+            Yielded::Read(wanted) => {
                 self.step = Step::Read(wanted);
                 Ok(None)
             }
-            Said::TimeIsUp(trace) => {
-                self.leave();
-                self.time_is_up(&trace, out).map(Some)
+            Yielded::TimedOut(trace) => {
+                self.abandon();
+                self.timed_out(&trace, out).map(Some)
             }
-            Said::Failed(text) => {
-                self.leave();
+            Yielded::Failed(text) => {
+                self.abandon();
                 self.failed(&text, out).map(Some)
             }
         }
@@ -262,7 +269,7 @@ impl LuaExchange {
         out: &mut Out<'_>,
     ) -> Result<Option<Pull>, AppError> {
         if !out.has_room() {
-            self.step = Step::Write(Said::Chunk(chunk, following));
+            self.step = Step::Write(Yielded::Chunk(chunk, following));
             return Ok(Some(Pull::More));
         }
         out.write(&chunk.as_bytes())?;
@@ -272,44 +279,44 @@ impl LuaExchange {
         })
     }
 
-    /// The app raised an error, or did what it may not.
+    /// The app raised an error or broke the contract.
     fn failed(&self, text: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
         self.answer_instead(Page::failed(text, &self.config), text, out)
     }
 
-    /// The app took too long; `trace` is where it was.
-    fn time_is_up(&self, trace: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
-        let text = format!("{}\n{trace}", deadline::OVER);
-        self.answer_instead(Page::time_is_up(&text, &self.config), &text, out)
+    /// The app timed out; `trace` shows where it was.
+    fn timed_out(&self, trace: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        let text = format!("{}\n{trace}", deadline::TIMED_OUT);
+        self.answer_instead(Page::timed_out(&text, &self.config), &text, out)
     }
 
-    /// A page in place of the app's answer; after its head nothing can be said any more, and the connection is cut.
+    /// Sends a page in place of the app's response. Once the head is sent that is not possible, and the connection is reset.
     fn answer_instead(&self, page: Page, why: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
         if out.has_head() {
             return Err(AppError::new(why));
         }
-        log::error!("{}: {}", self.who, host::indented(why));
+        log::error!("{}: {}", self.name, host::indented(why));
         page.write(out)?;
         Ok(Pull::End)
     }
 
-    /// The app is done: its lane can take another request.
+    /// The app has finished: its coroutine can take another request.
     fn done(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            self.vm.give_back(lane);
+        if let Some(coroutine) = self.coroutine.take() {
+            self.vm.release(coroutine);
         }
     }
 
-    /// The request is over before the app was.
-    fn leave(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            self.vm.abandon(&lane, &self.who);
+    /// The request ends before the app has finished.
+    fn abandon(&mut self) {
+        if let Some(coroutine) = self.coroutine.take() {
+            self.vm.abandon(&coroutine, &self.name);
         }
     }
 }
 
 impl Drop for LuaExchange {
     fn drop(&mut self) {
-        self.leave();
+        self.abandon();
     }
 }

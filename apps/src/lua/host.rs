@@ -1,6 +1,6 @@
-//! What Lua may ask of the server: the functions that the driver gets.
+//! The functions that the driver gets from the server.
 
-use super::environ::{self, Ends};
+use super::environ::{self, Endpoints};
 use super::reply::{self, Heads};
 use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
@@ -13,18 +13,18 @@ use tine_worker::app::{Addresses, WorkerInfo};
 
 pub use tine_common::log::indented;
 
-/// What surrounds the lane that runs now.
+/// The context of the coroutine that is running.
 #[derive(Default)]
 pub struct Turn {
     /// The addresses of its connection.
     pub addresses: Cell<Option<Addresses>>,
-    /// The server stops soon.
+    /// The server is in the lame-duck phase of its stop (`--drain-delay`).
     pub is_lame_duck: Cell<bool>,
-    /// When its time is up.
+    /// When its request times out.
     pub deadline: Cell<Option<Instant>>,
-    /// Its time was up, and it was interrupted: the traceback of where.
+    /// If it timed out and was interrupted: the traceback of that place.
     pub interrupted_at: RefCell<Option<std::string::String>>,
-    /// It has been told so, and may clean up for a short while.
+    /// The timeout error was raised, and the app may clean up for a short while.
     pub is_cleaning_up: Cell<bool>,
 }
 
@@ -34,21 +34,21 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
     host.set("worker", worker.index)?;
     host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
-    let ends = {
+    let endpoints = {
         let turn = Rc::clone(turn);
-        move |is_current: bool| Ends(turn.addresses.get().filter(|_| is_current))
+        move |is_current: bool| Endpoints(turn.addresses.get().filter(|_| is_current))
     };
     let field = {
-        let ends = ends.clone();
+        let endpoints = endpoints.clone();
         move |lua: &Lua, (head, key, is_current): (String, String, bool)| {
             let head = head.as_bytes();
-            let value = environ::field(&head, &key.as_bytes(), &ends(is_current));
+            let value = environ::field(&head, &key.as_bytes(), &endpoints(is_current));
             value.map(|value| lua.create_string(value)).transpose()
         }
     };
     host.set("field", lua.create_function(field)?)?;
     let fields = move |lua: &Lua, (environ, head, is_current): (Table, String, bool)| {
-        environ::fields(&head.as_bytes(), &ends(is_current), |key, value| {
+        environ::fields(&head.as_bytes(), &endpoints(is_current), |key, value| {
             environ.raw_set(key, lua.create_string(value)?)
         })
     };
@@ -71,7 +71,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
         }
     };
     host.set("keep_head", lua.create_function(keep)?)?;
-    host.set("draw", lua.create_function(|_, ()| draw())?)?;
+    host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
@@ -81,12 +81,12 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
             Ok(())
         })?,
     )?;
-    host.set("traceback", lua.create_function(|lua, error: Value| Ok(described(lua, &error)))?)?;
+    host.set("traceback", lua.create_function(|lua, error: Value| Ok(describe(lua, &error)))?)?;
     Ok(host)
 }
 
-/// A number that nobody can guess, such that both Luas have it exactly: an integer below 2^53.
-pub fn draw() -> mlua::Result<i64> {
+/// An unpredictable integer below 2^53, which both Luas represent exactly.
+pub fn random_integer() -> mlua::Result<i64> {
     let bits = u64::from_le_bytes(random::bytes().map_err(mlua::Error::external)?);
     Ok((bits >> 11) as i64)
 }
@@ -96,8 +96,8 @@ fn time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// False where there is no such level. The path and the text are the client's or the app's: each log line stays one. What
-/// the app has put in place of method or path need not be a text.
+/// Logs a text of the app; false if the level is unknown. Path and text come from the client or the app, so they are escaped
+/// to stay one log record. The app may have set method or path to values that are not strings.
 fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool> {
     let (level, text, method, path) = arguments;
     let level = match &*level.as_bytes() {
@@ -117,8 +117,8 @@ fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool>
     Ok(true)
 }
 
-/// An error's message, and where it was raised: without the server's own part of the stack.
-fn described(lua: &Lua, error: &Value) -> std::string::String {
+/// An error's message and traceback, without the server's own frames.
+fn describe(lua: &Lua, error: &Value) -> std::string::String {
     let message = match error {
         Value::Error(error) => error.to_string(),
         Value::String(text) => text.to_string_lossy(),
@@ -126,18 +126,18 @@ fn described(lua: &Lua, error: &Value) -> std::string::String {
         other => other.to_string().unwrap_or_else(|_| format!("an error that is a {}", other.type_name())),
     };
     let trace = lua.traceback(None, 1).map(|trace| trace.to_string_lossy()).unwrap_or_default();
-    match without_ours(&trace).as_str() {
+    match without_server_frames(&trace).as_str() {
         "" => message,
         trace => format!("{message}\n{trace}"),
     }
 }
 
-/// A traceback without the server's own part of the stack: who called the app, what the app called of ours, and what lies
-/// between its coroutines. Nothing where there is none of the app's.
-pub fn without_ours(trace: &str) -> std::string::String {
+/// A traceback without the server's own frames: the caller of the app, the server's functions that the app called, and those
+/// between its coroutines. Empty if no frame of the app is left.
+pub fn without_server_frames(trace: &str) -> std::string::String {
     let is_ours = |line: &&str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|start| line.starts_with(start));
     let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();
-    // Who called the app is xpcall.
+    // The caller of the app is xpcall.
     lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
     let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:") && *line != "\t(...tail calls...)");
     if has_app { lines.join("\n") } else { std::string::String::new() }

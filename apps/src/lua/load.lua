@@ -1,5 +1,5 @@
--- Finds the application. Gets the module's name, the path of the file if it is one, and the name of the callable or nil;
--- returns the application, or nil and what is wrong.
+-- Finds the application. Takes the module's name, the path if it is a file, and the name of the callable or nil; returns
+-- the application, or nil, an error message and a traceback.
 
 local module_name, file, wanted = ...
 local source = file or module_name
@@ -24,7 +24,7 @@ local function handler(message)
   if type(message) == "string" or type(message) == "number" or (type(meta) == "table" and meta.__tostring) then
     return message
   end
-  -- The value says nothing; where it was raised does.
+  -- Such a value has no message, so tell where it was raised.
   local level, info = 2, nil
   repeat
     info = debug.getinfo(level, "Sl")
@@ -34,16 +34,16 @@ local function handler(message)
   return ("%s(error object is a %s value)"):format(where, type(message))
 end
 
-local function said(message)
+local function text_of(message)
   local ok, text = pcall(tostring, message)
   return ok and text or "(error object that cannot be shown)", traceback
 end
 
--- nibiru's framework asks this module where its configuration lies.
+-- nibiru's framework finds its configuration through this module.
 if package.searchpath("nibiru.boot_parameters", package.path) then
   local ok, parameters = xpcall(require, handler, "nibiru.boot_parameters")
   if not ok then
-    return nil, said(parameters)
+    return nil, text_of(parameters)
   end
   if type(parameters) == "table" then
     parameters.app_module = module_name
@@ -58,7 +58,7 @@ if file then
   end
   local ok, result = xpcall(chunk, handler)
   if not ok then
-    return nil, said(result)
+    return nil, text_of(result)
   end
   module = result
   if module == nil then
@@ -67,7 +67,7 @@ if file then
 else
   local ok, result = xpcall(require, handler, source)
   if not ok then
-    -- The list of the places that Lua looked in is long; those in the user's own folders say enough.
+    -- Lua's list of searched places is long; those in the user's own directories are enough.
     if type(result) == "string" and result:find("^module '" .. source:gsub("%p", "%%%0") .. "' not found") then
       return nil, "module_not_found"
     end
@@ -75,7 +75,7 @@ else
     if type(result) == "string" then
       result = result:gsub("^error loading module '[^']*' from file '[^']*':%s*", "")
     end
-    return nil, said(result)
+    return nil, text_of(result)
   end
   module = result
 end

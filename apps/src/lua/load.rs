@@ -1,4 +1,4 @@
-//! Finding the application: where Lua looks for modules, and what is said when there is none.
+//! Finds the application: module paths, and the error messages when it cannot be found.
 
 use super::config::{AppName, LuaConfig, Source};
 use super::host;
@@ -8,11 +8,11 @@ use std::path::{Component, Path, PathBuf};
 
 const LOAD: &str = include_str!("load.lua");
 
-/// The folder name of this language's modules.
+/// The name of the directories that hold this language's modules.
 const VERSION: &str = if cfg!(feature = "lua54") { "5.4" } else { "5.1" };
 
-/// Sets `package.path` and `package.cpath`: the app's folders and the current one, a rocks tree around the executable,
-/// then `LUA_PATH` and `LUA_CPATH` or Lua's own defaults, then where distributions put modules.
+/// Sets `package.path` and `package.cpath`: the app's directories and the current one, a rocks tree around the executable,
+/// then `LUA_PATH` and `LUA_CPATH` or Lua's own defaults, then the directories of Linux distributions.
 pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
     let mut dirs = config.app_dirs.clone();
     if let Source::File(path) = &config.app.source {
@@ -48,21 +48,21 @@ pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
     package.set("cpath", cpath.join(";"))
 }
 
-/// `TREE/bin/tine` with rocks for this language in `TREE/lib` or `TREE/share`, as luarocks lays them out.
+/// TREE, if the executable is `TREE/bin/tine` and luarocks has put rocks for this language into `TREE/lib` or `TREE/share`.
 fn rocks_tree() -> Option<PathBuf> {
     let tree = std::env::current_exe().ok()?.parent()?.parent()?.to_path_buf();
-    let has = |folder: &str| tree.join(folder).join("lua").join(VERSION).is_dir();
+    let has = |directory: &str| tree.join(directory).join("lua").join(VERSION).is_dir();
     (has("lib") || has("share")).then_some(tree)
 }
 
-/// The application, or what is wrong with it: its own message, with file and line.
+/// Loads the application. The error is its own message, with file and line.
 pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
     let AppName { source, callable } = &config.app;
     let (name, path) = match source {
         Source::Module(name) => (name.clone(), None),
         Source::File(named) => {
             let path = file(named);
-            // One that may not be looked at is Lua's to complain of.
+            // If the file cannot be examined, Lua reports why.
             if matches!(path.try_exists(), Ok(false)) {
                 return Err(no_file(named));
             }
@@ -77,10 +77,13 @@ pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
     match (app, message) {
         (_, Some(message)) if message == "module_not_found" => Err(not_found(&name, config)),
         (_, Some(message)) => {
-            // "./docs/app.lua:3" is docs/app.lua to everybody.
+            // "./docs/app.lua:3" reads better as docs/app.lua:3.
             let message = message.strip_prefix("./").unwrap_or(&message);
             Err(
-                match traceback.filter(|_| config.debug).map(|trace| host::without_ours(trace.trim_start())).as_deref()
+                match traceback
+                    .filter(|_| config.debug)
+                    .map(|trace| host::without_server_frames(trace.trim_start()))
+                    .as_deref()
                 {
                     None | Some("") => message.to_string(),
                     Some(traceback) => format!("{message}\n{traceback}"),
@@ -91,7 +94,7 @@ pub fn app(lua: &Lua, config: &LuaConfig) -> Result<Value, String> {
     }
 }
 
-/// The file that is meant: `docs/app` is `docs/app.lua` where there is no file of its own name.
+/// The file that `named` refers to: `docs/app` is `docs/app.lua` if there is no file `docs/app`.
 fn file(named: &Path) -> Cow<'_, Path> {
     let with_suffix = || {
         let mut path = named.as_os_str().to_owned();
@@ -107,18 +110,19 @@ fn file(named: &Path) -> Cow<'_, Path> {
 fn no_file(named: &Path) -> String {
     let name = named.display();
     let suffixed = if named.extension().is_some_and(|suffix| suffix == "lua") { "" } else { ".lua" };
-    let or_with = if suffixed.is_empty() { String::new() } else { format!(", nor {name}{suffixed}") };
+    let or_with = if suffixed.is_empty() { String::new() } else { format!(" or {name}{suffixed}") };
     let here = match (named.is_relative(), std::env::current_dir()) {
-        (true, Ok(folder)) => format!(" in {}", folder.display()),
+        (true, Ok(directory)) => format!(" in {}", directory.display()),
         _ => String::new(),
     };
-    format!("there is no file {name}{or_with}{here}; give the path of one, or the name of a module")
+    format!("no file {name}{or_with}{here}; give the path of a Lua file, or the name of a module")
 }
 
-/// The name by which `require` would find the file: that in a folder where modules are looked for, else its own.
+/// The name by which `require` would find the file: relative to a directory that is searched for modules, else the file's
+/// own name.
 fn module_of(path: &Path, config: &LuaConfig) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    let folders = config.app_dirs.iter().map(PathBuf::as_path).chain([here.as_path(), Path::new(".")]);
+    let directories = config.app_dirs.iter().map(PathBuf::as_path).chain([here.as_path(), Path::new(".")]);
     let dotted = |rest: &Path| {
         let parts: Option<Vec<&str>> = rest
             .components()
@@ -131,7 +135,7 @@ fn module_of(path: &Path, config: &LuaConfig) -> String {
     };
     let bare = path.with_extension("");
     let relative = || Some(&*bare).filter(|path| path.is_relative()).and_then(dotted);
-    let found = folders.filter_map(|folder| bare.strip_prefix(folder).ok()).find_map(dotted);
+    let found = directories.filter_map(|directory| bare.strip_prefix(directory).ok()).find_map(dotted);
     found.or_else(relative).unwrap_or_else(|| {
         path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
     })
@@ -142,10 +146,10 @@ fn not_found(name: &str, config: &LuaConfig) -> String {
     let dirs = config.app_dirs.iter().map(|dir| dir.display().to_string()).chain([".".to_string()]);
     let places: Vec<String> =
         dirs.flat_map(|dir| [format!("{dir}/{file}.lua"), format!("{dir}/{file}/init.lua")]).collect();
-    let here = std::env::current_dir().map_or_else(|_| String::new(), |folder| format!(" in {}", folder.display()));
+    let here = std::env::current_dir().map_or_else(|_| String::new(), |here| format!(" in {}", here.display()));
     format!(
-        "module '{name}' not found: there is no {}{here}, and none in LUA_PATH or LUA_CPATH; start tine in the folder of its \
-         modules, or name that by --app-dir",
-        places.join(", no ")
+        "module '{name}' not found: looked for {}{here}, and in LUA_PATH and LUA_CPATH; start tine in the directory of its \
+         modules, or name that with --app-dir",
+        places.join(", ")
     )
 }

@@ -1,13 +1,13 @@
-//! `--lua-memory-max`: what one VM may hold, and what becomes of it when that was not enough.
+//! `--lua-memory-max`: limits the memory of a VM, and detects when it was exhausted.
 //!
-//! Lua 5.4 collects all garbage before it lets an allocation fail. LuaJIT does not: there this file keeps room.
+//! Lua 5.4 collects all garbage before it lets an allocation fail. LuaJIT does not, so there [`Memory::keep_room`] does.
 
 use mlua::Lua;
 use std::cell::Cell;
 
-/// What Lua says when the allocator refuses, and what mlua makes of it in a function of ours.
+/// Lua's error when an allocation fails, and the same as mlua reports it from a Rust function.
 const OUT_OF_MEMORY: [&str; 2] = ["not enough memory", "memory error: not enough memory"];
-/// What LuaJIT says when there is not even enough to describe an error.
+/// LuaJIT's error when there is not even enough memory to describe an error.
 const ERROR_IN_ERROR: &str = "error in error handling";
 
 pub struct Memory {
@@ -23,13 +23,13 @@ impl Memory {
         if let Some(bytes) = bytes_max {
             lua.set_memory_limit(bytes)?;
             if cfg!(feature = "luajit") {
-                // A cycle of the collector begins when a quarter has been added, and is quick: it usually begins at
-                // the double, which may be more than there is.
+                // A collection cycle begins when memory has grown by a quarter, and is quick. By default it begins when
+                // memory has doubled, which may be beyond the limit.
                 lua.gc_inc(125, 400, 0);
             }
             if cfg!(all(feature = "luajit", debug_assertions)) {
-                // LuaJIT, built with its assertions, aborts when it closes a VM in which an allocation has failed: some
-                // bytes are not given back. So there it is not closed; it ends with its process.
+                // LuaJIT built with assertions aborts when it closes a VM in which an allocation has failed, because some
+                // bytes are not freed. So such a VM is never closed; it ends with its process.
                 std::mem::forget(lua.clone());
             }
         }
@@ -37,24 +37,24 @@ impl Memory {
         Ok(Memory { bytes_max, is_exhausted: Cell::new(false), collect_above: Cell::new(collect_above) })
     }
 
-    /// Before an app is called.
+    /// Called before each request: collects garbage where LuaJIT might run out of memory.
     pub fn keep_room(&self, lua: &Lua) {
         if self.collect_above.get() < usize::MAX && lua.used_memory() > self.collect_above.get() {
             self.collect(lua);
-            // What is left is not garbage; half of the rest may come before it is tried again.
+            // What is left is in use; half of the remaining room may fill before the next attempt.
             let (used, most) = (lua.used_memory(), self.bytes_max.unwrap_or(usize::MAX));
             self.collect_above.set((most / 4 * 3).max(used + most.saturating_sub(used) / 2));
         }
     }
 
-    /// Whether this error of an app, or of ours, says that there was not enough memory. An app's own error may begin with
-    /// the same words.
-    pub fn judge(&self, lua: &Lua, text: &str) {
+    /// Marks the VM as exhausted if this error says that memory ran out. The whole first line has to match: an app's own
+    /// error may begin with the same words.
+    pub fn detect_exhaustion(&self, lua: &Lua, text: &str) {
         let is_first = |line: &str| text.lines().next() == Some(line);
         let is_full = || self.bytes_max.is_some_and(|most| lua.used_memory() > most / 8 * 7);
         if OUT_OF_MEMORY.into_iter().any(is_first) || is_first(ERROR_IN_ERROR) && is_full() {
             self.is_exhausted.set(true);
-            // For those who are in flight, and finished by this worker.
+            // For the requests in flight, which this worker still finishes.
             self.collect(lua);
         }
     }
@@ -65,7 +65,7 @@ impl Memory {
 
     fn collect(&self, lua: &Lua) {
         if let Err(error) = lua.gc_collect() {
-            log::error!("a finalizer failed: {error}");
+            log::error!("a Lua finalizer failed: {error}");
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Lua WSGI applications: one VM a worker, each request on a coroutine of its own, the border crossed once each way.
+//! Lua WSGI applications: one VM per worker, each request on its own coroutine, and for a short response a single call
+//! across the boundary between Rust and Lua.
 //!
-//! - `config`: which application, from where, within which limits; `load`: how it is found and what is said if not.
+//! - `config`: which application, from where, within which limits; `load`: finds it.
 //! - [`driver.lua`](../../../apps/src/lua/driver.lua): what happens to a request inside the VM.
-//! - `vm`: the VM and its lanes; `host`: what Lua may ask of us; `environ`: a request as WSGI has it.
-//! - `deadline` and `memory`: the guards that keep an app from holding up others, or the machine.
-//! - `said`: what a lane says; `reply`: its status and headers, checked; `exchange`: what takes more than one turn.
-//! - `app`: the whole as an `App`; `page`: what a client is told where the app failed.
+//! - `vm`: the VM and its pooled coroutines; `host`: the functions that the driver gets; `environ`: a request as a WSGI
+//!   environ.
+//! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
+//! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one turn.
+//! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;
 mod config;
@@ -17,8 +19,8 @@ mod load;
 mod memory;
 mod page;
 mod reply;
-mod said;
 mod vm;
+mod yielded;
 
 pub use app::LuaApp;
 pub use config::{AppName, LuaConfig};

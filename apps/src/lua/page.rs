@@ -1,4 +1,4 @@
-//! The pages that a client gets where the app has none for it.
+//! Error pages that the server sends in place of the app's response.
 
 use super::config::LuaConfig;
 use tine_worker::app::{AppError, Out};
@@ -10,22 +10,22 @@ pub struct Page {
 }
 
 impl Page {
-    /// 500: the app raised an error, which only a developer is shown.
+    /// 500: the app raised an error, which is shown only with `--debug`.
     pub fn failed(text: &str, config: &LuaConfig) -> Page {
         Page::of_error(StatusCode::INTERNAL_SERVER_ERROR, "the application failed", text, config)
     }
 
-    /// 504: the app took too long.
-    pub fn time_is_up(text: &str, config: &LuaConfig) -> Page {
+    /// 504: the app timed out.
+    pub fn timed_out(text: &str, config: &LuaConfig) -> Page {
         Page::of_error(StatusCode::GATEWAY_TIMEOUT, "the application took too long", text, config)
     }
 
     pub fn too_large() -> Page {
-        let text = "413 Payload Too Large: the request's body is longer than this server takes\n";
+        let text = "413 Payload Too Large: the request body is longer than this server accepts\n";
         Page { status: StatusCode::PAYLOAD_TOO_LARGE, text: text.to_string() }
     }
 
-    /// 400: what the app gives to C would end at that byte, the name of a file not being the one that was looked at.
+    /// 400: C functions would take the path to end at the zero byte, so an app could check one file name and open another.
     pub fn zero_byte() -> Page {
         let text = "400 Bad Request: the path has a zero byte (%00)\n";
         Page { status: StatusCode::BAD_REQUEST, text: text.to_string() }

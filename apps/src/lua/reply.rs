@@ -1,21 +1,21 @@
-//! What an app gave to `start_response`, checked and made a head.
+//! The arguments of `start_response`, checked and turned into a head.
 
 use std::cell::RefCell;
 use tine_worker::http::{Fields, Head, StatusCode};
 
-/// A head as it crosses the border.
+/// A head as it crosses the boundary between Rust and Lua.
 pub enum Reply {
-    /// The number of one that is kept.
+    /// The number of a head in [`Heads`].
     Known(usize),
-    /// `joined` is each header's name and value, each with a NUL behind it. It was checked.
+    /// `joined` is the name and value of each header, each followed by a NUL. It has been checked.
     Spelled { status: mlua::String, joined: mlua::String },
 }
 
-/// Heads that an app has sent before, by their numbers, from 1. How many there are is the driver's to limit.
+/// Heads that an app has sent before, by number, from 1. The driver limits how many are kept.
 #[derive(Default)]
 pub struct Heads(RefCell<Vec<Parts>>);
 
-/// A head without its length, and the length that the app declared, if it did.
+/// A head without its length, and the length that the app declared, if any.
 type Parts = (Head, Option<u64>);
 
 impl Heads {
@@ -25,13 +25,13 @@ impl Heads {
         heads.len()
     }
 
-    /// The head of an answer whose body has `length` bytes. A HEAD request's need not be made. The error is what the app
-    /// did wrong.
+    /// The head of a response whose body has `length` bytes; for HEAD the body need not match. The error is what the app did
+    /// wrong.
     pub fn whole(&self, reply: &Reply, length: u64, is_head: bool) -> Result<Head, String> {
         self.streamed(reply, Some(length), is_head)
     }
 
-    /// The head of an answer whose body is to come, and whose length may be known.
+    /// The head of a response whose body follows, and whose length may be known.
     pub fn streamed(&self, reply: &Reply, known: Option<u64>, is_head: bool) -> Result<Head, String> {
         let (head, declared) = self.parts(reply)?;
         match (declared, known) {

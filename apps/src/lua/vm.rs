@@ -1,10 +1,10 @@
-//! The VM of one worker and its lanes: reused coroutines, each with one request at a time.
+//! The Lua VM of a worker and its pooled coroutines, each of which handles one request at a time.
 
 use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
 use super::reply::Heads;
-use super::said::{Raw, SEAL_TYPE, Said};
+use super::yielded::{Raw, SEAL_TYPE, Yielded};
 use super::{deadline, environ, load};
 use mlua::{Function, IntoLuaMulti, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
@@ -25,40 +25,40 @@ const DRIVER_PARTS: [(&str, &str); 9] = [
     ("start_response", include_str!("driver/start_response.lua")),
     ("answer", include_str!("driver/answer.lua")),
     ("commands", include_str!("driver/commands.lua")),
-    ("leaving", include_str!("driver/leaving.lua")),
+    ("closing", include_str!("driver/closing.lua")),
 ];
-/// Lanes kept for requests to come; more than these were needed at once, and are left to the collector.
-const IDLE_LANES_MAX: usize = 64;
+/// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
+const IDLE_COROUTINES_MAX: usize = 64;
 
 pub struct Vm {
-    /// Ends before the VM does.
+    /// Dropped before the VM.
     _running: Resumed,
     lua: Lua,
-    open_lane: Function,
+    open_coroutine: Function,
     abandon: Function,
-    /// What the driver says first, each time; a module in C that yields by itself does not know it.
+    /// The first value of each yield of the driver; a C module that yields on its own does not know it.
     seal: i64,
-    /// `--request-timeout`: each lane has a hook.
+    /// `--request-timeout` is set, so each coroutine has a hook.
     is_watched: bool,
     turn: Rc<Turn>,
     pub heads: Rc<Heads>,
-    idle: RefCell<Vec<Lane>>,
+    idle: RefCell<Vec<Coroutine>>,
     methods: [(&'static str, mlua::String); 7],
     empty: mlua::String,
     root: mlua::String,
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
-    lost: Cell<Duration>,
+    blocked_time: Cell<Duration>,
 }
 
-/// A coroutine, and what the driver knows of it.
-pub struct Lane {
+/// A pooled coroutine, and the driver's state for it (`co` in driver.lua).
+pub struct Coroutine {
     thread: Thread,
     table: Table,
 }
 
 impl Vm {
-    /// A VM with the application loaded. The error is what the application did wrong, in its own words.
+    /// A VM with the application loaded. The error is the application's own message.
     pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
         let own = |error: mlua::Error| error.to_string();
         let lua = tine_common::sys::lua::open().map_err(own)?;
@@ -67,20 +67,21 @@ impl Vm {
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
         let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
-        let seal = host::draw().map_err(own)?;
+        let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
         if is_watched {
             deadline::functions(&lua, &turn).and_then(|functions| host.set("deadline", functions)).map_err(own)?;
         }
-        // All under one name, by which our part of a traceback is known.
+        // All under one name, by which the server's frames are recognised in a traceback.
         let chunk = |source: &str| lua.load(source).set_name("=tine").into_function();
         let parts = lua.create_table().map_err(own)?;
         for (name, source) in DRIVER_PARTS {
             parts.set(name, chunk(source).map_err(own)?).map_err(own)?;
         }
         let driver = chunk(DRIVER).map_err(own)?;
-        let (open_lane, abandon, set_app): (Function, Function, Function) = driver.call((host, parts)).map_err(own)?;
+        let (open_coroutine, abandon, set_app): (Function, Function, Function) =
+            driver.call((host, parts)).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
         let text = |text: &str| lua.create_string(text).map_err(own);
@@ -98,7 +99,7 @@ impl Vm {
         Ok(Vm {
             _running: running,
             lua,
-            open_lane,
+            open_coroutine,
             abandon,
             seal,
             is_watched,
@@ -110,26 +111,32 @@ impl Vm {
             root,
             memory,
             last_interruption: Cell::default(),
-            lost: Cell::default(),
+            blocked_time: Cell::default(),
         })
     }
 
-    /// A lane for a request, and what it says to it. The error: there is no memory for either.
-    pub fn begin(&self, request: &Request<'_>, deadline: Option<Instant>, cx: &Cx<'_>) -> Result<(Lane, Said), String> {
+    /// Runs a request on a coroutine until it yields. The error: there was not enough memory to begin.
+    pub fn begin(
+        &self,
+        request: &Request<'_>,
+        deadline: Option<Instant>,
+        cx: &Cx<'_>,
+    ) -> Result<(Coroutine, Yielded), String> {
         self.memory.keep_room(&self.lua);
         let idle = self.idle.borrow_mut().pop();
-        let begun = idle.map_or_else(|| self.open(), Ok).and_then(|lane| Ok((lane, self.arguments(request)?)));
-        let (lane, arguments) = begun.map_err(|error| self.noted(&error))?;
+        let begun =
+            idle.map_or_else(|| self.open(), Ok).and_then(|coroutine| Ok((coroutine, self.arguments(request)?)));
+        let (coroutine, arguments) = begun.map_err(|error| self.error_text(&error))?;
         if self.is_watched {
-            deadline::watch(&lane.thread);
+            deadline::watch(&coroutine.thread);
         }
-        let said = self.resume(&lane, arguments, deadline, cx);
-        Ok((lane, said))
+        let yielded = self.resume(&coroutine, arguments, deadline, cx);
+        Ok((coroutine, yielded))
     }
 
-    fn open(&self) -> mlua::Result<Lane> {
-        let (thread, table) = self.open_lane.call(())?;
-        Ok(Lane { thread, table })
+    fn open(&self) -> mlua::Result<Coroutine> {
+        let (thread, table) = self.open_coroutine.call(())?;
+        Ok(Coroutine { thread, table })
     }
 
     fn arguments(
@@ -150,93 +157,106 @@ impl Vm {
         Ok((method, path, query, self.lua.create_string(request.head())?))
     }
 
-    /// Lets a lane go on until it says something.
-    pub fn resume(&self, lane: &Lane, with: impl IntoLuaMulti, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
+    /// Resumes a coroutine until it yields.
+    pub fn resume(
+        &self,
+        coroutine: &Coroutine,
+        with: impl IntoLuaMulti,
+        deadline: Option<Instant>,
+        cx: &Cx<'_>,
+    ) -> Yielded {
         self.turn.addresses.set(cx.addresses());
         self.turn.is_lame_duck.set(cx.is_lame_duck());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {
-            deadline::watch_again(&lane.thread);
+            deadline::watch_again(&coroutine.thread);
         }
-        let running = lua_running::resumed(&lane.thread);
-        let raw = lane.thread.resume::<Raw>(with);
+        let running = lua_running::resumed(&coroutine.thread);
+        let raw = coroutine.thread.resume::<Raw>(with);
         drop(running);
-        let said = match raw {
-            Ok(raw) if raw.0 != self.seal => self.yielded_by_itself(lane),
-            Ok(raw) => Said::of(raw).unwrap_or_else(|| Said::Failed("the driver left out a value".to_string())),
-            Err(mlua::Error::FromLuaConversionError { to, .. }) if to == SEAL_TYPE => self.yielded_by_itself(lane),
-            // What is sent is converted on this side alone.
+        let yielded = match raw {
+            Ok(raw) if raw.0 != self.seal => self.foreign_yield(coroutine),
+            Ok(raw) => Yielded::of(raw).unwrap_or_else(|| Yielded::Failed("the driver left out a value".to_string())),
+            Err(mlua::Error::FromLuaConversionError { to, .. }) if to == SEAL_TYPE => self.foreign_yield(coroutine),
+            // Chunks are converted only here.
             Err(error @ mlua::Error::FromLuaConversionError { .. }) => {
-                Said::Failed(format!("a chunk of the response is no string: {}", self.noted(&error)))
+                Yielded::Failed(format!("a chunk of the response is not a string: {}", self.error_text(&error)))
             }
-            Err(error) => Said::Failed(self.noted(&error)),
+            Err(error) => Yielded::Failed(self.error_text(&error)),
         };
-        if let Said::Failed(text) = &said {
-            self.memory.judge(&self.lua, text);
+        if let Yielded::Failed(text) = &yielded {
+            self.memory.detect_exhaustion(&self.lua, text);
         }
-        self.take_interrupted(cx).map_or(said, Said::TimeIsUp)
+        self.take_interruption(cx).map_or(yielded, Yielded::TimedOut)
     }
 
-    /// The lane has stopped in the middle of the app's code, and what it has yielded is not the driver's.
-    fn yielded_by_itself(&self, lane: &Lane) -> Said {
-        let what = "a module in C has suspended the request: that may only tine.sleep, wsgi.input and the response";
-        Said::Failed(format!("{what}\n{}", self.traceback(lane)))
+    /// The coroutine has stopped in the middle of the app's code with a yield that is not the driver's.
+    fn foreign_yield(&self, coroutine: &Coroutine) -> Yielded {
+        let what = "a C module has suspended the request; only tine.sleep, wsgi.input and the response can do that";
+        Yielded::Failed(format!("{what}\n{}", self.traceback(coroutine)))
     }
 
-    /// An error that is ours or the allocator's, as text.
-    fn noted(&self, error: &mlua::Error) -> String {
+    /// The text of an error that the app did not raise: the server's, or a failed allocation.
+    fn error_text(&self, error: &mlua::Error) -> String {
         let text = error.to_string();
-        self.memory.judge(&self.lua, &text);
+        self.memory.detect_exhaustion(&self.lua, &text);
         text
     }
 
-    /// Lets a lane go on with bytes of the request's body.
-    pub fn feed(&self, lane: &Lane, bytes: &[u8], is_end: bool, deadline: Option<Instant>, cx: &Cx<'_>) -> Said {
+    /// Resumes a coroutine with bytes of the request's body.
+    pub fn feed(
+        &self,
+        coroutine: &Coroutine,
+        bytes: &[u8],
+        is_end: bool,
+        deadline: Option<Instant>,
+        cx: &Cx<'_>,
+    ) -> Yielded {
         match self.lua.create_string(bytes) {
-            Ok(bytes) => self.resume(lane, (bytes, is_end), deadline, cx),
-            Err(error) => Said::Failed(self.noted(&error)),
+            Ok(bytes) => self.resume(coroutine, (bytes, is_end), deadline, cx),
+            Err(error) => Yielded::Failed(self.error_text(&error)),
         }
     }
 
-    /// Where the lane that ran was interrupted, if it was.
-    fn take_interrupted(&self, cx: &Cx<'_>) -> Option<String> {
+    /// The traceback of the interruption, if the coroutine that ran was interrupted.
+    fn take_interruption(&self, cx: &Cx<'_>) -> Option<String> {
         let trace = self.turn.interrupted_at.take()?;
-        // Of two in one turn the second has not held up anybody before the first did.
+        // After a second interruption in one turn, count only the time since the first.
         let since = self.last_interruption.get().map_or(cx.now(), |last| last.max(cx.now()));
         let now = Instant::now();
         self.last_interruption.set(Some(now));
-        self.lost.set(self.lost.get() + now.saturating_duration_since(since));
+        self.blocked_time.set(self.blocked_time.get() + now.saturating_duration_since(since));
         Some(trace)
     }
 
-    /// How long lanes that were interrupted have held up all others, since ever.
-    pub fn lost(&self) -> Duration {
-        self.lost.get()
+    /// For how long interrupted coroutines have blocked all others, since the VM was created.
+    pub fn blocked_time(&self) -> Duration {
+        self.blocked_time.get()
     }
 
-    /// Where the lane waits.
-    pub fn traceback(&self, lane: &Lane) -> String {
+    /// The traceback of a suspended coroutine.
+    pub fn traceback(&self, coroutine: &Coroutine) -> String {
         let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
-        let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(&lane.thread));
-        text.map(|text| host::without_ours(&text.to_string_lossy())).unwrap_or_default()
+        let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(&coroutine.thread));
+        text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
     }
 
-    /// The lane has said the whole answer or its end, and waits for another request. One that has said anything else, a
-    /// failure included, may be in the middle of the app's code: it is abandoned.
-    pub fn give_back(&self, lane: Lane) {
+    /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure included, it
+    /// may be in the middle of the app's code and has to be abandoned.
+    pub fn release(&self, coroutine: Coroutine) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < IDLE_LANES_MAX {
-            idle.push(lane);
+        if idle.len() < IDLE_COROUTINES_MAX {
+            idle.push(coroutine);
         }
     }
 
-    /// The request is over before its app: `close` is called, and the lane is not used again.
-    pub fn abandon(&self, lane: &Lane, request: &RequestName) {
+    /// The request ends before its app has finished: `close` is called, and the coroutine is not used again.
+    pub fn abandon(&self, coroutine: &Coroutine, request: &RequestName) {
         self.turn.addresses.set(None);
         self.turn.deadline.set(None);
-        if let Err(error) = self.abandon.call::<()>(&lane.table) {
-            log::error!("{request}: its end failed: {}", host::indented(&error.to_string()));
+        if let Err(error) = self.abandon.call::<()>(&coroutine.table) {
+            log::error!("{request}: closing the request failed: {}", host::indented(&error.to_string()));
         }
         self.turn.interrupted_at.take();
     }

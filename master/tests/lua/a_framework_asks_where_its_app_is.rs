@@ -99,7 +99,7 @@ fn its_app_may_be_a_file() {
     }
     let output = Command::new(TINE).args(["check", "site/none:app"]).current_dir(&folder).output().expect("tine runs");
     let said = String::from_utf8_lossy(&output.stderr);
-    let words = format!("tine: there is no file site/none, nor site/none.lua in {}; give", folder.display());
+    let words = format!("tine: no file site/none or site/none.lua in {}; give", folder.display());
     assert!(said.starts_with(&words), "{said}");
     fs::remove_dir_all(folder).expect("the test's own folder");
 }

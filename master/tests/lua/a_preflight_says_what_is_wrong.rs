@@ -64,8 +64,8 @@ fn in_the_apps_own_words() {
         (
             "return {}",
             "docs.site:app",
-            "module 'docs.site' not found: there is no ./docs/site.lua, no ./docs/site/init.lua in FOLDER, and none in \
-             LUA_PATH or LUA_CPATH; start tine in the folder of its modules, or name that by --app-dir",
+            "module 'docs.site' not found: looked for ./docs/site.lua, ./docs/site/init.lua in FOLDER, and in \
+             LUA_PATH and LUA_CPATH; start tine in the directory of its modules, or name that with --app-dir",
         ),
         ("os.exit(7)", "docs.app", "docs.app ended its process while it was loaded, with exit status 7"),
         ("os.exit(0)", "docs.app", "docs.app ended its process while it was loaded, with exit status 0"),

@@ -78,7 +78,7 @@ fn whatever_it_yields() {
         let response = server.get(&format!("/{name}"));
         assert_eq!(response.status, 500, "{name}: {}", response.text());
         assert!(!response.text().contains("app.lua"), "{name}: a client is not shown the traceback");
-        server.wait_log(&format!("GET /{name}: a module in C has suspended the request"));
+        server.wait_log(&format!("GET /{name}: a C module has suspended the request"));
         assert!(server.log().contains("in function 'suspend'"), "{}", server.log());
         expect_own_answers(&server, name);
     }
@@ -118,7 +118,7 @@ fn as_cqueues_does() {
     );
     for _ in 0..3 {
         assert_eq!(server.get("/queue").status, 500);
-        server.wait_log("GET /queue: a module in C has suspended the request");
+        server.wait_log("GET /queue: a C module has suspended the request");
         expect_own_answers(&server, "queue");
     }
 }

@@ -67,7 +67,7 @@ fn announced_bodies_are_refused_at_once() {
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\n\r\n");
     let response = client.response();
     assert_eq!(response.status, 413);
-    assert!(response.text().contains("longer than this server takes"), "{}", response.text());
+    assert!(response.text().contains("longer than this server accepts"), "{}", response.text());
 
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\nExpect: 100-continue\r\n\r\n");

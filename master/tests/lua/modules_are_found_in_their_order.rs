@@ -65,8 +65,8 @@ fn a_module_in_a_folder_of_its_own() {
     assert_eq!(printed(Path::new(TINE), &folder, &["main", "--app-dir", "src"], &[]), "an init.lua");
     let said = printed(Path::new(TINE), &folder, &["none", "--app-dir", "src"], &[]);
     let expected = format!(
-        "tine: module 'none' not found: there is no src/none.lua, no src/none/init.lua, no ./none.lua, no ./none/init.lua in \
-         {}, and none in LUA_PATH or LUA_CPATH; start tine in the folder of its modules, or name that by --app-dir",
+        "tine: module 'none' not found: looked for src/none.lua, src/none/init.lua, ./none.lua, ./none/init.lua in {}, and \
+         in LUA_PATH and LUA_CPATH; start tine in the directory of its modules, or name that with --app-dir",
         folder.display()
     );
     assert_eq!(said, expected);

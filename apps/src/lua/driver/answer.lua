@@ -7,33 +7,33 @@ local error, getmetatable, ipairs, next, pcall = error, getmetatable, ipairs, ne
 local rawget, tostring, type = rawget, tostring, type
 local concat, format = table.concat, string.format
 local ipairs_step = ipairs({})
--- A list of no more is sent as one string: to copy it costs less than to cross the border for each chunk.
+-- Lists up to this size are sent as one string: copying costs less than a call across the boundary for each chunk.
 local JOINED_BYTES_MAX = 64 * 1024
 
 local function not_started()
   error("the app did not call start_response", 0)
 end
 
--- What the chunk is, is seen on the other side.
-local function whole(lane, chunk)
-  if not lane.status then
+-- The Rust side checks the type of the chunk.
+local function whole(co, chunk)
+  if not co.status then
     not_started()
   end
-  local number = lane.number
+  local number = co.number
   if number > 0 then
     return WHOLE + 16 * number, chunk
   end
-  return WHOLE, chunk, lane.spelled, lane.joined
+  return WHOLE, chunk, co.spelled, co.joined
 end
 
--- As `whole`, where the app has returned something to be closed: that may take its time, so the answer is sent before.
-local function whole_before_close(lane, chunk)
-  if not lane.close then
-    return whole(lane, chunk)
+-- As `whole`, when what the app returned has to be closed: that may take long, so the response is sent first.
+local function whole_before_close(co, chunk)
+  if not co.close then
+    return whole(co, chunk)
   end
-  local what, text, spelled, joined = whole(lane, chunk)
+  local what, text, spelled, joined = whole(co, chunk)
   raw_yield(SEAL, what + CLOSES, text, spelled, joined)
-  driver.lane = lane
+  driver.current = co
   return END
 end
 
@@ -43,27 +43,27 @@ local function check_chunk(chunk)
   end
 end
 
--- Hands a chunk over, and goes on once there is room for the next. `at_once`: 0 or AT_ONCE.
-local function send(lane, chunk, at_once)
+-- Yields a chunk, and continues once there is room for the next. `at_once`: 0 or AT_ONCE.
+local function send(co, chunk, at_once)
   if chunk == "" then
     return
   end
   check_chunk(chunk)
-  if lane.sent then
+  if co.sent then
     raw_yield(SEAL, CHUNK + at_once, chunk)
   else
-    if not lane.status then
+    if not co.status then
       not_started()
     end
-    lane.sent = true
-    local number = lane.number
+    co.sent = true
+    local number = co.number
     if number > 0 then
       raw_yield(SEAL, HEAD + at_once + 16 * number, chunk)
     else
-      raw_yield(SEAL, HEAD + at_once, chunk, lane.spelled, lane.joined)
+      raw_yield(SEAL, HEAD + at_once, chunk, co.spelled, co.joined)
     end
   end
-  driver.lane = lane
+  driver.current = co
 end
 
 local function method_of(object, name)
@@ -80,28 +80,28 @@ end
 
 -- Remembers what is to be called when the response is over, however it ends: `close` of the iterable or of its state, or
 -- what a generic `for` would close.
-local function find_close(lane, iterable, state, closing)
-  lane.close, lane.closed = method_of(iterable, "close"), iterable
-  if not lane.close then
-    lane.close, lane.closed = method_of(state, "close"), state
+local function find_close(co, iterable, state, closing)
+  co.close, co.closed = method_of(iterable, "close"), iterable
+  if not co.close then
+    co.close, co.closed = method_of(state, "close"), state
   end
-  if lane.close then
+  if co.close then
     return
   end
   local meta = closing ~= nil and getmetatable(closing)
   if type(meta) == "table" and type(meta.__close) == "function" then
-    lane.close, lane.closed = meta.__close, closing
+    co.close, co.closed = meta.__close, closing
   end
 end
 
-local function finish_stream(lane)
-  if lane.sent then
+local function finish_stream(co)
+  if co.sent then
     return END
   end
-  return whole_before_close(lane, "")
+  return whole_before_close(co, "")
 end
 
--- To go through a table is to call nothing of the app's, unless a metatable has what is not there.
+-- Going through a table calls none of the app's code, unless a metatable provides missing elements.
 local function is_at_hand(chunks, length)
   if getmetatable(chunks) ~= nil then
     for i = 1, length do
@@ -113,29 +113,29 @@ local function is_at_hand(chunks, length)
   return true
 end
 
-local function stream(lane, step, state, control)
-  lane.step = step
+local function stream(co, step, state, control)
+  co.step = step
   local is_plain = state == nil and control == nil
-  -- The step of pairs() takes nothing from a metatable. After the last one there may be something to be closed.
-  local at_once = step == next and not lane.close and AT_ONCE or 0
+  -- next(), the step of pairs(), ignores metatables. After the last chunk there may be something to close.
+  local at_once = step == next and not co.close and AT_ONCE or 0
   while true do
     local first, second = step(state, control)
     if first == nil then
-      lane.step = nil
-      return finish_stream(lane)
+      co.step = nil
+      return finish_stream(co)
     end
     control = first
     -- The chunk is the second loop value; a plain iterator function has but one.
     if second == nil and is_plain then
       second = first
     end
-    send(lane, second, at_once)
+    send(co, second, at_once)
   end
 end
 
--- Chunks that are all there: with the length of all.
-local function list(lane, chunks)
-  if not lane.status then
+-- Chunks that all exist already: the total length is sent with them.
+local function list(co, chunks)
+  if not co.status then
     not_started()
   end
   local bytes = 0
@@ -146,13 +146,13 @@ local function list(lane, chunks)
     chunks[i], bytes = chunk, bytes + #chunk
   end
   if bytes <= JOINED_BYTES_MAX then
-    return whole_before_close(lane, concat(chunks))
+    return whole_before_close(co, concat(chunks))
   end
   raw_yield(SEAL, LENGTH + 16 * bytes)
-  driver.lane = lane
+  driver.current = co
   for i = 1, #chunks do
-    -- After the last one there may be something to be closed.
-    send(lane, chunks[i], (i < #chunks or not lane.close) and AT_ONCE or 0)
+    -- After the last chunk there may be something to close.
+    send(co, chunks[i], (i < #chunks or not co.close) and AT_ONCE or 0)
   end
   return END
 end
@@ -162,30 +162,30 @@ local function is_callable(object)
   return type(meta) == "table" and type(meta.__call) == "function"
 end
 
--- Sends what `app` returned for the request of this lane: the step, state, control and closing value of a generic `for`.
-return function(lane, step, state, control, closing)
-  -- A list of one, as the commonest apps return it. `#` is without surprises where `state[2]` might not be.
+-- Sends what `app` returned: the step, state, control and closing value of a generic `for`.
+return function(co, step, state, control, closing)
+  -- A list of one, the most common case. `#` is reliable where `state[2]` might not be.
   if step == ipairs_step and control == 0 and #state == 1 and not state.close then
-    return whole(lane, state[1])
+    return whole(co, state[1])
   end
   local kind = type(step)
   if kind == "string" or kind == "number" then
-    return whole(lane, step)
+    return whole(co, step)
   elseif step == ipairs_step and control == 0 and type(state) == "table" and not getmetatable(state) then
-    -- As nibiru's apps return a list.
-    find_close(lane, nil, state, closing)
+    -- nibiru's apps return a list like this.
+    find_close(co, nil, state, closing)
     local chunks = {}
     for i, chunk in step, state, control do
       chunks[i] = chunk
     end
-    return list(lane, chunks)
+    return list(co, chunks)
   elseif kind == "function" then
-    find_close(lane, nil, state, closing)
-    return stream(lane, step, state, control)
+    find_close(co, nil, state, closing)
+    return stream(co, step, state, control)
   elseif kind == "table" or kind == "userdata" then
-    find_close(lane, step, state, closing)
+    find_close(co, step, state, closing)
     if is_callable(step) then
-      return stream(lane, step, state, control)
+      return stream(co, step, state, control)
     elseif kind == "table" then
       local length = #step
       if length <= 1 then
@@ -193,13 +193,13 @@ return function(lane, step, state, control, closing)
         if chunk == nil then
           chunk = ""
         end
-        return whole_before_close(lane, chunk)
+        return whole_before_close(co, chunk)
       end
       if not is_at_hand(step, length) then
         for i = 1, length do
-          send(lane, step[i], 0)
+          send(co, step[i], 0)
         end
-        return finish_stream(lane)
+        return finish_stream(co)
       end
       local chunks = {}
       for i = 1, length do
@@ -209,7 +209,7 @@ return function(lane, step, state, control, closing)
         end
         chunks[i] = chunk
       end
-      return list(lane, chunks)
+      return list(co, chunks)
     end
   end
   error(format("the app returned a %s; it returns an iterator, a table of strings or a string", kind), 0)

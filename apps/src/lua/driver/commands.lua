@@ -1,6 +1,6 @@
--- os.execute and io.popen: what they start gets the limit of open files that the server was started with, and not the one
--- that it has raised for its connections. A limit that is put down around the call would be no help: with more connections
--- than it allows, io.popen has no descriptor for its pipe.
+-- os.execute and io.popen: commands get the soft limit of open files that the server was started with, not the one that
+-- it has raised for its connections. Lowering the limit around the call would not do: with more connections than it
+-- allows, io.popen has no descriptor for its pipe.
 
 local host = ...
 local limit = host.open_files_before
@@ -16,7 +16,7 @@ local function is_command(command)
   return type(command) == "string" or type(command) == "number"
 end
 
--- Tail calls: what is wrong with the arguments is told where the app calls.
+-- Tail calls: errors about arguments name the app's line.
 function os.execute(command, ...)
   if is_command(command) then
     command = before .. command

@@ -1,9 +1,9 @@
--- `--request-timeout` for an app that does not let go: a hook that looks at the clock every so many instructions. In Lua
--- 5.4 each coroutine has a hook of its own, in LuaJIT there is one for all. Without the option there is none, and nothing
--- of this.
+-- `--request-timeout` for an app that does not yield: a hook that checks the clock every INSTRUCTIONS instructions. In Lua
+-- 5.4 each coroutine has its own hook, in LuaJIT there is one for all. Without the option no hook is set and none of this
+-- is active.
 --
--- The hook is the server's: it is set when a request begins, and what the app sets by debug.sethook is called from it. So
--- no app can switch it off, neither for itself nor for the requests to come.
+-- The hook is the server's: it is set when a request begins, and a hook that the app sets with debug.sethook is called
+-- from it. So no app can switch the timeout off, neither for itself nor for later requests.
 
 local host = ...
 local deadline = host.deadline
@@ -18,9 +18,10 @@ local ceil, floor = math.ceil, math.floor
 local jit = jit
 
 local INSTRUCTIONS = deadline.instructions
-local look, is_interrupted, over, set_hook = deadline.look, deadline.is_interrupted, deadline.over, deadline.set_hook
+local check, is_interrupted, set_hook = deadline.check, deadline.is_interrupted, deadline.set_hook
+local timed_out = deadline.timed_out
 
--- What the app has set by debug.sethook, by coroutine; in LuaJIT there is one entry.
+-- The hooks that the app has set with debug.sethook, by coroutine; in LuaJIT there is one entry.
 local hooks = setmetatable({}, { __mode = "k" })
 local ALL = jit and {}
 
@@ -30,24 +31,24 @@ function deadline.watch(thread)
   return thread
 end
 
--- A new request begins in this coroutine; its hook was set already.
+-- A new request begins in this coroutine, whose hook is already set.
 function deadline.forget_hook(thread)
   hooks[ALL or thread] = nil
 end
 
 function deadline.interrupt()
-  local is_late = look()
+  local is_late = check()
   if is_late ~= nil then
     if is_late then
       local thread = running()
       hooks[ALL or thread] = nil
       set_hook(thread, "", 1)
     end
-    error(over, 0)
+    error(timed_out, 0)
   end
 end
 
--- A function of the app's takes the place of this one, so that debug.getinfo(2) in it is the function that runs.
+-- The app's hook is tail-called and so replaces this one on the stack: debug.getinfo(2) in it is the running function.
 deadline.hook_calls(function(event, line)
   local its = hooks[ALL or running()]
   local is_count = event == "count"
@@ -57,10 +58,11 @@ deadline.hook_calls(function(event, line)
     end
     return
   end
-  -- Lua counts the instructions of hooks, too: between lines or calls the count may run out inside each time, unheard.
-  its.until_look = its.until_look - (is_count and its.step or INSTRUCTIONS / 1000)
-  if its.until_look <= 0 then
-    its.until_look = INSTRUCTIONS
+  -- Lua counts the instructions of hooks, too: with line or call events the count may always run out inside a hook, where
+  -- no count event is raised.
+  its.until_check = its.until_check - (is_count and its.step or INSTRUCTIONS / 1000)
+  if its.until_check <= 0 then
+    its.until_check = INSTRUCTIONS
     deadline.interrupt()
   end
   if is_count then
@@ -75,7 +77,7 @@ end)
 
 local sethook = debug.sethook
 function debug.sethook(...)
-  sethook(...) -- which complains of what is no hook
+  sethook(...) -- raises the errors about arguments
   local thread, hook, mask, count = ...
   if type(thread) ~= "thread" then
     thread, hook, mask, count = running(), thread, hook, mask
@@ -92,7 +94,7 @@ function debug.sethook(...)
   if count <= 0 and events == "" then
     return
   end
-  -- As many instructions as it asks for, in steps after which there may be a look at the clock.
+  -- The app's count, split into steps short enough for checking the clock.
   local step = count > 0 and ceil(count / ceil(count / INSTRUCTIONS)) or INSTRUCTIONS
   hooks[ALL or thread] = {
     hook = hook,
@@ -100,7 +102,7 @@ function debug.sethook(...)
     count = count > 0 and count or 0,
     step = step,
     until_count = count,
-    until_look = INSTRUCTIONS,
+    until_check = INSTRUCTIONS,
   }
   set_hook(thread, events, step)
 end
@@ -118,14 +120,14 @@ end
 
 local function traceback(message)
   if is_interrupted() then
-    -- What remains to be done for this request is ours, and its `close`.
+    -- From here on only the server's own code and the app's `close` run for this request.
     deadline.allow_closing()
     deadline.watch(running())
   end
   return host.traceback(message)
 end
 
--- A handler of the app's would run inside the hook that has interrupted it, where nothing can interrupt it once more.
+-- A message handler of the app would run inside the hook that interrupted it, where it could not be interrupted again.
 local plain_traceback = debug.traceback
 function _G.xpcall(f, handler, ...)
   if handler == plain_traceback or type(handler) ~= "function" then
@@ -139,8 +141,8 @@ function _G.xpcall(f, handler, ...)
   end, ...)
 end
 
--- The app is loaded, and from now on watched. Compiled loops do not look at hooks: LuaJIT's compiler is switched off, what
--- it has compiled while the app loaded is dropped, and the app cannot switch it on again.
+-- Called once the app is loaded. Compiled loops do not call hooks: LuaJIT's compiler is switched off, what it compiled
+-- while the app was loading is dropped, and the app cannot switch it on again.
 function deadline.begin()
   deadline.watch(running())
   if jit then

@@ -1,7 +1,7 @@
--- environ, as PEP 3333 has it.
+-- environ, as PEP 3333 defines it.
 --
--- Most apps look at method and path and at a header or two. So the rest lies in the request's head until somebody asks
--- for it; pairs() makes the table complete, and an ordinary one.
+-- Most apps read the method, the path and a header or two. So everything else stays in the request's head until it is
+-- looked up; pairs() fills the table and makes it an ordinary one.
 
 local host, driver, new_input, new_errors = ...
 local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
@@ -17,7 +17,7 @@ local CONSTANTS = {
   ["wsgi.multithread"] = false,
   ["wsgi.multiprocess"] = host.is_multiprocess,
   ["wsgi.run_once"] = false,
-  -- A read beyond the body ends, whatever its framing: so an app may read without CONTENT_LENGTH.
+  -- Reads end where the body does, whatever its framing, so an app needs no CONTENT_LENGTH.
   ["wsgi.input_terminated"] = true,
   ["tine.version"] = host.version,
   ["tine.worker"] = host.worker,
@@ -25,15 +25,15 @@ local CONSTANTS = {
 
 local MADE = {
   ["wsgi.input"] = function(environ, head)
-    local lane = driver.lane
-    local is_current = lane and lane.environ == environ
-    -- Who has it may still read it, also when the key was removed.
-    if is_current and lane.input then
-      return lane.input
+    local co = driver.current
+    local is_current = co and co.environ == environ
+    -- The same object as before, even if the app has removed the key in between.
+    if is_current and co.input then
+      return co.input
     end
     local input = new_input(is_current and host.has_body(head))
     if is_current then
-      lane.input = input
+      co.input = input
     end
     return input
   end,
@@ -50,10 +50,10 @@ function Environ.__index(environ, key)
   if value ~= nil then
     return value
   end
-  local lane = driver.lane
-  local is_current = lane and lane.environ == environ
-  -- It was looked up before and is gone: the app has removed it.
-  if is_current and lane.fetched[key] == lane.serial then
+  local co = driver.current
+  local is_current = co and co.environ == environ
+  -- It was looked up before and is gone, so the app has removed it.
+  if is_current and co.fetched[key] == co.serial then
     return nil
   end
   local head = rawget(environ, RAW_HEAD)
@@ -61,32 +61,32 @@ function Environ.__index(environ, key)
   if make then
     value = make(environ, head)
   elseif type(key) == "string" then
-    -- Of a request that is over nobody can ask who sent it.
+    -- Once a request is over, its connection's addresses are not available.
     value = host.field(head, key, is_current)
   end
   if value ~= nil then
     rawset(environ, key, value)
     if is_current then
-      local fetched = lane.fetched
+      local fetched = co.fetched
       if fetched[key] == nil then
-        lane.fetched_count = lane.fetched_count + 1
+        co.fetched_count = co.fetched_count + 1
       end
-      fetched[key] = lane.serial
+      fetched[key] = co.serial
     end
   end
   return value
 end
 
 function Environ.__pairs(environ)
-  local head, lane = rawget(environ, RAW_HEAD), driver.lane
-  local is_current = lane and lane.environ == environ
-  local fetched, serial = lane and lane.fetched, lane and lane.serial
+  local head, co = rawget(environ, RAW_HEAD), driver.current
+  local is_current = co and co.environ == environ
+  local fetched, serial = co and co.fetched, co and co.serial
   for key, make in next, MADE do
     if rawget(environ, key) == nil and not (is_current and fetched[key] == serial) then
       rawset(environ, key, make(environ, head))
     end
   end
-  -- What the app has set by now is its own, and so is what it has removed.
+  -- Keys that the app has set or removed stay as they are.
   local own = {}
   for key, value in next, environ do
     own[key] = value
@@ -110,7 +110,7 @@ function Environ.__pairs(environ)
   return next, environ, nil
 end
 
--- What the app removes without a look at it is not to be found in the head afterwards.
+-- A key that the app removes before looking it up must not be found in the head later.
 function Environ.__newindex(environ, key, value)
   if value == nil then
     Environ.__pairs(environ)
@@ -118,7 +118,7 @@ function Environ.__newindex(environ, key, value)
   rawset(environ, key, value)
 end
 
--- The environ of a request; the lane that answers it begins with it.
+-- Creates the environ of a request.
 return function(method, path, query, head)
   return setmetatable({ REQUEST_METHOD = method, PATH_INFO = path, QUERY_STRING = query, [RAW_HEAD] = head }, Environ)
 end

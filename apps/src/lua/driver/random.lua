@@ -1,14 +1,14 @@
--- math.random draws other numbers in each worker and after each start. By itself LuaJIT always begins with the same, and
--- Lua 5.4 with those of the second and of an address, which workers have in common that were forked together.
+-- Seeds math.random differently in each worker and at each start. By default LuaJIT always uses the same seed, and Lua 5.4
+-- uses the time in seconds and an address, which workers that were forked together share.
 
 local host = ...
 local seed, select = math.randomseed, select
 
--- Without an argument LuaJIT asks the system, as is done here for Lua 5.4.
+-- Without an argument LuaJIT takes a seed from the system; this does the same for Lua 5.4.
 if not jit then
   function math.randomseed(...)
     if select("#", ...) == 0 then
-      return seed(host.draw(), host.draw())
+      return seed(host.random_integer(), host.random_integer())
     end
     return seed(...)
   end

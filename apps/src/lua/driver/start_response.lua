@@ -1,19 +1,19 @@
--- start_response: what an app says of its answer, checked where it says it.
+-- start_response: status and headers, checked at the app's call.
 
 local host, driver = ...
-local complain = driver.complain
+local raise_in_app = driver.raise_in_app
 local error, next, type = error, next, type
 local concat, sort, format = table.concat, table.sort, string.format
--- Lua 5.1 has but one kind of number.
+-- Lua 5.1 has only one kind of number.
 local value_kind = math.type or function(value)
   return type(value) == "number" and "integer"
 end
 
--- Each name and each value, with a NUL behind it: one string crosses the border, and no NUL can be smuggled in, since
--- the server counts them when it checks the head.
+-- Joins all names and values, each followed by a NUL: a single string crosses the boundary, and no NUL can be smuggled in,
+-- since the server counts them when it checks the head.
 local function add(parts, name, value)
   if type(name) ~= "string" then
-    complain("start_response: the name of a header is a string, not a " .. type(name))
+    raise_in_app("start_response: the name of a header is a string, not a " .. type(name))
   end
   local kind = type(value)
   if kind == "table" then
@@ -22,7 +22,7 @@ local function add(parts, name, value)
     end
     return
   elseif kind ~= "string" and kind ~= "number" then
-    complain(format("start_response: the value of %s is a string, not a %s", name, kind))
+    raise_in_app(format("start_response: the value of %s is a string, not a %s", name, kind))
   end
   parts[#parts + 1] = name
   parts[#parts + 1] = value
@@ -32,14 +32,14 @@ local function join(headers)
   if headers == nil then
     return "", 0
   elseif type(headers) ~= "table" then
-    complain("start_response: the headers are a table, not a " .. type(headers))
+    raise_in_app("start_response: the headers are a table, not a " .. type(headers))
   end
   local parts = {}
   if headers[1] ~= nil then
     for i = 1, #headers do
       local header = headers[i]
       if type(header) ~= "table" then
-        complain(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)))
+        raise_in_app(format("start_response: header %d is a table {name, value}, not a %s", i, type(header)))
       end
       add(parts, header[1], header[2])
     end
@@ -47,7 +47,7 @@ local function join(headers)
     local names = {}
     for name in next, headers do
       if type(name) ~= "string" then
-        complain("start_response: the name of a header is a string, not a " .. type(name))
+        raise_in_app("start_response: the name of a header is a string, not a " .. type(name))
       end
       names[#names + 1] = name
     end
@@ -63,8 +63,8 @@ local function join(headers)
   return concat(parts, "\0") .. "\0", count
 end
 
--- Most apps send few different heads. Those that the server has seen it knows by a number; the way there is a tree: by
--- status, then by each name and each value in turn.
+-- Most apps send few different heads. The server keeps each that it has seen under a number; a tree leads to the number:
+-- by status, then by each name and value in turn.
 local heads, heads_count = {}, 0
 local NUMBER, BRANCHES = {}, {}
 local HEADS_MAX, BRANCHES_MAX, LENGTH_MAX = 256, 16, 256
@@ -90,7 +90,7 @@ local function number_of(status, headers)
   return node[NUMBER]
 end
 
--- The branch of a node, made where there is room for it: of values that are new each time only the first are kept.
+-- The branch of a node, created if there is room: of values that differ each time only the first are kept.
 local function branch(node, key)
   local found = node[key]
   if not found then
@@ -110,13 +110,13 @@ local function remember(status, spelled, headers, joined, count)
   end
   for i = 1, count do
     local value = headers[i][2]
-    -- To a table 1.0 is 1, which is sent as another text.
+    -- As table keys 1.0 and 1 are the same, but they are sent as different text.
     if type(value) ~= "string" and value_kind(value) ~= "integer" then
       return nil
     end
   end
-  -- From here on the first new branch is followed by new ones only, which have room: nothing grows but for a head that is
-  -- kept in the end, and those are counted.
+  -- Below the first new branch all branches are new and have room: the tree grows only for heads that are kept in the end,
+  -- and their number is limited.
   local node = branch(heads, status)
   for i = 1, count do
     local header = headers[i]
@@ -130,16 +130,16 @@ local function remember(status, spelled, headers, joined, count)
   end
 end
 
-local function start(lane, status, headers, error_info)
-  if driver.lane ~= lane then
-    complain("start_response is called outside of its request")
-  elseif lane.sent then
+local function start(co, status, headers, error_info)
+  if driver.current ~= co then
+    raise_in_app("start_response is called outside of its request")
+  elseif co.sent then
     if error_info then
       error(error_info, 0)
     end
-    complain("start_response is called when the response has begun")
-  elseif lane.status and not error_info then
-    complain("start_response is called twice")
+    raise_in_app("start_response is called when the response has begun")
+  elseif co.status and not error_info then
+    raise_in_app("start_response is called twice")
   end
   local number = number_of(status, headers)
   if not number then
@@ -147,21 +147,21 @@ local function start(lane, status, headers, error_info)
     local kind = type(status)
     if kind == "number" then
       if not (status % 1 == 0 and status >= 0 and status < 1000) then
-        complain(format("start_response: %s is not a status", status))
+        raise_in_app(format("start_response: %s is not a status", status))
       end
       spelled = format("%d", status)
     elseif kind ~= "string" then
-      complain("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind)
+      raise_in_app("start_response: the status is a string such as \"200 OK\", or a number, not a " .. kind)
     end
     local joined, count = join(headers)
     local mistake = host.check_head(spelled, joined, count)
     if mistake then
-      complain("start_response: " .. mistake)
+      raise_in_app("start_response: " .. mistake)
     end
-    lane.spelled, lane.joined = spelled, joined
+    co.spelled, co.joined = spelled, joined
     number = remember(status, spelled, headers, joined, count) or 0
   end
-  lane.number, lane.status = number, status
+  co.number, co.status = number, status
 end
 
 return start

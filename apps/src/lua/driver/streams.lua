@@ -1,7 +1,7 @@
 -- wsgi.input and wsgi.errors.
 
 local host, driver, wait = ...
-local complain, READ = driver.complain, driver.READ
+local raise_in_app, READ = driver.raise_in_app, driver.READ
 local ipairs, setmetatable, type = ipairs, setmetatable, type
 local concat, min, sub = table.concat, math.min, string.sub
 
@@ -10,14 +10,14 @@ Input.__index = Input
 
 local BYTES_MAX = 2 ^ 40
 
--- `wanted`: as many bytes, or -1 for all, or -2 for a line with its end. Returns what there is of it.
+-- `wanted`: a number of bytes, -1 for all, or -2 for a line with its end. Returns less where the body ends.
 local function receive(input, wanted)
   if input.ended then
     return ""
   end
-  local lane = driver.lane
-  if not lane or lane.input ~= input then
-    complain("wsgi.input is read outside of its request")
+  local co = driver.current
+  if not co or co.input ~= input then
+    raise_in_app("wsgi.input is read outside of its request")
   end
   local bytes, ended = wait(READ + 16 * (min(wanted, BYTES_MAX) + 2))
   input.ended = ended
@@ -35,8 +35,8 @@ local function read_line(input, keep)
   return line
 end
 
--- As file:read of Lua: without a count all that is left, "" at the end; with one as many bytes, fewer only at the end,
--- and nil there. The formats "a", "l" and "L" are known too.
+-- Like Lua's file:read: without a count, the rest of the body, or "" at the end; with a count, that many bytes, fewer
+-- where the body ends, nil at the end. The formats "a", "l" and "L" are supported, too.
 function Input:read(count)
   if count == nil or count == "a" or count == "*a" then
     return receive(self, -1)
@@ -49,7 +49,7 @@ function Input:read(count)
   elseif count == "l" or count == "*l" or count == "L" or count == "*L" then
     return read_line(self, count:sub(-1) == "L")
   end
-  complain("wsgi.input:read takes a number of bytes, or \"a\", \"l\" or \"L\"")
+  raise_in_app("wsgi.input:read takes a number of bytes, or \"a\", \"l\" or \"L\"")
 end
 
 function Input:read_line()
@@ -82,7 +82,7 @@ end
 
 function Errors:flush() end
 
--- The input of the request that runs: closed from the begin where it has no body.
+-- The input of the running request; it is at its end from the start if there is no body.
 local function input(has_body)
   return setmetatable({ ended = not has_body }, Input)
 end

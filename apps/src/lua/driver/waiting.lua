@@ -1,8 +1,8 @@
--- How a request waits: its lane yields to the server, from whatever coroutine of the app the wait begins in. And the
--- module `tine`, whose sleep is such a wait.
+-- How a request waits: its pooled coroutine yields to the server, whichever of the app's coroutines starts the wait. Also
+-- the module `tine`, whose sleep is such a wait.
 
 local host, driver = ...
-local complain, deadline, threads = driver.complain, driver.deadline, driver.threads
+local raise_in_app, deadline, threads = driver.raise_in_app, driver.deadline, driver.threads
 local SEAL, SLEEP = driver.SEAL, driver.SLEEP
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local status, close_thread, made = coroutine.status, driver.close_thread, driver.made
@@ -11,17 +11,17 @@ local floor, min = math.floor, math.min
 
 local WAIT = {} -- marks a yield that is not the app's own
 
-local function goes_on(lane, ...)
-  driver.lane = lane
+local function resumed(co, ...)
+  driver.current = co
   return ...
 end
 
--- Suspends the request, from whatever coroutine of the app this is called in: those between it and the lane pass the
--- wait on (see `settle`), so that an app's generators may sleep and read as its handlers do.
+-- Suspends the request, whichever of the app's coroutines calls this: the coroutines in between pass the wait on to the
+-- pooled one (see `settle`), so that generators may sleep and read as handlers do.
 local function wait(what)
-  local lane = driver.lane
-  if running() == lane.thread then
-    return goes_on(lane, raw_yield(SEAL, what))
+  local co = driver.current
+  if running() == co.thread then
+    return resumed(co, raw_yield(SEAL, what))
   end
   return raw_yield(WAIT, what)
 end
@@ -31,16 +31,16 @@ local function settle(thread, ok, mark, ...)
     return settle(thread, raw_resume(thread, wait(...)))
   end
   if deadline then
-    -- One that makes others and resumes them has few instructions of its own to be counted.
+    -- A loop that creates and resumes coroutines executes few instructions of its own, so the hook rarely runs in it.
     deadline.interrupt()
   end
   return ok, mark, ...
 end
 
 function coroutine.resume(thread, ...)
-  -- An app gets hold of it by coroutine.running(). Resumed by another request, it would answer that one.
+  -- An app can get a pooled coroutine from coroutine.running(). Another request that resumed it would get its response.
   if threads[thread] then
-    return false, "cannot resume a request: it goes on when its wait is over"
+    return false, "cannot resume a request: the server resumes it when its wait is over"
   end
   return settle(thread, raw_resume(thread, ...))
 end
@@ -49,7 +49,7 @@ local function unwrap(thread, ok, ...)
   if ok then
     return ...
   end
-  -- One that runs, and so could not be resumed, has not failed itself.
+  -- A coroutine that could not be resumed because it is running has not failed.
   if close_thread and status(thread) == "dead" then
     close_thread(thread)
   end
@@ -59,9 +59,9 @@ end
 if made then
   local plain_create = create
   function create(f)
-    local thread, lane = plain_create(f), driver.lane
-    if lane then
-      made[thread] = lane.environ
+    local thread, co = plain_create(f), driver.current
+    if co then
+      made[thread] = co.environ
     end
     return thread
   end
@@ -69,7 +69,7 @@ if made then
 
   function coroutine.close(thread)
     if threads[thread] then
-      return false, "cannot close a request: it ends when its answer does"
+      return false, "cannot close a request: it ends with its response"
     end
     return close_thread(thread)
   end
@@ -82,7 +82,7 @@ function coroutine.wrap(f)
   end
 end
 
--- The coroutine of a function that coroutine.wrap has made; else nothing.
+-- The coroutine inside a function from coroutine.wrap; nil for any other function.
 local getupvalue = debug.getupvalue
 function driver.wrapped_by(f)
   local _, first = getupvalue(f, 1)
@@ -93,8 +93,8 @@ function driver.wrapped_by(f)
 end
 
 function coroutine.yield(...)
-  if driver.lane and running() == driver.lane.thread then
-    complain("attempt to yield from outside a coroutine: the request itself is the server's")
+  if driver.current and running() == driver.current.thread then
+    raise_in_app("attempt to yield from outside a coroutine: only the server suspends the request itself")
   end
   return raw_yield(...)
 end
@@ -102,25 +102,25 @@ end
 local tine = { version = host.version, worker = host.worker, time = host.time }
 _G.tine, package.loaded.tine = tine, tine
 
-local SECONDS_MAX = 366 * 86400 -- nobody will know
+local SECONDS_MAX = 366 * 86400 -- longer sleeps are cut to a year
 
 function tine.sleep(seconds)
   if type(seconds) ~= "number" or not (seconds >= 0) then
-    complain("tine.sleep takes a number of seconds, from 0")
+    raise_in_app("tine.sleep takes a number of seconds, from 0")
   end
-  if driver.lane then
+  if driver.current then
     wait(SLEEP + 16 * floor(min(seconds, SECONDS_MAX) * 1e6))
   elseif driver.is_loading then
     host.sleep(seconds)
   else
-    complain("tine.sleep outside of a request would hold up all others")
+    raise_in_app("tine.sleep outside of a request would block all requests")
   end
 end
 
 function tine.log(level, text)
-  local lane = driver.lane
-  if type(level) ~= "string" or not driver.log(level, tostring(text), lane and lane.environ) then
-    complain("tine.log takes a level (error, warn, info, debug) and a text")
+  local co = driver.current
+  if type(level) ~= "string" or not driver.log(level, tostring(text), co and co.environ) then
+    raise_in_app("tine.log takes a level (error, warn, info, debug) and a text")
   end
 end
 

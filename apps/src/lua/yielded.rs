@@ -1,40 +1,40 @@
-//! What a lane says when it stops: an answer or a part of it, a wait, or a failure.
+//! What a coroutine yields to the server: a response or a part of it, a wait, or a failure.
 
 use super::reply::Reply;
 use mlua::String;
 use std::time::Duration;
 
-/// The kinds are the driver's.
-pub enum Said {
-    /// The whole answer.
+/// The numbers of the kinds are defined in driver.lua.
+pub enum Yielded {
+    /// The whole response.
     Whole(Reply, String),
-    /// How many bytes the response has, before its head: all of its chunks are there.
+    /// The length of the response in bytes, yielded before its head when all of its chunks exist.
     Length(u64),
-    /// The whole answer, and once it is sent the lane goes on, to close what the app has returned.
+    /// The whole response; once it is sent, the coroutine is resumed to close what the app returned.
     WholeBeforeClose(Reply, String),
     /// The head, and a first chunk that is not empty.
     Head(Reply, String, Following),
     Chunk(String, Following),
-    /// The last chunk was said before.
+    /// There are no more chunks.
     End,
-    Sleeps(Duration),
-    Reads(Wanted),
-    /// The app raised an error: its message and the traceback.
+    Sleep(Duration),
+    Read(Wanted),
+    /// The app raised an error: its message and traceback.
     Failed(std::string::String),
-    /// It was interrupted, whatever it has said: where it was.
-    TimeIsUp(std::string::String),
+    /// The app was interrupted, whatever it yielded then: the traceback.
+    TimedOut(std::string::String),
 }
 
-/// How the chunk after one is come by.
+/// When the chunk that follows is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Following {
-    /// It is at hand.
+    /// It exists already.
     AtOnce,
-    /// The app is called for it, which may take its time: what there is goes to the client before (PEP 3333).
+    /// The app has to be called for it, which may take long: everything so far is sent to the client first (PEP 3333).
     AfterSend,
 }
 
-/// What `wsgi.input` is asked for.
+/// What a read of `wsgi.input` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Bytes(usize),
@@ -42,16 +42,16 @@ pub enum Wanted {
     Line,
 }
 
-/// As it crosses the border: the seal, by which the driver's words are known from what a module in C yields; kind + 16 * number;
-/// and up to three texts. mlua takes a tuple from the stack without a detour.
+/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; kind + 16 *
+/// number; and up to three texts. mlua reads a tuple from the stack directly.
 pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
 
-/// Where the first of the values that a lane has yielded is no number, mlua calls what it was to be by this name.
+/// The target type in mlua's conversion error if the first yielded value is not a number.
 pub const SEAL_TYPE: &str = "i64";
 
-impl Said {
-    /// `None`: the driver does not speak like this.
-    pub fn of(raw: Raw) -> Option<Said> {
+impl Yielded {
+    /// `None`: not a combination that the driver yields.
+    pub fn of(raw: Raw) -> Option<Yielded> {
         let (_, what, first, second, third) = raw;
         let (kind, has_flag, number) = (what & 7, what & 8 != 0, what >> 4);
         let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
@@ -60,26 +60,26 @@ impl Said {
         };
         let following = if has_flag { Following::AtOnce } else { Following::AfterSend };
         Some(match (kind, first, second, third) {
-            (0, ..) => Said::Length(number as u64),
-            (1, Some(body), status, joined) if has_flag => Said::WholeBeforeClose(reply(status, joined), body),
-            (1, Some(body), status, joined) => Said::Whole(reply(status, joined), body),
-            (2, Some(chunk), status, joined) => Said::Head(reply(status, joined), chunk, following),
-            (3, Some(chunk), ..) => Said::Chunk(chunk, following),
-            (4, ..) => Said::End,
-            (5, ..) => Said::Sleeps(Duration::from_micros(number as u64)),
-            (6, ..) => Said::Reads(match number - 2 {
+            (0, ..) => Yielded::Length(number as u64),
+            (1, Some(body), status, joined) if has_flag => Yielded::WholeBeforeClose(reply(status, joined), body),
+            (1, Some(body), status, joined) => Yielded::Whole(reply(status, joined), body),
+            (2, Some(chunk), status, joined) => Yielded::Head(reply(status, joined), chunk, following),
+            (3, Some(chunk), ..) => Yielded::Chunk(chunk, following),
+            (4, ..) => Yielded::End,
+            (5, ..) => Yielded::Sleep(Duration::from_micros(number as u64)),
+            (6, ..) => Yielded::Read(match number - 2 {
                 -1 => Wanted::All,
                 -2 => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
-            (7, Some(text), ..) => Said::Failed(text.to_string_lossy()),
+            (7, Some(text), ..) => Yielded::Failed(text.to_string_lossy()),
             _ => return None,
         })
     }
 }
 
 impl Wanted {
-    /// How many of `more` bytes are wanted behind the `have` that are there.
+    /// How many of the bytes `more` are wanted after the `have` bytes that were taken before.
     pub fn share(self, have: usize, more: &[u8]) -> usize {
         match self {
             Wanted::All => more.len(),
@@ -88,7 +88,7 @@ impl Wanted {
         }
     }
 
-    /// What is there is all that was wanted; the end of the body is enough in any case.
+    /// Whether `have` is all that was wanted. The end of the body ends a read in any case.
     pub fn is_met(self, have: &[u8]) -> bool {
         match self {
             Wanted::All => false,
