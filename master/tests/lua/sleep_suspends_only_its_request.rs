@@ -204,7 +204,12 @@ fn no_request_goes_on_because_another_resumes_it() {
     client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
     // It was begun when the next request is.
     let answer = server.get("/resume");
-    assert_eq!(answer.text(), "false: cannot resume a request: the server resumes it when its wait is over", "{}", server.log());
+    assert_eq!(
+        answer.text(),
+        "false: cannot resume a request: the server resumes it when its wait is over",
+        "{}",
+        server.log()
+    );
     let answer = client.response();
     assert_eq!((answer.status, answer.text().as_str()), (200, "slept"), "{}", server.log());
 }
