@@ -24,7 +24,7 @@ pub struct CrashReport {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Somebody sent the signal, because it hangs.
-    Told,
+    Signalled,
     /// It called abort(3).
     Own,
 }
@@ -44,10 +44,10 @@ impl CrashReport {
     pub fn push_place(&self, end: End, now: Instant, text: &mut FixedText) {
         let turn = self.slot.heartbeat_age(now);
         let running = self.in_flight_table.running();
-        if end == End::Told && turn.is_some() && self.slot.is_waiting() {
+        if end == End::Signalled && turn.is_some() && self.slot.is_waiting() {
             return text.push("is told to abort (SIGABRT) while it waits for events");
         }
-        text.push(if end == End::Told { "hangs" } else { "aborts" });
+        text.push(if end == End::Signalled { "hangs" } else { "aborts" });
         match (turn, running) {
             (None, _) => text.push(" while its app is built"),
             (_, Running::Nothing) => text.push(" outside of any request"),
@@ -63,7 +63,7 @@ impl CrashReport {
         }
         let turn = turn.unwrap_or(now.saturating_duration_since(self.born));
         let _ = match end {
-            End::Told => write!(text, " for {:.1} s", turn.as_secs_f64()),
+            End::Signalled => write!(text, " for {:.1} s", turn.as_secs_f64()),
             End::Own => write!(text, ", {:.1} s after it turned to that", turn.as_secs_f64()),
         };
         if let Running::Request(entry) = running {
@@ -81,9 +81,9 @@ mod tests {
     use crate::in_flight_table::Before;
     use crate::scoreboard::{Scoreboard, State};
 
-    fn place(words: &CrashReport, end: End, now: Instant) -> String {
+    fn place(report: &CrashReport, end: End, now: Instant) -> String {
         let mut text = FixedText::default();
-        words.push_place(end, now, &mut text);
+        report.push_place(end, now, &mut text);
         String::from_utf8(text.as_bytes().to_vec()).unwrap()
     }
 
@@ -92,23 +92,23 @@ mod tests {
         let board = Scoreboard::new(1).unwrap();
         board.take(0, 3);
         let (slot, table) = (board.slot(0), board.in_flight_table(0));
-        let words = CrashReport::new(slot, table);
+        let report = CrashReport::new(slot, table);
         let s = Duration::from_secs;
-        let born = words.born;
-        assert_eq!(place(&words, End::Told, born + s(3)), "hangs while its app is built for 3.0 s");
+        let born = report.born;
+        assert_eq!(place(&report, End::Signalled, born + s(3)), "hangs while its app is built for 3.0 s");
         slot.set_state(State::Ready);
         let now = born + s(100);
         slot.heartbeat(now, true);
-        assert_eq!(place(&words, End::Told, now), "is told to abort (SIGABRT) while it waits for events");
+        assert_eq!(place(&report, End::Signalled, now), "is told to abort (SIGABRT) while it waits for events");
         slot.heartbeat(now, false);
-        assert_eq!(place(&words, End::Told, now + s(2)), "hangs outside of any request for 2.0 s");
+        assert_eq!(place(&report, End::Signalled, now + s(2)), "hangs outside of any request for 2.0 s");
         table.turn_to(Before::WebSocket);
-        assert_eq!(place(&words, End::Told, now + s(2)), "hangs in a WebSocket for 2.0 s");
+        assert_eq!(place(&report, End::Signalled, now + s(2)), "hangs in a WebSocket for 2.0 s");
         table.turn_to(Before::Idle);
         table.begin(b"GET /slow?x=\x1b[1m HTTP/1.1\r\n\r\n", "GET /slow?x=\x1b[1m".len());
-        assert_eq!(place(&words, End::Told, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
+        assert_eq!(place(&report, End::Signalled, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
         assert_eq!(
-            place(&words, End::Own, now),
+            place(&report, End::Own, now),
             "aborts in GET /slow?x=\\u{1b}[1m, 0.0 s after it turned to that",
             "a bug of the app's that the C library found"
         );
@@ -117,10 +117,10 @@ mod tests {
         slot.heartbeat(now + s(10), false);
         table.turn_to(Before::InFlight(kept));
         let expected = "hangs in GET /slow?x=\\u{1b}[1m for 2.0 s; the request came 12.0 s ago";
-        assert_eq!(place(&words, End::Told, now + s(12)), expected);
+        assert_eq!(place(&report, End::Signalled, now + s(12)), expected);
         table.turn_to(Before::InFlight(None));
         assert_eq!(
-            place(&words, End::Told, now + s(12)),
+            place(&report, End::Signalled, now + s(12)),
             "hangs in a request that is not in the in-flight table for 2.0 s"
         );
     }

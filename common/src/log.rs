@@ -17,7 +17,7 @@ mod with_care;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
-pub use out::{in_handler, keep_saying, say};
+pub use out::{in_handler, report_suppressed, write_last};
 pub use repeats::APP;
 
 use crate::fixed_text::FixedText;

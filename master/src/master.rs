@@ -232,7 +232,7 @@ impl Master {
             self.keep_upgrading(now);
             self.announce();
             self.say_memory(now);
-            tine_common::log::keep_saying(now);
+            tine_common::log::report_suppressed(now);
             self.tell_waiters();
             self.notify(now);
         }

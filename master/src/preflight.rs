@@ -114,7 +114,7 @@ fn build(
             let hint =
                 if is_shut_out { "\ntine: this user may not enter the directory, which root was in" } else { "" };
             // Where nothing reads standard error, the exit status still tells.
-            tine_common::log::say(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
+            tine_common::log::write_last(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
             let bytes = text.bytes().take(REASON_BYTES_MAX);
             [FAILED].into_iter().chain(bytes).collect()
         }

@@ -425,6 +425,6 @@ pub fn printable(text: &str) -> String {
 /// Prints one line to standard error.
 pub fn complain(line: &str, status: u8) -> ExitCode {
     // Where nothing reads standard error, the exit status still tells.
-    tine_common::log::say(&format!("tine: {}\n", printable(line)), LAST_WORD_PATIENCE);
+    tine_common::log::write_last(&format!("tine: {}\n", printable(line)), LAST_WORD_PATIENCE);
     ExitCode::from(status)
 }

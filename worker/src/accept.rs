@@ -1,19 +1,20 @@
-//! The listeners of a worker, and when they are in its poll: the balance between workers.
+//! The listeners of a worker and when they are in its poll: the balance between workers.
 //!
-//! A shared listener is in every worker's epoll with EPOLLEXCLUSIVE, so that one connection wakes one worker. That alone
-//! gives all connections to few workers: the one that waits longest in the list is woken again and again. So a worker
-//! goes to the end of the list now and then, and one that holds clearly more connections than the least loaded one takes
-//! the listener out *before* it sleeps; declining after a wake-up would strand the connection, since nobody else was woken
-//! for it. The least loaded worker that answers is always in, so somebody is.
+//! A shared listener is in every worker's epoll with EPOLLEXCLUSIVE, so that one connection wakes one worker. That
+//! alone gives all connections to a few workers: the kernel wakes the first worker in its list again and again. So a
+//! worker moves to the end of the list now and then, and a worker that holds clearly more connections than the
+//! least-loaded one takes the listener out of its poll *before* it sleeps (accept throttling). Declining after a
+//! wake-up would strand the connection, since no other worker was woken for it. The least-loaded worker that responds
+//! never throttles, so at least one worker always accepts.
 //!
-//! A queue that is a worker's own is always in that worker's epoll, and only there, as long as it has an owner who is there
-//! to accept. Without one it is everybody's, like a shared one ([`Owner::Orphaned`]). Here declining is possible, as one
-//! knows whom to wake: an owner who holds far more than the least loaded worker leaves the connection in the queue, and
-//! rings that worker's waker ([`Handoffs`]). Each connection is an edge (EPOLLET), so that one who was left does not wake the
-//! owner again; so whoever comes is accepted until nobody is left.
+//! A worker's own queue is in that worker's epoll only, as long as its owner can accept. Without such an owner the
+//! queue is orphaned, and all workers accept from it as from a shared one ([`Owner::Orphaned`]). Here a worker can
+//! decline, because it knows which worker to wake: an owner that holds far more than the least-loaded worker leaves the
+//! connection in the queue and wakes that worker ([`Handoffs`]). Each connection is an edge (EPOLLET): a connection
+//! that was left does not wake the owner again, so every accept loop runs until the queue is empty.
 //!
-//! A listener that is wanted in the poll, or out of it, and is not there because the system had no memory for it, is tried
-//! again ([`Faults`]): a worker never stays deaf.
+//! A listener that could not be added to or removed from the poll for lack of memory is tried again ([`Faults`]), so
+//! that a worker never stops accepting for good.
 
 mod faults;
 mod handoffs;
@@ -33,20 +34,21 @@ use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::epoll::{self, Wake};
 use tine_common::sys::socket::{have_waiting, stop_new_connections, waiting};
 
-/// A worker that stands back looks again after this long, then after twice as long, …
+/// A throttled worker checks the load again after this long, then after twice as long each time.
 const LOOK_MIN: Duration = Duration::from_millis(1);
-/// … and at the latest after this.
+/// The longest interval between two load checks of a throttled worker.
 const LOOK_MAX: Duration = Duration::from_millis(64);
-/// Who is seen waiting is left to the others for this long: on a loaded machine a woken worker needs milliseconds to run.
-/// With 1 ms, 9 of 40 rounds of a hundred connections to 16 workers on 2 busy CPUs were uneven; with 8 ms, 1.
+/// A pending connection is left to other workers for this long: on a loaded machine a woken worker needs milliseconds
+/// to run. With 1 ms, 9 of 40 rounds of a hundred connections to 16 workers on 2 busy CPUs were uneven; with 8 ms, 1.
 const PATIENCE: Duration = Duration::from_millis(8);
-/// Who has accepted so many of a queue that others accept from goes to the end of the list of those whom the kernel wakes,
-/// by two system calls. Of short connections the first in the list had ten times its share before; with 4 instead of 16
-/// they are not spread more evenly.
+/// After accepting this many connections from a shared queue, a worker re-adds the listener, by two system calls, so
+/// that it moves to the end of the kernel's wake list. Without that, the first worker in the list got ten times its
+/// share of short connections; 4 instead of 16 spreads them no more evenly.
 const TAKEN_MAX: usize = 16;
-/// Up to this many listeners are asked one by one how many wait there; of more, only those are asked that one poll(2) names.
+/// Up to this many listeners are queried one by one for their queue length; of more, only those that one poll(2)
+/// reports.
 const ASKED_EACH: usize = 4;
-/// Who owns which queue is looked at this often, but by who sleeps only when he wakes to beat.
+/// How often a worker re-reads queue ownership. A sleeping worker does so only when it wakes for its heartbeat.
 const OWNERS_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Listeners {
@@ -55,21 +57,21 @@ pub struct Listeners {
     worker: usize,
     all: Vec<Entry>,
     state: AcceptState,
-    /// Workers see to it that they hold about as many connections each.
+    /// The workers balance the number of their connections.
     is_balancing: bool,
-    /// There are queues that others accept from, too, and the balance is on.
+    /// Balancing is on, and there are queues that several workers accept from.
     shares: bool,
     handoffs: Handoffs,
     faults: Faults,
     owners_at: Instant,
 }
 
-/// How events of the poll are told apart.
+/// The poll's tokens for listeners and wakers.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokens {
-    /// The first listener's; the others follow.
+    /// The token of the first listener; the others follow.
     pub first_listener: usize,
-    /// Of all wakers that are this worker's.
+    /// The token of all wakers of this worker.
     pub waker: usize,
 }
 
@@ -79,24 +81,24 @@ struct Entry {
     in_poll: bool,
     /// Accepted from it since it was put into the poll.
     taken: usize,
-    /// This worker accepts from it no more.
+    /// This worker no longer accepts from it.
     is_left: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    /// It is shared.
+    /// All workers.
     Shared,
-    /// This worker's own.
+    /// This worker.
     This,
-    /// Somebody's who is there to accept.
+    /// Another worker, which can accept.
     Other,
-    /// Its owner hangs, ends or is not there.
+    /// Its owner hangs, ends or does not exist: all workers accept from it.
     Orphaned,
 }
 
 impl Entry {
-    /// Nobody else sees to it that no new connection begins, and nobody goes on with it.
+    /// This worker must stop new handshakes itself, and no other process will keep using the socket.
     fn is_to_be_stopped(&self) -> bool {
         self.listener.is_tcp && !self.listener.is_lent && self.owner != Owner::Other
     }
@@ -113,7 +115,7 @@ impl Owner {
 enum AcceptState {
     /// All.
     All,
-    /// All but the shared ones: others have fewer connections.
+    /// All except the shared ones: other workers have fewer connections.
     Throttled { look_at: Instant, interval: Duration, had_pending: bool },
     /// None: descriptors ran out.
     Paused { until: Instant },
@@ -132,7 +134,7 @@ impl Listeners {
             let owner = match &listener.queue {
                 Queue::Shared => Owner::Shared,
                 Queue::Own { place, .. } if place.is_of(worker) => Owner::This,
-                // For the others a boot is time to boot, too.
+                // The other workers are given the time to boot, as this one was.
                 Queue::Own { .. } => Owner::Other,
             };
             Entry { listener, owner, in_poll: false, taken: 0, is_left: false }
@@ -175,7 +177,7 @@ impl Listeners {
         matches!(self.state, AcceptState::Paused { .. })
     }
 
-    /// Whether a worker that holds `mine` has to look at the others before it accepts.
+    /// Whether a worker that holds `mine` has to read the others' load before it accepts.
     pub fn wants_snapshot_first(&self, mine: usize) -> bool {
         self.shares || (mine > 0 && self.is_balancing)
     }
@@ -185,7 +187,7 @@ impl Listeners {
         self.shares && self.all[index].owner.is_shared() && snapshot.accepting > 1 && is_over(mine, snapshot.least)
     }
 
-    /// So many were accepted from this listener.
+    /// `count` connections were accepted from this listener.
     pub fn on_taken(&mut self, index: usize, count: usize, now: Instant) {
         let Some(entry) = self.all.get_mut(index) else { return };
         entry.taken += count;
@@ -193,7 +195,7 @@ impl Listeners {
             return;
         }
         entry.taken = 0;
-        // Whoever comes in between is seen when the listener is added.
+        // A connection that arrives in between is reported when the listener is added.
         let (fd, token) = (entry.listener.fd.as_fd(), self.tokens.first_listener + index);
         let moved = epoll::remove(self.epoll, fd).and_then(|()| {
             entry.in_poll = false;
@@ -205,7 +207,7 @@ impl Listeners {
         }
     }
 
-    /// What this worker lost, once: a descriptor that is not its own any more.
+    /// The first descriptor that this worker has lost; reported once.
     pub fn take_lost(&mut self) -> Option<io::Error> {
         self.faults.take_lost()
     }
@@ -215,24 +217,25 @@ impl Listeners {
         self.faults.on_accepted();
     }
 
-    /// The connection that waited has gone. True: so did those before it, and accepting is to pause.
+    /// A pending connection was aborted. True: so were those before it, and accepting should pause.
     pub fn on_aborted(&mut self) -> bool {
         self.faults.on_aborted()
     }
 
-    /// accept(2) failed, for a reason that may last: pauses, each time for longer.
+    /// accept(2) failed for a reason that may persist: pauses, longer each time.
     pub fn on_accept_failed(&mut self, error: &io::Error, now: Instant) {
         let until = now + self.faults.on_accept_failed(error, now);
         self.pause(until, now);
     }
 
-    /// The descriptor of a listener is not that any more.
+    /// The descriptor no longer refers to the listener.
     pub fn lose(&mut self, error: io::Error) {
         self.faults.lose(error);
     }
 
-    /// What each worker holds once all who wait are let in, where they are a crowd: more than there are workers. Nobody
-    /// needs to leave connections to others before he has that many. Else 0.
+    /// In a backlog burst, that is, with more pending connections than workers: the number of connections that each
+    /// worker holds once all are accepted. No worker needs to leave connections to others before it has that many.
+    /// Otherwise 0.
     pub fn share_of_burst(&self, snapshot: &LoadSnapshot) -> u64 {
         let shared = self.shared().filter(|entry| entry.listener.is_tcp).map(|entry| entry.listener.fd.as_fd());
         let burst: u64 = if shared.clone().nth(ASKED_EACH).is_none() {
@@ -248,7 +251,7 @@ impl Listeners {
         self.all.iter().filter(|entry| entry.owner.is_shared())
     }
 
-    /// When [`Listeners::adjust`] must be called at the latest, or an offer is over.
+    /// When [`Listeners::adjust`] must be called at the latest, or a handoff ends.
     pub fn deadline(&self) -> Option<Instant> {
         let state = match self.state {
             _ if self.is_closed() => return None,
@@ -259,7 +262,7 @@ impl Listeners {
         [state, self.handoffs.deadline(), self.faults.retry_at()].into_iter().flatten().min()
     }
 
-    /// Whether a look at the others is due: this worker's count changed, or some time has passed.
+    /// Whether a load snapshot is due: this worker's count changed, or some time has passed.
     pub fn wants_snapshot(&self, count_changed: bool, now: Instant) -> bool {
         match self.state {
             _ if self.is_closed() || !self.shares => false,
@@ -286,7 +289,7 @@ impl Listeners {
             (false, _) => AcceptState::All,
             (true, AcceptState::Throttled { look_at, .. }) if now < look_at => self.state,
             (true, AcceptState::Throttled { interval, had_pending, .. }) => {
-                // Somebody who waited at the last look and waits still: those who should take it do not.
+                // Connections were pending at the last check and still are: the workers that should accept them do not.
                 let waits = have_waiting(self.shared().map(|entry| entry.listener.fd.as_fd())).contains(&true);
                 if waits && had_pending {
                     AcceptState::All
@@ -299,14 +302,14 @@ impl Listeners {
         }
     }
 
-    /// Takes all listeners out of the poll until then.
+    /// Takes all listeners out of the poll until `until`.
     pub fn pause(&mut self, until: Instant, now: Instant) {
         self.state = AcceptState::Paused { until };
-        self.handoffs.end(true, until); // who is left is seen when the listeners are back
+        self.handoffs.end(true, until); // re-adding the listeners reports what is still pending
         self.settle(now);
     }
 
-    /// Leaves the listeners that are lent: whoever is in their queues waits for the next start.
+    /// Leaves the lent listeners: connections in their queues wait for the next start.
     pub fn leave_lent(&mut self, now: Instant) {
         for entry in self.all.iter_mut().filter(|entry| entry.listener.is_lent) {
             entry.is_left = true;
@@ -317,20 +320,21 @@ impl Listeners {
         }
     }
 
-    /// No new connection may begin on the TCP listeners that have nobody else to see to it; for all processes that have
-    /// them.
+    /// Stops new handshakes on the TCP listeners for which no other worker does so, in all processes that have them.
     pub fn stop_new_connections(&self) {
         for entry in self.all.iter().filter(|entry| entry.is_to_be_stopped()) {
             if let Err(e) = stop_new_connections(entry.listener.fd.as_fd()) {
-                log::warn!("connections that begin during the drain may be reset: {e}");
+                log::warn!(
+                    "new connections could not be stopped; those that arrive during the drain may be reset: {e}"
+                );
             }
         }
     }
 
-    /// Nothing listens on the sockets any more, whichever other processes have them.
+    /// Shuts the sockets down, so that no process listens on them any more.
     pub fn shut_down(&self) {
         for entry in self.all.iter().filter(|entry| !entry.listener.is_lent) {
-            // The first worker that does so has done it for all of them.
+            // It fails if another worker was first.
             let _ = SockRef::from(&entry.listener.fd).shutdown(Shutdown::Both);
         }
     }
@@ -346,7 +350,7 @@ impl Listeners {
         self.all.clear();
     }
 
-    /// Puts each listener where it is wanted, now or, where that fails for a while, later.
+    /// Adds and removes listeners as wanted, now or, if that fails for a while, later.
     fn settle(&mut self, now: Instant) {
         match self.apply() {
             Ok(()) => self.faults.on_settled(),
@@ -354,7 +358,8 @@ impl Listeners {
         }
     }
 
-    /// As above; one that cannot be moved keeps no other back. The error is that of the last.
+    /// Adds and removes listeners as wanted. A failure does not keep the others from being moved; the last error is
+    /// returned.
     fn apply(&mut self) -> Result<(), epoll::Failed> {
         let mut all = Ok(());
         for (index, entry) in self.all.iter_mut().enumerate() {
@@ -383,7 +388,8 @@ impl Listeners {
     }
 }
 
-/// More than one and a sixteenth of its load above the least loaded worker; anything, while somebody has nothing.
+/// Whether `mine` exceeds the least-loaded worker's connections by more than one and a sixteenth; if that worker has
+/// none, whether `mine` is anything at all.
 pub fn is_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 16)
 }
@@ -411,14 +417,14 @@ mod tests {
     const SNAPSHOT: LoadSnapshot = LoadSnapshot { least: 1, least_worker: 0, total: 10, accepting: 4 };
 
     #[test]
-    fn a_crowd_is_shared_out() {
+    fn a_burst_is_shared_out() {
         for others in [0, 2 * ASKED_EACH] {
-            a_crowd_is_shared_out_beside(others);
+            a_burst_is_shared_out_beside(others);
         }
     }
 
-    /// Listeners of which nothing waits.
-    fn a_crowd_is_shared_out_beside(others: usize) {
+    /// Beside this many listeners with an empty queue.
+    fn a_burst_is_shared_out_beside(others: usize) {
         let poll = mio::Poll::new().expect("a poll");
         let (listener, address) = tcp_listener(Queue::Shared);
         let others = (0..others).map(|_| tcp_listener(Queue::Shared).0);
@@ -431,12 +437,12 @@ mod tests {
         assert_eq!(
             listeners.share_of_burst(&LoadSnapshot { accepting: 0, ..SNAPSHOT }),
             40,
-            "nobody answers, but we are here"
+            "no worker is seen accepting, but this one is"
         );
     }
 
     #[test]
-    fn who_is_over() {
+    fn the_limit_grows_with_the_least_load() {
         for (mine, least, over) in [
             (0, 0, false),
             (1, 0, true),

@@ -1,4 +1,4 @@
-//! Who is let in: a budget of connections, and a clear answer to those above it.
+//! Admission: a budget of connections, and a clear response to those above it.
 
 use crate::http::DateLine;
 use crate::http1;
@@ -14,29 +14,29 @@ use tine_common::log::Burst;
 use tine_common::sys::socket::{Accepted, accept};
 use tine_common::units::counted;
 
-/// Descriptors that are not for clients: standard streams, epoll, channel, signals, the scoreboard's and the app's own.
+/// Descriptors not used for clients: standard streams, epoll, the channel, signals, the scoreboard's and the app's own.
 const RESERVED_DESCRIPTORS: u64 = 64;
-/// Refused connections that are closed with care at the same time; those above it get their answer and a plain close.
+/// Refused connections that linger at the same time; those above it get their response and a plain close.
 pub const REFUSED_OPEN_MAX: usize = 32;
-/// What `Retry-After` says.
+/// The value of `Retry-After`.
 const RETRY_AFTER_SECONDS: u32 = 5;
 /// Accepting pauses for this long when descriptors run out.
 pub const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// A burst of refusals is over after this long without one.
 const BURST_QUIET: Duration = Duration::from_secs(2);
-/// Addresses that are named in a burst of refusals of those that have their share.
+/// Addresses that are logged by name in a burst of refusals by address.
 const NAMED_MAX: usize = 8;
 
 pub struct Admission {
-    /// Connections that this worker's descriptors allow.
+    /// The number of connections that this worker's descriptors allow.
     worker_max: usize,
-    /// Connections of all workers together.
+    /// The limit of connections of all workers together.
     server_max: Option<usize>,
-    /// Held so that, when descriptors run out, one can be had to say so.
+    /// Held in reserve, to answer clients when descriptors run out.
     spare: Option<File>,
     burst: Burst,
-    room_made: Burst,
-    /// Refusals of addresses that have their share, and those that were named in this burst.
+    evicted: Burst,
+    /// Refusals of addresses at their limit, and the addresses that were named in this burst.
     of_addresses: Burst,
     named: Vec<IpAddr>,
 }
@@ -49,7 +49,7 @@ impl Admission {
         let worker_max = nofile.saturating_sub(taken).max(nofile / 4).max(1) as usize;
         let burst = || Burst::new(1, BURST_QUIET);
         let (spare, named) = (spare(), Vec::new());
-        Admission { worker_max, server_max, spare, burst: burst(), room_made: burst(), of_addresses: burst(), named }
+        Admission { worker_max, server_max, spare, burst: burst(), evicted: burst(), of_addresses: burst(), named }
     }
 
     pub fn has_server_max(&self) -> bool {
@@ -61,14 +61,14 @@ impl Admission {
         mine < self.worker_max && self.server_max.is_none_or(|max| total < max as u64)
     }
 
-    /// Counts a refusal; says so once a burst.
+    /// Counts a refusal; logs it once a burst.
     pub fn on_refused(&mut self, why: fmt::Arguments<'_>, now: Instant) {
         if self.burst.admits(now) {
             log::warn!("{why}; refusing connections with 503 until there is room");
         }
     }
 
-    /// Counts a refusal of an address that has its share; names the address, once a burst.
+    /// Counts a refusal of an address at its limit; logs the address once a burst.
     pub fn on_address_refused(&mut self, address: IpAddr, most: usize, now: Instant) {
         self.of_addresses.admits(now);
         let client = client_of(address);
@@ -78,19 +78,19 @@ impl Admission {
         self.named.push(client);
         let (prefix, most) = (if client.is_ipv6() { "/64" } else { "" }, counted(most as u64, "connection"));
         log::warn!(
-            "{client}{prefix} has {most}, all that --max-connections-per-address allows; refusing more from there with 503"
+            "{client}{prefix} has {most}, the limit of --max-connections-per-address; refusing more from there with 503"
         );
     }
 
-    /// Counts a connection that is closed to make room; says so once a burst.
-    pub fn on_room_made(&mut self, mine: usize, now: Instant) {
-        if self.room_made.admits(now) {
-            log::warn!("at capacity with {mine} connections here; closing those that idle longest to let others in");
+    /// Counts an evicted connection; logs it once a burst.
+    pub fn on_evicted(&mut self, mine: usize, now: Instant) {
+        if self.evicted.admits(now) {
+            log::warn!("at capacity with {mine} connections here; closing those idle longest to admit new ones");
         }
     }
 
-    /// Descriptors ran out while somebody waits: gives up the spare one to accept and hands the connection to `answer`,
-    /// which must close it. False if nobody waited or even that failed.
+    /// Descriptors ran out while a connection is pending: gives up the spare one to accept it and passes it to
+    /// `answer`, which must close it. False if none was pending, or even that failed.
     pub fn use_spare(&mut self, listener: BorrowedFd<'_>, answer: impl FnOnce(OwnedFd)) -> bool {
         if self.spare.take().is_none() {
             self.spare = spare();
@@ -108,9 +108,9 @@ impl Admission {
         answered
     }
 
-    /// When [`Admission::sum_up`] has something to say.
+    /// When [`Admission::sum_up`] has something to log.
     pub fn deadline(&self) -> Option<Instant> {
-        [&self.burst, &self.room_made, &self.of_addresses].into_iter().filter_map(Burst::ends_at).min()
+        [&self.burst, &self.evicted, &self.of_addresses].into_iter().filter_map(Burst::ends_at).min()
     }
 
     pub fn sum_up(&mut self, now: Instant) {
@@ -121,16 +121,16 @@ impl Admission {
         if let Some(ended) = self.of_addresses.ended(now) {
             self.named.clear();
             let (refused, seconds) = (counted(ended.count, "connection"), ended.lasted.as_secs_f64());
-            log::warn!("refused {refused} of addresses that had their share with 503 within {seconds:.1} s");
+            log::warn!("refused {refused} by --max-connections-per-address with 503 within {seconds:.1} s");
         }
-        if let Some(ended) = self.room_made.ended(now) {
+        if let Some(ended) = self.evicted.ended(now) {
             let (count, seconds) = (ended.count, ended.lasted.as_secs_f64());
-            log::warn!("closed {count} idle connections within {seconds:.1} s to let others in");
+            log::warn!("closed {count} idle connections within {seconds:.1} s to admit new ones");
         }
     }
 }
 
-/// The 503 for a client that there is no room for. What it has sent so far is read and dropped.
+/// The 503 for a client that is refused. What it has sent so far is read and dropped.
 pub fn answer_to(socket: &Socket, date: &DateLine, scratch: &mut ReadBuffer) -> Vec<u8> {
     // Errors mean that the client is gone.
     let _ = scratch.receive(socket, usize::MAX);
@@ -139,8 +139,8 @@ pub fn answer_to(socket: &Socket, date: &DateLine, scratch: &mut ReadBuffer) -> 
     answer
 }
 
-/// For a client that there is not even room to be careful with: as what it sent so far was read, closing does not reset the
-/// answer, as far as that can be known.
+/// Sends the answer and closes at once, without lingering. Since what the client has sent so far was read, the close
+/// does not cause a reset, as far as that can be known.
 pub fn send_and_close(socket: &Socket, answer: &[u8]) {
     // As above.
     let _ = socket.send(answer);

@@ -1,7 +1,7 @@
-//! One client's connection: its socket, what of its bytes waits, and its protocol.
+//! One client's connection: its socket, its buffered bytes and its protocol.
 //!
-//! [`Connection::advance`] is the only function that touches the socket of a client that was let in. It ends by flushing: on return the
-//! output is empty, or the socket takes no more, or the connection has asked for another turn.
+//! [`Connection::advance`] is the only function that uses the socket of an admitted client. It ends by flushing: on
+//! return the output is empty, or the socket is not writable, or the connection has asked for another turn.
 
 mod lingering;
 mod resetting;
@@ -24,29 +24,29 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 use tine_common::in_flight_table::{Before, Kept};
 
-/// Reads and writes of one connection before the others have their turn.
+/// Reads and writes of one connection in one turn.
 const STEPS_PER_TURN: usize = 16;
-/// Bytes sent on one connection before the others have their turn.
+/// Bytes sent on one connection in one turn.
 const SENT_BYTES_PER_TURN: usize = 1 << 20;
 
 pub struct Connection {
     socket: Socket,
-    /// The socket may have bytes or an end for us; false once a read came short.
+    /// The socket may have bytes or an end of stream; false once a read came short.
     readable: bool,
     /// The socket may take bytes; false once a write came short.
     writable: bool,
-    /// The client ended its side and the kernel said so: only a read of nothing ends the reading.
+    /// The client ended its side, as an event reported: read until the end of the stream.
     hung_up: bool,
     /// Nothing can be sent any more: the client reset the connection, or both sides have ended.
     is_gone: bool,
-    /// All that the client sent has been read.
+    /// The end of the client's stream has been read.
     input_ended: bool,
-    /// Bytes that the client took so far, up to what fits.
+    /// Bytes sent so far; saturating.
     taken_bytes: u32,
-    /// Requests answered and not yet told to the worker: of one turn.
+    /// Requests answered in this turn and not yet reported to the worker.
     answered: u16,
     scheduled: bool,
-    /// The last.
+    /// Its last turn.
     pub had_turn: TurnNumber,
     refused: bool,
     /// It is closed without lingering.
@@ -59,7 +59,7 @@ pub struct Connection {
     /// Bytes not sent at the end of the last turn.
     output: Option<Box<WriteQueue>>,
     pub armed: Armed,
-    /// Of the request in flight, if there was one left.
+    /// The entry of the request in flight, if one was free.
     pub in_flight_entry: Option<Kept>,
 }
 
@@ -69,11 +69,11 @@ enum Phase {
     Finishing(Closing),
     /// All is sent; once it is acknowledged the connection is reset.
     Resetting(Unacknowledged),
-    /// All is sent and our side is ended; what the client still sends is dropped.
+    /// All is sent and our side is shut down; what the client still sends is dropped.
     Lingering(Linger),
 }
 
-/// The worker's own buffers, which connections use by turns.
+/// The worker's buffers, which its connections share.
 pub struct Buffers {
     pub input: ReadBuffer,
     pub output: WriteQueue,
@@ -83,18 +83,18 @@ pub struct Buffers {
 pub enum Turn {
     /// Waits for the socket or its deadline.
     Waits,
-    /// Could go on at once.
+    /// Can go on at once.
     Again,
     Closed,
 }
 
 impl Connection {
-    /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes are there already.
+    /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes have already arrived.
     pub fn new(socket: Socket, now: Instant) -> Self {
         Connection::in_phase(socket, Phase::Open(Protocol::Http1(Http1::new(now))))
     }
 
-    /// A connection that only gets `answer`, whatever it asks.
+    /// A connection that is refused with `answer`, whatever it requests.
     pub fn refused(socket: Socket, answer: &[u8], now: Instant) -> Self {
         let mut output = WriteQueue::new(now);
         output.append(answer);
@@ -129,7 +129,7 @@ impl Connection {
         self.socket.fd()
     }
 
-    /// Latches what the kernel said.
+    /// Records what the kernel reported.
     pub fn on_event(&mut self, event: &Event) {
         let hung_up = event.is_read_closed();
         self.is_gone |= event.is_error() || event.is_write_closed();
@@ -138,12 +138,13 @@ impl Connection {
         self.hung_up |= hung_up;
     }
 
-    /// The deadline has come. Whatever it was, a look at the socket comes first: a request may have crossed it.
+    /// The deadline has passed. Whatever it was for, the socket is read first: a request may have arrived at the same
+    /// time.
     pub fn on_deadline(&mut self) {
         self.readable = true;
     }
 
-    /// It cannot be served after all, and is closed: with a 503, where nothing was said yet.
+    /// It cannot be served after all and is closed, with a 503 if nothing was sent yet.
     pub fn turn_away(&self, date: &DateLine, scratch: &mut ReadBuffer) {
         if self.taken_bytes == 0 {
             send_and_close(&self.socket, &answer_to(&self.socket, date, scratch));
@@ -155,7 +156,7 @@ impl Connection {
         !std::mem::replace(&mut self.scheduled, true)
     }
 
-    /// Something is under way that a drain waits for: a request, or output that is not sent.
+    /// Whether a drain waits for it: it has a request in flight or unsent output.
     pub fn is_busy(&self) -> bool {
         match &self.phase {
             Phase::Open(protocol) => protocol.is_busy(self.input.is_some()) || self.output.is_some(),
@@ -164,12 +165,12 @@ impl Connection {
         }
     }
 
-    /// It does not count among those that were let in: it only gets the answer that says so, or has to make room.
+    /// Whether it does not count as admitted: it was refused or evicted and is being closed.
     pub fn is_refused(&self) -> bool {
         self.refused
     }
 
-    /// What it waits for and since when, if it may be closed to make room.
+    /// What it waits for and since when, if it may be evicted.
     pub fn waits_since(&self) -> Option<(Waits, Instant)> {
         match &self.phase {
             Phase::Open(Protocol::Http1(http1)) if self.output.is_none() && !self.scheduled => http1.waits_since(),
@@ -177,7 +178,8 @@ impl Connection {
         }
     }
 
-    /// It is to make room: its wait ends, as its deadline would end it. `has_time`: for its client to end its side.
+    /// Evicts it: its wait ends as if its deadline had passed. `has_time`: it may linger until its client ends its
+    /// side.
     pub fn evict(&mut self, has_time: bool) {
         (self.refused, self.is_cut_short) = (true, !has_time);
         if let Phase::Open(Protocol::Http1(http1)) = &mut self.phase {
@@ -190,7 +192,7 @@ impl Connection {
         matches!(&self.phase, Phase::Open(protocol) if protocol.is_in_flight())
     }
 
-    /// What it is in before its turn.
+    /// Its state before its turn, for the in-flight table.
     pub fn before(&self) -> Before {
         match &self.phase {
             Phase::Open(Protocol::WebSocket(_)) => Before::WebSocket,
@@ -204,7 +206,7 @@ impl Connection {
         std::mem::take(&mut self.answered)
     }
 
-    /// When something has to be done even if nothing happens.
+    /// When it has to be advanced without an event.
     pub fn deadline(&self, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Instant> {
         let write = self.output.as_ref().map(|output| output.progressed() + cx.limits.write_timeout);
         match &self.phase {
@@ -213,23 +215,23 @@ impl Connection {
                 [write, protocol.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
             }
             Phase::Finishing(_) => write,
-            Phase::Resetting(unacknowledged) => Some(unacknowledged.look_at()),
+            Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
             Phase::Lingering(linger) => Some(linger.until()),
         }
     }
 
-    /// Reads, lets the protocol go on, writes, until one of them has to wait or the turn is over.
+    /// Reads, advances the protocol and writes, until one of them has to wait or the turn is over.
     pub fn advance(&mut self, shared: &mut Buffers, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Turn {
         self.scheduled = false;
         if self.is_gone {
             return Turn::Closed;
         }
-        // Where it has taken some since, that is seen below.
+        // If the client has read some since, the flush below finds out.
         let is_stuck = !self.writable;
         if is_stuck
             && self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout)
         {
-            // The client takes nothing: closing without a reset would leave its bytes in the kernel for minutes.
+            // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             // An error here means that the socket is gone already.
             let _ = self.socket.reset_on_close();
             return Turn::Closed;
@@ -266,7 +268,7 @@ impl Connection {
         };
         debug_assert!(
             self.output.is_none() || !self.writable || turn == Turn::Again,
-            "bytes are queued and nobody will send them"
+            "bytes are queued, and no event or turn will send them"
         );
         turn
     }
@@ -281,7 +283,7 @@ impl Connection {
     ) -> Turn {
         let cx = Cx { socket: Some(&self.socket), ..*cx };
         let mut sent_bytes = 0;
-        // What a step leaves unread although it could go on is enough for the next: to read more would only move it about.
+        // What a step leaves unread although it could go on is enough for the next: reading more would only copy it.
         let mut is_enough = false;
         for step in 0..STEPS_PER_TURN {
             if step > 0 && cx.is_time_up() {
@@ -291,7 +293,7 @@ impl Connection {
                 Phase::Lingering(linger) => return linger.go_on(&self.socket, input, &cx),
                 Phase::Finishing(closing) => Next::Close(*closing),
                 Phase::Resetting(unacknowledged) => {
-                    if unacknowledged.look(&self.socket, &cx) {
+                    if unacknowledged.check(&self.socket, &cx) {
                         return Turn::Waits;
                     }
                     Next::Close(Closing::Reset)
@@ -304,7 +306,7 @@ impl Connection {
                             Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
                             Ok(Received::Nothing) => self.readable = false,
                             Ok(Received::End) => self.input_ended = true,
-                            // The client reset the connection: nobody is left to answer.
+                            // The client reset the connection: there is no one left to answer.
                             Err(_) => return Turn::Closed,
                         }
                     }

@@ -1,35 +1,37 @@
-//! How a worker ends: the accept grace, the idle, the busy, the deadline.
+//! How a worker drains.
 //!
-//! 1. Who is in the accept grace (handshakes that have begun, queues) is let in: new handshakes are stopped
-//!    (`stop_new_connections`), and accepting goes on for a moment. Then the listeners close. A worker that leaves alone has no
-//!    doorway: the others go on accepting.
-//! 2. Idle connections are closed in a spread, after a grace in which a request that is on its way is still answered.
-//! 3. Requests in flight are finished; every head written from now on says `Connection: close`.
-//! 4. What is left at the deadline is cut and counted. A worker whose successor serves has none, until the server stops.
+//! 1. Accept grace: new handshakes are stopped (`stop_new_connections`), and connections whose handshake had begun or
+//!    that were in the queues are still accepted for a moment. Then the listeners close. A worker that leaves alone has
+//!    no accept grace: the others keep accepting.
+//! 2. Idle connections are closed one after another, after a grace period in which a request that is on its way is
+//!    still answered.
+//! 3. Requests in flight are finished; every head written from now on has `Connection: close`.
+//! 4. What is left at the deadline is cut and counted. A worker whose successor serves has no deadline until the server
+//!    stops.
 
 use crate::run_queue::Token;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
 
-/// How long connections that have begun may still arrive: two round trips over any ocean. Where the kernel holds back
-/// clients that have not sent anything (`--defer-accept`), they think that they are connected, and are to have the time that
-/// an idle connection has.
+/// How long connections that have begun may still arrive: two round trips over any ocean. A client that the kernel
+/// holds back because it has not sent anything (`--defer-accept`) believes that it is connected; it should have the
+/// time that an idle connection has.
 const ACCEPT_GRACE: Duration = Duration::from_millis(500);
-/// An idle connection stays at least this long…
+/// An idle connection is kept for at least this long.
 const IDLE_GRACE: Duration = Duration::from_millis(250);
-/// … and up to this much longer, so that clients do not all come back at once.
+/// An idle connection is kept for up to this much longer, so that the clients do not all reconnect at once.
 const IDLE_SPREAD_MS: u64 = 256;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
     began: Instant,
-    /// The listeners close then.
+    /// When the listeners close.
     pub accept_grace_until: Instant,
-    /// What is left is cut then; `None`: nothing hurries.
+    /// When the connections that are left are cut; `None`: no deadline.
     pub ends: Option<Instant>,
 }
 
-/// Until when an idle connection is kept while the server stops.
+/// How long an idle connection is kept while the server stops.
 #[derive(Debug, Clone, Copy)]
 pub struct IdleEnd {
     pub began: Instant,
@@ -52,7 +54,7 @@ impl Drain {
         Drain { began: now, accept_grace_until: now, ends: None }
     }
 
-    /// Somebody wants it once more: it ends when the first of them wants it.
+    /// Another drain was ordered: the earlier deadline counts.
     pub fn shorten(&mut self, other: Drain) {
         self.ends = [self.ends, other.ends].into_iter().flatten().min();
     }
@@ -61,12 +63,12 @@ impl Drain {
         self.began
     }
 
-    /// Somebody may still come in: the whole server ends, not one worker of many.
+    /// Whether connections may still be accepted: the whole server ends, not one worker of many.
     pub fn has_accept_grace(&self) -> bool {
         self.accept_grace_until > self.began
     }
 
-    /// How long this connection may idle.
+    /// How long this connection may stay idle.
     pub fn idle_end(&self, token: Token) -> IdleEnd {
         // A multiplier coprime to the spread scatters neighbours.
         let stay = IDLE_GRACE + Duration::from_millis(token as u64 * 97 % IDLE_SPREAD_MS);
@@ -75,13 +77,13 @@ impl Drain {
 }
 
 impl IdleEnd {
-    /// When somebody who waits of his own accord hears of the drain.
+    /// When an exchange that waits by its own choice is told of the drain.
     pub fn at(self) -> Instant {
         self.began + self.stay
     }
 
-    /// When a connection that idles `since` then is closed: a response whose head was written before the drain did not
-    /// say `Connection: close`, so that its client may have the next request on its way.
+    /// When a connection that has been idle `since` then is closed: a response head written before the drain did not
+    /// have `Connection: close`, so that the client's next request may be on its way.
     pub fn after(self, since: Instant) -> Instant {
         self.began.max(since) + self.stay
     }

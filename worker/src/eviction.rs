@@ -1,9 +1,9 @@
-//! At capacity: which connections are closed so that others are let in. Those that idle, the longest first; where none does,
-//! those whose head is long in coming.
+//! At capacity: which connections are closed to admit new ones. First the idle ones, the longest idle first; if there
+//! is none, those whose head is slow to arrive.
 //!
-//! Idle connections are in no order of their own, which each request would have to keep. They are looked for when room is
-//! needed: one pass over all finds the [`FOUND_MAX`] that have waited longest, and each is looked at again when it is its
-//! turn. A pass is not made more often than its time allows.
+//! Idle connections are not kept in order, as every request would have to update it. They are searched for when room is
+//! needed: one pass over all finds the [`FOUND_MAX`] that have waited longest, and each is checked again before it is
+//! closed. The interval between passes bounds what they cost.
 
 use crate::connection::Connection;
 use crate::run_queue::Token;
@@ -11,18 +11,20 @@ use slab::Slab;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// Connections that one pass finds.
+/// The number of connections that one pass finds.
 const FOUND_MAX: usize = 64;
-/// The next pass is this long after the last, for each connection of it: twenty times what it takes.
+/// The next pass is at the earliest this long after the last, times the number of its connections: twenty times what it
+/// takes.
 const PASS_REST: Duration = Duration::from_nanos(400);
-/// A client that was answered less long ago than this is about to ask again: no room is made by closing it, …
+/// A client that was answered more recently than this is probably about to send its next request, and is not evicted.
 const IDLE_MIN: Duration = Duration::from_millis(100);
-/// … and one that has said nothing yet has so much time. …
+/// A new client that has sent nothing yet is not evicted for this long.
 const FRESH_MIN: Duration = Duration::from_secs(1);
-/// … Under pressure, so much is what remains of `--header-timeout`.
+/// A client that has sent a part of a head is not evicted for this long: what remains of `--header-timeout` under
+/// pressure.
 const HEAD_MIN: Duration = Duration::from_secs(2);
 
-/// What a connection waits for that may be closed; in the order in which that is done.
+/// What a connection that may be evicted waits for, in the order of eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Waits {
     /// The next request, or the first.
@@ -33,9 +35,9 @@ pub enum Waits {
 
 #[derive(Debug, Default)]
 pub struct Evictions {
-    /// The one that has waited longest last.
+    /// The connection that has waited longest is last.
     found: Vec<Found>,
-    /// No pass before.
+    /// The earliest time of the next pass.
     pass_at: Option<Instant>,
 }
 
@@ -47,19 +49,19 @@ struct Found {
 }
 
 impl Evictions {
-    /// The connection that is to be closed next.
+    /// The connection to be evicted next.
     pub fn next(&mut self, connections: &Slab<Connection>, now: Instant) -> Option<Token> {
         self.next_of(|token| connections.get(token)?.waits_since(), || connections.iter().map(|(token, _)| token), now)
     }
 
-    /// `waits_since`: what a connection waits for, and since when; `None`: it is not to be closed.
+    /// `waits_since`: what a connection waits for, and since when; `None`: it may not be evicted.
     fn next_of<Tokens: Iterator<Item = Token>>(
         &mut self,
         waits_since: impl Fn(Token) -> Option<(Waits, Instant)>,
         tokens: impl Fn() -> Tokens,
         now: Instant,
     ) -> Option<Token> {
-        let look = |token: Token| {
+        let check = |token: Token| {
             let (waits, since) = waits_since(token)?;
             let least = match waits {
                 Waits::Request { is_first: false } => IDLE_MIN,
@@ -71,7 +73,7 @@ impl Evictions {
         };
         loop {
             while let Some(found) = self.found.pop() {
-                if look(found.token) == Some(found) {
+                if check(found.token) == Some(found) {
                     return Some(found.token);
                 }
             }
@@ -81,7 +83,7 @@ impl Evictions {
             let (mut longest, mut count) = (BinaryHeap::with_capacity(FOUND_MAX + 1), 0);
             for token in tokens() {
                 count += 1;
-                if let Some(found) = look(token) {
+                if let Some(found) = check(token) {
                     longest.push(found);
                     if longest.len() > FOUND_MAX {
                         longest.pop();
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_looked_at_again_and_passes_are_rare() {
+    fn what_was_found_is_checked_again_and_passes_are_rare() {
         let start = Instant::now();
         let now = start + ms(10_000);
         let passes = std::cell::Cell::new(0);
@@ -151,7 +153,7 @@ mod tests {
         assert_eq!(evictions.next_of(later, tokens, now), Some(2));
         (3..FOUND_MAX).for_each(|token| assert_eq!(evictions.next_of(all, tokens, now), Some(token)));
         assert_eq!(passes.get(), 1);
-        assert_eq!(evictions.next_of(all, tokens, now), None, "it has its rest");
+        assert_eq!(evictions.next_of(all, tokens, now), None, "not before the next pass");
         assert_eq!(evictions.next_of(all, tokens, now + ms(1)), Some(0));
         assert_eq!(passes.get(), 2);
     }

@@ -4,11 +4,11 @@
 //! - [`app`]: the interface that an application sees; [`http`]: requests, responses, framing, shared by all protocols.
 //! - [`worker`]: the loop, a few named steps in a fixed order; `run_queue` and `timers` feed it.
 //! - [`raw_access`]: what an application must be given before it may write bytes without framing.
-//! - `accept` and `admission`: who takes a new connection and who is refused; `room`: who is closed instead; `drain`: how a worker ends;
-//!   `own_descriptors`: what an app may not close.
-//! - `connection`: the only place that touches a client's socket; [`net`]: its buffers.
-//! - `protocol`: what a protocol is to its connection, pure: bytes in, bytes out, what do I wait for; `http1` and
-//!   `websocket`.
+//! - `accept` and `admission`: which worker accepts a connection, and which connections are refused; `eviction`: which
+//!   are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close.
+//! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
+//! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
+//!   `http1` and `websocket` implement it.
 #![forbid(unsafe_code)]
 
 pub mod app;

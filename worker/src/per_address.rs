@@ -1,8 +1,8 @@
 //! `--max-connections-per-address`: which connection was counted for which client's address.
 //!
-//! There is none of this without the option. What was counted for a connection stands beside it, by its token, since the kernel says no
-//! address of a connection that was reset. The entry is put there when the connection is let in ([`PerAddress::keep`]) and goes
-//! back where connections are removed ([`PerAddress::leave`]), whatever ended it.
+//! It exists only with the option. What was counted for a connection is stored by its token, since the kernel reports
+//! no address for a connection that was reset. The entry is stored when the connection is admitted
+//! ([`PerAddress::keep`]) and given back when the connection is removed ([`PerAddress::leave`]), whatever ended it.
 
 use crate::run_queue::Token;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use tine_common::address_counts::{AddressCounts, Entry};
 pub struct PerAddress {
     most: usize,
     counts: AddressCounts,
-    /// By token; `None`: nothing was counted, as of a connection that is refused.
+    /// By token; `None`: nothing was counted, as for a refused connection.
     entries: Vec<Option<Entry>>,
 }
 
@@ -24,12 +24,12 @@ impl PerAddress {
         self.most
     }
 
-    /// Counts one more connection from there, if the whole server has fewer than are allowed.
+    /// Counts one more connection of this address, if the whole server has fewer than are allowed.
     pub fn enter(&self, address: IpAddr) -> Option<Entry> {
         self.counts.enter(address, self.most as u64)
     }
 
-    /// The connection was let in.
+    /// The connection was admitted.
     pub fn keep(&mut self, token: Token, entry: Entry) {
         if self.entries.len() <= token {
             self.entries.resize_with(token + 1, || None);
@@ -38,7 +38,7 @@ impl PerAddress {
         self.entries[token] = Some(entry);
     }
 
-    /// The connection was not let in after all.
+    /// The connection was not admitted after all.
     pub fn give_back(&self, entry: Entry) {
         self.counts.leave(entry);
     }

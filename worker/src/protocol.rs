@@ -1,6 +1,7 @@
-//! What a protocol is to its connection: two buffers in, what it waits for out. No socket, no clock.
+//! The interface between a connection and its protocol: the protocol gets two buffers and returns what it waits for. It
+//! has no socket and no clock.
 //!
-//! [`Protocol`] only hands on; what happens is in [`crate::http1`] and [`crate::websocket`].
+//! [`Protocol`] only dispatches to [`crate::http1`] and [`crate::websocket`].
 
 use crate::app::{App, Cx};
 use crate::drain::IdleEnd;
@@ -19,9 +20,9 @@ pub enum Protocol {
 pub struct Io<'a> {
     pub input: &'a mut ReadBuffer,
     pub output: &'a mut WriteQueue,
-    /// All that the client sent was read, and it has ended its side.
+    /// The client has ended its side, and all that it sent was read.
     pub input_ended: bool,
-    /// The client has ended its side, read or not: it has left, or waits for what it asked.
+    /// The client has ended its side, read or not: it has left, or waits for its response.
     pub hung_up: bool,
 }
 
@@ -32,31 +33,33 @@ pub enum Next {
     Wait,
     /// Room for output, or its next turn.
     Again,
-    /// All output sent, then as [`Next::Again`].
+    /// That all output is sent, then as [`Next::Again`].
     Sent,
-    /// Nothing: [`Protocol::switched`] goes on.
+    /// Nothing: the connection goes on with [`Protocol::switched`].
     Switch,
     Close(Closing),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// Once all output is flushed: the client asked for the end or has ended its side, and will send nothing more. Where it
-    /// does, or could lose something if it did, as [`Closing::Lingering`].
+    /// Once all output is flushed: the client asked for the close or has ended its side, and should send nothing more.
+    /// If it does, or could lose something if it did, as [`Closing::Lingering`].
     Flushed,
     /// Once all output is flushed, and the client has ended its side or some time has passed: bytes that are unread
-    /// when a socket is closed, or that come later, reset it, and the reset destroys what is left of the answer.
+    /// when a socket is closed, or that arrive later, cause a reset, which destroys what the client has not yet read of
+    /// the response.
     Lingering,
-    /// At once, whatever of the output could be sent: the response cannot be completed.
+    /// At once, however much of the output was sent: the response cannot be completed.
     Cut,
-    /// As [`Closing::Cut`], by a reset: the body would have ended with the connection, so that nothing else tells the client.
+    /// As [`Closing::Cut`], by a reset: the body ends with the connection, so that the client has no other sign of the
+    /// failure.
     Reset,
-    /// By a reset, once the client's kernel has acknowledged all output: the app asked for just that.
+    /// By a reset, once the client's kernel has acknowledged all output: the app asked for this.
     ResetTaken,
 }
 
 impl Protocol {
-    /// A request is being answered.
+    /// Whether a request is being answered.
     pub fn is_in_flight(&self) -> bool {
         match self {
             Protocol::Http1(http1) => http1.is_in_flight(),
@@ -64,8 +67,8 @@ impl Protocol {
         }
     }
 
-    /// Something is under way that ends by itself or by the protocol's own goodbye, whether or not output waits. Once that
-    /// was said and sent, nothing is lost any more. `has_input`: bytes of the client's wait.
+    /// Whether something is in progress that ends by itself or by the protocol's close handshake, whether or not output
+    /// is queued. Once our close is sent, nothing can be lost. `has_input`: bytes from the client are buffered.
     pub fn is_busy(&self, has_input: bool) -> bool {
         match self {
             Protocol::Http1(http1) => http1.is_busy(has_input),
@@ -81,7 +84,7 @@ impl Protocol {
         }
     }
 
-    /// Whether bytes from the client would be looked at now.
+    /// Whether bytes from the client would be used now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match self {
             Protocol::Http1(http1) => http1.wants_input(queued_bytes, cx),
@@ -89,7 +92,7 @@ impl Protocol {
         }
     }
 
-    /// The most input that lies there at a time. It is kept for a client that does not read what it is answered.
+    /// The most input that is buffered at a time. It stays buffered while the client does not read its responses.
     pub fn input_bytes_max(&self) -> usize {
         match self {
             Protocol::Http1(_) => usize::MAX, // the whole buffer
@@ -97,7 +100,7 @@ impl Protocol {
         }
     }
 
-    /// When to go on if nothing comes. `idle_end`: the server stops; from then on nothing is begun.
+    /// When to advance without an event. `idle_end`: the server stops; from then on no request is begun.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         match self {
             Protocol::Http1(http1) => http1.deadline(queued_bytes, idle_end, limits),
@@ -105,7 +108,7 @@ impl Protocol {
         }
     }
 
-    /// Goes as far as the bytes, the room for output and the time allow.
+    /// Advances as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
         match self {
             Protocol::Http1(http1) => http1.advance(io, app, idle_end, cx),

@@ -1,40 +1,42 @@
-//! The connections that have their turn next: each once, and who waits longest comes first.
+//! The queue of connections that have something to do: each is in it once, and the one that has waited longest is
+//! first.
 //!
-//! A turn ends when its time is used up, so that some may be left for the next. They wait in a line, with those that had
-//! their turn and could go on. Connections that only now have something to do are *fresh*, and have half of each turn to
-//! themselves, as the sparse flows of FQ-CoDel (RFC 8290, 4.2): one short request among a hundred long ones is answered
-//! after one of them, not after all. Such a connection is fresh again once all that waited then have had their turn; so a
-//! client that asks again at once joins the line, and keeps nobody in it out. A new connection comes before the other fresh
-//! ones: it may have come together with a crowd that had its turns before.
+//! A turn ends when its time is used up, so that some connections may be left for the next one. They wait in a queue,
+//! with those that had their turn and can go on. Connections that have just become ready are *fresh* and have half of
+//! each turn to themselves, as the sparse flows of FQ-CoDel (RFC 8290, 4.2): one short request among a hundred long
+//! ones is answered after one of them, not after all. A connection is fresh again once all that waited at its last turn
+//! have had theirs; so a client that sends its next request at once joins the queue and starves no other. A new
+//! connection comes before the other fresh ones: it may have arrived together with a burst whose connections had their
+//! turns before.
 
 use std::collections::VecDeque;
 
 /// The index of a connection in the worker's table; also its token in the poll.
 pub type Token = usize;
 
-/// The number of a turn. It comes round: numbers are compared within half of their range.
+/// The number of a turn. It wraps around: numbers are compared within half of their range.
 pub type TurnNumber = u32;
 
 /// How much of a turn's time has been used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
     Little,
-    /// The half of those that waited.
+    /// The half for those that waited.
     Half,
     All,
 }
 
 #[derive(Default)]
 pub struct RunQueue {
-    /// Each with the turn after which it came here.
+    /// Each with the turn after which it was queued.
     waiting: VecDeque<(TurnNumber, Token)>,
     new: VecDeque<Token>,
     fresh: VecDeque<Token>,
-    /// They have had their turn and could go on.
+    /// Connections that have had their turn and can go on.
     again: Vec<Token>,
-    /// The present one, or the last.
+    /// The current turn, or the last.
     turn: TurnNumber,
-    /// Whom the present turn has served.
+    /// The current turn has served one that waited, and one that is fresh.
     has_served_waiting: bool,
     has_served_fresh: bool,
 }
@@ -44,13 +46,13 @@ impl RunQueue {
         self.waiting.is_empty() && self.new.is_empty() && self.fresh.is_empty()
     }
 
-    /// A connection that has not had a turn yet, or is to make room for one. Here and below the caller sees to it that a token is queued once
-    /// (`Connection::schedule`).
+    /// Queues a connection that has not had a turn yet, or is evicted for one. Here and below the caller makes sure
+    /// that a token is queued once (`Connection::schedule`).
     pub fn push_new(&mut self, token: Token) {
         self.new.push_back(token);
     }
 
-    /// Something has happened on a connection that had its last turn `then`.
+    /// Queues a connection that has become ready and had its last turn `then`.
     pub fn push(&mut self, token: Token, then: TurnNumber) {
         match self.waiting.front() {
             Some(&(since, _)) if since.wrapping_sub(then) as i32 <= 0 => self.waiting.push_back((self.turn, token)),
@@ -58,7 +60,7 @@ impl RunQueue {
         }
     }
 
-    /// A connection that has its turn and could go on.
+    /// Queues a connection that has its turn and can go on.
     pub fn push_again(&mut self, token: Token) {
         self.again.push(token);
     }
@@ -69,7 +71,8 @@ impl RunQueue {
         self.turn
     }
 
-    /// Whose turn it is, where `spent` has been used. One that waited and one that is fresh have theirs in any case.
+    /// The next connection, if `spent` of the turn has been used. One that waited and one that is fresh are served in
+    /// any case.
     pub fn next(&mut self, spent: Spent) -> Option<Token> {
         if (spent == Spent::Little || !self.has_served_waiting)
             && let Some((_, token)) = self.waiting.pop_front()
@@ -87,7 +90,7 @@ impl RunQueue {
         waiting.map(|(_, token)| token)
     }
 
-    /// Who was left, and then who could go on, waits for the next turn.
+    /// The connections that are left, and then those that can go on, wait for the next turn.
     pub fn end_turn(&mut self) {
         let turn = self.turn;
         let left = self.new.drain(..).chain(self.fresh.drain(..)).chain(self.again.drain(..));
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
     use Spent::{All, Half, Little};
 
-    /// One turn, in which so much is spent before each connection; who had it.
+    /// Runs one turn, with `spent` used before each connection; returns the connections served.
     fn turn(queue: &mut RunQueue, spent: &[Spent], again: &[Token]) -> Vec<Token> {
         queue.begin_turn();
         let mut had = Vec::new();
@@ -119,7 +122,7 @@ mod tests {
         [4, 2, 7].into_iter().for_each(|token| queue.push_new(token));
         assert_eq!(turn(&mut queue, &[Little; 9], &[2]), [4, 2, 7]);
         queue.push(4, queue.turn);
-        assert_eq!(turn(&mut queue, &[Little; 9], &[]), [2, 4], "that which can go on was there first");
+        assert_eq!(turn(&mut queue, &[Little; 9], &[]), [2, 4], "the one that can go on was queued first");
         assert!(queue.is_empty());
     }
 
@@ -127,7 +130,7 @@ mod tests {
     fn one_that_waited_and_one_that_came_are_served_however_long_it_takes() {
         let mut queue = RunQueue::default();
         (0..4).for_each(|token| queue.push_new(token));
-        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [0], "nobody waited");
+        assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [0], "none waited");
         (10..13).for_each(|token| queue.push_new(token));
         assert_eq!(turn(&mut queue, &[Little, All, All], &[1, 10]), [1, 10]);
         queue.push_new(20);
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_is_not_lost_in_a_crowd() {
+    fn a_new_connection_is_not_delayed_by_a_burst() {
         let mut queue = RunQueue::default();
         (0..100).for_each(|token| queue.push(token, 0));
         queue.push_new(100);
@@ -145,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_asks_at_once_joins_the_line() {
-        let mut queue = RunQueue { turn: TurnNumber::MAX - 1, ..RunQueue::default() }; // it comes round
+    fn a_client_that_asks_at_once_joins_the_queue() {
+        let mut queue = RunQueue { turn: TurnNumber::MAX - 1, ..RunQueue::default() }; // it wraps around
         (0..3).for_each(|token| queue.push_new(token));
         assert_eq!(turn(&mut queue, &[Little, All], &[]), [0]);
         let first = queue.turn;

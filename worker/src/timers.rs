@@ -1,7 +1,7 @@
-//! Deadlines of connections: at most one entry each, however often its deadline moves.
+//! Deadlines of connections: at most one entry each, however often the deadline moves.
 //!
-//! Moving a deadline later, which every request does, costs nothing: the entry stays, and when it comes up early the
-//! owner arms it again. Only an earlier deadline touches the queue.
+//! Moving a deadline later, which every request does, costs nothing: the entry stays, and when it expires early the
+//! owner arms it again. Only an earlier deadline changes the queue.
 
 use crate::run_queue::Token;
 use std::collections::BTreeSet;
@@ -12,11 +12,11 @@ pub struct Timers {
     queue: BTreeSet<(Instant, Token)>,
 }
 
-/// Where a connection's entry stands; kept by the connection.
+/// The time of a connection's entry; kept by the connection.
 pub type Armed = Option<Instant>;
 
 impl Timers {
-    /// Makes sure that `token` comes up at `at` or earlier.
+    /// Makes sure that `token` expires at `at` or earlier.
     pub fn arm(&mut self, token: Token, armed: &mut Armed, at: Instant) {
         match *armed {
             Some(standing) if standing <= at => return,
@@ -29,7 +29,7 @@ impl Timers {
         *armed = Some(at);
     }
 
-    /// Takes the entry out.
+    /// Removes the entry.
     pub fn disarm(&mut self, token: Token, armed: &mut Armed) {
         if let Some(standing) = armed.take() {
             self.queue.remove(&(standing, token));
@@ -40,7 +40,7 @@ impl Timers {
         self.queue.first().map(|&(at, _)| at)
     }
 
-    /// Takes out one entry that is due. The owner's `Armed` is then none.
+    /// Removes one expired entry. The owner must then set its `Armed` to `None`.
     pub fn expired(&mut self, now: Instant) -> Option<Token> {
         match self.queue.first() {
             Some(&(at, _)) if at <= now => self.queue.pop_first().map(|(_, token)| token),

@@ -1,37 +1,37 @@
-//! How the time of a turn is shared out: when a connection has had its share, and when the turn is over.
+//! How the time of a turn is divided: when a connection has used its share, and when the turn is over.
 //!
-//! The turn's own clock is read once, before anything is done. What takes long is only known afterwards, so the clock has
-//! to be read between two units of work: two connections, two requests of one connection, two calls of one exchange. Where
-//! they are quick it is read after every [`LOOK_EVERY`] of them, across turns; where they are slow, after each. A turn of
-//! one unit, which is what a quiet server has, reads no clock but the turn's.
+//! The turn's own time is read once, at its start. What takes long is only known afterwards, so the clock has to be
+//! read between units of work: two connections, two requests of one connection, two calls of one exchange. While units
+//! are quick it is read after every [`UNITS_PER_READING`] of them, across turns; while they are slow, after each. A
+//! turn of one unit, as on a quiet server, reads no clock but the turn's.
 //!
-//! Each unit also moves the progress word of the worker's slot: a worker that is slow is told from one that hangs.
+//! Each unit also increments the progress word of the worker's slot, which tells a slow worker from one that hangs.
 
 use crate::run_queue::Spent;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 use tine_common::scoreboard::Slot;
 
-/// What one connection may use of a turn before the others have theirs. Its last unit may take longer.
+/// The time that one connection may use in a turn. Its last unit may take longer.
 const CONNECTION_TIME: Duration = Duration::from_millis(5);
-/// What all may use before the worker looks for events and new connections again.
+/// The time that all connections may use before the worker polls for events and accepts again.
 const TURN_TIME: Duration = Duration::from_millis(10);
-/// Units between two looks at the clock while they are quick: reading it takes 25 ns, so 3 ns a unit.
-const LOOK_EVERY: u32 = 8;
-/// Units are slow when those since the last look took this long together.
+/// Units between two readings of the clock while they are quick: a reading takes 25 ns, so 3 ns a unit.
+const UNITS_PER_READING: u32 = 8;
+/// Units are slow when those since the last reading took this long together.
 const SLOW: Duration = Duration::from_millis(1);
 
 pub struct TurnClock {
     slot: Slot,
     /// As on the scoreboard.
     progress: Cell<u64>,
-    /// Units until the next look.
-    unlooked: Cell<u32>,
-    looked: Cell<Instant>,
+    /// Units until the next reading.
+    until_reading: Cell<u32>,
+    read_at: Cell<Instant>,
     turn_began: Cell<Instant>,
     connection_began: Cell<Instant>,
     spent: Cell<Spent>,
-    /// The connection has had its time.
+    /// The connection has used its time.
     is_up: Cell<bool>,
 }
 
@@ -40,8 +40,8 @@ impl TurnClock {
         TurnClock {
             slot,
             progress: Cell::new(0),
-            unlooked: Cell::new(LOOK_EVERY),
-            looked: Cell::new(now),
+            until_reading: Cell::new(UNITS_PER_READING),
+            read_at: Cell::new(now),
             turn_began: Cell::new(now),
             connection_began: Cell::new(now),
             spent: Cell::new(Spent::Little),
@@ -49,30 +49,30 @@ impl TurnClock {
         }
     }
 
-    /// Of a connection whose time is always up: what it does in its turn is one unit.
+    /// A clock by which a connection's time is always up: each of its turns is one unit.
     #[cfg(test)]
     pub fn always_up() -> TurnClock {
         let board = tine_common::scoreboard::Scoreboard::new(1).expect("a scoreboard");
         let now = Instant::now();
         let clock = TurnClock::new(board.slot(0), now);
-        clock.look(now + TURN_TIME);
+        clock.read(now + TURN_TIME);
         clock
     }
 
     pub fn begin_turn(&self, now: Instant) {
-        self.looked.set(now);
+        self.read_at.set(now);
         self.turn_began.set(now);
         self.spent.set(Spent::Little);
     }
 
-    /// The worker turns to a connection. What passed since the last look counts as this one's: too much by a stretch that
-    /// was quick.
+    /// The worker begins with a connection. The time since the last reading counts as this one's; it was a quick
+    /// stretch.
     pub fn begin_connection(&self) {
-        self.connection_began.set(self.looked.get());
+        self.connection_began.set(self.read_at.get());
         self.is_up.set(false);
     }
 
-    /// Between two units of work of one connection: whether it has had its time.
+    /// Between two units of work of one connection: whether it has used its time.
     pub fn is_time_up(&self) -> bool {
         self.pass();
         self.is_up.get()
@@ -83,9 +83,9 @@ impl TurnClock {
         let progress = self.progress.get().wrapping_add(1);
         self.progress.set(progress);
         self.slot.set_progress(progress);
-        match self.unlooked.get() {
-            0 => self.look(Instant::now()),
-            left => self.unlooked.set(left - 1),
+        match self.until_reading.get() {
+            0 => self.read(Instant::now()),
+            left => self.until_reading.set(left - 1),
         }
     }
 
@@ -95,9 +95,9 @@ impl TurnClock {
     }
 
     #[cold]
-    fn look(&self, now: Instant) {
-        let is_slow = now.duration_since(self.looked.replace(now)) >= SLOW;
-        self.unlooked.set(if is_slow { 0 } else { LOOK_EVERY });
+    fn read(&self, now: Instant) {
+        let is_slow = now.duration_since(self.read_at.replace(now)) >= SLOW;
+        self.until_reading.set(if is_slow { 0 } else { UNITS_PER_READING });
         self.is_up.set(now.duration_since(self.connection_began.get()) >= CONNECTION_TIME);
         self.spent.set(match now.duration_since(self.turn_began.get()) {
             turn if turn >= TURN_TIME => Spent::All,

@@ -1,11 +1,11 @@
 //! The worker: one loop of a few named steps in a fixed order.
 //!
-//! Nothing happens inside an event: events, expired timers and orders only set state and queue connections; then each
-//! queued connection is advanced once.
+//! Events, expired timers and orders only set state and queue connections; then each queued connection is advanced
+//! once.
 
 mod accepting;
+mod control;
 mod draining;
-mod hearing;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
@@ -41,17 +41,17 @@ pub use crate::accept::{Listener, Place, Queue};
 
 /// Exit status of a worker whose app could not be built.
 pub const EXIT_BOOT_FAILED: i32 = 3;
-/// … and of one that cannot go on without a descriptor that it has lost.
+/// Exit status of a worker that has lost a descriptor that it cannot work without.
 const EXIT_LOST: i32 = 1;
 
 const EVENTS_PER_TURN: usize = 1024;
 /// What [`OwnDescriptors`] calls a listener and its waker.
 const LISTENER: &str = "a listener's";
-/// An epoll_wait(2) that fails is tried again after this long at the most, …
+/// A failed epoll_wait(2) is retried after at most this long.
 const POLL_RETRY: Duration = Duration::from_millis(100);
-/// … so many times in a row.
+/// The worker ends after this many consecutive failures of epoll_wait(2).
 const POLL_FAILURES_MAX: u32 = 10;
-/// A worker whose master is gone and that hangs is ended this long after its graceful timeout.
+/// A worker that hangs after its master has exited is killed this long after its graceful timeout.
 const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 
 // Tokens from the top; connections count from 0.
@@ -60,20 +60,20 @@ const SIGNALS: usize = usize::MAX - 2;
 const WAKER: usize = usize::MAX - 3;
 const LISTENERS: usize = usize::MAX / 2;
 
-/// What the master gives a worker at its birth.
+/// What the master passes to a new worker.
 pub struct Start {
     pub config: Config,
     pub info: WorkerInfo,
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
     pub scoreboard: Scoreboard,
-    /// Which slot of the scoreboard is its own.
+    /// The number of its slot of the scoreboard.
     pub slot: usize,
-    /// It asks for a successor once it has answered so many requests.
+    /// It asks for a successor once it has answered this many requests.
     pub requests_due: Option<u64>,
-    /// Another master has the listening sockets, too, for as long as this one has not taken over from it.
+    /// Another master has the listening sockets, too, as long as this one has not taken over from it.
     pub are_sockets_lent: bool,
-    /// The master's process.
+    /// The master's process id.
     pub master: u32,
     /// Signals are blocked until the worker's own handlers stand.
     pub signals: fork::Child,
@@ -91,24 +91,24 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     let failed = |channel: &mut UnixStream, text: String| {
         let mut report = vec![Report::BootFailed.byte()];
         report.extend_from_slice(text.as_bytes());
-        // The master says it; without a master nobody listens.
+        // The master logs it; without a master there is no reader.
         let _ = channel.write_all(&report);
         EXIT_BOOT_FAILED
     };
     match process::end_after_parent(start.master, start.config.graceful_timeout + ORPHAN_MARGIN) {
         Ok(true) => {}
-        Ok(false) => return 1, // nobody is left to work for
-        Err(e) => return failed(&mut channel, format!("the master's death could not be watched: {e}")),
+        Ok(false) => return 1, // the master is gone already
+        Err(e) => return failed(&mut channel, format!("cannot watch for the master's exit: {e}")),
     }
     let (info, slot) = (start.info, start.scoreboard.slot(start.slot));
     // Before the app is built, which may hang.
-    if let Err(e) = abort::say(CrashReport::new(slot, start.scoreboard.in_flight_table(start.slot))) {
-        return failed(&mut channel, format!("SIGABRT could not be heard: {e}"));
+    if let Err(e) = abort::report_on_abort(CrashReport::new(slot, start.scoreboard.in_flight_table(start.slot))) {
+        return failed(&mut channel, format!("cannot handle SIGABRT: {e}"));
     }
-    // What the app starts while it is built is to find the signals as this server did.
-    let signals = match hear_signals(&start.signals) {
+    // Processes that the app starts while it is built inherit the signals as this server did.
+    let signals = match handle_signals(&start.signals) {
         Ok(signals) => signals,
-        Err(e) => return failed(&mut channel, format!("signals could not be heard: {e}")),
+        Err(e) => return failed(&mut channel, format!("cannot handle signals: {e}")),
     };
     let app = match factory(&info) {
         Ok(app) => app,
@@ -116,25 +116,25 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     };
     let mut worker = match Worker::new(start, signals, app) {
         Ok(worker) => worker,
-        Err(e) => return failed(&mut channel, format!("the event loop could not be set up: {e}")),
+        Err(e) => return failed(&mut channel, format!("cannot set up the event loop: {e}")),
     };
     slot.set_state(State::Ready);
-    // The worker has its own: whoever counts a ready worker's sockets finds those that it keeps.
+    // The worker has its own copy: a ready worker has only the sockets that it keeps.
     drop(channel);
     if (&worker.channel).write_all(&[Report::Ready.byte()]).is_err() {
-        log::warn!("the master is gone before this worker was ready");
+        log::warn!("the master was gone before this worker was ready");
     }
     let status = worker.run();
     if status == EXIT_LOST {
-        // Whatever is closed now may be another's; the kernel closes all.
+        // A descriptor closed now may belong to something else; the kernel closes all.
         std::mem::forget(worker);
     }
     status
 }
 
-/// Signals reach this worker from now on: they wait for its loop. One that the server was started with as ignored, and that
-/// says nothing to a worker, stays so. Returns the descriptors, too, that they come by.
-fn hear_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
+/// Installs the signal handlers: from now on signals wait for the worker's loop. A signal that was ignored when the
+/// server was started, and that means nothing to a worker, stays ignored. Also returns the descriptors of the signals.
+fn handle_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
     let before = descriptor::open();
     let others = started_with::OF_THE_MASTER.into_iter().filter(|&signal| !started_with::ignore_again(signal));
     let signals = Signals::new(others.chain([SIGTERM, SIGQUIT]))?;
@@ -152,12 +152,12 @@ struct Worker {
     channel: UnixStream,
     scoreboard: Scoreboard,
     slot: Slot,
-    /// Which slot that is.
+    /// The number of that slot.
     slot_number: usize,
     in_flight_table: InFlightTable,
     listeners: Listeners,
     admission: Admission,
-    /// Where connections are limited by their client's address.
+    /// Only with `--max-connections-per-address`.
     per_address: Option<PerAddress>,
     evictions: Evictions,
     connections: Slab<Connection>,
@@ -168,19 +168,19 @@ struct Worker {
     app: Box<dyn App>,
     date: DateLine,
     drain: Option<Drain>,
-    /// The master has died.
+    /// The master has exited.
     is_orphaned: bool,
     /// Another master has the listening sockets, too.
     are_sockets_lent: bool,
-    /// Once it has answered so many requests it asks for a successor.
+    /// Once it has answered this many requests it asks for a successor.
     requests_due: Option<u64>,
     /// The server stops soon (`Order::LameDuck`).
     lame_duck: bool,
     counts: Counts,
     own: OwnDescriptors,
-    /// Listeners that have somebody waiting, this turn.
+    /// Listeners with pending connections, in this turn.
     ready_listeners: Vec<usize>,
-    /// Somebody has left connections to this worker.
+    /// Another worker has handed off connections to this one.
     is_woken: bool,
     exit: Option<i32>,
 }
@@ -191,9 +191,9 @@ struct Counts {
     requests: u64,
     accepted: u64,
     refused: u64,
-    /// Connections that were refused, or have to make room, and are still being closed.
+    /// Connections that were refused or evicted and are still being closed.
     refused_open: usize,
-    /// Connections came or went since the last look at the other workers.
+    /// Connections were opened or closed since the last load snapshot.
     changed: bool,
 }
 
@@ -283,7 +283,7 @@ impl Worker {
                     failures += 1;
                     match failures {
                         _ if descriptor::is_lost(&e) => self.lose(format_args!("epoll_wait: {e}")),
-                        1 => log::error!("epoll_wait: {e}; trying again"),
+                        1 => log::error!("epoll_wait: {e}; retrying"),
                         2..POLL_FAILURES_MAX => {}
                         _ => self.lose(format_args!("epoll_wait failed {failures} times in a row: {e}")),
                     }
@@ -301,7 +301,7 @@ impl Worker {
             self.retire(now);
             self.keep_draining(now);
             self.publish();
-            tine_common::log::keep_saying(now);
+            tine_common::log::report_suppressed(now);
             self.balance(now);
             self.keep_own(now);
             if let Some(status) = self.exit {
@@ -310,26 +310,26 @@ impl Worker {
         }
     }
 
-    /// Ends the worker where it has lost a descriptor that it needs.
+    /// Ends the worker if it has lost a descriptor that it needs.
     fn keep_own(&mut self, now: Instant) {
         if let Some(e) = self.listeners.take_lost() {
             self.lose(e);
-        } else if let Err(lost) = self.own.look(now) {
+        } else if let Err(lost) = self.own.check(now) {
             self.lose(lost);
         }
     }
 
-    /// Whatever else the descriptor's number may lead to by now, this worker is not to go on with it.
+    /// Ends the worker: the descriptor's number may refer to something else by now.
     fn lose(&mut self, what: impl fmt::Display) {
         if self.exit.is_some() {
             return;
         }
         log::error!("{what}; this worker cannot go on (has the app closed a descriptor that is not its own?)");
-        self.cut("that loss");
+        self.cut("the lost descriptor");
         self.exit = Some(EXIT_LOST);
     }
 
-    /// Until the nearest deadline; not at all while somebody has a turn to come.
+    /// Until the nearest deadline; zero while a connection is queued for a turn.
     fn timeout(&self, now: Instant) -> Duration {
         if !self.run_queue.is_empty() || !self.ready_listeners.is_empty() {
             return Duration::ZERO;
@@ -343,16 +343,16 @@ impl Worker {
         nearest.map_or(IDLE_HEARTBEAT_INTERVAL, |at| at.saturating_duration_since(now).min(IDLE_HEARTBEAT_INTERVAL))
     }
 
-    /// Takes over what the kernel says, and what the master and the operator say.
+    /// Records what the kernel, the master and the operator report.
     fn latch(&mut self, events: &Events, now: Instant) {
         for event in events {
             match event.token().0 {
-                CHANNEL => self.hear_master(now),
-                SIGNALS => self.hear_signals(now),
+                CHANNEL => self.on_orders(now),
+                SIGNALS => self.on_signals(now),
                 WAKER => self.is_woken = true,
                 token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
                 token => {
-                    // A descriptor that a child of the app's inherited for a moment outlives our close in the poll.
+                    // A descriptor that a child of the app inherited for a moment stays in the poll after our close.
                     let Some(connection) = self.connections.get_mut(token) else { continue };
                     connection.on_event(event);
                     if connection.schedule() {
@@ -384,12 +384,12 @@ impl Worker {
         self.admission.sum_up(now);
     }
 
-    /// Connections that were let in.
+    /// The number of admitted connections.
     fn admitted(&self) -> usize {
         self.connections.len() - self.counts.refused_open
     }
 
-    /// Each queued connection once, for as long as the turn has time.
+    /// Advances each queued connection once, as long as the turn has time.
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
@@ -413,7 +413,7 @@ impl Worker {
                 match register(&self.poll, connection.fd(), token) {
                     Ok(()) => connection.registered = true,
                     Err(e) => {
-                        // Nothing would tell of its bytes.
+                        // No event would report its bytes.
                         self.counts.refused += 1;
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
                         connection.turn_away(&self.date, &mut self.buffers.input);
@@ -427,7 +427,7 @@ impl Worker {
             if is_in_flight != was_in_flight {
                 self.counts.in_flight += u64::from(is_in_flight);
                 self.counts.in_flight -= u64::from(was_in_flight);
-                // At once: a worker that hangs in its next connection says no more.
+                // At once: a worker that hangs in its next connection publishes nothing more.
                 self.slot.set_in_flight(self.counts.in_flight);
             }
             match end {
@@ -439,7 +439,7 @@ impl Worker {
                     }
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
-                    // Before the client sees the end: its next connection may ask another worker for room.
+                    // Before the client sees the close: another worker may admit its next connection.
                     self.slot.set_connections(self.admitted() as u64);
                     drop(connection);
                     continue;

@@ -1,7 +1,7 @@
 //! Where lines go: standard error, without waiting for its reader (`sys/output.rs`).
 //!
 //! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
-//! is said before the next line that is taken; also without one, soon after there is room again ([`keep_saying`]).
+//! is said before the next line that is taken; also without one, soon after there is room again ([`report_suppressed`]).
 
 use super::{journal, process_name, push_head, repeats};
 use crate::fixed_text::FixedText;
@@ -84,7 +84,7 @@ pub fn in_handler(line: &[u8]) {
 }
 
 /// Says a line that is none of the log, and the last of its process: a reader that stands still has as long as `patience`.
-pub fn say(line: &str, patience: Duration) {
+pub fn write_last(line: &str, patience: Duration) {
     let end = Instant::now() + patience;
     let text = line.trim_end_matches('\n');
     let line = match journal::is_standard_error() {
@@ -98,7 +98,7 @@ pub fn say(line: &str, patience: Duration) {
 
 /// Says how many lines were dropped, if some were and there is room again, and how many were held back. To be called in
 /// every turn of a loop.
-pub fn keep_saying(now: Instant) {
+pub fn report_suppressed(now: Instant) {
     for summary in repeats::ended(now) {
         let mut text = FixedText::default();
         push_head(&mut text, "WARN", &process_name());

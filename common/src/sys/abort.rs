@@ -1,6 +1,6 @@
 //! SIGABRT of a worker: say what you hang in, then die.
 //!
-//! The first words are said by the handler itself, from shared memory alone. Where code of an interpreter runs, its
+//! The first report are said by the handler itself, from shared memory alone. Where code of an interpreter runs, its
 //! traceback follows: the handler asks it to stop at its next instruction ([`Interpreter::interrupt`]), where all is in
 //! order to be looked at; if it has not got there after `PATIENCE`, because it is in a C function or in compiled code,
 //! SIGALRM looks from where it is. Then the process ends by SIGABRT, as it would have without a handler. It does so too if
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Signals of a fault, which looking at a stack that is not in order may lead to.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-static WORDS: OnceLock<CrashReport> = OnceLock::new();
+static REPORT: OnceLock<CrashReport> = OnceLock::new();
 static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
 static IS_TRACED: AtomicBool = AtomicBool::new(false);
 
@@ -33,9 +33,9 @@ pub struct Interpreter {
     pub trace: fn(&mut FixedText),
 }
 
-/// From now on this process says its last words. SIGABRT is let through, whatever else is held back.
-pub fn say(words: CrashReport) -> io::Result<()> {
-    let is_first = WORDS.set(words).is_ok();
+/// From now on this process says its last report. SIGABRT is let through, whatever else is held back.
+pub fn report_on_abort(report: CrashReport) -> io::Result<()> {
+    let is_first = REPORT.set(report).is_ok();
     debug_assert!(is_first, "a process has one end");
     // SAFETY: the handler does what a handler may do (see above).
     unsafe { handle(libc::SIGABRT, on_abort as *const () as usize, libc::SA_SIGINFO | libc::SA_RESETHAND)? };
@@ -44,7 +44,7 @@ pub fn say(words: CrashReport) -> io::Result<()> {
 }
 
 /// Who runs an application's code says so, before the first of it.
-pub fn ask_also(interpreter: Interpreter) {
+pub fn set_interpreter(interpreter: Interpreter) {
     // A second one would say the same.
     let _ = INTERPRETER.set(interpreter);
 }
@@ -53,11 +53,11 @@ extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
     let errno = Errno::last_raw();
     // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t, and for SIGABRT all senders fill in si_pid.
     let is_own = unsafe { (*info).si_pid() } == std::process::id() as libc::pid_t;
-    let end = if is_own { End::Own } else { End::Told };
-    if let Some(words) = WORDS.get().filter(|_| is_logged()) {
+    let end = if is_own { End::Own } else { End::Signalled };
+    if let Some(report) = REPORT.get().filter(|_| is_logged()) {
         let mut text = FixedText::default();
-        words.begin_line(&mut text);
-        words.push_place(end, Instant::now(), &mut text);
+        report.begin_line(&mut text);
+        report.push_place(end, Instant::now(), &mut text);
         crate::log::in_handler(text.end_line());
     }
     let Some(interpreter) = INTERPRETER.get() else { die() };
@@ -68,7 +68,7 @@ extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
     match end {
         // The call of abort(3) does not come back.
         End::Own => trace_and_die(),
-        End::Told if (interpreter.interrupt)() => {
+        End::Signalled if (interpreter.interrupt)() => {
             // SAFETY: the handler does what a handler may do.
             let handled = unsafe { handle(libc::SIGALRM, on_alarm as *const () as usize, 0) };
             if handled.is_err() || !ring_in(PATIENCE) {
@@ -76,7 +76,7 @@ extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
             }
             Errno::set_raw(errno);
         }
-        End::Told => die(),
+        End::Signalled => die(),
     }
 }
 
@@ -99,9 +99,9 @@ fn trace_and_die_once() {
     if IS_TRACED.swap(true, Ordering::Relaxed) {
         return;
     }
-    if let (Some(words), Some(interpreter)) = (WORDS.get().filter(|_| is_logged()), INTERPRETER.get()) {
+    if let (Some(report), Some(interpreter)) = (REPORT.get().filter(|_| is_logged()), INTERPRETER.get()) {
         let mut text = FixedText::default();
-        words.begin_line(&mut text);
+        report.begin_line(&mut text);
         text.push("its code is here:\n  stack traceback:");
         let before = text.as_bytes().len();
         (interpreter.trace)(&mut text);

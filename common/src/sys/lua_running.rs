@@ -54,7 +54,7 @@ impl Drop for Resumed {
 
 /// The last words of this process say where Lua is.
 pub(super) fn ask() {
-    abort::ask_also(Interpreter { interrupt, trace });
+    abort::set_interpreter(Interpreter { interrupt, trace });
 }
 
 fn interrupt() -> bool {

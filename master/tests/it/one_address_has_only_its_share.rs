@@ -72,9 +72,9 @@ fn in_both_accept_modes() {
         hogs.push(kept(&server, HOG));
         expect_refusal(&server, HOG);
         // One line of each worker and burst.
-        let said = server.wait_log("127.0.0.1 has 3 connections, all that --max-connections-per-address allows");
+        let said = server.wait_log("127.0.0.1 has 3 connections, the limit of --max-connections-per-address");
         assert!(said.matches("127.0.0.1 has 3 connections").count() <= 4, "{said}");
-        server.wait_log("of addresses that had their share with 503 within");
+        server.wait_log("by --max-connections-per-address with 503 within");
         drop(others);
     }
 }

@@ -34,8 +34,8 @@ const fn case(failures: &'static [&'static str], client: Comes, says: Option<&'s
     Case { failures, client, says }
 }
 
-const PAUSE: Option<&str> = Some("no connection can be accepted");
-const SHORTAGE: Option<&str> = Some("a listener cannot be polled");
+const PAUSE: Option<&str> = Some("cannot accept connections");
+const SHORTAGE: Option<&str> = Some("cannot add a listener to epoll");
 const LOST: Option<&str> = Some("this worker cannot go on");
 const REFUSED: Option<&str> = Some("refusing connections with 503");
 use Comes::{IsCut, IsRefused, IsServed, IsServedOnce, Waits};

@@ -1,10 +1,10 @@
-//! What may go wrong with a listener, and what comes of it. Pure: the calls are the caller's.
+//! What may go wrong with a listener, and the reaction to it. Pure: the caller makes the system calls.
 //!
-//! - The poll has no memory for it: tried again every [`RETRY`], for as long as it is wanted there.
-//! - accept(2) fails, again and again: accepting pauses, for longer each time.
-//! - Its descriptor is not ours any more, because the app closed it: the worker is to end.
+//! - The kernel has no memory to add it to the poll: tried again every [`RETRY`] for as long as that is wanted.
+//! - accept(2) fails repeatedly: accepting pauses, longer each time.
+//! - Its descriptor was closed by the app: the worker has to end.
 //!
-//! However often it happens, it is said now and then.
+//! The log lines are rate-limited.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use tine_common::log::{Allowance, and_others};
 use tine_common::sys::epoll;
 
 const RETRY: Duration = Duration::from_millis(100);
-/// Connections that were gone when they were to be accepted, one after another, before accepting pauses.
-const GONE_MAX: u32 = 16;
-/// The first pause, the next is twice as long, …
+/// Consecutive connections that were aborted before they were accepted, after which accepting pauses.
+const ABORTED_MAX: u32 = 16;
+/// The first pause; each further pause is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// … and the longest.
+/// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub struct Faults {
     retry_at: Option<Instant>,
-    gone_in_a_row: u32,
+    aborted_in_a_row: u32,
     /// The last pause; zero since a connection was accepted.
     pause: Duration,
     lost: Option<io::Error>,
@@ -32,17 +32,17 @@ impl Default for Faults {
     fn default() -> Self {
         // Two lines at once, then one in half a minute.
         let said = Allowance::new(2.0, 1.0 / 30.0);
-        Faults { retry_at: None, gone_in_a_row: 0, pause: Duration::ZERO, lost: None, said }
+        Faults { retry_at: None, aborted_in_a_row: 0, pause: Duration::ZERO, lost: None, said }
     }
 }
 
 impl Faults {
-    /// When a listener is to be put where it is wanted.
+    /// When to try again to add or remove a listener.
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// All listeners are where they are wanted.
+    /// All listeners are in the poll or out of it, as wanted.
     pub fn on_settled(&mut self) {
         self.retry_at = None;
     }
@@ -54,26 +54,29 @@ impl Faults {
         self.retry_at = Some(now + RETRY);
         if let Some(others) = self.said.admits(now) {
             let (error, ms) = (failed.error, RETRY.as_millis());
-            log::error!("a listener cannot be polled: {error}; trying again every {ms} ms{}", and_others(others));
+            log::error!(
+                "cannot add a listener to epoll or remove it: {error}; retrying every {ms} ms{}",
+                and_others(others)
+            );
         }
     }
 
     pub fn on_accepted(&mut self) {
-        (self.gone_in_a_row, self.pause) = (0, Duration::ZERO);
+        (self.aborted_in_a_row, self.pause) = (0, Duration::ZERO);
     }
 
-    /// True: so many were gone that accepting is to pause.
+    /// A connection was aborted before it was accepted. True: accepting should pause.
     pub fn on_aborted(&mut self) -> bool {
-        self.gone_in_a_row = self.gone_in_a_row.saturating_add(1);
-        self.gone_in_a_row >= GONE_MAX
+        self.aborted_in_a_row = self.aborted_in_a_row.saturating_add(1);
+        self.aborted_in_a_row >= ABORTED_MAX
     }
 
-    /// How long accepting pauses.
+    /// Returns how long accepting pauses.
     pub fn on_accept_failed(&mut self, error: &io::Error, now: Instant) -> Duration {
         self.pause = (self.pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
         if let Some(others) = self.said.admits(now) {
             let seconds = self.pause.as_secs_f64();
-            log::error!("no connection can be accepted: {error}; trying again in {seconds:.1} s{}", and_others(others));
+            log::error!("cannot accept connections: {error}; retrying in {seconds:.1} s{}", and_others(others));
         }
         self.pause
     }
@@ -121,7 +124,7 @@ mod tests {
         let pauses = |faults: &mut Faults| {
             [(); 6].map(|()| faults.on_accept_failed(&io::Error::other("ENOSYS"), now).as_millis())
         };
-        assert_eq!((1..=GONE_MAX).find(|_| faults.on_aborted()), Some(GONE_MAX));
+        assert_eq!((1..=ABORTED_MAX).find(|_| faults.on_aborted()), Some(ABORTED_MAX));
         assert!(faults.on_aborted(), "the next pauses at once");
         assert_eq!(pauses(&mut faults), [100, 200, 400, 800, 1000, 1000]);
         faults.on_accepted();

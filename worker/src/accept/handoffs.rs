@@ -1,34 +1,34 @@
-//! When the owner of a queue leaves who waits in it to somebody who has fewer connections, and for how long.
+//! When, and for how long, a queue's owner leaves pending connections to a less-loaded worker.
 //!
-//! He *offers* the connection: rings who has least, and leaves it in the queue. Who is rung may be held up, or full, or
-//! dying; so after [`PATIENCE`] the owner takes whoever waits still, and then offers nothing for a while, twice as long each
-//! time. Pure: the queue and the waker are the caller's.
+//! In a *handoff* the owner leaves the connection in its queue and wakes the least-loaded worker. That worker may be
+//! busy, full or dying; so after [`PATIENCE`] the owner accepts what is still pending, and then starts no handoff for a
+//! while, which doubles each time. Pure: the caller has the queue and the waker.
 
 use super::PATIENCE;
 use std::time::{Duration, Instant};
 
-/// Nothing is offered for this long after an offer that nobody took, then twice as long, …
+/// No handoff starts for this long after one that no worker took; the pause doubles each time.
 const REST_MIN: Duration = PATIENCE;
-/// … and at the most this long.
+/// The longest pause between handoffs.
 const REST_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub struct Handoffs {
-    /// Whoever waits then is taken.
+    /// When the owner accepts what is still pending.
     until: Option<Instant>,
-    /// Nothing is offered before.
+    /// No handoff starts before.
     resting_until: Option<Instant>,
-    /// The last rest; zero, if the last offer was taken.
+    /// The last pause; zero if the last handoff was taken.
     rest: Duration,
 }
 
 impl Handoffs {
-    /// Whether connections may be offered, or have to be taken.
+    /// Whether a handoff may start; otherwise the owner has to accept.
     pub fn may_begin(&self, now: Instant) -> bool {
         !self.is_over(now) && self.resting_until.is_none_or(|at| now >= at)
     }
 
-    /// Somebody was rung. `is_alone`: nobody else waits, so that those who were offered before have been taken.
+    /// Another worker was woken. `is_alone`: only one connection is pending, so all earlier ones have been taken.
     pub fn begin(&mut self, is_alone: bool, now: Instant) {
         if is_alone || self.until.is_none() {
             self.until = Some(now + PATIENCE);
@@ -44,7 +44,7 @@ impl Handoffs {
         self.until.is_some_and(|until| now >= until)
     }
 
-    /// `was_left`: nobody had taken it.
+    /// `was_left`: no worker had taken the connection.
     pub fn end(&mut self, was_left: bool, now: Instant) {
         self.until = None;
         self.rest = if was_left { (self.rest * 2).clamp(REST_MIN, REST_MAX) } else { Duration::ZERO };
@@ -64,9 +64,13 @@ mod tests {
         let later = began + PATIENCE / 2;
         assert!(handoffs.may_begin(later));
         handoffs.begin(false, later);
-        assert_eq!(handoffs.deadline(), Some(began + PATIENCE), "somebody of the first offer may wait still");
+        assert_eq!(
+            handoffs.deadline(),
+            Some(began + PATIENCE),
+            "a connection of the first handoff may still be pending"
+        );
         handoffs.begin(true, later);
-        assert_eq!(handoffs.deadline(), Some(later + PATIENCE), "nobody does");
+        assert_eq!(handoffs.deadline(), Some(later + PATIENCE), "none is");
         let end = later + PATIENCE;
         assert!(handoffs.is_over(end) && !handoffs.may_begin(end));
         handoffs.end(false, end);
@@ -75,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn handoffs_that_nobody_takes_become_rare() {
+    fn handoffs_that_are_not_taken_become_rare() {
         let (mut handoffs, mut now) = (Handoffs::default(), Instant::now());
         for rest_ms in [8, 16, 32, 64, 128, 256, 512, 1000, 1000] {
             handoffs.begin(true, now);

@@ -1,7 +1,7 @@
-//! Queues that are a worker's own: connections are offered to who has fewer, and a queue without an owner is everybody's.
+//! A worker's own queues: handing connections off to less-loaded workers, and orphaned queues.
 //!
-//! Each waker is one worker's in the usual case, of several where there are more workers than queues or a successor takes
-//! over; who is rung without need looks and finds nobody.
+//! A waker usually wakes one worker. It wakes several if there are more workers than queues, or while a successor takes
+//! over; a worker that is woken without need finds no pending connection.
 
 use super::{AcceptState, Listeners, OWNERS_EVERY, Owner, Queue};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,7 +11,7 @@ use tine_common::sys::socket::{have_waiting, waiting};
 
 impl Listeners {
     /// This worker's own queues.
-    pub fn mine(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn own(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.all.len()).filter(|&index| self.is_own(index))
     }
 
@@ -22,14 +22,14 @@ impl Listeners {
         })
     }
 
-    /// Leaves who waits in this worker's own queue to who has least, if that is far less than `mine`, and wakes him.
-    /// False: they are to be accepted here.
+    /// Leaves pending connections in this worker's queue to the least-loaded worker and wakes it, if that worker holds
+    /// far fewer than `mine`. False: they are to be accepted here.
     pub fn hand_off(&mut self, index: usize, mine: u64, snapshot: &LoadSnapshot, now: Instant) -> bool {
         let is_due = self.is_own(index) && snapshot.accepting > 1 && is_far_over(mine, snapshot.least);
         if !is_due || !self.is_balancing || !self.handoffs.may_begin(now) {
             return false;
         }
-        let waiting: u64 = self.mine().map(|index| waiting(self.all[index].listener.fd.as_fd())).sum();
+        let waiting: u64 = self.own().map(|index| waiting(self.all[index].listener.fd.as_fd())).sum();
         if waiting == 0 || !self.wake(index, snapshot.least_worker) {
             return false;
         }
@@ -37,28 +37,28 @@ impl Listeners {
         true
     }
 
-    /// Those who were offered had their time: who waits still is to be accepted here.
+    /// Whether a handoff has timed out: what is still pending is to be accepted here.
     pub fn is_handoff_over(&self, now: Instant) -> bool {
         self.handoffs.is_over(now)
     }
 
-    /// `was_left`: somebody waited still.
+    /// `was_left`: connections were still pending.
     pub fn end_handoff(&mut self, was_left: bool, now: Instant) {
         self.handoffs.end(was_left, now);
     }
 
-    /// Wakes the worker of this index, by the waker of its queue of the same address as this listener.
+    /// Wakes the worker of index `worker`, by the waker of its queue of the same address as this listener.
     pub fn wake(&mut self, index: usize, worker: usize) -> bool {
         let Queue::Own { place, .. } = &self.all[index].listener.queue else { return false };
         let owned = self.all.get(index - place.index + worker % place.count);
         match owned.map(|entry| &entry.listener.queue) {
-            // Nobody reads a waker, and its count has room for centuries: who cannot ring it has it no more.
+            // A waker is never read, and its counter lasts for centuries: a write fails only if the descriptor is lost.
             Some(Queue::Own { waker, .. }) => waker.wake().map_err(|e| self.faults.lose(e)).is_ok(),
             _ => false,
         }
     }
 
-    /// Wakes all others: this worker is not there to accept any more.
+    /// Wakes the owners of all other queues: this worker no longer accepts.
     pub fn wake_all_owners(&mut self) {
         for index in 0..self.all.len() {
             let entry = &self.all[index];
@@ -68,22 +68,22 @@ impl Listeners {
         }
     }
 
-    /// The queues that are not shared and have somebody waiting.
-    pub fn with_somebody(&self) -> Vec<usize> {
+    /// The queues that are not shared and have pending connections.
+    pub fn with_pending(&self) -> Vec<usize> {
         let own = |&index: &usize| matches!(self.all[index].listener.queue, Queue::Own { .. });
         let own: Vec<usize> = (0..self.all.len()).filter(own).collect();
         let waiting = have_waiting(own.iter().map(|&index| self.all[index].listener.fd.as_fd()));
-        own.into_iter().zip(waiting).filter_map(|(index, somebody)| somebody.then_some(index)).collect()
+        own.into_iter().zip(waiting).filter_map(|(index, is_pending)| is_pending.then_some(index)).collect()
     }
 
-    /// Whether [`Listeners::look_at_owners`] is due. Nobody wakes for it.
-    pub fn wants_owners(&self, now: Instant) -> bool {
+    /// Whether [`Listeners::update_owners`] is due. No timer is set for it.
+    pub fn wants_owners_update(&self, now: Instant) -> bool {
         now >= self.owners_at && self.all.iter().any(|entry| matches!(entry.listener.queue, Queue::Own { .. }))
     }
 
-    /// Takes queues without an owner into the poll, and those that have one again out of it. `owners`: the slots of
-    /// all workers that are there to accept.
-    pub fn look_at_owners(&mut self, owners: &[usize], now: Instant) {
+    /// Adds orphaned queues to the poll and removes those that have an owner again. `owners`: the indices of all
+    /// workers that can accept.
+    pub fn update_owners(&mut self, owners: &[usize], now: Instant) {
         self.owners_at = now + OWNERS_EVERY;
         let mut has_owner = Vec::new();
         for entry in &mut self.all {
@@ -91,7 +91,7 @@ impl Listeners {
             if place.is_of(self.worker) {
                 continue;
             }
-            // Addresses mostly have as many queues each.
+            // Most addresses have the same number of queues.
             if has_owner.len() != place.count {
                 has_owner = vec![false; place.count];
                 owners.iter().for_each(|worker| has_owner[worker % place.count] = true);
@@ -106,8 +106,9 @@ impl Listeners {
     }
 }
 
-/// More than one and an eighth: to wake somebody for a connection is dearer than to stand back. As in [`is_over`](super::is_over), who is
-/// not over gets at most two more than the least loaded, while that one holds few.
+/// Whether `mine` exceeds `least` by more than one and an eighth: waking a worker for a connection costs more than
+/// throttling. As with [`is_over`](super::is_over), a worker that is not over holds at most two more than the
+/// least-loaded one while that one holds few.
 fn is_far_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 8)
 }
@@ -121,7 +122,7 @@ mod tests {
     use std::time::Duration;
     use tine_common::sys::queue_waker::QueueWaker;
 
-    /// Three queues of an address, as the worker of a slot has them; the descriptors of several workers are the same.
+    /// Three queues of one address, as each of `count` workers has them; the sockets are the same.
     fn three_queues(count: usize) -> (Vec<Vec<Listener>>, Vec<SocketAddr>) {
         let mut all: Vec<Vec<Listener>> = (0..count).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
@@ -150,47 +151,47 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_without_an_owner_is_everybodys() {
+    fn all_workers_accept_from_an_orphaned_queue() {
         let mut poll = mio::Poll::new().expect("a poll");
         let (mut all, addresses) = three_queues(1);
         let mut listeners = in_poll_of(&poll, all.remove(0), 1);
-        assert_eq!(listeners.mine().collect::<Vec<_>>(), [1]);
+        assert_eq!(listeners.own().collect::<Vec<_>>(), [1]);
         let _waiting: Vec<TcpStream> = addresses.iter().map(|at| TcpStream::connect(at).expect("connect")).collect();
-        assert_eq!(tokens(&mut poll), [1], "the own one alone");
+        assert_eq!(tokens(&mut poll), [1], "its own alone");
         assert_eq!(tokens(&mut poll), [], "once each time");
         let now = Instant::now();
-        listeners.look_at_owners(&[0, 1], now);
-        assert_eq!(tokens(&mut poll), [2], "slot 2 is not there");
-        assert!(!listeners.wants_owners(now) && listeners.wants_owners(now + OWNERS_EVERY));
-        listeners.look_at_owners(&[5, 4], now);
-        assert_eq!(tokens(&mut poll), [0], "slot 5 owns it beside slot 2, and nobody is in slot 0");
+        listeners.update_owners(&[0, 1], now);
+        assert_eq!(tokens(&mut poll), [2], "worker 2 is not there");
+        assert!(!listeners.wants_owners_update(now) && listeners.wants_owners_update(now + OWNERS_EVERY));
+        listeners.update_owners(&[5, 4], now);
+        assert_eq!(tokens(&mut poll), [0], "worker 5 owns it beside worker 2, and there is no worker 0");
         listeners.close();
-        assert_eq!(tokens(&mut poll), [], "nothing is left behind");
+        assert_eq!(tokens(&mut poll), [], "no listener is left in the poll");
     }
 
     #[test]
-    fn who_is_far_over_rings_for_who_has_least() {
+    fn a_worker_that_is_far_over_wakes_the_least_loaded() {
         let mut polls = [(); 2].map(|()| mio::Poll::new().expect("a poll"));
         let (mut all, addresses) = three_queues(2);
         let mut zero = in_poll_of(&polls[0], all.remove(0), 0);
         let mut four = in_poll_of(&polls[1], all.remove(0), 4);
         let (now, snapshot) = (Instant::now(), LoadSnapshot { least: 1, least_worker: 4, total: 9, accepting: 2 });
-        assert!(!zero.hand_off(0, 3, &snapshot, now), "nobody waits");
+        assert!(!zero.hand_off(0, 3, &snapshot, now), "nothing is pending");
         let _waiting = TcpStream::connect(addresses[0]).expect("connect");
         assert!(!zero.hand_off(0, 2, &snapshot, now), "not far over");
         assert!(!zero.hand_off(0, 3, &LoadSnapshot { accepting: 1, ..snapshot }, now), "alone");
         assert!(zero.hand_off(0, 3, &snapshot, now));
         assert_eq!(tokens(&mut polls[1]), [WAKER]);
-        assert_eq!(four.with_somebody(), [0]);
+        assert_eq!(four.with_pending(), [0]);
         let end = zero.deadline().expect("a deadline");
-        assert!(zero.is_handoff_over(end) && !zero.hand_off(0, 3, &snapshot, end), "he had his time");
+        assert!(zero.is_handoff_over(end) && !zero.hand_off(0, 3, &snapshot, end), "the handoff has timed out");
         four.close();
         zero.wake_all_owners();
-        assert_eq!(tokens(&mut polls[1]), [], "who has closed hears no waker");
+        assert_eq!(tokens(&mut polls[1]), [], "a worker that has closed is not woken");
     }
 
     #[test]
-    fn who_is_far_over() {
+    fn the_limit_for_handoffs_is_higher() {
         for (mine, least, over) in [
             (0, 0, false),
             (1, 0, true),

@@ -1,8 +1,8 @@
-//! A listening socket as the master hands it to a worker: whose queue it is, and the waker of who owns it.
+//! A listening socket as the master passes it to a worker, with the owner of its queue and that owner's waker.
 //!
-//! An *own* queue belongs to the workers of certain slots. How many such queues an address has is decided when it is bound;
-//! workers may later be more or fewer, and some may hang. So every worker has all queues, and looks after those without
-//! an owner, too.
+//! An *own* queue belongs to the workers of certain indices. The number of an address's own queues is decided when it
+//! is bound; later there may be more or fewer workers, and some may hang. So every worker has all queues and also
+//! accepts from orphaned ones.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tine_common::sys::queue_waker::QueueWaker;
@@ -11,12 +11,12 @@ pub struct Listener {
     pub fd: OwnedFd,
     pub queue: Queue,
     pub is_tcp: bool,
-    /// Somebody else's, who goes on with the socket when this server has ended.
+    /// Another process's, which keeps using the socket after this server has ended.
     pub is_lent: bool,
 }
 
 impl Listener {
-    /// Its own, and that of its waker.
+    /// The socket's descriptor and its waker's.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let waker = match &self.queue {
             Queue::Own { waker, .. } => Some(waker.as_fd()),
@@ -26,16 +26,16 @@ impl Listener {
     }
 }
 
-/// Owner a listener's queue is.
+/// A listener's queue.
 pub enum Queue {
     /// One for all workers.
     Shared,
-    /// One of several of an address, which follow each other in the worker's list. The waker wakes its owner, so that he
-    /// looks at the queues of others.
+    /// One of several queues of an address, which are adjacent in the worker's list. The waker wakes its owner, which
+    /// then checks the queues of other workers.
     Own { place: Place, waker: QueueWaker },
 }
 
-/// Which of the queues of an address.
+/// The position among the queues of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub index: usize,
@@ -54,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_of_the_slots_that_are_its_place_modulo_their_number() {
+    fn a_queue_belongs_to_the_workers_whose_index_is_its_place_modulo_the_count() {
         let place = Place { index: 1, count: 4 };
-        let slots: Vec<usize> = (0..10).filter(|&worker| place.is_of(worker)).collect();
-        assert_eq!(slots, [1, 5, 9]);
-        assert!(Place { index: 0, count: 1 }.is_of(7), "the only queue is everybody's");
+        let workers: Vec<usize> = (0..10).filter(|&worker| place.is_of(worker)).collect();
+        assert_eq!(workers, [1, 5, 9]);
+        assert!(Place { index: 0, count: 1 }.is_of(7), "the only queue belongs to all");
     }
 }

@@ -1,25 +1,25 @@
-//! The careful end of a connection (RFC 9112, 9.6): a socket that is closed with unread bytes, or that gets some afterwards, is
-//! reset by the kernel, and the reset destroys what the client has not taken of its answer.
+//! Lingering close (RFC 9112, 9.6): if a socket is closed with unread bytes, or if bytes arrive afterwards, the kernel
+//! sends a reset, and the reset destroys what the client has not yet read of its response.
 //!
-//! So a connection is closed plainly only where that cannot cost anything ([`may_close`]). Otherwise our side is ended, and
-//! what the client still sends is read and dropped ([`Linger`]) until the client ends its side too, or has acknowledged all
-//! and is silent for a while.
+//! So a connection is closed at once only where nothing can be lost ([`may_close`]). Otherwise our side is shut down,
+//! and what the client still sends is read and dropped ([`Linger`]) until the client ends its side too, or has
+//! acknowledged all output and is silent for a while.
 
 use super::{STEPS_PER_TURN, Turn};
 use crate::app::Cx;
 use crate::net::{ReadBuffer, Received, Socket};
 use std::time::{Duration, Instant};
 
-/// How long a finished connection waits for the client's next bytes or its end before it is closed all the same…
+/// A finished connection is closed after this long without bytes from the client.
 const LINGER: Duration = Duration::from_secs(2);
-/// … and how long in all, if the client has acknowledged everything by then.
+/// A finished connection whose client has acknowledged everything is closed after this long in any case.
 const LINGER_MAX: Duration = Duration::from_secs(30);
-/// What was sent on a connection leaves in one flight if it is no more than this: TCP's first window is ten segments
-/// (RFC 6928), small ones of tunnels included. A reset can only follow it.
+/// Up to this many bytes on a new connection leave in one flight: TCP's initial window is ten segments (RFC 6928), even
+/// the small ones of tunnels. A reset can only arrive after them.
 const FLIGHT_BYTES_MAX: u32 = 8 << 10;
 
-/// Whether the socket of a client that asked for the end, and has all output in its kernel's or in ours, may be closed at
-/// once. Costs one recv(2) for a small answer.
+/// Whether a socket may be closed at once, after the client asked for the close and all output was passed to the
+/// kernel. Costs one recv(2) for a small response.
 pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u32) -> bool {
     match drop_input(socket, scratch) {
         (Turn::Closed, _) => true,
@@ -29,15 +29,15 @@ pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u32) -> 
     }
 }
 
-/// All is sent and our side is ended; what the client still sends is dropped.
+/// All is sent and our side is shut down; what the client still sends is dropped.
 pub struct Linger {
     /// The next decision.
     until: Instant,
-    /// Bytes of the client's do not put the decision off beyond this.
+    /// Bytes from the client do not postpone the decision beyond this.
     ends: Instant,
-    /// What a reset could destroy, as of the last decision.
+    /// The bytes that a reset could destroy, as of the last decision.
     bytes_at_risk: usize,
-    /// When there was last less of it than before.
+    /// When that number last decreased.
     progressed: Instant,
 }
 
@@ -51,9 +51,9 @@ impl Linger {
         self.until
     }
 
-    /// Drops what has come, and decides whether the connection is over.
+    /// Drops what has arrived, and decides whether the connection is closed.
     pub fn go_on(&mut self, socket: &Socket, scratch: &mut ReadBuffer, cx: &Cx<'_>) -> Turn {
-        // A look comes first: bytes may have crossed the deadline.
+        // Read first: bytes may have arrived at the same time as the deadline.
         let (turn, dropped) = drop_input(socket, scratch);
         if dropped && turn != Turn::Closed {
             self.until = (cx.now + LINGER).min(self.ends.max(self.until));
@@ -61,7 +61,7 @@ impl Linger {
         if turn == Turn::Closed || cx.now < self.until {
             return turn;
         }
-        // Without our end: it is the last to be acknowledged, and nothing is lost with it.
+        // Without our FIN: it is the last to be acknowledged, and nothing is lost with it.
         let bytes = socket.bytes_at_risk().saturating_sub(1);
         if bytes == 0 {
             return Turn::Closed;
@@ -69,13 +69,13 @@ impl Linger {
         if bytes < self.bytes_at_risk {
             (self.bytes_at_risk, self.progressed) = (bytes, cx.now);
         }
-        // A client that reads slowly has as long as for any other output. A drain does not wait for one that stands still: the
-        // kernel goes on without us.
+        // A client that reads slowly has as long as for any other output. A drain does not wait for one that makes no
+        // progress: the kernel keeps sending without us.
         if cx.draining && cx.now >= self.progressed + LINGER {
             return Turn::Closed;
         }
         if cx.now >= self.progressed + cx.limits.write_timeout {
-            // As for output of ours. An error means that the connection is gone already.
+            // The same timeout as for our output. An error means that the connection is gone already.
             let _ = socket.reset_on_close();
             return Turn::Closed;
         }
@@ -84,20 +84,20 @@ impl Linger {
     }
 }
 
-/// Reads and drops what the client sends after our end, until there is nothing more for now or the turn is over; says
-/// whether there was something.
+/// Reads and drops what the client sends after our FIN, until there is nothing more for now or the turn is over. Also
+/// returns whether there was anything.
 fn drop_input(socket: &Socket, scratch: &mut ReadBuffer) -> (Turn, bool) {
     let mut dropped = false;
     for _ in 0..STEPS_PER_TURN {
         scratch.clear();
         match scratch.receive(socket, usize::MAX) {
-            // Also after a short read: the client's end may have come with its last bytes.
+            // Continue after a short read, too: the client's FIN may have arrived with its last bytes.
             Ok(Received::Bytes { .. }) => dropped = true,
             Ok(Received::Nothing) => return (Turn::Waits, dropped),
             Ok(Received::End) | Err(_) => return (Turn::Closed, dropped),
         }
     }
     scratch.clear();
-    // No event tells of bytes that were there before.
+    // No event will report bytes that had already arrived.
     (Turn::Again, dropped)
 }

@@ -1,38 +1,38 @@
-//! The wait before a reset that is to come after the last byte: until the client's kernel has acknowledged it.
+//! The wait before a reset that has to follow the last byte: until the client's kernel has acknowledged all output.
 //!
-//! A reset drops what is unsent, and nothing tells when all is acknowledged; so the socket is looked at, again and again.
-//! A client that reads slowly has as long as for any other output: the write timeout without progress.
+//! A reset drops what is unsent, and no event reports that all is acknowledged; so the socket is polled. A client that
+//! reads slowly has as long as for any other output: the write timeout without progress.
 
 use crate::app::Cx;
 use crate::net::Socket;
 use std::time::{Duration, Instant};
 
-/// The second look comes after this, the next after twice as much, and so on…
-const LOOK_MS: u32 = 5;
-/// … up to this.
-const LOOK_MS_MAX: u32 = 80;
+/// The interval between the first two checks; it doubles each time.
+const CHECK_MS: u32 = 5;
+/// The longest interval between checks.
+const CHECK_MS_MAX: u32 = 80;
 
-/// What has not been acknowledged, as of the last look.
+/// The bytes that were not acknowledged at the last check.
 pub struct Unacknowledged {
     bytes: u32,
-    /// When there were last fewer than before.
+    /// When that number last decreased.
     progressed: Instant,
-    look_at: Instant,
-    look_ms: u32,
+    check_at: Instant,
+    check_ms: u32,
 }
 
 impl Unacknowledged {
     pub fn new(now: Instant) -> Self {
-        Unacknowledged { bytes: u32::MAX, progressed: now, look_at: now, look_ms: LOOK_MS }
+        Unacknowledged { bytes: u32::MAX, progressed: now, check_at: now, check_ms: CHECK_MS }
     }
 
-    /// When to look again.
-    pub fn look_at(&self) -> Instant {
-        self.look_at
+    /// When to check again.
+    pub fn check_at(&self) -> Instant {
+        self.check_at
     }
 
-    /// Looks; says whether it is worth waiting on.
-    pub fn look(&mut self, socket: &Socket, cx: &Cx<'_>) -> bool {
+    /// Checks the socket; returns whether to keep waiting.
+    pub fn check(&mut self, socket: &Socket, cx: &Cx<'_>) -> bool {
         // The kernel holds less than 4 GiB for a socket.
         let bytes = socket.unacknowledged_bytes() as u32;
         if bytes < self.bytes {
@@ -41,8 +41,8 @@ impl Unacknowledged {
         if bytes == 0 || cx.now >= self.progressed + cx.limits.write_timeout {
             return false;
         }
-        self.look_at = cx.now + Duration::from_millis(self.look_ms.into());
-        self.look_ms = (2 * self.look_ms).min(LOOK_MS_MAX);
+        self.check_at = cx.now + Duration::from_millis(self.check_ms.into());
+        self.check_ms = (2 * self.check_ms).min(CHECK_MS_MAX);
         true
     }
 }
@@ -56,7 +56,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use tine_common::config::Limits;
 
-    /// A Unix socket acknowledges what was read, and large messages one by one.
+    /// A Unix socket acknowledges what was read, message by message.
     #[test]
     fn it_waits_for_as_long_as_the_client_goes_on() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
@@ -80,20 +80,20 @@ mod tests {
         }
         let mut now = began;
         let mut unacknowledged = Unacknowledged::new(now);
-        let mut looks = Vec::new();
+        let mut intervals = Vec::new();
         for _ in 0..7 {
-            assert!(unacknowledged.look(&socket, &cx(now)));
-            looks.push((unacknowledged.look_at() - now).as_millis());
-            now = unacknowledged.look_at();
+            assert!(unacknowledged.check(&socket, &cx(now)));
+            intervals.push((unacknowledged.check_at() - now).as_millis());
+            now = unacknowledged.check_at();
         }
-        assert_eq!(looks, [5, 10, 20, 40, 80, 80, 80]);
+        assert_eq!(intervals, [5, 10, 20, 40, 80, 80, 80]);
         for _ in 0..3 {
             theirs.read_exact(&mut [0; 1000]).unwrap();
             now += limits.write_timeout - Duration::from_millis(1);
-            assert!(unacknowledged.look(&socket, &cx(now)), "it reads slowly, but it reads");
+            assert!(unacknowledged.check(&socket, &cx(now)), "it reads slowly, but it reads");
         }
-        assert!(!unacknowledged.look(&socket, &cx(now + limits.write_timeout)), "it reads no more");
+        assert!(!unacknowledged.check(&socket, &cx(now + limits.write_timeout)), "it reads no more");
         theirs.read_exact(&mut [0; 1000]).unwrap();
-        assert!(!unacknowledged.look(&socket, &cx(now)), "it has read all");
+        assert!(!unacknowledged.check(&socket, &cx(now)), "it has read all");
     }
 }

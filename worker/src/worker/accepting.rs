@@ -1,4 +1,4 @@
-//! The step of a turn that takes new connections: let in, or refused with an answer.
+//! The step of a turn that accepts new connections: they are admitted, or refused with a response.
 
 use super::Worker;
 use crate::accept::is_over;
@@ -16,15 +16,15 @@ use tine_common::units::counted;
 
 /// Connections accepted from one listener in one turn.
 const ACCEPT_BUDGET: usize = 64;
-/// Connections that make room in one turn beyond those that are closed with care.
+/// Connections evicted in one turn beyond those that are closed with lingering.
 const CUT_SHORT_MAX: usize = 16;
-/// After a connection was closed for its descriptor, accepting goes on so soon.
-const ROOM_PAUSE: Duration = Duration::from_millis(1);
+/// After a connection was evicted for its descriptor, accepting resumes this soon.
+const EVICTION_PAUSE: Duration = Duration::from_millis(1);
 
 impl Worker {
     pub(super) fn accept(&mut self, now: Instant) {
-        if self.listeners.wants_owners(now) {
-            self.look_at_owners(now);
+        if self.listeners.wants_owners_update(now) {
+            self.update_owners(now);
         }
         if self.listeners.is_handoff_over(now) {
             self.end_handoff(now);
@@ -39,14 +39,14 @@ impl Worker {
         let mut snapshot = self.load_snapshot_first(now);
         let mut ready = std::mem::take(&mut self.ready_listeners);
         ready.retain(|&index| {
-            // Who leaves takes whoever waits: nothing would come of an offer before the listeners close.
+            // A draining worker accepts all: a handoff would not be over before the listeners close.
             let is_handed_off = self.drain.is_none() && self.listeners.hand_off(index, held as u64, &snapshot, now);
             !is_handed_off && self.accept_from(index, &mut snapshot, now)
         });
         self.ready_listeners = ready;
     }
 
-    /// What has to be known of the others before somebody is let in.
+    /// The other workers' load, as far as it has to be known before a connection is admitted.
     fn load_snapshot_first(&self, now: Instant) -> LoadSnapshot {
         if self.listeners.wants_snapshot_first(self.admitted()) || self.admission.has_server_max() {
             self.scoreboard.load_snapshot(now, self.slot_number)
@@ -55,7 +55,7 @@ impl Worker {
         }
     }
 
-    /// True if somebody may wait still and no event will say so.
+    /// True if connections may still be pending and no event will report them.
     fn accept_from(&mut self, index: usize, snapshot: &mut LoadSnapshot, now: Instant) -> bool {
         let (mut taken, mut share_of_burst) = (0, None);
         while taken < ACCEPT_BUDGET && self.accept_one(index, snapshot, now) {
@@ -73,7 +73,7 @@ impl Worker {
         taken == ACCEPT_BUDGET && self.listeners.is_own(index)
     }
 
-    /// False if nobody waits, or accepting had to stop.
+    /// False if none is pending, or accepting had to stop.
     fn accept_one(&mut self, index: usize, snapshot: &mut LoadSnapshot, now: Instant) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         let (accepted, address) = match self.per_address {
@@ -90,7 +90,7 @@ impl Worker {
             Accepted::Aborted(_) if !self.listeners.on_aborted() => return true,
             Accepted::Aborted(e) | Accepted::Failed(e) => self.listeners.on_accept_failed(&e, now),
             Accepted::Exhausted(e) => self.on_exhausted(index, &e, now),
-            // Another worker of the master that has died has emptied the queues and shut them down.
+            // The master is gone, and another of its workers has emptied the queues and shut them down.
             Accepted::Lost(_) if self.is_orphaned => {
                 self.drain.iter_mut().for_each(|drain| drain.accept_grace_until = now)
             }
@@ -99,18 +99,18 @@ impl Worker {
         false
     }
 
-    /// Which queues have an owner; also, whether somebody was left in this worker's own.
-    fn look_at_owners(&mut self, now: Instant) {
-        self.listeners.look_at_owners(&self.scoreboard.owners(now), now);
-        // Somebody who took this worker for hung may have been woken for more than he took.
-        self.ready_listeners.extend(self.listeners.mine());
+    /// Re-reads which queues have an owner, and checks this worker's own for connections that were left there.
+    fn update_owners(&mut self, now: Instant) {
+        self.listeners.update_owners(&self.scoreboard.owners(now), now);
+        // Another worker, believing this one hung, may have been woken for connections that it did not accept.
+        self.ready_listeners.extend(self.listeners.own());
     }
 
-    /// Whoever was offered to others and waits still is let in.
+    /// Accepts the connections that were handed off and are still pending.
     fn end_handoff(&mut self, now: Instant) {
         let mut snapshot = self.load_snapshot_first(now);
         let before = self.counts.accepted;
-        let mine: Vec<usize> = self.listeners.mine().collect();
+        let mine: Vec<usize> = self.listeners.own().collect();
         for index in mine {
             if self.accept_from(index, &mut snapshot, now) {
                 self.ready_listeners.push(index);
@@ -119,19 +119,19 @@ impl Worker {
         self.listeners.end_handoff(self.counts.accepted > before, now);
     }
 
-    /// Somebody leaves connections to this worker, or his queue to everybody: takes who waits until it has its share.
-    /// Who waits then is the next one's.
+    /// Another worker has handed off connections, or its queue is orphaned: accepts until this worker has its share,
+    /// and leaves the rest to the next worker.
     fn on_woken(&mut self, now: Instant) {
-        self.look_at_owners(now);
+        self.update_owners(now);
         if self.listeners.is_paused() {
             return;
         }
         let mut budget = ACCEPT_BUDGET;
-        for index in self.listeners.with_somebody() {
+        for index in self.listeners.with_pending() {
             loop {
                 let mut snapshot = self.scoreboard.load_snapshot(now, self.slot_number);
                 if is_over(self.admitted() as u64, snapshot.least) {
-                    // Should it fail, the owner takes him after a while.
+                    // If it fails, the owner accepts the connection after a while.
                     let _ = self.listeners.wake(index, snapshot.least_worker);
                     return;
                 }
@@ -143,10 +143,10 @@ impl Worker {
         }
     }
 
-    /// `address`: the client's, where that is of interest.
+    /// `address`: the client's, if connections are limited by address.
     fn admit(&mut self, socket: Socket, address: Option<IpAddr>, snapshot: &mut LoadSnapshot, now: Instant) {
         self.counts.accepted += 1;
-        // Before room is made: a client that has its share takes nothing from others.
+        // Before an eviction: no connection is evicted for a client that has its share.
         let Ok(entry) = self.count_address(address, now) else { return self.refuse(socket, now) };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
             snapshot.total = snapshot.total.saturating_sub(1);
@@ -170,7 +170,7 @@ impl Worker {
         self.refuse(socket, now);
     }
 
-    /// Counts the connection for its client's address, if that is limited; the error: the address has all that it may.
+    /// Counts the connection for its client's address, if that is limited. An error: the address has reached its limit.
     fn count_address(&mut self, address: Option<IpAddr>, now: Instant) -> Result<Option<Entry>, ()> {
         let Some((per_address, address)) = self.per_address.as_ref().zip(address) else { return Ok(None) };
         let entry = per_address.enter(address);
@@ -180,7 +180,7 @@ impl Worker {
         entry.map(Some).ok_or(())
     }
 
-    /// It gets the 503 that says when to come back.
+    /// Answers with a 503 that has a `Retry-After`.
     fn refuse(&mut self, socket: Socket, now: Instant) {
         self.counts.refused += 1;
         let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
@@ -192,8 +192,8 @@ impl Worker {
         }
     }
 
-    /// Has a connection that waits for nothing but its client closed; false if there is none. `has_time`: its client may end
-    /// its side first, unless too many do.
+    /// Evicts a connection that only waits for its client; false if there is none. `has_time`: the client may close its
+    /// side first, unless too many do.
     fn evict_one(&mut self, has_time: bool, now: Instant) -> bool {
         let has_time = has_time && self.counts.refused_open < REFUSED_OPEN_MAX;
         if self.counts.refused_open >= REFUSED_OPEN_MAX + CUT_SHORT_MAX {
@@ -207,7 +207,7 @@ impl Worker {
         }
         self.counts.refused_open += 1;
         self.counts.changed = true;
-        self.admission.on_room_made(mine, now);
+        self.admission.on_evicted(mine, now);
         true
     }
 
@@ -218,11 +218,11 @@ impl Worker {
         token
     }
 
-    /// EMFILE, ENFILE or no memory: those who wait get an answer by the spare descriptor, and accepting pauses.
+    /// EMFILE, ENFILE or no memory: pending connections get a response by the spare descriptor, and accepting pauses.
     fn on_exhausted(&mut self, index: usize, error: &io::Error, now: Instant) {
         if is_of_descriptors(error) && self.evict_one(false, now) {
             // It is closed in this turn.
-            return self.listeners.pause(now + ROOM_PAUSE, now);
+            return self.listeners.pause(now + EVICTION_PAUSE, now);
         }
         self.admission.on_refused(format_args!("accept: {error}"), now);
         for _ in 0..ACCEPT_BUDGET {

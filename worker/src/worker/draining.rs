@@ -17,7 +17,7 @@ impl Worker {
         self.drain = Some(drain);
         self.slot.set_state(State::Draining);
         if !drain.has_accept_grace() {
-            // Whoever waits in its queue, and those to come, are everybody's from now on.
+            // From now on its queue is orphaned: other workers accept what is pending in it.
             self.listeners.wake_all_owners();
         }
         self.listeners.leave_lent(drain.began());
@@ -41,7 +41,7 @@ impl Worker {
             return;
         }
         if let Some(why) = self.app.retires() {
-            log::warn!("this worker ends, and another takes its place: {why}");
+            log::warn!("this worker ends and is replaced: {why}");
             self.leave(now);
         } else if self.requests_due.is_some_and(|due| self.counts.requests >= due) {
             self.requests_due = None;
@@ -49,7 +49,7 @@ impl Worker {
         }
     }
 
-    /// Ends alone, of its own accord: the master is to put another in its place at once.
+    /// Ends this worker only, by its own decision: the master starts its replacement at once.
     pub(super) fn leave(&mut self, now: Instant) {
         if self.drain.is_none() {
             self.report(Report::Leaving);
@@ -58,14 +58,14 @@ impl Worker {
     }
 
     fn report(&self, report: Report) {
-        // Without a master nobody listens; one that does not read sees the worker's end.
+        // Without a master there is no reader; a master that does not read sees the worker exit.
         let _ = (&self.channel).write_all(&[report.byte()]);
     }
 
     pub(super) fn keep_draining(&mut self, now: Instant) {
         let Some(drain) = self.drain else { return };
         if !self.listeners.is_closed() && now >= drain.accept_grace_until {
-            // Who is in the queues now is the last.
+            // What is pending now is the last to be accepted.
             while drain.has_accept_grace() {
                 let before = self.counts.accepted;
                 self.ready_listeners.extend(0..self.listeners.len());
@@ -87,7 +87,7 @@ impl Worker {
         }
     }
 
-    /// Ends at once; what was under way is counted.
+    /// Ends at once and counts the connections in use.
     pub(super) fn cut(&mut self, why: &str) {
         let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
         if busy > 0 {

@@ -1,4 +1,4 @@
-//! What a worker is told: the master's orders over the channel, its end, and the signals of an operator.
+//! What controls a worker: the master's orders over the channel, the end of the channel, and an operator's signals.
 
 use super::Worker;
 use crate::drain::Drain;
@@ -9,7 +9,7 @@ use tine_common::message::Order;
 use tine_common::sys::descriptor;
 
 impl Worker {
-    pub(super) fn hear_master(&mut self, now: Instant) {
+    pub(super) fn on_orders(&mut self, now: Instant) {
         let mut bytes = [0; 16];
         loop {
             match self.channel.read(&mut bytes) {
@@ -31,7 +31,7 @@ impl Worker {
                 Err(e) if descriptor::is_lost(&e) => {
                     return self.lose(format_args!("read from the channel to the master: {e}"));
                 }
-                // The end of the stream; a reset, where the master died before it had read everything.
+                // The end of the stream; a reset if the master exited before it had read everything.
                 Ok(0) | Err(_) => {
                     self.on_orphaned(now);
                     return;
@@ -40,7 +40,7 @@ impl Worker {
         }
     }
 
-    /// The channel has ended. Whoever may replace the master is not waited for.
+    /// The channel has ended. The worker does not wait for another master.
     fn on_orphaned(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.is_orphaned, true) {
             log::warn!("the master is gone; draining");
@@ -54,11 +54,11 @@ impl Worker {
         }
     }
 
-    pub(super) fn hear_signals(&mut self, now: Instant) {
+    pub(super) fn on_signals(&mut self, now: Instant) {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
             match signal {
-                // Sent to this worker alone: the others go on, so that nobody needs to be let through the accept grace.
+                // Sent to this worker only: the others keep accepting, so that no accept grace is needed.
                 SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
                 // A terminal sends these to the whole group; the master decides.
