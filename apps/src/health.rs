@@ -1,12 +1,11 @@
-//! The answer to who asks whether the server is healthy, a balancer as a rule: at the origin's `/health`, and at the path of
-//! `--health-path` before any application.
+//! The health check for load balancers: at the origin's `/health`, and at the path of `--health-path` before any application.
 
 use crate::files::UrlPrefix;
 use tine_worker::app::{Answer, App, AppFactory, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 
-/// 200 also in a drain, as hpdummy; 503 only where a stop takes its time so that somebody may see it (`--drain-delay`).
-/// Without a `Retry-After`: nobody knows whether there will be another server here.
+/// 200 also while draining, as in hpdummy; 503 only while a stopping server waits for load balancers to notice
+/// (`--drain-delay`). Without `Retry-After`: whether another server will replace this one is unknown.
 pub fn answer(cx: &Cx<'_>) -> Answer {
     match cx.is_lame_duck() {
         false => Response::json(StatusCode::OK, "{\"status\":\"ok\"}").into(),
@@ -14,7 +13,7 @@ pub fn answer(cx: &Cx<'_>) -> Answer {
     }
 }
 
-/// The application with a path before it that answers for the server. The application is never asked for it.
+/// Wraps an application so that requests for `path` are answered by the server and never reach the application.
 pub fn before(path: UrlPrefix, app: AppFactory) -> AppFactory {
     Box::new(move |worker| Ok(Box::new(Health { path: path.clone(), app: app(worker)? })))
 }

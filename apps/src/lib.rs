@@ -1,5 +1,4 @@
-//! Applications that come with Tine. They see `tine_worker::app` and `tine_worker::http` and nothing deeper: they are
-//! written as any user's app would be.
+//! Applications that come with Tine. They use only `tine_worker::app` and `tine_worker::http`, as any user's app would.
 #![forbid(unsafe_code)]
 
 pub mod files;

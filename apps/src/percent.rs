@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The bytes of `text` with each `%XX` decoded, once. `Err`: with what is no such escape left as it is.
+/// The bytes of `text` with each `%XX` decoded, once. `Err`: the same, with malformed escapes left as they are.
 pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
     let bytes = text.as_bytes();
     if memchr::memchr(b'%', bytes).is_none() {
@@ -16,11 +16,11 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
         rest = tail;
         if *byte != b'%' {
             decoded.push(*byte);
-        } else if let [high, low, behind @ ..] = tail
+        } else if let [high, low, after @ ..] = tail
             && let (Some(high), Some(low)) = (digit(*high), digit(*low))
         {
             decoded.push(high << 4 | low);
-            rest = behind;
+            rest = after;
         } else {
             decoded.push(*byte);
             is_well_formed = false;
@@ -29,7 +29,7 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
     if is_well_formed { Ok(Cow::Owned(decoded)) } else { Err(decoded) }
 }
 
-/// What the text decodes to; bytes that are no UTF-8 are U+FFFD.
+/// The decoded text; invalid UTF-8 becomes U+FFFD.
 pub fn decode_text(text: &str) -> Cow<'_, str> {
     match decode(text) {
         Ok(Cow::Borrowed(_)) => Cow::Borrowed(text),
@@ -37,7 +37,7 @@ pub fn decode_text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Part of a target as a URL has it: a client may have sent characters above ASCII as they are.
+/// Part of a request target, encoded for a URL: a client may have sent characters above ASCII unencoded.
 pub fn encode_above_ascii(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_decoded_once_and_what_is_no_text_is_seen() {
+    fn text_is_decoded_once_and_invalid_utf8_is_shown() {
         for (text, expected) in [
             ("/bin/1K", "/bin/1K"),
             ("/%62in/1%4b", "/bin/1K"),

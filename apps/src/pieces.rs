@@ -1,12 +1,12 @@
-//! A body of pieces, in order: the text that frames the parts of a multipart answer, and ranges of a representation, which
-//! may each take several pulls.
+//! A body of pieces, in order: the text that frames the parts of a multipart response, and ranges of a representation, each of
+//! which may take several pulls.
 
 use std::collections::VecDeque;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::Head;
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 
-/// `write` writes bytes of a range, from its front, and returns how many they were: fewer, and it is asked again.
+/// `write` writes bytes from the start of a range and returns how many; it is called again for the rest.
 pub fn answer(
     head: Head,
     pieces: Vec<MultipartPiece>,
@@ -18,7 +18,7 @@ pub fn answer(
 struct Pieces<W> {
     /// Until it is written.
     head: Option<Head>,
-    /// What is still to be written.
+    /// What is left to write.
     pieces: VecDeque<MultipartPiece>,
     write: W,
 }

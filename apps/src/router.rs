@@ -1,4 +1,4 @@
-//! Two applications behind one address: files at and below their prefix, the user's application for everything else.
+//! Two applications at one address: files at and below their prefix, the user's application for everything else.
 
 use crate::files::Files;
 use tine_worker::app::{Answer, App, Cx};
@@ -6,7 +6,7 @@ use tine_worker::http::Request;
 
 pub struct Router {
     files: Files,
-    /// It is asked for no path that is the files', also where there is no such file.
+    /// It never gets a request for a path at or below the prefix, even if there is no such file.
     app: Box<dyn App>,
 }
 

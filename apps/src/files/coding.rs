@@ -1,4 +1,4 @@
-//! Siblings: `app.js.br` beside `app.js` is the same file in a coding, made once instead of at each request.
+//! Precompressed siblings: `app.js.br` beside `app.js` is the same file in a coding, made once instead of at each request.
 
 use super::root::{Found, Root};
 use std::fs::{File, Metadata};
@@ -12,7 +12,7 @@ pub enum Coding {
     Gzip,
 }
 
-/// The one that we prefer first, as it is mostly the smallest.
+/// In order of preference: the first is usually the smallest.
 const CODINGS: [Coding; 3] = [Coding::Brotli, Coding::Zstd, Coding::Gzip];
 
 impl Coding {
@@ -25,8 +25,8 @@ impl Coding {
         }
     }
 
-    /// What a sibling's name has behind the file's.
-    fn ending(self) -> &'static [u8] {
+    /// The suffix of a sibling's name.
+    fn suffix(self) -> &'static [u8] {
         match self {
             Coding::Brotli => b".br",
             Coding::Zstd => b".zst",
@@ -35,25 +35,25 @@ impl Coding {
     }
 }
 
-/// What a client is sent.
+/// What is sent to the client.
 pub enum Chosen {
     Sibling(Coding, File, Metadata),
     /// The file as it is.
     Plain,
-    /// 406: it wants the file in no form that we have.
+    /// 406: no form of the file is acceptable to the client.
     Nothing,
 }
 
-/// The sibling of the file at `path` that the client wants most. One that is older than its file is of an older version,
-/// and passed over; so is what cannot be opened or is no regular file. Without Accept-Encoding a client gets the file as
-/// it is: it may, but need not, know any coding.
+/// The sibling of the file at `path` that the client prefers. A sibling older than its file belongs to an older version and is
+/// ignored, as is one that cannot be opened or is not a regular file. Without Accept-Encoding the file is sent as it is: the
+/// client may not know any coding.
 pub fn choose_sibling(root: &Root, path: &[u8], of: &Metadata, headers: Headers<'_>) -> Chosen {
     if !headers.has("accept-encoding") {
         return Chosen::Plain;
     }
     let mut best: Option<(Coding, File, Metadata)> = None;
     for coding in CODINGS {
-        // Only what would win is looked for.
+        // Open only a sibling that would be preferred to the best so far.
         let is_wanted = match &best {
             Some((rival, ..)) => choose(headers, &[rival.token(), coding.token()]),
             None => choose(headers, &[coding.token()]),
@@ -61,7 +61,7 @@ pub fn choose_sibling(root: &Root, path: &[u8], of: &Metadata, headers: Headers<
         if is_wanted != Choice::Coding(coding.token()) {
             continue;
         }
-        if let Ok(Found::File(file, metadata)) = root.find(&[path, coding.ending()].concat()) {
+        if let Ok(Found::File(file, metadata)) = root.find(&[path, coding.suffix()].concat()) {
             let is_current = metadata.modified().ok().zip(of.modified().ok()).is_some_and(|(its, files)| its >= files);
             if is_current {
                 best = Some((coding, file, metadata));

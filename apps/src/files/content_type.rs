@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-/// Of what nobody knows.
+/// For unknown or missing extensions.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// By the ending of the name, whatever its case. Text is said to be UTF-8, which is what files are written in; but not XML,
-/// which says so itself.
+/// By the extension, in upper or lower case. Text is declared as UTF-8, the usual encoding of files; but not XML, which
+/// declares its encoding itself.
 pub fn content_type(path: &[u8]) -> Cow<'static, str> {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    let ending = name.iter().rposition(|&b| b == b'.').and_then(|at| std::str::from_utf8(&name[at + 1..]).ok());
-    match ending.and_then(|ending| mime_guess::from_ext(ending).first_raw()).unwrap_or(UNKNOWN) {
-        // What is asked for most.
+    let extension = name.iter().rposition(|&b| b == b'.').and_then(|at| std::str::from_utf8(&name[at + 1..]).ok());
+    match extension.and_then(|extension| mime_guess::from_ext(extension).first_raw()).unwrap_or(UNKNOWN) {
+        // The most common types.
         "text/html" => "text/html; charset=utf-8".into(),
         "text/css" => "text/css; charset=utf-8".into(),
         "text/javascript" | "application/javascript" => "text/javascript; charset=utf-8".into(),

@@ -1,7 +1,7 @@
 //! Files beneath one directory: GET and HEAD, conditional and range requests, precompressed siblings, index.html.
 //!
-//! Nothing is kept between requests: each opens its file, so that what is on the disk is what is served. docs/files.md
-//! says what is answered to what.
+//! Nothing is cached between requests: each opens its file, so the response is what is on disk. docs/files.md lists the
+//! responses.
 
 mod coding;
 mod content_type;
@@ -26,13 +26,13 @@ use tine_worker::http::range::{self, Multipart, Selection};
 use tine_worker::http::{Request, Response, StatusCode};
 use url::{FilePath, WrongPath};
 
-/// What a directory's own path is answered with.
+/// The file that is served for a directory.
 const INDEX: &[u8] = b"index.html";
 
-/// The methods of every path.
+/// The methods that every path allows.
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
-/// When a client may try again for which no descriptor was left.
+/// When a client may retry if no descriptor was left.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 pub struct Files {
@@ -41,12 +41,12 @@ pub struct Files {
 }
 
 impl Files {
-    /// `at`: the path that the root has as a URL.
+    /// `at`: the URL path of the root.
     pub fn new(root: Arc<Root>, at: UrlPrefix) -> Files {
         Files { root, at }
     }
 
-    /// The answer to a request for a path at or below the prefix; `None` for all others.
+    /// The response to a request for a path at or below the prefix; `None` for all other paths.
     pub fn answer(&self, request: &Request<'_>, cx: &Cx<'_>) -> Option<Answer> {
         let rest = self.at.strip(request.path())?;
         Some(self.respond(rest, request, cx))
@@ -57,7 +57,7 @@ impl Files {
             "GET" | "HEAD" => {}
             "OPTIONS" => return options(),
             _ => {
-                let text = "405 Method Not Allowed: files are read, by GET or HEAD\n";
+                let text = "405 Method Not Allowed: files support only GET and HEAD\n";
                 return Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", ALLOWED).into();
             }
         }
@@ -93,7 +93,7 @@ impl Files {
         }
     }
 
-    /// The same address with a slash, below which a page's relative links are right.
+    /// A redirect to the same path with a slash, so that the relative links of a page resolve below it.
     fn with_slash(&self, path: &FilePath, request: &Request<'_>) -> Answer {
         let query = request.query().map_or(String::new(), |query| format!("?{}", percent::encode_above_ascii(query)));
         let location = format!("{}{}/{query}", self.at.encoded(), path.encoded());
@@ -113,8 +113,7 @@ impl Files {
                 Representation::new(file, &metadata, content_type, Some(coding), cx.date())
             }
             Chosen::Nothing => {
-                let text =
-                    "406 Not Acceptable: Accept-Encoding allows the file neither as it is nor as we have it coded\n";
+                let text = "406 Not Acceptable: Accept-Encoding allows neither the file itself nor a compressed version of it\n";
                 return negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
             }
         };
@@ -126,7 +125,7 @@ impl Files {
                 return Response::with_head(head, "").into();
             }
             Precondition::Failed => {
-                let text = "412 Precondition Failed: the file is not as the request wants it\n";
+                let text = "412 Precondition Failed: the file does not meet the conditions of the request\n";
                 return negotiated(Response::text(StatusCode::PRECONDITION_FAILED, text)).into();
             }
         }
@@ -173,13 +172,12 @@ fn send_selection(representation: Representation, selection: Selection, request:
     }
 }
 
-/// Another Accept-Encoding might have been answered otherwise (RFC 9110, 12.5.5): what is said of a file that was chosen
-/// by it says so, whatever the status.
+/// Adds Vary, whatever the status: another Accept-Encoding might have led to another response (RFC 9110, 12.5.5).
 fn negotiated(response: Response) -> Response {
     response.header("Vary", "Accept-Encoding")
 }
 
-/// What may be asked of a file, whether it is there or not: the default health check of HAProxy asks this.
+/// The allowed methods, whether the file exists or not: the default health check of HAProxy sends OPTIONS.
 fn options() -> Answer {
     Response::new(StatusCode::OK).header("Allow", ALLOWED).into()
 }
@@ -198,12 +196,12 @@ fn no_such_file() -> Answer {
     Response::text(StatusCode::NOT_FOUND, "404 Not Found: there is no such file\n").into()
 }
 
-/// All by itself: what is not below the prefix is not found.
+/// Without another application: paths that are not below the prefix are not found.
 impl App for Files {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match self.answer(request, cx) {
             Some(answer) => answer,
-            // Of the server as a whole (RFC 9110, 9.3.7), which is these files.
+            // `*` is the server as a whole (RFC 9110, 9.3.7), which serves only these files.
             None if request.path() == "*" => options(),
             None => no_such_file(),
         }

@@ -1,4 +1,4 @@
-//! One version of a file, as it is or in a coding: what is said of it, and what requests for it are decided by.
+//! One version of a file, plain or coded: its header fields, and the validators that decide conditional requests.
 
 use super::coding::Coding;
 use std::borrow::Cow;
@@ -8,23 +8,23 @@ use std::time::{Duration, SystemTime};
 use tine_worker::http::conditional::{EntityTag, Validators};
 use tine_worker::http::{Head, HttpDate, StatusCode};
 
-/// A file that changed this lately may change again and look the same: clocks of file systems tick slowly, and HTTP's
-/// dates by the second (RFC 9110, 8.8.2.2). Until then it is not vouched for byte by byte.
-const SETTLED: Duration = Duration::from_secs(2);
+/// A file that changed more recently may change again with the same time stamp: file system clocks are coarse, and HTTP dates
+/// have a resolution of a second (RFC 9110, 8.8.2.2). Until then its validators are weak.
+const STRONG_AFTER: Duration = Duration::from_secs(2);
 
 pub struct Representation {
     pub file: File,
     pub size: u64,
     pub content_type: Cow<'static, str>,
     coding: Option<Coding>,
-    /// What stands between the quotes of its entity tag.
+    /// The entity tag, without quotes.
     tag: String,
-    is_settled: bool,
+    is_strong: bool,
     last_modified: HttpDate,
 }
 
 impl Representation {
-    /// `date`: the response's.
+    /// `date`: that of the response.
     pub fn new(
         file: File,
         metadata: &Metadata,
@@ -32,8 +32,8 @@ impl Representation {
         coding: Option<Coding>,
         date: SystemTime,
     ) -> Representation {
-        let modified = metadata.modified().unwrap_or(date); // every file system of Linux has it
-        // The inode too: deploys that keep time and length, as builds with fixed times do, still make a new file.
+        let modified = metadata.modified().unwrap_or(date); // all Linux file systems have it
+        // With the inode: a deploy that keeps time and length, such as a reproducible build, still creates a new file.
         let (seconds, nanoseconds) = (metadata.mtime() as u64, metadata.mtime_nsec());
         Representation {
             file,
@@ -41,7 +41,7 @@ impl Representation {
             content_type,
             coding,
             tag: format!("{:x}-{:x}-{seconds:x}.{nanoseconds:x}", metadata.ino(), metadata.len()),
-            is_settled: modified.checked_add(SETTLED).is_some_and(|settled| settled <= date),
+            is_strong: modified.checked_add(STRONG_AFTER).is_some_and(|strong_at| strong_at <= date),
             // Never after the response's own date (8.8.2.1).
             last_modified: HttpDate::new(modified.min(date)),
         }
@@ -49,19 +49,19 @@ impl Representation {
 
     pub fn validators(&self) -> Validators<'_> {
         let etag = Some(self.etag());
-        Validators { etag, last_modified: Some(self.last_modified), last_modified_is_strong: self.is_settled }
+        Validators { etag, last_modified: Some(self.last_modified), last_modified_is_strong: self.is_strong }
     }
 
     fn etag(&self) -> EntityTag<'_> {
-        EntityTag::new(&self.tag, !self.is_settled).expect("hexadecimal digits, dashes and a dot")
+        EntityTag::new(&self.tag, !self.is_strong).expect("hexadecimal digits, dashes and a dot")
     }
 
-    /// What a 200, a 206 and a 304 all tell caches (RFC 9110, 15.4.5).
+    /// The fields that a 200, a 206 and a 304 share (RFC 9110, 15.4.5).
     pub fn head(&self, status: StatusCode) -> Head {
         Head::new(status).header("ETag", self.etag().to_string()).header("Vary", "Accept-Encoding")
     }
 
-    /// The same, and what a client that has it already knows (15.3.7).
+    /// The same, and the fields that are left out for a client that has them already (15.3.7).
     pub fn full_head(&self, status: StatusCode) -> Head {
         let head = self.dated(self.head(status)).header("Accept-Ranges", "bytes");
         let head = head.content_type(self.content_type.clone());
@@ -75,8 +75,7 @@ impl Representation {
         head.header("Last-Modified", self.last_modified.to_string())
     }
 
-    /// Whether its bytes are coded: then parts of them can be sent one at a time, but not framed together, as the framing would
-    /// pass for coded.
+    /// Whether the bytes are coded. Then only a single range can be sent: the framing of several would be taken for coded bytes.
     pub fn is_coded(&self) -> bool {
         self.coding.is_some()
     }

@@ -1,7 +1,7 @@
 //! The directory whose files are served: opened once, and the only way to a file.
 //!
-//! openat2(2) with RESOLVE_BENEATH: the kernel itself sees to it that neither `..` nor a symbolic link leads out, also
-//! while directories are renamed. What is opened never blocks (a FIFO) and never becomes our terminal.
+//! openat2(2) with RESOLVE_BENEATH: the kernel ensures that neither `..` nor a symbolic link leads out, even while
+//! directories are renamed. Opening never blocks (on a FIFO) and never acquires a controlling terminal.
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Names may change while the kernel walks beneath the root, and then it says EAGAIN.
+/// openat2 fails with EAGAIN if names change while the kernel resolves the path.
 const ATTEMPTS_MAX: usize = 8;
 
 #[derive(Debug)]
@@ -20,19 +20,19 @@ pub struct Root {
     path: PathBuf,
 }
 
-/// What a name beneath the root stands for.
+/// What a name beneath the root refers to.
 #[derive(Debug)]
 pub enum Found {
     File(File, Metadata),
     Directory,
 }
 
-/// Why there is nothing to serve.
+/// Why nothing can be served.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotFound {
     /// No such file, or none that is served: a FIFO, a device, a socket, a link out of the root.
     Absent,
-    /// We may not read it.
+    /// The server has no permission to read it.
     Forbidden,
     /// No descriptor is left.
     Exhausted,
@@ -40,13 +40,13 @@ pub enum NotFound {
 }
 
 impl Root {
-    /// Opens the directory, and tries whether files beneath it can be opened as they will be. The error says what is wrong
-    /// with it in one line, without its name.
+    /// Opens the directory, and tests that files beneath it can be opened with openat2. The error is one line that says what is
+    /// wrong, without the directory's name.
     pub fn open(path: &Path) -> Result<Root, String> {
         let wrong = |e: Errno| match e {
             Errno::ENOENT => "there is no such directory".to_string(),
             Errno::ENOTDIR => "it is not a directory".to_string(),
-            Errno::EACCES => "it may not be entered: permission denied".to_string(),
+            Errno::EACCES => "it cannot be opened: permission denied".to_string(),
             e => format!("it cannot be opened: {}", e.desc()),
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -64,7 +64,8 @@ impl Root {
         }
     }
 
-    /// What has the name now: a link may lead elsewhere, to what a reload is to serve. The error as of [`Root::open`].
+    /// Opens the directory that has the name now: for a reload, when a symbolic link may lead elsewhere. The error is as in
+    /// [`Root::open`].
     pub fn reopen(&self) -> Result<Root, String> {
         Root::open(&self.path)
     }
@@ -87,8 +88,8 @@ impl Root {
             Ok((_, metadata)) if metadata.is_dir() => Ok(Found::Directory),
             Ok(_) => Err(NotFound::Absent),
             Err(e) => Err(match e {
-                // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow beneath. ENXIO, ENODEV: a
-                // socket, a device of nobody's.
+                // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow. ENXIO and ENODEV: a socket, a
+                // device without a driver.
                 Errno::ENOENT
                 | Errno::ENOTDIR
                 | Errno::ENAMETOOLONG

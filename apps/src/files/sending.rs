@@ -1,5 +1,4 @@
-//! The bytes of a representation on their way: read and queued with the head where they are few, sent by the kernel where
-//! they are many.
+//! Sends the bytes of a representation: few are read and queued with the head, many are sent by the kernel.
 
 use super::representation::Representation;
 use crate::pieces;
@@ -12,11 +11,11 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 use tine_worker::http::{Head, Response};
 
-/// Up to this, reading into memory costs less than one more call: of 4 KiB 14 us of CPU a request and 16 by sendfile(2), of
-/// 8 KiB 18 and 15, of 16 KiB 20 and 14 (medians of five, 16 connections on loopback).
+/// Up to this size, reading into memory costs less than another system call. CPU per request, read and sendfile(2): 4 KiB 14
+/// and 16 us, 8 KiB 18 and 15 us, 16 KiB 20 and 14 us (medians of five, 16 connections on loopback).
 const READ_BYTES_MAX: u64 = 4 << 10;
 
-/// The head alone, as HEAD wants it, of a body of `length` bytes.
+/// The head alone, for HEAD, of a response with a body of `length` bytes.
 pub fn send_head(head: Head, length: u64) -> Answer {
     Answer::exchange(HeadOnly(Some(head.length(length))))
 }
@@ -33,7 +32,7 @@ pub fn send_part(head: Head, representation: Representation, first: u64, length:
     }
 }
 
-/// Pieces of `length` bytes in all as the body.
+/// Pieces as the body, `length` bytes in all.
 pub fn send_pieces(head: Head, representation: Representation, length: u64, pieces: Vec<MultipartPiece>) -> Answer {
     let file = Rc::new(representation.file);
     pieces::answer(head.length(length), pieces, move |out, range| {
@@ -46,7 +45,7 @@ pub fn send_pieces(head: Head, representation: Representation, length: u64, piec
     })
 }
 
-/// A 500 for the client, and what is wrong in the log.
+/// A 500 for the client, and the reason in the log.
 pub fn fail(why: impl std::fmt::Display) -> Answer {
     Answer::exchange(Failing(Some(AppError::new(why))))
 }
@@ -56,7 +55,7 @@ fn read(file: &File, first: u64, length: u64) -> Result<Vec<u8>, AppError> {
     match file.read_exact_at(&mut bytes, first) {
         Ok(()) => Ok(bytes),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(AppError::new(format!("{} became shorter as it was read", shown_path(file))))
+            Err(AppError::new(format!("{} was truncated while it was read", shown_path(file))))
         }
         Err(e) => Err(AppError::new(format!("{} cannot be read: {e}", shown_path(file)))),
     }

@@ -1,15 +1,15 @@
-//! Where in the space of URLs the files lie, and which file a path names there.
+//! The URL prefix of the files, and which file a path names.
 //!
-//! A path is compared and decoded segment by segment, as it was sent: dot segments are not resolved, empty segments not
-//! merged, and what decodes to a slash stays inside its segment, where no file name can have one. So each file has one
-//! path, but for the spelling of its characters.
+//! A path is compared and decoded segment by segment, as it was sent: dot segments are not resolved, empty segments are not
+//! merged, and an encoded slash stays inside its segment, where no file name can have one. So each file has exactly one path,
+//! except for the encoding of its characters.
 
 use crate::percent;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// The path below which the files lie: `/static`, or `/` for all paths.
+/// The path below which files are served: `/static`, or `/` for all paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlPrefix {
     /// Decoded.
@@ -24,7 +24,8 @@ impl UrlPrefix {
         self.segments.is_empty()
     }
 
-    /// What follows the prefix in `path`, which is undecoded: empty, or with its slash. `None`: the path is not below it.
+    /// The rest of `path`, which is undecoded, after the prefix: empty, or with its leading slash. `None`: `path` is not below
+    /// the prefix.
     pub fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
         let mut rest = path;
         for segment in &self.segments {
@@ -38,7 +39,7 @@ impl UrlPrefix {
         Some(rest)
     }
 
-    /// As it stands before the slash of a path: `/static`, or nothing.
+    /// The prefix of a URL path without its final slash: `/static`, or empty for the root.
     pub fn encoded(&self) -> String {
         self.segments.iter().fold(String::new(), |url, segment| url + "/" + &encode(segment))
     }
@@ -77,16 +78,16 @@ impl FromStr for UrlPrefix {
 pub struct FilePath {
     /// Decoded, without slashes at either end; empty for the root itself.
     pub bytes: Vec<u8>,
-    /// It ends with a slash, or names the root with one.
+    /// The path ends with a slash.
     pub is_directory: bool,
 }
 
-/// Why a path names no file.
+/// Why a path cannot name a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WrongPath {
     /// A percent sign without two hexadecimal digits: 400.
     Malformed,
-    /// Nothing that is served has such a name: 404.
+    /// No file that is served can have such a name: 404.
     NoFile,
 }
 
@@ -103,7 +104,7 @@ impl FilePath {
             None => (path, path.is_empty()),
         };
         if path.is_empty() {
-            // "/", and "//" where an empty name is asked for.
+            // "/"; or "//", which asks for an empty name.
             let is_root = rest.len() == 1;
             return is_root.then_some(FilePath { is_directory, ..FilePath::root() }).ok_or(WrongPath::NoFile);
         }
@@ -112,9 +113,9 @@ impl FilePath {
         for part in path.split('/') {
             let segment = decode(part).ok_or(WrongPath::Malformed)?;
             let is_well_known = bytes.is_empty() && *segment == *WELL_KNOWN;
-            // Dot segments and hidden files alike.
+            // Dot segments and hidden files.
             if segment.is_empty() || (segment[0] == b'.' && !is_well_known) || has_no_file(&segment) {
-                verdict = Err(WrongPath::NoFile); // but what is malformed later is said first
+                verdict = Err(WrongPath::NoFile); // unless a later segment is malformed
             }
             if !bytes.is_empty() {
                 bytes.push(b'/');
@@ -128,17 +129,17 @@ impl FilePath {
         FilePath { bytes: Vec::new(), is_directory: false }
     }
 
-    /// The path with its slash in front, as a URL has it.
+    /// The path with a leading slash, encoded for a URL.
     pub fn encoded(&self) -> String {
         let segments = self.bytes.split(|&b| b == b'/').filter(|segment| !segment.is_empty());
         segments.fold(String::new(), |url, segment| url + "/" + &encode(segment))
     }
 }
 
-/// RFC 8615: the one hidden name that is meant to be asked for.
+/// RFC 8615: the one hidden name that is meant to be served.
 const WELL_KNOWN: &[u8] = b".well-known";
 
-/// Bytes that no file name has.
+/// Whether the segment has bytes that no file name can have.
 fn has_no_file(segment: &[u8]) -> bool {
     segment.iter().any(|&b| b == 0 || b == b'/')
 }
@@ -148,7 +149,7 @@ fn decode(segment: &str) -> Option<Cow<'_, [u8]>> {
     percent::decode(segment).ok()
 }
 
-/// Encodes all that may not stand in a segment as it is (RFC 3986, 3.3).
+/// Encodes all bytes that a segment may not contain literally (RFC 3986, 3.3).
 fn encode(segment: &[u8]) -> String {
     let mut url = String::with_capacity(segment.len());
     for &b in segment {

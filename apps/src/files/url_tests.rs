@@ -1,4 +1,4 @@
-//! Paths as clients send them, and what they name.
+//! Paths as clients send them, and the files that they name.
 
 use super::WrongPath::{Malformed, NoFile};
 use super::*;
@@ -95,7 +95,7 @@ fn a_path_names_a_file_a_directory_or_nothing() {
 }
 
 #[test]
-fn what_is_encoded_begins_no_other_address() {
+fn an_encoded_path_never_names_another_host_or_query() {
     let encoded = |bytes: &[u8]| FilePath { bytes: bytes.to_vec(), is_directory: false }.encoded();
     assert_eq!(encoded(b"a b/c"), "/a%20b/c");
     assert_eq!(encoded(b"\\evil.example"), "/%5Cevil.example", "which browsers would take for a host");

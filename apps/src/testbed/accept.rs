@@ -1,9 +1,9 @@
-//! What media type a client would rather have (RFC 9110, 12.5.1).
+//! Which media type a client prefers (RFC 9110, 12.5.1).
 
 use tine_worker::http::{Headers, parse_weight};
 
-/// How much the client wants this type, in thousandths from 0 (not at all) to 1000: what the most specific range of its Accept lines that
-/// matches says. Without such a line everything is welcome.
+/// The client's weight for this type, in thousandths from 0 (not acceptable) to 1000: that of the most specific range in its
+/// Accept fields that matches. Without Accept every type has 1000.
 pub fn quality(headers: Headers<'_>, kind: &str, subkind: &str) -> u16 {
     let lines = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
     quality_in(lines.filter_map(|(_, value)| std::str::from_utf8(value).ok()), kind, subkind)
@@ -19,7 +19,7 @@ fn quality_in<'a>(lines: impl Iterator<Item = &'a str>, kind: &str, subkind: &st
     matching.max_by_key(|&(rank, _)| rank).map_or(0, |(_, quality)| quality)
 }
 
-/// A range and its weight; none where that makes no sense. Other parameters are nothing that ours differ in.
+/// A range and its weight; `None` if the weight is malformed. Other parameters are ignored: our types do not differ in them.
 fn parse(range: &str) -> Option<(&str, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let range = parts.next()?;
@@ -58,7 +58,7 @@ mod tests {
             (&["application/json"], 0, 0),
             (&["text/plain; q=0.2", "TEXT/HTML ; charset=utf-8 ; Q=0.7"], 700, 200),
             (&[""], 0, 0),
-            // What makes no sense says nothing.
+            // Malformed ranges are ignored.
             (&["text/html;q=2, text/html;q=x, text/html;q=nan, text, */*;q=0.4"], 400, 400),
         ] {
             assert_eq!(quality_in(lines.iter().copied(), "text", "html"), html, "{lines:?}");

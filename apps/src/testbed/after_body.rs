@@ -1,9 +1,9 @@
-//! Answers that wait for the end of the request's body, which is read and dropped: what the connection becomes behind them
-//! is then of our choice, and not of the kernel's, which resets a connection that is closed with bytes unread.
+//! Responses that wait for the end of the request's body, which is read and dropped. How the connection ends is then our
+//! choice, not the kernel's, which resets a connection that is closed with unread bytes.
 
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 
-/// `exchange` is asked for its output once the body has ended.
+/// `exchange` is pulled once the body has ended.
 pub fn answer(exchange: impl Exchange + 'static) -> Answer {
     Answer::exchange(AfterBody { exchange, body_ended: false })
 }

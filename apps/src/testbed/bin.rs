@@ -4,11 +4,11 @@ use super::{numbers, query};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
-/// About what one call sends: the same block several times. Fewer and longer calls, at no cost in memory.
+/// About what one call sends: the same block several times. Makes calls fewer and longer at no cost in memory.
 const CHUNK_BYTES: usize = 2 << 20;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// Whatever endpoint the size is for.
+/// The same for all endpoints that take a size.
 pub const INVALID_SIZE: &str =
     "Invalid size. Supported: K, M, G, T suffixes (e.g., 1K, 10M, 1G, 10000G) or any positive integer\n";
 
@@ -18,7 +18,7 @@ pub const INVALID_SIZE: &str =
 pub struct Pattern(&'static [u8]);
 
 impl Pattern {
-    /// The pattern starts anew after `block_bytes`, of which there is at least one.
+    /// The pattern starts again after `block_bytes`, which is at least 1.
     pub fn new(block_bytes: usize) -> Self {
         Pattern(Vec::leak(ALPHABET.iter().copied().cycle().take(block_bytes).collect()))
     }
@@ -32,7 +32,7 @@ impl Pattern {
         self.0
     }
 
-    /// Writes what lies from `position` on, up to `bytes_max` of it; returns how much it was: at least one byte.
+    /// Writes up to `bytes_max` bytes from `position` on, at least one; returns how many.
     pub fn write(self, out: &mut Out<'_>, position: u64, bytes_max: u64) -> Result<u64, AppError> {
         let into_block = (position % self.0.len() as u64) as usize;
         let rest_of_block = &self.0[into_block..];

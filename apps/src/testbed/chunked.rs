@@ -1,4 +1,4 @@
-//! `/chunked/{n}[?size=&delay=]`: so many chunks of so many bytes, with so many milliseconds between them.
+//! `/chunked/{n}[?size=&delay=]`: n chunks of `size` bytes, `delay` milliseconds apart.
 
 use super::bin::Pattern;
 use super::numbers;
@@ -22,10 +22,10 @@ pub fn answer(count: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
 }
 
 struct Chunked {
-    /// Chunks that are not begun.
+    /// Chunks that have not been started.
     left: u64,
     size_bytes: u64,
-    /// Of the chunk that is begun.
+    /// What is left of the current chunk.
     unwritten_bytes: u64,
     pace: Pace,
     pattern: Pattern,
@@ -43,7 +43,7 @@ impl Exchange for Chunked {
                 }
                 self.begin(out)?;
                 if !out.has_room() {
-                    continue; // the chunk's size alone filled it
+                    continue; // the chunk's size line alone filled the output
                 }
             }
             self.write(out)?;
@@ -55,7 +55,7 @@ impl Exchange for Chunked {
                 return Ok(Pull::End);
             }
             if !self.pace.is_unpaced() {
-                // Also where the next one is due already: each is sent by itself.
+                // Even if the next chunk is already due: each is sent on its own.
                 return Ok(Pull::NotBefore(due));
             }
         }
@@ -67,7 +67,7 @@ impl Chunked {
     fn begin(&mut self, out: &mut Out<'_>) -> Result<(), AppError> {
         self.left -= 1;
         self.unwritten_bytes = self.size_bytes;
-        // What is not larger is one write, which is a chunk.
+        // A chunk that fits is a single write.
         if self.size_bytes > self.pattern.chunk_bytes() as u64 { out.begin_chunk(self.size_bytes) } else { Ok(()) }
     }
 

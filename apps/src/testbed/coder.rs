@@ -1,6 +1,6 @@
 //! The content codings that the origin makes itself: bytes in, coded bytes out, in memory.
 //!
-//! The levels are those at which [`SLICE_BYTES`] cost no more than about five milliseconds, whatever they are. Measured
+//! The levels allowed are those at which [`SLICE_BYTES`] of any content cost at most about five milliseconds. Measured
 //! on a core of an AMD EPYC, the worst of noise, words and escaped control characters: gzip 6 0.8 ms, br 3 0.5 ms,
 //! zstd 3 0.8 ms (the defaults); gzip 9 2.5 ms, br 5 4.6 ms, zstd 6 3.1 ms (the highest). Further up, an encoder works on
 //! blocks that cost 50 ms and more (br 9, zstd 12), in 30 MB and more.
@@ -11,9 +11,9 @@ use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
-/// What is coded in one go.
+/// What is coded in one step.
 pub const SLICE_BYTES: usize = 16 << 10;
-/// 256 KiB, which brotli needs a fraction of the memory for that its default of 4 MiB takes.
+/// A window of 256 KiB, for which brotli needs a fraction of the memory that its default of 4 MiB takes.
 const BROTLI_WINDOW_BITS: u32 = 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum Coder {
 }
 
 impl Coder {
-    /// `level`: one of the coding's; `length`: of all that will be written, in bytes.
+    /// `level`: within the coding's levels; `length`: of everything that will be written, in bytes.
     pub fn new(coding: Coding, level: u64, length: u64) -> io::Result<Coder> {
         Ok(match coding {
             Coding::Gzip => Coder::Gzip(GzEncoder::new(Vec::new(), Compression::new(level as u32))),
@@ -66,7 +66,7 @@ impl Coder {
             }
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level as i32)?;
-                // It takes no more memory than that much needs.
+                // Limits the memory to what this length needs.
                 encoder.set_pledged_src_size(Some(length))?;
                 Coder::Zstd(encoder)
             }

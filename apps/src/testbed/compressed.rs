@@ -1,8 +1,8 @@
 //! `/gzip`, `/brotli`, `/zstd`: the echo in that coding, if the client accepts it.
 //!
-//! Without Accept-Encoding any coding is acceptable (RFC 9110, 12.5.3), and this one was asked for by its path. The
-//! length is declared, so the whole is coded before the head is written: in slices, between which others have their turn,
-//! and one long body at a time in a worker, so that only one encoder has a long body's memory.
+//! Without Accept-Encoding any coding is acceptable (RFC 9110, 12.5.3), and the path asks for this one. The length is
+//! declared, so the whole body is coded before the head is written: in slices, between which other connections get their
+//! turn, and only one long body at a time per worker, so that a single encoder holds a long body's memory.
 
 use super::coder::{Coder, Coding, SLICE_BYTES};
 use super::echo::{EchoedBody, Reply, RequestJson};
@@ -17,11 +17,12 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 /// The endpoint of each coding, and its field in the JSON.
 const ENDPOINTS: [(&str, Coding, &str); 3] =
     [("/gzip", Coding::Gzip, "gzipped"), ("/brotli", Coding::Brotli, "brotli"), ("/zstd", Coding::Zstd, "zstd")];
-/// How long a ticket waits for each one ahead of it before it looks again, and the longest.
-const LOOK: Duration = Duration::from_millis(2);
-const LOOK_MAX: Duration = Duration::from_millis(100);
+/// A waiting ticket polls after this time for each ticket ahead of it.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// The longest time between two polls.
+const POLL_INTERVAL_MAX: Duration = Duration::from_millis(100);
 
-/// `None`: the path is none of these.
+/// `None`: the path is not one of these.
 pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str, tickets: &Tickets) -> Option<Answer> {
     let (_, coding, field) = *ENDPOINTS.iter().find(|(endpoint, ..)| *endpoint == path)?;
     let level = match query::number(request, "level", coding.levels()) {
@@ -45,7 +46,7 @@ pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str, ti
 
 struct Compressed {
     stage: Stage,
-    /// As the client wants it; else it is sent as it is.
+    /// The coding, if the client accepts it; otherwise the echo is sent without one.
     is_coded: bool,
     coding: Coding,
     level: u64,
@@ -58,7 +59,7 @@ enum Stage {
         body: EchoedBody,
     },
     Plain(Reply),
-    /// A long body, until it is its turn.
+    /// A long body waits for its turn.
     Waiting {
         reply: Reply,
         ticket: Ticket,
@@ -93,7 +94,7 @@ impl Exchange for Compressed {
 }
 
 impl Compressed {
-    /// One step; `None`: the next one can be made at once.
+    /// Makes one step. `None`: the next can follow at once.
     fn step(&self, stage: Stage, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<(Stage, Option<Pull>), AppError> {
         Ok(match stage {
             Stage::Reading { json, body } if !body.is_ended => (Stage::Reading { json, body }, Some(Pull::Idle)),
@@ -118,13 +119,13 @@ impl Compressed {
             Stage::Waiting { reply, ticket } => match ticket.ahead() {
                 0 => (self.code(reply, Some(ticket))?, None),
                 ahead => {
-                    let look = LOOK.saturating_mul(ahead as u32).min(LOOK_MAX);
-                    (Stage::Waiting { reply, ticket }, Some(Pull::NotBefore(cx.now() + look)))
+                    let interval = POLL_INTERVAL.saturating_mul(ahead as u32).min(POLL_INTERVAL_MAX);
+                    (Stage::Waiting { reply, ticket }, Some(Pull::NotBefore(cx.now() + interval)))
                 }
             },
             Stage::Coding { mut reply, mut coder, ticket } => {
                 if !code_slice(&mut reply, &mut coder).map_err(AppError::new)? {
-                    // At once, but the others have their turn first.
+                    // Continue at once, but after the other connections have had their turn.
                     return Ok((Stage::Coding { reply, coder, ticket }, Some(Pull::NotBefore(cx.now()))));
                 }
                 let coded = coder.finish().map_err(AppError::new)?;
@@ -144,12 +145,12 @@ impl Compressed {
     }
 }
 
-/// What coded and plain answers share: a cache has to keep them apart.
+/// What coded and plain responses share: Vary, so that caches keep them apart.
 fn head() -> Head {
     Head::new(StatusCode::OK).content_type("application/json").header("Vary", "Accept-Encoding")
 }
 
-/// Codes the next [`SLICE_BYTES`]; says whether the end was reached.
+/// Codes the next [`SLICE_BYTES`]; returns whether the end was reached.
 fn code_slice(reply: &mut Reply, coder: &mut Coder) -> io::Result<bool> {
     let mut coded_bytes = 0;
     while coded_bytes < SLICE_BYTES {

@@ -1,4 +1,4 @@
-//! `/cookies/{n}`: sets that many cookies, and says which ones came.
+//! `/cookies/{n}`: sets n cookies, and lists those of the request.
 
 use super::query;
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ pub fn answer(count: &str, request: &Request<'_>) -> Answer {
     (1..=count).fold(response, set).into()
 }
 
-/// The cookies of a request (RFC 6265, 4.2.1), of all its Cookie fields; the last of one name.
+/// The cookies of a request (RFC 6265, 4.2.1), from all its Cookie fields. For each name the last value counts.
 fn cookies_of(headers: Headers<'_>) -> Map<String, Value> {
     let fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
     let pairs = fields.flat_map(|(_, value)| value.split(|&b| b == b';')).map(<[u8]>::trim_ascii);

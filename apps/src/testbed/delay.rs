@@ -1,5 +1,5 @@
-//! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, takes the body in pieces with that many ms between
-//! them, so that the client's window closes meanwhile.
+//! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, reads the body in pieces, `read` ms apart, so that the
+//! client's send window fills.
 
 use super::echo::{EchoedBody, Reply, RequestJson};
 use super::numbers;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Request, Response, StatusCode};
 
-/// The most that is read at a time when reading is slowed.
+/// The largest piece when reads are slowed.
 const READ_BYTES_MAX: usize = 64 << 10;
-/// A day: what is longer is a mistake.
+/// A day: anything longer is a mistake.
 pub const DELAY_MS_MAX: u64 = 24 * 3_600_000;
 
 const INVALID: &str = r#"{"error":"invalid delay parameters","format":"/delay/{reply_ms}[/{read_chunk_delay_ms}]","examples":["/delay/1000","/delay/1000/100","/delay/0/50"]}"#;
@@ -42,14 +42,14 @@ pub fn answer(delays: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str) 
 struct Delay {
     json: RequestJson,
     body: EchoedBody,
-    /// Once it is time to answer.
+    /// Set once it is time to respond.
     reply: Option<Reply>,
     reply_ms: u64,
     read_ms: u64,
     began: Instant,
     read_ended: Instant,
     read_chunks: u64,
-    /// No byte of the body is taken before.
+    /// No byte of the body is read before this time.
     next_read: Instant,
 }
 
@@ -73,7 +73,7 @@ impl Exchange for Delay {
             return reply.write(out);
         }
         if !self.body.is_ended {
-            // Between two pieces it is the clock that is waited for, else the client.
+            // Between two pieces wait for the clock, otherwise for the client.
             return Ok(if cx.now() < self.next_read { Pull::NotBefore(self.next_read) } else { Pull::Idle });
         }
         let reply_at = self.read_ended + Duration::from_millis(self.reply_ms);
@@ -84,7 +84,7 @@ impl Exchange for Delay {
         json.insert("duration_ms", self.reply_ms);
         if self.read_ms > 0 {
             json.insert("read_delay_ms", self.read_ms);
-            // As in hpdummy, what is zero is not said.
+            // As in hpdummy, zeros are left out.
             let read_time_ms = (self.read_ended - self.began).as_millis() as u64;
             for (name, number) in [("read_chunks", self.read_chunks), ("total_read_time_ms", read_time_ms)] {
                 if number > 0 {

@@ -1,13 +1,13 @@
-//! Numbers that look random and can be computed again by anybody: SplitMix64 (Steele, Lea and Flood, 2014) by position.
+//! Numbers that look random and that any client can recompute: SplitMix64 (Steele, Lea and Flood, 2014) by position.
 //!
 //! Output i of a seed, from 1, is `mix(seed + i * GAMMA)`: no state, so the n-th draw is the same whichever worker
-//! makes it. A [`Draw`] is what `?seed=&n=` ask of an endpoint whose answers differ by chance, as `/mix` and
+//! makes it. A [`Draw`] is what `?seed=&n=` select at endpoints whose responses vary at random, `/mix` and
 //! `/fault/flaky`. It equals the n-th `nextDouble()` of Java's `new SplittableRandom(seed)`.
 
 use super::query;
 use tine_worker::http::Request;
 
-/// What the state of SplitMix64 grows by: the odd number nearest to 2^64 over the golden ratio.
+/// The increment of SplitMix64's state: the odd number nearest to 2^64 divided by the golden ratio.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Output `index` of SplitMix64, from 0, for `seed`.
@@ -15,7 +15,7 @@ pub fn word(seed: u64, index: u64) -> u64 {
     mix(seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
 }
 
-/// Scatters the bits of a number; no two numbers give the same.
+/// Scatters the bits of a number. A bijection.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -31,8 +31,8 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// The draw that a request asks for: `seed=`, else 0; `n=`, else its place on its connection, from 1. The error is
-    /// the text of a 400.
+    /// The draw that a request asks for: `seed=`, by default 0; `n=`, by default the number of the request on its connection,
+    /// from 1. The error is the text of a 400.
     pub fn asked_by(request: &Request<'_>) -> Result<Draw, String> {
         let seed = query::number(request, "seed", 0..=u64::MAX)?.unwrap_or(0);
         let n = query::number(request, "n", 1..=u64::MAX)?.unwrap_or(request.place().into());
@@ -81,7 +81,7 @@ mod tests {
             sum += unit;
         }
         assert!((sum / 10_000.0 - 0.5).abs() < 0.01, "the mean is {}", sum / 10_000.0);
-        // The last output there is, and a seed that wraps.
+        // The last possible output, and a seed that wraps.
         assert!(Draw { seed: u64::MAX, n: u64::MAX }.unit() < 1.0);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
-/// The most of a body that is echoed; all of it is counted.
+/// How much of a body is echoed. All of it is counted.
 const ECHOED_BYTES_MAX: usize = 1 << 20;
 
 pub const JSON: &str = "application/json";
@@ -15,7 +15,7 @@ pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
     answer_as(RequestJson::new(request, cx, hostname), request, StatusCode::OK, JSON)
 }
 
-/// Answers with `json` once the body is there: at once, where there is none.
+/// Responds with `json` once the body has been read: at once if there is none.
 pub fn answer_as(json: RequestJson, request: &Request<'_>, status: StatusCode, content_type: &'static str) -> Answer {
     if !request.has_body() {
         let reply = json.finish(EchoedBody::default());
@@ -29,8 +29,8 @@ fn head(status: StatusCode, content_type: &'static str, length: u64) -> Head {
     status::with_required_fields(Head::new(status).content_type(content_type), status, length)
 }
 
-/// What the origin says about a request, but for its body. As JSON the fields are in hpdummy's order: what the head says,
-/// the body, the usage, the addresses, and what the endpoint adds.
+/// What the origin reports about a request, except for the body. As JSON the fields are in hpdummy's order: the head, the
+/// body, the usage, the addresses, and what the endpoint adds.
 #[derive(Default)]
 pub struct RequestJson {
     head: Map<String, Value>,
@@ -124,8 +124,8 @@ impl EchoedBody {
     }
 }
 
-/// The whole response of an exchange that answers with JSON. The echoed body is escaped as the client reads: escaped it
-/// can be six times as long.
+/// The whole response of an exchange that responds with JSON. The echoed body is escaped as the client reads, because it can
+/// be six times as long when escaped.
 pub struct Reply {
     /// Up to the opening quote of the body's text; empty once written.
     start: String,
@@ -135,12 +135,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Of the whole, in bytes.
+    /// Of the whole response body, in bytes.
     pub fn length(&self) -> u64 {
         (self.start.len() + self.end.len()) as u64 + self.text.escaped_bytes()
     }
 
-    /// The next piece; none at the end.
+    /// The next piece; `None` at the end.
     pub fn take_piece(&mut self) -> Option<String> {
         if !self.start.is_empty() {
             return Some(std::mem::take(&mut self.start));
@@ -148,7 +148,7 @@ impl Reply {
         self.text.take_piece().or_else(|| Some(std::mem::take(&mut self.end)).filter(|end| !end.is_empty()))
     }
 
-    /// Writes head and body as far as there is room; called again while it says [`Pull::More`].
+    /// Writes head and body as far as there is room; called again while it returns [`Pull::More`].
     pub fn write(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         self.write_as(StatusCode::OK, JSON, out)
     }
@@ -166,7 +166,7 @@ impl Reply {
         self.write_body(out)
     }
 
-    /// The same, behind a head that is written.
+    /// The same, after the head has been written.
     pub fn write_body(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         while out.has_room() {
             match self.take_piece() {
@@ -178,11 +178,11 @@ impl Reply {
     }
 }
 
-/// Reads the body, then answers.
+/// Reads the body, then responds.
 pub struct Echo {
     json: RequestJson,
     body: EchoedBody,
-    /// Once the body has ended.
+    /// Set once the body has ended.
     reply: Option<Reply>,
     status: StatusCode,
     content_type: &'static str,
@@ -249,7 +249,7 @@ mod tests {
         assert!(json["body"].as_str().unwrap().ends_with("x...[TRUNCATED]"));
     }
 
-    /// All of a reply to a request that has but a method.
+    /// The whole reply to a request that has only a method.
     fn whole(body: EchoedBody) -> String {
         let mut json = RequestJson { source_addr: "a:1".into(), destination_addr: "b:2".into(), ..Default::default() };
         json.head.insert("method".into(), "PUT".into());

@@ -1,6 +1,6 @@
 //! `/etag/{tag}`: a representation with that entity tag and a fixed date, for conditional requests.
 //!
-//! It never changes: a write whose preconditions hold is answered like a read.
+//! It never changes: a write whose preconditions hold gets the same response as a read.
 
 use super::query;
 use serde_json::json;
@@ -9,7 +9,7 @@ use tine_worker::app::Answer;
 use tine_worker::http::conditional::{EntityTag, Precondition, Validators, evaluate};
 use tine_worker::http::{HttpDate, Request, Response, StatusCode};
 
-/// When what has a date here was last modified: Wed, 01 Jan 2025 00:00:00 GMT.
+/// The Last-Modified date of all representations here: Wed, 01 Jan 2025 00:00:00 GMT.
 const LAST_MODIFIED: Duration = Duration::from_secs(1_735_689_600);
 
 pub fn answer(tag: &str, request: &Request<'_>) -> Answer {
@@ -47,7 +47,7 @@ pub fn validators(etag: EntityTag<'_>) -> Validators<'_> {
     Validators { etag: Some(etag), last_modified: Some(last_modified()), last_modified_is_strong: true }
 }
 
-/// What a 200 and a 304 both tell caches (RFC 9110, 15.4.5): they may keep it, and have to ask each time.
+/// The fields that a 200 and a 304 share (RFC 9110, 15.4.5): caches may store it, and must revalidate each time.
 pub fn cache_fields(etag: EntityTag<'_>) -> [(&'static str, String); 3] {
     [
         ("ETag", etag.to_string()),

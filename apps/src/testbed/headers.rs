@@ -1,11 +1,11 @@
-//! `/headers/{n}`: a response with that many header fields, as large as a proxy is to take them.
+//! `/headers/{n}`: a response with n header fields, to find a proxy's limits.
 
 use super::query;
 use tine_worker::app::Answer;
 use tine_worker::http::{Request, Response, StatusCode};
 
 const COUNT_MAX: u64 = 10_000;
-/// Of all the lines that were asked for. A head is queued whole, so this much one request can pin.
+/// All requested lines together. A head is queued whole, so this is the memory that one request can pin.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 const VALUE_BYTES_DEFAULT: u64 = 16;
 const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";

@@ -1,5 +1,5 @@
-//! `/help`: one line an endpoint, from one table, as text or as a page. Whoever adds an endpoint adds its line under its
-//! family's heading.
+//! `/help`: one line per endpoint, from one table, as text or as HTML. A new endpoint needs a line under the heading of its
+//! family.
 
 use super::fault::FAULTS;
 use super::{accept, help_page};
@@ -13,14 +13,14 @@ pub struct Help {
 }
 
 impl Help {
-    /// `has_faults`: the failures on request are there, too.
+    /// `has_faults`: whether the faults are enabled.
     pub fn new(has_faults: bool) -> Self {
         let families: Vec<&Family> =
             FAMILIES.iter().filter(|family| has_faults || family.heading != FAULTS_HEADING).collect();
         Help { text: text(&families).leak(), page: help_page::page(&families).leak() }
     }
 
-    /// The page for who would rather have HTML, as browsers say; text for who does not care, as curl.
+    /// The page for clients that prefer HTML, such as browsers; text for clients with no preference, such as curl.
     pub fn answer(&self, request: &Request<'_>) -> Answer {
         let quality = |subkind| accept::quality(request.headers(), "text", subkind);
         let response = match quality("html") > quality("plain") {
@@ -38,9 +38,9 @@ pub struct Family {
 }
 
 pub struct Endpoint {
-    /// Path and parameters as a person writes them: `{}` stands for a value, `[]` for what may be left out.
+    /// Path and parameters: `{}` stands for a value, `[]` encloses what is optional.
     pub path: &'static str,
-    /// A path that answers something worth seeing when a browser follows it.
+    /// A path that is worth following in a browser.
     pub example: &'static str,
     pub does: &'static str,
 }
@@ -50,7 +50,7 @@ const fn line(path: &'static str, example: &'static str, does: &'static str) -> 
 }
 
 const FAULTS_HEADING: &str = "Faults";
-/// The failures have a table of their own, which also makes them.
+/// The faults have their own table, which also implements them.
 const FAULT_LINES: [Endpoint; FAULTS.len()] = {
     let mut lines = [const { line("", "", "") }; FAULTS.len()];
     let mut i = 0;
@@ -76,18 +76,18 @@ pub const FAMILIES: [Family; 5] = [
             line(
                 "/nousage[/wrongct|/badjson|/empty]",
                 "/nousage",
-                "an echo without token usage; with a wrong type, cut off, empty",
+                "an echo without token usage; or with a wrong type, truncated, empty",
             ),
             line("/status/{code}", "/status/404", "an echo with that status, 100 to 599; 1xx comes before a 200"),
             line("/upload", "/upload", "read and count the request body, however large"),
             line(
                 "/mix?max=[&p50=&p99=&seed=&n=]",
                 "/mix?p50=20&p99=200&max=1000",
-                "an answer after a delay (ms) from these quantiles; the n-th of a seed is fixed",
+                "a response after a delay from these quantiles (ms); the n-th of a seed is fixed",
             ),
             line("/anything[/...]", "/anything/at/all", "the echo by another name"),
             line("/ip", "/ip", "the address that the request came from"),
-            line("/uuid", "/uuid", "a random UUID"),
+            line("/uuid", "/uuid", "a random UUID (version 4)"),
         ],
     },
     Family {
@@ -107,12 +107,12 @@ pub const FAMILIES: [Family; 5] = [
             line(
                 "/sse[?count=&every=]",
                 "/sse?count=5",
-                "server-sent events, one every so many ms (1000); endless without count",
+                "server-sent events, one every `every` ms (1000); endless without count",
             ),
             line(
                 "/trickle/{bytes}[?every=]",
                 "/trickle/20",
-                "a body of a declared length, a byte every so many ms (100)",
+                "a body of a declared length, one byte every `every` ms (100)",
             ),
             line(
                 "/random/{size}[?seed=&length=1]",
@@ -129,13 +129,13 @@ pub const FAMILIES: [Family; 5] = [
             line(
                 "/redirect/{n}[?code=&absolute=1]",
                 "/redirect/3",
-                "n redirections (302) and then the echo; by path or by whole URL",
+                "n redirects (302) and then the echo; by path or by absolute URL",
             ),
             line("/range/{size}", "/range/1K", "the bytes of /bin/{size}, for range requests: one, several, If-Range"),
             line("/etag/{tag}[?weak=1]", "/etag/v1", "a representation with that entity tag, for conditional requests"),
-            line("/gzip[?level=]", "/gzip", "the echo in that coding, if Accept-Encoding allows it"),
-            line("/brotli[?level=]", "/brotli", "likewise"),
-            line("/zstd[?level=]", "/zstd", "likewise"),
+            line("/gzip[?level=]", "/gzip", "the echo compressed with gzip, if Accept-Encoding allows it"),
+            line("/brotli[?level=]", "/brotli", "the same with brotli"),
+            line("/zstd[?level=]", "/zstd", "the same with zstd"),
         ],
     },
     Family { heading: FAULTS_HEADING, endpoints: &FAULT_LINES },
@@ -144,12 +144,12 @@ pub const FAMILIES: [Family; 5] = [
         endpoints: &[
             line("/ws", "/help#live", "echo messages"),
             line("/ws/close", "/help#live", "answer one message and close"),
-            line("/ws/ticker[?every=&count=]", "/help#live", "a message every so many ms"),
+            line("/ws/ticker[?every=&count=]", "/help#live", "a message every `every` ms"),
         ],
     },
 ];
 
-/// Where a path is longer, its description begins further right.
+/// The description of a longer path begins further right.
 const PATH_COLUMNS_MAX: usize = 34;
 
 /// The list as plain text.
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_are_turned_off_are_not_listed() {
+    fn disabled_faults_are_not_listed() {
         for (has_faults, lists) in [(true, true), (false, false)] {
             let help = Help::new(has_faults);
             assert_eq!((help.text.contains("/fault/reset"), help.page.contains("/fault/reset")), (lists, lists));

@@ -1,17 +1,16 @@
-//! `/help` as a page for a browser: the table of [`super::help`] in the frame of `help_page.html`, which needs nothing from
-//! elsewhere.
+//! `/help` as HTML: the table of [`super::help`] in the frame `help_page.html`, which loads nothing else.
 
 use super::help::Family;
 
 const FRAME: &str = include_str!("help_page.html");
-/// Where the table goes.
+/// The placeholder for the tables.
 const PLACE: &str = "{{endpoints}}\n";
 
 pub fn page(families: &[&Family]) -> String {
     FRAME.replace(PLACE, &tables(families))
 }
 
-/// A table a family.
+/// One table per family.
 fn tables(families: &[&Family]) -> String {
     let mut html = String::new();
     for family in families {

@@ -1,4 +1,4 @@
-//! The name of this machine, as `_myhostname` gives it.
+//! The name of this machine, for `_myhostname`.
 
 use std::fs;
 

@@ -1,11 +1,11 @@
-//! `/ip` and `/uuid`: who asks, as it is seen from here, and a name that nothing else has.
+//! `/ip` and `/uuid`: the address of the client as the server sees it, and a unique identifier.
 
 use serde_json::json;
 use tine_worker::app::{Answer, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 use uuid::Uuid;
 
-/// The peer's address without its port. What proxies say of theirs is told beside it, not believed.
+/// The peer's address without its port. What proxies claim about the client is shown beside it, but not trusted.
 pub fn ip(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let origin = cx.peer_address().map_or("unix".to_string(), |address| address.ip().to_string());
     let mut json = json!({ "origin": origin });

@@ -1,13 +1,13 @@
-//! Bytes that become the inside of a JSON string piece by piece: only the raw bytes are kept, however long they are once
-//! escaped (a NUL becomes `\u0000`). What is not UTF-8 becomes U+FFFD. The pieces together are byte for byte what
-//! `serde_json` makes of `String::from_utf8_lossy` of the whole, without the quotes. Called by `echo::Reply`.
+//! Escapes bytes piece by piece into the content of a JSON string. Only the raw bytes are kept, however long they become when
+//! escaped (a NUL becomes `\u0000`). Invalid UTF-8 becomes U+FFFD. The pieces together are byte for byte what `serde_json`
+//! makes of `String::from_utf8_lossy` of the whole, without the quotes. Called by `echo::Reply`.
 
-/// Raw bytes of one piece: at most six times as many escaped, little beside the high watermark.
+/// Raw bytes of one piece. Escaped they are at most six times as many, which is little compared to the high watermark.
 const PIECE_BYTES_MAX: usize = 1 << 10;
 
 pub struct JsonText {
     bytes: Vec<u8>,
-    /// All before it was taken; never inside a character.
+    /// Everything before it has been taken. Never inside a character.
     taken: usize,
 }
 
@@ -28,7 +28,7 @@ impl JsonText {
             .sum()
     }
 
-    /// The next piece, escaped; none at the end.
+    /// The next piece, escaped; `None` at the end.
     pub fn take_piece(&mut self) -> Option<String> {
         self.take_piece_of(PIECE_BYTES_MAX)
     }
@@ -45,8 +45,8 @@ impl JsonText {
     }
 }
 
-/// Where to cut so that no character is cut: before the last byte that begins one. Where the four bytes around
-/// `bytes_max` only continue one, none is cut there, as no character is longer than four bytes.
+/// Where to split without splitting a character: before the last byte that begins one. If the four bytes up to `bytes_max`
+/// are all continuation bytes, no character is split there, because none is longer than four bytes.
 fn piece_end(bytes: &[u8], bytes_max: usize) -> usize {
     if bytes.len() <= bytes_max {
         return bytes.len();
@@ -68,13 +68,13 @@ fn escaped_length(byte: u8) -> u64 {
 mod tests {
     use super::*;
 
-    /// What is wanted, made at once.
+    /// The expected result, made in one step.
     fn whole(bytes: &[u8]) -> String {
         let quoted = serde_json::to_string(&String::from_utf8_lossy(bytes)).unwrap();
         quoted.strip_prefix('"').unwrap().strip_suffix('"').unwrap().to_string()
     }
 
-    /// Cuts at every byte: four bytes are the least that hold any character.
+    /// Splits at every byte; four bytes are the least that hold any character.
     #[track_caller]
     fn check(bytes: &[u8]) {
         let expected = whole(bytes);

@@ -1,7 +1,7 @@
-//! `/mix?p50=20&p99=200&max=1000`: answers after a delay drawn from a distribution that the query gives by its quantiles.
+//! `/mix?p50=20&p99=200&max=1000`: responds after a delay drawn from a distribution that the query defines by quantiles.
 //!
-//! The draw is [`Draw`]'s, so the n-th answer of a seed always has the same delay. docs/origin.md tells clients how to
-//! compute it; every operation here is one of theirs, in the same order, on IEEE 754 doubles.
+//! The draw is a [`Draw`], so the n-th response of a seed always has the same delay. docs/origin.md tells clients how to
+//! compute it; the operations here are the same, in the same order, on IEEE 754 doubles.
 
 use super::delay::DELAY_MS_MAX;
 use super::draw::Draw;
@@ -23,7 +23,7 @@ pub fn answer(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     }
 }
 
-/// A distribution of delays by points of its quantile function, which is straight between them.
+/// A distribution of delays, by points of its quantile function, which is linear between them.
 #[derive(Debug, PartialEq)]
 struct Quantiles(Vec<Point>);
 
@@ -69,7 +69,7 @@ impl Quantiles {
         Ok(Quantiles(points))
     }
 
-    /// The delay that `unit` of all answers fall short of.
+    /// The delay below which a share of `unit` of all responses lie.
     fn delay_ms(&self, unit: f64) -> u64 {
         let share = |point: &Point| point.per_mille as f64 / 1000.0;
         let after = self.0.partition_point(|point| share(point) <= unit).min(self.0.len() - 1);
@@ -80,14 +80,15 @@ impl Quantiles {
     }
 }
 
-/// What share of the answers a parameter's name stands for: `p5` 5 %, `p50` 50 %, `p999` 99.9 %. `None`: it is no point.
+/// The share of responses, in thousandths, that a parameter's name stands for: `p5` 5 %, `p50` 50 %, `p999` 99.9 %. `None`:
+/// the parameter is not a quantile.
 fn per_mille(name: &str) -> Result<Option<u64>, String> {
     let digits = match name {
         "min" => return Ok(Some(0)),
         "max" => return Ok(Some(1000)),
         _ => name.strip_prefix('p').unwrap_or(""),
     };
-    // What looks like a point is never taken for a parameter of somebody else's.
+    // Only names that cannot be meant as quantiles are ignored as parameters of some other program.
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(None);
     }
@@ -95,8 +96,8 @@ fn per_mille(name: &str) -> Result<Option<u64>, String> {
         (1 | 2, Some(percent @ 1..)) => Ok(Some(percent * 10)),
         (3, Some(per_mille)) if per_mille != 0 && per_mille != 100 => Ok(Some(per_mille)),
         _ => Err(format!(
-            "{name} is no point of a distribution: p1 to p99 are percent, p001 to p999 tenths of a percent \
-             (but p100, which could mean either), and the ends are min and max\n"
+            "{name} is not a quantile: p1 to p99 are percent, p001 to p999 tenths of a percent (except p100, which \
+             could mean either), and the ends are min and max\n"
         )),
     }
 }
@@ -183,7 +184,7 @@ mod tests {
             "p99999999999999999999999",
         ] {
             let error = Quantiles::parse(&format!("{name}=5&max=9")).unwrap_err();
-            assert!(error.starts_with(&format!("{name} is no point of a distribution: ")), "{error}");
+            assert!(error.starts_with(&format!("{name} is not a quantile: ")), "{error}");
         }
         assert_eq!(Quantiles::parse("%7050=%35&max=9"), Quantiles::parse("p50=5&max=9"), "decoded");
         for name in ["p", "px", "P50", "q50", "page", "%2570"] {

@@ -1,7 +1,7 @@
-//! The built-in test origin: what people put behind proxies, load balancers and gateways to measure them.
+//! The built-in test origin: a backend for testing and measuring proxies, load balancers and gateways.
 //!
-//! One endpoint family a file; this one routes. Paths that are no endpoint are echoed: there is no 404. A path is routed
-//! by what it decodes to, whatever of it was percent-encoded (RFC 3986, 6.2.2.2), and echoed as it was sent.
+//! One file per family of endpoints; this one routes. Paths without an endpoint are echoed, so there is no 404. A path is
+//! routed by its decoded form, whichever characters were percent-encoded (RFC 3986, 6.2.2.2), and echoed as it was sent.
 
 mod accept;
 mod after_body;
@@ -44,11 +44,11 @@ use tine_worker::http::Request;
 
 #[derive(Debug, Clone, Copy)]
 pub struct OriginConfig {
-    /// Megabytes of `/stream`.
+    /// Default size of `/stream`, in megabytes.
     pub stream_mb: u64,
     /// Bytes of each chunk of `/stream`, at most 1 MiB.
     pub chunk_bytes: usize,
-    /// To bytes without framing, for `/fault/...`; without it that family is turned off.
+    /// Access to the connection without framing, for `/fault/...`; without it the faults are turned off.
     pub raw_access: Option<RawAccess>,
 }
 
@@ -76,7 +76,7 @@ impl Origin {
 
 impl App for Origin {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        // What a load generator asks without end is not decoded first.
+        // Load generators request this path endlessly, so it is checked before any decoding.
         if request.path() == "/health" {
             return health::answer(cx);
         }
@@ -85,7 +85,7 @@ impl App for Origin {
 }
 
 impl Origin {
-    /// `path`: decoded. Whatever depends on the path is asked of this one.
+    /// `path` is decoded; all routing uses it.
     fn route(&mut self, path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match path {
             "/health" => return health::answer(cx),

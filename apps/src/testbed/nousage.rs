@@ -1,10 +1,10 @@
-//! `/nousage...`: replies that a reader of token usage cannot read, each in its way.
+//! `/nousage...`: replies from which token usage cannot be read, each for another reason.
 
 use super::echo::{self, RequestJson};
 use tine_worker::app::{Answer, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 
-/// Cut off inside a string.
+/// Truncated inside a string.
 const BAD_JSON: &str = r#"{"_myhostname":"test","uri":"/nousage/badjson","method":"GET","invalid json truncated"#;
 
 /// `rest`: what follows `/nousage`, anything.

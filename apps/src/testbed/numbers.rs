@@ -4,12 +4,12 @@ use super::query;
 use std::ops::RangeInclusive;
 use tine_worker::http::{BODY_BYTES_MAX, Request};
 
-/// A whole number in a path; a `+` before it is hpdummy's too.
+/// A whole number in a path; a leading `+` is accepted, as in hpdummy.
 pub fn in_path(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// A size in a path: a positive number with an optional suffix k, m, g or t of either case, by 1024.
+/// A size in a path: a positive number with an optional suffix k, m, g or t in either case, powers of 1024.
 pub fn size(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()?.to_ascii_lowercase() {
         b'k' => (&text[..text.len() - 1], 10),
@@ -21,12 +21,12 @@ pub fn size(text: &str) -> Option<u64> {
     in_path(digits)?.checked_mul(1 << shift).filter(|bytes| (1..=BODY_BYTES_MAX).contains(bytes))
 }
 
-/// A parameter of which nonsense is not told: a positive number, else the default, as in hpdummy.
+/// A lenient parameter: a positive number; the default if it is missing or malformed, as in hpdummy.
 pub fn positive_or(default: u64, request: &Request<'_>, name: &str) -> u64 {
     query::value(request, name).and_then(|text| digits(&text)).filter(|&number| number > 0).unwrap_or(default)
 }
 
-/// A parameter of which nonsense is told: the default where it is not there, nothing where it is no number in `range`.
+/// A strict parameter: the default if it is missing, `None` if it is not a number in `range`.
 pub fn parameter(request: &Request<'_>, name: &str, default: u64, range: RangeInclusive<u64>) -> Option<u64> {
     match query::value(request, name) {
         None => Some(default),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_only_digits_is_no_parameter() {
+    fn parameters_are_digits_only() {
         assert_eq!(digits("18446744073709551615"), Some(u64::MAX));
         for text in ["", "+1", "-1", "1.0", " 1", "1e3", "%31", "18446744073709551616"] {
             assert_eq!(digits(text), None, "{text:?}");

@@ -1,5 +1,5 @@
-//! Things that happen at a pace: one at once, the next after so many milliseconds, and so on, counted from the first. One
-//! that is late delays no other, so that a stream does not drift; none is early.
+//! Events at a fixed interval: the first at once, the next after `every_ms`, and so on, all counted from the first. A late
+//! event does not delay later ones, so a stream does not drift; no event is early.
 
 use std::time::{Duration, Instant};
 use tine_worker::app::Cx;
@@ -7,7 +7,7 @@ use tine_worker::app::Cx;
 #[derive(Default)]
 pub struct Pace {
     every_ms: u64,
-    /// When the first happened.
+    /// When the first event happened.
     began: Option<Instant>,
     happened: u64,
 }
@@ -21,12 +21,12 @@ impl Pace {
         self.every_ms == 0
     }
 
-    /// When the next is due, if that is later than now.
+    /// When the next event is due, if that is later than now.
     pub fn waits_until(&self, cx: &Cx<'_>) -> Option<Instant> {
         Some(self.next(cx.now())).filter(|&due| due > cx.now())
     }
 
-    /// One happened; returns when the next is due, or now where it is late.
+    /// Records an event; returns when the next is due, or now if that is already late.
     pub fn happened(&mut self, cx: &Cx<'_>) -> Instant {
         self.began.get_or_insert(cx.now());
         self.happened += 1;
@@ -36,7 +36,7 @@ impl Pace {
     fn next(&self, now: Instant) -> Instant {
         let after = Duration::from_millis(self.every_ms.saturating_mul(self.happened));
         let began = self.began.unwrap_or(now);
-        // What the clock cannot hold never comes.
+        // A time that the clock cannot represent never comes.
         began.checked_add(after).unwrap_or(now + NEVER)
     }
 }

@@ -1,4 +1,4 @@
-//! Query parameters that are numbers or choices, and what to say about one that is wrong.
+//! Query parameters that are numbers or choices, and the errors for wrong ones.
 
 use crate::percent;
 use std::borrow::Cow;
@@ -6,7 +6,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use tine_worker::http::Request;
 
-/// The value of a parameter, percent-decoded as its name: `""` where it has no `=`; the first of several.
+/// The value of a parameter. Name and value are percent-decoded; a parameter without `=` has the value `""`; the first of
+/// several counts.
 pub fn value<'a>(request: &Request<'a>, name: &str) -> Option<Cow<'a, str>> {
     value_in(request.query()?, name)
 }
@@ -28,13 +29,14 @@ pub fn number(request: &Request<'_>, name: &str, range: RangeInclusive<u64>) -> 
     value(request, name).map(|text| number_of(name, &text, range)).transpose()
 }
 
-/// The number that a parameter's value is.
+/// Parses the value of a parameter; `name` is for the error.
 pub fn number_of(name: &str, text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
     let wanted = || wrong(name, text, format_args!("a whole number from {} to {}", range.start(), range.end()));
     digits(text).filter(|number| range.contains(number)).ok_or_else(wanted)
 }
 
-/// Yes or no, in any case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; no where the parameter is missing.
+/// A boolean, in upper or lower case: `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`; false if the parameter is
+/// missing.
 pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
     value(request, name).map_or(Ok(false), |text| yes_or_no(&text).ok_or_else(|| wrong(name, &text, "1 or 0")))
 }
@@ -48,7 +50,7 @@ fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-/// Decimal digits and nothing else: no sign, no space. `None` also where the number is above 2^64 - 1.
+/// Decimal digits only: no sign, no space. `None` also for numbers above 2^64 - 1.
 pub fn digits(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()

@@ -1,7 +1,7 @@
-//! `/random/{size}`: bytes that no proxy can compress and any client can compute again, and their digest behind them.
+//! `/random/{size}`: bytes that no proxy can compress and any client can recompute, followed by their digest.
 //!
-//! They are the words of [`draw::word`] in order, each little-endian, cut at the size. Each piece is made when there is
-//! room for it: nothing is kept but the position and the state of the digest.
+//! They are the words of [`draw::word`] in order, each little-endian, truncated to the size. Each piece is made when there is
+//! room for it: only the position and the state of the digest are kept.
 
 use super::{bin, draw, numbers, query};
 use base64::Engine;
@@ -11,7 +11,7 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode, Trailers, Version};
 
 const WORD_BYTES: usize = size_of::<u64>();
-/// What is made and digested in one go: well within a millisecond.
+/// What is made and digested in one step: takes well under a millisecond.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
 pub fn answer(size: &str, request: &Request<'_>) -> Answer {
@@ -24,10 +24,10 @@ pub fn answer(size: &str, request: &Request<'_>) -> Answer {
 struct Random {
     seed: u64,
     size: u64,
-    /// A multiple of a word, but for the end.
+    /// A multiple of a word, except at the end.
     position: u64,
     declares_length: bool,
-    /// Where trailers can follow: only chunks leave a place for them (RFC 9112, 7.1.2).
+    /// `None` where no trailers can follow: only a chunked body can have them (RFC 9112, 7.1.2).
     digest: Option<Sha256>,
 }
 
@@ -51,7 +51,7 @@ impl Random {
         if self.declares_length { head.length(self.size) } else { head }
     }
 
-    /// The next bytes: whole words, about as many as there is room for, but for the end.
+    /// The next bytes: whole words except at the end, about as many as there is room for.
     fn take_piece(&mut self, room: usize) -> Vec<u8> {
         let bytes = room.clamp(WORD_BYTES, PIECE_BYTES_MAX) / WORD_BYTES * WORD_BYTES;
         let bytes = (self.size - self.position).min(bytes as u64) as usize;

@@ -1,5 +1,5 @@
-//! `/range/{size}`: the bytes of `/bin/{size}`, whole or in the parts that a Range field asks for. Byte i of one is byte i
-//! of the other.
+//! `/range/{size}`: the bytes of `/bin/{size}`, whole or the parts that a Range field asks for. Byte i of one is byte i of the
+//! other.
 
 use super::bin::{self, Pattern};
 use super::{etag, numbers};
@@ -29,7 +29,7 @@ pub fn answer(size: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
     let selection = range::select(request.method(), request.headers(), etag::validators(etag), size);
     let head = |status| {
         let head = Head::new(status).header("Accept-Ranges", "bytes");
-        // What a client that names its version has from it already is not said again (RFC 9110, 15.3.7).
+        // A client that sends If-Range has these fields already, so they are left out (RFC 9110, 15.3.7).
         let is_known = status == StatusCode::PARTIAL_CONTENT && request.headers().has("if-range");
         let head = if is_known { head } else { head.content_type(CONTENT_TYPE) };
         let fields = etag::cache_fields(etag).into_iter().filter(|(name, _)| !(is_known && *name == "Last-Modified"));

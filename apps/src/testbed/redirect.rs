@@ -1,4 +1,4 @@
-//! `/redirect/{n}`: a chain of n redirections that ends at the echo and keeps its parameters on the way.
+//! `/redirect/{n}`: a chain of n redirects that ends at the echo and passes its parameters on.
 
 use super::query;
 use crate::percent;
@@ -9,7 +9,7 @@ use tine_worker::http::{Request, Response, StatusCode};
 const END: &str = "/anything";
 /// More than any client follows.
 const HOPS_MAX: u64 = 10_000;
-/// Those that a client follows by itself (RFC 9110, 15.4).
+/// The statuses that a client follows automatically (RFC 9110, 15.4).
 const CODES: [(&str, StatusCode); 5] = [
     ("301", StatusCode::MOVED_PERMANENTLY),
     ("302", StatusCode::FOUND),

@@ -1,7 +1,7 @@
-//! `/sse[?count=&every=]`: server-sent events, numbered, at a pace.
+//! `/sse[?count=&every=]`: numbered server-sent events at a fixed interval.
 //!
-//! The numbers are the events' ids: a client that comes again goes on where it was, on whatever worker, and one that has
-//! had all of `count` is told with a 204 to come no more (HTML, 9.2).
+//! The numbers are the events' ids: a client that reconnects continues where it was, on any worker, and one that has received
+//! all `count` events gets a 204, which tells it not to reconnect (HTML, 9.2).
 
 use super::numbers;
 use super::pace::Pace;
@@ -11,9 +11,9 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
 const EVERY_MS: u64 = 1000;
-/// An hour: what is longer is a mistake.
+/// An hour: anything longer is a mistake.
 const EVERY_MS_MAX: u64 = 3_600_000;
-/// How long a client waits before it comes again.
+/// How long a client waits before it reconnects.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 const WRONG: &str = "every is 1 to 3600000 milliseconds, count at least 1: /sse?every=100&count=5\n";
 
@@ -30,13 +30,13 @@ pub fn answer(request: &Request<'_>) -> Answer {
     Answer::exchange(Events { sent, count, pace: Pace::new(every_ms), owes_retry: false, text: String::new() })
 }
 
-/// The id that the client had last; none of ours is no reason to refuse it.
+/// The last id that the client received. An id that is not ours is ignored, not refused.
 fn last_event(request: &Request<'_>) -> Option<u64> {
     std::str::from_utf8(request.headers().get("last-event-id")?).ok()?.parse().ok()
 }
 
 struct Events {
-    /// The number of the last event, here or before.
+    /// The number of the last event, on this connection or an earlier one.
     sent: u64,
     count: u64,
     pace: Pace,
@@ -59,7 +59,7 @@ impl Exchange for Events {
             out.write(RETRY)?;
             return Ok(Pull::More);
         }
-        // Whoever listens finds another server, and says there what it had last.
+        // The client reconnects to another server and sends its last id there.
         if cx.is_draining() {
             return Ok(Pull::End);
         }

@@ -1,6 +1,6 @@
-//! `/status/{code}`: the echo, under that status.
+//! `/status/{code}`: the echo with that status.
 //!
-//! A status of 1xx begins no final response (RFC 9110, 15.2): it is sent as an interim one, before a 200.
+//! A 1xx status is not final (RFC 9110, 15.2): it is sent as an interim response before a 200.
 
 use super::echo::{self, Echo, RequestJson};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
@@ -35,7 +35,7 @@ fn parse(code: &str) -> Result<StatusCode, &'static str> {
     if code.is_empty() {
         return Err(MISSING);
     }
-    // Signed as hpdummy reads it: -1 is a number, and out of range.
+    // Signed, as in hpdummy: -1 is a number that is out of range.
     let code: i64 = code.parse().map_err(|_| INVALID)?;
     match u16::try_from(code) {
         Ok(101) => Err(SWITCHES),
@@ -44,7 +44,7 @@ fn parse(code: &str) -> Result<StatusCode, &'static str> {
     }
 }
 
-/// The reason on the status line, but for the hyphen that the http crate leaves out (RFC 9110, 15.3.4).
+/// The reason on the status line, with the hyphen that the http crate leaves out (RFC 9110, 15.3.4).
 fn message(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NON_AUTHORITATIVE_INFORMATION => "Non-Authoritative Information",
@@ -55,22 +55,22 @@ fn message(status: StatusCode) -> &'static str {
 /// The head with the fields that its status MUST have (RFC 9110, 15), for a body of `length` bytes.
 pub fn with_required_fields(head: Head, status: StatusCode, length: u64) -> Head {
     match status {
-        // All of the body, as the part that nobody asked for.
+        // All of the body, as a part that was not asked for.
         StatusCode::PARTIAL_CONTENT => {
             head.header("Content-Range", format!("bytes 0-{}/{length}", length.saturating_sub(1)))
         }
         StatusCode::UNAUTHORIZED => head.header("WWW-Authenticate", "Basic realm=\"tine\""),
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => head.header("Proxy-Authenticate", "Basic realm=\"tine\""),
-        // None, whatever was tried (10.2.1).
+        // No method is allowed, whichever was tried (10.2.1).
         StatusCode::METHOD_NOT_ALLOWED => head.header("Allow", ""),
         StatusCode::UPGRADE_REQUIRED => head.header("Upgrade", "websocket"),
         _ => head,
     }
 }
 
-/// An interim response at once, and the echo when the body is there.
+/// An interim response at once, and the echo once the body has been read.
 struct Interim {
-    /// None once it was sent.
+    /// `None` once it was sent.
     status: Option<StatusCode>,
     echo: Echo,
 }

@@ -4,7 +4,7 @@ use super::after_body;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, StatusCode};
 
-/// Printable bytes: `chr(32 + i % 95)` over 256, over and over. One chunk, made once a worker and never freed.
+/// Printable bytes: `chr(32 + i % 95)` for i below 256, repeated. One chunk, made once per worker and never freed.
 #[derive(Clone, Copy)]
 pub struct Pattern(&'static [u8]);
 
@@ -15,7 +15,7 @@ impl Pattern {
     }
 }
 
-/// Digits only, clamped to 1..=1000; anything else is not this endpoint's.
+/// Digits only, clamped to 1..=1000; `None` for any other path, which is not this endpoint's.
 pub fn megabytes(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX).clamp(1, 1000))

@@ -1,19 +1,19 @@
-//! One large piece of work at a time in a worker: who has some takes a ticket, and the tickets are served in order.
+//! Runs one large task at a time per worker: a task takes a ticket, and tickets are served in order.
 //!
-//! What the work needs of memory is then needed once, however many clients ask for it. A ticket that is dropped, because
-//! its client left or its work is done, makes room for the next.
+//! So the memory of such a task is needed only once, however many clients ask for it. Dropping a ticket, because its client
+//! disconnected or its task is done, lets the next one proceed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// The tickets of one worker; clones are the same.
+/// The tickets of one worker; clones share the queue.
 #[derive(Clone, Default)]
 pub struct Tickets(Rc<RefCell<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    /// In the order in which they are served; the first one is.
+    /// In order; the first is being served.
     waiting: VecDeque<u64>,
     next: u64,
 }
@@ -34,7 +34,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// How many are served before it; at 0 it is its turn.
+    /// How many tickets are ahead of it; at 0 it is its turn.
     pub fn ahead(&self) -> usize {
         let queue = self.tickets.0.borrow();
         // Numbers ascend from the front to the back.

@@ -1,4 +1,4 @@
-//! `/trickle/{bytes}?every=`: a body of a declared length, a byte at a time.
+//! `/trickle/{bytes}?every=`: a body of a declared length, one byte at a time.
 
 use super::bin::Pattern;
 use super::numbers;
@@ -6,10 +6,10 @@ use super::pace::Pace;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
-/// At a byte a millisecond, twelve days.
+/// At one byte per millisecond, twelve days.
 const BYTES_MAX: u64 = 1 << 30;
 const EVERY_MS: u64 = 100;
-/// An hour: what is longer is a mistake.
+/// An hour: anything longer is a mistake.
 const EVERY_MS_MAX: u64 = 3_600_000;
 
 pub fn answer(bytes: &str, request: &Request<'_>, pattern: Pattern) -> Answer {
@@ -34,7 +34,7 @@ struct Trickle {
 }
 
 impl Exchange for Trickle {
-    /// One thing a pull: what is written in one is sent in one.
+    /// Writes the head or one byte per pull, because everything written in one pull is sent together.
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if !out.has_head() {
             out.head(Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8").length(self.bytes))?;

@@ -1,4 +1,4 @@
-//! `/upload`: reads and drops the body as it comes, and says how much it was.
+//! `/upload`: reads and drops the body as it arrives, and reports its length.
 
 use super::echo::{EchoedBody, Reply, RequestJson};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
@@ -11,7 +11,7 @@ pub fn answer(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
 struct Upload {
     json: RequestJson,
     body: EchoedBody,
-    /// Once the body has ended.
+    /// Set once the body has ended.
     reply: Option<Reply>,
 }
 

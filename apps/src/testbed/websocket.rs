@@ -1,14 +1,14 @@
-//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: speaks by itself. All take the
-//! subprotocol that the client would rather have, whatever it is: there are clients that leave without one.
+//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: sends messages on its own. All accept the
+//! first subprotocol that the client offers, because some clients disconnect without one.
 
 use super::numbers;
 use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Message, MessageOut, Peer, Pull, Upgrade};
 use tine_worker::http::{Request, Response, StatusCode};
 
-/// Between two ticks, where the client does not say.
+/// The default interval of ticks.
 const EVERY_MS: u64 = 1000;
-/// An hour: what is longer is a mistake.
+/// An hour: anything longer is a mistake.
 const EVERY_MS_MAX: u64 = 3_600_000;
 
 /// Every path that begins with `/ws`, as in hpdummy.
@@ -64,7 +64,7 @@ impl Peer for Close {
     }
 }
 
-/// Counts, one message a tick; what the client says does not matter.
+/// Sends a counter, one message per tick; messages of the client are ignored.
 struct Ticker {
     every: Duration,
     next: Instant,
@@ -87,7 +87,7 @@ impl Peer for Ticker {
         self.sent += 1;
         self.left -= 1;
         out.send(Message::text(format!("{{\"n\":{}}}", self.sent)))?;
-        // A client that did not read for a while misses ticks; they are not made up for.
+        // A client that does not read for a while misses ticks; they are not sent later.
         self.next = (self.next + self.every).max(cx.now());
         Ok(Pull::More)
     }

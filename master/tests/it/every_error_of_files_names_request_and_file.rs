@@ -34,6 +34,6 @@ fn a_file_that_has_less_than_it_announces() {
     ] {
         assert_eq!(server.get(target).status, 500, "{target}");
         let line = server.wait_log(&named);
-        assert!(line.contains("/sys/devices/system/cpu/online became shorter as it was read"), "{line}");
+        assert!(line.contains("/sys/devices/system/cpu/online was truncated while it was read"), "{line}");
     }
 }

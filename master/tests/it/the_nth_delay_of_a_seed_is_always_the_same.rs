@@ -75,7 +75,7 @@ fn what_is_wrong_is_explained() {
         ("", "Please specify max and any quantiles between: /mix?p50=20&p99=200&max=1000 "),
         ("?p50=20", "Please specify max "),
         ("?p50=20&p99=10&max=1000", "delays must not decrease from min to max: p50=20 is more than p99=10\n"),
-        ("?p100=20&max=1000", "p100 is no point of a distribution: "),
+        ("?p100=20&max=1000", "p100 is not a quantile: "),
         ("?max=1s", "max must be a whole number from 0 to 86400000, not \"1s\"\n"),
         ("?max=1&seed=x", "seed must be a whole number from 0 to 18446744073709551615, not \"x\"\n"),
         ("?max=1&n=0", "n must be a whole number from 1 to 18446744073709551615, not \"0\"\n"),

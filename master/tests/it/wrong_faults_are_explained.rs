@@ -8,7 +8,7 @@ fn parameters_have_bounds() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let (bytes, whole) =
-        ("a number of bytes from 0 to 1073741824, as 512, 64K or 1M", "a whole number from 0 to 86400000");
+        ("a number of bytes from 0 to 1073741824, such as 512, 64K or 1M", "a whole number from 0 to 86400000");
     for (path, expected) in [
         ("reset?after=", bytes),
         ("reset?after=-1", bytes),
@@ -31,7 +31,7 @@ fn parameters_have_bounds() {
         ("bad-status-line?kind=", "kind must be one of no-status, protocol, version"),
         ("bad-chunk?kind=LETTERS", "kind must be one of letters, negative, prefix"),
         ("100s?count=100001", "a whole number from 0 to 100000"),
-        ("flaky?rate=1.1", "rate must be a number from 0 to 1, as 0.1, not \"1.1\""),
+        ("flaky?rate=1.1", "rate must be a number from 0 to 1, such as 0.1, not \"1.1\""),
         ("flaky?rate=-0", "a number from 0 to 1"),
         ("flaky?rate=1e-3", "a number from 0 to 1"),
         ("flaky?rate=nan", "a number from 0 to 1"),

@@ -1,4 +1,4 @@
-//! Faults of a body in chunks. The connection ends behind them.
+//! Faults of a chunked body. The connection ends after them.
 
 use super::params;
 use super::script::Script;
@@ -7,7 +7,7 @@ use tine_worker::http::Request;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
 const GOOD: &str = "5\r\ngood\n\r\n";
 
-/// What follows a good chunk. Who reads past the mistake finds chunks to the end.
+/// What follows a good chunk. A client that reads past the error finds valid chunks up to the end.
 const BAD: &[(&str, &str)] = &[
     ("letters", "xyz\r\nbad\n\r\n0\r\n\r\n"),
     ("negative", "-4\r\nbad\n\r\n0\r\n\r\n"),
@@ -21,19 +21,19 @@ const BAD: &[(&str, &str)] = &[
     ("too-long", "2\r\nbad\n\r\n0\r\n\r\n"),
 ];
 
-/// A size line that is none, behind a good chunk.
+/// A malformed chunk after a good one.
 pub fn bad_chunk(request: &Request<'_>) -> Result<Script, String> {
     Ok(Script::new().text(HEAD).text(GOOD).text(params::one_of(request, "kind", BAD)?))
 }
 
-/// An end without the last chunk; with `inside`, in the middle of one.
+/// A FIN without the last chunk; with `inside`, in the middle of a chunk.
 pub fn short_chunked(request: &Request<'_>) -> Result<Script, String> {
     let script = Script::new().text(HEAD).text(GOOD);
     Ok(if params::flag(request, "inside")? { script.text("64\r\ncut") } else { script })
 }
 
-/// A transfer coding that nobody knows; the body ends with the connection.
+/// An unknown transfer coding; the body ends with the connection.
 pub fn unknown_coding(_: &Request<'_>) -> Result<Script, String> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: x-unknown\r\n\r\n";
-    Ok(Script::new().text(head).text("coded by nobody\n"))
+    Ok(Script::new().text(head).text("unknown coding.\n"))
 }

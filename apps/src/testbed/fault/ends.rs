@@ -1,26 +1,26 @@
-//! Faults of the connection: it ends where more was to come.
+//! Faults of the connection: it ends before the response does.
 
 use super::params;
 use super::script::Script;
 use tine_worker::app::ConnectionEnd::Reset;
 use tine_worker::http::Request;
 
-/// What is declared above what is sent.
+/// How many more bytes are declared than sent.
 pub const MISSING_BYTES: u64 = 1024;
 
-/// A reset (RST) after so many bytes of the body; without `after`, before any byte. On a Unix socket, which knows none, an end.
+/// A reset (RST) after `after` bytes of the body; without `after`, before any byte. A Unix socket, which has no RST, is closed.
 pub fn reset(request: &Request<'_>) -> Result<Script, String> {
     let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?;
     Ok(after.map_or(Script::new(), part_of_body).then(Reset))
 }
 
-/// An end (FIN) after so many bytes of the body; without `after`, behind the head.
+/// A FIN after `after` bytes of the body; without `after`, after the head.
 pub fn close(request: &Request<'_>) -> Result<Script, String> {
     let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?;
     Ok(part_of_body(after.unwrap_or(0)))
 }
 
-/// An end without a byte.
+/// A FIN without a byte.
 pub fn no_response(_: &Request<'_>) -> Result<Script, String> {
     Ok(Script::new())
 }

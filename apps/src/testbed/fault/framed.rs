@@ -1,5 +1,5 @@
-//! Faults whose every byte is right: a stall, many interim responses, answers that fail now and then. They need no raw access.
-//! As for the others, the request's body is read and dropped first.
+//! Faults that are valid HTTP: a stall, many interim responses, responses that fail at random. They need no raw access. As for
+//! the others, the request's body is read and dropped first.
 
 use super::ends::MISSING_BYTES;
 use super::params;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::{Head, Request, StatusCode};
 
-/// The most interim responses of one answer.
+/// The most interim responses before one final response.
 const INTERIM_MAX: u64 = 100_000;
 
-/// A response that stops after so many bytes of its body, for so long, and then goes on.
+/// A response that pauses for `for` ms after `after` bytes of its body.
 pub fn stall(request: &Request<'_>) -> Result<Answer, String> {
     let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?.unwrap_or(0);
     let pause = Duration::from_millis(params::milliseconds(request, "for")?.unwrap_or(1000));
@@ -25,7 +25,7 @@ struct Stall {
     after: u64,
     pause: Duration,
     sent: u64,
-    /// Once the stall has begun.
+    /// When the stall ends; `None` until it begins.
     resumes: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl Exchange for Stall {
         }
         if self.sent == self.after {
             let resumes = *self.resumes.get_or_insert(cx.now() + self.pause);
-            // Also where it is asked early, because the server stops: it goes on for as long as it may.
+            // A stopping server pulls early; the stall still lasts as long as it should.
             if cx.now() < resumes {
                 return Ok(Pull::NotBefore(resumes));
             }
@@ -53,7 +53,7 @@ impl Exchange for Stall {
     }
 }
 
-/// A run of interim responses, 100, 102 and 103 by turns, before a 200. A client of HTTP/1.0 gets the 200 alone.
+/// A run of interim responses, 100, 102 and 103 in turn, before a 200. An HTTP/1.0 client gets only the 200.
 pub fn interims(request: &Request<'_>) -> Result<Answer, String> {
     let count = query::number(request, "count", 0..=INTERIM_MAX)?.unwrap_or(10);
     Ok(after_body::answer(Interims { count, written: 0 }))
@@ -81,7 +81,7 @@ impl Exchange for Interims {
         if !out.has_head() {
             out.head(Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8").length(text.len() as u64))?;
         }
-        // The last of the run, or the head behind it, may have filled it.
+        // The last interim response, or the head after it, may have filled the output.
         if !out.has_room() {
             return Ok(Pull::More);
         }
@@ -90,7 +90,7 @@ impl Exchange for Interims {
     }
 }
 
-/// A share of the answers is 503, the others are 200: the n-th of a seed is always the same.
+/// The share `rate` of the responses is 503, the others are 200; the n-th of a seed is always the same.
 pub fn flaky(request: &Request<'_>) -> Result<Answer, String> {
     let rate = params::share(request, "rate")?.unwrap_or(0.1);
     let draw = Draw::asked_by(request)?;
@@ -103,7 +103,7 @@ pub fn flaky(request: &Request<'_>) -> Result<Answer, String> {
     Ok(after_body::answer(Whole { status, text }))
 }
 
-/// An answer that is known and waits for the end of the request's body.
+/// A fixed response, sent after the end of the request's body.
 struct Whole {
     status: StatusCode,
     text: String,

@@ -12,20 +12,20 @@ const FIELD_BYTES_MAX: u64 = 64 << 20;
 const FIELD_BYTES: u64 = 64 << 10;
 static FILL: [u8; 4096] = [b'x'; 4096];
 
-/// A cut head, then the end.
+/// A truncated head, then FIN.
 pub fn half_header(_: &Request<'_>) -> Result<Script, String> {
     Ok(Script::new().text("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Len"))
 }
 
-/// A field whose value has as many bytes as asked for. All else is right, and the connection is kept.
+/// A field whose value has `size` bytes. Everything else is valid, and the connection is kept.
 pub fn huge_header(request: &Request<'_>) -> Result<Script, String> {
     let size = params::bytes(request, "size", FIELD_BYTES_MAX)?.unwrap_or(FIELD_BYTES);
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nX-Fill: ";
     Ok(Script::new().text(head).cycle(&FILL, size).text("\r\n\r\nfill\n").then(Kept))
 }
 
-/// The first line of a response whose rest is right. The connection ends, and the head says so: who reads past the line
-/// gets a whole response.
+/// Malformed status lines of responses that are otherwise valid. The connection ends, and the head says so: a client that
+/// tolerates the line gets a whole response.
 const STATUS_LINES: &[(&str, &str)] = &[
     ("no-status", "HTTP/1.1 OK"),
     ("protocol", "HTTQ/1.1 200 OK"),
@@ -57,7 +57,7 @@ pub fn lf_only(_: &Request<'_>) -> Result<Script, String> {
         .text("HTTP/1.1 200 OK\nContent-Type: text/plain\nContent-Length: 8\nConnection: close\n\nLF only\n"))
 }
 
-/// The head byte by byte; then the body. All is right, but slow, and the connection is kept.
+/// The head byte by byte, then the body. Valid but slow, and the connection is kept.
 pub fn dribble_head(request: &Request<'_>) -> Result<Script, String> {
     let every = Duration::from_millis(params::milliseconds(request, "every")?.unwrap_or(20));
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n";

@@ -1,5 +1,5 @@
-//! Faults of a body with a declared length. Most keep the connection: what the recipient makes of it then shows in the
-//! answer to its next request.
+//! Faults of a body with a declared length. Most keep the connection: how the recipient has understood the body then shows in
+//! the response to its next request.
 
 use super::params;
 use super::script::Script;
@@ -9,8 +9,8 @@ use tine_worker::http::Request;
 
 const ENDS: &[(&str, ConnectionEnd)] = &[("close", Closed), ("keep", Kept)];
 
-/// As many bytes declared and sent as asked for. Where fewer are sent, the connection ends; with `then=keep` it stays
-/// open, and the recipient waits for what never comes. Where more are sent, it is kept.
+/// A body of `sent` bytes that declares `declared`. If fewer are sent, the connection ends; with `then=keep` it stays open,
+/// and the recipient waits for bytes that never come. If more are sent, it is kept.
 pub fn wrong_length(request: &Request<'_>) -> Result<Script, String> {
     let declared = params::bytes(request, "declared", params::BODY_BYTES_MAX)?.unwrap_or(100);
     let sent = params::bytes(request, "sent", params::BODY_BYTES_MAX)?.unwrap_or(50);
@@ -22,10 +22,10 @@ pub fn wrong_length(request: &Request<'_>) -> Result<Script, String> {
     Ok(Script::declaring(declared).pattern(sent).then(end))
 }
 
-/// What stands behind the declared body: bytes that are no response, or one that nobody asked for.
+/// What follows the declared body: bytes that are not a response, or a response that was not requested.
 const EXTRA: &[(&str, &str)] = &[
     ("bytes", "these bytes are too many\n"),
-    ("response", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\nnobody's answer"),
+    ("response", "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\na second answer"),
 ];
 
 pub fn extra_body(request: &Request<'_>) -> Result<Script, String> {
@@ -33,20 +33,20 @@ pub fn extra_body(request: &Request<'_>) -> Result<Script, String> {
     Ok(Script::declaring(5).text("body\n").text(extra).then(Kept))
 }
 
-/// Two Content-Length fields: 5 and 12 for a body of 12, or with `same` twice its length.
+/// Two Content-Length fields: 5 and 12 for a body of 12 bytes; with `same`, twice 12.
 pub fn duplicate_length(request: &Request<'_>) -> Result<Script, String> {
     let first = if params::flag(request, "same")? { 12 } else { 5 };
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ";
     Ok(Script::new().text(format!("{head}{first}\r\nContent-Length: 12\r\n\r\ntwo lengths\n")).then(Kept))
 }
 
-/// A chunked body and a Content-Length, which the chunks override (RFC 9112, 6.3) and which is not theirs.
+/// A chunked body with a Content-Length, which does not match and which the chunks override (RFC 9112, 6.3).
 pub fn te_and_length(_: &Request<'_>) -> Result<Script, String> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
     Ok(Script::new().text(head).text("5\r\nboth\n\r\n0\r\n\r\n").then(Kept))
 }
 
-/// A body where the status has none, of the length that the head declares.
+/// A body with a status that allows none, of the length that the head declares.
 pub fn body_on_204(_: &Request<'_>) -> Result<Script, String> {
     Ok(Script::new().text("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nbody\n").then(Kept))
 }

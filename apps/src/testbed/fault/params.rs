@@ -1,12 +1,12 @@
-//! What a fault's query may say: bytes, milliseconds, yes or no, one of several kinds. Every number has a bound, and every
-//! error is the text of a 400 that says what would do.
+//! Query parameters of faults: bytes, milliseconds, flags, one of several kinds. Every number has a bound, and every error is
+//! the text of a 400 that says what is accepted.
 
 use crate::testbed::query;
 use tine_worker::http::Request;
 
 /// The most bytes of a body that a fault sends or declares.
 pub const BODY_BYTES_MAX: u64 = 1 << 30;
-/// A day: what is longer is a mistake.
+/// A day: anything longer is a mistake.
 const MS_MAX: u64 = 24 * 3_600_000;
 
 /// A size: digits with an optional suffix K, M or G.
@@ -14,11 +14,13 @@ pub fn bytes(request: &Request<'_>, name: &str, most: u64) -> Result<Option<u64>
     let Some(text) = query::value(request, name) else { return Ok(None) };
     match bytes_of(&text).filter(|&bytes| bytes <= most) {
         Some(bytes) => Ok(Some(bytes)),
-        None => Err(format!("{name} must be a number of bytes from 0 to {most}, as 512, 64K or 1M, not {text:?}\n")),
+        None => {
+            Err(format!("{name} must be a number of bytes from 0 to {most}, such as 512, 64K or 1M, not {text:?}\n"))
+        }
     }
 }
 
-/// By 1024, as everywhere.
+/// The suffixes are powers of 1024, as everywhere.
 fn bytes_of(text: &str) -> Option<u64> {
     let shift = match text.as_bytes().last()?.to_ascii_lowercase() {
         b'k' => 10,
@@ -33,7 +35,7 @@ pub fn milliseconds(request: &Request<'_>, name: &str) -> Result<Option<u64>, St
     query::number(request, name, 0..=MS_MAX)
 }
 
-/// `?name` alone is a yes.
+/// `?name` without a value is true.
 pub fn flag(request: &Request<'_>, name: &str) -> Result<bool, String> {
     let Some(text) = query::value(request, name) else { return Ok(false) };
     yes_or_no(&text).ok_or_else(|| format!("{name} must be 1 or 0, not {text:?}\n"))
@@ -52,17 +54,17 @@ pub fn share(request: &Request<'_>, name: &str) -> Result<Option<f64>, String> {
     let Some(text) = query::value(request, name) else { return Ok(None) };
     match share_of(&text) {
         Some(share) => Ok(Some(share)),
-        None => Err(format!("{name} must be a number from 0 to 1, as 0.1, not {text:?}\n")),
+        None => Err(format!("{name} must be a number from 0 to 1, such as 0.1, not {text:?}\n")),
     }
 }
 
-/// Digits with a point or without: no sign, no exponent, no name of a number that is none.
+/// Digits with or without a point: no sign, no exponent, no `nan` or `inf`.
 fn share_of(text: &str) -> Option<f64> {
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     text.parse().ok().filter(|share| is_plain && (0.0..=1.0).contains(share))
 }
 
-/// What stands beside the name that was given; without one, the first.
+/// The value of the choice that the parameter names; the first if the parameter is missing.
 pub fn one_of<T: Copy>(request: &Request<'_>, name: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let Some(text) = query::value(request, name) else { return Ok(choices[0].1) };
     find(&text, choices).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! A fault as data: bytes without framing, piece by piece, and what becomes of the connection behind them.
+//! A fault as data: bytes without framing, piece by piece, and how the connection ends after them.
 //!
 //! The request's body is read and dropped first (`after_body`).
 
@@ -30,7 +30,7 @@ pub struct Script {
 #[derive(Debug)]
 enum Piece {
     Text(Cow<'static, str>),
-    /// So many bytes of a block, over and over.
+    /// `length` bytes of a block, repeated.
     Cycle {
         block: &'static [u8],
         sent: u64,
@@ -46,12 +46,12 @@ enum Piece {
 }
 
 impl Script {
-    /// Without more, the connection ends without a byte.
+    /// An empty script: the connection is closed without a byte.
     pub fn new() -> Self {
         Script { pieces: VecDeque::new(), end: ConnectionEnd::Closed }
     }
 
-    /// The head of a response with this Content-Length, whatever follows.
+    /// The head of a response with this Content-Length, whatever body follows.
     pub fn declaring(length: u64) -> Self {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ";
         Script::new().text(format!("{head}{length}\r\n\r\n"))
@@ -61,14 +61,14 @@ impl Script {
         self.piece(Piece::Text(text.into()))
     }
 
-    /// So many bytes of [`PATTERN`].
+    /// `length` bytes of [`PATTERN`].
     pub fn pattern(self, length: u64) -> Self {
         self.cycle(&PATTERN, length)
     }
 
-    /// `length` bytes of `block`, over and over.
+    /// `length` bytes of `block`, repeated.
     pub fn cycle(self, block: &'static [u8], length: u64) -> Self {
-        debug_assert!(!block.is_empty(), "nothing cannot be repeated");
+        debug_assert!(!block.is_empty(), "an empty block cannot be repeated");
         self.piece(Piece::Cycle { block, sent: 0, length })
     }
 
@@ -111,7 +111,7 @@ impl Exchange for Player {
 }
 
 impl Piece {
-    /// Writes what there is room and time for; `None` once all of it is written.
+    /// Writes as much as there is room and time for; `None` once all of it is written.
     fn write(&mut self, raw: &mut RawOut<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
         match self {
             Piece::Text(text) => {
@@ -133,7 +133,7 @@ impl Piece {
             }
             Piece::Slowly { text, sent, every, next } => {
                 while let Some(byte) = text.as_bytes().get(*sent..=*sent) {
-                    // Also where it is asked early, because the server stops.
+                    // A stopping server pulls early.
                     if let Some(next) = next.filter(|&next| cx.now() < next) {
                         return Ok(Some(Pull::NotBefore(next)));
                     }
