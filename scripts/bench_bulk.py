@@ -1,5 +1,5 @@
 """scripts/bench bulk: large bodies. The ways to send them, without a server; then /bin, /chunked and /upload of tine
-beside nginx and the floor. CPU seconds a GiB, sender and receiver on a CPU each."""
+beside nginx and the floor. CPU seconds a GiB, with sender and receiver on a CPU each."""
 import contextlib
 import json
 import os
@@ -17,7 +17,7 @@ from harness import MIB, NAME, ROOT, Tine, cpu_seconds, end, fail, free_port, ne
 from harness import start
 
 # nginx's own file sending, with and without sendfile(2); chunks by Lua; bodies read by Lua in pieces of at most 64 KiB,
-# or dropped by nginx itself, which answers before they have come.
+# or dropped by nginx itself, which answers before they have arrived.
 NGINX = '''client_max_body_size 0;
         location /bin/ {{ sendfile on; tcp_nopush on; alias {files}/; }}
         location /read/ {{ sendfile off; alias {files}/; }}
@@ -39,7 +39,7 @@ NGINX = '''client_max_body_size 0;
         location = /drop {{ return 200 'ok'; }}'''
 CHUNKED = '/chunked/1000?size=1048576'
 UPLOADS = 4
-# A row of the first table is slow where it costs so many times what the quickest round of its way did.
+# A row of the first table is slow if it costs this many times what the fastest round of the same way did.
 SLOW = 1.6
 
 
@@ -53,7 +53,7 @@ def prepare():
 
 
 def entry(binary, choice):
-    """Its text, and how many transfers failed."""
+    """The text of the part, and the number of failed transfers."""
     text = f'\n### Large bodies\n\n- {taken()}\n'
     rounds = choice.rounds or (3 if choice.quick else 9)
     text += ways_table(ways(rounds, 512 if choice.quick else 1024), rounds)
@@ -136,22 +136,22 @@ def limit(cpu):
 
 @contextlib.contextmanager
 def bulk_file(name, mib):
-    """A file of real bytes in memory: of one without blocks, sendfile would send the same page over and over."""
+    """A file of real bytes in memory: from a sparse file, sendfile would send the same page over and over."""
     shared = '/dev/shm'
     space = os.statvfs(shared)
     if space.f_bavail * space.f_frsize < (mib + 256) * MIB:
         fail(f'{shared} has no room for {mib} MiB')
-    with tempfile.TemporaryDirectory(prefix='tine-', dir=shared) as folder:
-        os.chmod(folder, 0o755)  # nginx's workers are another user where its master is root
-        with open(os.path.join(folder, name), 'wb') as file:
+    with tempfile.TemporaryDirectory(prefix='tine-', dir=shared) as directory:
+        os.chmod(directory, 0o755)  # nginx's workers run as another user if its master is root
+        with open(os.path.join(directory, name), 'wb') as file:
             block = (ALPHABET * (MIB // 36 + 1))[:MIB]
             for _ in range(mib):
                 file.write(block)
-        yield folder
+        yield directory
 
 
 def rows(binary, is_quick, rounds):
-    """{(row, receiver): {server: [runs]}}, and how many runs failed."""
+    """{(row, receiver): {server: [runs]}}, and the number of failed runs."""
     size, mib = ('256M', 256) if is_quick else ('1G', 1024)
     upload_mib = 128 if is_quick else 512
     server_cpu, client_cpu = sorted(os.sched_getaffinity(0))[:2]
@@ -189,7 +189,7 @@ def rows(binary, is_quick, rounds):
 
 
 def transfer(server, path, cpu, arguments):
-    """One run; None when it failed."""
+    """One run; None if it failed."""
     pids = server.processes()
     before = cpu_seconds(pids)
     said = run([sys.executable, os.path.join(ROOT, 'scripts', 'bench_transfer.py'), arguments[0], server.url + path,

@@ -18,12 +18,12 @@ def prepare():
     for name in ('limit', 'fire', 'sink'):
         program(name)
     for name in ('may', 'hyper'):
-        if not built(name):  # a table without one of them is still a table
+        if not built(name):  # the others can still be compared
             say(f'floor: without {name}, which could not be built')
 
 
 def program(name):
-    """The path of one of the C programs of scripts/floor, compiled if need be."""
+    """The path of one of the C programs of scripts/floor, compiled if necessary."""
     need('gcc=gcc libc6-dev')
     if not built(name):
         fail(f'scripts/floor/peers.sh build {name} failed')
@@ -31,7 +31,7 @@ def program(name):
 
 
 def built(name):
-    """Whether peers.sh could build it; quick if it is there already."""
+    """Whether peers.sh could build it; fast if it is there already."""
     say_so = name in ('may', 'hyper') and not os.path.exists(f'{PEERS}/target/release/{name}-hello')
     if say_so:
         say(f'building {name}, whose crates come from the registry; about a minute')
@@ -41,7 +41,7 @@ def built(name):
 
 
 def free_range():
-    """A port with the fifteen above it free: peers.sh counts up from it."""
+    """A free port with fifteen free ones above it: peers.sh counts up from it."""
     while True:
         port = free_port()
         try:
@@ -55,7 +55,7 @@ def free_range():
 
 
 def peers():
-    """Those of the floor's usual company whose programs are here."""
+    """The usual peers of the floor whose programs are installed."""
     built = f'{PEERS}/target/release/'
     programs = {'nginx': 'nginx', 'may': f'{built}may-hello', 'hyper': f'{built}hyper-hello', 'h2o': 'h2o'}
     return ['limit', 'limitdefer'] + [name for name, program in programs.items() if shutil.which(program)]
@@ -64,12 +64,12 @@ def peers():
 def entry(binary, choice):
     """The tables of baseline.sh, with tine as one more row of each. No request of theirs is counted here."""
     rounds, seconds = os.environ.get('ROUNDS', str(choice.rounds or (3 if choice.quick else 9))), os.environ.get('SECS', '1')
-    folder = tempfile.mkdtemp(prefix='tine-')
-    files = '/dev/shm/perf-files'  # 1.1 GiB; used as they are when they are there
+    directory = tempfile.mkdtemp(prefix='tine-')
+    files = '/dev/shm/perf-files'  # 1.1 GiB; reused if present
     if not os.path.exists(f'{files}/1G'):
-        files = f'/dev/shm/{os.path.basename(folder)}'
+        files = f'/dev/shm/{os.path.basename(directory)}'
     names = peers()
-    environment = os.environ | {'PEERS': PEERS, 'PERF_RUN': folder, 'PORT0': str(free_range()), 'FILES': files, 'ROUNDS': rounds,
+    environment = os.environ | {'PEERS': PEERS, 'PERF_RUN': directory, 'PORT0': str(free_range()), 'FILES': files, 'ROUNDS': rounds,
                                 'SECS': seconds, 'ONLY': ','.join([*names, 'tine'])}
     text = f'\n### Beside the floor, one worker each on CPU 0; rounds: {rounds} of {seconds} s\n'
     try:
@@ -87,7 +87,7 @@ def entry(binary, choice):
                 text += f'\n**{section}**\n\n' + run_section(section, row, ','.join(only), environment)
     finally:
         subprocess.run([f'{FLOOR}/peers.sh', 'stop'], env=environment, stdin=subprocess.DEVNULL, timeout=30)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         if files != '/dev/shm/perf-files':
             shutil.rmtree(files, ignore_errors=True)
     return text, 0
@@ -104,6 +104,6 @@ def run_section(section, row, only, environment):
         output = ''
     end(process)
     if process.returncode or not output:
-        say(f'floor: {section} failed; {FLOOR}/baseline.sh {section} says why')
+        say(f'floor: {section} failed; {FLOOR}/baseline.sh {section} shows why')
         return 'failed\n'
     return output + '\n'

@@ -18,7 +18,7 @@ def prepare():
 
 
 def entry(binary, choice):
-    """Its text, and how many requests failed."""
+    """The text of the part, and the number of failed requests."""
     with Tine(binary, '--workers', str(choice.workers)) as tine, Nginx(choice.workers) as nginx:
         if not answers(tine):
             fail(f'tine does not answer {ANSWER.decode()} on /health')
@@ -38,7 +38,7 @@ def hey(url, requests, connections, seconds_max, *options):
         found = re.search(pattern, text)
         return float(found[1]) if found else 0.0
 
-    # hey gives each connection requests/connections of them, whole ones.
+    # hey gives each connection requests/connections, rounded down.
     expected = requests // connections * connections
     return {
         'rps': number(r'Requests/sec:\s+([\d.]+)'),

@@ -61,13 +61,13 @@ def cell(runs, key, digits=0):
 
 
 def entries():
-    """All there are, newest first."""
+    """All entries, newest first."""
     with open(JOURNAL) as file:
         return file.read().partition(MARK)[2]
 
 
 def is_newest():
-    """The newest entry is of this very commit, so that more can be added to it."""
+    """Whether the newest entry is of this commit, so that more can be added to it."""
     newest = re.match(r'\s*## .*: ([0-9a-f]+)$', entries(), re.M)
     return bool(newest) and newest[1] == commit() and not is_dirty()
 
@@ -83,7 +83,7 @@ def write(entry, is_addition):
     with open(JOURNAL) as file:
         text, mark, entries = file.read().partition(MARK)
     if not mark:
-        fail(f'benchmarks.md has lost its line: {MARK.strip()}')
+        fail(f'benchmarks.md lacks the line: {MARK.strip()}')
     if is_addition:
         newest, following, older = entries.lstrip('\n').partition('\n## ')
         entries = '\n' + newest.rstrip('\n') + '\n' + entry + following + older

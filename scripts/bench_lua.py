@@ -78,9 +78,9 @@ def prepare():
 
 
 def built_with_luajit():
-    folder = os.path.join(ROOT, 'target', 'bench', 'luajit')
-    build('--bin', 'tine', '--no-default-features', '--features', 'luajit', '--target-dir', folder)
-    return os.path.join(folder, 'release', 'tine')
+    directory = os.path.join(ROOT, 'target', 'bench', 'luajit')
+    build('--bin', 'tine', '--no-default-features', '--features', 'luajit', '--target-dir', directory)
+    return os.path.join(directory, 'release', 'tine')
 
 
 class Floor:
@@ -109,11 +109,11 @@ class Floor:
 
 
 def entry(binary, choice):
-    """Its text, and how many requests failed."""
+    """The text of the part, and the number of failed requests."""
     text = f'\n### Lua applications\n\n- {taken()}\n'
-    luajit, lua, folder = built_with_luajit(), unpacked_lua(), tempfile.mkdtemp(prefix='tine-')
+    luajit, lua, directory = built_with_luajit(), unpacked_lua(), tempfile.mkdtemp(prefix='tine-')
     try:
-        app = os.path.join(folder, 'app.lua')
+        app = os.path.join(directory, 'app.lua')
         with open(app, 'w') as file:
             file.write(APP)
         cpus = sorted(os.sched_getaffinity(0))
@@ -128,7 +128,7 @@ def entry(binary, choice):
             }
             for server in servers.values():
                 stack.enter_context(server)
-            pages, pages_failed = measure_pages(servers, folder, of_wrk, choice)
+            pages, pages_failed = measure_pages(servers, directory, of_wrk, choice)
         text += table_of_pages(pages, bool(of_server), choice)
         with ExitStack() as stack:
             workers = ('--workers', str(choice.workers))
@@ -143,7 +143,7 @@ def entry(binary, choice):
             runs = measure_hey(servers, choice)
         text += table_of_hey(runs, choice)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     return text, pages_failed + sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
 
 
@@ -151,10 +151,10 @@ def has_page(name, page):
     return page == '/hello' or name not in ('nginx', 'floor')
 
 
-def measure_pages(servers, folder, prefix, choice):
-    """{page: {server: [runs]}}, the servers in turn; and how many requests failed."""
+def measure_pages(servers, directory, prefix, choice):
+    """{page: {server: [runs]}}, the servers in turn; and the number of failed requests."""
     rounds, seconds = rounds_of(choice), int(os.environ.get('SECS', '1'))
-    script = os.path.join(folder, 'post.lua')
+    script = os.path.join(directory, 'post.lua')
     with open(script, 'w') as file:
         file.write(f'wrk.method = "POST"\nwrk.body = "{BODY}"\n')
     for name, server in servers.items():
@@ -163,7 +163,7 @@ def measure_pages(servers, folder, prefix, choice):
                 check(name, server, page, expected)
     runs = {page: {name: [] for name in servers if has_page(name, page)} for page in PAGES}
     for page in PAGES:
-        for number in range(-1, rounds):  # the first one warms them up, and is not counted
+        for number in range(-1, rounds):  # the first is a warm-up and is not counted
             for name in runs[page]:
                 show_progress(f'{NAME}: {page}, round {number + 1} of {rounds}, {name}')
                 one = wrk(servers[name], page, seconds, prefix, script)
@@ -180,7 +180,7 @@ def rounds_of(choice):
 
 
 def check(name, server, page, expected):
-    """wrk does not look at what it gets."""
+    """Checks the answers, as wrk does not."""
     body = BODY.encode() if page == '/echo' else None
     with urllib.request.urlopen(urllib.request.Request(server.url + page, body, HEADERS), timeout=10) as response:
         text = response.read().decode()
@@ -205,7 +205,7 @@ def wrk(server, page, seconds, prefix, script):
 
 
 def ratio(runs, name, other):
-    """Of each round: how many times the CPU time of the other a request takes."""
+    """For each round, the ratio of the CPU times of a request."""
     if name == other or name not in runs or other not in runs:
         return ''
     return cell([{'ratio': mine['us'] / its['us']} for mine, its in zip(runs[name], runs[other])], 'ratio', 2)
@@ -222,7 +222,7 @@ three header fields beside Host; in turn, medians of {rounds_of(choice)} rounds 
 |---|---|---:|---:|---:|---:|---:|---:|
 '''
     for page, runs in pages.items():
-        # The floor and nginx without Lua answer the first page alone.
+        # The floor and nginx without Lua answer only the first page.
         for name, some in runs.items():
             compared = runs if page == '/hello' else runs | {k: v for k, v in pages['/hello'].items() if k not in runs}
             cells = [PAGES[page][0], name, cell(some, 'rps'), cell(some, 'us', 2),

@@ -1,4 +1,4 @@
-"""nginx beside tine, for scripts/bench: with a configuration of its own, and with Lua where a part wants it."""
+"""nginx beside tine, for scripts/bench: with its own configuration, and with Lua if a part needs it."""
 import glob
 import os
 import shutil
@@ -14,7 +14,7 @@ NGINX = '''\
 {main}
 daemon off;
 worker_processes {workers};
-pid {folder}/pid;
+pid {directory}/pid;
 error_log stderr warn;
 events {{ worker_connections {connections}; }}
 http {{
@@ -22,11 +22,11 @@ http {{
     default_type application/json;
     keepalive_timeout 75s;
     keepalive_requests 100000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
     {http}
     server {{
         listen 127.0.0.1:{port} backlog=4096{listen};
@@ -35,27 +35,27 @@ http {{
     }}
 }}
 '''
-# What its module for Lua needs; installed, they would push out the LuaJIT that wrk uses.
+# What its Lua module needs; if installed, they would replace the LuaJIT that wrk uses.
 LUA_PACKAGES = ('libnginx-mod-http-lua', 'libnginx-mod-http-ndk', 'lua-resty-core', 'lua-resty-lrucache',
                 'libluajit2-5.1-2', 'libluajit2-5.1-common', 'libpcre3')
 
 
 class Nginx:
-    """nginx, ready; for `with`. `lua` is what unpacked_lua() returns; `prefix` stands before its command; `listen` and
-    `http` are added to what the configuration has there."""
+    """nginx, ready; for `with`. `lua` is what unpacked_lua() returns; `prefix` precedes its command; `listen` and
+    `http` are added to the configuration at those places."""
 
     def __init__(self, workers, locations='', connections=1024, lua=None, prefix=(), listen='', http=''):
-        self.folder = tempfile.mkdtemp(prefix='tine-')
+        self.directory = tempfile.mkdtemp(prefix='tine-')
         main, of_lua, environment = lua_settings(lua) if lua else ('', '', os.environ)
         for _ in range(3):  # the port was free a moment ago
             port = free_port()
-            config = os.path.join(self.folder, 'nginx.conf')
+            config = os.path.join(self.directory, 'nginx.conf')
             with open(config, 'w') as file:
-                file.write(NGINX.format(workers=workers, folder=self.folder, port=port, answer=ANSWER.decode(),
+                file.write(NGINX.format(workers=workers, directory=self.directory, port=port, answer=ANSWER.decode(),
                                         connections=connections, locations=locations, main=main, http=of_lua + http,
                                         listen=listen))
-            log = open(os.path.join(self.folder, 'log'), 'w')
-            self.process = start([*prefix, 'nginx', '-e', 'stderr', '-p', self.folder, '-c', config], stderr=log,
+            log = open(os.path.join(self.directory, 'log'), 'w')
+            self.process = start([*prefix, 'nginx', '-e', 'stderr', '-p', self.directory, '-c', config], stderr=log,
                                  env=environment)
             self.url = f'http://127.0.0.1:{port}'
             if answers(self):
@@ -70,14 +70,14 @@ class Nginx:
 
     def __exit__(self, *_):
         end(self.process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self):
         return processes(self.process.pid)
 
 
 def answers(server):
-    """Whether /health says what it should, within ten seconds."""
+    """Whether /health gives the right answer within ten seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
@@ -89,7 +89,7 @@ def answers(server):
 
 
 def need_nginx():
-    """Debian's package starts a server on port 80: it is stopped if this very installation has started it."""
+    """Debian's package starts a server on port 80: it is stopped if this installation has started it."""
     os.environ['PATH'] += ':/usr/sbin:/sbin'
     if shutil.which('nginx'):
         return
@@ -100,15 +100,15 @@ def need_nginx():
 
 
 def unpacked_lua():
-    """The folder with the packages of nginx's Lua, fetched and unpacked once: nothing is installed. LUA_DEBS, where it
-    is set, has them already."""
-    folder = os.environ.get('LUA_DEBS') or os.path.join(ROOT, 'target', 'bench', 'nginx-lua')
-    if lua_module(folder):
-        return folder
-    scratch = f'{folder}.new'
+    """The directory with the packages of nginx's Lua, fetched and unpacked once; nothing is installed. LUA_DEBS, if set,
+    names a directory that has them already."""
+    directory = os.environ.get('LUA_DEBS') or os.path.join(ROOT, 'target', 'bench', 'nginx-lua')
+    if lua_module(directory):
+        return directory
+    scratch = f'{directory}.new'
     shutil.rmtree(scratch, ignore_errors=True)
     os.makedirs(scratch)
-    # Not every release of Debian has all of them.
+    # Not every Debian release has all of them.
     names = [name for name in LUA_PACKAGES if run(['apt-cache', 'show', name], 30)]
     say(f'fetching by apt-get, not to be installed: {" ".join(names)}')
     done = subprocess.run(['apt-get', '-q', 'download', *names], cwd=scratch, stdin=subprocess.DEVNULL,
@@ -118,19 +118,19 @@ def unpacked_lua():
         os.remove(package)
     if not lua_module(scratch):
         say(done.stderr.strip() if done else 'apt knows none of them; apt-get update may help')
-        fail('could not fetch nginx\'s Lua; LUA_DEBS may name a folder with its packages, unpacked by dpkg -x')
-    os.rename(scratch, folder)
-    return folder
+        fail('could not fetch nginx\'s Lua; LUA_DEBS may name a directory with its packages, unpacked by dpkg -x')
+    os.rename(scratch, directory)
+    return directory
 
 
-def lua_module(folder):
-    return (glob.glob(f'{folder}/usr/lib/nginx/modules/ngx_http_lua_module.so') or [None])[0]
+def lua_module(directory):
+    return (glob.glob(f'{directory}/usr/lib/nginx/modules/ngx_http_lua_module.so') or [None])[0]
 
 
-def lua_settings(folder):
+def lua_settings(directory):
     """For the top of the configuration, for its http block, and the environment."""
-    modules = os.path.dirname(lua_module(folder))
+    modules = os.path.dirname(lua_module(directory))
     main = f'load_module {modules}/ndk_http_module.so;\nload_module {modules}/ngx_http_lua_module.so;'
-    http = f'lua_package_path "{folder}/usr/share/lua/5.1/?.lua;;";'
-    libraries = {os.path.dirname(path) for path in glob.glob(f'{folder}/**/*.so.*', recursive=True)}
+    http = f'lua_package_path "{directory}/usr/share/lua/5.1/?.lua;;";'
+    libraries = {os.path.dirname(path) for path in glob.glob(f'{directory}/**/*.so.*', recursive=True)}
     return main, http, os.environ | {'LD_LIBRARY_PATH': ':'.join(sorted(libraries))}

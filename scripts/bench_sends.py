@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """scripts/bench_sends.py [--rounds N] [--mib N]
 
-The ways to send a large body, without a server: what a sender and a receiver on CPUs of their own use for it. Prints a
-JSON object a run: way, receiver (copies, or drops with MSG_TRUNC), round, sender's and receiver's CPU seconds a GiB,
-GB/s, and of zerocopy the share that the kernel copied all the same. Before they count, all ways are seen to send the
-same bytes. scripts/bench bulk makes a table of it.
+The ways to send a large body, without a server: the CPU time of a sender and a receiver, each on its own CPU. Prints a
+JSON object for each run: way, receiver (copies, or drops with MSG_TRUNC), round, sender's and receiver's CPU seconds a
+GiB, GB/s, and for zerocopy the share that the kernel copied after all. First checks that all ways send the same bytes.
+scripts/bench bulk makes a table of the results.
 
   send      send(2) from a pattern of 4 MiB
   blocks    sendmsg(2) of eight times the same 256 KiB, as /bin does
@@ -30,12 +30,12 @@ PATTERN_BYTES = 4 * MIB
 BLOCK_BYTES = MIB // 4
 PIPE_BYTES = MIB
 RECEIVE_BYTES = MIB
-# What tine lets the kernel take of a client that takes much.
+# TCP_NOTSENT_LOWAT of tine for a client that reads fast.
 NOTSENT_LOWAT_BYTES = MIB
 ALPHABET = b'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 SO_ZEROCOPY, MSG_ZEROCOPY = 60, 0x4000000
 IP_RECVERR, ZEROCOPY_ORIGIN, ZEROCOPY_COPIED = 11, 5, 1
-SECONDS_MAX = 120  # for a run; the alarm then ends both sides
+SECONDS_MAX = 120  # for one run; then an alarm ends both sides
 
 
 class Way:
@@ -58,7 +58,7 @@ class Way:
         return count
 
     def finish(self):
-        """Waits for what must be over before the pattern could be changed."""
+        """Waits until the pattern could be changed."""
 
 
 class Send(Way):
@@ -88,7 +88,7 @@ class Zerocopy(Way):
         try:
             count = self.sock.send(self.part(left), MSG_ZEROCOPY)
         except OSError as error:
-            if error.errno != errno.ENOBUFS:  # too much is not completed
+            if error.errno != errno.ENOBUFS:  # too many sends are not completed
                 raise
             raise BlockingIOError from None
         self.sent += 1
@@ -110,7 +110,7 @@ class Zerocopy(Way):
 
     def finish(self):
         poller = select.poll()
-        poller.register(self.sock, 0)  # a completion is said as an error
+        poller.register(self.sock, 0)  # completions are reported as errors
         while self.completed < self.sent:
             poller.poll(1000)
             self.reap()
@@ -154,7 +154,7 @@ WAYS = {'send': Send, 'blocks': Blocks, 'zerocopy': Zerocopy, 'sendfile': Sendfi
 
 
 def send(sock, way, size):
-    """All of it, waiting as a server does, and who did it."""
+    """Sends `size` bytes, waiting as a server does; returns its CPU time and what was copied."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, 25, NOTSENT_LOWAT_BYTES)  # TCP_NOTSENT_LOWAT
     poller = select.poll()
@@ -185,7 +185,7 @@ def receive(sock, size, drops):
 
 
 def compare(sock, size, period):
-    """Every byte that comes."""
+    """Receives and checks every byte."""
     expected = (ALPHABET * (period // 36 + 1))[:period] * (RECEIVE_BYTES // period + 2)
     at = 0
     while part := sock.recv(RECEIVE_BYTES):
@@ -196,7 +196,7 @@ def compare(sock, size, period):
 
 
 def side(cpu, report, work):
-    """A process of its own on this CPU; what its work returns is written to `report`."""
+    """A process on this CPU; what its work returns is written to `report`."""
     child = os.fork()
     if child:
         return child
@@ -211,7 +211,7 @@ def side(cpu, report, work):
 
 
 def transfer(way, size, cpus, receiver):
-    """One connection, one sender, one receiver: what both say."""
+    """One connection, one sender, one receiver: the reports of both."""
     listener = socket.create_server(('127.0.0.1', 0))
     result, report = os.pipe()
 

@@ -1,7 +1,7 @@
 """scripts/bench streams: responses of two seconds to many connections, by hey, tine and nginx with Lua in turn.
 
-A response is 21 chunks, 100 ms apart. If nobody loses time, each connection has one every 2 s: that is the ideal rate.
-The time that counts includes that of making the connections."""
+A response is 21 chunks, 100 ms apart. The ideal rate is one response every 2 s on each connection. The time that counts
+includes that of opening the connections."""
 import re
 import urllib.request
 
@@ -11,8 +11,8 @@ from bench_nginx import Nginx, need_nginx, unpacked_lua
 from harness import NAME, Tine, cpu_seconds, fail, need, say, show_progress
 
 SECONDS = 2.0
-# hey takes the end of a connection for the end of a body: what is over sooner was cut. A little less than two seconds
-# is no mistake: servers count from when their turn began; of a crowd the first chunks come late and the last in time.
+# hey takes the end of a connection for the end of a body: a response that ends early was cut. A little less than two
+# seconds is right: servers count from the begin of their turn; in a burst the first chunks are late and the last in time.
 SECONDS_LEAST = 0.9 * SECONDS
 FULL_ROUNDS = 10  # responses on each connection, in one run
 PATH = '/chunked/21?size=36&delay=100'
@@ -23,7 +23,7 @@ LUA = '''location = /chunked/21 { content_by_lua_block {
                 if i < 21 then ngx.sleep(0.1) end
             end
         } }'''
-# Connections, workers, and tine's bars: the share of the ideal rate, and p99 in milliseconds.
+# Connections, workers, and tine's limits: the share of the ideal rate, and p99 in milliseconds.
 SHAPES = ((500, 1, 0.99, 2100), (2500, 16, 0.98, 2300))
 
 
@@ -34,7 +34,7 @@ def prepare():
 
 
 def entry(binary, choice):
-    """Its text, and how many responses failed."""
+    """The text of the part, and the number of failed responses."""
     head = f'\n### Streams of two seconds\n\n- {taken()}\n'
     lua, rounds = unpacked_lua(), choice.rounds or (1 if choice.quick else 3)
     runs = {}
@@ -51,7 +51,7 @@ def entry(binary, choice):
 
 
 def check(name, server):
-    """hey does not look at what it gets."""
+    """Checks the answers, as hey does not."""
     with urllib.request.urlopen(server.url + PATH, timeout=10) as response:
         if (size := len(response.read())) != 21 * 36:
             fail(f'{name} answers {PATH} with {size} bytes instead of {21 * 36}')
@@ -78,7 +78,7 @@ def measure(servers, connections, rounds):
 
 
 def verdict(runs, share_bar, p99_bar):
-    """Of the medians; and how many rounds held by themselves."""
+    """Whether the medians are within the limits, and the number of rounds that are."""
     def holds(share, p99):
         return share >= 100 * share_bar and p99 <= p99_bar
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """scripts/bench_transfer.py get|put URL [--connections N] [--mib N] [--drop] [--cpu N]
 
-One process that takes a large body over each of some connections (get), or gives it (put), by calls of 1 MiB at the
-most. Prints a JSON object: bytes of all bodies, seconds, its CPU seconds. Fails where an answer is not 200 or does not
-have the size that its head declares, or --mib; of a put, where the answer counts bytes_received and they are others.
---drop has the kernel drop what comes (MSG_TRUNC): then the sender's share is nearly all that is left."""
+One process that receives a large body over each of several connections (get), or sends it (put), by calls of at most
+1 MiB. Prints a JSON object: bytes of all bodies, seconds, its CPU seconds. Fails if an answer is not 200, or does not
+have the size that its head declares or that --mib gives; for a put, if the answer has bytes_received and it differs.
+--drop makes the kernel drop the data (MSG_TRUNC): then the sender's share is nearly all that is left."""
 import argparse
 import json
 import os
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 def received(call):
-    """What this call to the socket brings, once something is there."""
+    """The result of this call on the socket, once it is ready."""
     while True:
         try:
             return call()
@@ -37,7 +37,7 @@ def received(call):
 
 
 def line(sock, end, most):
-    """Up to and with `end`, and nothing of what follows; yields while it has not come."""
+    """Reads up to and including `end`, and nothing after it; yields until it has arrived."""
     while True:
         seen = yield from received(lambda: sock.recv(most, socket.MSG_PEEK))
         if not seen:
@@ -57,18 +57,18 @@ def head(sock):
 
 
 def take(sock, size, flags):
-    """Exactly so many bytes."""
+    """Reads exactly `count` bytes."""
     while size:
         count = yield from received(lambda: sock.recv_into(ROOM, min(CALL_BYTES, size), flags))
         if count == 0:
             raise Failed(f'the connection ended {size} bytes early')
         size -= count
         if size:
-            yield select.POLLIN  # the others' turn
+            yield select.POLLIN  # lets the other connections run
 
 
 def body(sock, flags):
-    """Its size, once it has come."""
+    """The size of the body, once it has arrived."""
     fields = yield from head(sock)
     if 'content-length' in fields:
         size = int(fields['content-length'])
@@ -112,7 +112,7 @@ def target(url):
 
 
 def run(kind, url, connections, size, flags):
-    """All of them by turns; the bytes of all bodies."""
+    """Runs all connections by turns; returns the bytes of all bodies."""
     poller = select.poll()
     tasks, total = {}, 0
     for _ in range(connections):

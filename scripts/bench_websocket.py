@@ -1,5 +1,5 @@
 """scripts/bench websocket: an echo of messages by tine, beside Python's websockets and a loop of threads around
-tungstenite. Each has one CPU, the client another; what counts is the CPU time that a message costs the server."""
+tungstenite. Each server has one CPU, the client another; the result is the server's CPU time for a message."""
 import os
 import re
 import shutil
@@ -25,7 +25,7 @@ def prepare():
 
 
 def entry(_, choice):
-    """Its text, and how many runs failed."""
+    """The text of the part, and the number of failed runs."""
     head = f'\n### WebSocket echo\n\n- {taken()}\n'
     binaries = os.path.dirname(build('--bin', 'tine', '--example', 'websocket_load', '--example', 'websocket_threads'))
     rounds = choice.rounds or (2 if choice.quick else 5)
@@ -43,7 +43,7 @@ def entry(_, choice):
 
 
 def websockets():
-    """The Python that has the newest websockets, made once."""
+    """A Python environment with the newest websockets, made once."""
     python = os.path.join(VENV, 'bin', 'python')
     if os.path.exists(python) and run([python, '-c', 'import websockets.asyncio.server'], 30) is not None:
         return python
@@ -51,7 +51,7 @@ def websockets():
     say('fetching by pip, into target: websockets')
     make = [sys.executable, '-m', 'venv', VENV]
     if run(make, 120) is None:
-        need('no-venv=python3-venv')  # Debian has it apart
+        need('no-venv=python3-venv')  # a package of its own in Debian
         run(make, 120)
     done = subprocess.run([python, '-m', 'pip', '-q', 'install', 'websockets'], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=300) if os.path.exists(python) else None
@@ -62,7 +62,7 @@ def websockets():
 
 
 class Speaker:
-    """A server that says its address in its first line; for `with`."""
+    """A server that prints its address in its first line; for `with`."""
 
     def __init__(self, command):
         self.process = start(command, stdout=subprocess.PIPE, text=True)
@@ -81,8 +81,8 @@ class Speaker:
 
 
 def exchange(server, load, shape, seconds, around=None):
-    """One run: messages and seconds, and the server's CPU seconds; None when it failed. `around` is called when all are
-    connected, and what it returned when all messages are back."""
+    """One run: messages and seconds, and the server's CPU seconds; None if it failed. `around` is called when all are
+    connected, and what it returned is called when all messages are back."""
     size, connections, window = shape
     command = [*load, server.url.removeprefix('http://'), '/ws', *map(str, (connections, size, window, seconds))]
     client = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, text=True)
@@ -94,7 +94,7 @@ def exchange(server, load, shape, seconds, around=None):
         before = cpu_seconds(pids)
         client.stdin.write('\n')
         client.stdin.flush()
-        said = client.stdout.readline().split()  # ends by itself: it does not wait for more than ten seconds
+        said = client.stdout.readline().split()  # ends by itself: it never waits longer than ten seconds
         if not said:
             return None
         cpu = cpu_seconds(pids) - before
@@ -109,7 +109,7 @@ def exchange(server, load, shape, seconds, around=None):
 
 
 def measure(servers, load, rounds, seconds):
-    """{(size, connections, window): {server: [runs]}}, and how many runs failed."""
+    """{(size, connections, window): {server: [runs]}}, and the number of failed runs."""
     runs, failed = {}, 0
     for shape in ((size, connections, window) for size in SIZES for connections in CONNECTIONS for window in WINDOWS):
         what = f'{shape[0]} B, {shape[1]} connections, {shape[2]} in flight'
@@ -133,7 +133,7 @@ def measure(servers, load, rounds, seconds):
 
 
 def count_calls(servers, load):
-    """{(shape, server): the calls of a message, by kind}; apart, since strace makes all slow."""
+    """{(shape, server): the calls of a message, by kind}; separate passes, since strace slows everything down."""
     calls = {}
     for shape in ((size, connections, window) for size in SIZES for connections, window in ((1, 1), (64, 16))):
         for name, server in servers.items():
@@ -147,7 +147,7 @@ def count_calls(servers, load):
 
 
 def traced(server, report):
-    """Counts the calls of the server's threads from now on; what it returns ends that."""
+    """Counts the calls of the server's threads from now on; the function it returns ends that."""
     pids = server.processes()
     attach = [word for pid in pids for word in ('-p', str(pid))]
     process = start(['strace', '-c', '-f', '-q', '-U', 'calls,name', *attach], stderr=report)
@@ -158,7 +158,7 @@ def traced(server, report):
 
 
 def is_traced(pid):
-    """Every thread of it."""
+    """All its threads."""
     for task in os.listdir(f'/proc/{pid}/task'):
         with open(f'/proc/{pid}/task/{task}/status') as status:
             if 'TracerPid:\t0\n' in status.read():

@@ -1,4 +1,4 @@
-"""A WebSocket echo by Python's websockets, which scripts/bench websocket measures beside tine. Says its address."""
+"""A WebSocket echo by Python's websockets, which scripts/bench websocket measures beside tine. Prints its address."""
 import asyncio
 
 from websockets.asyncio.server import serve

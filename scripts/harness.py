@@ -1,6 +1,6 @@
-"""What scripts/backpressure and scripts/bench share: building tine, starting it and others and ending them, reading
-their memory. Everything that is started here ends with the script, also when the script is interrupted; all of it
-listens on 127.0.0.1 only, on ports that the system chose."""
+"""What scripts/backpressure and scripts/bench share: building tine, starting and ending it and other servers, reading
+their memory. Everything that is started here ends with the script, even if the script is interrupted; all servers
+listen on 127.0.0.1 only, on ports that the system chooses."""
 import atexit
 import glob
 import os
@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = os.path.basename(sys.argv[0])
 MIB = 1 << 20
 
-running = []  # every process group that may have to be ended
+running = []  # all process groups that may have to be ended
 
 
 def say(text):
@@ -31,7 +31,7 @@ def fail(text):
 
 
 def show_progress(text):
-    """A line that the next one replaces; nothing where nobody watches."""
+    """A line that the next one replaces; only on a terminal."""
     if sys.stderr.isatty():
         print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
 
@@ -45,7 +45,7 @@ def need(*commands):
 
 
 def build(*targets):
-    """Builds tine as it is released, says so when it takes a while (cargo does), and returns its path; or `targets`."""
+    """Makes a release build of tine, showing progress if it takes long, and returns its path; or of `targets`."""
     targets = targets or ('--bin', 'tine')
     try:
         process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', *targets],
@@ -56,7 +56,7 @@ def build(*targets):
     while process.poll() is None:
         seconds = time.monotonic() - begin
         if seconds > 1800:
-            fail('the build has not finished within 30 minutes')
+            fail('the build did not finish within 30 minutes')
         if seconds > 1:
             show_progress(f'{NAME}: cargo build --release, {seconds:.0f} s')
         time.sleep(0.1)
@@ -76,7 +76,7 @@ def start(command, **options):
 
 
 def end(process, grace_seconds=3):
-    """TERM to its group, then KILL to whoever is left of it."""
+    """Sends TERM to its group, then KILL to what is left of it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -92,7 +92,7 @@ def end(process, grace_seconds=3):
 
 
 def run(command, seconds, **options):
-    """Runs it to its end and returns what it printed; None when it failed or took longer."""
+    """Runs it to its end and returns its output; None if it failed or took longer."""
     process = start(command, stdout=subprocess.PIPE, text=True, **options)
     try:
         output = process.communicate(timeout=seconds)[0]
@@ -114,11 +114,11 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 
 
 class Tine:
-    """`tine run 0` with these options, or with this application; ready; for `with`."""
+    """`tine run 0` with these options, or with this application, ready to serve; for `with`."""
 
     def __init__(self, binary, *options, prefix=(), app=None):
-        self.folder = tempfile.mkdtemp(prefix='tine-')
-        stdout, self.log = (os.path.join(self.folder, name) for name in ('stdout', 'log'))
+        self.directory = tempfile.mkdtemp(prefix='tine-')
+        stdout, self.log = (os.path.join(self.directory, name) for name in ('stdout', 'log'))
         environment = {key: value for key, value in os.environ.items() if not key.startswith('TINE_')}
         with open(stdout, 'w') as out, open(self.log, 'w') as log:
             self.process = start([*prefix, binary, 'run', *([app] if app else []), '0', *options], stdout=out, stderr=log, env=environment)
@@ -141,31 +141,31 @@ class Tine:
 
     def __exit__(self, *_):
         end(self.process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self):
         """The master and its workers."""
         return processes(self.pid)
 
     def resident_kib(self):
-        """Resident memory of all processes together, as ps adds it up but exact: VmRSS lags by some pages a CPU."""
+        """Resident memory of all processes together, as ps adds it up, but exact: VmRSS lags by some pages a CPU."""
         return sum(map(resident_kib, self.processes()))
 
 
 def processes(pid):
-    """This process and all below it."""
+    """This process and its descendants."""
     below = []
     for task in glob.glob(f'/proc/{pid}/task/*/children'):
         try:
             with open(task) as children:
                 below += [number for child in children.read().split() for number in processes(int(child))]
-        except OSError:  # a thread that ended meanwhile
+        except OSError:  # the thread has ended
             pass
     return [pid, *below]
 
 
 def cpu_seconds(pids):
-    """What these processes have used so far, all their threads, to the nanosecond (clock_getcpuclockid(3))."""
+    """The CPU time that all threads of these processes have used so far, in nanoseconds (clock_getcpuclockid(3))."""
     return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 

@@ -6,7 +6,7 @@
 # 100 keep-alive connections, then of the CPU time with a connection a request.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$(dirname "$0")/folder.sh"
+. "$(dirname "$0")/paths.sh"
 secs=${SECS:-4}
 cpu() { awk '{print int($1/1000)}' /proc/$1/schedstat; } # us
 socks() { ls -l /proc/$1/fd 2>/dev/null | grep -c socket:; }

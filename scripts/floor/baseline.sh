@@ -7,7 +7,7 @@
 #   machine drifts within seconds
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$(dirname "$0")/folder.sh"
+. "$(dirname "$0")/paths.sh"
 run=${PERF_RUN:-$PEERS/run}
 r=${ROUNDS:-9} d=${SECS:-2}
 only=${ONLY:-limit,nginx,h2o,lighttpd,may,hyper,actix,ntex}

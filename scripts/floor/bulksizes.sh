@@ -3,7 +3,7 @@
 # sends from (a small window stays in the L1/L2 cache), and with sndbuf fixed.
 #   bulksizes.sh [rounds]      SRV_CPU=0 CLI_CPU=1
 set -u
-. "$(dirname "$0")/folder.sh"
+. "$(dirname "$0")/paths.sh"
 port=${PORT0:-9370}
 pids=()
 i=0

@@ -3,7 +3,7 @@
 #   closecalls.sh name=URL=PID [...]     (URL must close, or be closed for 'Connection: close')
 # The count is perf stat's (the server at full speed), the kinds are strace's.
 set -u
-. "$(dirname "$0")/folder.sh"
+. "$(dirname "$0")/paths.sh"
 family() { local out=$1 c; for c in $(pgrep -P "$1"); do out=$out,$(family "$c"); done; echo "$out"; }
 for s in "$@"; do
   name=${s%%=*} rest=${s#*=}

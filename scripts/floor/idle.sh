@@ -9,7 +9,7 @@
 # server processes; idle starts as many client processes as it needs.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$(dirname "$0")/folder.sh"
+. "$(dirname "$0")/paths.sh"
 export PERF_RUN=${PERF_RUN:-$PEERS/run-idle} PIN= PORT0=${PORT0:-9300}
 family() { # pid and all its descendants, comma-separated
   local out=$1 c

@@ -2,14 +2,14 @@
 # Builds, starts, lists and stops the reference servers, each on its own port of
 # 127.0.0.1 and pinned to one CPU, and writes the file that bench.py --suts reads.
 #
-#   PEERS=folder of the binaries, by default target/bench/floor   PERF_RUN=scratch folder
+#   PEERS=directory of the binaries, by default target/bench/floor   PERF_RUN=scratch directory
 #   PRIO=-15 scheduling-group priority of the servers (root; empty: unchanged)
-#   SRV_CPU=0   PORT0=9100   FILES=tmpfs folder for the bulk files
+#   SRV_CPU=0   PORT0=9100   FILES=tmpfs directory for the bulk files
 #
 # usage: peers.sh build [name...] | start [name...] | list | stop | clean (the bulk files, 1.1 GiB of memory)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/folder.sh"
+. "$here/paths.sh"
 run=${PERF_RUN:-$PEERS/run}
 cpu=${SRV_CPU:-0}
 port0=${PORT0:-9100}

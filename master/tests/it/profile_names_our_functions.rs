@@ -92,7 +92,7 @@ fn it_asks_which_of_several_masters() {
     let nobody = std::process::id().to_string();
     for (arguments, status, words) in [
         (&["--seconds", "1"][..], 1, &["several masters", "--pid", &pids[0], &pids[1]][..]),
-        (&["--pid", &nobody], 1, &[&nobody, "no master or worker of tine", &pids[0], &pids[1]]),
+        (&["--pid", &nobody], 1, &[&nobody, "not a master or worker of tine", &pids[0], &pids[1]]),
         (&["--pid", &pids[0], "--worker", "1"], 1, &["no worker 1"]),
         (&["--pid", &pids[0], "-o", "/no/such/folder/x.svg"], 1, &["/no/such/folder/x.svg cannot be written"]),
         (&["--seconds", "0"], 2, &["--seconds", "from 1 to 60"]),

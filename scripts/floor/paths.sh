@@ -1,4 +1,4 @@
-# Where the scripts of this folder find what peers.sh builds; sourced, never run.
+# Where the scripts of this directory find what peers.sh builds; sourced, never run.
 # shellcheck shell=bash
 target=${CARGO_TARGET_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/target}
 export PEERS=${PEERS:-$target/bench/floor}
