@@ -1,4 +1,4 @@
-//! `--cpu-affinity`: which CPUs there are, and a worker's place on its own.
+//! `--cpu-affinity`: parses the CPUs and pins each worker to its own.
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -6,7 +6,7 @@ use tine_common::privileges::Affinity;
 
 /// `auto`, `off`, or a list such as `0-3,8`.
 pub fn parse(text: &str) -> Result<Affinity, String> {
-    // The default asks the kernel nothing, which may not know the call (ENOSYS).
+    // The default makes no system call, as the kernel may not have it (ENOSYS).
     if text == "off" {
         return Ok(Affinity::Off);
     }
@@ -19,30 +19,30 @@ pub fn parse(text: &str) -> Result<Affinity, String> {
                 None => Ok(Affinity::Listed(cpus)),
                 Some(cpu) => {
                     let allowed: Vec<String> = allowed.iter().map(usize::to_string).collect();
-                    Err(format!("CPU {cpu} may not be used by this process; give some of {}", allowed.join(",")))
+                    Err(format!("CPU {cpu} is not available to this process; choose from {}", allowed.join(",")))
                 }
             }
         }
     }
 }
 
-/// Binds this process to the CPU of its slot. One that has gone meanwhile is no reason not to serve.
-pub fn pin(affinity: &Affinity, slot: usize) {
-    let Some(cpu) = affinity.cpu(slot) else { return };
+/// Pins this process to the CPU of its worker's index. If that CPU has gone, the worker serves all the same.
+pub fn pin(affinity: &Affinity, index: usize) {
+    let Some(cpu) = affinity.cpu(index) else { return };
     let mut set = CpuSet::new();
     if let Err(e) = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)) {
-        log::warn!("--cpu-affinity: CPU {cpu} cannot be had, any will do: {e}");
+        log::warn!("--cpu-affinity: cannot pin this worker to CPU {cpu}, running on any: {e}");
     }
 }
 
-/// Those that this process may use: what its cgroup and whoever started it have left it.
+/// The CPUs that this process may use, as its cgroup and its parent allow.
 fn allowed() -> Result<Vec<usize>, String> {
     let set =
-        sched_getaffinity(Pid::from_raw(0)).map_err(|e| format!("the CPUs of this process cannot be told: {e}"))?;
+        sched_getaffinity(Pid::from_raw(0)).map_err(|e| format!("the CPUs of this process cannot be read: {e}"))?;
     Ok((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect())
 }
 
-/// In the order in which they were given. `None`: that is no list, or one of nothing.
+/// The CPUs in the given order; `None` for anything that is not a list or is empty.
 fn list(text: &str) -> Option<Vec<usize>> {
     let number = |text: &str| -> Option<usize> {
         let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -54,7 +54,7 @@ fn list(text: &str) -> Option<Vec<usize>> {
         let (first, last) = (number(first)?, number(last)?);
         (first <= last).then(|| cpus.extend(first..=last))?;
     }
-    // Two workers on one CPU would have to be meant.
+    // A CPU listed twice is more likely a mistake than intended.
     let is_once = |(at, cpu): (usize, &usize)| !cpus[..at].contains(cpu);
     cpus.iter().enumerate().all(is_once).then_some(cpus)
 }
@@ -95,6 +95,6 @@ mod tests {
         assert_eq!(parse(&allowed[0].to_string()), Ok(Affinity::Listed(vec![allowed[0]])));
         assert_eq!(parse("off"), Ok(Affinity::Off));
         let missing = (0..1024).find(|cpu| !allowed.contains(cpu)).expect("a machine with fewer");
-        assert!(parse(&missing.to_string()).is_err_and(|line| line.contains("may not be used")));
+        assert!(parse(&missing.to_string()).is_err_and(|line| line.contains("not available")));
     }
 }

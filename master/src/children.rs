@@ -30,7 +30,7 @@ pub struct Child {
     /// It is due once it is that old.
     pub lifetime: Option<Duration>,
     /// Looks at its memory, one after another, that found too much.
-    pub fat_looks: u32,
+    pub rss_strikes: u32,
     /// The master has sent it SIGKILL.
     pub is_killed: bool,
 }

@@ -1,9 +1,9 @@
-//! What two masters know of each other while one takes over from the other: the program that is started, and what they say
-//! to each other.
+//! The protocol of an upgrade between two masters: the program that is started, and the messages that they exchange.
 //!
-//! The older starts the program that it was started from itself ([`Program`]), with its listening sockets and one end of a
-//! socket pair, over which each [`Word`] is a byte. A younger that cannot serve says why before it ends ([`Reason`]). Until the younger has said that it serves, the older serves as if
-//! nothing were. Both keep their ends for as long as they live: the end of the stream is the end of the other.
+//! The old master starts the program that it was started from itself ([`Program`]), with its listening sockets and one end
+//! of a socket pair, over which each [`Word`] is one byte. A new master that cannot serve sends its reason before it exits
+//! ([`Reason`]). Until the new master reports that it serves, the old one serves as usual. Both keep their ends for as long
+//! as they live: the end of the stream is the end of the other process.
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{AccessFlags, Pid, access};
@@ -15,20 +15,20 @@ use std::path::{Path, PathBuf};
 use tine_common::log::one_line;
 use tine_common::sys::exec::{self, Minded};
 
-/// The name of the younger master's end of the pair among the descriptors that it inherits.
+/// The name of the new master's end of the pair among the descriptors that it inherits.
 pub const CHANNEL: &str = "tine-handover";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
-    /// Of the younger: all of its workers are ready.
+    /// From the new master: all of its workers are ready.
     Serves,
-    /// Of the older: the sockets are the younger's alone, and it speaks for the service.
+    /// From the old master: the new one alone owns the sockets and speaks for the service.
     HandedOver,
-    /// Of the younger: finish in time; once more: cut what is left.
+    /// From the new master: drain; a second one cuts what is left.
     Stop,
-    /// Of the younger: end at once.
+    /// From the new master: stop at once.
     StopNow,
-    /// Of the older, which ends: it had to cut connections.
+    /// From the old master before it exits: it had to cut connections.
     HasCut,
 }
 
@@ -45,21 +45,21 @@ impl Word {
         }
     }
 
-    /// Says it. The error: the other has ended.
-    pub fn say(self, mut channel: impl Write) -> io::Result<()> {
+    /// Sends it. An error means that the other process has exited.
+    pub fn send(self, mut channel: impl Write) -> io::Result<()> {
         channel.write_all(&[self.byte()])
     }
 
-    /// What has been said since the last time, and whether the stream has ended; a reason is put together in `reason`. What
-    /// another version may say besides is left alone.
-    pub fn hear(mut channel: impl Read, reason: &mut Reason) -> (Vec<Word>, bool) {
+    /// The words received since the last call, and whether the stream has ended; the bytes of a reason are collected in
+    /// `reason`. Unknown bytes, of another version, are ignored.
+    pub fn receive(mut channel: impl Read, reason: &mut Reason) -> (Vec<Word>, bool) {
         let (mut words, mut bytes) = (Vec::new(), [0; 16]);
         loop {
             let count = match channel.read(&mut bytes) {
                 Ok(count @ 1..) => count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return (words, false),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // A reset, where the other ended before it had read everything.
+                // A reset if the other exited before it had read everything.
                 Ok(0) | Err(_) => return (words, true),
             };
             let known = |&byte: &u8| Word::ALL.into_iter().find(|word| word.byte() == byte);
@@ -69,34 +69,34 @@ impl Word {
     }
 }
 
-/// Why the younger cannot serve, in its own words.
+/// Why the new master cannot serve, in its own words.
 ///
-/// Each of its bytes goes over the channel as two halves with a sign in front, so that none of them is a word: an older
-/// master of a version that knows no reasons leaves them alone.
+/// Each byte is sent as two halves, each with a mark, so that none of them is a word: an old master of a version without
+/// reasons ignores them.
 #[derive(Debug, Default)]
 pub struct Reason {
     halves: Vec<u8>,
 }
 
 impl Reason {
-    /// What is more is cut.
+    /// A longer reason is cut.
     const BYTES_MAX: usize = 4096;
-    const SIGN: u8 = 0x80;
-    const SIGN_MASK: u8 = 0xf0;
+    const MARK: u8 = 0x80;
+    const MARK_MASK: u8 = 0xf0;
 
-    pub fn say(text: &str, mut channel: impl Write) -> io::Result<()> {
+    pub fn send(text: &str, mut channel: impl Write) -> io::Result<()> {
         let bytes = text.bytes().take(Reason::BYTES_MAX);
-        let halves: Vec<u8> = bytes.flat_map(|byte| [Reason::SIGN | byte >> 4, Reason::SIGN | byte & 0xf]).collect();
+        let halves: Vec<u8> = bytes.flat_map(|byte| [Reason::MARK | byte >> 4, Reason::MARK | byte & 0xf]).collect();
         channel.write_all(&halves)
     }
 
     fn push(&mut self, byte: u8) {
-        if byte & Reason::SIGN_MASK == Reason::SIGN && self.halves.len() < 2 * Reason::BYTES_MAX {
-            self.halves.push(byte & !Reason::SIGN_MASK);
+        if byte & Reason::MARK_MASK == Reason::MARK && self.halves.len() < 2 * Reason::BYTES_MAX {
+            self.halves.push(byte & !Reason::MARK_MASK);
         }
     }
 
-    /// Its first line, which says what is wrong; the whole is in the log of the one that said it. `None`: nothing was said.
+    /// The first line, which says what is wrong; the full text is in the new master's log. `None` if there is none.
     pub fn first_line(&self) -> Option<String> {
         let bytes: Vec<u8> = self.halves.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -104,7 +104,7 @@ impl Reason {
     }
 }
 
-/// How this process was started, so that it can be done again.
+/// How this process was started, so that it can be started again.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
@@ -112,7 +112,7 @@ pub struct Program {
     directory: PathBuf,
 }
 
-/// Where a shell would find the program.
+/// The path at which a shell would find the program.
 fn find_in_path(name: &Path) -> Option<PathBuf> {
     let directories = std::env::var_os("PATH")?;
     std::env::split_paths(&directories)
@@ -121,9 +121,8 @@ fn find_in_path(name: &Path) -> Option<PathBuf> {
 }
 
 impl Program {
-    /// To be taken before the process is renamed, which overwrites its arguments, and before it goes to another directory. A
-    /// program is found again where it was found then, by its path or in PATH, so that a link there may lead to another
-    /// one.
+    /// To be called before the process title is set, which overwrites the arguments, and before the working directory changes.
+    /// The program is later started by the same path, so a link there may lead to a new binary by then.
     pub fn current() -> io::Result<Program> {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let directory = std::env::current_dir()?;
@@ -140,13 +139,13 @@ impl Program {
         &self.path
     }
 
-    /// Starts it once more, with these variables changed.
+    /// Starts the program again, with these environment variables changed.
     pub fn start(
         &self,
         descriptors: &[(BorrowedFd<'_>, String)],
         environment: &[(&str, Option<OsString>)],
     ) -> io::Result<Minded> {
-        // Who has become another user since may not be let into the directory, but may be in it.
+        // After a change of user, this process may be in the directory without the right to enter it.
         let may_enter = self.directory.join(".").exists();
         exec::start_minded(&exec::Program {
             path: &self.path,
@@ -167,16 +166,16 @@ pub struct Predecessor {
 impl Predecessor {
     pub fn new(channel: OwnedFd) -> io::Result<Predecessor> {
         let channel = UnixStream::from(channel);
-        // Whoever has made the pair. The parent is a minder.
+        // The process that created the pair; the parent is a minder.
         let pid = Pid::from_raw(getsockopt(&channel, PeerCredentials)?.pid());
         channel.set_nonblocking(true)?;
         Ok(Predecessor { pid, channel })
     }
 
-    /// This process ends, and why.
-    pub fn tell_reason(&self, line: &str) {
-        // It may have ended; and a channel as good as empty takes it.
-        let _ = Reason::say(line, &self.channel);
+    /// Sends the reason why this process exits.
+    pub fn send_reason(&self, line: &str) {
+        // The predecessor may have exited; and the channel, nearly empty, has room.
+        let _ = Reason::send(line, &self.channel);
     }
 }
 
@@ -187,7 +186,7 @@ mod tests {
     fn heard(bytes: &[u8], step: usize) -> (Vec<Word>, Option<String>) {
         let (mut words, mut reason) = (Vec::new(), Reason::default());
         for part in bytes.chunks(step) {
-            words.extend(Word::hear(part, &mut reason).0);
+            words.extend(Word::receive(part, &mut reason).0);
         }
         (words, reason.first_line())
     }
@@ -202,11 +201,11 @@ mod tests {
             ("\n  a\u{1b}[31m\u{7}\r\nb", Some("a\\u{1b}[31m\\u{7}")),
         ] {
             let mut bytes = Vec::new();
-            Reason::say(text, &mut bytes).expect("there is room");
+            Reason::send(text, &mut bytes).expect("there is room");
             for step in 1..=bytes.len().max(1) {
                 assert_eq!(heard(&bytes, step), (Vec::new(), expected.map(str::to_string)), "{text:?} by {step}");
             }
-            Word::Serves.say(&mut bytes).expect("there is room");
+            Word::Serves.send(&mut bytes).expect("there is room");
             assert_eq!(heard(&bytes, 7).0, [Word::Serves]);
         }
     }
@@ -214,7 +213,7 @@ mod tests {
     #[test]
     fn a_reason_is_bounded() {
         let mut bytes = Vec::new();
-        Reason::say(&"x".repeat(100_000), &mut bytes).expect("there is room");
+        Reason::send(&"x".repeat(100_000), &mut bytes).expect("there is room");
         assert_eq!(bytes.len(), 2 * Reason::BYTES_MAX);
         let twice = [&bytes[..], &bytes[..]].concat();
         assert_eq!(heard(&twice, 16).1.map(|line| line.len()), Some(Reason::BYTES_MAX));

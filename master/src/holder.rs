@@ -1,5 +1,5 @@
-//! Which processes listen at an address that cannot be had, by what /proc tells: for a message that names them, and to tell
-//! a server that ends from one that serves.
+//! Which processes listen on an address that is in use, from /proc: to name them in a message, and to tell a server that is
+//! stopping from one that serves.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,17 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use tine_common::config::Address;
 
-/// What a master and its workers are called (`process::set_title`).
+/// The titles of a master and its workers (`process::set_title`).
 const MASTER: &str = "tine: master";
 const WORKER: &str = "tine: worker ";
-/// TCP_LISTEN, as /proc/net/tcp has it.
+/// TCP_LISTEN in /proc/net/tcp.
 const LISTENS: &str = "0A";
-/// __SO_ACCEPTCON of a Unix socket that listens, as /proc/net/unix has it.
+/// __SO_ACCEPTCON, set for a listening Unix socket in /proc/net/unix.
 const ACCEPTS: u32 = 0x10000;
-/// Processes that are named.
+/// Processes named in a message.
 const NAMED_MAX: usize = 8;
 
-/// As many of them as may be seen: those of other users are hidden from all but root.
+/// The processes that listen, as far as visible: those of other users are hidden except from root.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Holders {
     all: Vec<Holder>,
@@ -55,16 +55,16 @@ impl Holders {
         Holders { all: all.collect() }
     }
 
-    /// Workers and nobody else: their master has let go of the address or has died, and they soon will.
+    /// Only workers: their master has released the address or has died, and they will soon exit.
     pub fn are_leaving(&self) -> bool {
         !self.all.is_empty() && self.all.iter().all(|holder| holder.name.starts_with(WORKER))
     }
 
-    pub fn is_anybody(&self) -> bool {
-        !self.all.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
-    /// What may be done about them.
+    /// What to do about them.
     pub fn advice(&self) -> &'static str {
         if self.are_leaving() { "wait for them, kill them" } else { "stop it" }
     }
@@ -78,15 +78,15 @@ impl Holders {
             return "another program listens there".to_string();
         }
         let whose = match self.all.iter().any(|holder| holder.has_master) {
-            true => "workers of a server that stops",
+            true => "workers of a stopping server",
             false => "workers whose master has died",
         };
         format!("{whose} still listen there while they finish ({processes} {named}{more})")
     }
 
-    /// ` (it is process 123, nginx)`, where that is to be seen.
+    /// ` (it is process 123, nginx)`, if that is visible.
     pub fn which(&self) -> String {
-        // The first one: a master, where there are workers.
+        // The master, if there is one, otherwise the lowest ID.
         match self.all.iter().min_by_key(|holder| (holder.name.starts_with(WORKER), holder.pid)) {
             Some(Holder { pid, name, .. }) if !self.are_leaving() => format!(" (it is process {pid}, {name})"),
             _ => String::new(),
@@ -94,8 +94,7 @@ impl Holders {
     }
 }
 
-/// The inodes of the sockets that listen where this one would: on its port, and on its address or on all of them
-/// (proc_net(5)).
+/// The inodes of the listening sockets that conflict with an address: same port, and the same address or any (proc_net(5)).
 fn tcp_listeners(tables: &str, wanted: SocketAddr) -> Vec<u64> {
     let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -109,7 +108,7 @@ fn tcp_listeners(tables: &str, wanted: SocketAddr) -> Vec<u64> {
     tables.lines().filter_map(row).collect()
 }
 
-/// Words of 32 bits, each as it lies in memory.
+/// Parses an address in words of 32 bits, each in the machine's byte order.
 fn address_of(text: &str) -> Option<IpAddr> {
     let words = text.as_bytes().chunks(8).map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
     let bytes: Vec<u8> = words.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
@@ -119,7 +118,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
 
 fn unix_listeners(table: &[u8], wanted: &Path) -> Vec<u64> {
     let row = |line: &[u8]| {
-        // The path is last, and may have spaces in it.
+        // The path is the last field, and may contain spaces.
         let mut fields = line.splitn(8, |&byte| byte == b' ').collect::<Vec<_>>().into_iter();
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let flags = u32::from_str_radix(&text(fields.nth(3)?), 16).ok()?;
@@ -218,7 +217,7 @@ mod tests {
             (&[][..], false, "another program listens there"),
             (&[("nginx", false)], false, "another program listens there"),
             (&[("tine: worker 0", true), ("tine: master", false)], false, "another program listens there"),
-            (&[("tine: worker 0", true)], true, "workers of a server that stops still listen there while"),
+            (&[("tine: worker 0", true)], true, "workers of a stopping server still listen there while"),
             (
                 &[("tine: worker 0", false), ("tine: worker 1", false)],
                 true,

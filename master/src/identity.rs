@@ -1,8 +1,8 @@
-//! Who the server is once it has bound what it needs its first rights for: another user, for good.
+//! The user that the server runs as once it has bound what needs the privileges of its start. The change is permanent.
 //!
-//! The master and every process that it forks from then on are that user, and so is the process of the preflight, which
-//! comes earlier. Nobody of them gains rights by what he executes (PR_SET_NO_NEW_PRIVS): no `sudo`, no set-user-ID program
-//! that an app is talked into calling.
+//! The master and every process that it forks from then on run as that user, and so does the earlier process of the
+//! preflight. None of them can gain privileges by executing a program (PR_SET_NO_NEW_PRIVS): neither `sudo` nor another
+//! set-user-ID program that an app is tricked into calling.
 
 use nix::sys::prctl;
 use nix::unistd::{
@@ -12,17 +12,17 @@ use std::ffi::CString;
 use std::fs;
 use tine_common::privileges::Privileges;
 
-/// A user that is not the one who started us.
+/// The user and groups to change to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub uid: Uid,
     pub gid: Gid,
-    /// All of them, `gid` included.
+    /// All groups, including `gid`.
     groups: Vec<Gid>,
 }
 
 impl Identity {
-    /// Whom to become; `None`: the process is that already, or nobody was named. The error is one line.
+    /// The identity to assume; `None` if none was named or the process has it already. The error is one line.
     pub fn of(privileges: &Privileges) -> Result<Option<Identity>, String> {
         let Privileges { user, group, .. } = privileges;
         let (uid, gid) = (geteuid(), nix::unistd::getegid());
@@ -33,13 +33,13 @@ impl Identity {
             return Ok(None);
         }
         if !uid.is_root() {
-            // So is a binary that takes over from a master that has become somebody else.
+            // In an upgrade, the new master starts as the user that the old one has changed to.
             return match (wanted_uid, wanted_gid) == (uid, gid) {
                 true => Ok(None),
                 false => Err(refusal(privileges)),
             };
         }
-        // Whoever has a name may be in more groups; who stays root and only names a group is in that one.
+        // A named user may be in more groups; a server that stays root and names a group is in that one only.
         let name = user.as_ref().and_then(|user| user.name.clone());
         let groups = match name.and_then(|name| CString::new(name).ok()) {
             Some(name) => getgrouplist(&name, wanted_gid)
@@ -49,20 +49,20 @@ impl Identity {
         Ok(Some(Identity { uid: wanted_uid, gid: wanted_gid, groups }))
     }
 
-    /// Becomes that user. There is no way back, which is tried.
+    /// Becomes that user, and verifies that root cannot be regained.
     pub fn assume(&self) -> Result<(), String> {
-        let failed = |what: &str, e: nix::Error| format!("user {} cannot be become: {what}: {e}", self.uid);
-        // In this order: who is not root any more may not change his groups.
+        let failed = |what: &str, e: nix::Error| format!("cannot change to user {}: {what}: {e}", self.uid);
+        // In this order: a process that is no longer root may not change its groups.
         setgroups(&self.groups).map_err(|e| failed("setgroups", e))?;
         setresgid(self.gid, self.gid, self.gid).map_err(|e| failed("setresgid", e))?;
         setresuid(self.uid, self.uid, self.uid).map_err(|e| failed("setresuid", e))?;
         self.verify()?;
-        // The kernel takes this from who changes his user: nobody could read in /proc what the workers hold, not even we.
+        // The kernel clears the dumpable flag on setresuid; without it the master could not read its workers' /proc entries.
         prctl::set_dumpable(true).map_err(|e| failed("PR_SET_DUMPABLE", e))
     }
 
     fn verify(&self) -> Result<(), String> {
-        let failed = |e: nix::Error| format!("whether this is user {} now cannot be told: {e}", self.uid);
+        let failed = |e: nix::Error| format!("the change to user {} cannot be verified: {e}", self.uid);
         let (uids, gids) = (getresuid().map_err(failed)?, getresgid().map_err(failed)?);
         let mut groups = getgroups().map_err(failed)?;
         let mut wanted = self.groups.clone();
@@ -72,11 +72,11 @@ impl Identity {
         let is_user = [uids.real, uids.effective, uids.saved].iter().all(|uid| *uid == self.uid);
         let is_group = [gids.real, gids.effective, gids.saved].iter().all(|gid| *gid == self.gid);
         if !is_user || !is_group || groups != wanted {
-            return Err(format!("this should be user {}, group {} and is not quite", self.uid, self.gid));
+            return Err(format!("the change to user {}, group {} is incomplete", self.uid, self.gid));
         }
         let root = Uid::from_raw(0);
         if !self.uid.is_root() && setresuid(root, root, root).is_ok() {
-            return Err(format!("user {} can become root again; the server would not be safe as it", self.uid));
+            return Err(format!("user {} could become root again; refusing to run as it", self.uid));
         }
         Ok(())
     }
@@ -89,16 +89,16 @@ fn refusal(privileges: &Privileges) -> String {
         (None, None) => unreachable!("one of them was given"),
     };
     let own = User::from_uid(geteuid()).ok().flatten().map_or(geteuid().to_string(), |user| user.name);
-    format!("{option}: only root can become somebody else, and this is {own}; start as root or leave it out")
+    format!("{option}: only root can change its user, and this is {own}; start as root or leave the option out")
 }
 
-/// From now on nobody here, nor what he executes, gains rights.
+/// From now on neither this process nor a program that it executes can gain privileges.
 pub fn renounce_privileges() -> Result<(), String> {
     prctl::set_no_new_privs().map_err(|e| format!("PR_SET_NO_NEW_PRIVS: {e}"))
 }
 
-/// Whether who runs as `identity` is the machine's root. The root of a user namespace, as rootless containers have him, is
-/// not (user_namespaces(7)).
+/// Whether `identity` is the machine's root. The root of a user namespace, as in rootless containers, is not
+/// (user_namespaces(7)).
 pub fn is_root(identity: Option<&Identity>) -> bool {
     let uid = identity.map_or_else(geteuid, |identity| identity.uid);
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

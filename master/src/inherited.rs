@@ -1,9 +1,9 @@
 //! Listening sockets that this process was started with, by the LISTEN_FDS protocol (sd_listen_fds(3)).
 //!
-//! They come from one of two, told apart by the sockets' names. The master that is being upgraded hands down its own
-//! ([`name`]): they take the place of the same addresses of the command line. Everybody else, such as systemd, *lends* his:
-//! they are listened on besides, and they are his again afterwards, with the file of a Unix socket and with whoever waits in
-//! the queue.
+//! There are two kinds, told apart by the sockets' names. A master that is being upgraded hands down its own ([`name`]): they
+//! take the place of the same addresses of the command line. Sockets passed by any other process, such as systemd, are
+//! *lent*: Tine listens on them in addition and leaves them intact when it exits, with the file of a Unix socket and the
+//! connections pending in the queue.
 
 use crate::handover::{self, Predecessor};
 use socket2::{Domain, Socket, Type};
@@ -16,7 +16,7 @@ use tine_common::sys::inherit;
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<InheritedSocket>,
-    /// To the master that this one takes over from.
+    /// The channel to the master that this one takes over from.
     channel: Option<OwnedFd>,
 }
 
@@ -29,7 +29,7 @@ struct InheritedSocket {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// Our own, of the master before us: which of its addresses it was, and which queue of that.
+    /// One of the predecessor's own: the number of its address there, and the queue of that address.
     HandedDown {
         address: usize,
         queue: usize,
@@ -37,7 +37,7 @@ enum Origin {
     Lent,
 }
 
-/// The name of a socket that is handed down. One that was lent to the master before us is lent to us.
+/// The name under which a socket is handed down. A socket that was lent to the predecessor stays lent.
 pub fn name(is_lent: bool, address: usize, queue: usize) -> String {
     let lent = if is_lent { "lent-" } else { "" };
     format!("tine-{lent}{address}-{queue}")
@@ -52,7 +52,7 @@ fn origin(name: &str) -> Origin {
 }
 
 impl Inherited {
-    /// What there is. To be called before this process opens or starts anything. The error is one line.
+    /// Takes the inherited sockets. To be called before this process opens or starts anything. The error is one line.
     pub fn take() -> Result<Inherited, String> {
         let given = inherit::take_descriptors().map_err(|e| format!("LISTEN_FDS, the inherited sockets: {e}"))?;
         let (channels, given): (Vec<_>, Vec<_>) = given.into_iter().partition(|(_, name)| name == handover::CHANNEL);
@@ -70,16 +70,16 @@ impl Inherited {
     /// The master that this one takes over from, if there is one. The error is one line.
     pub fn take_predecessor(&mut self) -> Result<Option<Predecessor>, String> {
         let predecessor = self.channel.take().map(Predecessor::new).transpose();
-        predecessor.map_err(|e| format!("the master that started this one cannot be talked to: {e}"))
+        predecessor.map_err(|e| format!("the channel to the master that started this one cannot be used: {e}"))
     }
 
-    /// The addresses that are lent to us.
+    /// The addresses of the lent sockets.
     pub fn lent(&self) -> Vec<Address> {
         let lent = self.sockets.iter().filter(|one| one.origin == Origin::Lent);
         lent.map(|one| one.address.clone()).collect()
     }
 
-    /// What is lent, and for each of our own addresses its queues. Those of addresses that we do not have are closed.
+    /// The lent sockets, and the queues of each of our own addresses. Sockets of addresses that we do not have are closed.
     pub fn sort(self, ours: &[Address]) -> (Vec<(Address, Socket)>, Vec<Vec<Socket>>) {
         let (lent, handed_down): (Vec<_>, Vec<_>) =
             self.sockets.into_iter().partition(|one| one.origin == Origin::Lent);
@@ -89,7 +89,7 @@ impl Inherited {
             let Origin::HandedDown { address: before, queue } = one.origin else { continue };
             match place(&one.address, before, ours) {
                 Some(index) => own[index].push((queue, one.socket)),
-                None => log::warn!("{} was listened on before the upgrade and is not any more", one.address),
+                None => log::warn!("no longer listening on {}, as before the upgrade", one.address),
             }
         }
         let in_order = |mut queues: Vec<(usize, Socket)>| {
@@ -100,8 +100,8 @@ impl Inherited {
     }
 }
 
-/// Which of our addresses a socket is that was number `before` of the master before us. Port 0 stands for the port that the
-/// system chose.
+/// Which of our addresses belongs to a socket that was number `before` of the predecessor's. Port 0 stands for the port that
+/// the system chose.
 fn place(address: &Address, before: usize, ours: &[Address]) -> Option<usize> {
     let is_chosen = |index: usize| match (&ours[index], address) {
         (Address::Tcp(asked), Address::Tcp(found)) => asked.port() == 0 && asked.ip() == found.ip(),
@@ -111,12 +111,12 @@ fn place(address: &Address, before: usize, ours: &[Address]) -> Option<usize> {
     exactly.or_else(|| Some(before).filter(|&before| before < ours.len() && is_chosen(before)))
 }
 
-/// The address of a listening stream socket; of anything else, why it is none.
+/// The address of a listening stream socket; an error for anything else.
 fn listening_address(socket: &Socket) -> Result<Address, String> {
     let system = |e: io::Error| e.to_string();
     let (domain, kind) = (socket.domain().map_err(not_a_socket)?, socket.r#type().map_err(system)?);
     if kind != Type::STREAM || ![Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain) {
-        return Err("it is no stream socket of TCP or Unix; give a socket unit with ListenStream=".to_string());
+        return Err("it is not a TCP or Unix stream socket; use a socket unit with ListenStream=".to_string());
     }
     if !socket.is_listener().map_err(system)? {
         return Err("it does not listen; a socket unit needs Accept=no, the default".to_string());
@@ -125,7 +125,7 @@ fn listening_address(socket: &Socket) -> Result<Address, String> {
     if let Some(tcp) = address.as_socket() {
         return Ok(Address::Tcp(tcp));
     }
-    // unix(7): an abstract name has no file, and no more than a name is asked for.
+    // An abstract name has no file (unix(7)); only a name is needed here.
     let name = || Some(PathBuf::from(format!("@{}", String::from_utf8_lossy(address.as_abstract_namespace()?))));
     let path = address.as_pathname().map(PathBuf::from).or_else(name);
     path.map(Address::Unix).ok_or_else(|| "it has no address".to_string())
@@ -133,7 +133,7 @@ fn listening_address(socket: &Socket) -> Result<Address, String> {
 
 fn not_a_socket(e: io::Error) -> String {
     match e.raw_os_error() {
-        Some(libc::ENOTSOCK) => "it is no socket; give a socket unit with ListenStream=".to_string(),
+        Some(libc::ENOTSOCK) => "it is not a socket; use a socket unit with ListenStream=".to_string(),
         _ => e.to_string(),
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     use socket2::SockAddr;
 
     #[test]
-    fn a_name_says_whose_socket_it_is() {
+    fn a_name_tells_the_origin_of_a_socket() {
         for (text, expected) in [
             ("tine-0-0", Origin::HandedDown { address: 0, queue: 0 }),
             ("tine-12-3", Origin::HandedDown { address: 12, queue: 3 }),
@@ -195,7 +195,7 @@ mod tests {
         let datagrams = socket(Domain::IPV4, Type::DGRAM);
         assert!(listening_address(&datagrams).expect_err("no stream").contains("ListenStream="));
         let file = std::fs::File::open("/dev/null").expect("a file");
-        assert!(listening_address(&Socket::from(OwnedFd::from(file))).expect_err("a file").contains("no socket"));
+        assert!(listening_address(&Socket::from(OwnedFd::from(file))).expect_err("a file").contains("not a socket"));
 
         let name = format!("tine-inherited-{}", std::process::id());
         let hidden = socket(Domain::UNIX, Type::STREAM);

@@ -21,25 +21,26 @@ use tine_common::units::show_size;
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::{Listener, Place, Queue};
 
-/// Clients that vanished without a word are found after this long.
+/// Idle time before the first keepalive probe, which detects clients that have vanished.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
 /// Fast Open connections that may wait before their handshake is complete.
 const FASTOPEN_PENDING: u16 = 256;
 
-/// Between two looks at an address that another server is about to let go of.
-const HOLDERS_EVERY: Duration = Duration::from_millis(50);
+/// Between two tries to bind an address that a stopping server is about to release.
+const HOLDERS_INTERVAL: Duration = Duration::from_millis(50);
 
-/// One address and its sockets.
+/// An address and its sockets.
 pub struct Bound {
-    /// As the system gave it: with the port that it chose.
+    /// The bound address: port 0 is replaced by the port that the system chose.
     pub address: Address,
     sockets: Sockets,
-    /// Device and inode of a Unix socket's file, for as long as the socket is open here: it is removed only if it is still
-    /// ours. The open socket keeps the inode from being used again; once it is closed, the same number may be another's.
+    /// Device and inode of a Unix socket's file, for as long as the socket is open here: the file is removed only if it is
+    /// still ours. The open socket keeps the inode from being reused; once closed, another file may get the same number.
     file: Option<(u64, u64)>,
-    /// Somebody else's, who goes on with the socket when this server has ended: whoever waits in its queue is left there.
+    /// The socket belongs to another process, which keeps using it after this server exits: pending connections stay in its
+    /// queue.
     is_lent: bool,
 }
 
@@ -52,8 +53,8 @@ enum Sockets {
     },
 }
 
-/// Descriptors that the master holds at the most: standard streams, poll and signals, a channel a worker, listeners, the
-/// control socket and its callers.
+/// The most descriptors that the master holds: standard streams, poll and signals, a channel for each worker, listeners, the
+/// control socket and its clients.
 pub fn descriptors_needed(config: &Config) -> u64 {
     const OWN: usize = 16;
     let sockets = |address: &Address| match (address, config.accept) {
@@ -65,41 +66,41 @@ pub fn descriptors_needed(config: &Config) -> u64 {
     (OWN + control + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
 }
 
-/// What the kernel's settings take from what was asked for, one line each.
+/// A warning of one line for each option that the kernel's settings limit.
 pub fn warnings(config: &Config) -> Vec<String> {
     const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
     const FASTOPEN: &str = "/proc/sys/net/ipv4/tcp_fastopen";
-    /// The bit of ip-sysctl's tcp_fastopen without which a listener's TCP_FASTOPEN does nothing.
+    /// The bit of ip-sysctl's tcp_fastopen that TCP_FASTOPEN on a listener requires.
     const FASTOPEN_SERVER: u32 = 2;
     const RECEIVE: &str = "/proc/sys/net/core/rmem_max";
     let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
     let mut lines = Vec::new();
     let backlog = config.backlog;
     if let Some(most) = read(SOMAXCONN).filter(|&most| most < backlog) {
-        lines.push(format!("--backlog {backlog} is clipped to {most} by the kernel; raise {SOMAXCONN}"));
+        lines.push(format!("--backlog {backlog} is limited to {most} by the kernel; raise {SOMAXCONN}"));
     }
     let receive = config.receive_buffer_bytes.filter(|&bytes| bytes != RECEIVE_BUFFER_BYTES);
     if let (Some(bytes), Some(most)) = (receive, read(RECEIVE))
         && bytes / 2 > most as usize
     {
         let (given, most) = (show_size(bytes as u64), show_size(2 * u64::from(most)));
-        lines.push(format!("--receive-buffer {given} is clipped to {most} by the kernel; raise {RECEIVE}"));
+        lines.push(format!("--receive-buffer {given} is limited to {most} by the kernel; raise {RECEIVE}"));
     }
     if config.tcp_fastopen
         && let Some(bits) = read(FASTOPEN).filter(|bits| bits & FASTOPEN_SERVER == 0)
     {
         let with = bits | FASTOPEN_SERVER;
         lines.push(format!(
-            "--tcp-fastopen does nothing, the kernel has it off for servers; write {with} to {FASTOPEN}"
+            "--tcp-fastopen has no effect, the kernel disables it for servers; write {with} to {FASTOPEN}"
         ));
     }
     lines
 }
 
-/// Takes what is lent, and what an upgrade has handed down of the configured addresses, and binds the others. The error is
-/// one line that says which, why and what would do.
+/// Adopts lent sockets and the sockets that an upgrade has handed down for configured addresses, and binds the other
+/// addresses. The error is one line with the address, the cause and a hint.
 ///
-/// `patience`: for workers of another server that ends, which hold an address until they have let in who was connecting.
+/// `patience`: how long to wait for workers of a stopping server, which hold an address for their accept grace.
 pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
     let until = Instant::now() + patience;
     let (lent, mut own) = inherited.sort(&config.listen);
@@ -127,8 +128,8 @@ pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result
             }
             let holders = Holders::of(address);
             if !holders.are_leaving() {
-                // Those that were there may have gone just now.
-                if holders.is_anybody() || std::mem::replace(&mut is_last, true) {
+                // The holders may have exited just now: try once more.
+                if !holders.is_empty() || std::mem::replace(&mut is_last, true) {
                     break one;
                 }
                 continue;
@@ -137,7 +138,7 @@ pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result
             if !std::mem::replace(&mut has_said, true) {
                 log::info!("{address}: {}; waiting for at most {patience:.0?}", holders.describe());
             }
-            std::thread::sleep(HOLDERS_EVERY);
+            std::thread::sleep(HOLDERS_INTERVAL);
         };
         match one {
             Ok(one) => bound.push(one),
@@ -151,7 +152,7 @@ pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result
 }
 
 impl Bound {
-    /// The sockets as a worker has them, in its own process: all, so that it can look after those of others, too.
+    /// The sockets for a worker, in its own process: all of them, so that it can serve those of other workers, too.
     pub fn into_listeners(self) -> Vec<Listener> {
         let is_tcp = matches!(self.address, Address::Tcp(_));
         let is_lent = self.is_lent;
@@ -167,7 +168,7 @@ impl Bound {
         }
     }
 
-    /// The sockets, one a queue.
+    /// The sockets, one for each queue.
     fn sockets(&self) -> &[Socket] {
         match &self.sockets {
             Sockets::Shared(socket) => std::slice::from_ref(socket),
@@ -175,20 +176,20 @@ impl Bound {
         }
     }
 
-    /// From now on the file of a Unix socket that was handed down is ours to remove.
+    /// Takes ownership of the file of a Unix socket that was handed down: from now on it is ours to remove.
     pub fn claim_file(&mut self) {
         if let (Address::Unix(path), false) = (&self.address, self.is_lent) {
             self.file = identity(path);
         }
     }
 
-    /// From now on these are another master's: the sockets and the file of a Unix socket.
+    /// Gives the sockets and the file of a Unix socket to another master.
     pub fn hand_over(&mut self) {
         self.is_lent = true;
         self.file = None;
     }
 
-    /// For who goes on as another user: the file of a Unix socket is made that user's, if it is still ours.
+    /// Before a change of user: makes that user the owner of a Unix socket's file, if it is still ours.
     pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
         match &self.address {
             Address::Unix(path) if self.file.is_some() => unix_socket::give_to(path, self.file, uid, gid)
@@ -197,26 +198,26 @@ impl Bound {
         }
     }
 
-    /// Lets no new connection begin; see [`stop_new_connections`].
+    /// Stops new handshakes; see [`stop_new_connections`].
     pub fn stop_new_connections(&self) {
         if self.is_lent || matches!(self.address, Address::Unix(_)) {
             return;
         }
         for socket in self.sockets() {
             if let Err(e) = stop_new_connections(socket.as_fd()) {
-                log::warn!("connections to {} that begin during the drain may be reset: {e}", self.address);
+                log::warn!("new connections to {} during the drain may be reset: {e}", self.address);
             }
         }
     }
 
-    /// Closes the sockets in this process; the address is kept for what is said. What is to become of a Unix socket's file
-    /// is decided before.
+    /// Closes the sockets in this process; the address is kept for messages. The file of a Unix socket is to be removed or
+    /// handed over before.
     pub fn close(&mut self) {
         self.file = None;
         self.sockets = Sockets::PerWorker { sockets: Vec::new(), wakers: Vec::new() };
     }
 
-    /// How a client names the address.
+    /// The address as a URL for clients.
     pub fn url(&self) -> String {
         match &self.address {
             Address::Tcp(tcp) => format!("http://{tcp}"),
@@ -225,10 +226,10 @@ impl Bound {
     }
 }
 
-/// What the program that takes over is given: every queue of every address, under the name by which it knows them.
+/// The sockets for a new master, one for each queue of each address, with their names in the LISTEN_FDS protocol.
 pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
     let mut all = Vec::new();
-    // Each kind is counted by itself: the younger master counts its own addresses so.
+    // Each kind is numbered by itself, as the new master numbers its own addresses.
     for is_lent in [true, false] {
         for (index, one) in bound.iter().filter(|one| one.is_lent == is_lent).enumerate() {
             for (queue, socket) in one.sockets().iter().enumerate() {
@@ -239,7 +240,8 @@ pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
     all
 }
 
-/// Removes the files of Unix sockets that are still the ones bound here, once: what is at the path later is another's.
+/// Removes the files of Unix sockets that are still the ones bound here. Only once: a file at the path later is another
+/// process's.
 pub fn remove_unix_sockets(bound: &mut [Bound]) {
     for one in bound {
         let file = one.file.take();
@@ -253,20 +255,20 @@ pub fn remove_unix_sockets(bound: &mut [Bound]) {
     }
 }
 
-/// `own`: the queues that there are already, handed down.
+/// `own`: the queues that were handed down.
 fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Result<Bound> {
     let is_new = own.is_empty();
-    // Something may have begun to stop the other server; it matters no more. What stays stopped is made anew.
+    // The old server may have begun to stop and disabled new connections. A socket that stays disabled is replaced.
     let own: Vec<Socket> = own.into_iter().filter(|socket| resume_new_connections(socket.as_fd()).is_ok()).collect();
     // With SO_REUSEPORT a second server could bind the same port and silently take half of the connections.
-    // So ask first as one who does not share.
+    // So probe first with a socket that does not share.
     if address.port() != 0 && is_new {
         let probe = tcp_socket(address)?;
         probe.bind(&address.into())?;
     }
     let count = match config.accept {
         AcceptMode::Shared | AcceptMode::Plain => 1,
-        // One that is dropped would lose who waits in it.
+        // Dropping a queue would lose its pending connections.
         AcceptMode::PerWorker => config.workers.max(own.len()),
     };
     let mut address = address;
@@ -283,7 +285,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
                 let refused = set_tcp_options(&socket, config);
                 socket.bind(&address.into())?;
                 if sockets.is_empty() {
-                    // The others of an address are refused the same.
+                    // The other sockets of the address are refused the same options.
                     refused.iter().for_each(|line| log::warn!("the sockets of {address}: {line}"));
                 }
                 socket.listen(config.backlog as i32)?;
@@ -304,7 +306,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
     Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_lent: false })
 }
 
-/// What a socket that listens already needs to be one of ours. What the kernel refuses now it was made without.
+/// Prepares a socket that is listening already. An option that the kernel refuses stays as it was.
 fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if matches!(address, Address::Tcp(_)) {
@@ -314,35 +316,32 @@ fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> 
     socket.listen(config.backlog as i32)
 }
 
-/// Whoever answers for the kernel may not have all of them (gVisor): a server can do without. A line for each that was
-/// refused. Before listen(2), as the window's scale goes by the receive buffer; accepted sockets inherit all.
+/// Sets the options that accepted sockets inherit; returns a line for each that was refused, as a server can do without
+/// (gVisor does not have all). To be called before listen(2), as the window scale depends on the receive buffer.
 fn set_tcp_options(socket: &Socket, config: &Config) -> Vec<String> {
     let patience = config.limits.write_timeout.max(Duration::from_millis(1));
-    // TCP_USER_TIMEOUT also says when probes have failed (tcp(7)): several are to be lost before.
+    // TCP_USER_TIMEOUT also limits keepalive probes (tcp(7)): several must be lost before it expires.
     let idle = KEEPALIVE_IDLE.min(patience / 2).max(Duration::from_secs(1));
     let interval = KEEPALIVE_INTERVAL.min(patience / 6).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
     let fastopen = || if config.tcp_fastopen { set_fastopen(socket.as_fd(), FASTOPEN_PENDING) } else { Ok(()) };
-    // The kernel takes the size twice, for its bookkeeping (socket(7)).
+    // The kernel doubles the size, for its bookkeeping (socket(7)).
     let receive_buffer = |bytes| socket.set_recv_buffer_size(bytes / 2);
     [
-        (socket.set_tcp_nodelay(true), "small answers may be late"),
+        (socket.set_tcp_nodelay(true), "small responses may be delayed"),
         (
             socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES)),
-            "a client that vanished is not noticed while it is waited for",
+            "a client that has vanished is not detected while it is idle",
         ),
         (
             set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN),
-            "for a client that does not read the kernel takes as much as it likes",
+            "the kernel buffers more output for clients that do not read",
         ),
-        (
-            socket.set_tcp_user_timeout(Some(patience)),
-            "what a client does not read stays in the kernel for minutes after the close",
-        ),
-        (config.receive_buffer_bytes.map_or(Ok(()), receive_buffer), "--receive-buffer does nothing"),
-        // Zero is what a socket has without.
-        (set_defer_accept(socket.as_fd(), config.defer_accept), "--defer-accept does nothing"),
-        (fastopen(), "--tcp-fastopen does nothing"),
+        (socket.set_tcp_user_timeout(Some(patience)), "unread output stays in the kernel for minutes after a close"),
+        (config.receive_buffer_bytes.map_or(Ok(()), receive_buffer), "--receive-buffer has no effect"),
+        // Zero is the kernel's default.
+        (set_defer_accept(socket.as_fd(), config.defer_accept), "--defer-accept has no effect"),
+        (fastopen(), "--tcp-fastopen has no effect"),
     ]
     .into_iter()
     .filter_map(|(done, what)| done.err().map(|e| format!("{what}: {e}")))
@@ -353,7 +352,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // [::] beside 0.0.0.0, as nginx has it.
+        // Allows [::] beside 0.0.0.0, as in nginx.
         socket.set_only_v6(true)?;
     }
     Ok(socket)
@@ -366,7 +365,7 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, St
     if let Some(socket) = own.into_iter().next() {
         adopt(&socket, &address, config)
             .map_err(|e| format!("cannot listen on unix:{shown}, which was inherited: {e}"))?;
-        // Its file is the other master's until that has handed over.
+        // The file belongs to the old master until the handover.
         return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: false });
     }
     let failed = |e: io::Error| format!("cannot listen on unix:{shown}: {}", unix_socket::explain(&e));
@@ -374,13 +373,13 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, St
     if fs::symlink_metadata(path).is_ok() {
         if identity(path).is_none() {
             return Err(format!(
-                "cannot listen on unix:{shown}: there is a file of another kind; remove it or give another path"
+                "cannot listen on unix:{shown}: the file there is not a socket; remove it or give another path"
             ));
         }
         if is_live(path).map_err(failed)? {
             let holders = Holders::of(&address);
-            let (who, advice, which) = (holders.describe(), holders.advice(), holders.which());
-            return Err(format!("cannot listen on unix:{shown}: {who}; {advice} or give another path{which}"));
+            let (why, advice, which) = (holders.describe(), holders.advice(), holders.which());
+            return Err(format!("cannot listen on unix:{shown}: {why}; {advice} or give another path{which}"));
         }
         fs::remove_file(path).map_err(failed)?;
     }
@@ -394,7 +393,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     unix_socket::identity_of(stat(path))
 }
 
-/// The first port that needs no right (ip-sysctl's ip_unprivileged_port_start).
+/// The first port that does not need a privilege (ip-sysctl's ip_unprivileged_port_start).
 fn first_free_port() -> u16 {
     const START: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
     fs::read_to_string(START).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
@@ -414,7 +413,7 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
             let first = first_free_port();
             let what = match address.port() < first {
                 true => format!("ports below {first} need root or CAP_NET_BIND_SERVICE; choose one from {first}"),
-                false => "a rule of this system forbids it (SELinux, AppArmor, seccomp, a container's or a unit's); \
+                false => "a policy of this system forbids it (SELinux, AppArmor, seccomp, container or unit); \
                     allow it there or choose another port"
                     .to_string(),
             };

@@ -53,7 +53,7 @@ const BOOT_ERROR_BYTES_MAX: usize = 4096;
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
 const ELDER: usize = usize::MAX - 3;
-/// And upwards: the control socket and its callers.
+/// And upwards: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
 /// All that the master is built from.
@@ -222,7 +222,7 @@ impl Master {
                     seat => self.hear_worker(seat, now),
                 }
             }
-            self.hear_callers(now);
+            self.handle_control_requests(now);
             self.reap(now);
             self.look(now);
             self.keep_stopping(now);
@@ -238,7 +238,7 @@ impl Master {
         }
     }
 
-    /// No event can be had: signals and workers are listened to in turn, and nobody suffers for it but callers of the
+    /// No event can be had: signals and workers are listened to in turn, and nobody suffers for it but clients of the
     /// control socket, who wait.
     fn hear_without_poll(&mut self, error: &io::Error, now: Instant) {
         if let Some(others) = self.poll_failures_said.admits(now) {
@@ -255,7 +255,7 @@ impl Master {
         let manager = self.start.notifier.due();
         let elder = self.elder.as_ref().and_then(inheriting::Elder::kill_at);
         let deadlines = [self.stage.deadline(), elder, self.children.next_start(now), memory_line, control, manager];
-        let look = self.looked + watchdog::LOOK_INTERVAL;
+        let look = self.looked + watchdog::CHECK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
         nearest.saturating_duration_since(now)
     }
@@ -321,7 +321,7 @@ impl Master {
                             watch: Watch::default(),
                             is_due: false,
                             lifetime,
-                            fat_looks: 0,
+                            rss_strikes: 0,
                             is_killed: false,
                         };
                         self.children.insert(seat, child);

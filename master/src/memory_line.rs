@@ -1,18 +1,18 @@
-//! The line that the master logs every so often: memory, connections, requests, and what changed since the last one.
+//! The line that the master logs at an interval: memory, connections, requests, and the changes since the last line.
 //!
-//! Pure: the master's loop takes the counts when [`MemoryLine::due`] has come, and logs what [`MemoryLine::look`] says.
-//! Invariant: a line is said only when something changed since the last one, so that an idle server's log stays quiet.
+//! Pure: the master's loop samples the counts at [`MemoryLine::due`], and logs what [`MemoryLine::sample`] returns.
+//! Invariant: a line is logged only if something changed since the last one, so that an idle server's log stays quiet.
 
 use std::time::{Duration, Instant};
 
-/// Memory that moved by less is taken for unchanged.
+/// A smaller change of memory counts as none.
 const MOVED_BYTES_MIN: u64 = 64 << 10;
 const MIB: f64 = (1 << 20) as f64;
 
 /// The counts of the whole server at one time.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// `None`: the kernel does not say.
+    /// `None`: the kernel does not report it.
     pub memory_bytes: Option<u64>,
     pub connections: u64,
     pub in_flight: u64,
@@ -23,43 +23,43 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct MemoryLine {
     interval: Duration,
-    looked: Instant,
-    /// What the last line said; all zero before the first, which is therefore said after the first interval.
-    said: Counts,
+    sampled: Instant,
+    /// The counts of the last line; all zero at first, so the first line is logged after the first interval.
+    logged: Counts,
 }
 
 impl MemoryLine {
-    /// The first look is an interval after `now`; `None`, where the interval is zero: never.
+    /// The first sample is an interval after `now`; `None` if the interval is zero: never.
     pub fn new(interval: Duration, now: Instant) -> Option<Self> {
-        (!interval.is_zero()).then(|| MemoryLine { interval, looked: now, said: Counts::default() })
+        (!interval.is_zero()).then(|| MemoryLine { interval, sampled: now, logged: Counts::default() })
     }
 
     pub fn due(&self) -> Instant {
-        self.looked + self.interval
+        self.sampled + self.interval
     }
 
     /// The line, if something changed since the last one.
-    pub fn look(&mut self, now: Instant, counts: Counts) -> Option<String> {
-        // A look that said nothing saw no request answered: all that were since the last line came since the last look,
-        // and an hour without any does not thin out their rate.
-        let since = now.saturating_duration_since(std::mem::replace(&mut self.looked, now));
-        let said = self.said;
-        let unmoved = counts.memory_bytes.zip(said.memory_bytes.or(Some(0)));
+    pub fn sample(&mut self, now: Instant, counts: Counts) -> Option<String> {
+        // After a sample without a line there was no new request: all requests since the last line are newer than the last
+        // sample. So the rate is not diluted by an idle hour.
+        let since = now.saturating_duration_since(std::mem::replace(&mut self.sampled, now));
+        let logged = self.logged;
+        let unmoved = counts.memory_bytes.zip(logged.memory_bytes.or(Some(0)));
         let is_same = unmoved.is_none_or(|(now, then)| now.abs_diff(then) < MOVED_BYTES_MIN)
             && (counts.connections, counts.in_flight, counts.requests)
-                == (said.connections, said.in_flight, said.requests);
+                == (logged.connections, logged.in_flight, logged.requests);
         if is_same {
             return None;
         }
-        self.said = Counts { memory_bytes: counts.memory_bytes.or(said.memory_bytes), ..counts };
-        let answered = counts.requests.saturating_sub(said.requests);
+        self.logged = Counts { memory_bytes: counts.memory_bytes.or(logged.memory_bytes), ..counts };
+        let answered = counts.requests.saturating_sub(logged.requests);
         Some(format!(
             "memory {}, connections {} ({:+}), in flight {} ({:+}), requests {} (+{answered}, {}/s)",
-            memory(counts.memory_bytes, said.memory_bytes),
+            memory(counts.memory_bytes, logged.memory_bytes),
             counts.connections,
-            difference(counts.connections, said.connections),
+            difference(counts.connections, logged.connections),
             counts.in_flight,
-            difference(counts.in_flight, said.in_flight),
+            difference(counts.in_flight, logged.in_flight),
             counts.requests,
             rate(answered, since)
         ))
@@ -84,7 +84,7 @@ fn rate(count: u64, time: Duration) -> String {
 
 /// Two or three digits are enough to see a change: `0.3`, `812`, `5.2k`, `1.3M`.
 pub fn per_second(per_second: f64) -> String {
-    // From where a unit's own rounding would give `1000`.
+    // Above this, rounding would give `1000`.
     match per_second {
         0.0 => "0".to_string(),
         _ if per_second < 9.95 => format!("{per_second:.1}"),
@@ -148,31 +148,32 @@ mod tests {
         ] {
             let now = start + at_s * SECOND;
             assert!(line.due() <= now, "it is due at {at_s} s");
-            assert_eq!(line.look(now, counts).as_deref(), expected, "at {at_s} s");
+            assert_eq!(line.sample(now, counts).as_deref(), expected, "at {at_s} s");
             assert_eq!(line.due(), now + 10 * SECOND);
         }
     }
 
     #[test]
-    fn slow_growth_is_said_once_it_sums_up() {
+    fn slow_growth_is_logged_once_it_sums_up() {
         let start = Instant::now();
         let mut line = MemoryLine::new(SECOND, start).unwrap();
-        let said = (0..=100).filter(|i| line.look(start + *i as u32 * SECOND, counts(5000 + 8 * i, 1, 0, 0)).is_some());
-        assert_eq!(said.count(), 1 + 100 / 8);
+        let lines =
+            (0..=100).filter(|i| line.sample(start + *i as u32 * SECOND, counts(5000 + 8 * i, 1, 0, 0)).is_some());
+        assert_eq!(lines.count(), 1 + 100 / 8);
     }
 
     #[test]
-    fn memory_that_is_not_known_is_said_so_and_is_no_change() {
+    fn unknown_memory_is_shown_as_such_and_is_not_a_change() {
         let start = Instant::now();
         let mut line = MemoryLine::new(SECOND, start).unwrap();
         let unknown = |connections| Counts { memory_bytes: None, connections, ..Counts::default() };
-        assert_eq!(line.look(start, unknown(0)), None);
-        assert!(line.look(start, unknown(1)).unwrap().starts_with("memory unknown, connections 1 (+1),"));
+        assert_eq!(line.sample(start, unknown(0)), None);
+        assert!(line.sample(start, unknown(1)).unwrap().starts_with("memory unknown, connections 1 (+1),"));
         assert!(
-            line.look(start, counts(4096, 1, 0, 0)).unwrap().starts_with("memory 4.0M (+4.0M), connections 1 (+0),")
+            line.sample(start, counts(4096, 1, 0, 0)).unwrap().starts_with("memory 4.0M (+4.0M), connections 1 (+0),")
         );
-        assert_eq!(line.look(start, unknown(1)), None);
-        assert_eq!(line.look(start, counts(4096, 1, 0, 0)), None, "it is what the last line that knew it said");
+        assert_eq!(line.sample(start, unknown(1)), None);
+        assert_eq!(line.sample(start, counts(4096, 1, 0, 0)), None, "the same as in the last line with a known value");
     }
 
     #[test]

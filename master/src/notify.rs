@@ -1,7 +1,7 @@
-//! What the service manager is told (sd_notify(3)): ready, reloading, stopping, a line of status, and that the master lives.
+//! Notifies the service manager (sd_notify(3)): ready, reloading, stopping, a status line, and watchdog keep-alives.
 //!
-//! The words are sd-notify's. The socket is ours: it is held from the start on, so that it outlives a change of user,
-//! never blocks the master, and may have an abstract name. Without a manager nothing here does anything.
+//! The messages come from the crate sd-notify. The socket is our own: it is opened at the start, so that it survives a change
+//! of user; it never blocks the master; and it may have an abstract name. Without a manager nothing here has an effect.
 
 use sd_notify::NotifyState;
 use std::collections::VecDeque;
@@ -16,42 +16,42 @@ use tine_common::sys::inherit::take_variable;
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
-/// Between two lines of status.
+/// Minimum time between two status lines.
 const STATUS_REST: Duration = Duration::from_secs(1);
-/// A manager that takes nothing now is asked again after this long.
+/// While the manager's queue is full, sending is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
-/// Messages that wait for the manager; the oldest of more is dropped.
+/// Maximum queued messages; above it, the oldest is dropped.
 const UNSENT_MAX: usize = 16;
 
 pub struct Notifier {
     manager: Option<Manager>,
-    /// Another process speaks for the service, so far or from now on: the manager would take it amiss.
+    /// Another process speaks for the service, and the manager would reject messages from this one.
     is_held: bool,
     unsent: VecDeque<String>,
-    /// When what is unsent is tried again.
+    /// When the unsent messages are tried again.
     retry_at: Option<Instant>,
     status: Status,
     watchdog: Option<Watchdog>,
 }
 
-/// The line of status: what was said, and what is to be said next.
+/// The status line: the last one sent, and the next one.
 struct Status {
-    said: String,
+    sent: String,
     next: Option<String>,
-    /// When that may be said.
+    /// When the next one may be sent.
     next_at: Instant,
 }
 
 struct Watchdog {
     usec: OsString,
-    /// Half of what the manager waits, as sd_watchdog_enabled(3) has it.
+    /// Half of the manager's timeout, as sd_watchdog_enabled(3) recommends.
     interval: Duration,
     due: Instant,
 }
 
 impl Notifier {
-    /// Takes the variables out of the environment: the workers' apps, and what they start, are not to speak for the
-    /// service. A program that takes over gets them by [`Notifier::environment`]. No other thread may run.
+    /// Removes the variables from the environment, so that apps and the processes that they start do not speak for the
+    /// service. A program that takes over gets them from [`Notifier::environment`]. No other thread may run.
     pub fn from_env(now: Instant) -> Notifier {
         let [socket, usec, pid] = [NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID].map(take_variable);
         let is_ours = pid.is_none_or(|pid| pid.to_str() == Some(&std::process::id().to_string()));
@@ -64,65 +64,65 @@ impl Notifier {
             let all = Duration::from_micros(usec.to_str()?.parse().ok()?);
             (!all.is_zero()).then_some(Watchdog { usec, interval: all / 2, due: now })
         });
-        let status = Status { said: String::new(), next: None, next_at: now };
+        let status = Status { sent: String::new(), next: None, next_at: now };
         Notifier { manager, is_held: false, unsent: VecDeque::new(), retry_at: None, status, watchdog }
     }
 
-    /// Whether somebody hears what is said.
-    pub fn speaks(&self) -> bool {
+    /// Whether there is a manager, and this process speaks for the service.
+    pub fn is_active(&self) -> bool {
         self.manager.is_some() && !self.is_held
     }
 
-    /// The variables that a program needs which takes over as the service's main process.
+    /// The environment variables for a program that takes over as the service's main process.
     pub fn environment(&self) -> Vec<(&'static str, Option<OsString>)> {
         let socket = self.manager.as_ref().map(|manager| manager.name.clone());
-        // Without WATCHDOG_PID the other is for whoever has it.
+        // Without WATCHDOG_PID, WATCHDOG_USEC is for any process that has it.
         let usec = self.watchdog.as_ref().map(|watchdog| watchdog.usec.clone());
         vec![(NOTIFY_SOCKET, socket), (WATCHDOG_USEC, usec), (WATCHDOG_PID, None)]
     }
 
-    /// The server serves, for the first time or after a reload.
+    /// The server is ready, for the first time or after a reload.
     pub fn ready(&mut self, status: &str, now: Instant) {
-        self.tell(&[NotifyState::Ready], Some(status), now);
+        self.notify(&[NotifyState::Ready], Some(status), now);
     }
 
     /// A reload has begun; [`Notifier::ready`] ends it.
     pub fn reloading(&mut self, now: Instant) {
-        // CLOCK_MONOTONIC cannot be refused; without its time the manager could not tell this reload from an earlier one.
+        // CLOCK_MONOTONIC cannot fail; the manager needs the time to tell this reload from an earlier one.
         let time = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::MonotonicUsec(0));
-        self.tell(&[NotifyState::Reloading, time], None, now);
+        self.notify(&[NotifyState::Reloading, time], None, now);
     }
 
     pub fn stopping(&mut self, status: &str, now: Instant) {
-        self.tell(&[NotifyState::Stopping], Some(status), now);
+        self.notify(&[NotifyState::Stopping], Some(status), now);
     }
 
     /// Another process is the service's main one from now on.
     pub fn main_pid(&mut self, pid: u32, now: Instant) {
-        self.tell(&[NotifyState::MainPid(pid)], None, now);
+        self.notify(&[NotifyState::MainPid(pid)], None, now);
     }
 
-    /// What `systemctl status` shows. The same again is not said, and a new one no sooner than a second after the last.
+    /// The line that `systemctl status` shows. Sent only if it has changed, and at most once a second.
     pub fn status(&mut self, text: &str, now: Instant) {
         if self.manager.is_none() || self.is_held {
             return;
         }
-        self.status.next = (text != self.status.said).then(|| text.to_string());
+        self.status.next = (text != self.status.sent).then(|| text.to_string());
         self.send_due(now);
     }
 
-    /// Another process speaks for the service. What the manager has not taken yet is still said.
+    /// Another process speaks for the service. Queued messages are still sent.
     pub fn hold(&mut self) {
         self.is_held = true;
         self.status.next = None;
     }
 
-    /// This process speaks from now on.
+    /// This process speaks for the service from now on.
     pub fn release(&mut self) {
         self.is_held = false;
     }
 
-    /// Whether the manager has taken all that was to be said.
+    /// Whether all messages were sent.
     pub fn is_flushed(&self) -> bool {
         self.unsent.is_empty()
     }
@@ -134,31 +134,31 @@ impl Notifier {
         [status, watchdog, self.retry_at].into_iter().flatten().min()
     }
 
-    /// Says what is due: that the master lives, a status that was held back, what the manager did not take.
+    /// Sends what is due: a keep-alive, a delayed status line, messages that could not be sent before.
     pub fn send_due(&mut self, now: Instant) {
         if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.due <= now && !self.is_held) {
             watchdog.due = now + watchdog.interval;
-            self.tell(&[NotifyState::Watchdog], None, now);
+            self.notify(&[NotifyState::Watchdog], None, now);
         }
         if self.status.due().is_some_and(|due| due <= now)
             && let Some(text) = self.status.next.take()
         {
-            self.tell(&[], Some(&text), now);
+            self.notify(&[], Some(&text), now);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.send(now);
         }
     }
 
-    fn tell(&mut self, states: &[NotifyState<'_>], status: Option<&str>, now: Instant) {
+    fn notify(&mut self, states: &[NotifyState<'_>], status: Option<&str>, now: Instant) {
         if self.manager.is_none() || self.is_held {
             return;
         }
         let mut message: String = states.iter().map(|state| format!("{state}\n")).collect();
         if let Some(status) = status {
-            // A line of its own, so no more than a line.
+            // The protocol separates fields by line feeds.
             message.push_str(&format!("{}\n", NotifyState::Status(&status.replace('\n', " "))));
-            self.status = Status { said: status.to_string(), next: None, next_at: now + STATUS_REST };
+            self.status = Status { sent: status.to_string(), next: None, next_at: now + STATUS_REST };
         }
         if self.unsent.len() == UNSENT_MAX {
             self.unsent.pop_front();
@@ -167,7 +167,7 @@ impl Notifier {
         self.send(now);
     }
 
-    /// In their order, as far as the manager takes them.
+    /// Sends the queued messages in order, as far as the manager takes them.
     fn send(&mut self, now: Instant) {
         self.retry_at = None;
         let Some(manager) = self.manager.as_mut() else { return };
@@ -192,9 +192,9 @@ impl Status {
 }
 
 struct Manager {
-    /// As NOTIFY_SOCKET has it: a path, or an abstract name behind `@`.
+    /// As in NOTIFY_SOCKET: a path, or an abstract name after `@`.
     name: OsString,
-    /// Made before the process gives up any right; `None`: it could not be, and is tried again.
+    /// Opened before the process gives up privileges; `None`: that failed, and is tried again.
     socket: Option<UnixDatagram>,
     has_complained: bool,
 }
@@ -202,7 +202,7 @@ struct Manager {
 impl Manager {
     fn new(name: OsString) -> Manager {
         let mut manager = Manager { name, socket: None, has_complained: false };
-        // Said when there is something to tell, and a log to say it in.
+        // An error is logged by the first message, when there is a log.
         let _ = manager.connect();
         manager
     }
@@ -224,7 +224,7 @@ impl Manager {
         if let Some(socket) = &self.socket {
             match socket.send(message) {
                 Ok(_) => return Ok(()),
-                // The manager has made itself a new socket.
+                // The manager has opened a new socket.
                 Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotConnected) => {
                     self.socket = None;
                 }
@@ -237,7 +237,7 @@ impl Manager {
 
     fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.has_complained, true) {
-            log::warn!("{NOTIFY_SOCKET} {}: the service manager cannot be told: {error}", self.name.display());
+            log::warn!("{NOTIFY_SOCKET} {}: cannot notify the service manager: {error}", self.name.display());
         }
     }
 }

@@ -105,7 +105,7 @@ fn the_watchdog_is_told_twice_in_its_time() {
     assert_eq!(environment[2], (WATCHDOG_PID, None));
     for usec in ["0", "", "soon", "-1"] {
         let (_socket, name) = manager(usec);
-        assert_eq!(Notifier::new(Some(name), Some(usec.into()), now).due(), None, "{usec:?} is no watchdog");
+        assert_eq!(Notifier::new(Some(name), Some(usec.into()), now).due(), None, "{usec:?} is not a watchdog timeout");
     }
 }
 

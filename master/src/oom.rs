@@ -1,22 +1,22 @@
-//! Whether the kernel's OOM killer ended a worker: all that it leaves is a SIGKILL, and a count of the control group.
+//! Whether the kernel's OOM killer ended a worker. All that it leaves is a SIGKILL and a counter of the control group.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// The count of the server's own control group, which may not be there to be read.
+/// The counter of the server's own control group, which may not be readable.
 pub struct OomKills {
     file: Option<PathBuf>,
     seen: u64,
 }
 
 impl OomKills {
-    /// Of this process's control group.
+    /// The counter of this process's control group.
     pub fn new() -> OomKills {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         OomKills::counted_in(files(&groups))
     }
 
-    /// In the first of these that has a count.
+    /// From the first of these files that has a counter.
     fn counted_in(files: Vec<PathBuf>) -> OomKills {
         let counted = files.into_iter().find_map(|file| Some((count(&fs::read_to_string(&file).ok()?)?, file)));
         match counted {
@@ -25,8 +25,8 @@ impl OomKills {
         }
     }
 
-    /// Asked after a death by a SIGKILL that the master did not send: whether there was one more OOM kill since. Of several deaths at a
-    /// time each takes one.
+    /// Called after a death by a SIGKILL that the master did not send: whether the counter has grown since the last call. Of
+    /// several deaths at a time each accounts for one.
     pub fn explains_a_death(&mut self) -> bool {
         let text = self.file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         let now = text.and_then(|text| count(&text)).unwrap_or(self.seen);
@@ -36,8 +36,8 @@ impl OomKills {
     }
 }
 
-/// Where the count may be, from the lines of /proc/PID/cgroup (cgroups(7)): of the second version of control groups and of the
-/// first; below the group's own path or, in a container that does not see it, at the top.
+/// Where the counter may be, from the lines of /proc/PID/cgroup (cgroups(7)): for version 2 and version 1 of control groups;
+/// below the group's own path or, in a container that does not see it, at the top.
 fn files(groups: &str) -> Vec<PathBuf> {
     let of_group = |line: &str| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;

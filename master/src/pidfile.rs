@@ -1,8 +1,8 @@
 //! The pidfile: written by the master once it serves, removed by the master that wrote it.
 //!
-//! It counts for as long as its master holds a lock on it (flock(2)): the lock ends with the master, however that ends, while
-//! the number of a process that is gone may soon be another's, or a thread's. Workers close their copy of the descriptor at
-//! once. A server that drains lets go of the lock, so that the next may start beside it; the file stays until its end.
+//! It counts for as long as its master holds a lock on it (flock(2)). The lock ends with the master in any case, while the ID
+//! of an exited process may soon be that of another process or thread. Workers close their copy of the descriptor at once. A
+//! draining server releases the lock, so that the next one may start beside it; the file stays until it exits.
 
 use nix::fcntl::OFlag;
 use nix::unistd::Pid;
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 pub struct Pidfile {
     path: PathBuf,
-    /// The file that this process has written. While it is open here its inode cannot become another file's.
+    /// The file that this process has written. While it is open here, its inode cannot be reused.
     held: Option<File>,
 }
 
 impl Pidfile {
-    /// Refuses a file whose server serves, other than the one that is taken over from, or that could not be written; a stale
-    /// one will be replaced.
+    /// Refuses a file that cannot be written, or whose server is running and is not the predecessor; a stale file will be
+    /// replaced.
     pub fn check(path: &Path, predecessor: Option<Pid>) -> Result<Pidfile, String> {
         let shown = path.display();
         if let Some(text) = text_of_live(path)
@@ -40,10 +40,10 @@ impl Pidfile {
         if path.is_dir() {
             return Err(format!("--pidfile {shown} is a directory; give a file"));
         }
-        // Asked by doing: access(2) knows of permissions, but not of directories like /proc that take no files from anybody.
+        // Tested by creating a file: access(2) checks permissions, but directories such as /proc take no files at all.
         let pidfile = Pidfile { path: path.to_path_buf(), held: None };
         match pidfile.create_beside().and_then(|_| fs::remove_file(pidfile.beside())) {
-            // As a master finds it that takes over from one which has become another user: see `give_to`.
+            // So does a master find it whose predecessor has changed its user: see `give_to`.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pidfile.open_in_place().is_ok() => {}
             Err(e) => {
                 let directory = directory.display();
@@ -56,14 +56,14 @@ impl Pidfile {
         Ok(pidfile)
     }
 
-    /// For who goes on as another user: makes the file, empty, as that user's. In a directory that is not his he can then still
-    /// write to it, and empty it at the end.
+    /// Before a change of user: creates the file empty and owned by that user. The process can then still write to it, and
+    /// empty it at the end, in a directory that the user may not write to.
     pub fn give_to(&self, uid: u32, gid: u32) -> Result<(), String> {
         let beside = self.beside();
         let give = || {
             let file = self.create_beside()?;
             fchown(&file, Some(uid), Some(gid))?;
-            // In the place of whatever is there: a link is not followed.
+            // Replaces whatever is there: a link is not followed.
             fs::rename(&beside, &self.path)
         };
         give().map_err(|e: io::Error| {
@@ -72,7 +72,7 @@ impl Pidfile {
         })
     }
 
-    /// Whole or not at all: written beside, locked and renamed. Where the directory does not let us, in place, in one write.
+    /// Atomic: written beside, locked and renamed. If the directory is not writable, in place, with one write.
     pub fn write(&mut self) -> Result<(), String> {
         let written = self.write_beside().or_else(|e| match e.kind() {
             io::ErrorKind::PermissionDenied => self.write_in_place(),
@@ -106,7 +106,7 @@ impl Pidfile {
         Ok(file)
     }
 
-    /// The server serves: the file counts. Once more where the master that is taken over from still had the lock.
+    /// The server serves, so the file counts. Needed again if the predecessor still had the lock.
     pub fn lock(&self) {
         if let Some(file) = &self.held {
             self.try_lock(file);
@@ -116,7 +116,7 @@ impl Pidfile {
     fn try_lock(&self, file: &File) {
         match file.try_lock() {
             Ok(()) | Err(TryLockError::WouldBlock) => {}
-            // The server serves all the same.
+            // Not fatal.
             Err(TryLockError::Error(e)) => {
                 let shown = self.path.display();
                 log::warn!("--pidfile {shown} cannot be locked, so that another server may replace it: {e}");
@@ -124,19 +124,19 @@ impl Pidfile {
         }
     }
 
-    /// The server stops: another may start in its place, and replace the file.
+    /// The server stops: another may start in its place and replace the file.
     pub fn release(&self) {
         if let Some(Err(e)) = self.held.as_ref().map(File::unlock) {
             log::debug!("--pidfile {} cannot be unlocked: {e}", self.path.display());
         }
     }
 
-    /// Another master has taken over, and the file is its own.
+    /// Another master has taken over and owns the file.
     pub fn hand_over(&mut self) {
         self.held = None;
     }
 
-    /// Removes the file, if it is still this process's. Where the directory does not let us, an empty one names nobody.
+    /// Removes the file, if it is still this process's. If the directory is not writable, empties it.
     pub fn remove(&mut self) {
         let Some(file) = self.held.take() else { return };
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
@@ -144,7 +144,7 @@ impl Pidfile {
             (Ok(ours), Ok(found)) => identity(ours) == identity(found),
             _ => false,
         };
-        // Somebody may have written to it.
+        // Another process may have written to it.
         if !is_at_path || !fs::read_to_string(&self.path).is_ok_and(|text| text == own_line()) {
             return;
         }
@@ -157,32 +157,32 @@ impl Pidfile {
         }
     }
 
-    /// Where the file is written before it is renamed: in the same directory, under a name of this process's own.
+    /// Where the file is written before it is renamed: in the same directory, under a name unique to this process.
     fn beside(&self) -> PathBuf {
         let mut beside = self.path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         beside.into()
     }
 
-    /// A new file and no other: in somebody's directory there may be a link of that name, to a file that only root may write to.
+    /// Always a new file: in another user's directory there may be a link of that name to a file that only root may write to.
     fn create_beside(&self) -> io::Result<File> {
         let beside = self.beside();
         match File::create_new(&beside) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                fs::remove_file(&beside)?; // somebody with this process number may have left it
+                fs::remove_file(&beside)?; // left by a process that had the same ID
                 File::create_new(&beside)
             }
             made => made,
         }
     }
 
-    /// The file as it is: no link, and no other name of another file.
+    /// The existing file, if it is not a link and has one name only.
     fn open_in_place(&self) -> io::Result<File> {
         let file = open(&self.path, OpenOptions::new().read(true).write(true))?;
         let found = file.metadata()?;
         match found.is_file() && found.nlink() == 1 {
             true => Ok(file),
-            false => Err(io::Error::other("it is no file, or has other names")),
+            false => Err(io::Error::other("it is not a regular file, or has further hard links")),
         }
     }
 }
@@ -191,20 +191,20 @@ fn own_line() -> String {
     format!("{}\n", std::process::id())
 }
 
-/// Follows no link, and waits for nobody at the other end of a FIFO.
+/// Does not follow links, and does not block on a FIFO.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path)
 }
 
-/// What the file says, if its server serves.
+/// The text of the file, if its server is running.
 fn text_of_live(path: &Path) -> Option<String> {
     let file = open(path, OpenOptions::new().read(true)).ok()?;
-    // Shared, so that two who look do not take each other for a server.
+    // Shared, so that two processes that check do not take each other for a server.
     if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return None;
     }
     let mut text = String::new();
-    // What is no text names nobody, and is locked all the same.
+    // A file that is not text names no process, but is locked all the same.
     let _ = file.take(32).read_to_string(&mut text);
     Some(text)
 }

@@ -1,10 +1,10 @@
-//! The preflight: the app is built once in a process of its own, before anything is bound and any worker started.
+//! The preflight: the app is built once in a separate process, before anything is bound and any worker started.
 //!
-//! What is wrong with it is said by that process, in the app's own words; what it does while it is built (takes memory,
-//! hangs, crashes, exits) happens to that process alone.
+//! That process reports what is wrong, in the app's own words. Whatever the app does while it is built (takes memory, hangs,
+//! crashes, exits) affects that process only.
 
 use crate::identity::{self, Identity};
-use crate::start::LAST_WORD_PATIENCE;
+use crate::start::LAST_LINE_TIMEOUT;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -18,34 +18,35 @@ use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
 use tine_worker::app::{AppFactory, WorkerInfo};
 
-/// What the process says before it ends; nothing, if the app ended it. What is wrong follows.
+/// The first byte that the process sends before it exits; none if the app ended it. After [`FAILED`] comes the error.
 const BUILT: u8 = b'R';
 const FAILED: u8 = b'F';
 /// The exit status that Rust gives a panic.
 const EXIT_PANIC: i32 = 101;
-/// What it says of what is wrong, at the most; the channel holds that.
+/// Length limit of the error; the channel has room for this much.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// How a preflight ends.
+/// The result of a preflight.
 pub enum Preflight {
     Passed,
-    /// This is wrong, which has been said on standard error.
+    /// The app could not be built; the error is on standard error already.
     Failed(String),
-    /// Somebody wants the server to stop.
+    /// A signal asks the server to stop.
     Stopped(Signal),
 }
 
-/// Builds the app, as the user that the server is to become, and lets it go. The error: it could not be tried, or it ended the process that tried.
-pub fn fly(
+/// Builds the app as the user that the server will run as, and drops it. The error: the process could not be started, or the
+/// app ended it.
+pub fn run(
     name: &str,
     config: &Config,
     identity: Option<&Identity>,
     factory: &AppFactory,
 ) -> Result<Preflight, String> {
-    let system = |e: io::Error| format!("{name} cannot be tried: {e}");
+    let system = |e: io::Error| format!("{name} cannot be checked: {e}");
     let (ours, theirs) = UnixStream::pair().map_err(system)?;
     ours.set_nonblocking(true).map_err(system)?;
-    // Blocked from before the fork, so that none is lost. Process 1 hears a signal without a handler only so.
+    // Blocked before the fork, so that none is lost. Process 1 gets signals without a handler only if they are blocked.
     let mut watched = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]);
     if !process::ignores_hangup() {
         watched.add(Signal::SIGHUP);
@@ -63,10 +64,10 @@ pub fn fly(
         Ended::Exited(status) => status,
         Ended::Stopped(signal) => return Ok(Preflight::Stopped(signal)),
     };
-    let mut said = Vec::new();
-    // All that it has said is there, and what the app has started may keep the stream open.
-    let _ = ours.take(1 + REASON_BYTES_MAX as u64).read_to_end(&mut said);
-    match (said.split_first(), ended) {
+    let mut message = Vec::new();
+    // The whole message is there. The stream may be kept open by a process that the app has started, but does not block.
+    let _ = ours.take(1 + REASON_BYTES_MAX as u64).read_to_end(&mut message);
+    match (message.split_first(), ended) {
         (Some((&BUILT, _)), _) => Ok(Preflight::Passed),
         (Some((&FAILED, text)), _) => Ok(Preflight::Failed(String::from_utf8_lossy(text).into_owned())),
         (.., WaitStatus::Signaled(_, signal, _)) => {
@@ -80,7 +81,7 @@ pub fn fly(
     }
 }
 
-/// In the process of its own: returns its exit status.
+/// Runs in the separate process; returns its exit status.
 fn build(
     parent: u32,
     mask: &SigSet,
@@ -92,9 +93,9 @@ fn build(
     process::set_title("tine: preflight");
     tine_common::log::set_process_name("preflight");
     let assumed = identity.map_or(Ok(()), Identity::assume).and_then(|()| identity::renounce_privileges());
-    // As in a worker: what the app starts finds them so.
+    // As in a worker: processes that the app starts inherit them.
     started_with::OF_THE_MASTER.into_iter().for_each(|signal| _ = started_with::ignore_again(signal));
-    // It does not outlive who waits for it, even if the app hangs. A change of user would take that back.
+    // This process does not outlive its parent, even if the app hangs. Set after the change of user, which would clear it.
     let begun = assumed
         .map_err(io::Error::other)
         .and_then(|()| process::end_after_parent(parent, Duration::ZERO))
@@ -105,24 +106,24 @@ fn build(
         Ok(false) => return 1,
         Err(e) => Ok(Err(tine_worker::app::AppError::new(e))),
     };
-    let said = match &built {
+    let message = match &built {
         Ok(Ok(_)) => vec![BUILT],
         Ok(Err(error)) => {
             let text = error.to_string();
-            // What is there is not found, either, where the user may not look.
+            // Files in a directory that the user may not enter are not found, either.
             let is_shut_out = identity.is_some() && !Path::new("./.").exists();
             let hint =
-                if is_shut_out { "\ntine: this user may not enter the directory, which root was in" } else { "" };
-            // Where nothing reads standard error, the exit status still tells.
-            tine_common::log::write_last(&format!("tine: {}{hint}\n", text.trim_end()), LAST_WORD_PATIENCE);
+                if is_shut_out { "\ntine: this user may not enter the working directory, unlike root" } else { "" };
+            // If standard error is closed, the exit status still reports it.
+            tine_common::log::write_last(&format!("tine: {}{hint}\n", text.trim_end()), LAST_LINE_TIMEOUT);
             let bytes = text.bytes().take(REASON_BYTES_MAX);
             [FAILED].into_iter().chain(bytes).collect()
         }
-        Err(_) => return EXIT_PANIC, // which has said why
+        Err(_) => return EXIT_PANIC, // the panic's message is on standard error
     };
-    // Who waits for this cannot be gone: this process would end with it.
-    let _ = channel.write_all(&said);
-    // The app cleans up behind itself, as in a worker.
+    // The parent cannot have exited: this process would have ended with it.
+    let _ = channel.write_all(&message);
+    // The app cleans up, as in a worker.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(built)));
     0
 }
@@ -132,14 +133,14 @@ enum Ended {
     Stopped(Signal),
 }
 
-/// Waits for the process, or for a signal to stop, which ends it.
+/// Waits for the process to exit, or for a signal to stop, at which the process is killed.
 fn wait(child: Pid, watched: &SigSet) -> io::Result<Ended> {
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::StillAlive => {}
             ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {
                 // A signal to the whole group may have ended what the app waited for, so that it was loaded after all. With
-                // one of ours pending this wait cannot block, and of the process's the lowest number comes first.
+                // a SIGCHLD of our own pending this wait cannot block, and of pending signals the lowest number comes first.
                 kill(Pid::this(), Signal::SIGCHLD)?;
                 return Ok(match watched.wait()? {
                     Signal::SIGCHLD => Ended::Exited(ended),

@@ -1,16 +1,16 @@
-//! When a worker that works is replaced all the same: after so many requests, so much time, or with so much memory.
+//! When a healthy worker is replaced: after a number of requests, at an age, or above an amount of memory.
 //!
-//! Pure. A worker counts its requests itself and says when it is due; its age and its memory the master looks at. Each
-//! worker's limits are drawn once, at its start, so that workers that started together do not end together. Who is due waits for the
-//! gate ([`crate::rollout`]) like any other.
+//! Pure. A worker counts its requests itself and reports when it is due; the master checks its age and memory. The random
+//! part of each worker's limits is drawn once, at its start, so that workers that start together are not replaced together.
+//! A worker that is due waits for the gate ([`crate::rollout`]).
 
 use std::time::Duration;
 use tine_common::config::Recycling;
 
-/// Memory is looked at this often.
+/// Memory is checked this often.
 pub const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
-/// So many looks in a row have to find too much: a single large request is no reason.
-pub const FAT_LOOKS: u32 = 3;
+/// A worker is due after this many checks in a row above the limit: a single large request is not a reason.
+pub const RSS_STRIKES_MAX: u32 = 3;
 
 /// Requests after which a worker asks for a successor. `draw` from 0 to 1.
 pub fn requests(limits: &Recycling, draw: f64) -> Option<u64> {
@@ -23,8 +23,8 @@ pub fn lifetime(limits: &Recycling, draw: f64) -> Option<Duration> {
     limits.lifetime_max.map(|most| most + limits.lifetime_jitter.mul_f64(draw))
 }
 
-/// How many looks in a row have found too much, this one included; `None`: it cannot be known.
-pub fn fat_looks(limits: &Recycling, before: u32, rss_bytes: Option<u64>) -> u32 {
+/// How many checks in a row, this one included, were above the limit. `rss_bytes` is `None` if it is unknown.
+pub fn rss_strikes(limits: &Recycling, before: u32, rss_bytes: Option<u64>) -> u32 {
     match (limits.rss_bytes_max, rss_bytes) {
         (Some(most), Some(bytes)) if bytes > most => before.saturating_add(1),
         _ => 0,
@@ -55,12 +55,12 @@ mod tests {
 
     #[test]
     fn memory_has_to_be_too_much_several_times_in_a_row() {
-        let mut looks = 0;
+        let mut strikes = 0;
         for (mib, expected) in [(65, 1), (70, 2), (64, 0), (65, 1), (65, 2), (65, 3)] {
-            looks = fat_looks(&LIMITS, looks, Some(mib << 20));
-            assert_eq!(looks, expected);
+            strikes = rss_strikes(&LIMITS, strikes, Some(mib << 20));
+            assert_eq!(strikes, expected);
         }
-        assert_eq!(fat_looks(&LIMITS, 2, None), 0, "not known");
-        assert_eq!(fat_looks(&Recycling { rss_bytes_max: None, ..LIMITS }, 2, Some(u64::MAX)), 0);
+        assert_eq!(rss_strikes(&LIMITS, 2, None), 0, "not known");
+        assert_eq!(rss_strikes(&Recycling { rss_bytes_max: None, ..LIMITS }, 2, Some(u64::MAX)), 0);
     }
 }

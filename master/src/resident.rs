@@ -1,37 +1,37 @@
-//! How much memory some processes of one program hold together, from /proc/PID/smaps_rollup (proc(5)).
+//! The memory that processes of one program hold together, from /proc/PID/smaps_rollup (proc(5)).
 //!
-//! A page that they share counts once. Their own memory is the sum of Pss_Anon: what a worker still shares with the
-//! master since the fork is divided among those who share it. The program, its libraries and the scoreboard are the same
-//! in all of them: they count as the most that one process has of them. They do not count as in Pss, which would move
-//! whenever a stranger that uses the same libraries comes or goes.
+//! A shared page counts once. Private memory is the sum of Pss_Anon: what a worker still shares with the master since the
+//! fork is divided among the processes that share it. The program, its libraries and the scoreboard are the same in all
+//! processes: they count as the most that one process has of them. They do not count as in Pss, which would change whenever
+//! an unrelated process that uses the same libraries comes or goes.
 
 use std::fs;
 
-/// What one process holds, in bytes.
+/// The memory of one process, in bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Resident {
     /// Proportional shares of what it allocated.
     own: u64,
-    /// All of the rest, shared or not.
+    /// All other memory, shared or not.
     mapped: u64,
 }
 
-/// Bytes of these processes together; who has just died does not count. `None`: the kernel says it of nobody.
+/// Bytes of these processes together; processes that have just exited are skipped. `None` if the kernel reports none.
 ///
-/// The kernel walks the page tables of each: 0.05 to 0.1 ms for a small one, 10 ms for one of a gigabyte.
+/// The kernel walks the page tables of each: 0.05 to 0.1 ms for a small process, 10 ms for one of a gigabyte.
 pub fn together(pids: impl Iterator<Item = u32>) -> Option<u64> {
     let read = |pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
     let all = pids.filter_map(read).filter_map(|rollup| parse(&rollup));
     sum(all)
 }
 
-/// Bytes of one process that lie in memory, shared or not (VmRSS of proc_pid_status(5)).
+/// Resident bytes of one process, shared or not (VmRSS of proc_pid_status(5)).
 pub fn alone(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(kib(&status, "VmRSS")? * 1024)
 }
 
-/// Seconds that a process of one thread has run, user and system time (the first field of /proc/PID/schedstat, in ns).
+/// CPU seconds, user and system, of a process with one thread (the first field of /proc/PID/schedstat, in ns).
 pub fn cpu_seconds(pid: u32) -> Option<f64> {
     let schedstat = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
     let ns: u64 = schedstat.split(' ').next()?.parse().ok()?;
@@ -82,11 +82,11 @@ mod tests {
 
     #[test]
     fn this_process_holds_something() {
-        let before = together([std::process::id()].into_iter()).expect("the kernel says it");
+        let before = together([std::process::id()].into_iter()).expect("the kernel reports it");
         assert!(alone(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
         assert!(cpu_seconds(std::process::id()).is_some_and(|seconds| seconds > 0.0));
         let held = std::hint::black_box(vec![1_u8; 32 << 20]);
-        let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel says it");
+        let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel reports it");
         assert!(after.saturating_sub(before) > 24 << 20, "{before} and, with {} more, {after}", held.len());
     }
 }

@@ -1,21 +1,21 @@
-//! When a dead worker is replaced: at once, then later and later while it keeps dying young.
+//! When a dead worker is replaced: at once, then with exponential back-off while its successors die young.
 
 use std::time::Duration;
 
-/// A worker that lived this long is stable: what killed it has nothing to do with how it started.
+/// A worker that lived this long was stable: its death has nothing to do with its start.
 const STABLE: Duration = Duration::from_secs(60);
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// The deaths of one slot's workers.
+/// The back-off of one worker index.
 #[derive(Debug, Default, Clone)]
 pub struct Respawn {
     quick_deaths: u32,
 }
 
 impl Respawn {
-    /// How long to wait before the next start, given how long the last worker lived. `jitter` from 0 to 1 spreads the
-    /// slots by a quarter to each side.
+    /// How long to wait before the next start, given how long the last worker lived. `jitter` from 0 to 1 varies the delay by
+    /// up to a quarter in each direction.
     pub fn delay(&mut self, uptime: Duration, jitter: f64) -> Duration {
         if uptime >= STABLE {
             self.quick_deaths = 0;

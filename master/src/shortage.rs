@@ -1,5 +1,5 @@
-//! No process, channel or poll entry is to be had: a lack of the system's, which every start meets, and not a fault of one
-//! slot. So all starts that are due wait together, for one back-off, and the first of them tries for all.
+//! Back-off while the system refuses a process, a channel or a poll entry. Such a shortage affects every start and is not the
+//! fault of one worker. So all starts that are due wait for one common back-off, and the first of them tries for all.
 
 use crate::respawn::Respawn;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ const DELAY_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Shortage {
     rounds: Respawn,
-    /// When the next round begins; `None`: nothing is lacking.
+    /// When the next round begins; `None`: there is no shortage.
     again_at: Option<Instant>,
 }
 
-/// What a start that failed is to do.
+/// When a failed start is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Round {
-    /// It is the first one of its round: all that are due wait until then, and one line says so.
+    /// It is the first of its round: all starts that are due wait until then, and one line reports it.
     Begins(Instant),
-    /// It became due while the others wait: it waits with them.
+    /// It became due while others wait, and waits with them.
     Joins(Instant),
 }
 
 impl Shortage {
     /// A start has failed.
-    pub fn meet(&mut self, jitter: f64, now: Instant) -> Round {
+    pub fn on_failure(&mut self, jitter: f64, now: Instant) -> Round {
         if let Some(at) = self.again_at.filter(|&at| now < at) {
             return Round::Joins(at);
         }
@@ -34,20 +34,20 @@ impl Shortage {
         Round::Begins(at)
     }
 
-    /// All that was due has been started, or waits. A round that nothing has failed in is the end of the shortage.
+    /// All starts that were due have been made or wait. A round without a failure ends the shortage.
     pub fn settle(&mut self, now: Instant) {
         if self.again_at.is_some_and(|at| at <= now) {
             *self = Shortage::default();
         }
     }
 
-    /// Starts that are not urgent, because a worker is in their slot, wait.
-    pub fn holds(&self, now: Instant) -> bool {
+    /// Whether starts that are not urgent, because they replace a running worker, have to wait.
+    pub fn defers(&self, now: Instant) -> bool {
         self.again_at.is_some_and(|at| now < at)
     }
 
-    /// What is asked for now is tried now.
-    pub fn hasten(&mut self, now: Instant) {
+    /// The operator has asked for new workers: try again now.
+    pub fn retry_now(&mut self, now: Instant) {
         self.again_at = self.again_at.map(|at| at.min(now));
     }
 }
@@ -61,18 +61,18 @@ mod tests {
         let (mut now, mut shortage) = (Instant::now(), Shortage::default());
         let mut waits = Vec::new();
         for _ in 0..10 {
-            let Round::Begins(at) = shortage.meet(0.5, now) else { panic!("a round of its own: {shortage:?}") };
+            let Round::Begins(at) = shortage.on_failure(0.5, now) else { panic!("a round of its own: {shortage:?}") };
             shortage.settle(now);
-            assert_eq!(shortage.meet(0.5, now + (at - now) / 2), Round::Joins(at));
-            assert!(shortage.holds(now) && !shortage.holds(at));
+            assert_eq!(shortage.on_failure(0.5, now + (at - now) / 2), Round::Joins(at));
+            assert!(shortage.defers(now) && !shortage.defers(at));
             waits.push((at - now).as_millis());
             now = at;
         }
         assert_eq!(waits, [100, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600]);
         shortage.settle(now);
-        assert!(!shortage.holds(now));
-        assert_eq!(shortage.meet(0.5, now), Round::Begins(now + DELAY_MIN));
-        shortage.hasten(now);
-        assert!(matches!(shortage.meet(0.5, now), Round::Begins(at) if at >= now + DELAY_MIN));
+        assert!(!shortage.defers(now));
+        assert_eq!(shortage.on_failure(0.5, now), Round::Begins(now + DELAY_MIN));
+        shortage.retry_now(now);
+        assert!(matches!(shortage.on_failure(0.5, now), Round::Begins(at) if at >= now + DELAY_MIN));
     }
 }

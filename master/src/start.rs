@@ -28,17 +28,17 @@ use tine_common::sys::{signals, started_with};
 use tine_worker::app::{App, AppError, AppFactory, RawAccess, WorkerInfo};
 use tine_worker::worker;
 
-/// Workers of a master that has died are gone this long after their graceful timeout, also those that hang.
+/// Workers of a dead master are gone this long after their graceful timeout, including those that hang.
 const ORPHANS_MARGIN: Duration = Duration::from_secs(7);
 const EXIT_SYSTEM: u8 = 1;
 const EXIT_USAGE: u8 = 2;
-/// How long the last line of a process waits for a reader of standard error that stands still.
-pub const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a process waits for a stalled reader of standard error before it gives up its last line.
+pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves an application under the command line of `tine`: `run`, `check`, `--help`. `factory` is called in each worker,
-/// after the fork; there `std::env::args` has the process's title in place of the arguments, so who wants them reads them
-/// before. No other thread may run. Returns the process's exit status: 0 after a stop, 1 when the system or the app failed, 2
-/// for a wrong option.
+/// after the fork. There `std::env::args` has the process title in place of the arguments: read them before this call. No
+/// other thread may run. Returns the process's exit status: 0 after a stop, 1 if the system or the app failed, 2 for a wrong
+/// option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
     serve_with(Operands::Port, |_: Asked<NoArgs>| {
         Ok(Served {
@@ -68,54 +68,54 @@ pub fn serve_raw(
 #[derive(clap::Args, Debug)]
 struct NoArgs {}
 
-/// What a command line asks for.
+/// The application's part of a parsed command line.
 pub struct Asked<A> {
-    /// What was given as APP.
+    /// The operand APP, if given.
     pub app: Option<String>,
     pub options: A,
-    /// Which of the options were given, and did not just have their default.
+    /// The options that were given rather than left at their defaults.
     pub given: Given,
 }
 
-/// What a command line comes to.
+/// What a command line asks to serve.
 pub struct Served {
-    /// What is served, as the first line says it.
+    /// The name of what is served, for the banner's first line.
     pub name: String,
-    /// What to try first; `URL` stands for where the server listens.
+    /// A command to try first; `URL` stands for the server's URL.
     pub try_next: String,
     /// Each of the application's own options and its value, for `check`.
     pub options: Vec<(&'static str, String)>,
-    /// What is served besides; a line each, which the banner and the log have.
+    /// What is served in addition; one line each, for the banner and the log.
     pub also: Vec<String>,
-    /// Who tells a balancer that the server stops soon, where there is no `--health-path`.
+    /// What tells a load balancer that the server stops soon if there is no `--health-path`.
     pub health: Health,
-    /// What was given and has no effect; a line each.
+    /// Warnings about options without an effect; one line each.
     pub warnings: Vec<String>,
-    /// The app is built once by a process of its own before anything is bound, and `check` does no more than that.
+    /// The app is built once in a separate process before anything is bound; `check` does only that.
     pub has_preflight: bool,
     pub factory: AppFactory,
 }
 
-/// How a health check is answered by what is served.
+/// How the application answers health checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// At this path, with 503 while `--drain-delay` runs.
     At(&'static str),
-    /// The application is told (`Cx::is_lame_duck`), and does as it likes.
+    /// The application is informed (`Cx::is_lame_duck`) and decides itself.
     AppsOwn,
     /// Not at all.
     Nowhere,
 }
 
-/// As [`serve`], with operands and options of the program's own. `choose` makes of them what is served, or says in one
-/// line what is wrong with them.
+/// As [`serve`], with the program's own operands and options. `choose` turns them into what is served, or into an error of
+/// one line.
 pub fn serve_with<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
-    // First of all: what was inherited of them may be in the way, and each that comes from now on is heard.
+    // First: inherited masks and ignored signals may be in the way, and no signal from now on may be lost.
     if let Err(e) = signals::hold(&Command::SIGNALS).and_then(|()| started_with::hear_sigpipe()) {
-        return complain(&format!("signals cannot be heard: {e}"), EXIT_SYSTEM);
+        return complain(&format!("signals cannot be set up: {e}"), EXIT_SYSTEM);
     }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
     let taken = inherited.and_then(|mut inherited| Ok((inherited.take_predecessor()?, inherited)));
@@ -123,35 +123,35 @@ pub fn serve_with<A: clap::Args>(
         Ok((predecessor, inherited)) => (predecessor, Ok(inherited)),
         Err(line) => (None, Err(line)),
     };
-    let ended = follow(operands, choose, inherited, notifier, &mut predecessor);
-    ended.unwrap_or_else(|Failure { line, status, is_said }| {
+    let ended = run_command_line(operands, choose, inherited, notifier, &mut predecessor);
+    ended.unwrap_or_else(|Failure { line, status, is_printed }| {
         if let Some(predecessor) = &predecessor {
-            predecessor.tell_reason(&line);
+            predecessor.send_reason(&line);
         }
-        if is_said { ExitCode::from(status) } else { complain(&line, status) }
+        if is_printed { ExitCode::from(status) } else { complain(&line, status) }
     })
 }
 
-/// Why nothing is served, and the exit status for it.
+/// Why nothing is served, and the exit status.
 struct Failure {
     line: String,
     status: u8,
-    /// It is on standard error already.
-    is_said: bool,
+    /// The line is on standard error already.
+    is_printed: bool,
 }
 
 impl Failure {
     fn usage(line: String) -> Failure {
-        Failure { line, status: EXIT_USAGE, is_said: false }
+        Failure { line, status: EXIT_USAGE, is_printed: false }
     }
 
     fn system(line: String) -> Failure {
-        Failure { line, status: EXIT_SYSTEM, is_said: false }
+        Failure { line, status: EXIT_SYSTEM, is_printed: false }
     }
 }
 
-/// Does what the command line says. The predecessor is taken once there is a master, which talks to it from then on.
-fn follow<A: clap::Args>(
+/// Runs the command line. The predecessor is taken once there is a master, which communicates with it from then on.
+fn run_command_line<A: clap::Args>(
     operands: Operands,
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
     inherited: Result<Inherited, String>,
@@ -168,9 +168,9 @@ fn follow<A: clap::Args>(
     };
     let inherited = inherited.map_err(Failure::system)?;
     let config = server.config(operands.port, !inherited.lent().is_empty());
-    let program = Program::current()
-        .map_err(|e| Failure::system(format!("the directory it was started in cannot be told: {e}")))?;
-    // Before anything is looked for by its name, or made.
+    let program =
+        Program::current().map_err(|e| Failure::system(format!("the current directory cannot be read: {e}")))?;
+    // Before any path is opened or created.
     let level = enter(&config.privileges)
         .and_then(|()| config.check())
         .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
@@ -188,15 +188,15 @@ fn follow<A: clap::Args>(
     tine_common::log::init(level);
     tine_common::log::set_process_name("master");
     if served.has_preflight {
-        let ended = preflight::fly(&served.name, &config, identity.as_ref(), &served.factory);
+        let ended = preflight::run(&served.name, &config, identity.as_ref(), &served.factory);
         match ended.map_err(Failure::system)? {
             Preflight::Passed => {}
-            Preflight::Failed(line) => return Err(Failure { line, status: EXIT_SYSTEM, is_said: true }),
+            Preflight::Failed(line) => return Err(Failure { line, status: EXIT_SYSTEM, is_printed: true }),
             Preflight::Stopped(signal) if is_check => {
-                return Err(Failure::system(format!("{signal}: {} was still being loaded", served.name)));
+                return Err(Failure::system(format!("{signal}: interrupted while loading {}", served.name)));
             }
             Preflight::Stopped(signal) => {
-                log::info!("{signal}: stopping; {} was being loaded", served.name);
+                log::info!("{signal}: stopping while loading {}", served.name);
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -209,15 +209,15 @@ fn follow<A: clap::Args>(
     ended.map_err(Failure::system)
 }
 
-/// For a program that signals end as any other.
+/// Runs a program that keeps the default signal handling.
 fn without_handlers(program: impl FnOnce() -> ExitCode) -> ExitCode {
     match signals::release() {
         Ok(()) => program(),
-        Err(e) => complain(&format!("signals cannot be heard: {e}"), EXIT_SYSTEM),
+        Err(e) => complain(&format!("signals cannot be set up: {e}"), EXIT_SYSTEM),
     }
 }
 
-/// How the process came to be, and who it becomes.
+/// What the process was started with, and the user that it becomes.
 struct Origin {
     inherited: Inherited,
     notifier: Notifier,
@@ -234,7 +234,7 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
         listener::remove_unix_sockets(&mut bound);
         return Err(line);
     }
-    // That of a predecessor is taken over when the server is.
+    // A predecessor's control socket is taken over together with the server.
     let control = match predecessor {
         Some(_) => None,
         None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
@@ -266,17 +266,17 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
             process::set_title(&format!("tine: {who}"));
             tine_common::log::set_process_name(&who);
             affinity::pin(&start.config.privileges.affinity, start.info.index);
-            // A link may lead elsewhere by now: to what a reload is to load.
+            // A link may lead elsewhere by now: to the version that a reload is to load.
             if let Err(line) = go_to(&start.config.privileges) {
-                log::warn!("{line}; this worker is where its master is");
+                log::warn!("{line}; this worker stays in the master's directory");
             }
-            // No destructor of the master's may run in a worker, whatever it becomes: leave at once.
+            // No destructor of the master may run in a worker: exit at once.
             std::process::exit(worker::run(*start, &factory))
         }
     }
 }
 
-/// The directory and the mask that all files are found in and made with, sockets too.
+/// Sets the umask and the working directory for all files, including sockets.
 fn enter(privileges: &Privileges) -> Result<(), String> {
     if let Some(umask) = privileges.umask {
         nix::sys::stat::umask(Mode::from_bits_truncate(umask));
@@ -290,7 +290,7 @@ fn go_to(privileges: &Privileges) -> Result<(), String> {
         .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a directory", directory.display()))
 }
 
-/// All that was made so far becomes the user's, and so does this process.
+/// Gives all files created so far to the user, and becomes that user.
 fn hand_to(
     identity: Option<&Identity>,
     bound: &[Bound],
@@ -306,34 +306,34 @@ fn hand_to(
         if (control, identity.uid.is_root()) == (&ControlAt::Auto, false)
             && let Err(line) = control::make_directory_for(uid, gid)
         {
-            // There are others that the server may have.
-            log::debug!("no directory for the control socket that root finds: {line}");
+            // The server may use another directory.
+            log::debug!("no directory for a control socket that root trusts: {line}");
         }
         identity.assume()?;
     }
     identity::renounce_privileges()
 }
 
-/// Code of the user's that runs as root has the machine, and whoever finds a hole in it.
+/// An app that runs as root gives the machine to anyone who finds a hole in it.
 fn warn_of_root(served: &Served, config: &Config, identity: Option<&Identity>) -> Option<String> {
     let is_warned = served.has_preflight && !config.privileges.allow_root && identity::is_root(identity);
     is_warned.then(|| {
-        format!("{} runs as root; --user gives it another user, --allow-root says that it is meant to", served.name)
+        format!("{} runs as root; --user USER runs it as another user, --allow-root hides this warning", served.name)
     })
 }
 
-/// A delay is for balancers to hear of the stop.
+/// The delay has an effect only if load balancers can see it.
 fn warn_of_silence(served: &Served, config: &Config) -> Option<String> {
     let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
     is_silent.then(|| {
         format!(
-            "--drain-delay only waits: no path of {} answers 503 meanwhile; --health-path /health does",
+            "--drain-delay only waits: no path of {} answers 503 meanwhile; give one with --health-path /health",
             served.name
         )
     })
 }
 
-/// What the system may refuse before the first fork, once it has not.
+/// Everything that the system may refuse before the first fork.
 struct Prepared {
     nofile: Nofile,
     pidfile: Option<Pidfile>,
@@ -363,9 +363,9 @@ fn prepare(
     Ok(Prepared { nofile, pidfile, log_file, bound })
 }
 
-/// What would run, and what `run` would warn of. After a preflight nothing is bound, so that an app can be checked beside
-/// the server that runs it; otherwise prepares as `run` does and lets go, so that a port in use or a missing right is told.
-/// Sockets that were inherited are named and left as they are.
+/// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
+/// beside the server that runs it. Otherwise prepares as `run` does and releases it again, so that a port in use or a missing
+/// permission is reported. Inherited sockets are named and left as they are.
 fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<String, String> {
     let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
     let lent: Vec<Address> = inherited.lent();
@@ -400,19 +400,19 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
     Ok(text)
 }
 
-/// Prints to standard output; a reader that has gone away is not an error, a disk that is full is one.
+/// Prints to standard output. A reader that has gone is not an error, a full disk is.
 pub fn say(text: &str, status: u8) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(printable(text).as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            complain(&format!("what was asked for cannot be printed: {e}"), EXIT_SYSTEM)
+            complain(&format!("cannot write to standard output: {e}"), EXIT_SYSTEM)
         }
         _ => ExitCode::from(status),
     }
 }
 
-/// With no control character but line ends and tabs, which a terminal could take for orders: what is printed may be the
-/// words of a server, an app or a path. Escaped as JSON has it, so that JSON stays JSON.
+/// Escapes control characters other than line ends and tabs: a terminal could act on them, and the text may come from a
+/// server, an app or a path. Escaped as in JSON, so that JSON stays JSON.
 pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| match c.is_control() && c != '\n' && c != '\t' {
@@ -424,7 +424,7 @@ pub fn printable(text: &str) -> String {
 
 /// Prints one line to standard error.
 pub fn complain(line: &str, status: u8) -> ExitCode {
-    // Where nothing reads standard error, the exit status still tells.
-    tine_common::log::write_last(&format!("tine: {}\n", printable(line)), LAST_WORD_PATIENCE);
+    // If nothing reads standard error, the exit status still reports the failure.
+    tine_common::log::write_last(&format!("tine: {}\n", printable(line)), LAST_LINE_TIMEOUT);
     ExitCode::from(status)
 }

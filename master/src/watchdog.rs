@@ -1,14 +1,14 @@
-//! Who hangs: a worker whose heartbeat and progress stand still while the master looks on. A worker that goes from one request to
-//! the next within one turn works, however long the turn takes.
+//! Detects hung workers: a worker hangs if its heartbeat and progress stand still for too long. A worker that goes from one
+//! request to the next within one turn does not hang, however long the turn takes.
 //!
-//! Pure: the master looks every [`LOOK_INTERVAL`] and says how long ago its last look was. Only time in which the master was
-//! awake counts, so that nobody is suspected because the machine, or the whole server, was stopped.
+//! Pure: the master checks every [`CHECK_INTERVAL`] and passes the time since its last check. Only time in which the master
+//! itself ran counts, so that no worker is suspected after the machine or the whole server was stopped.
 
 use std::time::Duration;
 
-/// The master looks this often.
-pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A worker that was told to say what it hangs in has this long before it is killed.
+/// The master checks this often.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// A worker that was told to report where it hangs has this long before it is killed.
 pub const CRASH_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the master knows of one worker's heartbeats.
@@ -19,7 +19,7 @@ pub struct Watch {
     is_told: bool,
 }
 
-/// The words of a worker's seat whose change is life.
+/// The words of a worker's slot whose change shows that it is alive.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
     pub heartbeat: u64,
@@ -29,20 +29,20 @@ pub struct Life {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Fine,
-    /// It is to say what it hangs in (SIGABRT).
+    /// Make it report where it hangs (SIGABRT).
     Abort,
-    /// It did not even do that, or is stopped (SIGKILL).
+    /// It did not exit after that, or is stopped (SIGKILL).
     Kill,
 }
 
 impl Watch {
-    /// `since`: the time since the last look; `limit`: how long both words may stand still, `None`: for ever.
-    pub fn look(&mut self, life: Life, since: Duration, limit: Option<Duration>) -> Verdict {
+    /// `since`: the time since the last check; `limit`: how long both words may stand still, `None` for no limit.
+    pub fn check(&mut self, life: Life, since: Duration, limit: Option<Duration>) -> Verdict {
         if life != self.life {
             *self = Watch { life, ..Watch::default() };
             return Verdict::Fine;
         }
-        self.still += since.min(2 * LOOK_INTERVAL);
+        self.still += since.min(2 * CHECK_INTERVAL);
         let Some(limit) = limit else { return Verdict::Fine };
         match () {
             () if self.still < limit => Verdict::Fine,
@@ -52,12 +52,12 @@ impl Watch {
         }
     }
 
-    /// How long its loop has stood still, as far as the master looked on.
+    /// How long its loop has stood still, as far as the master ran.
     pub fn still(&self) -> Duration {
         self.still
     }
 
-    /// It was told that it hangs.
+    /// It was sent SIGABRT.
     pub fn is_suspect(&self) -> bool {
         self.is_told
     }
@@ -68,15 +68,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_stands_still_is_told_and_then_killed() {
+    fn a_worker_that_stands_still_is_aborted_and_then_killed() {
         const S: Duration = Duration::from_secs(1);
         use Verdict::{Abort, Fine, Kill};
         let life = |heartbeat, progress| Life { heartbeat, progress };
-        let look = |watch: &mut Watch, heartbeat, progress, seconds| {
-            watch.look(life(heartbeat, progress), seconds * S, Some(3 * S))
+        let check = |watch: &mut Watch, heartbeat, progress, seconds| {
+            watch.check(life(heartbeat, progress), seconds * S, Some(3 * S))
         };
-        // (the heartbeat, seconds since the last look, the verdict), with a limit of 3 s
-        for looks in [
+        // (the heartbeat, seconds since the last check, the verdict), with a limit of 3 s
+        for checks in [
             &[(1, 1, Fine), (1, 1, Fine), (1, 1, Fine), (1, 1, Abort), (1, 1, Fine), (1, 1, Kill), (1, 1, Kill)][..],
             // A change is life, whatever was before.
             &[(1, 1, Fine), (1, 2, Fine), (2, 2, Fine), (2, 2, Fine), (2, 1, Abort), (3, 1, Fine), (3, 2, Fine)],
@@ -86,17 +86,17 @@ mod tests {
             &[(0, 1, Fine), (0, 1, Fine), (0, 1, Abort)],
         ] {
             let mut watch = Watch::default();
-            for (i, &(heartbeat, seconds, expected)) in looks.iter().enumerate() {
-                assert_eq!(look(&mut watch, heartbeat, 0, seconds), expected, "look {i} of {looks:?}");
+            for (i, &(heartbeat, seconds, expected)) in checks.iter().enumerate() {
+                assert_eq!(check(&mut watch, heartbeat, 0, seconds), expected, "check {i} of {checks:?}");
             }
         }
         // A turn that does not end, but goes from one request to the next, and then hangs in the last.
         let mut watch = Watch::default();
-        assert!((0..100).all(|progress| look(&mut watch, 5, progress, 1) == Fine));
-        assert_eq!([0; 4].map(|_| look(&mut watch, 5, 99, 1)), [Fine, Fine, Abort, Fine]);
+        assert!((0..100).all(|progress| check(&mut watch, 5, progress, 1) == Fine));
+        assert_eq!([0; 4].map(|_| check(&mut watch, 5, 99, 1)), [Fine, Fine, Abort, Fine]);
         let mut watch = Watch::default();
-        assert!((0..1000).all(|_| watch.look(life(7, 0), S, None) == Fine), "no limit");
-        assert_eq!(look(&mut watch, 7, 0, 1), Abort);
+        assert!((0..1000).all(|_| watch.check(life(7, 0), S, None) == Fine), "no limit");
+        assert_eq!(check(&mut watch, 7, 0, 1), Abort);
         assert!(watch.is_suspect());
     }
 }

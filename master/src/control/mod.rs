@@ -1,16 +1,16 @@
-//! The control socket: a Unix socket on the master's loop, over which `tine ctl` and `tine top` ask and order.
+//! The control socket: a Unix socket on the master's loop, over which `tine ctl` and `tine top` control the server.
 //!
-//! It parses and frames, and decides nothing: the master takes the requests, and says progress and outcome when it likes.
-//! Nothing here blocks. There are at most [`CALLERS_MAX`] callers, one request of each at a time, each request bounded, each
-//! answer too; who does not read is dropped after [`caller::STALL`]. The file has mode 0600, and who connects must have the
-//! master's user or root's (SO_PEERCRED).
+//! It parses and frames, and decides nothing: the master takes the requests and reports progress and outcome when they are
+//! known. Nothing here blocks. There are at most [`CLIENTS_MAX`] clients with one request at a time each; requests and
+//! answers are bounded. A client that does not read is dropped after [`client::STALL`]. The file has mode 0600, and a client
+//! must run as the master's user or as root (SO_PEERCRED).
 //!
 //! A turn of the master: [`Control::on_event`] for its events, then [`Control::turn`] once, whose requests are carried out
-//! by [`Control::say`] and [`Control::answer`], at once or many turns later. The poll sleeps no longer than to
+//! by [`Control::report_progress`] and [`Control::answer`], at once or many turns later. The poll sleeps no longer than to
 //! [`Control::deadline`].
 
 mod args;
-mod caller;
+mod client;
 mod place;
 mod protocol;
 mod socket_file;
@@ -24,7 +24,7 @@ pub use protocol::{Answer, Line, Request};
 pub use socket_file::{Claim, identity};
 pub use talk::{Last, Talk, TalkError};
 
-use caller::{Caller, Step};
+use client::{ControlClient, Step};
 use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
@@ -36,18 +36,18 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Callers at one time.
-pub const CALLERS_MAX: usize = 16;
-/// Descriptors that a control socket takes: the listener, a share of the poll, the callers, one more to refuse.
-pub const DESCRIPTORS: usize = CALLERS_MAX + 3;
-/// Callers accepted in one turn.
+/// Clients connected at the same time.
+pub const CLIENTS_MAX: usize = 16;
+/// Descriptors of a control socket: the listener, a clone of the registry, the clients, and one more to refuse on.
+pub const DESCRIPTORS: usize = CLIENTS_MAX + 3;
+/// Clients accepted in one turn.
 const ACCEPT_BUDGET: usize = 16;
-/// How long accepting rests where there is no descriptor left.
+/// How long accepting pauses when no descriptor is left.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
 
-/// Who is connected. Never used twice, so that an answer to somebody who has gone reaches nobody.
+/// Identifies a connected client. Never reused, so that an answer to a client that has gone reaches no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallerId(usize);
+pub struct ClientId(usize);
 
 pub struct Control {
     file: SocketFile,
@@ -55,17 +55,17 @@ pub struct Control {
     /// Set by [`Control::register`].
     registry: Option<Registry>,
     token_base: usize,
-    callers: BTreeMap<CallerId, Caller>,
+    clients: BTreeMap<ClientId, ControlClient>,
     /// Ids count from 1: the token base itself is the listener's token.
     last_id: usize,
     events_seen: u64,
-    requests: Vec<(CallerId, Request)>,
-    /// Somebody may wait to be accepted of whom no event will tell again.
+    requests: Vec<(ClientId, Request)>,
+    /// When to accept again: a connection may be pending for which no further event will arrive.
     accept_at: Option<Instant>,
 }
 
 impl Control {
-    /// Listens at the path; the error is one line that says why not and what would do.
+    /// Listens at the path. The error is one line with a hint.
     pub fn open(path: &Path, claim: Claim) -> Result<Control, String> {
         let (file, listener) = SocketFile::listen(path, claim)?;
         Ok(Control {
@@ -73,7 +73,7 @@ impl Control {
             listener: UnixListener::from_std(listener),
             registry: None,
             token_base: 0,
-            callers: BTreeMap::new(),
+            clients: BTreeMap::new(),
             last_id: 0,
             events_seen: 0,
             requests: Vec::new(),
@@ -81,7 +81,7 @@ impl Control {
         })
     }
 
-    /// All tokens from `token_base` on are its own: a new one for each caller.
+    /// Takes all tokens from `token_base` on: a new one for each client.
     pub fn register(&mut self, registry: &Registry, token_base: usize) -> io::Result<()> {
         let registry = registry.try_clone()?;
         self.token_base = token_base;
@@ -94,13 +94,13 @@ impl Control {
         self.file.path()
     }
 
-    /// Whether the path still leads here: not, once an upgrade's new master has taken it over, or somebody has tidied up.
+    /// Whether the path still leads here. It does not after a new master has taken it over in an upgrade, or after the file
+    /// was removed.
     pub fn is_reachable(&self) -> bool {
         self.file.is_ours()
     }
 
-    /// Listens at the path anew, where it leads to somebody else or to nobody: after an upgrade that came to nothing. Callers
-    /// who are there stay.
+    /// After a failed upgrade: listens at the path again if it leads to another process or to none. Connected clients stay.
     pub fn reclaim(&mut self) -> Result<(), String> {
         if self.is_reachable() {
             return Ok(());
@@ -115,7 +115,7 @@ impl Control {
         Ok(())
     }
 
-    /// Removes the file, if it is still ours. Who is connected stays so until the process ends.
+    /// Removes the file, if it is still ours. Clients stay connected until the process ends.
     pub fn remove(&self) {
         self.file.remove();
     }
@@ -125,66 +125,66 @@ impl Control {
             self.accept(now);
             return;
         }
-        let id = CallerId(event.token().0.wrapping_sub(self.token_base));
-        // Both directions are closed: nobody is there to read an answer. Half a close is what a pipe into nc leaves.
+        let id = ClientId(event.token().0.wrapping_sub(self.token_base));
+        // Both directions are closed, so no answer can be read. A half-close is what a pipe into nc leaves.
         if event.is_write_closed() || event.is_error() {
-            self.callers.remove(&id);
+            self.clients.remove(&id);
         }
         self.advance(id);
     }
 
-    /// What is to be carried out now, at most one request of each caller; each is answered exactly once. Also drops who has
+    /// The requests to carry out now, at most one of each client; each is answered exactly once. Also drops clients that have
     /// stalled.
-    pub fn turn(&mut self, now: Instant) -> Vec<(CallerId, Request)> {
+    pub fn turn(&mut self, now: Instant) -> Vec<(ClientId, Request)> {
         if self.accept_at.is_some_and(|at| at <= now) {
             self.accept(now);
         }
-        self.callers.retain(|_, caller| {
-            caller.note_stall(now);
-            caller.deadline().is_none_or(|at| at > now)
+        self.clients.retain(|_, client| {
+            client.note_stall(now);
+            client.deadline().is_none_or(|at| at > now)
         });
         let requests = std::mem::take(&mut self.requests);
-        requests.into_iter().filter(|(id, _)| self.callers.contains_key(id)).collect()
+        requests.into_iter().filter(|(id, _)| self.clients.contains_key(id)).collect()
     }
 
-    /// When [`Control::turn`] is due without an event.
+    /// When [`Control::turn`] is due even without an event.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let ready = (!self.requests.is_empty()).then_some(now);
-        let stalled = self.callers.values().filter_map(Caller::deadline).min();
+        let stalled = self.clients.values().filter_map(ControlClient::deadline).min();
         [ready, stalled, self.accept_at].into_iter().flatten().min()
     }
 
-    /// Whether the caller is still connected. Who keeps one for later asks before it keeps on.
-    pub fn is_there(&self, id: CallerId) -> bool {
-        self.callers.contains_key(&id)
+    /// Whether the client is still connected.
+    pub fn is_there(&self, id: ClientId) -> bool {
+        self.clients.contains_key(&id)
     }
 
-    /// Tells a caller who waits how far its request is.
-    pub fn say(&mut self, id: CallerId, text: &str) {
-        if let Some(caller) = self.callers.get_mut(&id) {
-            caller.say(text);
+    /// Reports the progress of a request to the client that waits for it.
+    pub fn report_progress(&mut self, id: ClientId, text: &str) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.report_progress(text);
         }
         self.advance(id);
     }
 
-    /// Tells a caller who waits how its request ended.
-    pub fn answer(&mut self, id: CallerId, outcome: Result<Answer, String>) {
-        if let Some(caller) = self.callers.get_mut(&id) {
-            debug_assert!(caller.is_waiting, "a request is answered once");
-            caller.answer(outcome);
+    /// Reports the outcome of a request to the client that waits for it.
+    pub fn answer(&mut self, id: ClientId, outcome: Result<Answer, String>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            debug_assert!(client.is_waiting, "a request is answered once");
+            client.answer(outcome);
         }
         self.advance(id);
     }
 
-    fn advance(&mut self, id: CallerId) {
-        let Some(caller) = self.callers.get_mut(&id) else { return };
+    fn advance(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
         self.events_seen += 1;
-        caller.last_active = self.events_seen;
-        match caller.advance() {
+        client.last_active = self.events_seen;
+        match client.advance() {
             Step::Nothing => {}
             Step::Request(request) => self.requests.push((id, request)),
             // Dropping the stream closes it, which takes it out of the poll.
-            Step::Over => drop(self.callers.remove(&id)),
+            Step::Over => drop(self.clients.remove(&id)),
         }
     }
 
@@ -199,7 +199,7 @@ impl Control {
                 }
                 Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
                 Err(e) => {
-                    log::debug!("the control socket accepts nobody at the moment: {e}");
+                    log::debug!("the control socket accepts no connections at the moment: {e}");
                     self.accept_at = Some(now + ACCEPT_REST);
                     return;
                 }
@@ -208,42 +208,42 @@ impl Control {
     }
 
     fn admit(&mut self, stream: UnixStream) {
-        let mut caller = Caller::new(stream);
-        if let Err(line) = may_call(&caller.stream).and_then(|()| self.make_room()) {
-            caller.answer(Err(line));
-            caller.advance(); // as far as the socket takes it; then it is closed
+        let mut client = ControlClient::new(stream);
+        if let Err(line) = authorize(&client.stream).and_then(|()| self.make_room()) {
+            client.answer(Err(line));
+            client.advance(); // sends as much as the socket takes; then it is closed
             return;
         }
         self.last_id += 1;
-        let id = CallerId(self.last_id);
-        let registry = self.registry.as_ref().expect("nobody is accepted before the control socket is registered");
+        let id = ClientId(self.last_id);
+        let registry = self.registry.as_ref().expect("no client is accepted before the control socket is registered");
         let token = Token(self.token_base + id.0);
-        if let Err(e) = registry.register(&mut caller.stream, token, Interest::READABLE | Interest::WRITABLE) {
-            log::debug!("a caller of the control socket cannot be watched: {e}");
+        if let Err(e) = registry.register(&mut client.stream, token, Interest::READABLE | Interest::WRITABLE) {
+            log::debug!("a client of the control socket cannot be watched: {e}");
             return;
         }
-        self.callers.insert(id, caller);
+        self.clients.insert(id, client);
         self.advance(id); // its request may be there already
     }
 
-    /// Where the table is full, drops the caller who has been idle the longest; who waits for an answer stays.
+    /// If the table is full, drops the client that has been idle the longest; one that waits for an answer stays.
     fn make_room(&mut self) -> Result<(), String> {
-        if self.callers.len() < CALLERS_MAX {
+        if self.clients.len() < CLIENTS_MAX {
             return Ok(());
         }
-        let idle = self.callers.iter().filter(|(_, caller)| !caller.is_waiting && !caller.has_unsent());
-        match idle.min_by_key(|(_, caller)| caller.last_active).map(|(&id, _)| id) {
+        let idle = self.clients.iter().filter(|(_, client)| !client.is_waiting && !client.has_unsent());
+        match idle.min_by_key(|(_, client)| client.last_active).map(|(&id, _)| id) {
             Some(id) => {
-                self.callers.remove(&id);
+                self.clients.remove(&id);
                 Ok(())
             }
-            None => Err(format!("{CALLERS_MAX} callers are being answered; try again")),
+            None => Err(format!("all {CLIENTS_MAX} control connections are waiting for answers; try again")),
         }
     }
 }
 
-/// Whether the other end belongs to the master's user or to root.
-fn may_call(stream: &UnixStream) -> Result<(), String> {
+/// Allows a client that runs as the master's user or as root.
+fn authorize(stream: &UnixStream) -> Result<(), String> {
     let peer = getsockopt(stream, PeerCredentials).map_err(|e| format!("SO_PEERCRED: {e}"))?;
     match peer.uid() {
         0 => Ok(()),

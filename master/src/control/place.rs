@@ -1,8 +1,8 @@
-//! Where the control socket lies: at the path that was given, or under the runtime directory, named after the port.
+//! The path of the control socket: the one that was given, or one in a runtime directory, named after the port.
 //!
-//! Both ends look in the same directories: a server takes the first that it can have, `tine ctl` and `tine top` look in all of
-//! them. A directory counts only if nobody but its owner and root can put files there, so that nobody else's socket is taken
-//! for a server's.
+//! Both ends use the same list of directories: a server takes the first that it can use, `tine ctl` and `tine top` search all
+//! of them. A directory counts only if no other user than its owner and root can create files there, so that another user's
+//! socket is not taken for a server's.
 
 use super::talk::{Talk, TalkError};
 use super::{Claim, Control, Request, identity};
@@ -19,17 +19,17 @@ use tine_common::status::ServerState;
 
 /// What a default socket's name ends with. Not `.sock`: the server's own Unix sockets may lie in the same directory.
 const SUFFIX: &str = ".ctl";
-/// The directories of servers that root has started as other users: this and the user's number.
+/// Prefix of the directories of servers that root has started as other users; the user's number follows.
 const OF_USERS: &str = "/run/tine-";
-/// For a server that holds the path to say whether it is on its way out.
+/// How long to wait for the server at the path to report whether it is draining.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// Servers that are named when there are several.
+/// Servers named in the error if there are several.
 const NAMED_MAX: usize = 8;
 
-/// Which server a caller means.
+/// Which server a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// The only one there is.
+    /// The only one that is running.
     Only,
     Port(u16),
     At(PathBuf),
@@ -39,21 +39,21 @@ pub enum Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub path: PathBuf,
-    /// Whose server it must be, where it lies in a directory of a user's: a link that he has put there may lead to another's.
+    /// The user that the server must run as, if the directory belongs to a user: a link there may lead to another user's
+    /// server.
     pub owner: Option<u32>,
 }
 
-/// Why there is nobody to talk to.
+/// Why no server was found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// No server is there.
-    Nobody(String),
-    /// It was not said which.
+    /// No server is running.
+    NoServer(String),
+    /// Several are running, and none was named.
     Several(String),
 }
 
-/// Opens the socket that was asked for. What cannot be had by default is warned of; what was asked for by its path is an
-/// error, one line.
+/// Opens the socket. A default socket that cannot be opened is a warning; one with a given path is an error of one line.
 pub fn open(at: &ControlAt, first: Option<&Address>, claim: Claim) -> Result<Option<Control>, String> {
     match (at, first) {
         (ControlAt::Nowhere, _) | (ControlAt::Auto, None) => Ok(None),
@@ -64,7 +64,7 @@ pub fn open(at: &ControlAt, first: Option<&Address>, claim: Claim) -> Result<Opt
             match open_default(&directories(variable, geteuid().as_raw()), first, claim) {
                 Ok(control) => Ok(Some(control)),
                 Err(line) => {
-                    log::warn!("no control socket, so that `tine ctl` cannot reach this server: {line} by --control");
+                    log::warn!("no control socket, `tine ctl` cannot reach this server: {line} by --control");
                     Ok(None)
                 }
             }
@@ -75,7 +75,7 @@ pub fn open(at: &ControlAt, first: Option<&Address>, claim: Claim) -> Result<Opt
 fn open_default(directories: &[Directory], first: &Address, claim: Claim) -> Result<Control, String> {
     let mut why = None;
     for directory in directories {
-        // The first directory is the one that was meant; the others are tried silently.
+        // The error is that of the first directory, which was meant; the others are fallbacks.
         let opened = directory.make().and_then(|()| open_or_replace(&directory.path.join(name_of(first)), claim));
         match opened {
             Ok(control) => return Ok(control),
@@ -85,7 +85,7 @@ fn open_default(directories: &[Directory], first: &Address, claim: Claim) -> Res
     Err(why.unwrap_or_else(|| "there is not a directory for it; give a path".to_string()))
 }
 
-/// A server that drains has let go of its address, and so it does of its path.
+/// A server that drains has released its address; its path may be taken, too.
 fn open_or_replace(path: &Path, claim: Claim) -> Result<Control, String> {
     Control::open(path, claim).or_else(|line| match is_leaving(path) {
         true => Control::open(path, Claim::TakeOver),
@@ -93,7 +93,7 @@ fn open_or_replace(path: &Path, claim: Claim) -> Result<Control, String> {
     })
 }
 
-/// Whether a server listens there that says that it drains.
+/// Whether the server at the path reports that it is draining.
 fn is_leaving(path: &Path) -> bool {
     let ask = || -> Result<bool, TalkError> {
         let answer = Talk::open(path, Some(QUESTION_TIMEOUT))?.ask(Request::Status, |_| {})?;
@@ -102,20 +102,20 @@ fn is_leaving(path: &Path) -> bool {
     ask().unwrap_or(false)
 }
 
-/// While this process is root: makes the directory for the default socket of a server that goes on as this user. Of all
-/// directories that such a server can have, root's `tine ctl` can trust only one that root has made.
+/// Called as root: creates the directory for the default socket of a server that continues as this user. Of all directories
+/// that such a server can use, root's `tine ctl` can trust only one that root has created.
 pub fn make_directory_for(uid: u32, gid: u32) -> Result<(), String> {
     let directory = Directory { path: of_user(uid), is_given: false };
     let shown = directory.path.display();
     match DirBuilder::new().mode(0o700).create(&directory.path) {
-        // Nobody but root can have put another in its place.
+        // Only root can have put another in its place.
         Ok(()) => lchown(&directory.path, Some(uid), Some(gid)).map_err(|e| format!("{shown}: {e}")),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => directory.check(uid),
-        Err(e) => Err(format!("{shown} cannot be made: {e}")),
+        Err(e) => Err(format!("{shown} cannot be created: {e}")),
     }
 }
 
-/// The server that is meant.
+/// Finds the server.
 pub fn find(wanted: &Wanted) -> Result<Found, NotFound> {
     find_in(wanted, &all_directories(variable, geteuid().as_raw()), geteuid().as_raw())
 }
@@ -135,24 +135,24 @@ fn find_in(wanted: &Wanted, directories: &[Directory], uid: u32) -> Result<Found
         live.extend(found.filter(|found| is_live_of(&found.path, found.owner).unwrap_or(false)));
     }
     live.dedup();
-    let looked =
+    let searched =
         || directories.iter().map(|directory| directory.path.display().to_string()).collect::<Vec<_>>().join(", ");
     match (live.len(), wanted) {
         (1, _) => Ok(live.remove(0)),
-        (0, Wanted::Port(port)) => Err(NotFound::Nobody(format!(
-            "no server on port {port} is found in {}; start one, or say where it is by --control PATH",
-            looked()
+        (0, Wanted::Port(port)) => Err(NotFound::NoServer(format!(
+            "no server on port {port} found in {}; start one, or give its socket with --control PATH",
+            searched()
         ))),
-        (0, _) => Err(NotFound::Nobody(format!(
-            "no server is found in {}; start one, or say where it is by --control PATH",
-            looked()
+        (0, _) => Err(NotFound::NoServer(format!(
+            "no server found in {}; start one, or give its socket with --control PATH",
+            searched()
         ))),
         (count, _) => {
             let named: Vec<String> =
                 live.iter().take(NAMED_MAX).map(|found| found.path.display().to_string()).collect();
             let more = if count > NAMED_MAX { ", ..." } else { "" };
             Err(NotFound::Several(format!(
-                "{count} servers are there; say which by --control PORT or --control PATH: {}{more}",
+                "{count} servers are running; choose one with --control PORT or --control PATH: {}{more}",
                 named.join(", ")
             )))
         }
@@ -182,11 +182,11 @@ fn name_of(first: &Address) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Directory {
     path: PathBuf,
-    /// The service manager has made it and vouches for it; it may be reached by a link.
+    /// The service manager has created it and vouches for it; the path may be a link.
     is_given: bool,
 }
 
-/// Those of a server of this user, the best first.
+/// The directories for a server of this user, the preferred one first.
 fn directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Directory> {
     let absolute = |text: OsString| Some(PathBuf::from(text)).filter(|path| path.is_absolute());
     // Several are separated by colons (systemd.exec(5)).
@@ -195,19 +195,19 @@ fn directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Dir
     let given = given.map(|path| Directory { path, is_given: true });
     let own = variable("XDG_RUNTIME_DIR").and_then(absolute).map(|path| path.join("tine"));
     let of_root = (uid == 0).then(|| PathBuf::from("/run/tine"));
-    // Root has made it, for a server that he has started as this user.
+    // Created by root for a server that it started as this user.
     let of_user = (uid != 0).then(|| of_user(uid));
     let last = Some(PathBuf::from(format!("/tmp/tine-{uid}")));
     let made = [own, of_root, of_user, last].into_iter().flatten().map(|path| Directory { path, is_given: false });
     given.into_iter().chain(made).collect()
 }
 
-/// What root makes for a server that he starts as this user.
+/// The directory that root creates for a server that it starts as this user.
 fn of_user(uid: u32) -> PathBuf {
     PathBuf::from(format!("{OF_USERS}{uid}"))
 }
 
-/// All of them that there are.
+/// All directories of that kind.
 fn of_users() -> Vec<PathBuf> {
     let (directory, prefix) = OF_USERS.rsplit_once('/').unwrap_or_default();
     let is_of_user = |name: &str| name.strip_prefix(prefix).is_some_and(|uid| uid.parse::<u32>().is_ok());
@@ -215,8 +215,8 @@ fn of_users() -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_name().to_str().is_some_and(is_of_user)).map(|entry| entry.path()).collect()
 }
 
-/// Those that a caller looks in: also the one of a service, and for root those of other users. Only root makes a directory
-/// there, whomever he gives it to.
+/// The directories that a client searches: also that of a service, and for root those of other users. Only root can create
+/// a directory there, whoever owns it afterwards.
 fn all_directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec<Directory> {
     let mut directories = directories(variable, uid);
     let of_service = Directory { path: PathBuf::from("/run/tine"), is_given: true };
@@ -231,13 +231,13 @@ fn all_directories(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> Vec
 }
 
 impl Directory {
-    /// Sees to it that the directory is there and nobody else's.
+    /// Creates the directory if it does not exist, and checks its owner and mode.
     fn make(&self) -> Result<(), String> {
         let shown = self.path.display();
         if !self.is_given {
             match DirBuilder::new().mode(0o700).create(&self.path) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(format!("{shown} cannot be made: {e}; give a path"));
+                    return Err(format!("{shown} cannot be created: {e}; give a path"));
                 }
                 _ => {}
             }
@@ -252,13 +252,13 @@ impl Directory {
         if !found.is_dir() {
             return Err(format!("{shown} is not a directory; remove it or give a path"));
         }
-        // What the service manager gave, it may have given to the service's user, whose server root asks.
+        // The service manager's directory may belong to the service's user; root may control that server.
         let may_be_others = self.is_given && uid == 0;
         if ![0, uid].contains(&found.uid()) && !may_be_others {
             return Err(format!("{shown} belongs to user {}; remove it or give a path", found.uid()));
         }
         if found.mode() & 0o022 != 0 {
-            return Err(format!("others may write to {shown}; take that right from them or give a path"));
+            return Err(format!("other users may write to {shown}; remove that permission or give a path"));
         }
         Ok(())
     }
@@ -327,11 +327,11 @@ mod tests {
         assert_eq!(fs::metadata(&made.path).unwrap().permissions().mode() & 0o777, 0o700);
         made.make().expect("a second server finds it");
         fs::set_permissions(&made.path, Permissions::from_mode(0o770)).unwrap();
-        assert!(made.make().unwrap_err().contains("others may write"));
+        assert!(made.make().unwrap_err().contains("other users may write"));
         fs::set_permissions(&made.path, Permissions::from_mode(0o755)).unwrap();
         made.make().unwrap();
         let own = geteuid().as_raw();
-        assert!(made.check(own + 1).is_err() || geteuid().is_root(), "somebody else's");
+        assert!(made.check(own + 1).is_err() || geteuid().is_root(), "another user's");
         if geteuid().is_root() {
             let of_another = |is_given| {
                 let path = scratch.join("of another");
@@ -345,7 +345,7 @@ mod tests {
         symlink(&made.path, &link.path).unwrap();
         assert!(link.make().unwrap_err().contains("is not a directory"));
         Directory { is_given: true, ..link }.make().expect("the service manager may use links");
-        assert!(of(scratch.join("no/such")).make().unwrap_err().contains("cannot be made"));
+        assert!(of(scratch.join("no/such")).make().unwrap_err().contains("cannot be created"));
         fs::remove_dir_all(&scratch).unwrap();
     }
 
@@ -363,17 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_finds_the_only_server_or_is_asked_which() {
+    fn a_client_finds_the_only_server_or_is_asked_which() {
         let scratch = directory("find");
         let uid = geteuid().as_raw();
         let directories = [Directory { path: scratch.clone(), is_given: false }];
         let find = |wanted: &Wanted| find_in(wanted, &directories, uid);
         drop(UnixListener::bind(scratch.join("8079.ctl")).unwrap()); // a server that was killed
-        let Err(NotFound::Nobody(line)) = find(&Wanted::Only) else { panic!("nobody is there") };
+        let Err(NotFound::NoServer(line)) = find(&Wanted::Only) else { panic!("no server is running") };
         assert!(line.contains(scratch.to_str().unwrap()) && line.contains("--control PATH"), "{line}");
         let _web = UnixListener::bind(scratch.join("web.sock")).unwrap(); // serves HTTP
         let _first = UnixListener::bind(scratch.join("8080.ctl")).unwrap();
-        // What leads elsewhere is no socket of this directory.
+        // A link to a socket elsewhere does not count.
         symlink(scratch.join("8080.ctl"), scratch.join("8090.ctl")).unwrap();
         let found = |name: &str| {
             let owner = (uid != 0).then_some(uid);
@@ -384,16 +384,16 @@ mod tests {
         let Err(NotFound::Several(line)) = find(&Wanted::Only) else { panic!("there are two") };
         assert!(line.contains("2 servers") && line.contains("8080.ctl") && line.contains("8081.ctl"), "{line}");
         assert_eq!(find(&Wanted::Port(8081)), found("8081.ctl"));
-        assert!(matches!(find(&Wanted::Port(8082)), Err(NotFound::Nobody(line)) if line.contains("port 8082")));
+        assert!(matches!(find(&Wanted::Port(8082)), Err(NotFound::NoServer(line)) if line.contains("port 8082")));
         assert_eq!(find(&Wanted::At("/x".into())), Ok(Found { path: "/x".into(), owner: None }));
         if uid == 0 {
-            // In a user's directory there is no server but his.
+            // In a user's directory only that user's servers count.
             std::os::unix::fs::chown(&scratch, Some(1234), None).unwrap();
             let of_user = [Directory { path: scratch.clone(), is_given: true }];
-            assert!(matches!(find_in(&Wanted::Port(8081), &of_user, 0), Err(NotFound::Nobody(_))));
+            assert!(matches!(find_in(&Wanted::Port(8081), &of_user, 0), Err(NotFound::NoServer(_))));
         }
         fs::set_permissions(&scratch, Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(find(&Wanted::Only), Err(NotFound::Nobody(_))), "others may have put them there");
+        assert!(matches!(find(&Wanted::Only), Err(NotFound::NoServer(_))), "others may have put them there");
         fs::remove_dir_all(&scratch).unwrap();
     }
 }

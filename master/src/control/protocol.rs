@@ -1,6 +1,6 @@
-//! The words of the control socket: one JSON line a request, one or more JSON lines an answer (docs/control.md).
+//! The messages of the control socket: a request is one JSON line, an answer one or more JSON lines (docs/control.md).
 //!
-//! Used by both ends. The server reads requests strictly, since it acts on them; the caller reads answers leniently.
+//! Used by both ends. The server reads requests strictly, since it acts on them; the client reads answers leniently.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,10 +8,10 @@ use tine_common::status::Status;
 
 /// The longest request, with its line feed.
 pub const REQUEST_BYTES_MAX: usize = 4096;
-/// The longest line of an answer: the status of 1024 workers, each with its requests in flight, has half as much.
+/// The longest line of an answer. The status of 1024 workers, each with its requests in flight, takes half of it.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// What a caller wants: `{"command":"scale","workers":4}`.
+/// A client's request: `{"command":"scale","workers":4}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
@@ -24,11 +24,11 @@ pub enum Request {
     Scale {
         workers: usize,
     },
-    /// One worker more.
+    /// Adds one worker.
     Add,
-    /// One worker less: the youngest goes.
+    /// Removes one worker: that of the last slot.
     Remove,
-    /// Lets the worker of a slot finish; the slot gets a new one.
+    /// Drains the worker of a slot, which then gets a new one.
     Drain {
         slot: usize,
     },
@@ -41,15 +41,15 @@ pub enum Request {
 }
 
 impl Request {
-    /// Reads a line; the error says what is wrong with it.
+    /// Parses a line; the error says what is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Request, String> {
-        let wrong = |why: String| format!("this is no request: {why}; one is {{\"command\":\"status\"}}");
+        let wrong = |why: String| format!("invalid request: {why}; a valid one is {{\"command\":\"status\"}}");
         let value: Value = serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
         let request = Request::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
-        // A word that is not understood may be what it is all about: serde lets it pass beside a command without fields.
+        // An unknown field may be the point of the request, but serde accepts it beside a command without fields.
         match serde_json::to_value(request) {
             Ok(understood) if understood == value => Ok(request),
-            _ => Err(wrong("it has fields that this command does not have".to_string())),
+            _ => Err(wrong("this command does not have all of these fields".to_string())),
         }
     }
 
@@ -59,10 +59,10 @@ impl Request {
     }
 }
 
-/// How a request ended well.
+/// The outcome of a request that succeeded.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Answer {
-    /// What was done, in words for people: `generation 3 serves with 16 workers`.
+    /// What was done, for humans: `generation 3 serves with 16 workers`.
     pub said: Option<String>,
     pub status: Option<Status>,
 }

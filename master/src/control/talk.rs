@@ -1,4 +1,4 @@
-//! The caller's end of the control socket: asks, waits, hears. Blocking, with a deadline for the whole of an answer.
+//! The client's end of the control socket: sends a request and waits for its answer. Blocking, with a deadline for each answer.
 
 use super::place::Found;
 use super::protocol::{ANSWER_BYTES_MAX, Line, Request};
@@ -15,7 +15,7 @@ pub struct Talk {
     timeout: Option<Duration>,
 }
 
-/// The last line of an answer: as it came, and as it was understood.
+/// The last line of an answer, raw and parsed.
 #[derive(Debug)]
 pub struct Last {
     pub text: String,
@@ -24,13 +24,13 @@ pub struct Last {
 
 #[derive(Debug)]
 pub enum TalkError {
-    /// There is no server.
-    Nobody(io::Error),
-    /// It went away before it had answered.
+    /// No server listens there.
+    NotListening(io::Error),
+    /// The server closed the connection before it answered.
     Gone,
-    /// It did not answer in time.
+    /// The server did not answer within this time.
     Late(Duration),
-    /// What it said is no answer.
+    /// What came is not an answer.
     Strange(String),
 }
 
@@ -39,7 +39,7 @@ impl Talk {
     pub fn open(path: &Path, timeout: Option<Duration>) -> Result<Talk, TalkError> {
         let connect = || -> io::Result<UnixStream> {
             let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
-            // A full queue holds connect(2) up for as long as send(2) may be (unix(7)).
+            // While the queue is full, connect(2) blocks for as long as the send timeout allows (unix(7)).
             socket.set_write_timeout(timeout)?;
             socket.connect(&SockAddr::unix(path)?)?;
             Ok(UnixStream::from(OwnedFd::from(socket)))
@@ -47,23 +47,24 @@ impl Talk {
         match connect() {
             Ok(stream) => Ok(Talk { stream: BufReader::new(stream), timeout }),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(TalkError::Late(timeout.unwrap_or_default())),
-            Err(e) => Err(TalkError::Nobody(e)),
+            Err(e) => Err(TalkError::NotListening(e)),
         }
     }
 
-    /// As [`Talk::open`]. A server of another user's than the socket's place has it is none.
+    /// As [`Talk::open`], but refuses a server that runs as another user than the owner of the socket's directory.
     pub fn open_found(found: &Found, timeout: Option<Duration>) -> Result<Talk, TalkError> {
         let talk = Talk::open(&found.path, timeout)?;
-        let peer = getsockopt(talk.stream.get_ref(), PeerCredentials).map_err(|e| TalkError::Nobody(e.into()))?.uid();
+        let peer =
+            getsockopt(talk.stream.get_ref(), PeerCredentials).map_err(|e| TalkError::NotListening(e.into()))?.uid();
         match found.owner {
-            Some(owner) if owner != peer => Err(TalkError::Nobody(io::Error::other(format!(
-                "the directory is user {owner}'s, and the server there is user {peer}'s"
+            Some(owner) if owner != peer => Err(TalkError::NotListening(io::Error::other(format!(
+                "the directory belongs to user {owner}, but the server there runs as user {peer}"
             )))),
             _ => Ok(talk),
         }
     }
 
-    /// Sends a request and waits for its outcome; progress is told on the way.
+    /// Sends a request and waits for its outcome; `on_progress` gets each line of progress.
     pub fn ask(&mut self, request: Request, mut on_progress: impl FnMut(&str)) -> Result<Last, TalkError> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         self.stream.get_mut().write_all(request.line().as_bytes()).map_err(|e| self.lost(&e))?;
@@ -73,12 +74,12 @@ impl Talk {
             match (line.ok, &line.said) {
                 (Some(_), _) => return Ok(Last { text, line }),
                 (None, Some(said)) => on_progress(said),
-                (None, None) => {} // what another version may say on the way
+                (None, None) => {} // a line of another version
             }
         }
     }
 
-    /// Waits until the server closes the connection: it has ended.
+    /// Waits until the server closes the connection, which it does when it exits.
     pub fn wait_end(&mut self) -> Result<(), TalkError> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         loop {
@@ -132,8 +133,8 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
-    /// Connects to a server that says `said` and closes.
-    fn hear(name: &str, said: &'static [u8]) -> (Result<Last, TalkError>, Vec<String>) {
+    /// Connects to a server that sends `said` and closes.
+    fn answer_of(name: &str, said: &'static [u8]) -> (Result<Last, TalkError>, Vec<String>) {
         let path = path(name);
         let listener = UnixListener::bind(&path).unwrap();
         let server = std::thread::spawn(move || {
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn progress_comes_before_the_outcome() {
         let said = b"{\"said\":\"worker 1 ready\"}\n{\"mood\":1}\n{\"ok\":false,\"error\":\"no\",\"new\":[]}\n";
-        let (last, progress) = hear("progress", said);
+        let (last, progress) = answer_of("progress", said);
         let last = last.unwrap();
         assert_eq!((last.line.ok, last.line.error.as_deref()), (Some(false), Some("no")));
         assert!(last.text.contains("\"new\":[]"), "the text is what came");
@@ -167,11 +168,11 @@ mod tests {
 
     #[test]
     fn a_server_that_goes_away_or_talks_nonsense_is_told() {
-        assert!(matches!(hear("gone", b"").0, Err(TalkError::Gone)));
-        assert!(matches!(hear("half", b"{\"said\":\"x\"}\n{\"ok\":tr").0, Err(TalkError::Gone)));
-        assert!(matches!(hear("http", b"HTTP/1.1 400 Bad Request\r\n\r\n").0, Err(TalkError::Strange(_))));
-        assert!(matches!(hear("bytes", b"\xff\xff\n").0, Err(TalkError::Strange(_))));
-        assert!(matches!(Talk::open(Path::new("/no/such/x"), None), Err(TalkError::Nobody(_))));
+        assert!(matches!(answer_of("gone", b"").0, Err(TalkError::Gone)));
+        assert!(matches!(answer_of("half", b"{\"said\":\"x\"}\n{\"ok\":tr").0, Err(TalkError::Gone)));
+        assert!(matches!(answer_of("http", b"HTTP/1.1 400 Bad Request\r\n\r\n").0, Err(TalkError::Strange(_))));
+        assert!(matches!(answer_of("bytes", b"\xff\xff\n").0, Err(TalkError::Strange(_))));
+        assert!(matches!(Talk::open(Path::new("/no/such/x"), None), Err(TalkError::NotListening(_))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The control socket against callers who are slow, hostile, many, or gone; on a real poll, in one thread.
+//! The control socket against clients that are slow, hostile, many, or gone; on a real poll, in one thread.
 
-use super::caller::STALL;
+use super::client::STALL;
 use super::protocol::ANSWER_BYTES_MAX;
 use super::socket_file::identity;
 use super::*;
@@ -65,7 +65,7 @@ impl Server {
         stream
     }
 
-    fn turn(&mut self) -> Vec<(CallerId, Request)> {
+    fn turn(&mut self) -> Vec<(ClientId, Request)> {
         let mut events = Events::with_capacity(64);
         let sleep = self.control.deadline(self.now).map_or(Duration::from_millis(2), |_| Duration::ZERO);
         self.poll.poll(&mut events, Some(sleep)).unwrap();
@@ -77,12 +77,12 @@ impl Server {
 
     /// The next requests.
     #[track_caller]
-    fn requests(&mut self) -> Vec<(CallerId, Request)> {
+    fn requests(&mut self) -> Vec<(ClientId, Request)> {
         self.until("a request", |server| Some(server.turn()).filter(|requests| !requests.is_empty()))
     }
 
     #[track_caller]
-    fn request(&mut self) -> (CallerId, Request) {
+    fn request(&mut self) -> (ClientId, Request) {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
         requests[0]
@@ -99,9 +99,9 @@ impl Server {
         }
     }
 
-    /// What a caller is told next, up to the end of a line; `None`: that its connection is closed.
+    /// What a client is sent next, up to the end of a line; `None`: that its connection is closed.
     #[track_caller]
-    fn heard_by(&mut self, stream: &mut StdUnixStream) -> Option<String> {
+    fn line_for(&mut self, stream: &mut StdUnixStream) -> Option<String> {
         let mut line = Vec::new();
         self.until("a line", |server| {
             assert_eq!(server.turn(), [], "no more requests");
@@ -119,8 +119,8 @@ impl Server {
     }
 
     #[track_caller]
-    fn wait_gone(&mut self, id: CallerId) {
-        self.until("the caller is gone", |server| {
+    fn wait_gone(&mut self, id: ClientId) {
+        self.until("the client is gone", |server| {
             assert_eq!(server.turn(), []);
             (!server.control.is_there(id)).then_some(())
         });
@@ -142,10 +142,10 @@ fn a_request_may_come_in_any_pieces() {
         stream.write_all(&line.as_bytes()[split..]).unwrap();
         let (id, request) = server.request();
         assert_eq!(request, Request::Scale { workers: 4 });
-        server.control.say(id, "worker 3 ready, 4 of 4");
+        server.control.report_progress(id, "worker 3 ready, 4 of 4");
         server.control.answer(id, done("4 workers"));
-        assert_eq!(server.heard_by(&mut stream).as_deref(), Some(r#"{"said":"worker 3 ready, 4 of 4"}"#));
-        assert_eq!(server.heard_by(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"4 workers"}"#));
+        assert_eq!(server.line_for(&mut stream).as_deref(), Some(r#"{"said":"worker 3 ready, 4 of 4"}"#));
+        assert_eq!(server.line_for(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"4 workers"}"#));
     }
     let mut stream = server.connect();
     for byte in line.as_bytes() {
@@ -158,7 +158,7 @@ fn a_request_may_come_in_any_pieces() {
 }
 
 #[test]
-fn requests_of_one_caller_are_handed_out_one_after_another() {
+fn requests_of_one_client_are_handed_out_one_after_another() {
     let mut server = Server::new();
     let mut stream = server.connect();
     let (reload, status) = (Request::Reload.line(), Request::Status.line());
@@ -170,17 +170,17 @@ fn requests_of_one_caller_are_handed_out_one_after_another() {
         server.control.answer(id, done("yes")); // the answers may wait in the socket
     }
     for _ in 0..3 {
-        assert_eq!(server.heard_by(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
+        assert_eq!(server.line_for(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
     }
 }
 
 #[test]
-fn garbage_is_answered_and_the_caller_may_go_on() {
+fn garbage_is_answered_and_the_client_may_go_on() {
     let mut server = Server::new();
     let mut stream = server.connect();
     stream.write_all(b"\xff\x00GET / HTTP/1.1\r\n").unwrap();
-    let line = server.heard_by(&mut stream).expect("an answer");
-    assert!(line.starts_with(r#"{"ok":false,"error":"this is no request"#), "{line}");
+    let line = server.line_for(&mut stream).expect("an answer");
+    assert!(line.starts_with(r#"{"ok":false,"error":"invalid request"#), "{line}");
     stream.write_all(Request::Stop.line().as_bytes()).unwrap();
     assert_eq!(server.request().1, Request::Stop);
 }
@@ -190,13 +190,13 @@ fn a_line_without_end_is_refused() {
     let mut server = Server::new();
     let mut stream = server.connect();
     stream.write_all(&[b' '; 5000]).unwrap();
-    let line = server.heard_by(&mut stream).expect("an answer");
+    let line = server.line_for(&mut stream).expect("an answer");
     assert_eq!(line, r#"{"ok":false,"error":"a request is one line of at most 4096 bytes"}"#);
-    assert_eq!(server.heard_by(&mut stream), None, "then the connection is closed");
+    assert_eq!(server.line_for(&mut stream), None, "then the connection is closed");
 }
 
 #[test]
-fn a_caller_who_goes_away_is_forgotten_while_it_waits() {
+fn a_client_who_goes_away_is_forgotten_while_it_waits() {
     let mut server = Server::new();
     let mut stream = server.connect();
     stream.write_all(Request::Reload.line().as_bytes()).unwrap();
@@ -204,13 +204,13 @@ fn a_caller_who_goes_away_is_forgotten_while_it_waits() {
     assert!(server.control.is_there(id));
     drop(stream);
     server.wait_gone(id);
-    // Both reach nobody.
-    server.control.say(id, "worker 1 ready");
+    // Both are dropped.
+    server.control.report_progress(id, "worker 1 ready");
     server.control.answer(id, done("yes"));
 }
 
 #[test]
-fn a_caller_who_has_said_all_is_still_answered() {
+fn a_client_who_has_said_all_is_still_answered() {
     let mut server = Server::new();
     let mut stream = server.connect();
     stream.write_all(Request::Status.line().as_bytes()).unwrap();
@@ -218,20 +218,20 @@ fn a_caller_who_has_said_all_is_still_answered() {
     let (id, _) = server.request();
     assert_eq!(server.turn(), []);
     server.control.answer(id, done("yes"));
-    assert_eq!(server.heard_by(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
-    assert_eq!(server.heard_by(&mut stream), None, "nothing more can come of it");
+    assert_eq!(server.line_for(&mut stream).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
+    assert_eq!(server.line_for(&mut stream), None, "nothing more can come of it");
     assert!(!server.control.is_there(id));
 }
 
 #[test]
-fn of_too_many_callers_the_idlest_goes() {
+fn of_too_many_clients_the_idlest_goes() {
     let mut server = Server::new();
     let mut streams: Vec<StdUnixStream> = Vec::new();
-    for _ in 0..CALLERS_MAX {
+    for _ in 0..CLIENTS_MAX {
         streams.push(server.connect());
         server.until("it is accepted", |server| {
             server.turn();
-            Some(()).filter(|()| server.control.callers.len() == server.control.last_id)
+            Some(()).filter(|()| server.control.clients.len() == server.control.last_id)
         });
     }
     // The first says something: now the second is the idlest.
@@ -239,36 +239,36 @@ fn of_too_many_callers_the_idlest_goes() {
     let (id, _) = server.request();
     server.control.answer(id, done("yes"));
     let mut more = server.connect();
-    assert_eq!(server.heard_by(&mut streams[1]), None);
-    assert_eq!(server.heard_by(&mut streams[0]).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
+    assert_eq!(server.line_for(&mut streams[1]), None);
+    assert_eq!(server.line_for(&mut streams[0]).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
     more.write_all(Request::Status.line().as_bytes()).unwrap();
     server.request();
-    assert_eq!(server.control.callers.len(), CALLERS_MAX);
+    assert_eq!(server.control.clients.len(), CLIENTS_MAX);
 }
 
 #[test]
-fn who_waits_for_an_answer_is_not_displaced() {
+fn a_client_that_waits_for_an_answer_is_not_displaced() {
     let mut server = Server::new();
     let mut streams: Vec<StdUnixStream> = Vec::new();
     let mut ids = Vec::new();
-    for _ in 0..CALLERS_MAX {
+    for _ in 0..CLIENTS_MAX {
         let mut stream = server.connect();
         stream.write_all(Request::Reload.line().as_bytes()).unwrap();
         ids.push(server.request().0);
         streams.push(stream);
     }
     let mut more = server.connect();
-    let line = server.heard_by(&mut more).expect("an answer");
-    assert_eq!(line, r#"{"ok":false,"error":"16 callers are being answered; try again"}"#);
-    assert_eq!(server.heard_by(&mut more), None);
+    let line = server.line_for(&mut more).expect("an answer");
+    assert_eq!(line, r#"{"ok":false,"error":"all 16 control connections are waiting for answers; try again"}"#);
+    assert_eq!(server.line_for(&mut more), None);
     for (id, stream) in ids.into_iter().zip(&mut streams) {
         server.control.answer(id, done("yes"));
-        assert!(server.heard_by(stream).is_some());
+        assert!(server.line_for(stream).is_some());
     }
 }
 
 #[test]
-fn who_does_not_read_is_dropped() {
+fn a_client_that_does_not_read_is_dropped() {
     let mut server = Server::new();
     let mut stream = server.connect();
     stream.write_all(Request::Status.line().as_bytes()).unwrap();
@@ -300,13 +300,13 @@ fn progress_that_is_not_read_is_left_out_and_the_outcome_is_not() {
     stream.write_all(Request::Reload.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     for i in 0..100_000 {
-        server.control.say(id, &format!("worker {i} ready"));
+        server.control.report_progress(id, &format!("worker {i} ready"));
     }
     assert!(server.control.is_there(id));
     server.control.answer(id, Err("the new generation did not start".into()));
     let mut heard = Vec::new();
     while heard.last().is_none_or(|line: &String| !line.contains("\"ok\"")) {
-        heard.push(server.heard_by(&mut stream).expect("a line"));
+        heard.push(server.line_for(&mut stream).expect("a line"));
     }
     assert!(heard.len() < 50_000, "{} lines were kept", heard.len());
     assert!(heard.last().unwrap().contains("did not start"));
@@ -319,7 +319,7 @@ fn an_answer_that_is_too_long_is_not_sent() {
     stream.write_all(Request::Status.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     server.control.answer(id, Ok(Answer::said("x".repeat(ANSWER_BYTES_MAX))));
-    let line = server.heard_by(&mut stream).expect("an answer");
+    let line = server.line_for(&mut stream).expect("an answer");
     assert!(line.starts_with(r#"{"ok":false,"error":"the answer is longer"#), "{line}");
 }
 
@@ -337,8 +337,8 @@ fn a_stale_file_is_replaced_and_a_live_or_other_one_is_not() {
     let directory = Directory::new();
     let path = directory.path();
     let first = Control::open(&path, Claim::Free).unwrap();
-    let line = Control::open(&path, Claim::Free).err().expect("somebody listens there");
-    assert!(line.contains("another server answers there") && line.contains("give another path"), "{line}");
+    let line = Control::open(&path, Claim::Free).err().expect("a server listens there");
+    assert!(line.contains("another server listens there") && line.contains("give another path"), "{line}");
     drop(first); // killed: the file stays
     assert!(identity(&path).is_some() && !is_live(&path).unwrap());
     let second = Control::open(&path, Claim::Free).unwrap();
@@ -346,13 +346,13 @@ fn a_stale_file_is_replaced_and_a_live_or_other_one_is_not() {
     second.remove();
     assert!(!path.exists());
     fs::write(&path, "mine").unwrap();
-    let line = Control::open(&path, Claim::Free).err().expect("a file is no socket");
-    assert!(line.contains("a file of another kind"), "{line}");
+    let line = Control::open(&path, Claim::Free).err().expect("a file is not a socket");
+    assert!(line.contains("is not a socket"), "{line}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     for (path, words) in [
         (PathBuf::from("/no/such/directory/x.ctl"), "there is no such directory"),
         (directory.0.join("x".repeat(120)), "at most 107 bytes"),
-        (PathBuf::from("/"), "names no file"),
+        (PathBuf::from("/"), "does not name a file"),
     ] {
         let line = Control::open(&path, Claim::Free).err().expect("it cannot be made");
         assert!(line.contains(words) && line.lines().count() == 1, "{line}");
@@ -370,12 +370,12 @@ fn a_successor_takes_the_path_over_and_may_lose_it_again() {
     assert!(!old.control.is_reachable() && new.is_reachable());
     old.control.remove();
     assert!(new.is_reachable(), "the old one's end leaves the new one's file");
-    // The new one dies: the old one is found again, and its callers have never left.
+    // The new one dies: the old one is found again, and its clients have never left.
     drop(new);
     old.control.reclaim().unwrap();
     assert!(old.control.is_reachable());
     old.control.answer(id, Err("the new master died".into()));
-    assert!(old.heard_by(&mut waiting).expect("an answer").contains("the new master died"));
+    assert!(old.line_for(&mut waiting).expect("an answer").contains("the new master died"));
     let mut stream = old.connect();
     stream.write_all(Request::Status.line().as_bytes()).unwrap();
     assert_eq!(old.request().1, Request::Status);
@@ -400,9 +400,9 @@ proptest! {
             }
         }
         drop(stream);
-        server.until("everybody is gone", |server| {
+        server.until("all clients are gone", |server| {
             server.turn();
-            server.control.callers.is_empty().then_some(())
+            server.control.clients.is_empty().then_some(())
         });
     }
 }

@@ -1,6 +1,6 @@
-//! `tine ctl`: one request to a running server, and the wait for what becomes of it.
+//! `tine ctl`: sends one request to a running server and waits for its outcome.
 //!
-//! The outcome is on standard output and in the exit status, progress on standard error. With `--json` standard output is
+//! The outcome goes to standard output and the exit status, progress to standard error. With `--json`, standard output is
 //! the last line of the server's answer as it came, and progress is left out.
 
 mod args;
@@ -20,59 +20,59 @@ use std::time::Duration;
 use tine_common::status::Status;
 use tine_common::units::show_duration;
 
-/// The server says no, or it could not be done.
+/// The server refused the request, or it failed.
 pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
-/// There is no server.
-const EXIT_NOBODY: u8 = 3;
-/// No answer: what becomes of the request is not known.
+/// No server is running.
+const EXIT_NO_SERVER: u8 = 3;
+/// No answer: the outcome is not known.
 const EXIT_UNKNOWN: u8 = 4;
-/// Between the two looks of which rates are made.
+/// Time between the two samples from which rates are computed.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// How a call ended that did not end well: the exit status, and one line.
+/// Why a call failed: the exit status and one line.
 struct Failure {
     status: u8,
     line: String,
-    /// What the server said last, if it is the server that says no.
-    said: Option<String>,
+    /// The last line of the server's answer, if the server refused.
+    answer: Option<String>,
 }
 
 pub fn run(args: CtlArgs) -> ExitCode {
     let is_json = args.json;
-    show::look_at_locale();
+    show::detect_utf8();
     match call(args) {
         Ok(text) => say(&text, 0),
-        Err(Failure { status, line, said }) => {
+        Err(Failure { status, line, answer }) => {
             if is_json {
-                say(&said.unwrap_or_else(|| Line::end(Err(line.clone())).text()), 0);
+                say(&answer.unwrap_or_else(|| Line::end(Err(line.clone())).text()), 0);
             }
             complain(&line, status)
         }
     }
 }
 
-/// What is to be printed in the end.
+/// Makes the request; returns the text to print.
 fn call(args: CtlArgs) -> Result<String, Failure> {
-    let found = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, said: None })?;
+    let found = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, answer: None })?;
     let request = args.request();
     let timeout = args.timeout();
     let failed = |e: TalkError| failure(e, &found.path);
     let mut talk = Talk::open_found(&found, timeout).map_err(failed)?;
     let on_progress = |said: &str| {
         if !args.json {
-            // Where standard error is closed, the outcome still tells.
+            // If standard error is closed, the outcome is still reported.
             let _ = writeln!(std::io::stderr(), "{}", printable(said));
         }
     };
     let last = match talk.ask(request, on_progress) {
-        // It was to go, and it is gone.
+        // It was told to stop, and it has.
         Err(TalkError::Gone) if request == Request::Stop => return Ok(gone(args.json)),
         last => last.map_err(failed)?,
     };
     if last.line.ok != Some(true) {
-        let line = last.line.error.unwrap_or_else(|| "the server says no, and not why".to_string());
-        return Err(Failure { status: EXIT_FAILED, line, said: Some(last.text + "\n") });
+        let line = last.line.error.unwrap_or_else(|| "the server refused without a reason".to_string());
+        return Err(Failure { status: EXIT_FAILED, line, answer: Some(last.text + "\n") });
     }
     if request == Request::Stop {
         talk.wait_end().map_err(failed)?;
@@ -81,8 +81,7 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
         return Ok(last.text + "\n");
     }
     let status = |last: Last| {
-        let none =
-            || Failure { status: EXIT_FAILED, line: "the server said nothing of itself".to_string(), said: None };
+        let none = || Failure { status: EXIT_FAILED, line: "the answer has no status".to_string(), answer: None };
         last.line.status.ok_or_else(none)
     };
     match request {
@@ -104,10 +103,10 @@ fn gone(is_json: bool) -> String {
     }
 }
 
-/// The control socket that is meant, or the exit status and what to say.
+/// Finds the control socket. The error is the exit status and one line.
 pub fn find_server(wanted: &Wanted) -> Result<Found, (u8, String)> {
     find(wanted).map_err(|not_found| match not_found {
-        NotFound::Nobody(line) => (EXIT_NOBODY, line),
+        NotFound::NoServer(line) => (EXIT_NO_SERVER, line),
         NotFound::Several(line) => (EXIT_USAGE, line),
     })
 }
@@ -115,39 +114,39 @@ pub fn find_server(wanted: &Wanted) -> Result<Found, (u8, String)> {
 fn failure(error: TalkError, path: &Path) -> Failure {
     let (status, line) = (error.exit_status(), why(&error));
     let line = match error {
-        TalkError::Late(_) => format!("{line}; what becomes of the request is not known"),
+        TalkError::Late(_) => format!("{line}; the outcome is not known"),
         _ => format!("{}: {line}", path.display()),
     };
-    Failure { status, line, said: None }
+    Failure { status, line, answer: None }
 }
 
 impl TalkError {
     pub fn exit_status(&self) -> u8 {
         match self {
-            TalkError::Nobody(_) => EXIT_NOBODY,
+            TalkError::NotListening(_) => EXIT_NO_SERVER,
             TalkError::Gone | TalkError::Late(_) | TalkError::Strange(_) => EXIT_UNKNOWN,
         }
     }
 }
 
-/// What is wrong, and what would do.
+/// What is wrong, with a hint.
 pub fn why(error: &TalkError) -> String {
     match error {
-        TalkError::Nobody(e) => match e.kind() {
+        TalkError::NotListening(e) => match e.kind() {
             ErrorKind::PermissionDenied => {
-                "permission denied; only the server's own user may control it, and root".to_string()
+                "permission denied; only the server's own user and root may control it".to_string()
             }
             ErrorKind::ConnectionRefused => "no server listens there any more".to_string(),
-            ErrorKind::NotFound => "there is no such socket; say where the server is by --control".to_string(),
+            ErrorKind::NotFound => "there is no such socket; give the server's socket with --control".to_string(),
             _ => e.to_string(),
         },
-        TalkError::Gone => "the server went away before it had answered; its log may say why".to_string(),
+        TalkError::Gone => "the server closed the connection before it answered; its log may say why".to_string(),
         TalkError::Late(timeout) => format!("no answer within {}", show_duration(*timeout)),
-        TalkError::Strange(e) => format!("what was answered is not from a control socket: {e}"),
+        TalkError::Strange(e) => format!("the answer is not from a control socket: {e}"),
     }
 }
 
-/// Whether two looks are at the same server, so that what grew between them can be told.
+/// Whether two samples are of the same server, so that their counters can be compared.
 fn is_same_server(before: &Status, after: &Status) -> bool {
     before.pid == after.pid && after.uptime_s > before.uptime_s
 }

@@ -1,4 +1,4 @@
-//! Numbers as people read them, in few columns; and texts of strangers, made harmless and as long as there is room.
+//! Formats numbers for humans in few columns, and untrusted texts without control characters, cut to the room there is.
 
 pub use crate::memory_line::per_second as rate;
 
@@ -25,7 +25,7 @@ fn scaled(number: u64, step: u64, units: [&str; 6], whole_max: u64) -> String {
     let mut value = number as f64;
     let mut unit = "";
     for next in units {
-        // From where rounding would give a fourth digit.
+        // Above this, rounding would give a fourth digit.
         if value < 999.5 {
             break;
         }
@@ -55,17 +55,17 @@ pub fn percent(value: f64) -> String {
     format!("{value:.0}%")
 }
 
-/// At most so many columns of what a stranger wrote. What a terminal would obey becomes `?`; so does what is not ASCII, where
-/// the locale has no UTF-8. What is cut ends in `…` or `~`, also what the server has cut.
+/// At most this many columns of an untrusted text. Control characters become `?`; so do characters beyond ASCII where the
+/// locale has no UTF-8. A text that is cut, here or by the server, ends in `…` or `~`.
 pub fn fit(text: &str, columns: usize) -> String {
     fit_as(text, columns, IS_UTF8.load(Ordering::Relaxed))
 }
 
-/// Whether the terminal shows UTF-8; as long as nothing is known of it, it does not.
+/// Whether the terminal shows UTF-8; false until [`detect_utf8`] has run.
 static IS_UTF8: AtomicBool = AtomicBool::new(false);
 
-/// Looks whether the locale has UTF-8 (locale(7): the first of the three variables that is set).
-pub fn look_at_locale() -> bool {
+/// Detects whether the locale has UTF-8 (locale(7): the first of the three variables that is set).
+pub fn detect_utf8() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_ascii_lowercase();
     let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
@@ -91,7 +91,7 @@ fn fit_as(text: &str, columns: usize, is_utf8: bool) -> String {
         }
         fitting.push(c);
         width += wide;
-        // Where there is room for what says that it was cut.
+        // The last place with room for the mark of a cut.
         if width < columns {
             cut_at = fitting.len();
         }
@@ -99,13 +99,14 @@ fn fit_as(text: &str, columns: usize, is_utf8: bool) -> String {
     fitting
 }
 
-/// A letter, a sign, a picture: nothing that a terminal obeys or that turns the order of what follows around.
+/// Neither a control character nor one that changes the direction of the text after it.
 fn is_harmless(c: char) -> bool {
-    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !c.is_control() && !turns
+    let is_directional =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_control() && !is_directional
 }
 
-/// The columns that it takes.
+/// The columns that the text takes.
 pub fn width(text: &str) -> usize {
     text.width()
 }

@@ -1,4 +1,4 @@
-//! What `tine ctl status` and `tine ctl workers` print: 80 columns.
+//! The output of `tine ctl status` and `tine ctl workers`, in 80 columns.
 
 use super::Rates;
 use super::show::{age, bytes, count, fit, percent, rate, width};
@@ -6,7 +6,7 @@ use tine_common::status::{RequestStatus, Status, WorkerState, WorkerStatus};
 use tine_common::units::counted;
 
 const COLUMNS: usize = 80;
-/// Where the values of `status` begin.
+/// Column of the values of `status`.
 const INDENT: usize = 14;
 
 pub fn status(status: &Status) -> String {
@@ -47,12 +47,12 @@ pub fn generations(status: &Status) -> String {
     }
 }
 
-/// What the last worker died of, and when.
+/// Why the last worker died, and when.
 pub fn cause_with_age(cause: &str, age_s: Option<f64>) -> String {
     age_s.map_or(cause.to_string(), |seconds| format!("{} ago: {cause}", age(seconds)))
 }
 
-/// `before` is a look at the same server a moment ago, for the rates.
+/// `before` is an earlier sample of the same server, for the rates.
 pub fn workers(before: &Status, after: &Status) -> String {
     let mut text = format!(
         "{:>4} {:>7} {:>3} {:<7} {:>6} {:>6} {:>6} {:>8} {:>6} {:>4} {:>5}\n",
@@ -94,14 +94,14 @@ fn row(worker: &WorkerStatus, rates: Rates) -> String {
     }
 }
 
-/// `*` marks the one that the worker is inside of.
+/// `*` marks the request that the worker is running.
 pub fn request(request: &RequestStatus, columns: usize) -> String {
     let mark = if request.is_running { '*' } else { ' ' };
     let what = format!("{} {}", request.method, request.target);
     format!("     {mark} {:>6}  {}", age(request.age_s), fit(&what, columns.saturating_sub(15)))
 }
 
-/// The text in lines of at most so many columns, broken at spaces where there are some; never none.
+/// The text in lines of at most this many columns, broken at spaces if there are some; at least one line.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let text = fit(text, columns * 6);
     let mut lines = vec![String::new()];
@@ -126,10 +126,10 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// The characters that take so many columns, and the rest.
+/// Splits the text after the characters that take this many columns.
 fn split_at_column(text: &str, columns: usize) -> (&str, &str) {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    // One at least, however wide.
+    // At least one character, however wide.
     let end = ends.enumerate().take_while(|&(i, end)| i == 0 || width(&text[..end]) <= columns).last();
     text.split_at(end.map_or(text.len(), |(_, end)| end))
 }

@@ -53,7 +53,7 @@ impl Master {
         let Some(Predecessor { pid, channel }) = self.start.predecessor.take() else { return Ok(()) };
         let mut channel = UnixStream::from_std(channel);
         let told = self.poll.registry().register(&mut channel, mio::Token(ELDER), Interest::READABLE);
-        let told = told.and_then(|()| Word::Serves.say(&channel));
+        let told = told.and_then(|()| Word::Serves.send(&channel));
         self.elder = Some(Elder { pid, channel, has_handed_over: false, kill_at: None });
         if let Err(e) = told {
             log::warn!("the master before this one, process {pid}, has ended already: {e}");
@@ -63,8 +63,8 @@ impl Master {
     }
 
     /// Says to the master that this one was to take over from why it cannot.
-    pub(super) fn tell_reason(&self, line: &str) {
-        self.start.predecessor.iter().for_each(|predecessor| predecessor.tell_reason(line));
+    pub(super) fn send_reason(&self, line: &str) {
+        self.start.predecessor.iter().for_each(|predecessor| predecessor.send_reason(line));
     }
 
     /// Whether another master has the listening sockets, too, and would suffer from what is done to them.
@@ -74,7 +74,7 @@ impl Master {
 
     pub(super) fn hear_elder(&mut self) {
         let Some(elder) = &mut self.elder else { return };
-        let (words, has_ended) = Word::hear(&elder.channel, &mut Reason::default());
+        let (words, has_ended) = Word::receive(&elder.channel, &mut Reason::default());
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),
@@ -108,7 +108,7 @@ impl Master {
         }
         let kill_at = now + time + 2 * KILL_MARGIN;
         elder.kill_at = Some(elder.kill_at.map_or(kill_at, |at| at.min(kill_at)));
-        match word.say(&elder.channel) {
+        match word.send(&elder.channel) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => log::debug!("process {} does not listen", elder.pid),
             // It has ended just now; the end of its channel follows.
             _ => {}

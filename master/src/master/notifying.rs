@@ -36,7 +36,7 @@ impl Told {
 impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
         // While another master speaks for the service, only what was to be said before is.
-        if !self.start.notifier.speaks() {
+        if !self.start.notifier.is_active() {
             return self.start.notifier.send_due(now);
         }
         let condition = self.condition();

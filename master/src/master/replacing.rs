@@ -23,7 +23,7 @@ impl Master {
         self.reload = Some(Reload { began: now });
         // Who waits because the app could not be built has something new to try.
         self.children.open(now);
-        self.shortage.hasten(now);
+        self.shortage.retry_now(now);
     }
 
     /// Ends a reload that cannot be completed. Those who fill slots stay; those who were to take over go.
@@ -71,7 +71,7 @@ impl Master {
 
     /// Takes the gate's next step; the slot in which a worker is to be started for it.
     pub(super) fn next_successor(&mut self, now: Instant) -> Option<usize> {
-        if !self.stage.is_serving() || self.shortage.holds(now) || !self.is_somebody_due() {
+        if !self.stage.is_serving() || self.shortage.defers(now) || !self.is_somebody_due() {
             return None;
         }
         let supervision = &self.start.config.supervision;

@@ -22,7 +22,7 @@ impl Master {
         }
         if let Err(line) = self.take_over() {
             log::error!("{line}");
-            self.tell_reason(&line);
+            self.send_reason(&line);
             return self.stop_at_once(1);
         }
         if self.start.predecessor.is_some() {
@@ -59,7 +59,7 @@ impl Master {
         let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
         let totals = self.scoreboard.totals();
         let (connections, in_flight, requests) = (totals.connections, totals.in_flight, totals.requests);
-        if let Some(line) = memory_line.look(now, Counts { memory_bytes, connections, in_flight, requests }) {
+        if let Some(line) = memory_line.sample(now, Counts { memory_bytes, connections, in_flight, requests }) {
             log::info!("{line}");
         }
     }

@@ -3,10 +3,10 @@
 use super::stopping::Stage;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
-use crate::recycle::{self, FAT_LOOKS, MEMORY_INTERVAL};
+use crate::recycle::{self, MEMORY_INTERVAL, RSS_STRIKES_MAX};
 use crate::resident;
 use crate::shortage::Round;
-use crate::watchdog::{LOOK_INTERVAL, Life, Verdict};
+use crate::watchdog::{CHECK_INTERVAL, Life, Verdict};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -123,7 +123,7 @@ impl Master {
         let since = now.duration_since(self.looked);
         // Also at those who finish what was in flight at an upgrade: nobody else would end one of them that hangs.
         let is_on_guard = self.stage.is_serving() || self.stage == Stage::HandedOver;
-        if since < LOOK_INTERVAL {
+        if since < CHECK_INTERVAL {
             return;
         }
         self.looked = now;
@@ -142,7 +142,7 @@ impl Master {
                 Phase::Booting => supervision.boot_timeout,
                 _ => supervision.worker_timeout,
             };
-            match child.watch.look(life, since, limit) {
+            match child.watch.check(life, since, limit) {
                 Verdict::Fine => {}
                 Verdict::Abort => end(child, Signal::SIGABRT),
                 Verdict::Kill => end(child, Signal::SIGKILL),
@@ -161,8 +161,8 @@ impl Master {
                 child.is_due = true;
             } else if is_weighed {
                 let rss_bytes = resident::alone(child.pid.as_raw() as u32);
-                child.fat_looks = recycle::fat_looks(&supervision.recycling, child.fat_looks, rss_bytes);
-                if child.fat_looks >= FAT_LOOKS {
+                child.rss_strikes = recycle::rss_strikes(&supervision.recycling, child.rss_strikes, rss_bytes);
+                if child.rss_strikes >= RSS_STRIKES_MAX {
                     let mib = rss_bytes.unwrap_or(0) >> 20;
                     log::info!("worker {} (pid {}) holds {mib}M and is replaced", child.slot, child.pid);
                     child.is_due = true;
@@ -199,7 +199,7 @@ impl Master {
 
     /// No process or no channel is to be had: all starts that are due are tried again together, after one back-off.
     pub(super) fn on_spawn_failed(&mut self, slot: usize, error: &io::Error, now: Instant) {
-        let round = self.shortage.meet(fastrand::f64(), now);
+        let round = self.shortage.on_failure(fastrand::f64(), now);
         let (Round::Begins(until) | Round::Joins(until)) = round;
         let missing = self.children.postpone(slot, until, now);
         let who = match missing {
@@ -229,7 +229,7 @@ impl Master {
         if self.boot_failures >= self.start.config.workers {
             let line = format!("no worker became ready; the last one: {cause}");
             log::error!("{line}");
-            self.tell_reason(&line);
+            self.send_reason(&line);
             self.stop_at_once(1);
         }
     }

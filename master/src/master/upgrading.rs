@@ -67,7 +67,7 @@ impl Upgrade {
 impl Heir {
     pub fn hear_of_cuts(&self) {
         // It may have ended.
-        let _ = Word::HasCut.say(&self.channel);
+        let _ = Word::HasCut.send(&self.channel);
     }
 }
 
@@ -120,8 +120,8 @@ impl Master {
     pub(super) fn hear_other(&mut self, now: Instant) {
         // The end of the stream is the other's end: its minder is reaped, or nothing follows from it.
         let (words, _) = match (&mut self.upgrade, &self.heir) {
-            (Some(upgrade), _) => Word::hear(&upgrade.channel, &mut upgrade.reason),
-            (None, Some(heir)) => Word::hear(&heir.channel, &mut Reason::default()),
+            (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.reason),
+            (None, Some(heir)) => Word::receive(&heir.channel, &mut Reason::default()),
             (None, None) => return,
         };
         for word in words {
@@ -165,7 +165,7 @@ impl Master {
         if let Some(heir) = self.heir.as_mut().filter(|heir| !heir.is_told && self.start.notifier.is_flushed()) {
             heir.is_told = true;
             // It may have ended.
-            let _ = Word::HandedOver.say(&heir.channel);
+            let _ = Word::HandedOver.send(&heir.channel);
         }
         let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| now >= upgrade.deadline) else { return };
         let seconds = now.duration_since(upgrade.began).as_secs_f64();
@@ -202,7 +202,7 @@ impl Master {
         // If only its minder was killed, it lives, and would take this master's channel's end for this master's.
         upgrade.other.kill();
         // Its last words may not have been heard yet.
-        let _ = Word::hear(&upgrade.channel, &mut upgrade.reason);
+        let _ = Word::receive(&upgrade.channel, &mut upgrade.reason);
         let reason = upgrade.reason.first_line().map_or(String::new(), |line| format!(": {line}"));
         let died = || format!("process {pid} {} before it served{reason}; this master serves on", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);

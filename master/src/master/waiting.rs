@@ -4,12 +4,12 @@ use super::Master;
 use super::stopping::Ending;
 use crate::children::Phase;
 use crate::command::Command;
-use crate::control::{Answer, CallerId, Request};
+use crate::control::{Answer, ClientId, Request};
 use nix::unistd::Pid;
 use std::time::Instant;
 use tine_common::units::counted;
 
-/// What a caller waits for.
+/// What a client waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// For nothing: it is done.
@@ -29,7 +29,7 @@ pub enum Wait {
 }
 
 pub struct Waiter {
-    caller: CallerId,
+    client: ClientId,
     wait: Wait,
     /// What it was told last.
     said: String,
@@ -44,48 +44,48 @@ enum Progress {
 }
 
 impl Master {
-    /// Carries out what callers want.
-    pub(super) fn hear_callers(&mut self, now: Instant) {
+    /// Carries out what clients want.
+    pub(super) fn handle_control_requests(&mut self, now: Instant) {
         let Some(control) = &mut self.start.control else { return };
-        for (caller, request) in control.turn(now) {
+        for (client, request) in control.turn(now) {
             let outcome = match command(request) {
                 None => Err(Answer::status(self.status(request == Request::Workers, now))),
                 Some(command) => Ok(self.obey(command, "tine ctl", now)),
             };
             match outcome {
-                Err(answer) => self.answer(caller, Ok(answer)),
+                Err(answer) => self.answer(client, Ok(answer)),
                 Ok(Err(why)) => {
                     log::warn!("tine ctl: {why}");
-                    self.answer(caller, Err(why));
+                    self.answer(client, Err(why));
                 }
                 Ok(Ok(wait)) => {
                     let failures = self.failures(wait);
-                    self.waiters.push(Waiter { caller, wait, said: String::new(), failures });
+                    self.waiters.push(Waiter { client, wait, said: String::new(), failures });
                 }
             }
         }
     }
 
-    fn answer(&mut self, caller: CallerId, outcome: Result<Answer, String>) {
+    fn answer(&mut self, client: ClientId, outcome: Result<Answer, String>) {
         if let Some(control) = &mut self.start.control {
-            control.answer(caller, outcome);
+            control.answer(client, outcome);
         }
     }
 
     /// Tells those who wait how far it is.
     pub(super) fn tell_waiters(&mut self) {
         for mut waiter in std::mem::take(&mut self.waiters) {
-            if !self.start.control.as_ref().is_some_and(|control| control.is_there(waiter.caller)) {
+            if !self.start.control.as_ref().is_some_and(|control| control.is_there(waiter.client)) {
                 continue; // gone; what was asked for goes on
             }
             match self.progress(&waiter) {
-                Progress::Done(said) => self.answer(waiter.caller, Ok(Answer::said(said))),
-                Progress::Failed(why) => self.answer(waiter.caller, Err(why)),
+                Progress::Done(said) => self.answer(waiter.client, Ok(Answer::said(said))),
+                Progress::Failed(why) => self.answer(waiter.client, Err(why)),
                 Progress::Still(said) => {
                     if said != waiter.said
                         && let Some(control) = &mut self.start.control
                     {
-                        control.say(waiter.caller, &said);
+                        control.report_progress(waiter.client, &said);
                         waiter.said = said;
                     }
                     self.waiters.push(waiter);
@@ -104,7 +104,7 @@ impl Master {
                 }
                 _ => Err("the server has stopped".to_string()),
             };
-            self.answer(waiter.caller, outcome);
+            self.answer(waiter.client, outcome);
         }
     }
 

@@ -133,5 +133,5 @@ fn pressed(key: KeyEvent) -> Pressed {
 /// A terminal that shows UTF-8 has block characters.
 fn terminal_looks() -> Looks {
     let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Looks { has_colours, has_blocks: show::look_at_locale() }
+    Looks { has_colours, has_blocks: show::detect_utf8() }
 }

@@ -123,7 +123,7 @@ fn after_an_upgrade_the_new_master_has_it() {
 #[test]
 fn also_where_it_can_only_be_written_in_place() {
     if !nix::unistd::Uid::effective().is_root() {
-        println!("skipped: only root can become somebody else");
+        println!("skipped: only root can change its user");
         return;
     }
     let folder = std::env::temp_dir().join(scratch_folder().file_name().expect("a name"));

@@ -142,7 +142,7 @@ fn a_path_that_was_given_is_taken_or_refused() {
         let output = run_to_end(&[command, "0", "--control", path]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let line = one_line_of(&output);
-        assert!(line.contains("--control") && line.contains("another server answers there"), "{line}");
+        assert!(line.contains("--control") && line.contains("another server listens there"), "{line}");
     }
     let output = run_to_end(&["ctl", "--control", path, "status", "--json"]);
     assert_eq!(json(&output)["status"]["pid"], first.pid(), "a check leaves it alone");

@@ -183,9 +183,9 @@ fn what_cannot_be_listened_on_is_one_line() {
     let connection = TcpStream::connect(lender.address()).expect("a connection");
     let file = fs::File::open("/dev/null").expect("a file");
     for (fd, words) in [
-        (datagrams.as_fd(), "descriptor 4 (x) cannot be listened on: it is no stream socket"),
+        (datagrams.as_fd(), "descriptor 4 (x) cannot be listened on: it is not a TCP or Unix stream socket"),
         (connection.as_fd(), "descriptor 4 (x) cannot be listened on: it does not listen"),
-        (file.as_fd(), "descriptor 4 (x) cannot be listened on: it is no socket"),
+        (file.as_fd(), "descriptor 4 (x) cannot be listened on: it is not a socket"),
     ] {
         for command in ["run", "check"] {
             let mut server = given::spawn(&[lender.sockets()[0], (fd, "x")], &[command], &[]);

@@ -22,7 +22,7 @@ fn expect_served(mut server: Server) -> String {
 fn options_of_a_listener() {
     // After SO_REUSEADDR and SO_REUSEPORT, which it cannot do without.
     let log = expect_served(start_without("inject=setsockopt:error=ENOPROTOOPT:when=3+", &["--tcp-fastopen"]));
-    for what in ["takes as much as it likes", "--defer-accept does nothing", "--tcp-fastopen does nothing"] {
+    for what in ["the kernel buffers more output", "--defer-accept has no effect", "--tcp-fastopen has no effect"] {
         let lines = log.lines().filter(|line| line.contains("the sockets of") && line.contains(what));
         assert_eq!(lines.count(), 1, "once: {log}");
     }

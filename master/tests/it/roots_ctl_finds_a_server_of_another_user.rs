@@ -19,7 +19,7 @@ fn ctl(program: &std::path::Path, uid: u32, server: &Server, command: &str) -> O
 #[test]
 fn before_and_after_an_upgrade() {
     if !Uid::effective().is_root() {
-        println!("skipped: only root can become somebody else");
+        println!("skipped: only root can change its user");
         return;
     }
     adopt_orphans();

@@ -27,7 +27,7 @@ fn their_addresses_are_those_of_the_command_line() {
     assert_eq!(urls[0], format!("http://{}", chosen.local_addr().unwrap()), "the port that was chosen before");
     assert!(urls[1].starts_with("http://127.0.0.2:"), "bound anew: {}", urls[1]);
     assert_eq!(urls[2], listen);
-    server.wait_log(&format!("{} was listened on before", gone.local_addr().unwrap()));
+    server.wait_log(&format!("no longer listening on {}, as before the upgrade", gone.local_addr().unwrap()));
     let mut client = Client::try_connect_unix(&path).expect("the Unix socket");
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.response().status, 200);

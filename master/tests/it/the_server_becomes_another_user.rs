@@ -21,7 +21,7 @@ fn nobody() -> (u32, u32) {
 fn is_root() -> bool {
     let is_root = Uid::effective().is_root();
     if !is_root {
-        println!("skipped: only root can become somebody else");
+        println!("skipped: only root can change its user");
     }
     is_root
 }
@@ -155,7 +155,7 @@ fn a_preflight_is_that_user_as_well() {
     // What it cannot see is not found, and that is said.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("its mode");
     let said = String::from_utf8_lossy(&command.output().expect("tine runs").stderr).into_owned();
-    assert!(said.contains("Permission denied") && said.contains("this user may not enter the folder"), "{said}");
+    assert!(said.contains("Permission denied") && said.contains("this user may not enter the working directory"), "{said}");
     fs::remove_dir_all(folder).expect("the folder");
 }
 
@@ -167,7 +167,7 @@ fn an_app_that_runs_as_root_is_warned_of() {
     let folder = folder_of_root();
     let app = "return function(environ, start_response) start_response('200 OK', {}) return { 'hello' } end";
     fs::write(folder.join("app.lua"), app).expect("an app");
-    let warning = "app.lua runs as root; --user gives it another user, --allow-root says";
+    let warning = "app.lua runs as root; --user USER runs it as another user, --allow-root hides";
     for (options, is_warned) in [(&[][..], true), (&["--allow-root"], false), (&["--user", "nobody"], false)] {
         let server = lua::serve_from(&folder, "app.lua", options, &[("TINE_ALLOW_ROOT", "false")]);
         assert_eq!(server.get("/").text(), "hello");
@@ -196,11 +196,11 @@ fn who_is_not_root_stays_who_he_is() {
         Ok(output) => {
             let line = one_line_of(&output);
             assert_eq!(output.status.code(), Some(1), "{line}");
-            assert!(line.contains("--user root (0): only root can become somebody else"), "{line}");
+            assert!(line.contains("--user root (0): only root can change its user"), "{line}");
             let output = as_nobody(&["--user", "nobody"]).expect("as before");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let output = as_nobody(&["--group", "0"]).expect("as before");
-            assert!(one_line_of(&output).contains("--group root (0): only root can become"));
+            assert!(one_line_of(&output).contains("--group root (0): only root can change its user"));
         }
     }
 }

@@ -167,5 +167,5 @@ fn a_manager_that_is_not_there_is_said_once() {
     assert_eq!(server.get("/health").status, 200);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
     let log = server.log();
-    assert_eq!(log.matches("the service manager cannot be told").count(), 1, "{log}");
+    assert_eq!(log.matches("cannot notify the service manager").count(), 1, "{log}");
 }

@@ -105,7 +105,7 @@ fn another_kind_of_file_is_refused_and_kept() {
     let folder = Folder::new();
     let path = folder.socket();
     fs::write(&path, "precious").expect("a file of the test");
-    expect_refused(&path, "a file of another kind");
+    expect_refused(&path, "is not a socket");
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
     expect_refused(&folder.0.join("no/such/folder/socket"), "no such directory");
 }

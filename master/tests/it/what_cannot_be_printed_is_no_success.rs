@@ -22,7 +22,7 @@ fn a_full_disk_is_status_1() {
         let output = command.output().expect("tine runs");
         let line = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {line}");
-        assert!(line.contains("cannot be printed: No space left"), "{arguments:?}: {line}");
+        assert!(line.contains("cannot write to standard output: No space left"), "{arguments:?}: {line}");
     }
 }
 

@@ -95,7 +95,7 @@ fn setting(path: &str) -> Option<u32> {
 fn what_the_kernel_takes_back_is_said_by_check_and_run() {
     let clips = setting("/proc/sys/net/core/somaxconn").is_some_and(|most| most < 2_000_000_000);
     let lacks_fastopen = setting("/proc/sys/net/ipv4/tcp_fastopen").is_some_and(|bits| bits & 2 == 0);
-    let expected = [("--backlog 2000000000 is clipped to", clips), ("--tcp-fastopen does nothing", lacks_fastopen)];
+    let expected = [("--backlog 2000000000 is limited to", clips), ("--tcp-fastopen has no effect", lacks_fastopen)];
     let options = ["--workers", "1", "--backlog", "2000000000", "--tcp-fastopen"];
     let text = said(&[&["check", "0"], &options[..]].concat());
     let server = Server::start(&options);

@@ -54,7 +54,7 @@ fn a_list_takes_those() {
 #[test]
 fn what_is_no_cpu_is_said() {
     for (value, words) in [
-        ("1023", "CPU 1023 may not be used by this process; give some of"),
+        ("1023", "CPU 1023 is not available to this process; choose from"),
         ("all", "give auto, off, or CPUs such as 0-3,8"),
         ("0,0", "give auto, off, or CPUs such as 0-3,8"),
     ] {

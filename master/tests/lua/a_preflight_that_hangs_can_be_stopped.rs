@@ -49,7 +49,7 @@ fn a_preflight_that_hangs_can_be_stopped() {
 fn a_check_that_was_stopped_has_not_passed() {
     let (mut server, preflight, folder) = hung(BUSY, "check");
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(1));
-    assert_eq!(server.log(), "tine: SIGTERM: hang was still being loaded\n");
+    assert_eq!(server.log(), "tine: SIGTERM: interrupted while loading hang\n");
     server.wait_gone(&[preflight]);
     fs::remove_dir_all(&folder).expect("the folder is ours");
 }

@@ -1,47 +1,47 @@
 //! One connection to the control socket: bytes in, requests out; answers in, bytes out.
 //!
-//! Invariants: one request at a time is handed out, the next only when the answer before it was sent; so neither the input
-//! (one line) nor the output (one answer and some progress) grows with what a caller sends or does not read.
+//! Invariants: one request at a time is handed out, and the next only after the previous answer was sent. So neither the
+//! input (one line) nor the output (one answer and some progress) grows with what a client sends or does not read.
 
 use super::protocol::{ANSWER_BYTES_MAX, Answer, Line, REQUEST_BYTES_MAX, Request};
 use mio::net::UnixStream;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-/// Progress is not worth more than this to who does not read it.
+/// Progress lines are dropped while this much output is unsent.
 const PROGRESS_BYTES_MAX: usize = 64 << 10;
-/// Who takes nothing of an answer for this long is dropped.
+/// A client that reads nothing of an answer for this long is dropped.
 pub const STALL: Duration = Duration::from_secs(10);
 
-pub struct Caller {
+pub struct ControlClient {
     pub stream: UnixStream,
     input: Vec<u8>,
     unsent: Vec<u8>,
     sent: usize,
-    /// A request of it is being answered.
+    /// One of its requests is being answered.
     pub is_waiting: bool,
-    /// It sends no more requests.
+    /// The client has closed its sending side.
     input_ended: bool,
-    /// Nothing more is read of it; it is dropped once all is sent.
+    /// Nothing more is read from it; it is dropped once all output is sent.
     is_leaving: bool,
-    /// Since when nothing of the output was taken.
+    /// Since when the client has read nothing of the output.
     stalled_since: Option<Instant>,
-    /// When it was last of any use, as a count of events.
+    /// The last activity, as a count of events.
     pub last_active: u64,
 }
 
-/// What a step of a caller came to.
+/// The result of [`ControlClient::advance`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     Nothing,
     Request(Request),
-    /// It is of no more use to anybody.
+    /// The connection can be closed.
     Over,
 }
 
-impl Caller {
+impl ControlClient {
     pub fn new(stream: UnixStream) -> Self {
-        Caller {
+        ControlClient {
             stream,
             input: Vec::new(),
             unsent: Vec::new(),
@@ -54,13 +54,13 @@ impl Caller {
         }
     }
 
-    /// Sends what is to be sent, then takes the next request. To be called after each event and each answer.
+    /// Sends pending output, then takes the next request. To be called after each event and each answer.
     pub fn advance(&mut self) -> Step {
         loop {
             match self.flush() {
                 Ok(true) => {}
                 Ok(false) => return Step::Nothing,
-                Err(_) => return Step::Over, // it has gone
+                Err(_) => return Step::Over, // the client has gone
             }
             if self.is_waiting {
                 return Step::Nothing;
@@ -88,8 +88,8 @@ impl Caller {
         }
     }
 
-    /// Progress of the request that is being answered; left out, where too much of it waits.
-    pub fn say(&mut self, text: &str) {
+    /// Queues a progress line of the current request; dropped while [`PROGRESS_BYTES_MAX`] are unsent.
+    pub fn report_progress(&mut self, text: &str) {
         if self.is_waiting && self.unsent.len() < PROGRESS_BYTES_MAX {
             self.unsent.extend_from_slice(Line::progress(text).text().as_bytes());
         }
@@ -109,7 +109,7 @@ impl Caller {
         !self.unsent.is_empty()
     }
 
-    /// When it is dropped for not reading; counted from the first look that found it so.
+    /// When it is dropped for not reading, counted from the first turn that found output unsent.
     pub fn deadline(&self) -> Option<Instant> {
         self.stalled_since.map(|since| since + STALL)
     }
@@ -120,7 +120,7 @@ impl Caller {
         }
     }
 
-    /// `false`: the socket takes no more at the moment.
+    /// `false`: the socket's buffer is full.
     fn flush(&mut self) -> io::Result<bool> {
         while self.sent < self.unsent.len() {
             match self.stream.write(&self.unsent[self.sent..]) {
@@ -138,13 +138,13 @@ impl Caller {
                 Err(e) => return Err(e),
             }
         }
-        // An answer may have been long: an idle caller keeps no memory.
+        // An answer may have been long: an idle client keeps no memory.
         self.unsent = Vec::new();
         self.sent = 0;
         Ok(true)
     }
 
-    /// The next line, without its line feed, if all of it is there.
+    /// The next line without its line feed, if it is complete.
     fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.input.iter().position(|&byte| byte == b'\n') {
