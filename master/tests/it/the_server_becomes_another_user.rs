@@ -155,7 +155,10 @@ fn a_preflight_is_that_user_as_well() {
     // What it cannot see is not found, and that is said.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("its mode");
     let said = String::from_utf8_lossy(&command.output().expect("tine runs").stderr).into_owned();
-    assert!(said.contains("Permission denied") && said.contains("this user may not enter the working directory"), "{said}");
+    assert!(
+        said.contains("Permission denied") && said.contains("this user may not enter the working directory"),
+        "{said}"
+    );
     fs::remove_dir_all(folder).expect("the folder");
 }
 
