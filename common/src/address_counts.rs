@@ -1,13 +1,13 @@
-//! How many connections each client's address has in the whole server, for `--max-connections-per-address`.
+//! The number of connections of each client's address in the whole server, for `--max-connections-per-address`.
 //!
-//! Beside the scoreboard, mapped only where that option is given: a table for each slot, with one writer, of two rows of
-//! counters. An address is counted in one cell of each row, which a seeded hash chooses; its connections are summed over all
-//! slots, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small. It is too
-//! large where in both rows other addresses share the cell: of 50,000 connections, 3 share a cell on average, and 100
-//! addresses that have all that is allowed get one in 27,000 others refused.
+//! It is mapped beside the scoreboard, only with that option: a table for each slot, with one writer, of two rows of
+//! counters. An address is counted in one cell of each row, which a seeded hash chooses; its connections are summed
+//! over all slots, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small.
+//! It is too large if other addresses share the cell in both rows: with 50,000 connections, 3 share a cell on average,
+//! and 100 addresses at their limit cause one in 27,000 others to be refused.
 //!
-//! An IPv6 address counts by its /64, which is what one client is given; an IPv4 address as such, also when it is mapped
-//! into IPv6. The master empties the table of a worker that it has buried.
+//! An IPv6 address counts by its /64, which is what one client is assigned; an IPv4 address as such, also when it is
+//! mapped into IPv6. The master clears the table of a worker that it has reaped.
 
 use crate::sys::mmap::{Line, shared_lines};
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ const CELL_BITS: usize = 16;
 const CELL_MAX: u64 = (1 << CELL_BITS) - 1;
 const CELLS_PER_WORD: usize = 64 / CELL_BITS;
 const WORDS_PER_LINE: usize = size_of::<Line>() / size_of::<u64>();
-/// Of a slot: 64 KiB.
+/// Lines of a slot: 64 KiB.
 const LINES: usize = ROWS * CELLS / CELLS_PER_WORD / WORDS_PER_LINE;
 
 /// The tables of all slots.
@@ -39,17 +39,18 @@ pub(crate) struct Tables {
 pub struct AddressCounts {
     tables: Tables,
     slot: usize,
-    /// How many slots there are to look at.
+    /// The number of slots to read.
     reach: &'static AtomicU64,
 }
 
-/// One connection of an address, as it was counted: the cell in each row. Goes back by [`AddressCounts::leave`].
+/// One connection of an address, as it was counted: the cell in each row. Given back by [`AddressCounts::leave`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Entry([u16; ROWS]);
 
 impl Tables {
-    /// Never unmapped, as the scoreboard. The kernel gives memory to the tables of those slots that were ever taken.
+    /// Never unmapped, as the scoreboard. The kernel allocates memory only for the tables of slots that were ever
+    /// taken.
     pub(crate) fn new(slots: usize) -> io::Result<Tables> {
         let (slots, _) = shared_lines(slots * LINES)?.as_chunks();
         Ok(Tables { slots, keys: Box::leak(Box::default()) })
@@ -62,11 +63,11 @@ impl Tables {
     /// The slot's worker is gone, and with it its connections.
     pub(crate) fn clear(self, slot: usize) {
         let words = self.slots[slot].iter().flat_map(|line| &line.words);
-        // Most are empty: the cache lines of others are not to be taken for nothing.
+        // Most are empty: do not take their cache lines from other CPUs for nothing.
         words.filter(|word| word.load(Relaxed) != 0).for_each(|word| word.store(0, Relaxed));
     }
 
-    /// The word of a cell, and by how many bits the cell is shifted in it.
+    /// The word of a cell, and the cell's shift in it.
     fn cell(self, slot: usize, row: usize, cell: u16) -> (&'static AtomicU64, usize) {
         let (word, part) = (usize::from(cell) / CELLS_PER_WORD, usize::from(cell) % CELLS_PER_WORD);
         let word = row * CELLS / CELLS_PER_WORD + word;
@@ -82,8 +83,8 @@ impl Tables {
 impl AddressCounts {
     /// Counts one more connection of the address, unless it has `most`.
     ///
-    /// It is counted first, and what all have is looked at then: of two workers that do so at the same time one sees the
-    /// other's. So there are never more than `most`; where two come at once for the last one, both may be refused.
+    /// It is counted first, and then the sum is read: of two workers that do so at the same time, at least one sees the
+    /// other's. So there are never more than `most`; if two compete for the last one, both may be refused.
     pub fn enter(&self, address: IpAddr, most: u64) -> Option<Entry> {
         let hash = self.tables.keys.hash_one(client_of(address));
         let entry = Entry([hash, hash >> 32].map(|bits| (bits % CELLS as u64) as u16));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_share_over_all_slots() {
+    fn the_limit_of_an_address_holds_over_all_slots() {
         let (board, [one, other]) = two_slots();
         let (client, neighbour) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = one.enter(client, 3).expect("the first");
@@ -166,14 +167,14 @@ mod tests {
         assert_eq!(one.enter(client, 3), None);
         board.retire(1);
         let (a, b) = (one.enter(client, 3), one.enter(client, 3));
-        assert!(a.is_some() && b.is_some(), "those of a slot that was emptied are gone");
+        assert!(a.is_some() && b.is_some(), "those of a cleared slot are gone");
         assert_eq!(one.enter(client, 3), None);
         [Some(first), Some(of_neighbour), a, b].into_iter().flatten().for_each(|entry| one.leave(entry));
-        assert!(is_empty(&one), "what has come has gone");
+        assert!(is_empty(&one), "all cells are zero again");
     }
 
     #[test]
-    fn a_cell_that_is_full_takes_no_more() {
+    fn a_full_cell_refuses_more() {
         let (_, [one, _]) = two_slots();
         let client = "192.0.2.1".parse().unwrap();
         let entries: Vec<Entry> = (0..CELL_MAX).map(|_| one.enter(client, u64::MAX).expect("room")).collect();

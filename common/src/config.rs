@@ -1,6 +1,6 @@
-//! Every limit and choice of a server, named with its unit. Built once, by the command line, before the first fork.
+//! Every limit and choice of a server, named with its unit. Built once, from the command line, before the first fork.
 //!
-//! What a value may be is checked in [`Config::check`]; how it is spelled belongs to the command line.
+//! [`Config::check`] checks the values; their spelling belongs to the command line.
 
 use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
@@ -11,9 +11,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub const WORKERS_MAX: usize = 1024;
-/// How many header fields a request may have at the most, whatever `--header-count-max` says: the parser's table lies on the stack.
+/// The upper limit of `--header-count-max`: the parser's table is on the stack.
 pub const HEADER_COUNT_CEILING: usize = 256;
-/// A look walks the page tables of all processes.
+/// Each sample walks the page tables of all processes.
 const MEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
@@ -25,29 +25,29 @@ pub struct Config {
     pub tcp_fastopen: bool,
     /// How long the kernel holds back a connection that has sent nothing (TCP_DEFER_ACCEPT); zero is off.
     pub defer_accept: Duration,
-    /// What the kernel may hold of a TCP client's bytes that are not read yet, its bookkeeping included; `None`: as much as
-    /// the system's settings let it grow to.
+    /// The kernel's receive buffer of a TCP connection, its bookkeeping included; `None`: as much as the system's
+    /// settings let it grow to.
     pub receive_buffer_bytes: Option<usize>,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
-    /// … and of each client's address; `None`: any number.
+    /// Connections of each client's address; `None`: any number.
     pub connections_per_address_max: Option<usize>,
     pub graceful_timeout: Duration,
-    /// From the wish to stop to the drain: everybody is served, and health checks are answered with no.
+    /// From the order to stop to the drain: requests are served as before, but health checks fail.
     pub drain_delay: Duration,
-    /// Where the server itself answers health checks, before the application.
+    /// The path at which the server itself answers health checks, before the application.
     pub health_path: Option<String>,
     pub pidfile: Option<PathBuf>,
     /// In place of standard error, from before the first fork.
     pub log_file: Option<PathBuf>,
     pub control: ControlAt,
-    /// Between two looks at memory, connections and requests, of which the master logs a line; zero is off.
+    /// The interval at which the master logs memory, connections and requests; zero is off.
     pub mem_interval: Duration,
-    /// Without the banner, and only warnings and errors in the log where no level was asked for.
+    /// No banner, and only warnings and errors in the log unless a level was given.
     pub quiet: bool,
-    /// None was asked for on the command line; `TINE_LOG` may.
+    /// `None`: not given on the command line; `TINE_LOG` may give one.
     pub log_level: Option<log::LevelFilter>,
-    /// What a worker reads from a client at once; also for the app, see `WorkerInfo`.
+    /// The most that a worker reads from a client at once; also for the app, see `WorkerInfo`.
     pub buffer_bytes: usize,
     pub limits: Limits,
     pub supervision: Supervision,
@@ -57,24 +57,24 @@ pub struct Config {
 /// How workers are watched and replaced.
 #[derive(Debug, Clone)]
 pub struct Supervision {
-    /// A worker whose beat and progress stand still so long hangs; `None`: for ever.
+    /// A worker whose heartbeat and progress stand still for this long hangs; `None`: never.
     pub worker_timeout: Option<Duration>,
-    /// From the fork to the report that it is ready; `None`: for ever.
+    /// From the fork to the report that it is ready; `None`: no limit.
     pub boot_timeout: Option<Duration>,
-    /// Slots that may be without a ready worker while others are replaced.
+    /// Worker indices that may be without a ready worker during a replacement.
     pub unavailable_max: usize,
-    /// Successors that may boot beside those whom they replace.
+    /// Successors that may boot beside the workers that they replace.
     pub surge_max: usize,
-    /// Processes of one slot, those that leave included.
+    /// Processes of one worker index, including those that leave.
     pub generations_max: usize,
     pub recycling: Recycling,
 }
 
-/// When a worker that works is replaced; `None`: never for that reason.
+/// When a healthy worker is replaced; `None`: never for that reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Recycling {
     pub requests_max: Option<u64>,
-    /// Up to so many more, drawn for each worker.
+    /// Random extra requests per worker, up to this many.
     pub requests_jitter: u64,
     pub lifetime_max: Option<Duration>,
     pub lifetime_jitter: Duration,
@@ -84,9 +84,9 @@ pub struct Recycling {
 /// What one connection may use and how long it may wait.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// A producer is told that it has room for output up to this much; it may go past it by one chunk.
+    /// A producer has room for output up to this many queued bytes; it may exceed it by one chunk.
     pub write_high_watermark_bytes: usize,
-    /// A producer is asked for output only while no more than this waits.
+    /// A producer is asked for output only while at most this many bytes are queued.
     pub write_low_watermark_bytes: usize,
     pub request_line_bytes_max: usize,
     /// All header lines of one request together; also all of its trailer lines.
@@ -98,23 +98,23 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Between two pieces of a request's body.
     pub body_timeout: Duration,
-    /// Between two pieces of a request's body that the app did not read, after the response.
+    /// Between two pieces of a request body that the app did not read, after the response.
     pub linger_timeout: Duration,
-    /// Bytes a second that a request's body has to make over any longer time in which it is waited for; 0: any.
+    /// The minimum rate of a request body, over any longer time in which the server waits for it; 0: any.
     pub body_rate_min_bytes: u64,
-    /// Without a byte of a response taken by the client.
+    /// Without progress in sending a response.
     pub write_timeout: Duration,
-    /// The longest message of a WebSocket's client.
+    /// The longest message from a WebSocket's client.
     pub ws_message_bytes_max: usize,
-    /// A WebSocket's client that is silent so long is pinged; zero: never.
+    /// A WebSocket's client that is silent for this long is pinged; zero: never.
     pub ws_ping_interval: Duration,
-    /// From the first byte of a message to its last; zero: for ever.
+    /// From the first byte of a message to its last; zero: no limit.
     pub ws_message_timeout: Duration,
-    /// A WebSocket's client of which nothing comes for so long, not even the answer to a ping, is closed.
+    /// A WebSocket whose client sends nothing for this long, not even a pong, is closed.
     pub ws_idle_timeout: Duration,
 }
 
-/// What `--receive-buffer` is if nothing is said. Most systems clip it to 416K, without a warning.
+/// The default of `--receive-buffer`. Most systems clip it to 416K, without a warning.
 pub const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 impl Default for Limits {
@@ -142,7 +142,7 @@ impl Default for Limits {
 /// Where the master's control socket is.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub enum ControlAt {
-    /// In the runtime directory, where `tine ctl` finds it by itself.
+    /// In the runtime directory, where `tine ctl` looks for it by default.
     #[default]
     Auto,
     Path(PathBuf),
@@ -166,7 +166,7 @@ pub enum AcceptMode {
     Shared,
     /// One SO_REUSEPORT socket and queue a worker.
     PerWorker,
-    /// One queue, and whoever the kernel wakes: to see what the balance does.
+    /// One queue, without balancing: any worker that the kernel wakes accepts. For comparison.
     Plain,
 }
 
@@ -199,14 +199,14 @@ impl FromStr for Address {
                 n => Err(format!("the path of a Unix socket has at most 107 bytes; this one has {n}")),
             };
         }
-        // A path, as other servers take it.
+        // A path, as other servers accept it.
         if text.starts_with(['/', '.']) {
             return format!("unix:{text}").parse();
         }
         let wrong =
             || format!("{text:?} is not an address; write it as 8080, 127.0.0.1:8080, [::1]:8080, *:80 or unix:/path");
         let address = match text.rsplit_once(':') {
-            // As PORT has it.
+            // A bare PORT.
             None => is_number(text).then_some((Ipv4Addr::LOCALHOST, text)),
             Some(("localhost", port)) => Some((Ipv4Addr::LOCALHOST, port)),
             Some(("" | "*", port)) => Some((Ipv4Addr::UNSPECIFIED, port)),
@@ -232,7 +232,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether whoever listens here gets the other's connections too: the same address, or the wildcard of its family.
+    /// Whether listening here includes the other's connections: the same address, or the wildcard of its family.
     fn includes(&self, other: &Address) -> bool {
         match (self, other) {
             // The system chooses a port of its own for each.
@@ -248,7 +248,7 @@ impl Address {
 }
 
 impl Config {
-    /// Whether the values fit together; the error is one line that says which, why and what would do.
+    /// Whether the values fit together; the error is one line that names them, the reason and what would be right.
     pub fn check(&self) -> Result<(), String> {
         let limits = &self.limits;
         let (low, high) = (limits.write_low_watermark_bytes, limits.write_high_watermark_bytes);
@@ -261,7 +261,7 @@ impl Config {
             ));
         }
         for (i, address) in self.listen.iter().enumerate() {
-            // What PORT and --host name, if they are given, is the first; so the later one is always a --listen.
+            // PORT and --host, if given, come first; so the later one is always a --listen.
             for earlier in &self.listen[..i] {
                 let why = match (address.includes(earlier), earlier.includes(address)) {
                     (true, true) => "is given twice, by --listen or as PORT and --host".to_string(),
@@ -286,15 +286,15 @@ impl Config {
         }
         if !self.mem_interval.is_zero() && self.mem_interval < MEM_INTERVAL_MIN {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
-            return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 for no such line"));
+            return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 to turn it off"));
         }
         self.supervision.check()?;
         self.privileges.check()?;
         let (ping, idle) = (limits.ws_ping_interval, limits.ws_idle_timeout);
         if ping >= idle {
             return Err(format!(
-                "--ws-ping-interval {} is not below --ws-idle-timeout {}: a client would be closed before it is asked \
-                 whether it lives; give a shorter interval, or 0 for no pings",
+                "--ws-ping-interval {} is not below --ws-idle-timeout {}: clients would be closed before they are \
+                 pinged; give a shorter interval, or 0 for no pings",
                 show_duration(ping),
                 show_duration(idle)
             ));
@@ -307,7 +307,7 @@ impl Config {
         self.buffer_bytes.max(self.limits.request_line_bytes_max + self.limits.header_bytes_max + 4096)
     }
 
-    /// One `name value` pair a line, for `tine check`.
+    /// One `name value` pair per line, for `tine check`.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let limits = &self.limits;
         let size = |bytes: usize| show_size(bytes as u64);
@@ -359,7 +359,7 @@ impl Config {
 impl Supervision {
     fn check(&self) -> Result<(), String> {
         const BOOT_MIN: Duration = Duration::from_secs(1);
-        /// A sleeping worker beats every second.
+        /// A sleeping worker has a heartbeat every second.
         const TIMEOUT_MIN: Duration = Duration::from_secs(3);
         if self.unavailable_max == 0 && self.surge_max == 0 {
             return Err(

@@ -1,6 +1,6 @@
-//! What a worker says when it is told to die by SIGABRT: what it hangs in, and for how long.
+//! The crash report of a worker that gets SIGABRT: what it hangs in, and for how long.
 //!
-//! Everything here may be called from the handler of a signal: nothing is allocated, no lock is taken. The signal itself is
+//! Everything here may be called from a signal handler: nothing is allocated, no lock is taken. The handler itself is
 //! in `sys::abort`.
 
 use crate::fixed_text::FixedText;
@@ -9,10 +9,10 @@ use crate::scoreboard::Slot;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// Requests that have been there for this much longer than the turn are said to.
+/// The age of a request is reported if it exceeds that of the turn by this much.
 const OLDER: Duration = Duration::from_millis(100);
 
-/// All that is needed for them, gathered while all is well.
+/// All that a report needs, gathered in advance.
 pub struct CrashReport {
     process_name: String,
     slot: Slot,
@@ -23,29 +23,29 @@ pub struct CrashReport {
 /// Why the process ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Somebody sent the signal, because it hangs.
+    /// Another process sent the signal, because this one hangs.
     Signalled,
     /// It called abort(3).
     Own,
 }
 
 impl CrashReport {
-    /// Of this process, which begins now.
+    /// For this process, which begins now.
     pub fn new(slot: Slot, in_flight_table: InFlightTable) -> CrashReport {
         CrashReport { process_name: crate::log::process_name(), slot, in_flight_table, born: Instant::now() }
     }
 
-    /// As any line of the log begins.
+    /// Pushes the head of a log line.
     pub fn begin_line(&self, text: &mut FixedText) {
         crate::log::push_head(text, "ERROR", &self.process_name);
     }
 
-    /// What it hangs in, or was in when it called abort(3).
+    /// Pushes what it hangs in, or was in when it called abort(3).
     pub fn push_place(&self, end: End, now: Instant, text: &mut FixedText) {
         let turn = self.slot.heartbeat_age(now);
         let running = self.in_flight_table.running();
         if end == End::Signalled && turn.is_some() && self.slot.is_waiting() {
-            return text.push("is told to abort (SIGABRT) while it waits for events");
+            return text.push("received SIGABRT while waiting for events");
         }
         text.push(if end == End::Signalled { "hangs" } else { "aborts" });
         match (turn, running) {
@@ -64,7 +64,7 @@ impl CrashReport {
         let turn = turn.unwrap_or(now.saturating_duration_since(self.born));
         let _ = match end {
             End::Signalled => write!(text, " for {:.1} s", turn.as_secs_f64()),
-            End::Own => write!(text, ", {:.1} s after it turned to that", turn.as_secs_f64()),
+            End::Own => write!(text, ", after {:.1} s in this turn of the event loop", turn.as_secs_f64()),
         };
         if let Running::Request(entry) = running {
             let age = self.slot.since(entry.begun_ms(), now);
@@ -99,7 +99,7 @@ mod tests {
         slot.set_state(State::Ready);
         let now = born + s(100);
         slot.heartbeat(now, true);
-        assert_eq!(place(&report, End::Signalled, now), "is told to abort (SIGABRT) while it waits for events");
+        assert_eq!(place(&report, End::Signalled, now), "received SIGABRT while waiting for events");
         slot.heartbeat(now, false);
         assert_eq!(place(&report, End::Signalled, now + s(2)), "hangs outside of any request for 2.0 s");
         table.turn_to(Before::WebSocket);
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(place(&report, End::Signalled, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
         assert_eq!(
             place(&report, End::Own, now),
-            "aborts in GET /slow?x=\\u{1b}[1m, 0.0 s after it turned to that",
+            "aborts in GET /slow?x=\\u{1b}[1m, after 0.0 s in this turn of the event loop",
             "a bug of the app's that the C library found"
         );
         // It goes on in a later turn.

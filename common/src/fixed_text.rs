@@ -1,4 +1,4 @@
-//! Text in a buffer of fixed size, for where nothing can be allocated: in a signal handler. What does not fit is dropped.
+//! Text in a buffer of fixed size, for signal handlers, which must not allocate. What does not fit is dropped.
 
 use std::fmt::{self, Write};
 
@@ -20,7 +20,7 @@ impl FixedText {
         &self.bytes[..self.length]
     }
 
-    /// The text as a line, or as several: there is always room for the end.
+    /// The text as one line, or several: there is always room for the newline.
     pub fn end_line(&mut self) -> &[u8] {
         self.bytes[self.length] = b'\n';
         &self.bytes[..=self.length]
@@ -35,7 +35,7 @@ impl FixedText {
         self.length += end;
     }
 
-    /// What `log::one_line` makes of it.
+    /// Pushes the text as `log::one_line` would escape it.
     pub fn push_one_line(&mut self, bytes: &[u8]) {
         for chunk in bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_as_printable_as_any_log_line() {
+    fn it_is_escaped_as_any_log_line() {
         for bytes in
             [&b"/a?x=1"[..], b"a\nb\tc\r\x1b[1m\x7f", "/é\u{85}\u{10ffff}".as_bytes(), b"\xff/\xc3", b"\xe2\x82("]
         {

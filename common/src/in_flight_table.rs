@@ -1,12 +1,12 @@
-//! InFlightTable: which requests a worker is in, as far as a reader who has only the shared memory can know.
+//! The in-flight table: the requests that a worker is processing, readable by any process that shares the memory.
 //!
-//! A page of shared memory per slot, beside the scoreboard. One entry is `current`: the request that was last handed to the
-//! app. What outlives its turn is copied into one of the kept entries, if one is free; how many requests are in flight in all
-//! says [`Slot::in_flight`]. The word `running` says which of them the loop is in right now, so that the request that a
-//! hung worker hangs in is known; since when, says its beat.
+//! It is a page of shared memory per slot, beside the scoreboard. One entry is the current one: the request that was
+//! last passed to the app. A request that outlives its turn is copied to a kept entry, if one is free; the number of
+//! all requests in flight is [`Slot::in_flight`]. The word `running` names the entry that the loop is in right now, so
+//! that the request in which a worker hangs is known; the worker's heartbeat tells since when.
 //!
-//! The worker writes, anybody reads. An entry has a version, odd while it is written, so that no reader takes half of one
-//! text and half of another for a request (a seqlock). To write an entry takes no system call and no memory.
+//! Only the worker writes; any process may read. An entry has a version, which is odd during a write, so that no reader
+//! sees half of one request and half of another (a seqlock). Writing an entry takes no system call and no allocation.
 
 use crate::log::one_line;
 use crate::scoreboard::Slot;
@@ -15,14 +15,14 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
-/// What an entry holds of a request: the beginning of its first line.
+/// The bytes of a request's first line that an entry holds.
 pub const TEXT_BYTES_MAX: usize = 112;
-/// Requests of a slot that are listed beyond their first turn.
+/// The number of requests of a slot that can be listed beyond their first turn.
 pub const KEPT_MAX: usize = LINES - 2;
-/// Lines of a slot: a page, of which the kernel gives those that were ever written.
+/// Lines of a slot: one page, which the kernel allocates when it is first written.
 pub(crate) const LINES: usize = 32;
 
-/// The line of `running` and `taken`; then come the entries, first the current one.
+/// The line of `running` and `taken`; the entries follow, the current one first.
 const HEADER: usize = 0;
 const CURRENT: u64 = 1;
 /// Words of the header. `taken` has a bit for each kept entry, by its line.
@@ -32,10 +32,11 @@ const TAKEN: usize = 1;
 const VERSION: usize = 0;
 const FACTS: usize = 1;
 const TEXT: usize = 2;
-/// A reader who meets an entry being written looks again; one whose writer has died or been stopped there gives up.
-const LOOKS_MAX: usize = 1000;
+/// A reader that finds an entry being written tries again up to this often: the writer may have died or been stopped
+/// there.
+const READS_MAX: usize = 1000;
 
-/// What `running` says where that is no entry.
+/// Values of `running` that are not an entry.
 const NOWHERE: u64 = 0;
 const WEBSOCKET: u64 = 254;
 const UNKNOWN: u64 = 255;
@@ -47,16 +48,16 @@ pub struct InFlightTable {
     slot: Slot,
 }
 
-/// A kept entry, of the connection whose request it is.
+/// A kept entry, held by the connection whose request it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept(std::num::NonZeroU8);
 
-/// What a connection is before it is advanced.
+/// The state of a connection before it is advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// Between requests.
     Idle,
-    /// In flight, with an entry if there was one left.
+    /// In flight, with an entry if one was free.
     InFlight(Option<Kept>),
     WebSocket,
 }
@@ -68,9 +69,9 @@ pub struct InFlight {
     pub method: String,
     /// The target as it was sent, or its beginning.
     pub target: String,
-    /// There was more of the target than an entry holds.
+    /// The target is longer than what an entry holds.
     pub is_cut: bool,
-    /// Since its head was there.
+    /// Since its head was complete.
     pub age: Duration,
     /// The worker's loop is in it now.
     pub is_running: bool,
@@ -81,7 +82,7 @@ pub struct InFlight {
 pub struct Requests {
     /// The oldest first.
     pub listed: Vec<InFlight>,
-    /// In flight, but for want of entries not listed.
+    /// The number of requests in flight that are not listed, for lack of entries.
     pub others: u64,
 }
 
@@ -109,7 +110,7 @@ impl InFlightTable {
         InFlightTable { lines, slot }
     }
 
-    /// The worker's loop turns to a connection.
+    /// The worker's loop begins with a connection.
     pub fn turn_to(&self, before: Before) {
         self.header(RUNNING).store(
             match before {
@@ -122,12 +123,12 @@ impl InFlightTable {
         );
     }
 
-    /// The loop is in no request.
+    /// The loop is not in any request.
     pub fn turn_away(&self) {
         self.header(RUNNING).store(NOWHERE, Relaxed);
     }
 
-    /// A request is about to be handed to the app. Its head begins with method and target, `length` bytes in all.
+    /// A request is about to be passed to the app. Its head begins with method and target, `length` bytes in all.
     pub fn begin(&self, head: &[u8], length: usize) {
         let running = self.header(RUNNING);
         let before = running.load(Relaxed);
@@ -139,7 +140,7 @@ impl InFlightTable {
         running.store(CURRENT, Relaxed);
     }
 
-    /// The connection has had its turn: its entry, if it is to have one from now on.
+    /// The connection has had its turn; returns the entry that it keeps, if it has one from now on.
     pub fn keep(&self, kept: Option<Kept>, is_in_flight: bool) -> Option<Kept> {
         match kept {
             Some(Kept(line)) if !is_in_flight => {
@@ -163,13 +164,13 @@ impl InFlightTable {
         Some(kept)
     }
 
-    /// The slot has nobody any more.
+    /// The slot's worker is gone.
     pub(crate) fn clear(&self) {
         self.header(RUNNING).store(NOWHERE, Relaxed);
         self.header(TAKEN).store(0, Relaxed);
     }
 
-    /// What the loop is in. Takes no memory: a signal handler asks this, too.
+    /// What the loop is in. Allocates nothing: signal handlers call this, too.
     pub fn running(&self) -> Running {
         match self.header(RUNNING).load(Acquire) {
             NOWHERE => Running::Nothing,
@@ -185,7 +186,7 @@ impl InFlightTable {
     pub fn requests(&self, now: Instant) -> Requests {
         let (running, taken) = (self.header(RUNNING).load(Acquire), self.header(TAKEN).load(Acquire));
         let kept = (CURRENT + 1..LINES as u64).filter(|line| taken & 1 << line != 0);
-        // The current one; or one that is over but for what its end does.
+        // The current one, or one whose response is complete and whose end is still being processed.
         let running_line = (CURRENT..LINES as u64).contains(&running) && taken & 1 << running == 0;
         let entries = kept
             .chain(running_line.then_some(running))
@@ -220,7 +221,7 @@ impl Entry {
         self.text().split(|&byte| byte == b' ').next().unwrap_or_default()
     }
 
-    /// Its beginning, where [`Entry::is_cut`].
+    /// Only its beginning if [`Entry::is_cut`].
     pub fn target(&self) -> &[u8] {
         self.text().get(self.method().len() + 1..).unwrap_or_default()
     }
@@ -241,13 +242,14 @@ impl Entry {
 
 /// An entry's line: its version, `begun_ms << 8 | is_cut << 7 | length`, its text.
 impl Line {
-    /// Writes `length` bytes of the text, and of what follows as much as fills the last word: to cut it costs more.
+    /// Writes `length` bytes of the text, and as many of the following bytes as fill the last word: clearing them costs
+    /// more.
     fn write(&self, begun_ms: u64, text: &[u8], length: usize) {
         let is_cut = length > TEXT_BYTES_MAX;
         let length = length.min(TEXT_BYTES_MAX);
         let facts = begun_ms << 8 | u64::from(is_cut) << 7 | length as u64;
         let words = length.div_ceil(8);
-        debug_assert!(text.len() >= words * 8, "behind the target is the version of HTTP");
+        debug_assert!(text.len() >= words * 8, "the version of HTTP follows the target");
         self.change(|line| {
             line.words[FACTS].store(facts, Relaxed);
             for (word, bytes) in line.words[TEXT..].iter().zip(text.as_chunks::<8>().0).take(words) {
@@ -265,7 +267,7 @@ impl Line {
     }
 
     fn change(&self, write: impl FnOnce(&Line)) {
-        // Odd already, where an earlier worker of this slot died while it wrote.
+        // Odd already if an earlier worker of this slot died during a write.
         let writing = self.words[VERSION].load(Relaxed) | 1;
         self.words[VERSION].store(writing, Relaxed);
         fence(Release);
@@ -273,9 +275,9 @@ impl Line {
         self.words[VERSION].store(writing.wrapping_add(1), Release);
     }
 
-    /// `None`: it was being written, however often it was looked at.
+    /// `None`: it was being written at every try.
     fn read(&self) -> Option<Entry> {
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..READS_MAX {
             let version = self.words[VERSION].load(Acquire);
             let facts = self.words[FACTS].load(Relaxed);
             let mut text = [0; TEXT_BYTES_MAX];

@@ -99,14 +99,14 @@ fn what_does_not_fit_is_counted() {
     table.turn_to(Before::InFlight(None));
     assert!(matches!(table.running(), Running::Unknown));
     assert_eq!(table.keep(None, true), None, "its text is gone");
-    // One ends: the next has its entry.
+    // One ends: the next request gets its entry.
     table.turn_to(Before::InFlight(kept[3]));
     table.keep(kept[3], false);
     table.turn_to(Before::Idle);
     begin(&table, "GET", "/next");
     assert_eq!(table.keep(None, true), kept[3]);
     assert_eq!(table.requests(now).listed.len(), KEPT_MAX);
-    // Whoever has the slot next begins with none.
+    // The next worker of the slot begins with none.
     board.retire(1);
     assert_eq!(table.requests(now), Requests::default());
     assert!(matches!(table.running(), Running::Nothing));
@@ -134,7 +134,7 @@ fn targets_are_printable_and_as_long_as_a_note() {
         let request = table.requests(now).listed.remove(0);
         assert_eq!((request.method.as_str(), request.target, request.is_cut), ("GET", expected, is_cut), "{target}");
     }
-    // A method alone can be longer than a entry.
+    // A method alone can be longer than an entry.
     begin(&table, &"M".repeat(300), "/");
     let request = table.requests(now).listed.remove(0);
     assert_eq!((request.method.len(), request.target.as_str(), request.is_cut), (TEXT_BYTES_MAX, "", true));

@@ -2,16 +2,16 @@
 //!
 //! - [`config`]: every limit and choice, named with its unit, with its default.
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
-//! - [`scoreboard`]: the shared memory in which each worker tells about itself.
-//! - [`address_counts`]: how many connections each client's address has, beside it.
-//! - [`status`]: what the master tells about the server over its control socket.
-//! - [`in_flight_table`]: the requests that each worker is in, beside it.
-//! - [`request_name`]: what the log calls a request.
-//! - [`privileges`]: who the server is once it has bound.
-//! - [`message`]: what master and worker say to each other.
-//! - [`crash_report`]: what a worker says when it is told to die for hanging; [`fixed_text`] takes them without allocating.
-//! - [`log`]: one line a record, and [`log::Burst`], which bounds repetition.
-//! - [`sys`]: system calls; the only folder of the project that may say `unsafe`.
+//! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
+//! - [`address_counts`]: beside it, the number of connections of each client's address.
+//! - [`in_flight_table`]: beside it, the requests that each worker is processing.
+//! - [`status`]: the server's status, as the master reports it over its control socket.
+//! - [`request_name`]: the name of a request in the log.
+//! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
+//! - [`message`]: the messages between master and worker.
+//! - [`crash_report`]: what a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
+//! - [`log`]: one line per record, and [`log::Burst`], which bounds repetition.
+//! - [`sys`]: system calls; the only directory of the project that may use `unsafe`.
 #![deny(unsafe_code)]
 
 pub mod address_counts;

@@ -1,19 +1,19 @@
-//! Log lines: `2026-11-21T01:17:24.123Z INFO worker 3[4711] text`, one write each, to standard error, or to the file that
-//! `--log-file` puts in its place.
+//! Log lines: `2026-11-21T01:17:24.123Z INFO worker 3[4711] text`, one write each, to standard error or to the file
+//! that `--log-file` puts in its place.
 //!
-//! Where that is the journal of systemd, a priority takes the place of the time (`log/journal.rs`).
-//! No line is waited for: what standard error does not take at once is dropped and counted (`log/out.rs`).
+//! If standard error is systemd's journal, a priority replaces the time (`log/journal.rs`). No write ever blocks: lines
+//! that standard error does not take at once are dropped and counted (`log/out.rs`).
 //!
-//! `--log-level` sets the level (`error`, `warn`, `info`, `debug`, `off`), or else `TINE_LOG`; where neither does, that is
-//! `info`, and `warn` with `--quiet`. No place in the code fills the log (`log/repeats.rs`). [`Burst`] and [`Allowance`] are
-//! for what is better said in fewer lines: a crash loop, a flood of refusals.
+//! `--log-level` sets the level (`error`, `warn`, `info`, `debug`, `off`), or else `TINE_LOG`; the default is `info`,
+//! and `warn` with `--quiet`. The lines of each place in the code are rate-limited (`log/repeats.rs`). [`Burst`] and
+//! [`Allowance`] are for what is better summed up: a crash loop, a flood of refusals.
 
 mod file;
+mod guarded;
 mod head;
 mod journal;
 mod out;
 mod repeats;
-mod with_care;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 
 static PROCESS_NAME: RwLock<String> = RwLock::new(String::new());
 
-/// The level that `--log-level` asks for, or else `TINE_LOG`, or else `--quiet`; the error is one line that says what would
-/// do.
+/// The level by `--log-level`, or else by `TINE_LOG`, or else by `--quiet`; the error is one line that states what
+/// would be right.
 pub fn level(asked: Option<LevelFilter>, is_quiet: bool) -> Result<LevelFilter, String> {
     let default = if is_quiet { LevelFilter::Warn } else { LevelFilter::Info };
     let variable = std::env::var_os("TINE_LOG").filter(|text| !text.is_empty());
@@ -41,7 +41,7 @@ pub fn level(asked: Option<LevelFilter>, is_quiet: bool) -> Result<LevelFilter, 
     }
 }
 
-/// `debug` and so on, in any case.
+/// Parses `debug` and so on, in upper or lower case.
 pub fn parse_level(text: &str) -> Result<LevelFilter, String> {
     match text.to_ascii_lowercase().as_str() {
         "error" => Ok(LevelFilter::Error),
@@ -61,7 +61,7 @@ pub fn init(level: LevelFilter) {
         .filter_level(level)
         .target(env_logger::Target::Pipe(Box::new(out::Lines)))
         .format(|out, record| {
-            // Nothing written is no line.
+            // Nothing written means no line.
             let Some(summary) = repeats::admits(record, Instant::now()) else { return Ok(()) };
             let mut head = FixedText::default();
             let level = record.level().as_str();
@@ -78,7 +78,7 @@ pub fn init(level: LevelFilter) {
         })
         .init();
     std::panic::set_hook(Box::new(|panic| {
-        // As Rust has it: where RUST_BACKTRACE asks for it.
+        // As in Rust's own hook: only with RUST_BACKTRACE.
         let backtrace = Backtrace::capture();
         let mut text = panic.to_string();
         if backtrace.status() == BacktraceStatus::Captured {
@@ -103,13 +103,13 @@ pub fn process_name() -> String {
     PROCESS_NAME.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
 }
 
-/// A text of several lines, in which no line can pass for a log line of its own.
+/// Indents the further lines of a text, so that none can pass for a log line of its own.
 pub fn indented(text: &str) -> String {
     let lines = text.trim_end_matches('\n').split('\n').map(one_line);
     lines.collect::<Vec<_>>().join("\n  ")
 }
 
-/// Without control characters, but for tabs.
+/// Escapes control characters, except tabs.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| match c.is_control() && c != '\t' {
@@ -121,7 +121,7 @@ pub fn one_line(text: &str) -> String {
 
 /// Lets the first `most` events of a burst through and counts the rest; a burst ends after `quiet` without an event.
 ///
-/// Whoever owns it asks [`Burst::ended`] now and then, so that what was held back is said in the end.
+/// Its owner calls [`Burst::ended`] now and then, so that the suppressed events are summed up in the end.
 #[derive(Debug)]
 pub struct Burst {
     most: u64,
@@ -143,7 +143,7 @@ impl Burst {
         Burst { most, quiet, count: 0, first: None, last: None }
     }
 
-    /// Counts one event; true: say it, false: keep still.
+    /// Counts one event; true: log it, false: suppress it.
     pub fn admits(&mut self, now: Instant) -> bool {
         self.first.get_or_insert(now);
         self.last = Some(now);
@@ -161,42 +161,42 @@ impl Burst {
         })
     }
 
-    /// When [`Burst::ended`] is worth asking.
+    /// When to call [`Burst::ended`].
     pub fn ends_at(&self) -> Option<Instant> {
         self.last.map(|last| last + self.quiet)
     }
 }
 
-/// Lets lines through at a bounded rate, however often it is asked, and says how many it held back before each.
+/// Limits the rate of log lines, and reports with each line how many were suppressed before it.
 #[derive(Debug)]
 pub struct Allowance {
     left: f64,
     most: f64,
     per_second: f64,
     asked: Option<Instant>,
-    held_back: u64,
+    suppressed: u64,
 }
 
 impl Allowance {
     /// `most` lines at once, then `per_second`.
     pub const fn new(most: f64, per_second: f64) -> Self {
-        Allowance { left: most, most, per_second, asked: None, held_back: 0 }
+        Allowance { left: most, most, per_second, asked: None, suppressed: 0 }
     }
 
-    /// `Some(n)`: say it; `n` others were held back since the last one said.
+    /// `Some(n)`: log it; `n` others were suppressed since the last line.
     pub fn admits(&mut self, now: Instant) -> Option<u64> {
         let since = self.asked.replace(now).map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
         self.left = (self.left + since.as_secs_f64() * self.per_second).min(self.most);
         if self.left < 1.0 {
-            self.held_back += 1;
+            self.suppressed += 1;
             return None;
         }
         self.left -= 1.0;
-        Some(std::mem::take(&mut self.held_back))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
-/// The end of a line that [`Allowance::admits`]: how many were held back.
+/// The end of a line that [`Allowance::admits`]: the number of suppressed ones.
 pub fn and_others(others: u64) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} like it since the last such line)") }
 }
@@ -233,23 +233,23 @@ mod tests {
     fn an_allowance_bounds_the_rate_and_counts_the_rest() {
         let start = Instant::now();
         let mut allowance = Allowance::new(3.0, 1.0);
-        let said = (0..1000).filter(|i| allowance.admits(start + Duration::from_millis(i * 10)).is_some()).count();
-        assert!((12..=13).contains(&said), "3 at once and one in each of 10 seconds, not {said}");
+        let logged = (0..1000).filter(|i| allowance.admits(start + Duration::from_millis(i * 10)).is_some()).count();
+        assert!((12..=13).contains(&logged), "3 at once and one in each of 10 seconds, not {logged}");
         let later = start + Duration::from_secs(60);
-        assert!(allowance.admits(later).is_some_and(|held_back| held_back > 0));
+        assert!(allowance.admits(later).is_some_and(|suppressed| suppressed > 0));
         assert_eq!(allowance.admits(later), Some(0));
     }
 
     #[test]
-    fn a_burst_says_little_and_sums_up() {
+    fn a_burst_logs_little_and_is_summed_up() {
         let start = Instant::now();
         let mut burst = Burst::new(2, Duration::from_secs(5));
-        let said = (0..100).filter(|i| burst.admits(start + Duration::from_millis(i * 10))).count();
-        assert_eq!(said, 2);
+        let logged = (0..100).filter(|i| burst.admits(start + Duration::from_millis(i * 10))).count();
+        assert_eq!(logged, 2);
         assert_eq!(burst.ended(start + Duration::from_secs(3)), None);
         let ended = burst.ended(burst.ends_at().unwrap()).unwrap();
         assert_eq!(ended, Ended { count: 100, lasted: Duration::from_millis(990) });
         assert_eq!(burst.ended(start + Duration::from_secs(60)), None);
-        assert!(burst.admits(start + Duration::from_secs(61)), "a new burst speaks again");
+        assert!(burst.admits(start + Duration::from_secs(61)), "a new burst is logged again");
     }
 }

@@ -1,23 +1,23 @@
-//! What master and worker say to each other over their socket pair. End of file means that the other side is gone.
+//! The messages between master and worker over their socket pair. End of file means that the other side is gone.
 //!
-//! One byte a message; the text of a failed boot follows its byte until the end of the stream.
+//! A message is one byte; the text of a failed boot follows its byte until the end of the stream.
 
 /// From the master to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The server stops soon: go on, and say so to who asks whether it is healthy.
+    /// The server stops soon: keep serving, but fail health checks.
     LameDuck,
-    /// The server stops: let in who is in the doorway, finish what is in flight, exit.
+    /// The server stops: accept connections for the accept grace, finish what is in flight, exit.
     Drain,
-    /// A successor serves: take nobody in any more, finish what is in flight however long it takes, exit.
+    /// A successor serves: accept no more, finish what is in flight however long it takes, exit.
     Leave,
-    /// Cut what is left, say how much it was, exit.
+    /// Cut what is left, log its number, exit.
     Cut,
-    /// Another master has the listening sockets, too: they are to be left as they are, whatever happens here.
+    /// Another master has the listening sockets, too: leave them as they are, whatever happens.
     Lent,
-    /// They are this server's alone again.
+    /// The listening sockets are this server's alone again.
     Owned,
-    /// The log file was moved: open its path anew.
+    /// The log file was moved: reopen its path.
     ReopenLogs,
 }
 
@@ -28,9 +28,9 @@ pub enum Report {
     Ready,
     /// The app could not be built; its error follows as text.
     BootFailed,
-    /// It leaves of its own accord, told by a signal or by its app; it takes nobody in any more.
+    /// It leaves because of a signal or its app, and accepts no more connections.
     Leaving,
-    /// It has answered as many requests as it may, and serves on until a successor does.
+    /// It has answered as many requests as it may, and serves until a successor does.
     Due,
 }
 

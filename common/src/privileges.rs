@@ -1,4 +1,4 @@
-//! Who the server is and where: the user that it becomes once it has bound, its folder, its CPUs.
+//! The user that the server becomes once it has bound, its working directory and its CPUs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use std::path::PathBuf;
 pub struct Privileges {
     pub user: Option<User>,
     pub group: Option<Group>,
-    /// The bits that files and Unix sockets are made without.
+    /// The umask of files and Unix sockets.
     pub umask: Option<u32>,
-    /// Where relative paths begin.
+    /// The directory that relative paths begin at.
     pub folder: Option<PathBuf>,
-    /// An app that runs as root is meant to.
+    /// Do not warn when an app runs as root.
     pub allow_root: bool,
     pub affinity: Affinity,
 }
 
-/// As the system's tables have him; one that they do not have has nothing but his number.
+/// A user of the system's tables, or a number that they do not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub uid: u32,
     pub name: Option<String>,
-    /// His own group.
+    /// The user's own group.
     pub gid: Option<u32>,
 }
 
@@ -34,20 +34,20 @@ pub struct Group {
 /// Which CPUs the workers are bound to, one each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Affinity {
-    /// None: the system decides, and decides anew.
+    /// None: the scheduler decides.
     #[default]
     Off,
-    /// All that the process may use.
+    /// All CPUs that the process may use.
     Auto(Vec<usize>),
     Listed(Vec<usize>),
 }
 
 impl Affinity {
-    /// The CPU of a slot's workers.
-    pub fn cpu(&self, slot: usize) -> Option<usize> {
+    /// The CPU of the workers of an index.
+    pub fn cpu(&self, worker: usize) -> Option<usize> {
         match self {
             Affinity::Off => None,
-            Affinity::Auto(cpus) | Affinity::Listed(cpus) => cpus.get(slot % cpus.len().max(1)).copied(),
+            Affinity::Auto(cpus) | Affinity::Listed(cpus) => cpus.get(worker % cpus.len().max(1)).copied(),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Privileges {
     pub(crate) fn check(&self) -> Result<(), String> {
         match &self.user {
             Some(user) if user.gid.is_none() && self.group.is_none() => {
-                Err(format!("--user {user} is no user of this system and so has no group; give one by --group"))
+                Err(format!("--user {user} is not a user of this system and has no group; give one by --group"))
             }
             _ => Ok(()),
         }
@@ -113,9 +113,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_take_the_cpus_in_turn() {
+    fn workers_take_the_cpus_in_turn() {
         let listed = Affinity::Listed(vec![0, 2, 5]);
-        let cpus: Vec<_> = (0..5).map(|slot| listed.cpu(slot)).collect();
+        let cpus: Vec<_> = (0..5).map(|worker| listed.cpu(worker)).collect();
         assert_eq!(cpus, [Some(0), Some(2), Some(5), Some(0), Some(2)]);
         assert_eq!(Affinity::Off.cpu(0), None);
         assert_eq!(Affinity::Auto(Vec::new()).cpu(3), None);
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_user_without_a_group_needs_one() {
-        let nobody_known = User { uid: 4242, name: None, gid: None };
-        let mut privileges = Privileges { user: Some(nobody_known), ..Privileges::default() };
+        let unknown = User { uid: 4242, name: None, gid: None };
+        let mut privileges = Privileges { user: Some(unknown), ..Privileges::default() };
         assert!(privileges.check().is_err_and(|line| line.contains("--user 4242") && line.contains("--group")));
         privileges.group = Some(Group { gid: 7, name: None });
         assert_eq!(privileges.check(), Ok(()));

@@ -1,7 +1,7 @@
-//! The name of a request in the log: `GET /path?query`, as its first line had it.
+//! The name of a request in the log: `GET /path?query`, as in its first line.
 //!
-//! Kept for as long as the request may have something to be logged, so that it is short: what is longer than a note
-//! ([`TEXT_BYTES_MAX`]) ends with `...`. Shown, it is as printable as any line of the log.
+//! It is kept for as long as the request may have something to be logged, so it is short: a name longer than
+//! [`TEXT_BYTES_MAX`] ends with `...`. It is displayed without control characters, as any line of the log.
 
 use crate::in_flight_table::TEXT_BYTES_MAX;
 use crate::log::one_line;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub struct RequestName(Rc<Text>);
 
 struct Text {
-    /// Up to [`TEXT_BYTES_MAX`]; one more where the name is cut.
+    /// Up to [`TEXT_BYTES_MAX`]; one more if the name is cut.
     length: u8,
     bytes: [u8; TEXT_BYTES_MAX],
 }
@@ -35,7 +35,7 @@ impl fmt::Display for RequestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_cut = usize::from(self.0.length) > TEXT_BYTES_MAX;
         let bytes = &self.0.bytes[..usize::from(self.0.length).min(TEXT_BYTES_MAX)];
-        // Half a character at the cut is none of the client's.
+        // Half a character at the cut is not an invalid one of the client.
         let whole = match std::str::from_utf8(bytes) {
             Err(e) if is_cut && e.error_len().is_none() => &bytes[..e.valid_up_to()],
             _ => bytes,

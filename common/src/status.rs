@@ -1,8 +1,8 @@
-//! What the master tells about the server over its control socket: `tine ctl` prints it, `tine top` draws it.
+//! The server's status, as the master reports it over its control socket: `tine ctl` prints it, `tine top` draws it.
 //!
-//! The JSON has these names (docs/control.md). A program of another version may be at the other end, after an upgrade or
-//! before one: a field that is missing has its default, one that is unknown is left out, and a state that is unknown is
-//! `Unknown`. Counters only grow while the server lives; rates are the reader's business, between two looks.
+//! The JSON has these names (docs/control.md). The program at the other end may be of another version, after an upgrade
+//! or before one: a missing field gets its default, an unknown field is ignored, and an unknown state is `Unknown`.
+//! Counters only grow while the server lives; readers calculate rates from two samples.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,38 +12,38 @@ use std::fmt;
 #[serde(default)]
 pub struct Status {
     pub version: String,
-    /// The master's.
+    /// The master's process id.
     pub pid: u32,
     pub uptime_s: f64,
-    /// What is served, as the first line says it.
+    /// The name of what is served, as in the banner.
     pub name: String,
-    /// Where: `http://127.0.0.1:8080`, `unix:/run/tine.sock`.
+    /// The addresses: `http://127.0.0.1:8080`, `unix:/run/tine.sock`.
     pub listen: Vec<String>,
-    /// How often the app was loaded anew, counted from 1: of the newest that serves.
+    /// The newest generation that serves: 1, and one more for each reload of the app.
     pub generation: u64,
-    /// All that serve, the oldest first: several during a reload, and after one that failed half-way.
+    /// All generations that serve, the oldest first: several during a reload and after one that failed halfway.
     pub generations: Vec<u64>,
     pub state: ServerState,
     pub workers_wanted: u64,
     pub workers_ready: u64,
     pub connections: u64,
     pub in_flight: u64,
-    /// Answered since the start, by workers that are gone too; so are the next three.
+    /// Requests answered since the start, also by workers that have exited; the next three count in the same way.
     pub requests: u64,
     pub accepted: u64,
     /// Connections answered with 503.
     pub refused: u64,
-    /// Connections ended while in use.
+    /// Connections cut while in use.
     pub cut: u64,
-    /// Of all processes, each page once; `None`: the kernel does not say.
+    /// The memory of all processes, each page counted once; `None`: the kernel does not report it.
     pub memory_bytes: Option<u64>,
-    /// Why the last worker died that nobody had asked to.
+    /// Why the last worker died unexpectedly.
     pub last_cause: Option<String>,
     /// How long ago that was.
     pub last_cause_age_s: Option<f64>,
-    /// How far the reload or upgrade is, or what became of the last one.
+    /// The progress of the reload or upgrade, or the outcome of the last one.
     pub reload: Option<String>,
-    /// One for each process, and one for each slot that waits for its next; only in the answer to `workers`.
+    /// One for each process, and one for each worker index without a process; only in the answer to `workers`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<WorkerStatus>,
 }
@@ -56,29 +56,29 @@ pub enum ServerState {
     Serving,
     Reloading,
     Upgrading,
-    /// Its workers were drained and the master waits to be told to go on.
+    /// Its workers were drained, and the master waits for an order to resume.
     Resting,
-    /// Finishing what is in flight, then over.
+    /// It finishes what is in flight and then exits.
     Draining,
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-/// One worker process, or a slot that has none at the moment.
+/// One worker process, or a worker index without a process at the moment.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerStatus {
     pub slot: u64,
-    /// `None`: there is no process, the slot waits for its next one.
+    /// `None`: there is no process; the next one is about to be started.
     pub pid: Option<u32>,
     pub generation: u64,
     pub state: WorkerState,
     /// Since its fork.
     pub age_s: f64,
-    /// Since its last sign of life; `None` before the first.
+    /// Since its last heartbeat; `None` before the first.
     pub beat_age_s: Option<f64>,
-    /// Of a slot that waits: until its next process is started.
+    /// Without a process: until the next one is started.
     pub starts_in_s: Option<f64>,
     pub connections: u64,
     pub in_flight: u64,
@@ -87,7 +87,7 @@ pub struct WorkerStatus {
     /// User and system time so far.
     pub cpu_s: f64,
     pub rss_bytes: u64,
-    /// The oldest first, as many as are kept.
+    /// The oldest first, as many as the in-flight table keeps.
     pub in_flight_requests: Vec<RequestStatus>,
     /// How many more are in flight.
     pub in_flight_not_shown: u64,
@@ -100,9 +100,9 @@ pub enum WorkerState {
     Waiting,
     Booting,
     Ready,
-    /// Drains, for whatever reason.
+    /// It drains, for whatever reason.
     Leaving,
-    /// It has not beaten for longer than it may.
+    /// Its heartbeat is overdue.
     Hung,
     #[default]
     #[serde(other)]
@@ -114,11 +114,11 @@ pub enum WorkerState {
 #[serde(default)]
 pub struct RequestStatus {
     pub method: String,
-    /// Path and query; cut where they are long.
+    /// Path and query; truncated if they are long.
     pub target: String,
-    /// Since its head was there.
+    /// Since its head was complete.
     pub age_s: f64,
-    /// The worker is inside it at this moment; of a hung worker, the one that it hangs in.
+    /// The worker's loop is in it at this moment; a hung worker hangs in it.
     pub is_running: bool,
 }
 

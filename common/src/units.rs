@@ -1,7 +1,7 @@
 //! Sizes, durations and answers as people write them: `65536`, `64K`, `1M`; `500ms`, `10s`, `2m`; `yes`, `off`.
 //!
-//! Parsing is strict and says what would be accepted; printing gives the shortest form that
-//! parses back to the same value.
+//! Parsing is strict, and its errors state what would be accepted; printing gives the shortest form that parses back to
+//! the same value.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn split_number(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// `1 connection`, `2 connections`: of nouns that take an s.
+/// `1 connection`, `2 connections`: for nouns that take an s.
 pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -384,7 +384,7 @@ fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<Strin
         listener::remove_unix_sockets(&mut bound);
         control?.into_iter().for_each(|control| control.remove());
         if let Some(file) = log_file {
-            file.let_go();
+            file.discard();
         }
         text.push_str(" on\n");
         text.extend(listen.map(|address| format!("  {address}\n")));

@@ -1,4 +1,4 @@
-//! How a line of the log begins. Also for the handler of a signal: nothing is allocated, no lock is taken.
+//! The head of a log line. Also for signal handlers: nothing is allocated, no lock is taken.
 
 use super::journal;
 use crate::fixed_text::FixedText;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `2026-11-21T01:17:24.123Z ERROR worker 3[4711] `, or for the journal `<3>ERROR worker 3[4711] `.
-pub fn push_head(text: &mut FixedText, level: &str, who: &str) {
+pub fn push_head(text: &mut FixedText, level: &str, process_name: &str) {
     if journal::is_it() {
         text.push(journal::priority(level));
     } else {
@@ -15,7 +15,7 @@ pub fn push_head(text: &mut FixedText, level: &str, who: &str) {
         text.push(" ");
     }
     // Writing to this cannot fail, here and below.
-    let _ = write!(text, "{level} {who}[{}] ", std::process::id());
+    let _ = write!(text, "{level} {process_name}[{}] ", std::process::id());
 }
 
 /// `2026-11-21T01:17:24.123Z`. The C library's calendar takes a lock.

@@ -1,7 +1,8 @@
-//! What systemd's journal is told where standard error leads to it: how urgent each line is. It notes the time by itself.
+//! Priorities for systemd's journal, if standard error leads to it. The journal adds the time itself.
 //!
-//! `JOURNAL_STREAM` names the stream that a service was given as standard error, by device and inode (systemd.exec(5)): only
-//! where that is still what standard error is. A line that begins with `<3>` has that priority (sd-daemon(3)).
+//! `JOURNAL_STREAM` names the stream that a service was given as standard error, by device and inode (systemd.exec(5));
+//! it counts only if standard error still is that stream. A line that begins with `<3>` has that priority
+//! (sd-daemon(3)).
 
 use nix::sys::stat::fstat;
 use std::io;
@@ -10,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static IS_IT: AtomicBool = AtomicBool::new(false);
 
-/// Looks where standard error leads.
-pub(super) fn look() {
+/// Checks where standard error leads.
+pub(super) fn detect() {
     IS_IT.store(is_standard_error(), Ordering::Relaxed);
 }
 
-/// Lines go to the journal, as far as that was looked at. Also for the handler of a signal.
+/// Whether lines go to the journal, as of the last [`detect`]. Also for signal handlers.
 pub(super) fn is_it() -> bool {
     IS_IT.load(Ordering::Relaxed)
 }
@@ -25,7 +26,7 @@ pub(super) fn is_standard_error() -> bool {
     stream.is_ok_and(|stream| std::env::var_os("JOURNAL_STREAM").is_some_and(|named| *named == *stream))
 }
 
-/// The priority of a level, as sd-daemon(3) has it.
+/// The priority of a level (sd-daemon(3)).
 pub(super) fn priority(level: &str) -> &'static str {
     match level {
         "ERROR" => "<3>",
@@ -35,7 +36,7 @@ pub(super) fn priority(level: &str) -> &'static str {
     }
 }
 
-/// Each line of the text by itself is an entry of the journal: those after the first get the priority, too.
+/// Adds the priority to each line after the first, since each is an entry of the journal.
 pub(super) fn each_line(level: &str, text: &str) -> String {
     text.replace('\n', &format!("\n{}", priority(level)))
 }

@@ -1,7 +1,8 @@
-//! Where lines go: standard error, without waiting for its reader (`sys/output.rs`).
+//! The output of log lines: standard error, without waiting for its reader (`sys/output.rs`).
 //!
-//! What is not taken at once, because a pipe is full, a terminal stopped or a disk full, is dropped and counted. The count
-//! is said before the next line that is taken; also without one, soon after there is room again ([`report_suppressed`]).
+//! Lines that are not taken at once, because a pipe is full, a terminal is stopped or a disk is full, are dropped and
+//! counted. The count is logged before the next line that is taken, or soon after there is room again
+//! ([`report_suppressed`]).
 
 use super::{journal, process_name, push_head, repeats};
 use crate::fixed_text::FixedText;
@@ -14,28 +15,29 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// How often it is tried to say how many lines were dropped.
-const SAY_EVERY: Duration = Duration::from_secs(1);
+/// The interval between attempts to report the dropped lines.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 static OUT: RwLock<Output> = RwLock::new(Output::stderr());
-/// Lines of this process that were not taken, and the errno of the last of them.
+/// The number of lines of this process that were dropped.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// The errno of the last of them.
 static WHY: AtomicI32 = AtomicI32::new(0);
-/// When that is tried to be said.
-static SAY_AT: Mutex<Option<Instant>> = Mutex::new(None);
+/// When to try again to report them.
+static REPORT_AT: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// From now on nothing waits for standard error.
+/// From now on writes to standard error do not block.
 pub(super) fn begin() {
     set(Output::of(io::stderr().as_fd()));
 }
 
-/// From now on lines go there.
+/// From now on lines go to `output`.
 pub(super) fn set(output: Output) {
-    journal::look();
+    journal::detect();
     *OUT.write().unwrap_or_else(PoisonError::into_inner) = output;
 }
 
-/// What the logger writes to: whole lines.
+/// The logger's target, which gets whole lines.
 pub(super) struct Lines;
 
 impl io::Write for Lines {
@@ -51,7 +53,7 @@ impl io::Write for Lines {
 
 /// Writes a line, or drops it.
 pub(super) fn write(line: &[u8]) {
-    if let Err(e) = say_dropped().and_then(|()| write_line(line)) {
+    if let Err(e) = report_dropped().and_then(|()| write_line(line)) {
         WHY.store(e as i32, Ordering::Relaxed);
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
@@ -61,7 +63,7 @@ fn write_line(line: &[u8]) -> Result<(), Errno> {
     OUT.read().unwrap_or_else(PoisonError::into_inner).write_line(line)
 }
 
-/// For the handler of a signal, which may have come in the middle of anything.
+/// Writes a line from a signal handler, which may have interrupted anything.
 pub fn in_handler(line: &[u8]) {
     let mut prioritized = FixedText::default();
     let line = match std::str::from_utf8(line) {
@@ -76,14 +78,15 @@ pub fn in_handler(line: &[u8]) {
         }
         _ => line,
     };
-    // Nobody hears what cannot be written; the process ends.
+    // An error cannot be reported; the process ends.
     let _ = match OUT.try_read() {
         Ok(out) => out.write_line(line),
         Err(_) => Output::stderr().write_line(line),
     };
 }
 
-/// Says a line that is none of the log, and the last of its process: a reader that stands still has as long as `patience`.
+/// Writes the last line of a process, without a log line's head; waits up to `patience` for a reader that does not
+/// read.
 pub fn write_last(line: &str, patience: Duration) {
     let end = Instant::now() + patience;
     let text = line.trim_end_matches('\n');
@@ -96,8 +99,8 @@ pub fn write_last(line: &str, patience: Duration) {
     }
 }
 
-/// Says how many lines were dropped, if some were and there is room again, and how many were held back. To be called in
-/// every turn of a loop.
+/// Logs how many lines were suppressed, and how many were dropped if there is room again. To be called in every turn of
+/// a loop.
 pub fn report_suppressed(now: Instant) {
     for summary in repeats::ended(now) {
         let mut text = FixedText::default();
@@ -108,14 +111,14 @@ pub fn report_suppressed(now: Instant) {
     if DROPPED.load(Ordering::Relaxed) == 0 {
         return;
     }
-    let mut at = SAY_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut at = REPORT_AT.lock().unwrap_or_else(PoisonError::into_inner);
     if at.is_none_or(|at| at <= now) {
-        *at = Some(now + SAY_EVERY);
-        let _ = say_dropped(); // there will be other times
+        *at = Some(now + REPORT_INTERVAL);
+        let _ = report_dropped(); // there will be other times
     }
 }
 
-fn say_dropped() -> Result<(), Errno> {
+fn report_dropped() -> Result<(), Errno> {
     let dropped = DROPPED.load(Ordering::Relaxed);
     if dropped == 0 {
         return Ok(());

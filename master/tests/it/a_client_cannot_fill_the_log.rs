@@ -10,14 +10,14 @@ const REQUESTS: usize = 3000;
 const LINES_MAX: usize = 120;
 
 fn count(server: &Server, text: &str) -> usize {
-    server.log().lines().filter(|line| line.contains(text) && !line.contains("held back")).count()
+    server.log().lines().filter(|line| line.contains(text) && !line.contains("] suppressed ")).count()
 }
 
-/// How many lines were held back, as the log says.
-fn held_back(server: &Server) -> usize {
+/// How many lines were suppressed, as the log says.
+fn suppressed(server: &Server) -> usize {
     let log = server.log();
-    let said = log.lines().filter(|line| line.contains("held back that are like"));
-    let number = |line: &str| line.split("] ").nth(1)?.split(' ').next()?.parse::<usize>().ok();
+    let said = log.lines().filter(|line| line.contains("] suppressed "));
+    let number = |line: &str| line.split("] suppressed ").nth(1)?.split(' ').next()?.parse::<usize>().ok();
     said.filter_map(number).sum()
 }
 
@@ -31,7 +31,7 @@ fn by_an_error_of_the_app() {
             assert_eq!(client.response().status, 500);
         }
     }
-    eventually("all are told of", || (count(&server, "oops") + held_back(&server) == REQUESTS).then_some(()));
+    eventually("all are told of", || (count(&server, "oops") + suppressed(&server) == REQUESTS).then_some(()));
     let said = count(&server, "oops");
     assert!((10..LINES_MAX).contains(&said), "{said} lines");
 }
@@ -53,7 +53,7 @@ fn by_a_file_that_cannot_be_read() {
         cut += usize::from(client.rest().is_ok_and(|rest| rest.len() < 1 << 20));
     }
     let text = "before the length that it had";
-    eventually("all are told of", || (count(&server, text) + held_back(&server) >= cut).then_some(()));
+    eventually("all are told of", || (count(&server, text) + suppressed(&server) >= cut).then_some(()));
     let said = count(&server, text);
     assert!((10..LINES_MAX).contains(&said), "{said} lines");
 }

@@ -10,7 +10,7 @@ fn a_worker_told_to_abort_says_what_it_was_in() {
     wait_asleep(before[1]);
     send_signal(before[1], Signal::SIGABRT);
     let said = server.wait_log(&format!("ERROR worker 1[{}] ", before[1]));
-    assert!(said.ends_with("] is told to abort (SIGABRT) while it waits for events"), "{said}");
+    assert!(said.ends_with("] received SIGABRT while waiting for events"), "{said}");
     let death = server.wait_log("was killed by");
     assert!(death.contains(&format!("worker 1 (pid {}) was killed by SIGABRT (6)", before[1])), "{death}");
     server.wait_replaced(&before);

@@ -69,7 +69,7 @@ fn to_the_log_file() {
             let output = run_to_end(&[command, "0", "--log-file", text(&log)]);
             let line = one_line_of(&output);
             assert_eq!(output.status.code(), Some(1), "{line}");
-            let expected = format!("others than root may write to {}", place.theirs.display());
+            let expected = format!("users other than root may write to {}", place.theirs.display());
             assert!(line.contains(text(&log)) && line.contains(&expected), "{line}");
         }
     }

@@ -89,7 +89,7 @@ fn what_is_wrong_at_the_start_is_told_to_the_terminal() {
             let expected = if wrong.is_empty() { 2 } else { 1 };
             assert_eq!(output.status.code(), Some(expected), "{line}");
             assert!(line.contains(&format!("--log-file {wrong}")), "{line}");
-            assert!(expected == 2 || line.contains("give a file in a folder that you may write to"), "{line}");
+            assert!(expected == 2 || line.contains("give a file in a directory that you may write to"), "{line}");
         }
     }
     fs::remove_file(&log).expect("left by the first");

@@ -76,8 +76,8 @@ fn a_file_that_cannot_be_opened_leaves_the_old_one() {
     fs::rename(&log, &old).expect("renamed");
     fs::create_dir(&log).expect("a folder");
     server.signal(Signal::SIGUSR1);
-    let said = wait_for(&old, "cannot be opened again");
-    assert_eq!(said.matches("cannot be opened again").count(), 1, "said once: {said}");
+    let said = wait_for(&old, "cannot reopen the log file");
+    assert_eq!(said.matches("cannot reopen the log file").count(), 1, "said once: {said}");
     workers_in(&server, &old, "/later");
     let _ = fs::remove_dir_all(&folder);
 }
