@@ -19,6 +19,8 @@ const MEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub struct Config {
     pub workers: usize,
+    /// There is no master: the process itself serves, as the only worker.
+    pub is_alone: bool,
     pub listen: Vec<Address>,
     pub accept: AcceptMode,
     pub backlog: u32,
@@ -312,7 +314,7 @@ impl Config {
         let limits = &self.limits;
         let size = |bytes: usize| show_size(bytes as u64);
         vec![
-            ("workers", self.workers.to_string()),
+            ("workers", if self.is_alone { "0".to_string() } else { self.workers.to_string() }),
             ("accept", self.accept.to_string()),
             ("backlog", self.backlog.to_string()),
             ("defer-accept", show_duration(self.defer_accept)),

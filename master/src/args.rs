@@ -122,7 +122,7 @@ pub struct ServerArgs {
     #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
 
-    /// Number of worker processes, 1 to 1024; auto: one for each available CPU
+    /// Number of worker processes, up to 1024; auto: one for each available CPU; 0: this process serves, without a master
     #[arg(long, short, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
           value_parser = workers, help_heading = "Processes")]
     workers: usize,
@@ -240,7 +240,8 @@ impl ServerArgs {
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
         Config {
-            workers: self.workers,
+            workers: self.workers.max(1),
+            is_alone: self.workers == 0,
             listen,
             accept: self.accept,
             backlog: self.backlog,
@@ -514,7 +515,7 @@ fn workers(text: &str) -> Result<usize, String> {
     match text {
         // CPU affinity and cgroup quota (v1 and v2) together, at least 1.
         "auto" => Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(WORKERS_MAX)),
-        _ => number_between(text, 1, WORKERS_MAX as u64).map_err(|e| format!("{e}, or auto")),
+        _ => number_between(text, 0, WORKERS_MAX as u64).map_err(|e| format!("{e}, or auto")),
     }
 }
 

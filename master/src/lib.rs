@@ -22,7 +22,9 @@
 #![forbid(unsafe_code)]
 
 mod affinity;
+mod alone;
 mod args;
+mod banner;
 mod children;
 mod command;
 mod control;

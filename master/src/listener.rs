@@ -183,6 +183,12 @@ impl Bound {
         }
     }
 
+    /// The address without its sockets, to remove the file of a Unix socket by ([`remove_unix_sockets`]).
+    pub fn take_file(&mut self) -> Bound {
+        let sockets = Sockets::PerWorker { sockets: Vec::new(), wakers: Vec::new() };
+        Bound { address: self.address.clone(), sockets, file: self.file.take(), is_lent: self.is_lent }
+    }
+
     /// Gives the sockets and the file of a Unix socket to another master.
     pub fn hand_over(&mut self) {
         self.is_lent = true;

@@ -296,7 +296,7 @@ impl Master {
                     slot: seat,
                     requests_due,
                     are_sockets_lent,
-                    master: self.pid,
+                    master: Some(self.pid),
                     signals,
                 });
             }

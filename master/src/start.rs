@@ -1,6 +1,7 @@
 //! From the command line to a running master, and from a fork to a running worker.
 
 use crate::affinity;
+use crate::alone::{self, Alone};
 use crate::args::{self, Cli, CommandLine, Complaint, Given};
 use crate::command::Command;
 use crate::control::{self, Claim};
@@ -174,10 +175,12 @@ fn run_command_line<A: clap::Args>(
     let level = enter(&config.privileges)
         .and_then(|()| config.check())
         .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
+    let has_no_master = config.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten();
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
     let (level, mut served) = chosen.map_err(Failure::usage)?;
     let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
     served.warnings.extend(unknown);
+    served.warnings.extend(has_no_master);
     served.warnings.extend(warn_of_silence(&served, &config));
     if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
         served.factory = health::before(path, served.factory);
@@ -186,7 +189,7 @@ fn run_command_line<A: clap::Args>(
         served.warnings.push(line);
     }
     tine_common::log::init(level);
-    tine_common::log::set_process_name("master");
+    tine_common::log::set_process_name(if config.is_alone { "server" } else { "master" });
     if served.has_preflight {
         let ended = preflight::run(&served.name, &config, identity.as_ref(), &served.factory);
         match ended.map_err(Failure::system)? {
@@ -236,6 +239,7 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
     }
     // A predecessor's control socket is taken over together with the server.
     let control = match predecessor {
+        _ if config.is_alone => None,
         Some(_) => None,
         None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
             .inspect_err(|_| listener::remove_unix_sockets(&mut bound))?,
@@ -250,12 +254,15 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
     if let Some(control) = &control {
         log::info!("control socket: {}", control.path().display());
     }
-    process::set_title("tine: master");
     if nofile.before < nofile.now {
         log::info!("open files: limit raised from {} to {}", nofile.before, nofile.now);
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
+    if config.is_alone {
+        return Alone { name, try_next, also, config, bound, pidfile, notifier }.run(factory);
+    }
+    process::set_title("tine: master");
     let predecessor = predecessor.take();
     let start = Start { name, try_next, also, health, config, bound, pidfile, notifier, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;

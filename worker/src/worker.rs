@@ -73,8 +73,8 @@ pub struct Start {
     pub requests_due: Option<u64>,
     /// Another master has the listening sockets, too, as long as this one has not taken over from it.
     pub are_sockets_lent: bool,
-    /// The master's process id.
-    pub master: u32,
+    /// The master's process id; `None`: there is no master (`--workers 0`).
+    pub master: Option<u32>,
     /// Signals are blocked until the worker's own handlers stand.
     pub signals: fork::Child,
 }
@@ -88,17 +88,24 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
             return 1;
         }
     };
+    let is_alone = start.master.is_none();
     let failed = |channel: &mut UnixStream, text: String| {
+        if is_alone {
+            log::error!("{text}");
+            return EXIT_BOOT_FAILED;
+        }
         let mut report = vec![Report::BootFailed.byte()];
         report.extend_from_slice(text.as_bytes());
-        // The master logs it; without a master there is no reader.
+        // The master logs it; once that is gone there is no reader.
         let _ = channel.write_all(&report);
         EXIT_BOOT_FAILED
     };
-    match process::end_after_parent(start.master, start.config.graceful_timeout + ORPHAN_MARGIN) {
-        Ok(true) => {}
-        Ok(false) => return 1, // the master is gone already
-        Err(e) => return failed(&mut channel, format!("cannot watch for the master's exit: {e}")),
+    if let Some(master) = start.master {
+        match process::end_after_parent(master, start.config.graceful_timeout + ORPHAN_MARGIN) {
+            Ok(true) => {}
+            Ok(false) => return 1, // the master is gone already
+            Err(e) => return failed(&mut channel, format!("cannot watch for the master's exit: {e}")),
+        }
     }
     let (info, slot) = (start.info, start.scoreboard.slot(start.slot));
     // Before the app is built, which may hang.

@@ -37,6 +37,11 @@ pub fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
+    /// For a process that goes on without a fork, whose signals were held back from its start.
+    pub fn unforked() -> Child {
+        Child { mask: SigSet::empty() }
+    }
+
     pub fn unblock_signals(&self) -> io::Result<()> {
         Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None)?)
     }

@@ -1,13 +1,11 @@
 //! What the master says of itself: where it listens, how much there is of what grows.
 
 use super::Master;
+use crate::banner::Banner;
 use crate::listener::Bound;
 use crate::memory_line::Counts;
 use crate::resident;
-use std::os::fd::AsFd;
 use std::time::Instant;
-use tine_common::VERSION;
-use tine_common::sys::output::Output;
 use tine_common::units;
 
 impl Master {
@@ -29,27 +27,18 @@ impl Master {
             return; // not all are ready
         }
         self.announced = true;
-        let workers = counted(self.children.count_ready());
         let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();
-        log::info!("serving {} with {workers}: {}", self.start.name, urls.join(", "));
-        if self.start.config.quiet {
-            return;
+        let by = counted(self.children.count_ready());
+        Banner {
+            name: &self.start.name,
+            by: &by,
+            urls: &urls,
+            also: &self.start.also,
+            try_next: &self.start.try_next,
+            pid: self.pid,
+            is_quiet: self.start.config.quiet,
         }
-        let mut text = format!("tine {VERSION} serves {} with {workers} on\n", self.start.name);
-        for url in &urls {
-            text.push_str(&format!("  {url}\n"));
-        }
-        for line in &self.start.also {
-            text.push_str(&format!("Also: {line}\n"));
-        }
-        let try_next = match urls[0].strip_prefix("unix:") {
-            Some(path) => self.start.try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
-            None => self.start.try_next.replace("URL", &urls[0]),
-        };
-        let pid = self.pid;
-        text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (what is in flight is finished)\n"));
-        // Whether it could be printed does not matter to the clients, who are not to wait for it.
-        let _ = Output::of(std::io::stdout().as_fd()).write_line(text.as_bytes());
+        .show();
     }
 
     /// Says, now and then, how much there is of what grows.

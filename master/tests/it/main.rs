@@ -33,6 +33,7 @@ mod a_queue_without_an_owner_is_served_by_others;
 mod a_reload_opens_the_static_directory_again;
 mod a_reload_puts_new_before_old;
 mod a_reset_comes_after_the_last_byte;
+mod a_server_can_do_without_a_master;
 mod a_servers_words_give_a_terminal_no_orders;
 mod a_slow_worker_is_not_taken_for_hung;
 mod a_small_file_costs_few_system_calls;

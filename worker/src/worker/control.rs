@@ -2,11 +2,12 @@
 
 use super::Worker;
 use crate::drain::Drain;
-use signal_hook::consts::{SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use std::io::{self, Read};
 use std::time::Instant;
 use tine_common::message::Order;
 use tine_common::sys::descriptor;
+use tine_common::units::counted;
 
 impl Worker {
     pub(super) fn on_orders(&mut self, now: Instant) {
@@ -58,6 +59,8 @@ impl Worker {
         let signals: Vec<i32> = self.signals.pending().collect();
         for signal in signals {
             match signal {
+                SIGTERM | SIGINT if self.config.is_alone => self.stop_alone(now),
+                SIGUSR1 if self.config.is_alone => reopen_logs(),
                 // Sent to this worker only: the others keep accepting, so that no accept grace is needed.
                 SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
@@ -65,6 +68,20 @@ impl Worker {
                 _ => {}
             }
         }
+    }
+
+    /// What a master does for a server that has one: a first signal drains, a second one ends at once.
+    fn stop_alone(&mut self, now: Instant) {
+        if self.drain.is_some() {
+            self.cut("a second signal");
+            self.exit = Some(0);
+            return;
+        }
+        log::info!("stopping; finishing {}", counted(self.counts.in_flight, "request"));
+        if !self.are_sockets_lent {
+            self.listeners.stop_new_connections();
+        }
+        self.begin_drain(Drain::of_server(now, &self.config));
     }
 }
 

@@ -41,7 +41,10 @@ impl Worker {
             return;
         }
         if let Some(why) = self.app.retires() {
-            log::warn!("this worker ends and is replaced: {why}");
+            match self.config.is_alone {
+                true => log::error!("this server ends, as there is no master to replace its worker: {why}"),
+                false => log::warn!("this worker ends and is replaced: {why}"),
+            }
             self.leave(now);
         } else if self.requests_due.is_some_and(|due| self.counts.requests >= due) {
             self.requests_due = None;

@@ -1,0 +1,92 @@
+//! `--workers 0`: the process itself serves, as the only worker and without a master, so that a debugger, a profiler or
+//! valgrind has one process to look at.
+//!
+//! Whatever a master does is not done: no control socket, reload, upgrade, respawn, recycling or watchdog. TERM or INT drains
+//! the server, a second one ends it at once; USR1 reopens the log file.
+
+use crate::banner::Banner;
+use crate::listener::{self, Bound};
+use crate::notify::Notifier;
+use crate::pidfile::Pidfile;
+use crate::{affinity, args::Given, supervision_args::SupervisionArgs};
+use std::cell::RefCell;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+use tine_common::config::Config;
+use tine_common::scoreboard::Scoreboard;
+use tine_common::sys::fork;
+use tine_worker::app::{AppFactory, WorkerInfo};
+use tine_worker::worker;
+
+/// Options of the server's own that only a master acts on; those of supervision are others.
+const MASTERS: [&str; 4] = ["--control", "--mem-interval", "--drain-delay", "--accept"];
+
+/// What serves and what is needed for it.
+pub struct Alone {
+    pub name: String,
+    pub try_next: String,
+    pub also: Vec<String>,
+    pub config: Config,
+    pub bound: Vec<Bound>,
+    pub pidfile: Option<Pidfile>,
+    pub notifier: Notifier,
+}
+
+/// A line that names the options that were given and have no effect, if there are any.
+pub fn warn_of_masters_options(given: &Given) -> Option<String> {
+    let all = given.options_of::<crate::args::ServerArgs>();
+    let mut idle = given.options_of::<SupervisionArgs>();
+    idle.extend(all.into_iter().filter(|option| MASTERS.contains(&option.as_str())));
+    let verb = if idle.len() == 1 { "has" } else { "have" };
+    (!idle.is_empty()).then(|| format!("{} {verb} no effect with --workers 0: there is no master", idle.join(", ")))
+}
+
+impl Alone {
+    /// Serves to the end; returns the exit status. The error: the server could not start.
+    pub fn run(mut self, factory: AppFactory) -> Result<u8, String> {
+        let mut files: Vec<Bound> = self.bound.iter_mut().map(Bound::take_file).collect();
+        let mut pidfile = self.pidfile.take();
+        let written = pidfile.as_mut().map_or(Ok(()), Pidfile::write);
+        pidfile.iter().for_each(Pidfile::lock);
+        let status = written.and_then(|()| self.serve(factory));
+        listener::remove_unix_sockets(&mut files);
+        if let Some(pidfile) = &mut pidfile {
+            pidfile.remove();
+        }
+        status
+    }
+
+    fn serve(self, factory: AppFactory) -> Result<u8, String> {
+        let Alone { name, try_next, also, config, bound, notifier, .. } = self;
+        let mut scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
+        if config.connections_per_address_max.is_some() {
+            scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
+        }
+        scoreboard.take(0, 0);
+        // Nothing reads the other end; while it is open, the worker takes no end of the channel for a master's.
+        let (channel, _other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;
+        affinity::pin(&config.privileges.affinity, 0);
+        let urls: Vec<String> = bound.iter().map(Bound::url).collect();
+        let (is_quiet, notifier) = (config.quiet, RefCell::new(notifier));
+        let start = worker::Start {
+            info: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: config.buffer_bytes },
+            config,
+            listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
+            channel,
+            scoreboard,
+            slot: 0,
+            requests_due: None,
+            are_sockets_lent: false,
+            master: None,
+            signals: fork::Child::unforked(),
+        };
+        let factory: AppFactory = Box::new(move |info| {
+            let app = factory(info)?;
+            let (by, pid) = ("this process, without a master", std::process::id());
+            Banner { name: &name, by, urls: &urls, also: &also, try_next: &try_next, pid, is_quiet }.show();
+            notifier.borrow_mut().ready("serves without a master", Instant::now());
+            Ok(app)
+        });
+        Ok(u8::try_from(worker::run(start, &factory)).unwrap_or(1))
+    }
+}
