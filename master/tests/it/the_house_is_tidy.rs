@@ -152,7 +152,7 @@ fn the_ban_finds_what_it_is_for() {
 #[test]
 #[ignore = "while the words are being changed"]
 fn no_word_stops_a_reader() {
-    let places = [CODE, &["docs", "examples", "deploy", "README.md", "CHANGELOG.md"]].concat();
+    let places = [CODE, &["docs", "examples", "deploy", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]].concat();
     let mut found = Vec::new();
     for Text { path, text } in files(&places, &["rs", "md", "lua"]) {
         for (number, line) in text.lines().enumerate() {
@@ -271,7 +271,7 @@ fn documents_name_what_is_there() {
         })
         .collect();
     let mut found = Vec::new();
-    for Text { path, text } in files(&["docs", "README.md"], &["md"]) {
+    for Text { path, text } in files(&["docs", "README.md", "CONTRIBUTING.md"], &["md"]) {
         for (line, span) in cited(&text) {
             for name in names(span) {
                 if !known.contains(name) && !FOREIGN.contains(&name) {
