@@ -10,7 +10,7 @@ pub struct Privileges {
     /// The umask of files and Unix sockets.
     pub umask: Option<u32>,
     /// The directory that relative paths begin at.
-    pub folder: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
     /// Do not warn when an app runs as root.
     pub allow_root: bool,
     pub affinity: Affinity,
@@ -101,7 +101,7 @@ impl Privileges {
             ("user", or_own(self.user.as_ref())),
             ("group", or_own(self.group.as_ref())),
             ("umask", or_own(self.umask.map(|umask| format!("{umask:03o}")))),
-            ("chdir", or_own(self.folder.as_ref().map(|folder| folder.display()))),
+            ("chdir", or_own(self.directory.as_ref().map(|directory| directory.display()))),
             ("allow-root", if self.allow_root { "on" } else { "off" }.to_string()),
             ("cpu-affinity", self.affinity.to_string()),
         ]

@@ -150,7 +150,7 @@ impl Program {
         exec::start_minded(&exec::Program {
             path: &self.path,
             arguments: &self.arguments,
-            folder: if may_enter { &self.directory } else { Path::new(".") },
+            directory: if may_enter { &self.directory } else { Path::new(".") },
             environment,
             descriptors,
         })

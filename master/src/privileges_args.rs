@@ -50,7 +50,7 @@ impl PrivilegesArgs {
             group: self.group,
             umask: self.umask,
             // Entered more than once.
-            folder: self.chdir.map(|directory| std::path::absolute(&directory).unwrap_or(directory)),
+            directory: self.chdir.map(|directory| std::path::absolute(&directory).unwrap_or(directory)),
             allow_root: self.allow_root,
             affinity: self.cpu_affinity,
         }

@@ -115,7 +115,7 @@ pub fn serve_with<A: clap::Args>(
     choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
 ) -> ExitCode {
     // First: inherited masks and ignored signals may be in the way, and no signal from now on may be lost.
-    if let Err(e) = signals::hold(&Command::SIGNALS).and_then(|()| started_with::hear_sigpipe()) {
+    if let Err(e) = signals::hold(&Command::SIGNALS).and_then(|()| started_with::handle_sigpipe()) {
         return complain(&format!("signals cannot be set up: {e}"), EXIT_SYSTEM);
     }
     let (inherited, notifier) = (Inherited::take(), Notifier::from_env(Instant::now()));
@@ -292,7 +292,7 @@ fn enter(privileges: &Privileges) -> Result<(), String> {
 }
 
 fn go_to(privileges: &Privileges) -> Result<(), String> {
-    let Some(directory) = &privileges.folder else { return Ok(()) };
+    let Some(directory) = &privileges.directory else { return Ok(()) };
     std::env::set_current_dir(directory)
         .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a directory", directory.display()))
 }

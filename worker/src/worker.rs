@@ -147,7 +147,7 @@ fn handle_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
     let signals = Signals::new(others.chain([SIGTERM, SIGQUIT]))?;
     let own = descriptor::open().difference(&before).copied().collect();
     blocked.unblock_signals()?;
-    started_with::put_back_in_forks()?;
+    started_with::restore_open_files_in_forks()?;
     Ok((signals, own))
 }
 

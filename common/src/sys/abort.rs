@@ -1,12 +1,13 @@
-//! SIGABRT of a worker: say what you hang in, then die.
+//! SIGABRT of a worker: log a crash report, then die.
 //!
-//! The first report are said by the handler itself, from shared memory alone. Where code of an interpreter runs, its
-//! traceback follows: the handler asks it to stop at its next instruction ([`Interpreter::interrupt`]), where all is in
-//! order to be looked at; if it has not got there after `PATIENCE`, because it is in a C function or in compiled code,
-//! SIGALRM looks from where it is. Then the process ends by SIGABRT, as it would have without a handler. It does so too if
-//! anything of this goes wrong: the handler stands for one signal only, and a fault on the way ends the process at once.
+//! The handler logs the first line itself, from shared memory alone. If code of an interpreter runs, its traceback
+//! follows: the handler asks the interpreter to stop at its next instruction ([`Interpreter::interrupt`]), where its
+//! stack is consistent. If it has not stopped after `PATIENCE`, because it is in a C function or in compiled code, the
+//! handler of SIGALRM takes the traceback where it is. Then the process ends by SIGABRT, as it would without a handler.
+//! It also does so if anything of this fails: the handler is installed for one signal only, and a fault on the way ends
+//! the process at once.
 //!
-//! The handlers allocate nothing and wait for no lock, nor for whoever reads the log.
+//! The handlers allocate nothing and wait neither for a lock nor for the reader of the log.
 
 use crate::crash_report::{CrashReport, End};
 use crate::fixed_text::FixedText;
@@ -16,36 +17,36 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long an interpreter may take to its next instruction. Who sent the signal will not wait for long.
+/// How long an interpreter may take to its next instruction. The sender of the signal will not wait for long.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Signals of a fault, which looking at a stack that is not in order may lead to.
+/// Signals of a fault, which may occur when an inconsistent stack is read.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
 static REPORT: OnceLock<CrashReport> = OnceLock::new();
 static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
 static IS_TRACED: AtomicBool = AtomicBool::new(false);
 
-/// What can say where the code that it runs is. Both may be called from a handler at any time.
+/// An interpreter that can report where its code is. Both functions may be called from a signal handler at any time.
 pub struct Interpreter {
-    /// Arranges for [`trace_and_die`] to be called at its next instruction; false where it runs nothing.
+    /// Arranges for [`trace_and_die`] to be called at its next instruction; false if it runs nothing.
     pub interrupt: fn() -> bool,
-    /// Writes where its code is, innermost first: a line's end and a line for each place, or nothing.
+    /// Writes where its code is, innermost first: a newline and a line for each call, or nothing.
     pub trace: fn(&mut FixedText),
 }
 
-/// From now on this process says its last report. SIGABRT is let through, whatever else is held back.
+/// Installs the handler: from now on this process logs a crash report. SIGABRT is unblocked, whatever else is blocked.
 pub fn report_on_abort(report: CrashReport) -> io::Result<()> {
     let is_first = REPORT.set(report).is_ok();
-    debug_assert!(is_first, "a process has one end");
+    debug_assert!(is_first, "the handler is installed once");
     // SAFETY: the handler does what a handler may do (see above).
     unsafe { handle(libc::SIGABRT, on_abort as *const () as usize, libc::SA_SIGINFO | libc::SA_RESETHAND)? };
     unblock(libc::SIGABRT)?;
     unblock(libc::SIGALRM)
 }
 
-/// Who runs an application's code says so, before the first of it.
+/// Sets the interpreter of the application's code, before it runs any.
 pub fn set_interpreter(interpreter: Interpreter) {
-    // A second one would say the same.
+    // A second one would be the same.
     let _ = INTERPRETER.set(interpreter);
 }
 
@@ -71,7 +72,7 @@ extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc:
         End::Signalled if (interpreter.interrupt)() => {
             // SAFETY: the handler does what a handler may do.
             let handled = unsafe { handle(libc::SIGALRM, on_alarm as *const () as usize, 0) };
-            if handled.is_err() || !ring_in(PATIENCE) {
+            if handled.is_err() || !set_alarm(PATIENCE) {
                 trace_and_die();
             }
             Errno::set_raw(errno);
@@ -88,13 +89,13 @@ extern "C" fn on_fault(_: libc::c_int) {
     die();
 }
 
-/// The interpreter is at an instruction.
+/// Called by the interpreter between two instructions.
 pub fn trace_and_die() -> ! {
     trace_and_die_once();
     die()
 }
 
-/// Where the alarm interrupts a trace, that goes on.
+/// If the alarm interrupts a trace, the trace goes on.
 fn trace_and_die_once() {
     if IS_TRACED.swap(true, Ordering::Relaxed) {
         return;
@@ -118,7 +119,7 @@ fn die() -> ! {
     let _ = unblock(libc::SIGABRT);
     // SAFETY: raise(3) takes any signal, and may be called in a handler.
     unsafe { libc::raise(libc::SIGABRT) };
-    // SAFETY: _exit(2) takes any number and does not return. Nobody should get here; process 1 of a container might.
+    // SAFETY: _exit(2) takes any number and does not return. Only process 1 of a container may get here.
     unsafe { libc::_exit(128 + libc::SIGABRT) }
 }
 
@@ -126,12 +127,12 @@ fn is_logged() -> bool {
     log::max_level() >= log::LevelFilter::Error
 }
 
-/// SIGALRM after a while. alarm(2) counts in seconds.
-fn ring_in(wait: Duration) -> bool {
+/// Arranges for SIGALRM after `wait`. alarm(2) counts in seconds.
+fn set_alarm(wait: Duration) -> bool {
     // SAFETY: all zeros is a valid itimerval.
     let mut timer: libc::itimerval = unsafe { std::mem::zeroed() };
     timer.it_value.tv_usec = wait.subsec_micros().into();
-    // SAFETY: `timer` is initialised and outlives the call; the old one is not asked for.
+    // SAFETY: `timer` is initialised and outlives the call; the old one is not requested.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) == 0 }
 }
 
@@ -140,7 +141,7 @@ fn unblock(signal: libc::c_int) -> io::Result<()> {
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: a valid set and a valid signal number.
     unsafe { libc::sigaddset(&mut set, signal) };
-    // SAFETY: a valid set; the old mask is not asked for.
+    // SAFETY: a valid set; the old mask is not requested.
     match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
@@ -148,7 +149,8 @@ fn unblock(signal: libc::c_int) -> io::Result<()> {
 }
 
 /// # Safety
-/// `handler` is SIG_DFL or a function of the kind that `flags` say, which does only what a handler may do (signal-safety(7)).
+/// `handler` is SIG_DFL or a function of the kind that `flags` require, which does only what a handler may do
+/// (signal-safety(7)).
 unsafe fn handle(signal: libc::c_int, handler: usize, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: all zeros is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -1,11 +1,11 @@
-//! Which file a descriptor of this process leads to: code that closes a descriptor that is not its own is found out by that.
+//! The identity of the file that a descriptor refers to. It reveals code that closes a descriptor that is not its own.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::RawFd;
 
-/// Device, inode and kind: another file behind the same number differs in one of them. All eventfds and epolls of a
-/// kernel may be one inode.
+/// Device, inode and kind: another file at the same descriptor differs in one of them. All eventfds and epolls of a
+/// kernel may have the same inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(libc::dev_t, libc::ino_t, libc::mode_t);
 
@@ -18,7 +18,7 @@ pub fn identity(fd: RawFd) -> Option<Identity> {
     (done == 0).then_some(Identity(stat.st_dev, stat.st_ino, stat.st_mode & libc::S_IFMT))
 }
 
-/// Whether a call's error says that its descriptor is not what it was: closed, or another kind of file by now.
+/// Whether a call's error means that its descriptor was closed or refers to another kind of file by now.
 pub fn is_lost(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK | libc::EINVAL))
 }
@@ -27,7 +27,7 @@ pub fn is_lost(error: &io::Error) -> bool {
 pub fn open() -> BTreeSet<RawFd> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let all: Vec<RawFd> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // Without that of the look itself, which is closed by now.
+    // Without that of the directory read here, which is closed by now.
     all.into_iter().filter(|&fd| identity(fd).is_some()).collect()
 }
 

@@ -1,20 +1,22 @@
-//! What mio does not offer: adding a descriptor with EPOLLEXCLUSIVE to a poll's own epoll.
+//! What mio does not provide: adding a descriptor with EPOLLEXCLUSIVE to a poll's own epoll.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-/// Whom the kernel wakes of those that wait for one descriptor (epoll_ctl(2)).
+/// Which of the processes that wait for one descriptor the kernel wakes (epoll_ctl(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// One waiting process, and again for as long as somebody waits in the queue (EPOLLEXCLUSIVE).
+    /// One waiting process, repeatedly while connections are in the queue (EPOLLEXCLUSIVE).
     One,
-    /// One waiting process, once for each that comes (EPOLLEXCLUSIVE, EPOLLET): it may leave him there.
+    /// One waiting process, once per new connection (EPOLLEXCLUSIVE, EPOLLET); it may leave the connection in the
+    /// queue.
     OneEachTime,
-    /// Every waiting process, once each time (EPOLLET).
+    /// All waiting processes, once per event (EPOLLET).
     AllEachTime,
 }
 
-/// Adds a descriptor to the epoll set, for reading; its events carry `token`, as mio's do. Who waits already makes it ready.
+/// Adds a descriptor to the epoll set, for reading; its events carry `token`, as mio's do. It is ready at once if
+/// connections are already pending.
 pub fn add(epoll: RawFd, fd: BorrowedFd<'_>, token: usize, wake: Wake) -> Result<(), Failed> {
     let flags = match wake {
         Wake::One => libc::EPOLLEXCLUSIVE,
@@ -27,18 +29,18 @@ pub fn add(epoll: RawFd, fd: BorrowedFd<'_>, token: usize, wake: Wake) -> Result
     if done == 0 { Ok(()) } else { Err(failed("epoll_ctl ADD", fd)) }
 }
 
-/// Takes a descriptor out of the epoll set.
+/// Removes a descriptor from the epoll set.
 pub fn remove(epoll: RawFd, fd: BorrowedFd<'_>) -> Result<(), Failed> {
     // SAFETY: both descriptors are open for the call; DEL ignores the event (epoll_ctl(2)).
     let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut()) };
     if done == 0 { Ok(()) } else { Err(failed("epoll_ctl DEL", fd)) }
 }
 
-/// Why a descriptor could not be added or taken out.
+/// Why a descriptor could not be added or removed.
 #[derive(Debug)]
 pub struct Failed {
-    /// ENOMEM or ENOSPC (`/proc/sys/fs/epoll/max_user_watches`): the system is short of something, and the same call may
-    /// succeed later. Any other error says that a descriptor is closed, or another file's by now.
+    /// ENOMEM or ENOSPC (`/proc/sys/fs/epoll/max_user_watches`): the system is short of something, and the same call
+    /// may succeed later. Any other error means that a descriptor was closed, or refers to another file by now.
     pub is_shortage: bool,
     pub error: io::Error,
 }

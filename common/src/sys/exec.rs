@@ -1,10 +1,10 @@
 //! fork(2) and execve(2) of a program that takes over from this process: it gets listening sockets by the LISTEN_FDS
-//! protocol (sd_listen_fds(3)), and its signals and its limit of open files are as this process found its own.
+//! protocol (sd_listen_fds(3)), and inherits the signals and the limit of open files that this process inherited.
 //!
-//! A program that is to outlive this process is started by a *minder*: a process between the two, whose end gives the
-//! program to whoever takes in orphans, so to the service manager, as if that had started it (credentials(7)).
+//! A program that should outlive this process is started by a *minder*: a process between the two. When the minder
+//! exits, the program is reparented to the service manager, as if that had started it (credentials(7)).
 //!
-//! All that needs memory is made before the fork; the child calls only what is async-signal-safe (signal-safety(7)).
+//! All allocations are made before the fork; the child calls only async-signal-safe functions (signal-safety(7)).
 
 use super::started_with;
 use nix::errno::Errno;
@@ -20,24 +20,24 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The first descriptor behind the standard streams (SD_LISTEN_FDS_START).
+/// The first descriptor after the standard streams (SD_LISTEN_FDS_START).
 const FIRST: RawFd = 3;
-/// The exit status that a shell gives to what cannot be executed. Nobody sees it: the error is told.
+/// A shell's exit status for what cannot be executed. It is not used: the error itself is reported.
 const CANNOT_EXECUTE: c_int = 127;
-/// The variables of the protocol. What this process found in them is no other program's.
+/// The variables of the protocol. The values that this process inherited are not passed on.
 const LISTEN_PID: &str = "LISTEN_PID";
 const LISTEN_FDS: &str = "LISTEN_FDS";
 const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";
 
 pub struct Program<'a> {
     pub path: &'a Path,
-    /// With the name that the program is called by first.
+    /// The first one is the name that the program is called by.
     pub arguments: &'a [OsString],
-    /// Where it works.
-    pub folder: &'a Path,
-    /// Variables that are set, or unset where there is no value; all others are this process's.
+    /// Its working directory.
+    pub directory: &'a Path,
+    /// Variables that are set, or unset if they have no value; all others are inherited.
     pub environment: &'a [(&'a str, Option<OsString>)],
-    /// They become 3, 4, 5, … of the program, under these names, which hold no `:`.
+    /// They become the program's descriptors 3, 4, 5 and so on, with these names, which contain no `:`.
     pub descriptors: &'a [(BorrowedFd<'a>, String)],
 }
 
@@ -45,15 +45,15 @@ pub struct Program<'a> {
 #[derive(Debug)]
 pub struct Minded {
     pub pid: Pid,
-    /// A child of this process, and the program's parent. It ends as the program ends, by the same status or signal; once
-    /// it is killed, the program has another parent.
+    /// A child of this process and the program's parent. It ends as the program does, by the same status or signal; if
+    /// it is killed, the program is reparented.
     pub minder: Pid,
-    /// Leads to the program whatever becomes of the minder (pidfd_open(2)); `None` before Linux 5.3.
+    /// Refers to the program whatever happens to the minder (pidfd_open(2)); `None` before Linux 5.3.
     handle: Option<OwnedFd>,
 }
 
 impl Minded {
-    /// Kills the program, if it lives.
+    /// Kills the program, if it is alive.
     pub fn kill(&self) {
         let Some(handle) = &self.handle else { return };
         let no_info: *const libc::siginfo_t = std::ptr::null();
@@ -62,7 +62,7 @@ impl Minded {
     }
 }
 
-/// A descriptor that leads to this process, close-on-exec.
+/// A descriptor that refers to this process, close-on-exec.
 fn handle_of(pid: Pid) -> Option<OwnedFd> {
     // SAFETY: plain numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
@@ -70,27 +70,28 @@ fn handle_of(pid: Pid) -> Option<OwnedFd> {
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// Starts the program in a process of its own. The error: there is no process, or it could not execute the program.
+/// Starts the program in a process of its own. The error: no process could be created, or it could not execute the
+/// program.
 ///
-/// Waits for the execve(2), which reads the head of the program's file, and not for the program.
+/// Waits for the execve(2), which reads the head of the program's file, but not for the program.
 pub fn start(program: &Program<'_>) -> io::Result<Pid> {
-    let (pid, told) = fork_into(program, Child::become_program)?;
-    await_execution(program, pid, told)?;
+    let (pid, report) = fork_into(program, Child::become_program)?;
+    await_execution(program, pid, report)?;
     Ok(pid)
 }
 
 /// As [`start`], with a minder between this process and the program. The minder does not outlive this process.
 pub fn start_minded(program: &Program<'_>) -> io::Result<Minded> {
-    let (minder, mut told) = fork_into(program, Child::mind)?;
-    // The program's number, or why there is no process for it.
+    let (minder, mut report) = fork_into(program, Child::mind)?;
+    // The program's process id, or the negated errno of the fork.
     let mut number = [0; size_of::<c_int>()];
-    let read = told.read_exact(&mut number).map(|()| c_int::from_ne_bytes(number));
+    let read = report.read_exact(&mut number).map(|()| c_int::from_ne_bytes(number));
     match read {
         Ok(pid) if pid > 0 => {
             let pid = Pid::from_raw(pid);
-            // Its number is its own for as long as the minder has not waited for it.
+            // Its id is not reused as long as the minder has not waited for it.
             let handle = handle_of(pid);
-            await_execution(program, minder, told)?;
+            await_execution(program, minder, report)?;
             Ok(Minded { pid, minder, handle })
         }
         read => {
@@ -101,29 +102,29 @@ pub fn start_minded(program: &Program<'_>) -> io::Result<Minded> {
     }
 }
 
-/// The child, which goes on in `enter`, and what it tells.
+/// Forks a child that runs `enter`; returns its process id and the pipe that it reports to.
 fn fork_into(program: &Program<'_>, enter: fn(Child, OwnedFd, &SigSet) -> !) -> io::Result<(Pid, File)> {
     let child = Child::new(program)?;
-    let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+    let (report, report_to) = pipe2(OFlag::O_CLOEXEC)?;
     let mut mask = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
     // SAFETY: the child only calls async-signal-safe functions before it becomes the program or ends.
     let forked = unsafe { nix::unistd::fork() };
     if matches!(forked, Ok(ForkResult::Child)) {
-        enter(child, tell, &mask);
+        enter(child, report_to, &mask);
     }
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
     match forked {
-        Ok(ForkResult::Parent { child }) => Ok((child, File::from(told))),
+        Ok(ForkResult::Parent { child }) => Ok((child, File::from(report))),
         Ok(ForkResult::Child) => unreachable!("handled above"),
         Err(e) => Err(io::Error::new(io::Error::from(e).kind(), format!("fork: {e}"))),
     }
 }
 
-/// The other end of `told` closes when the program is executed; an error is written before, and the child ends.
-fn await_execution(program: &Program<'_>, child: Pid, mut told: File) -> io::Result<()> {
+/// The other end of `report` is closed when the program is executed; an error is written to it before the child ends.
+fn await_execution(program: &Program<'_>, child: Pid, mut report: File) -> io::Result<()> {
     let mut number = [0; size_of::<c_int>()];
-    match told.read_exact(&mut number) {
+    match report.read_exact(&mut number) {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         read => {
             while waitpid(child, None) == Err(Errno::EINTR) {}
@@ -134,20 +135,20 @@ fn await_execution(program: &Program<'_>, child: Pid, mut told: File) -> io::Res
     }
 }
 
-/// All that the child needs, in the form that the system calls want.
+/// All that the child needs, in the form of the system calls.
 struct Child {
     path: CString,
-    folder: CString,
+    directory: CString,
     arguments: Vec<CString>,
     /// `NAME=value`, each with its final NUL.
     environment: Vec<Vec<u8>>,
-    /// Which variable is LISTEN_PID, whose value only the child knows. It has room for a number.
+    /// The index of LISTEN_PID, whose value only the child knows. It has room for any number.
     listen_pid: Option<usize>,
-    /// As this process has them; replaced by copies.
+    /// As in this process; the child replaces them by copies.
     descriptors: Vec<RawFd>,
     /// The process that starts it.
     starter: Pid,
-    /// Room for the pointers to the strings above.
+    /// Space for the pointers to the strings above.
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
 }
@@ -186,7 +187,7 @@ impl Child {
         let arguments: Vec<CString> = arguments?;
         Ok(Child {
             path: CString::new(program.path.as_os_str().as_bytes())?,
-            folder: CString::new(program.folder.as_os_str().as_bytes())?,
+            directory: CString::new(program.directory.as_os_str().as_bytes())?,
             argv: Vec::with_capacity(arguments.len() + 1),
             envp: Vec::with_capacity(environment.len() + 1),
             arguments,
@@ -197,9 +198,9 @@ impl Child {
         })
     }
 
-    /// In the minder: forks once more for the program, waits for its end and ends in the same way.
-    fn mind(self, tell: OwnedFd, mask: &SigSet) -> ! {
-        // SAFETY: plain integers. What the minder waits for is nothing to anybody else.
+    /// In the minder: forks again for the program, waits for its end and ends in the same way.
+    fn mind(self, report_to: OwnedFd, mask: &SigSet) -> ! {
+        // SAFETY: plain integers. The minder has no purpose without this process.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
         // SAFETY: getppid(2) always succeeds.
         if unsafe { libc::getppid() } != self.starter.as_raw() {
@@ -209,40 +210,40 @@ impl Child {
         // SAFETY: the child only calls async-signal-safe functions before it becomes the program or ends.
         match unsafe { libc::fork() } {
             -1 => {
-                write_number(&tell, -Errno::last_raw());
+                write_number(&report_to, -Errno::last_raw());
                 // SAFETY: as above.
                 unsafe { libc::_exit(CANNOT_EXECUTE) }
             }
             0 => {
                 // SAFETY: getpid(2) always succeeds.
-                write_number(&tell, unsafe { libc::getpid() });
-                self.become_program(tell, mask)
+                write_number(&report_to, unsafe { libc::getpid() });
+                self.become_program(report_to, mask)
             }
             program => wait_and_end_likewise(program),
         }
     }
 
-    /// In the child. An error is written to `tell`, and ends it.
-    fn become_program(mut self, tell: OwnedFd, mask: &SigSet) -> ! {
-        let mut tell = tell.as_raw_fd();
-        self.say_own_pid();
-        let error = match self.place_descriptors(&mut tell).and_then(|()| self.enter_folder()) {
+    /// In the child. An error is written to `report_to` and ends the child.
+    fn become_program(mut self, report_to: OwnedFd, mask: &SigSet) -> ! {
+        let mut report_to = report_to.as_raw_fd();
+        self.set_listen_pid();
+        let error = match self.place_descriptors(&mut report_to).and_then(|()| self.enter_directory()) {
             Ok(()) => {
                 reset_signals(mask);
-                started_with::put_back_open_files();
+                started_with::restore_open_files();
                 self.execute()
             }
             Err(error) => error,
         };
-        // SAFETY: `tell` is this process's copy, open until it ends.
-        let tell = unsafe { BorrowedFd::borrow_raw(tell) };
-        write_number(&tell, error.raw_os_error().unwrap_or(libc::EINVAL));
+        // SAFETY: `report_to` is this process's copy, open until it ends.
+        let report_to = unsafe { BorrowedFd::borrow_raw(report_to) };
+        write_number(&report_to, error.raw_os_error().unwrap_or(libc::EINVAL));
         // SAFETY: _exit(2) takes any number and does not return.
         unsafe { libc::_exit(CANNOT_EXECUTE) }
     }
 
-    /// LISTEN_PID is the number of this process. Where there was room for the largest number, there is room for it.
-    fn say_own_pid(&mut self) {
+    /// Sets LISTEN_PID to this process's id. The value has room for the largest one.
+    fn set_listen_pid(&mut self) {
         let Some(index) = self.listen_pid else { return };
         // SAFETY: getpid(2) always succeeds.
         let mut rest = unsafe { libc::getpid() }.unsigned_abs();
@@ -257,10 +258,11 @@ impl Child {
         value[..10 - at].copy_from_slice(&digits[at..]);
     }
 
-    /// Each descriptor to its number. Any of them, and `tell`, may stand where another is to be: all go out of the way first.
-    fn place_descriptors(&mut self, tell: &mut RawFd) -> io::Result<()> {
+    /// Moves each descriptor to its number. Any of them, and `report_to`, may occupy the number of another: all are
+    /// moved away first.
+    fn place_descriptors(&mut self, report_to: &mut RawFd) -> io::Result<()> {
         let end = FIRST + self.descriptors.len() as RawFd;
-        for fd in self.descriptors.iter_mut().chain([tell]) {
+        for fd in self.descriptors.iter_mut().chain([report_to]) {
             // SAFETY: a plain call on numbers; the copy is closed by execve(2).
             let copy = unsafe { libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, end) };
             if copy < 0 {
@@ -269,8 +271,8 @@ impl Child {
             *fd = copy;
         }
         for (&fd, place) in self.descriptors.iter().zip(FIRST..) {
-            // SAFETY: a plain call on numbers. What stood at `place` is this process's copy and has gone out of the way, or
-            // is nobody's any more.
+            // SAFETY: a plain call on numbers. What was at `place` is this process's copy and has been moved away, or
+            // is not used any more.
             if unsafe { libc::dup2(fd, place) } < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -278,36 +280,36 @@ impl Child {
         Ok(())
     }
 
-    fn enter_folder(&self) -> io::Result<()> {
+    fn enter_directory(&self) -> io::Result<()> {
         // SAFETY: the path ends with NUL and outlives the call.
-        match unsafe { libc::chdir(self.folder.as_ptr()) } {
+        match unsafe { libc::chdir(self.directory.as_ptr()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// Returns only why not.
+    /// Returns only on an error.
     fn execute(&mut self) -> io::Error {
-        // There is room for all of them.
+        // Both have the capacity for all of them.
         self.argv.extend(self.arguments.iter().map(|argument| argument.as_ptr()));
         self.argv.push(std::ptr::null());
         self.envp.extend(self.environment.iter().map(|variable| variable.as_ptr().cast()));
         self.envp.push(std::ptr::null());
-        // SAFETY: all strings end with NUL, both lists with a null pointer, and all live until the call does not return.
+        // SAFETY: all strings end with NUL, both lists end with a null pointer, and all outlive the call.
         unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
         io::Error::last_os_error()
     }
 }
 
-/// To the process that waits for it, which may have been killed.
-fn write_number(tell: &impl AsRawFd, number: c_int) {
+/// Reports a number to the process that waits for it, which may have been killed.
+fn write_number(report_to: &impl AsRawFd, number: c_int) {
     let bytes = number.to_ne_bytes();
     // SAFETY: `bytes` outlives the call, and its length is given.
-    unsafe { libc::write(tell.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    unsafe { libc::write(report_to.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
 }
 
-/// The rest of the minder's life. It holds no descriptor, so that nothing stays open for its sake, and hears no signal but
-/// KILL.
+/// The rest of the minder's life. It holds no descriptor, so that it keeps nothing open, and all signals but KILL are
+/// blocked.
 fn wait_and_end_likewise(program: libc::pid_t) -> ! {
     close_all();
     // SAFETY: a NUL-terminated string, which the kernel copies.
@@ -320,13 +322,13 @@ fn wait_and_end_likewise(program: libc::pid_t) -> ! {
         // One core is enough.
         // SAFETY: plain integers.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
-        // SAFETY: a valid signal, and the default action. KILL refuses, which has no other.
+        // SAFETY: a valid signal, and the default action. For KILL the call fails, which has no other.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
         // SAFETY: all zeros is an empty sigset_t.
         let mut one: libc::sigset_t = unsafe { std::mem::zeroed() };
         // SAFETY: a valid set and a valid signal.
         unsafe { libc::sigaddset(&mut one, signal) };
-        // SAFETY: a valid set; the old mask is not asked for.
+        // SAFETY: a valid set; the old mask is not requested.
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &one, std::ptr::null_mut()) };
         // SAFETY: to this process itself.
         unsafe { libc::kill(libc::getpid(), signal) };
@@ -336,11 +338,11 @@ fn wait_and_end_likewise(program: libc::pid_t) -> ! {
 }
 
 fn close_all() {
-    // SAFETY: plain integers; whoever held these descriptors does not run in this process.
+    // SAFETY: plain integers; the owners of these descriptors do not run in this process.
     if unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) } == 0 {
         return;
     }
-    // Before Linux 5.9. That many may be open and no more.
+    // Before Linux 5.9: no more descriptors than this can be open.
     // SAFETY: sysconf(3) takes any number; glibc's asks getrlimit(2) for this one.
     for fd in 0..unsafe { libc::sysconf(libc::_SC_OPEN_MAX) } {
         // SAFETY: as above.
@@ -348,9 +350,9 @@ fn close_all() {
     }
 }
 
-/// What is ignored stays ignored across execve(2), as SIGHUP is under nohup(1) and should be. SIGPIPE may be ignored by
-/// Rust's own doing. Who has a handler has the default afterwards, and needs it before: until then the handler would write to what
-/// the parent reads.
+/// An ignored signal stays ignored across execve(2), as SIGHUP should under nohup(1); but SIGPIPE may only be ignored
+/// by Rust's runtime. A signal with a handler has its default action after execve(2), and must have it before: until
+/// then the handler would write to what the parent reads.
 fn reset_signals(mask: &SigSet) {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: all zeros is a valid sigaction.
@@ -360,11 +362,11 @@ fn reset_signals(mask: &SigSet) {
         let is_ours = signal == libc::SIGPIPE && !started_with::ignored(libc::SIGPIPE);
         let is_ignored = action.sa_sigaction == libc::SIG_IGN && !is_ours;
         if done == 0 && !is_ignored {
-            // SAFETY: a valid signal, and the default action. KILL and STOP refuse, which have no other.
+            // SAFETY: a valid signal, and the default action. For KILL and STOP the call fails, which have no other.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
     }
-    // SAFETY: a valid set; the old mask is not asked for.
+    // SAFETY: a valid set; the old mask is not requested.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ref(), std::ptr::null_mut()) };
 }
 
@@ -386,7 +388,7 @@ mod tests {
         let program = Program {
             path: Path::new("/bin/sh"),
             arguments: &arguments,
-            folder: Path::new("/"),
+            directory: Path::new("/"),
             environment: &environment,
             descriptors,
         };
@@ -408,7 +410,7 @@ mod tests {
             .map(|i| {
                 let path = scratch(&format!("file{i}"));
                 let mut file = File::options().create_new(true).read(true).write(true).open(&path).expect("a file");
-                fs::remove_file(&path).expect("nobody needs its name");
+                fs::remove_file(&path).expect("its name is not needed");
                 write!(file, "{i}").and_then(|()| file.rewind()).expect("a word in it");
                 file
             })
@@ -422,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn without_descriptors_nothing_is_said_of_them() {
+    fn without_descriptors_their_variables_are_unset() {
         assert_eq!(run("none", "echo \"${LISTEN_FDS-unset} ${LISTEN_PID-unset}\" > $OUT", &[]), "unset unset\n");
     }
 
@@ -448,7 +450,7 @@ mod tests {
             let program = Program {
                 path: Path::new("/bin/sh"),
                 arguments: &arguments,
-                folder: Path::new("/"),
+                directory: Path::new("/"),
                 environment: &[],
                 descriptors: &[],
             };
@@ -464,7 +466,7 @@ mod tests {
             assert_eq!(status, expected, "{script}");
             assert_ne!(pid, minder);
         }
-        // Killed, it leaves the program to others.
+        // When it is killed, the program is reparented.
         let program = shell("exec sleep 1000");
         let (pid, minder) = (program.pid, program.minder);
         let parent = || fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
@@ -483,12 +485,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_executed_is_told() {
+    fn a_failed_execution_is_reported() {
         for (path, kind) in [("/no/such/program", io::ErrorKind::NotFound), ("/etc", io::ErrorKind::PermissionDenied)] {
             let program = Program {
                 path: Path::new(path),
                 arguments: &["x".into()],
-                folder: Path::new("/"),
+                directory: Path::new("/"),
                 environment: &[],
                 descriptors: &[],
             };
@@ -501,7 +503,7 @@ mod tests {
         let program = Program {
             path: Path::new("/bin/true"),
             arguments: &["a\0b".into()],
-            folder: Path::new("/"),
+            directory: Path::new("/"),
             environment: &[],
             descriptors: &[],
         };

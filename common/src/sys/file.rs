@@ -1,4 +1,5 @@
-//! sendfile(2): bytes that go from a file to a socket without passing through this process. And an open file's path.
+//! sendfile(2), which sends bytes from a file to a socket without copying them to this process. And an open file's
+//! path.
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile;
@@ -7,21 +8,21 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
-/// What came of one sendfile(2).
+/// The outcome of one sendfile(2).
 #[derive(Debug)]
 pub enum SentFile {
     Bytes(usize),
-    /// The socket takes none now.
+    /// The socket is not writable.
     NotYet,
-    /// The file has nothing at the offset: it is shorter than it was.
+    /// The file ends before the offset: it has become shorter.
     Ended,
     /// The file cannot be read.
     Unreadable(io::Error),
-    /// Not by sendfile(2): there is no such call here (ENOSYS, a filter's EPERM), or none for this kind of file (EINVAL).
+    /// sendfile(2) is not available (ENOSYS, a filter's EPERM), or not for this kind of file (EINVAL).
     NotThisWay,
 }
 
-/// Sends up to `count` bytes of `file` behind `offset`, which is at most 2^63 - 1; fewer where the socket takes fewer, or
+/// Sends up to `count` bytes of `file` from `offset` on, which is at most 2^63 - 1; fewer if the socket takes fewer or
 /// the file ends. An error is the connection's.
 pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) -> io::Result<SentFile> {
     loop {
@@ -31,7 +32,7 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
             Ok(n) => Ok(SentFile::Bytes(n)),
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => Ok(SentFile::NotYet),
-            // What a disk or a file system says (a read error, a stale handle), and a socket does not.
+            // Errors of a disk or a file system (a read error, a stale handle), never of a socket.
             Err(e @ (Errno::EIO | Errno::ESTALE | Errno::EOVERFLOW)) => Ok(SentFile::Unreadable(e.into())),
             Err(
                 e @ (Errno::EPIPE
@@ -44,14 +45,14 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
                 | Errno::ENETDOWN
                 | Errno::EBADF),
             ) => Err(e.into()),
-            // Whatever it is, reading and sending will say it, too, or do.
+            // Whatever it is, reading and sending will either work or report it, too.
             Err(_) => Ok(SentFile::NotThisWay),
         };
     }
 }
 
-/// What the log calls an open file: the path that it has now, with ` (deleted)` where it has none any more. Without /proc,
-/// its number tells which file it was.
+/// The name of an open file in the log: its current path, followed by ` (deleted)` if it no longer has one. Without
+/// /proc, its inode identifies it.
 pub fn shown_path(file: &File) -> String {
     match std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) {
         Ok(path) => crate::log::one_line(&path.to_string_lossy()),

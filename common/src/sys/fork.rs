@@ -1,8 +1,8 @@
-//! fork(2) of a process with one thread, with its signals held back.
+//! fork(2) of a process with one thread, with its signals blocked.
 //!
-//! A signal that arrives between the fork and the child's own handlers would be handled by the parent's handlers in
-//! the child, which write into the parent's pipe. So all signals are blocked across the fork; the child takes
-//! [`Child::unblock_signals`] when its own handlers stand.
+//! A signal that arrived between the fork and the child's own handlers would be handled by the parent's handlers in the
+//! child, which write to the parent's pipe. So all signals are blocked across the fork; the child calls
+//! [`Child::unblock_signals`] once its own handlers are installed.
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::unistd::{ForkResult, Pid};

@@ -1,12 +1,12 @@
-//! Which Lua code runs, for the last words of a worker that hangs in it (`abort`).
+//! Which Lua code runs, for the crash report of a worker that hangs in it (`abort`).
 //!
-//! Whoever lets a coroutine go on says so ([`resumed`]). What that one has resumed in turn is found from its stack: the
-//! coroutine that somebody waits for is the first argument of the C function on top, `coroutine.resume`.
+//! Rust code that resumes a coroutine records it ([`resumed`]). What that coroutine has resumed in turn is found from
+//! its stack: the first argument of the C function on top, `coroutine.resume`, is the coroutine that it waits for.
 //!
-//! A traceback is best made in a hook, between two instructions (`interrupt`, as lua.c does for SIGINT). No hook comes
-//! while a C function runs, a finalizer, or what LuaJIT has compiled; then `trace` is called from a signal's handler. So it
-//! uses only what neither allocates nor changes a stack: lua_getstack and lua_getinfo. LuaJIT's finalizers have a stack of
-//! their own, which is not seen: the trace ends where the collector ran.
+//! A traceback is best made in a hook, between two instructions (`interrupt`, as lua.c does for SIGINT). No hook is
+//! called during a C function, a finalizer or code that LuaJIT has compiled; then `trace` is called from a signal
+//! handler. So it uses only what neither allocates nor changes a stack: lua_getstack and lua_getinfo. LuaJIT's
+//! finalizers have a stack of their own, which is not visible: the trace ends where the collector ran.
 
 use super::abort::{self, Interpreter};
 use crate::fixed_text::FixedText;
@@ -17,21 +17,21 @@ use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Coroutines inside one another; Lua allows about as many.
+/// Nested coroutines; Lua allows about as many.
 const DEPTH_MAX: usize = 200;
-/// Calls of one coroutine that are shown, innermost first.
+/// The calls of one coroutine that are shown, innermost first.
 const CALLS_MAX: i32 = 22;
 /// The name of the server's own chunks.
 const OURS: &[u8] = b"=tine";
 
 static RUNNING: AtomicPtr<lua_State> = AtomicPtr::new(null_mut());
 
-/// While it lives, a coroutine may run.
+/// As long as it lives, a coroutine is recorded as running.
 pub struct Resumed {
     before: *mut lua_State,
 }
 
-/// The coroutine goes on. When it stops again, whoever was there before does.
+/// Records that the coroutine is resumed; when the value is dropped, the one recorded before is restored.
 #[must_use]
 pub fn resumed(thread: &Thread) -> Resumed {
     let resumed = Resumed { before: RUNNING.load(Relaxed) };
@@ -39,7 +39,7 @@ pub fn resumed(thread: &Thread) -> Resumed {
     resumed
 }
 
-/// For as long as a VM lives: its main coroutine, in which finalizers run and what Rust calls. Dropped before the VM is.
+/// Records a VM's main coroutine, in which finalizers and calls from Rust run. To be dropped before the VM is.
 #[must_use]
 pub fn opened(main: &Thread) -> Resumed {
     RUNNING.store(main.state(), Relaxed);
@@ -52,15 +52,16 @@ impl Drop for Resumed {
     }
 }
 
-/// The last words of this process say where Lua is.
-pub(super) fn ask() {
+/// Makes the crash report of this process include where Lua is.
+pub(super) fn register() {
     abort::set_interpreter(Interpreter { interrupt, trace });
 }
 
 fn interrupt() -> bool {
     let mask = ffi::LUA_MASKCALL | ffi::LUA_MASKRET | ffi::LUA_MASKCOUNT;
     let set = |state| {
-        // SAFETY: whoever said that this coroutine runs keeps it alive; lua_sethook may be called from a signal's handler.
+        // SAFETY: the code that recorded this coroutine keeps it alive; lua_sethook may be called from a signal
+        // handler.
         unsafe { ffi::lua_sethook(state, Some(on_instruction), mask, 1) };
     };
     let state = RUNNING.load(Relaxed);
@@ -68,7 +69,7 @@ fn interrupt() -> bool {
         return false;
     }
     if cfg!(feature = "luajit") {
-        // One hook for all coroutines. While its interpreter runs, the stack is not in order to be looked at.
+        // One hook for all coroutines. While its interpreter runs, the stack is not consistent.
         set(state);
     } else {
         let mut states = [null_mut(); DEPTH_MAX];
@@ -81,7 +82,7 @@ unsafe extern "C-unwind" fn on_instruction(_: *mut lua_State, _: *mut ffi::lua_D
     abort::trace_and_die();
 }
 
-/// The coroutines that run, each resumed by the one before.
+/// The coroutines that are running, each resumed by the one before.
 fn chain(states: &mut [*mut lua_State; DEPTH_MAX]) -> &[*mut lua_State] {
     let mut count = 0;
     let mut state = RUNNING.load(Relaxed);
@@ -93,7 +94,7 @@ fn chain(states: &mut [*mut lua_State; DEPTH_MAX]) -> &[*mut lua_State] {
     &states[..count]
 }
 
-/// The coroutine that this one waits for; null, if there is none.
+/// The coroutine that this one waits for; null if there is none.
 fn resumed_by(state: *mut lua_State) -> *mut lua_State {
     match call(state, 0) {
         Some(call) if call.is_c => {}
@@ -104,13 +105,13 @@ fn resumed_by(state: *mut lua_State) -> *mut lua_State {
     if inner.is_null() || inner == state {
         return null_mut();
     }
-    // One that is suspended has yielded, or not begun, or is dead.
+    // A suspended one has yielded, has not started, or is dead.
     // SAFETY: reads the status of a coroutine that is an argument and thereby alive.
     let is_active = unsafe { ffi::lua_status(inner) } == ffi::LUA_OK && call_at(inner, 0).is_some();
     if is_active { inner } else { null_mut() }
 }
 
-/// One call of a stack.
+/// One call on a stack.
 struct Call {
     facts: ffi::lua_Debug,
     is_c: bool,
@@ -144,7 +145,7 @@ fn trace(out: &mut FixedText) {
                 out.push("\n  \t...");
                 break;
             }
-            // What the server calls is not the app's: xpcall, resume.
+            // Functions called by the server are not the app's: xpcall, resume.
             let is_called_by_us = || self::call(state, level + 1).is_none_or(|caller| caller.is_ours);
             if call.is_ours || call.is_c && is_called_by_us() {
                 continue;
@@ -154,7 +155,7 @@ fn trace(out: &mut FixedText) {
     }
 }
 
-/// As luaL_traceback has it.
+/// Formats a call as luaL_traceback does.
 fn push_call(call: &Call, out: &mut FixedText) {
     let facts = &call.facts;
     out.push("\n  \t");

@@ -10,8 +10,8 @@ pub struct Line {
     pub words: [AtomicU64; 16],
 }
 
-/// `count` zeroed lines, shared with every process forked from now on. Never unmapped. Most are for processes that there
-/// never are: only what is touched takes memory, and counts as such (MAP_NORESERVE).
+/// `count` zeroed lines, shared with every process forked from now on. Never unmapped. Most are for processes that
+/// never exist: only lines that are touched take memory, and only they are accounted for (MAP_NORESERVE).
 pub fn shared_lines(count: usize) -> io::Result<&'static [Line]> {
     use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
     let bytes = NonZeroUsize::new(count.max(1) * size_of::<Line>()).expect("at least one line");

@@ -1,4 +1,4 @@
-//! System calls: the only folder of the project that may say `unsafe`.
+//! System calls: the only directory of the project that may use `unsafe`.
 //!
 //! Each unsafe block is one call under a `SAFETY:` line. Descriptors are `OwnedFd` from birth, CLOEXEC and
 //! nonblocking; EINTR is handled here; an error names its call.

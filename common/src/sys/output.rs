@@ -1,10 +1,10 @@
 //! Writing to a stream, such as standard error, without ever waiting for its reader.
 //!
-//! O_NONBLOCK is not set on the stream itself: it belongs to the open file description, which the shell, other programs and
-//! the children of an app share. Instead a pipe, a FIFO or a terminal is opened once more, nonblocking, by its name in
-//! /proc; a socket is sent to with MSG_DONTWAIT. What may not be opened again, such as the pipe of another user's, is
-//! written to with RWF_NOWAIT (pipes have it from Linux 6.4 on), or else after a look whether there is room.
-//! Files wait for their disk at the most, and are written to as they are.
+//! O_NONBLOCK is not set on the stream itself: it belongs to the open file description, which the shell, other programs
+//! and the children of an app share. Instead a pipe, a FIFO or a terminal is opened again, nonblocking, by its name in
+//! /proc; for a socket, MSG_DONTWAIT is used. What may not be opened again, such as another user's pipe, is written to
+//! with RWF_NOWAIT (for pipes since Linux 6.4), or else after a check whether there is room. A write to a file waits
+//! for the disk at most, so files are written to as they are.
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -16,23 +16,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How a stream is written to.
 #[derive(Debug)]
 pub struct Output {
-    /// The stream itself, which stays the caller's.
+    /// The stream itself, which the caller owns.
     stream: RawFd,
     way: Way,
-    /// Some of the last write was taken, and some was not.
+    /// Only a part of the last line was taken.
     is_cut: AtomicBool,
 }
 
 #[derive(Debug)]
 enum Way {
-    /// As it is: a file, or a device that is no terminal.
+    /// As it is: a file, or a device other than a terminal.
     Plain,
-    /// Opened once more.
+    /// By a nonblocking descriptor of its own.
     Nonblocking(OwnedFd),
     Socket,
-    /// A pipe that may not be opened.
+    /// A pipe that may not be opened again.
     Pipe,
-    /// What poll(2) says has room is not asked to take more than a pipe has then.
+    /// After poll(2) reports room, and then not more than a pipe is sure to have.
     IfWritable,
 }
 
@@ -44,27 +44,27 @@ impl Output {
         let is_terminal = || nix::unistd::isatty(stream).unwrap_or(false);
         let way = match kind {
             Ok(SFlag::S_IFSOCK) => Way::Socket,
-            Ok(SFlag::S_IFIFO) => opened_once_more(raw).unwrap_or(Way::Pipe),
-            Ok(SFlag::S_IFCHR) if is_terminal() => opened_once_more(raw).unwrap_or(Way::IfWritable),
+            Ok(SFlag::S_IFIFO) => reopened(raw).unwrap_or(Way::Pipe),
+            Ok(SFlag::S_IFCHR) if is_terminal() => reopened(raw).unwrap_or(Way::IfWritable),
             _ => Way::Plain,
         };
         Output { stream: raw, way, is_cut: AtomicBool::new(false) }
     }
 
-    /// Standard error, as long as nothing better is known of it; it may wait.
+    /// Standard error before its kind is known; writes may block.
     pub const fn stderr() -> Output {
         Output { stream: libc::STDERR_FILENO, way: Way::Plain, is_cut: AtomicBool::new(false) }
     }
 
-    /// From now on the stream has this number.
+    /// The same output, with the stream at this descriptor.
     #[must_use]
     pub fn at(self, stream: RawFd) -> Output {
         Output { stream, ..self }
     }
 
-    /// Writes a line, or several that belong together, whole if at all possible: it is one write(2) as far as the stream
-    /// takes it. The error says why not all of it was taken. Where only the beginning was, the next line begins with a
-    /// line's end, so that it is a line of its own. Async-signal-safe.
+    /// Writes a line, or several that belong together, in one write(2) if the stream takes it whole. The error is the
+    /// reason why not all of it was taken. If only its beginning was taken, the next write begins with a newline, so
+    /// that it is a line of its own. Async-signal-safe.
     pub fn write_line(&self, line: &[u8]) -> Result<(), Errno> {
         if self.is_cut.load(Ordering::Relaxed) {
             self.write(b"\n")?;
@@ -98,13 +98,14 @@ impl Output {
     }
 }
 
-fn opened_once_more(stream: RawFd) -> Option<Way> {
+fn reopened(stream: RawFd) -> Option<Way> {
     let name = format!("/proc/self/fd/{stream}");
     let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     open(name.as_str(), flags, Mode::empty()).ok().map(Way::Nonblocking)
 }
 
-/// Where another process takes the room between the look and the write, this waits; nothing better is known of these.
+/// If another process uses the room between the check and the write, this blocks; there is no better way for these
+/// streams.
 fn write_if_writable(stream: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     match is_writable(stream) {
         true => write(stream, &bytes[..bytes.len().min(libc::PIPE_BUF)]),
@@ -116,7 +117,7 @@ fn is_writable(stream: RawFd) -> bool {
     // SAFETY: the descriptor is open for as long as the caller writes to it.
     let stream = unsafe { BorrowedFd::borrow_raw(stream) };
     let mut fds = [PollFd::new(stream, PollFlags::POLLOUT)];
-    // An error is told by the write.
+    // The write reports any error.
     matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1))
 }
 
@@ -155,11 +156,11 @@ mod tests {
         fcntl(fd, FcntlArg::F_GETFL).expect("its flags") & libc::O_NONBLOCK != 0
     }
 
-    /// Writes lines until one is not taken; how many were.
+    /// Writes lines until one is not taken; returns how many were taken.
     fn fill(output: &Output) -> usize {
         let line = [&[b'x'; 999][..], b"\n"].concat();
         let taken = (0..100_000).take_while(|_| output.write_line(&line).is_ok()).count();
-        assert_eq!(output.write_line(&line), Err(Errno::EAGAIN), "and none waited");
+        assert_eq!(output.write_line(&line), Err(Errno::EAGAIN), "and no write blocked");
         taken
     }
 
@@ -173,7 +174,7 @@ mod tests {
                 output.way = way;
             }
             assert!(fill(&output) >= 60, "a pipe holds 64 KiB: {output:?}");
-            assert!(!is_nonblocking(&writer), "whoever shares it finds it as it was");
+            assert!(!is_nonblocking(&writer), "the shared description is unchanged");
             let mut bytes = vec![0; 65536];
             let count =
                 File::from(reader.try_clone().expect("a descriptor")).read(&mut bytes).expect("what was written");

@@ -1,8 +1,8 @@
-//! Random bytes from the kernel: what is inherited by fork is no source, since all workers would draw the same from it.
+//! Random bytes from the kernel. A generator inherited by fork cannot be used: all workers would draw the same numbers.
 
 use std::io;
 
-/// `N` of them, at most 256, which getrandom(2) gives at once and without an interruption.
+/// `N` bytes; up to 256, getrandom(2) returns them at once and without an interruption.
 pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     const { assert!(N <= 256) };
     let mut bytes = [0; N];

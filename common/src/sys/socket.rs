@@ -1,4 +1,4 @@
-//! What the socket crates do not offer: accept without the peer's address, and options of listeners.
+//! What the socket crates do not provide: accept without the peer's address, and options of listeners.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,33 +9,33 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-/// MSG_MORE (send(2)): more follows at once, so that what is sent need not fill a packet of its own.
+/// MSG_MORE (send(2)): more follows at once, so the kernel need not send a partial packet.
 pub const MORE_FOLLOWS: i32 = libc::MSG_MORE;
-/// MSG_NOSIGNAL: a client that has gone is an error of the call, and no SIGPIPE.
+/// MSG_NOSIGNAL: if the client has gone, the call fails without a SIGPIPE.
 pub const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 
-/// What came of one accept(2).
+/// The outcome of one accept(2).
 pub enum Accepted {
     Connection(OwnedFd),
-    /// Nobody waits.
+    /// No connection is pending (EAGAIN).
     WouldBlock,
-    /// The connection that waited has gone; there may be others. A firewall or a network that is down says the same of
-    /// each connection and takes none out of the queue: who tries again bounds how often.
+    /// The pending connection was aborted; there may be others. A firewall or a network that is down causes the same
+    /// error for each call and removes none from the queue, so the caller must bound its retries.
     Aborted(io::Error),
-    /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection still waits.
+    /// No descriptor, buffer or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM); the connection is still pending.
     Exhausted(io::Error),
-    /// The descriptor is not that of a listener any more (EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP).
+    /// The descriptor no longer refers to a listener (EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP).
     Lost(io::Error),
-    /// Anything else (ENOSYS under a filter of system calls, say).
+    /// Anything else, for example ENOSYS under a system call filter.
     Failed(io::Error),
 }
 
-/// The other end's address; `None` on a Unix socket, when it has gone, and where `fd` is no connection.
+/// The peer's address; `None` on a Unix socket, when the peer has gone, and if `fd` is not a connection.
 pub fn peer_address(fd: RawFd) -> Option<SocketAddr> {
     internet_address(&getpeername(fd).ok()?)
 }
 
-/// This end's address; `None` as above.
+/// The local address; `None` as for [`peer_address`].
 pub fn local_address(fd: RawFd) -> Option<SocketAddr> {
     internet_address(&getsockname(fd).ok()?)
 }
@@ -49,7 +49,7 @@ fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
     loop {
         return match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
-            // SAFETY: the descriptor is new and nobody else's.
+            // SAFETY: the descriptor is new and has no other owner.
             Ok(fd) => Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) }),
             Err(Errno::EINTR) => continue,
             Err(e) => not_accepted(listener, e),
@@ -57,7 +57,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
     }
 }
 
-/// As [`accept`], with the client's address, which the same call gives, also of a client that has gone; `None` on a Unix
+/// As [`accept`], with the client's address, which the same call returns even if the client has gone; `None` on a Unix
 /// socket.
 pub fn accept_with_address(listener: BorrowedFd<'_>) -> (Accepted, Option<IpAddr>) {
     loop {
@@ -80,7 +80,7 @@ fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
     };
     match e {
         Errno::EAGAIN => Accepted::WouldBlock,
-        // The errors that accept(2) lists as the network's own are the connection's, which is gone.
+        // The errors that accept(2) lists as network errors concern the aborted connection only.
         Errno::ECONNABORTED
         | Errno::ENETDOWN
         | Errno::EPROTO
@@ -91,7 +91,7 @@ fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
         | Errno::ENETUNREACH
         | Errno::EPERM => Accepted::Aborted(named(e)),
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => Accepted::Exhausted(e.into()),
-        // EOPNOTSUPP is in accept(2)'s list of the network's errors, too; Linux says it of a socket that cannot listen.
+        // EOPNOTSUPP is in accept(2)'s list of network errors, too; Linux returns it for a socket that cannot listen.
         Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP => Accepted::Lost(named(e)),
         e => Accepted::Failed(named(e)),
     }
@@ -102,16 +102,16 @@ pub fn is_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// In which of these queues a connection waits right now: for each, in order; one poll(2) for all.
+/// Whether a connection is pending in each of these queues, in order; one poll(2) for all.
 pub fn have_waiting<'a>(listeners: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
     let mut fds: Vec<PollFd> = listeners.map(|listener| PollFd::new(listener, PollFlags::POLLIN)).collect();
-    // Nobody, if it fails: whoever asks looks again.
+    // None if it fails: the caller will check again.
     let some = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0);
     fds.iter().map(|fd| some && fd.any().unwrap_or(false)).collect()
 }
 
-/// How many connections wait in a TCP listener's queue (TCP_INFO, tcp(7), whose `tcpi_unacked` is that of a listener);
-/// 0 where nobody can say.
+/// The number of connections in a TCP listener's queue (TCP_INFO, tcp(7): `tcpi_unacked` of a listener); 0 if it is
+/// unknown.
 pub fn waiting(listener: BorrowedFd<'_>) -> u64 {
     // SAFETY: all fields of the structure are numbers, for which zero is a value.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
@@ -124,23 +124,23 @@ pub fn waiting(listener: BorrowedFd<'_>) -> u64 {
     if done == 0 { info.tcpi_unacked.into() } else { 0 }
 }
 
-/// TCP_DEFER_ACCEPT (tcp(7)): a connection reaches accept with its first bytes, or after about `wait` without.
+/// TCP_DEFER_ACCEPT (tcp(7)): a connection can be accepted once it has sent bytes, or after about `wait` without.
 pub fn set_defer_accept(listener: BorrowedFd<'_>, wait: Duration) -> io::Result<()> {
     let seconds = wait.as_millis().div_ceil(1000) as libc::c_int;
     set_tcp_option(listener, libc::TCP_DEFER_ACCEPT, seconds, "TCP_DEFER_ACCEPT")
 }
 
-/// TCP_FASTOPEN (tcp(7)): accepts data in the SYN of clients that have a cookie; `pending` may wait at once.
+/// TCP_FASTOPEN (tcp(7)): accepts data in the SYN of clients that have a cookie; up to `pending` at a time.
 pub fn set_fastopen(listener: BorrowedFd<'_>, pending: u16) -> io::Result<()> {
     set_tcp_option(listener, libc::TCP_FASTOPEN, pending.into(), "TCP_FASTOPEN")
 }
 
-/// TCP_NOTSENT_LOWAT (tcp(7)): the kernel takes no more than about this much that it cannot send yet.
+/// TCP_NOTSENT_LOWAT (tcp(7)): the kernel buffers no more than about this many bytes that it cannot send yet.
 pub fn set_notsent_lowat(listener: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     set_tcp_option(listener, libc::TCP_NOTSENT_LOWAT, bytes as libc::c_int, "TCP_NOTSENT_LOWAT")
 }
 
-/// SIOCOUTQ (tcp(7)): bytes that were sent or wait to be, and that the other side has not acknowledged.
+/// SIOCOUTQ (tcp(7)): bytes, sent or not, that the peer has not acknowledged.
 pub fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the call writes one int, which lives longer; TIOCOUTQ is SIOCOUTQ by another name.
@@ -171,15 +171,16 @@ fn set_option(
     Err(io::Error::new(e.kind(), format!("setsockopt {name} of descriptor {}: {e}", fd.as_raw_fd())))
 }
 
-/// Lets no new connection begin on a TCP listener, while those that have begun still reach its queue.
+/// Stops new handshakes on a TCP listener, while those that have begun still reach its queue.
 ///
-/// close(2) of a listener resets what waits in its queue and what is still shaking hands. So before it is closed, a
-/// socket filter drops first SYNs only (SYN without ACK, byte 13 of the TCP header); the sender retries and finds the
-/// listener gone. Accepted sockets inherit the filter, where it matches nothing.
+/// close(2) of a listener resets the connections in its queue and in handshakes. So before it is closed, a socket
+/// filter drops first SYNs only (SYN without ACK, byte 13 of the TCP header); the client retries and finds the listener
+/// gone. Accepted sockets inherit the filter, which matches none of their packets.
 ///
-/// Newer kernels want CAP_NET_ADMIN for a filter. Without it the listener is bound to a device that there is not, so that
-/// nothing finds it any more: new connections are refused. A handshake that has begun is known by its addresses, and
-/// what comes of it has the device that it had when it began, which is none (both seen with Linux 6.18, over IPv4 and IPv6).
+/// Newer kernels require CAP_NET_ADMIN for a filter. Without it the listener is bound to a device that does not exist,
+/// so that lookups no longer find it: new connections are refused. A handshake that has begun is found by its
+/// addresses, and its connection has the device that it had when it began, which is none (both observed with Linux
+/// 6.18, IPv4 and IPv6).
 pub fn stop_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
     match drop_first_syns(listener) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => bind_to_no_device(listener),
@@ -187,7 +188,7 @@ pub fn stop_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Takes back what [`stop_new_connections`] did, as far as it did anything. The error: that needs a right, CAP_NET_RAW.
+/// Undoes [`stop_new_connections`], as far as it did anything. An error: this needs CAP_NET_RAW.
 pub fn resume_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
     // Without a filter: ENOENT.
     let _ = SockRef::from(&listener).detach_filter();
@@ -210,12 +211,12 @@ fn drop_first_syns(listener: BorrowedFd<'_>) -> io::Result<()> {
     ])
 }
 
-/// The number of a network device that no device gets: the kernel counts up from 1.
+/// The index of a network device that does not exist: the kernel counts up from 1.
 const NO_DEVICE: libc::c_int = libc::c_int::MAX;
 
-/// From Linux 5.7 on anybody may do this to a socket that is bound to no device.
+/// Since Linux 5.7 this needs no privilege for a socket that is not bound to a device.
 fn bind_to_no_device(listener: BorrowedFd<'_>) -> io::Result<()> {
-    // Another process that has the same listener may have been the first.
+    // Another process with the same listener may have been first.
     if is_bound_to_no_device(listener) {
         return Ok(());
     }
@@ -241,7 +242,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn who_has_begun_gets_in_and_no_other() {
+    fn connections_that_have_begun_are_accepted_and_no_others() {
         let ways = [drop_first_syns as fn(BorrowedFd<'_>) -> io::Result<()>, bind_to_no_device];
         for (address, stop) in ["127.0.0.1:0", "[::1]:0"].into_iter().flat_map(|at| ways.map(|way| (at, way))) {
             for defer in [0, 1] {
@@ -257,12 +258,12 @@ mod tests {
                 assert!(new.is_err(), "{at}: {new:?}");
                 for client in &mut begun {
                     client.write_all(b"hello").expect("it is connected");
-                    let (mut server, _) = listener.accept().expect("who has begun");
+                    let (mut server, _) = listener.accept().expect("one that has begun");
                     let mut bytes = [0; 5];
                     server.read_exact(&mut bytes).expect("what was sent");
                     server.write_all(b"bye").expect("an answer");
                     client.read_exact(&mut bytes[..3]).expect("the answer");
-                    // Its packets are those of any connection, more than one of them, too.
+                    // More packets pass, too.
                     client.write_all(&[b'x'; 65536]).expect("it is connected");
                     server.read_exact(&mut [0; 65536]).expect("all of it");
                 }

@@ -17,7 +17,7 @@ pub fn spawn(sockets: &[(BorrowedFd<'_>, &str)], arguments: &[&str], environment
     let program = Program {
         path: Path::new("/bin/sh"),
         arguments: &arguments,
-        folder: &std::env::current_dir().expect("a folder"),
+        directory: &std::env::current_dir().expect("a folder"),
         environment: &environment,
         descriptors: &descriptors,
     };
