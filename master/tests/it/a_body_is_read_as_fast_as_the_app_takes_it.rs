@@ -1,4 +1,4 @@
-//! A request body that the application takes slowly stays with the client: its window closes.
+//! A request body that the app reads slowly stays with the client: its window closes.
 
 use crate::support::Server;
 
@@ -10,11 +10,11 @@ fn a_body_is_read_as_fast_as_the_app_takes_it() {
     assert_eq!(server.get("/delay/1").status, 200);
     let before = server.memory_bytes();
     let mut client = server.connect();
-    // 64 KiB each ten seconds; the app itself keeps up to 1 MiB of it.
+    // The app reads 64 KiB every ten seconds and keeps up to 1 MiB itself.
     let size = 1000 * MIB;
     client.send(format!("POST /delay/0/10000 HTTP/1.1\r\nHost: t\r\nContent-Length: {size}\r\n\r\n"));
     let sent = client.send_until_blocked(&[b'x'; 65536], size);
-    // What it took is in the kernel's buffers (tcp_rmem, tcp_wmem: some megabytes each), not in the server.
+    // The rest is in the kernel's buffers (tcp_rmem, tcp_wmem: some megabytes each), not in the server.
     assert!(sent < 64 * MIB, "the server took {sent} bytes");
     let grown = server.memory_bytes().saturating_sub(before);
     assert!(grown < MIB as u64, "grew by {grown} bytes");
@@ -22,7 +22,7 @@ fn a_body_is_read_as_fast_as_the_app_takes_it() {
 }
 
 #[test]
-fn and_is_read_to_its_end() {
+fn the_body_is_read_to_its_end() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let size = 12 * MIB;

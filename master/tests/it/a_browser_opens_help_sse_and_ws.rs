@@ -1,5 +1,5 @@
-//! A browser, headless Chromium, opens /help; from there an EventSource listens to /sse and WebSockets talk to /ws. What
-//! each has to see is in tests/clients/browser.py; an error in the browser's console fails it, too.
+//! A browser, headless Chromium, opens /help; from there an EventSource listens to /sse and WebSockets talk to /ws.
+//! What each must see is in tests/clients/browser.py; an error in the browser's console also fails the test.
 
 use crate::support::Server;
 use crate::support::python::run_python;

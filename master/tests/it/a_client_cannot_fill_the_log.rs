@@ -1,19 +1,19 @@
-//! Whatever a client does a thousand times, the log gets a bounded number of lines for it, and then a line that says how
-//! many there were; other lines come through.
+//! Whatever a client does a thousand times, the log gets a bounded number of lines for it, and then one line with the
+//! number of lines that were suppressed; other lines are logged as usual.
 
 use crate::support::lua::serve;
 use crate::support::site::Site;
 use crate::support::{Server, eventually};
 
 const REQUESTS: usize = 3000;
-/// What one place in the code may say at once, and then some.
+/// What one place in the code may log at once, plus a margin.
 const LINES_MAX: usize = 120;
 
 fn count(server: &Server, text: &str) -> usize {
     server.log().lines().filter(|line| line.contains(text) && !line.contains("] suppressed ")).count()
 }
 
-/// How many lines were suppressed, as the log says.
+/// How many lines were suppressed, according to the log.
 fn suppressed(server: &Server) -> usize {
     let log = server.log();
     let said = log.lines().filter(|line| line.contains("] suppressed "));
@@ -36,7 +36,7 @@ fn by_an_error_of_the_app() {
     assert!((10..LINES_MAX).contains(&said), "{said} lines");
 }
 
-/// A file that has become shorter than it says.
+/// A file that has become shorter than its announced length.
 #[test]
 fn by_a_file_that_cannot_be_read() {
     let site = Site::of(&[]);

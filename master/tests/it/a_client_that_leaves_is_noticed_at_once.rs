@@ -1,5 +1,6 @@
-//! A client that ends its side while its answer is waited for is asked whether it has left or only has nothing more to send: by
-//! bytes that change nothing. One that has left answers with a reset and is forgotten; one that is there gets its answer.
+//! A client that shuts down its sending side while it waits for an answer has either left or only has nothing more to
+//! send. The server probes it with bytes that change nothing: a client that has left answers with a reset and is
+//! forgotten; one that is still there gets its answer.
 
 use crate::support::{Client, Server, eventually};
 
@@ -7,7 +8,7 @@ const ADDRESSED: &str = "HTTP/1.1\r\nHost: t\r\n";
 
 /// The kernel alone would notice after 65 s, when it probes an idle connection.
 #[test]
-fn one_that_has_left_is_forgotten() {
+fn a_client_that_has_left_is_forgotten() {
     let server = Server::start(&["--workers", "1"]);
     let before = server.sockets();
     for (request, is_streamed) in [
@@ -19,7 +20,7 @@ fn one_that_has_left_is_forgotten() {
         client.send(&request);
         eventually("the request is being answered", || (server.in_flight() == 1).then_some(()));
         if is_streamed {
-            // All that comes before the first wait: a client that closes with bytes unread resets by itself.
+            // All that arrives before the first wait: a client that closes with bytes unread sends a reset by itself.
             let started = read_until(&mut client, "\n\n\r\n");
             assert!(started.contains("retry: 1000"), "{started}");
         }
@@ -29,9 +30,9 @@ fn one_that_has_left_is_forgotten() {
     }
 }
 
-/// The request and the client's end are there before the server looks.
+/// The request and the client's FIN have arrived before the server polls.
 #[test]
-fn also_if_it_left_at_once() {
+fn a_client_that_left_at_once_is_forgotten() {
     let server = Server::start(&["--workers", "1"]);
     let before = server.sockets();
     let mut client = server.connect();
@@ -42,12 +43,12 @@ fn also_if_it_left_at_once() {
 }
 
 #[test]
-fn one_that_waits_gets_its_answer() {
+fn a_client_that_waits_gets_its_answer() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     client.send(format!("GET /delay/2500 {ADDRESSED}\r\n"));
     client.finish_sending();
-    // Any client drops it (RFC 9110, 15.2.1).
+    // Any client discards it (RFC 9110, 15.2.1).
     assert_eq!(client.response().head, "HTTP/1.1 100 Continue\r\n\r\n");
     let response = client.response();
     assert!(response.status == 200 && response.text().contains("\"duration_ms\":2500"), "{response:?}");
@@ -61,13 +62,13 @@ fn one_that_waits_gets_its_answer() {
     client.expect_end();
 }
 
-/// An answer that comes soon comes alone: there are scripts that look at the first line only.
+/// An answer that comes soon comes without a probe: some scripts read only the first line.
 #[test]
-fn and_is_not_asked_if_it_comes_soon() {
+fn a_fast_answer_is_not_preceded_by_a_probe() {
     let server = Server::start(&["--workers", "1"]);
     for request in [
         format!("GET /delay/200 {ADDRESSED}\r\n"),
-        // HTTP/1.0 has no interim responses, and nothing else could be said before its head.
+        // HTTP/1.0 has no interim responses, and nothing else may precede its head.
         "GET /delay/1500 HTTP/1.0\r\n\r\n".to_string(),
     ] {
         let mut client = server.connect();
@@ -78,7 +79,7 @@ fn and_is_not_asked_if_it_comes_soon() {
     }
 }
 
-/// What was read by the time that `end` was.
+/// The bytes read until `end`, including it.
 fn read_until(client: &mut Client, end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {

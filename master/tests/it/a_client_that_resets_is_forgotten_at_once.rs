@@ -1,5 +1,5 @@
-//! A client that resets its connection while an answer is being made is noticed, although nothing is written to it: its
-//! exchange is dropped and its descriptor closed.
+//! A reset from the client is noticed while an answer is being made, although nothing is written to the connection: the
+//! exchange is dropped and the descriptor closed.
 
 use crate::support::{Server, eventually};
 use std::time::Duration;

@@ -1,12 +1,12 @@
-//! A long body is compressed in slices, and long bodies one after another: others are answered meanwhile, and memory is
-//! needed for one encoder.
+//! A long body is compressed in slices, and long bodies one at a time: other requests are answered meanwhile, and
+//! memory is needed for one encoder only.
 
 use crate::support::{Client, Server, eventually, patience};
 use std::io::Write;
 
 const MIB: usize = 1 << 20;
 
-/// What costs an encoder time, by a generator of Marsaglia's (xorshift).
+/// Input that is slow to compress, from Marsaglia's xorshift generator.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut x = 1u64;
     let mut next = || {
@@ -22,7 +22,7 @@ fn head(path: &str, bytes: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {bytes}\r\n\r\n")
 }
 
-/// Were it compressed in one go, few others would be answered between its last byte and its answer.
+/// If it were compressed in one go, few other requests would be answered between its last byte and its answer.
 #[test]
 fn a_compression_leaves_others_their_turn() {
     let server = Server::start(&["--workers", "1"]);
@@ -52,8 +52,8 @@ fn has_input(client: &Client) -> bool {
     peeked.is_ok_and(|count| count > 0)
 }
 
-/// A mebibyte a client is kept until it is compressed, and less than one of what comes of it until that is read. 20 encoders
-/// of 4 MiB and more would be seen.
+/// Each client costs a mebibyte until its body is compressed, and less than one for the output until that is read. 20
+/// encoders of at least 4 MiB each would show.
 #[test]
 fn many_compressions_need_one_encoder() {
     const CLIENTS: usize = 20;
@@ -61,7 +61,7 @@ fn many_compressions_need_one_encoder() {
     let [worker] = server.workers()[..] else { panic!("one worker") };
     let body = noise(MIB);
     for path in ["/brotli?level=5", "/zstd?level=6"] {
-        // Those who ask while another is compressed wait; who leaves meanwhile is not waited for.
+        // While one body is compressed, the others wait; a client that leaves in the meantime is not waited for.
         let mut clients: Vec<Client> = (0..=CLIENTS).map(|_| server.connect()).collect();
         for client in &mut clients {
             client.stream.set_read_timeout(Some(3 * patience())).expect("a timeout");

@@ -1,4 +1,5 @@
-//! Workers that die again and again are replaced ever later, what is logged of it stays bounded, and the others serve.
+//! Workers that die again and again are replaced with growing delays, the log stays bounded, and the other workers
+//! serve.
 
 use crate::apps;
 use crate::support::{Server, eventually};
@@ -7,14 +8,14 @@ use nix::unistd::Pid;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// Kills what `victims` names of the workers, until the time is up; returns how many died.
+/// Kills the workers that `victims` selects until the time is up; returns how many died.
 fn kill_repeatedly(server: &Server, how_long: Duration, victims: impl Fn(i32) -> bool) -> usize {
     let began = Instant::now();
     let mut killed = HashSet::new();
     while began.elapsed() < how_long {
         for worker in server.workers() {
             if victims(worker) && killed.insert(worker) {
-                // It may not be there any more.
+                // It may have exited already.
                 let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
             }
         }
@@ -31,10 +32,10 @@ fn is_named(pid: i32, name: &str) -> bool {
 fn one_slot_backs_off_while_the_other_serves() {
     let server = Server::start(&["--workers", "2"]);
     let deaths = kill_repeatedly(&server, Duration::from_secs(4), |worker| is_named(worker, "tine: worker 1"));
-    // At once, then after 75 ms, 150, 300, 600, 1200, 2400 at the least: the eighth would die later than 4 s.
+    // At once, then after at least 75 ms, 150, 300, 600, 1200, 2400: the eighth would die later than 4 s.
     assert!((3..=7).contains(&deaths), "{deaths} deaths");
     assert!(server.log().contains("quick deaths, replacing it in"), "{}", server.log());
-    assert!(!server.log().contains("worker 0 (pid"), "the other slot has nothing to do with it");
+    assert!(!server.log().contains("worker 0 (pid"), "the other slot is not affected");
     assert_eq!(server.get("/health").status, 200);
 }
 
@@ -45,22 +46,22 @@ fn many_slots_log_little() {
     let deaths = kill_repeatedly(&server, Duration::from_secs(3), |_| true);
     let lines = server.log().lines().filter(|line| line.contains("was killed by")).count();
     let allowed = 20 + began.elapsed().as_secs() as usize / 2 + 1;
-    assert!(deaths >= 80, "only {deaths} deaths: nothing is tested");
+    assert!(deaths >= 80, "only {deaths} deaths: too few to test anything");
     assert!((1..=allowed).contains(&lines), "{lines} lines for {deaths} deaths");
     server.wait_log("like it since the last such line");
-    assert_eq!(server.get("/health").status, 200, "who comes now is served once a worker is back");
+    assert_eq!(server.get("/health").status, 200, "a new client is served once a worker is back");
 }
 
-/// Nobody is served by a worker that retires before it has answered anything, however often it is replaced.
+/// A worker that retires before it has answered a request is of no use, however often it is replaced.
 #[test]
-fn retiring_unused_is_no_better_than_dying() {
+fn retiring_before_the_first_answer_backs_off_like_a_crash() {
     let mut command = apps::app("faults");
     let server = Server::spawn(command.args(["run", "0", "--workers", "1"]).env("FAULTS_BOOT", "retire"));
-    // At once the first time, then later and later: 0.1 s, 0.2 s, 0.4 s, each up to a quarter more or less.
+    // At once the first time, then with growing delays: 0.1 s, 0.2 s, 0.4 s, each up to a quarter more or less.
     eventually("later and later", || {
         let log = server.log();
         let late = ["0.3", "0.4", "0.5"].map(|delay| format!("it had answered nobody, replacing it in {delay} s"));
         late.iter().any(|words| log.contains(words)).then_some(())
     });
-    assert!(!server.log().contains("quick deaths"), "it is no crash: {}", server.log());
+    assert!(!server.log().contains("quick deaths"), "it is not a crash: {}", server.log());
 }

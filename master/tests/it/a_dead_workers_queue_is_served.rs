@@ -1,10 +1,10 @@
-//! Connections that wait in a queue while the worker behind it stands still and is killed are served by somebody.
+//! Connections pending in the queue of a worker that is stopped and then killed are served by another worker.
 
 use crate::support::{Client, Server, eventually, freeze, send_signal};
 use nix::sys::signal::Signal;
 
-/// `killed` of the two workers die; the other, if there is one, stands still.
-fn queue_is_served(accept: &str, killed: usize) {
+/// `killed` of the two workers die; the other, if there is one, stays stopped.
+fn expect_queue_is_served(accept: &str, killed: usize) {
     let server = Server::start(&["--workers", "2", "--accept", accept]);
     let before = server.workers();
     for &worker in &before {
@@ -14,7 +14,7 @@ fn queue_is_served(accept: &str, killed: usize) {
     for client in &mut clients {
         client.send("GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
     }
-    assert!(clients.iter().all(|client| server.worker_of(client).is_none()), "they all wait");
+    assert!(clients.iter().all(|client| server.worker_of(client).is_none()), "all of them are pending");
     for &worker in &before[..killed] {
         send_signal(worker, Signal::SIGKILL);
     }
@@ -31,12 +31,12 @@ fn queue_is_served(accept: &str, killed: usize) {
 
 #[test]
 fn the_shared_queue_is_served_by_the_successor() {
-    queue_is_served("shared", 1);
+    expect_queue_is_served("shared", 1);
 }
 
 #[test]
 fn each_workers_own_queue_is_served_by_its_successor() {
-    queue_is_served("per-worker", 2);
+    expect_queue_is_served("per-worker", 2);
 }
 
 #[test]

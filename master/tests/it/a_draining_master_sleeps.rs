@@ -1,14 +1,14 @@
-//! A master that waits for the last request of a drain, or after an upgrade, does so asleep.
+//! A master that waits for the last request, in a drain or after an upgrade, sleeps.
 
 use crate::support::cpu_ticks;
 use crate::support::{Server, eventually};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// Ticks of a hundredth of a second that the master takes in two seconds; a loop that does not sleep takes them all.
+/// CPU ticks (a hundredth of a second) that the master uses in two seconds; a loop that does not sleep uses them all.
 fn ticks_of_two_seconds(server: &Server) -> u64 {
     let before = cpu_ticks(server.pid());
-    std::thread::sleep(Duration::from_secs(2)); // what is measured, after the second in which nothing is due
+    std::thread::sleep(Duration::from_secs(2)); // the time that is measured, after the second in which nothing is due
     cpu_ticks(server.pid()) - before
 }
 

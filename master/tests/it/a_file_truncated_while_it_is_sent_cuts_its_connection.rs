@@ -1,5 +1,5 @@
-//! A file that becomes shorter while it is sent ends the connection that it is sent on, before the length that was
-//! announced, and nothing else: the worker and its other clients go on.
+//! A file that is truncated while it is sent ends its connection before the announced length, and nothing else: the
+//! worker and its other clients go on.
 
 use crate::support::site::Site;
 use crate::support::{Client, Server};
@@ -16,7 +16,7 @@ fn truncate(site: &Site, length: u64) {
         .expect("it can be truncated");
 }
 
-/// Half of the response's bytes are read; what is there once the file ends at `length` must end early.
+/// Reads half of the response's bytes, truncates the file to `length`, and expects an early end.
 fn cut(server: &Server, site: &Site, request: &str, length: u64) {
     site.write_sparse("x", MEBIBYTES);
     let worker = server.workers();
@@ -52,9 +52,9 @@ fn only_its_connection_ends() {
     }
 }
 
-/// A file that grows is sent as long as it was announced.
+/// A file that grows is sent with the length that was announced.
 #[test]
-fn a_file_that_grows_is_sent_as_it_was_announced() {
+fn a_file_that_grows_is_sent_with_its_announced_length() {
     let site = Site::of(&[]);
     site.write_sparse("x", MEBIBYTES);
     let server = site.serve(&[]);

@@ -1,4 +1,5 @@
-//! One small request on a kept connection costs at most one epoll_wait, one recvfrom and one sendto, and nothing else.
+//! One small request on a keep-alive connection costs at most one epoll_wait, one recvfrom and one sendto, and nothing
+//! else.
 
 use crate::support::{Server, Trace};
 
@@ -17,7 +18,7 @@ fn a_keep_alive_get_costs_three_system_calls() {
     (0..REQUESTS).for_each(|_| get());
     let calls = trace.end();
     let count = |name: &str| calls.lines().filter(|line| line.starts_with(name)).count();
-    // A heartbeat or two beside the requests.
+    // Allows for a heartbeat or two beside the requests.
     let allowed = REQUESTS + 20;
     for name in ["epoll_wait(", "recvfrom(", "sendto("] {
         assert!(count(name) <= allowed, "{} calls of {name}) for {REQUESTS} requests", count(name));

@@ -1,4 +1,4 @@
-//! A worker that is killed is named in the log and replaced at once, and only the connections that it held are lost.
+//! A worker that is killed is named in the log and replaced at once; only the connections that it held are lost.
 
 use crate::support::{Client, Server, eventually, send_signal};
 use nix::sys::signal::Signal;
@@ -15,7 +15,7 @@ fn killed_worker_is_replaced(accept: &str) {
         assert_eq!(client.response().status, 200);
         let worker = server.worker_of(&client).expect("a worker holds the connection it answered on");
         clients.push((client, worker));
-        assert!(clients.len() < 200, "one worker takes all");
+        assert!(clients.len() < 200, "one worker accepts all connections");
     }
     let victim = clients[0].1;
     let slot = std::fs::read_to_string(format!("/proc/{victim}/comm")).unwrap().trim().replace("tine: ", "");
@@ -37,7 +37,7 @@ fn killed_worker_is_replaced(accept: &str) {
             assert_eq!(client.response().status, 200, "the connections of the others go on");
         }
     }
-    // The new one serves; in both modes somebody comes to it.
+    // The new worker serves; in both modes it gets a share of new connections.
     eventually("the new worker takes a connection", || {
         let mut client = server.connect();
         client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");

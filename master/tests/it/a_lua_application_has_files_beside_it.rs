@@ -1,5 +1,5 @@
-//! Beside a Lua application the directory `static` of its folder is served below /static without being named; another
-//! directory and another path if they are. The application is asked for nothing that is theirs.
+//! The directory `static` beside a Lua application is served below /static without an option; another directory and
+//! another path can be given. The application never gets a request for these paths.
 
 use crate::support::site::Site;
 use crate::support::{Server, TINE};
@@ -11,7 +11,7 @@ const APP: &[u8] = b"return function(environ, start_response)
 end
 ";
 
-/// The application `app.lua` of the site, started in its folder.
+/// The application `app.lua` of the site, started in its directory.
 fn serve(site: &Site, options: &[&str]) -> Server {
     let mut command = Command::new(TINE);
     command.args(["run", "app.lua", "0", "--workers", "1"]).args(options);
@@ -28,7 +28,7 @@ fn check(server: &Server, table: &[(&str, u16, &str)]) {
 const ABSENT: &str = "404 Not Found: there is no such file\n";
 
 #[test]
-fn the_directory_static_is_there_without_being_named() {
+fn the_directory_static_is_served_without_an_option() {
     let site = Site::of(&[("app.lua", APP), ("static/x.txt", b"a file")]);
     let server = serve(&site, &[]);
     check(
@@ -44,13 +44,13 @@ fn the_directory_static_is_there_without_being_named() {
 }
 
 #[test]
-fn where_there_is_none_all_paths_are_the_apps() {
+fn without_a_static_directory_the_app_gets_all_paths() {
     let site = Site::of(&[("app.lua", APP)]);
     check(&serve(&site, &[]), &[("/static/x.txt", 200, "the app at /static/x.txt")]);
 }
 
 #[test]
-fn another_directory_and_another_path_may_be_named() {
+fn another_directory_and_another_path_can_be_given() {
     let site = Site::of(&[("app.lua", APP), ("static/x.txt", b"not this"), ("public/x.txt", b"a file")]);
     let server = serve(&site, &["--static", "public", "--static-url", "/assets"]);
     check(

@@ -1,4 +1,4 @@
-//! An app that panics in a request ends that worker: it is replaced, and the others' connections go on.
+//! An app that panics in a request ends its worker: it is replaced, and the connections of the other workers go on.
 
 use crate::apps;
 use crate::support::{Client, Server};

@@ -1,5 +1,5 @@
-//! A path is routed, looked up and refused by what it decodes to, however its client spelt it; and bytes above ASCII that
-//! are UTF-8 are served as they came, by files, the origin and the log alike.
+//! A path is routed, looked up and refused by its decoded form, however the client spelt it; bytes above ASCII that
+//! form UTF-8 are served unchanged, by files, the origin and the log alike.
 
 use crate::support::site::Site;
 use crate::support::{Response, Server};

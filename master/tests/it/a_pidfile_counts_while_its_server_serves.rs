@@ -1,5 +1,5 @@
-//! A pidfile keeps a second server away only while a server that serves has it: not by the number of a process that is no
-//! server's, of a thread, of a zombie, not while that server drains, and not once its master was killed.
+//! A pidfile keeps a second server away only while its own server serves. It does not count if its number belongs to a
+//! process that is not a server, to a thread or to a zombie, while its server drains, or once its master was killed.
 
 use crate::support::masters::{adopt_orphans, master_of, reap};
 use crate::support::pidfile::{named_by, pidfile, start_with};
@@ -16,7 +16,7 @@ fn remove_folder_of(pidfile: &Path) {
     fs::remove_dir_all(pidfile.parent().expect("a folder")).expect("the folder is ours");
 }
 
-/// A connection with an answer on its way that takes longer than the test.
+/// A connection with an answer in flight that takes longer than the test.
 fn busy(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("GET /chunked/1000?delay=100 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -36,10 +36,10 @@ fn expect_refused(pidfile: &Path, pid: i32) {
 fn numbers_of_processes_that_do_not_serve() {
     let mut zombie = Command::new("true").spawn().expect("a process");
     eventually("it is a zombie", || {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", zombie.id())).expect("it is not waited for");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", zombie.id())).expect("it is not reaped");
         stat.contains(") Z ").then_some(())
     });
-    // The test runs in a thread of its own.
+    // The test runs in a separate thread.
     let thread = nix::unistd::gettid().as_raw();
     assert_ne!(thread, std::process::id() as i32);
     for pid in [std::process::id() as i32, 1, thread, zombie.id() as i32] {
@@ -62,7 +62,7 @@ fn a_server_that_drains_makes_room_and_leaves_the_file_of_the_next() {
     expect_refused(&pidfile, first.pid());
     first.signal(Signal::SIGTERM);
     first.wait_log("draining");
-    assert_eq!(named_by(&pidfile), Some(first.pid()), "who stops it finds it until its end");
+    assert_eq!(named_by(&pidfile), Some(first.pid()), "a script that stops it finds it until its end");
     let mut second = start_with(&pidfile);
     assert_eq!(named_by(&pidfile), Some(second.pid()));
     drop(client);
@@ -100,7 +100,7 @@ fn expect_held_after_an_upgrade(folder: &Path, user: Option<&str>) {
     let client = busy(&server);
     server.signal(Signal::SIGUSR2);
     let second = eventually("another master", || Some(master_of(&pidfile)).filter(|&pid| pid != server.pid()));
-    // The old one still finishes, and has let go of the file.
+    // The old master still finishes its requests, and has given up the file.
     server.wait_log("has taken over");
     eventually("the new one has locked the file", || {
         let file = fs::File::open(&pidfile).expect("the pidfile");
@@ -114,25 +114,25 @@ fn expect_held_after_an_upgrade(folder: &Path, user: Option<&str>) {
 }
 
 #[test]
-fn after_an_upgrade_the_new_master_has_it() {
+fn after_an_upgrade_the_new_master_owns_it() {
     let folder = scratch_folder();
     expect_held_after_an_upgrade(&folder, None);
     fs::remove_dir_all(folder).expect("the folder");
 }
 
 #[test]
-fn also_where_it_can_only_be_written_in_place() {
+fn an_upgrade_works_where_it_can_only_be_written_in_place() {
     if !nix::unistd::Uid::effective().is_root() {
         println!("skipped: only root can change its user");
         return;
     }
     let folder = std::env::temp_dir().join(scratch_folder().file_name().expect("a name"));
-    fs::create_dir(&folder).expect("a folder of root's, which others may enter");
+    fs::create_dir(&folder).expect("a directory of root's that other users may enter");
     expect_held_after_an_upgrade(&folder, Some("nobody"));
     fs::remove_dir_all(folder).expect("the folder");
 }
 
-/// In a folder of somebody else's the name that the file is written under first may be a link already.
+/// In a directory of another user, the temporary name of the file may already be a link.
 #[test]
 fn a_link_at_its_temporary_name_is_not_followed() {
     let folder = scratch_folder();
@@ -151,9 +151,9 @@ fn a_link_at_its_temporary_name_is_not_followed() {
         }
         assert_eq!(fs::read_to_string(&precious).expect("the file"), "precious", "{command}");
     }
-    // Root gives the file away, and not what a link leads to.
+    // Root changes the owner of the file, not of the link's target.
     if nix::unistd::Uid::effective().is_root() {
-        chown(&folder, Some(65534), Some(65534)).expect("somebody's folder");
+        chown(&folder, Some(65534), Some(65534)).expect("another user's directory");
         let script = "ln -s precious \"$1.$$\"; exec \"$2\" run 0 --pidfile \"$1\" --workers 1 --user nobody";
         let mut shell = Command::new("sh");
         let mut server =

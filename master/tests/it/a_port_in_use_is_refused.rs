@@ -1,4 +1,4 @@
-//! SO_REUSEPORT would let a second server take half of the connections in silence; it is refused like any port in use.
+//! SO_REUSEPORT would let a second server silently take half of the connections; it is refused like any port in use.
 
 use crate::support::{Server, TINE, one_line_of, run_to_end};
 use std::net::TcpListener;
@@ -11,13 +11,13 @@ fn expect_refused(port: u16, options: &[&str]) {
         let output = run_to_end(&[&[command, port_text.as_str()], options].concat());
         let line = one_line_of(&output);
         assert_eq!(output.status.code(), Some(1), "{line}");
-        assert!(output.stdout.is_empty(), "it does not say that it serves");
+        assert!(output.stdout.is_empty(), "it does not report that it serves");
         let named = format!(":{port}: another program listens there; stop it or choose another port");
         assert!(line.contains(&named), "{line}");
     }
 }
 
-fn second_server_is_refused(first: &[&str]) {
+fn expect_second_server_is_refused(first: &[&str]) {
     let server = Server::start(&[&["--workers", "2"], first].concat());
     let port = server.address().port();
     for accept in ["shared", "per-worker"] {
@@ -25,18 +25,18 @@ fn second_server_is_refused(first: &[&str]) {
         expect_refused(port, &["--accept", accept, "--host", "0.0.0.0"]);
     }
     for _ in 0..20 {
-        assert_eq!(server.get("/health").status, 200, "the first goes on");
+        assert_eq!(server.get("/health").status, 200, "the first server goes on");
     }
 }
 
 #[test]
 fn beside_a_shared_queue() {
-    second_server_is_refused(&["--accept", "shared"]);
+    expect_second_server_is_refused(&["--accept", "shared"]);
 }
 
 #[test]
 fn beside_queues_per_worker() {
-    second_server_is_refused(&["--accept", "per-worker"]);
+    expect_second_server_is_refused(&["--accept", "per-worker"]);
 }
 
 #[test]
@@ -48,10 +48,10 @@ fn beside_another_program() {
 }
 
 #[test]
-fn once_the_first_has_ended_the_port_is_free_again() {
+fn the_port_is_free_again_once_the_first_server_has_exited() {
     let mut server = Server::start(&["--workers", "2"]);
     let port = server.address().port().to_string();
-    // Connections that the server ends leave TIME_WAIT behind, which must not keep the port.
+    // Connections that the server closes stay in TIME_WAIT, which must not keep the port.
     for _ in 0..5 {
         assert_eq!(server.get("/health").status, 200);
     }

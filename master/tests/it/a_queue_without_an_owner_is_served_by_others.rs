@@ -1,17 +1,17 @@
-//! Connections in a worker's own queue are served by the others while that worker is stopped, hangs in its app, drains or is
-//! dead and not replaced.
+//! Connections in a worker's own queue are served by other workers while that worker is stopped, hangs in its app,
+//! drains, or is dead and not replaced.
 
 use crate::apps;
 use crate::support::load::{Habit, Load, Target};
 use crate::support::{Client, Server, eventually, freeze, is_alive, send_signal};
 use nix::sys::signal::Signal;
 
-/// So many that some of them are in either queue, but for one time in a million million.
+/// Enough connections for each queue to get some of them, except once in a million million runs.
 const CLIENTS: usize = 40;
 const TWO_QUEUES: [&str; 4] = ["--workers", "2", "--accept", "per-worker"];
 
 /// New connections, all at once; each is answered.
-fn everybody_is_served(server: &Server) {
+fn expect_all_served(server: &Server) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
@@ -22,7 +22,7 @@ fn everybody_is_served(server: &Server) {
     }
 }
 
-/// A connection with a request that is not answered for long, and the worker that has it.
+/// A connection with a request that takes long, and the worker that holds it.
 fn long_request(server: &Server, path: &str) -> (Client, i32) {
     let mut client = server.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
@@ -35,9 +35,9 @@ fn while_it_is_stopped() {
     let server = Server::start(&TWO_QUEUES);
     let stopped = server.workers()[0];
     freeze(stopped);
-    everybody_is_served(&server);
+    expect_all_served(&server);
     send_signal(stopped, Signal::SIGCONT);
-    everybody_is_served(&server);
+    expect_all_served(&server);
     assert!(server.workers().contains(&stopped));
 }
 
@@ -45,8 +45,8 @@ fn while_it_is_stopped() {
 fn while_it_hangs_in_its_app() {
     let server = apps::serve("faults", &TWO_QUEUES);
     let (_client, hanging) = long_request(&server, "/hang");
-    everybody_is_served(&server);
-    assert!(is_alive(hanging), "nobody has replaced it");
+    expect_all_served(&server);
+    assert!(is_alive(hanging), "it has not been replaced");
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn while_it_drains() {
     let (_client, draining) = long_request(&server, "/delay/25000");
     let load = Load::start(&Target::Tcp(server.address()), &[(Habit::Close, "/health"); 4]);
     load.wait_answered(100);
-    // So that nobody succeeds it.
+    // So that no worker succeeds it.
     freeze(server.pid());
     send_signal(draining, Signal::SIGTERM);
     load.wait_answered(2000);
-    assert!(is_alive(draining), "it has its request still");
-    everybody_is_served(&server);
+    assert!(is_alive(draining), "it still has its request");
+    expect_all_served(&server);
     let tally = load.finish();
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
 }
@@ -69,12 +69,12 @@ fn while_it_drains() {
 fn while_it_is_dead() {
     let server = Server::start(&TWO_QUEUES);
     let dead = server.workers()[0];
-    // Nobody buries the dead and replaces them.
+    // The dead worker is neither reaped nor replaced.
     freeze(server.pid());
     send_signal(dead, Signal::SIGKILL);
     eventually("it is dead", || (!is_alive(dead)).then_some(()));
-    everybody_is_served(&server);
+    expect_all_served(&server);
     send_signal(server.pid(), Signal::SIGCONT);
     server.wait_replaced(&[dead]);
-    everybody_is_served(&server);
+    expect_all_served(&server);
 }

@@ -1,5 +1,5 @@
-//! A deploy that switches `current` is served after a reload, by files alone and beside an app; a reload that finds no
-//! directory fails, and what was served before is.
+//! A reload follows a deploy that switches the link `current`, with files alone and beside an app; a reload that finds
+//! no directory fails, and the old files are served on.
 
 use crate::support::site::Site;
 use crate::support::{Server, eventually};
@@ -16,7 +16,7 @@ fn deployed() -> Site {
 
 const APP: &[u8] = b"return function(environ, start_response) start_response('200 OK', {}) return {'app'} end";
 
-/// As deploys do it: made beside and renamed onto.
+/// As a deploy does it: made beside it and renamed over it.
 fn switch(site: &Site, to: &str) {
     symlink(to, site.path("next")).expect("a link");
     fs::rename(site.path("next"), site.path("current")).expect("the link is switched");
@@ -71,9 +71,10 @@ fn a_reload_that_finds_no_directory_fails() {
     }
 }
 
-/// A worker that is replaced before any reload serves what was opened at the start, if nothing has the name any more.
+/// A worker that is replaced before any reload serves the directory that was opened at the start, even if the name is
+/// gone.
 #[test]
-fn a_crash_changes_nothing() {
+fn a_crash_does_not_open_it_again() {
     let site = deployed();
     let server = start(&site, &[]);
     fs::remove_file(site.path("current")).expect("the link can go");

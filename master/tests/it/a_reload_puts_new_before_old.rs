@@ -1,12 +1,12 @@
-//! HUP replaces every worker by one that is ready before the old one leaves; what is in flight is finished by the old ones,
-//! and those that do not end are capped.
+//! HUP replaces every worker: its successor is ready before it leaves. Old workers finish what is in flight, and the
+//! number of generations that do not end is capped.
 
 use crate::apps;
 use crate::support::{Server, eventually, send_signal};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// The processes of the server, as `tine ctl` tells them.
+/// The processes of the server, as reported by `tine ctl`.
 #[track_caller]
 fn workers(server: &Server) -> Vec<Value> {
     let output = server.ctl(&["workers", "--json"]);
@@ -40,8 +40,8 @@ fn every_worker_is_replaced_and_none_is_missing_meanwhile() {
 }
 
 #[test]
-fn as_many_at_a_time_as_told() {
-    // Without a surge the old ones go first, at most two at a time.
+fn workers_are_replaced_as_many_at_a_time_as_configured() {
+    // Without a surge the old workers leave first, at most two at a time.
     let server = Server::start(&["--workers", "4", "--max-surge", "0", "--max-unavailable", "2"]);
     let before = server.workers();
     server.signal(Signal::SIGHUP);
@@ -60,7 +60,7 @@ fn as_many_at_a_time_as_told() {
 
 #[test]
 fn what_is_in_flight_is_finished_however_long_it_takes() {
-    // Longer than a stop would wait.
+    // Longer than the graceful timeout of a stop.
     let server = Server::start(&["--workers", "2", "--graceful-timeout", "100ms"]);
     let mut delayed = server.connect();
     delayed.send("GET /delay/6000 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -87,7 +87,7 @@ fn the_oldest_generation_is_cut_when_there_are_too_many() {
         server.wait_log(&format!("reloaded: 1 worker of generation {generation} "));
     }
     server.wait_log("cutting the oldest");
-    // The first two lost theirs, the last is still being worked on.
+    // The first two clients lost their answers; the last is still being served.
     let (last, first) = clients.split_last_mut().expect("three clients");
     assert!(first.iter_mut().all(|client| client.try_response("GET").is_err()));
     assert!(server.worker_of(last).is_some());

@@ -1,12 +1,12 @@
-//! `/fault/reset` and `/fault/close`: the client gets every byte that was to come, however slowly it reads, and only then
-//! the reset or the end.
+//! `/fault/reset` and `/fault/close`: the client gets every byte that it was to get, however slowly it reads, and only
+//! then the reset or the end.
 
 use crate::support::{Client, Ending, Server, eventually};
 use nix::sys::signal::Signal;
 use std::io::Read;
 use std::time::Duration;
 
-/// The head, and so many bytes of the pattern.
+/// The head, and this many bytes of the pattern.
 fn expected(after: usize) -> Vec<u8> {
     let declared = after + 1024;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {declared}\r\n\r\n");
@@ -21,11 +21,11 @@ fn ask(client: &mut Client, what: &str, after: usize) {
 fn expect(client: &mut Client, after: usize, ending: Ending) {
     let (bytes, ended) = client.read_to_end();
     assert_eq!((bytes.len(), ended), (expected(after).len(), ending), "after {after}");
-    assert!(bytes == expected(after), "the bytes of {after} are others");
+    assert!(bytes == expected(after), "the bytes of {after} differ");
 }
 
 #[test]
-fn of_all_sizes() {
+fn for_all_sizes() {
     let server = Server::start(&["--workers", "1"]);
     for after in [0, 1, 35, 36, 37, 4096, 65_536, 65_537, 1_000_000, 30_000_000] {
         for (what, ending) in [("reset", Ending::Reset), ("close", Ending::Fin)] {
@@ -39,7 +39,7 @@ fn of_all_sizes() {
     expect(&mut client, 65_536, Ending::Reset);
 }
 
-/// Longer than the 2 s that a connection lingers: the reset waits for as long as the client goes on.
+/// Longer than the 2 s that a connection lingers: the reset waits for as long as the client goes on reading.
 #[test]
 fn for_a_client_that_reads_slowly() {
     let server = Server::start(&["--workers", "1"]);
@@ -57,7 +57,7 @@ fn for_a_client_that_reads_slowly() {
     }
 }
 
-/// Who does not read at all is waited for as long as for any other output, and no longer.
+/// A client that does not read at all is waited for as long as for any other output, and no longer.
 #[test]
 fn no_longer_than_the_write_timeout() {
     let server = Server::start(&["--workers", "1", "--write-timeout", "500ms"]);
@@ -67,7 +67,7 @@ fn no_longer_than_the_write_timeout() {
     eventually("the server has its connection", || (server.sockets() > before).then_some(()));
     eventually("the connection is reset", || client.is_hung_up().then_some(()));
     eventually("its socket is closed", || (server.sockets() == before).then_some(()));
-    assert!(client.read_to_end().0.len() < 100_000, "the kernel between us held all of it: the test shows nothing");
+    assert!(client.read_to_end().0.len() < 100_000, "the kernel buffered all of it: the test shows nothing");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn while_the_server_stops() {
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
 }
 
-/// One worker: those who wait for their last bytes are in nobody's way.
+/// One worker: connections that wait to send their last bytes do not block the others.
 #[test]
 fn while_the_worker_serves_others() {
     let server = Server::start(&["--workers", "1"]);

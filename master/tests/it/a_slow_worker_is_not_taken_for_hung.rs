@@ -1,5 +1,5 @@
-//! A worker whose requests are slow goes from one to the next for longer than `--worker-timeout`: it is not killed, nothing is
-//! cut, and a client that asks for little is answered in between.
+//! A worker with slow requests goes from one to the next for longer than `--worker-timeout`: it is not killed, no
+//! connection is cut, and a client with a quick request is answered in between.
 
 use crate::apps;
 use crate::support::{Client, Server};
@@ -10,7 +10,7 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")
 }
 
-/// Takes the answers that are there, at once: the worker goes on meanwhile.
+/// Takes the answers that have arrived, without waiting: the worker goes on meanwhile.
 fn take_answers(client: &mut Client) -> usize {
     client.stream.set_nonblocking(true).expect("a socket");
     let answers = std::iter::from_fn(|| client.try_response("GET").ok()).count();
@@ -24,7 +24,7 @@ fn assert_not_suspected(server: &Server, workers: &[i32]) {
     assert!(!server.log().contains("does not answer"), "{}", server.log());
 }
 
-/// 7 s of work, all of which is there at once.
+/// 7 s of work, all of it queued at once.
 #[test]
 fn many_clients_with_a_slow_request_each() {
     const CLIENTS: usize = 200;
@@ -40,14 +40,14 @@ fn many_clients_with_a_slow_request_each() {
     assert_eq!(server.get("/").status, 200);
     let unanswered: Vec<Client> =
         crowd.into_iter().skip(1).filter_map(|mut client| (take_answers(&mut client) == 0).then_some(client)).collect();
-    assert!(unanswered.len() > CLIENTS / 2, "all but {} that came before were answered first", unanswered.len());
+    assert!(unanswered.len() > CLIENTS / 2, "all but {} earlier requests were answered first", unanswered.len());
     for mut client in unanswered {
         assert_eq!(client.response().status, 200);
     }
     assert_not_suspected(&server, &workers);
 }
 
-/// 8 s of work of one client.
+/// 8 s of work for one client.
 #[test]
 fn one_client_that_sends_many_slow_requests_at_once() {
     const REQUESTS: usize = 400;
@@ -58,7 +58,7 @@ fn one_client_that_sends_many_slow_requests_at_once() {
     assert_eq!(heavy.response().status, 200);
     assert_eq!(server.get("/").status, 200);
     let answered = 1 + take_answers(&mut heavy);
-    assert!(answered < REQUESTS / 2, "{answered} that came before were answered first");
+    assert!(answered < REQUESTS / 2, "{answered} earlier requests were answered first");
     for _ in answered..REQUESTS {
         assert_eq!(heavy.response().status, 200);
     }

@@ -1,5 +1,5 @@
-//! A keep-alive GET of a small file: receive, open, look, read, close, send. A large one goes by sendfile(2), its head held
-//! back for the file's first bytes.
+//! A keep-alive GET of a small file: receive, open, stat, read, close, send. A large one is sent by sendfile(2), with
+//! its head held back for the file's first bytes.
 
 use crate::support::Trace;
 use crate::support::site::Site;
@@ -27,7 +27,7 @@ fn a_small_file_costs_few_system_calls() {
             count(name)
         );
     }
-    // A debug build of Rust's library looks whether a descriptor is open before it closes it.
+    // A debug build of Rust's standard library checks that a descriptor is open before closing it.
     let all = calls.lines().filter(|line| !line.contains("F_GETFD")).count();
     println!("{all} calls for {REQUESTS} requests");
     assert!(all <= 7 * REQUESTS + 60, "{all} calls for {REQUESTS} requests:\n{calls:.4000}");

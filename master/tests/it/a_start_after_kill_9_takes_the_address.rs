@@ -1,5 +1,6 @@
-//! Workers whose master was killed hold its addresses for a moment, to let in who was connecting: a server that is started
-//! again at once waits for that. One of them that hangs keeps nothing from it; where all hang, the message says who they are.
+//! Workers whose master was killed hold its addresses for a moment, to accept connections in progress: a server that is
+//! started again at once waits for that. A worker that hangs does not keep it from starting; if all hang, the message
+//! names them.
 
 use crate::apps;
 use crate::support::{Client, Server, TINE, eventually, is_alive, one_line_of, run_to_end, scratch_folder};
@@ -56,7 +57,7 @@ fn on_a_unix_socket() {
     std::fs::remove_dir_all(folder).expect("the folder");
 }
 
-/// A server of which one worker hangs, and which.
+/// A server with one hung worker, and that worker's process id.
 fn with_one_that_hangs(workers: &str, accept: &str) -> (Server, i32) {
     let mut command = apps::app("faults");
     let server = Server::start_command(command.args(["run", "0", "--workers", workers, "--accept", accept]));
@@ -76,7 +77,7 @@ fn a_worker_that_hangs_does_not_keep_it() {
         for _ in 0..20 {
             assert_eq!(second.get("/health").status, 200, "{accept}");
         }
-        assert!(is_alive(hung), "{accept}: it has not been waited for");
+        assert!(is_alive(hung), "{accept}: it was not waited for");
     }
 }
 

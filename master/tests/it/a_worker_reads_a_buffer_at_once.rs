@@ -1,10 +1,10 @@
-//! `--buffer-size`: a worker asks the kernel for that much of a body at once, and never for less than a head may have.
+//! `--buffer-size`: a worker asks the kernel for this much of a body at once, and never for less than a head may need.
 
 use crate::support::{Server, Trace};
 
 const UPLOAD_BYTES: usize = 32 << 20;
 
-/// The room of each recvfrom(2) of a connection, in a trace: its third argument.
+/// The room for each recvfrom(2) of a connection in a trace: its third argument.
 fn rooms(calls: &str) -> Vec<usize> {
     let room = |line: &str| line.rsplit(", 0, NULL, NULL)").nth(1)?.rsplit(", ").next()?.parse().ok();
     calls.lines().filter(|line| line.starts_with("recvfrom(")).filter_map(room).collect()
@@ -27,7 +27,7 @@ fn a_worker_reads_a_buffer_at_once() {
         }
         assert!(client.response().text().contains(&format!("\"bytes_received\":{UPLOAD_BYTES}")), "{options:?}");
         let rooms = rooms(&trace.end());
-        // What a read left in the buffer makes less room for the next one; /upload leaves nothing.
+        // What a read leaves in the buffer makes less room for the next one; /upload leaves nothing.
         assert!(!rooms.is_empty() && rooms.iter().all(|&room| room == expected), "{options:?}: {rooms:?}");
     }
 }

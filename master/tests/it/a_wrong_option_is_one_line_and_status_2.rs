@@ -1,4 +1,5 @@
-//! What a user got wrong is said in one line that names the option and what would do: status 2, or 1 for the system's no.
+//! A user's mistake is reported in one line that names the option and what would be right: status 2, or 1 if the system
+//! refuses.
 
 use crate::support::{TINE, one_line_of, run_to_end, run_to_end_with};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn a_wrong_option_is_one_line_and_status_2() {
     let over_long = format!("unix:/{}", "x".repeat(120));
-    // The arguments, and what the line must hold.
+    // The arguments, and what the line must contain.
     let table: &[(&[&str], &[&str])] = &[
         (&["--workers", "1025"], &["--workers", "from 0 to 1024", "auto"]),
         (&["--workers", "x"], &["--workers", "from 0 to 1024", "auto"]),
@@ -135,7 +136,7 @@ fn so_is_a_wrong_command_port_or_variable() {
 
 #[test]
 fn an_address_that_is_not_here_is_status_1() {
-    // TEST-NET-1 of RFC 5737: nobody's.
+    // TEST-NET-1 of RFC 5737: assigned to no host.
     let output = run_to_end(&["run", "0", "--host", "192.0.2.1"]);
     let line = one_line_of(&output);
     assert_eq!(output.status.code(), Some(1), "{line}");
@@ -152,12 +153,12 @@ fn a_port_without_the_right_to_it_is_status_1() {
     let mut command = Command::new(TINE);
     command.args(["check", "1"]).stdin(Stdio::null());
     if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
-        command.uid(65534); // nobody has the right
+        command.uid(65534); // the user `nobody` has no such right
     }
     let output = match command.output() {
         Ok(output) => output,
         Err(e) => {
-            println!("skipped: root may bind any port, and nobody may not run the binary: {e}");
+            println!("skipped: root may bind any port, and the user `nobody` may not run the binary: {e}");
             return;
         }
     };

@@ -1,5 +1,5 @@
-//! Above `--max-connections`, in both accept modes, while all connections are in use: a 503 that says when to come back,
-//! ended in order, said once in the log; and room again as soon as somebody leaves. (An idle one would make room.)
+//! Above `--max-connections`, in both accept modes, while all connections are in use: a 503 with a Retry-After, closed
+//! cleanly, logged once; and room again as soon as a client leaves. (An idle connection would make room.)
 
 use crate::support::{BUSY, Client, Response, Server, busy, eventually};
 
@@ -25,12 +25,12 @@ fn refuses_and_recovers(mode: &str) {
         expect_refusal(&client.response());
         client.expect_end();
     }
-    // Those inside do not notice: each is answered, and has the next request in flight at once.
+    // Connected clients are not affected: each is answered, and has the next request in flight at once.
     for client in &mut inside {
         client.send(["x", BUSY].concat());
         assert_eq!((client.response().status, client.response().status), (200, 100));
     }
-    // One line of each worker that refused anybody.
+    // One line from each worker that refused a connection.
     let said = server.log().matches("refusing connections with 503").count();
     assert!((1..=2).contains(&said), "{}", server.log());
     inside.pop();
@@ -55,7 +55,7 @@ fn in_per_worker_mode() {
     refuses_and_recovers("per-worker");
 }
 
-/// Also to those who say nothing, and to those who say much.
+/// Also to clients that send nothing, and to clients that send much.
 #[test]
 fn whatever_the_client_sends() {
     let server = Server::start(&["--workers", "1", "--max-connections", "1", "--defer-accept", "0"]);

@@ -1,5 +1,5 @@
-//! After an upgrade the service manager has one process to watch, the new master: it is the manager's own child, so that its
-//! death is seen; a stop of it ends the old master, too, and it ends last, as what is left then is killed.
+//! After an upgrade the service manager has one process to watch, the new master. It is the manager's own child, so its
+//! death is seen; stopping it ends the old master, too; and it exits last, as the manager kills whatever is left then.
 
 use crate::support::masters::{adopt_orphans, master_of, reap};
 use crate::support::{Client, Server, eventually, freeze, scratch_folder, send_signal};
@@ -12,12 +12,12 @@ struct Upgraded {
     pidfile: PathBuf,
     /// From the oldest to the one that serves.
     masters: Vec<i32>,
-    /// Who has asked each of them for something that takes long.
+    /// One client for each, with a request that takes long.
     clients: Vec<Client>,
 }
 
 impl Upgraded {
-    /// A server whose master was replaced that often, while it had something to do.
+    /// A server whose master was replaced this often, with a request in flight each time.
     fn start(upgrades: usize, options: &[&str], path: &str) -> Upgraded {
         adopt_orphans();
         let pidfile = scratch_folder().join("pid");
@@ -49,8 +49,8 @@ impl Upgraded {
         &self.masters[..self.masters.len() - 1]
     }
 
-    /// Waits for the end of the last and of all others. Which came first the log tells: where a process closes what it has,
-    /// it is there for a moment longer.
+    /// Waits until the last master and all others have exited. The log tells which came first: a process still exists
+    /// for a moment while it closes its descriptors.
     #[track_caller]
     fn expect_end(&self) {
         let last = self.last();
@@ -58,7 +58,7 @@ impl Upgraded {
         self.server.wait_gone(self.old());
     }
 
-    /// Where the log says that this master has finished.
+    /// The position in the log of this master's last line.
     #[track_caller]
     fn finished_at(&self, master: i32) -> usize {
         let log = self.server.log();
@@ -91,7 +91,7 @@ fn it_is_the_child_of_whoever_started_the_first() {
 }
 
 #[test]
-fn a_stop_waits_for_what_the_old_ones_finish() {
+fn a_stop_waits_until_the_old_masters_have_finished() {
     let mut upgraded = Upgraded::start(2, &[], "/chunked/30?delay=100");
     send_signal(upgraded.last(), Signal::SIGTERM);
     upgraded.expect_end();
@@ -107,7 +107,7 @@ fn a_stop_waits_for_what_the_old_ones_finish() {
 }
 
 #[test]
-fn an_old_one_that_stands_still_is_killed() {
+fn an_old_master_that_hangs_is_killed() {
     let upgraded = Upgraded::start(1, &["--graceful-timeout", "1s"], "/chunked/1000?delay=100");
     let old = upgraded.old()[0];
     freeze(old);

@@ -1,4 +1,4 @@
-//! When no worker can build its app, the server ends with status 1 and says the cause in one line.
+//! If no worker can build its app, the server exits with status 1 and logs the cause in one line.
 
 use crate::apps;
 use crate::support::Server;
@@ -8,7 +8,7 @@ fn ends_with_the_cause(boot: &str, workers: &str) -> String {
     command.args(["run", "0", "--workers", workers]).env("FAULTS_BOOT", boot);
     let mut server = Server::spawn(&mut command);
     assert_eq!(server.wait_exit().code(), Some(1));
-    assert_eq!(server.stdout(), "", "it never said that it serves");
+    assert_eq!(server.stdout(), "", "it never reported that it serves");
     let log = server.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("no worker became ready")).collect();
     assert_eq!(lines.len(), 1, "{log}");
@@ -16,7 +16,7 @@ fn ends_with_the_cause(boot: &str, workers: &str) -> String {
 }
 
 #[test]
-fn an_error_is_said_in_its_own_words() {
+fn an_error_is_quoted() {
     for workers in ["1", "4"] {
         let line = ends_with_the_cause("error", workers);
         assert!(line.contains("the app could not be built: there is no database"), "{line}");
@@ -24,7 +24,7 @@ fn an_error_is_said_in_its_own_words() {
 }
 
 #[test]
-fn a_panic_is_told_by_the_exit_status() {
+fn a_panic_shows_in_the_exit_status() {
     let line = ends_with_the_cause("panic", "2");
     assert!(line.contains("exited with status 101"), "{line}");
 }

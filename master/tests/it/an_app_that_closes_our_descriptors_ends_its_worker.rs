@@ -1,5 +1,5 @@
 //! An app that closes a descriptor that is not its own (a double close) may hit one of the worker's: the listener, the
-//! event loop, the channel to the master, the signals. That worker ends, with one line that says why, and is replaced.
+//! event loop, the channel to the master, the signals. That worker exits, logs the reason in one line, and is replaced.
 
 use crate::apps;
 use crate::support::eventually;
@@ -8,7 +8,7 @@ use std::fs;
 
 const SAID: &str = "this worker cannot go on";
 
-/// A worker's descriptors and what they lead to, standard streams left out.
+/// A worker's descriptors and their targets, without the standard streams.
 fn descriptors_of(pid: i32) -> Vec<(i32, String)> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("the worker is there").flatten();
     let all = entries.filter_map(|entry| {
@@ -20,7 +20,7 @@ fn descriptors_of(pid: i32) -> Vec<(i32, String)> {
     all
 }
 
-/// Has the app close the `nth` descriptor that `leads` there; false, if there are not so many.
+/// Makes the app close the `nth` descriptor that `leads` there; false if there are fewer.
 fn close(options: &[&str], leads: &str, nth: usize) -> bool {
     let mut server = apps::serve("faults", &[&["--workers", "1", "--defer-accept", "0"], options].concat());
     let before = server.workers();
@@ -30,9 +30,9 @@ fn close(options: &[&str], leads: &str, nth: usize) -> bool {
     };
     let mut client = server.connect();
     client.send(format!("GET /close/{fd} HTTP/1.1\r\nHost: t\r\n\r\n"));
-    // Where it is the event loop, the answer may still come.
+    // If it is the event loop, the answer may still arrive.
     let _ = client.try_response("GET");
-    // Somebody connects: a listener that is closed is found out by that.
+    // A new connection: it makes the worker notice a closed listener.
     let mut waiting = server.connect();
     waiting.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
     let line = server.wait_log(SAID);
@@ -47,7 +47,7 @@ fn close(options: &[&str], leads: &str, nth: usize) -> bool {
     true
 }
 
-/// The listener, the channel, both ends of the signals' pipe: all that are sockets.
+/// The listener, the channel, both ends of the signals' pipe: all sockets.
 #[test]
 fn sockets() {
     let closed = (0..).take_while(|&nth| close(&[], "socket:", nth)).count();

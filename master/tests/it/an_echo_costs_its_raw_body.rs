@@ -1,4 +1,4 @@
-//! A body whose JSON is six times as long costs the worker what was sent, not what is to be answered.
+//! A body whose JSON is six times as long costs the worker the raw bytes, not those of the answer.
 
 use crate::support::{Client, Server};
 
@@ -11,8 +11,8 @@ fn post_nuls(server: &Server, path: &str) -> Client {
     client
 }
 
-/// 20 clients that post 1 MiB of NULs and never read cost at most that and 150 KB each, and a last one that reads has its
-/// answer whole.
+/// 20 clients that post 1 MiB of NULs and never read cost at most that and 150 KB each; a last one that reads gets its
+/// whole answer.
 fn unread_echoes(path: &str) {
     const CLIENTS: usize = 20;
     let server = Server::start(&["--workers", "1", "--defer-accept", "0"]);

@@ -1,5 +1,5 @@
-//! USR2 and `tine ctl upgrade` under an init that ends with its child, or a supervisor that starts it again: refused, with
-//! what to do instead, and the server serves on. Under anything else an upgrade is carried out.
+//! USR2 and `tine ctl upgrade` under an init that exits with its child, or under a supervisor that would start it
+//! again: refused with a hint, and the server serves on. Under any other parent an upgrade is carried out.
 
 use crate::support::masters::{adopt_orphans, reap};
 use crate::support::{Server, TINE, eventually, scratch_folder, send_signal};
@@ -8,11 +8,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-/// A server whose parent has this name, and its master.
+/// A server whose parent has this name, and its master's process id.
 fn start_under(name: &str) -> (Server, i32) {
     let folder = scratch_folder();
     let program = folder.join(name);
-    // A process is named after the link that it was started by.
+    // A process takes its name from the link that it was started by.
     symlink("/bin/sh", &program).expect("a link");
     let script = ["-c", "\"$@\" & wait", "sh"];
     let server = Server::start_command(Command::new(&program).args(script).args([TINE, "run", "0", "--workers", "1"]));
@@ -23,7 +23,7 @@ fn start_under(name: &str) -> (Server, i32) {
 }
 
 #[test]
-fn by_those_that_go_by_the_process_that_they_started() {
+fn under_parents_that_watch_the_process_that_they_started() {
     for (name, words) in [
         ("tini", "ends with this process, and all others with it; replace the container"),
         ("runsv", "would start a second server when this process ends; restart it there"),
@@ -42,7 +42,7 @@ fn by_those_that_go_by_the_process_that_they_started() {
 }
 
 #[test]
-fn not_by_others() {
+fn not_under_others() {
     adopt_orphans();
     let (server, _) = start_under("wrapper");
     let output = server.ctl(&["upgrade"]);

@@ -1,4 +1,4 @@
-//! USR2 with a program that does not start, fails or hangs: the old one serves on, and a second try works.
+//! USR2 with a program that does not start, fails or hangs: the old master serves on, and a second attempt works.
 
 use crate::support::{Server, TINE, scratch_folder, write_program};
 use nix::sys::signal::Signal;
@@ -6,14 +6,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A server started from a program of the test's own, which can be replaced.
+/// A server started from a copy of the program that the test can replace.
 fn start(program: &Path, options: &[&str]) -> Server {
     fs::hard_link(TINE, program).expect("a link");
     let mut command = Command::new(program);
     Server::start_command(command.args(["run", "0", "--workers", "2"]).args(options))
 }
 
-/// As a deploy does it: written beside and renamed.
+/// As a deploy does it: written beside it and renamed over it.
 fn replace(program: &Path, script: &str) {
     let beside = program.with_extension("new");
     write_program(&beside, script.as_bytes());
@@ -21,7 +21,7 @@ fn replace(program: &Path, script: &str) {
 }
 
 #[test]
-fn whatever_goes_wrong_over_there() {
+fn whatever_goes_wrong_in_the_new_program() {
     let folder = scratch_folder();
     let program = folder.join("tine");
     let mut server = start(&program, &["--boot-timeout", "1s"]);
@@ -40,14 +40,14 @@ fn whatever_goes_wrong_over_there() {
         server.wait_log(words);
         assert_eq!((server.get("/health").status, server.workers()), (200, before.clone()), "{script:?}");
     }
-    // The right one, again.
+    // The real program again.
     fs::remove_file(&program).expect("the script");
     fs::hard_link(TINE, &program).expect("a link");
     let output = server.ctl(&["upgrade"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(server.wait_log("has taken over after ").contains(&format!("master[{pid}]")));
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
-    assert_eq!(server.get("/health").status, 200, "by the other");
+    assert_eq!(server.get("/health").status, 200, "by the new master");
     assert_eq!(server.ctl(&["stop"]).status.code(), Some(0));
     server.wait_gone(&before);
 }
@@ -68,7 +68,7 @@ fn a_stop_in_the_middle_ends_both() {
     server.wait_gone(&[other]);
 }
 
-/// The kernel may choose it when memory is short: the new master must not go on, and take this one's end for granted.
+/// The kernel may kill it when memory is short: the new master must then not go on as if this one had ended.
 #[test]
 fn a_minder_that_is_killed_ends_the_upgrade() {
     let folder = scratch_folder();

@@ -1,11 +1,11 @@
-//! `/bin/{size}` sends exactly that many bytes of its pattern, and says what is wrong with a size.
+//! `/bin/{size}` sends exactly this many bytes of its pattern, and explains a malformed size.
 
 use crate::support::Server;
 
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const BLOCK: usize = 256 << 10;
 
-/// `A-Z0-9` over and over, anew with every block.
+/// `A-Z0-9` over and over, starting again with every block.
 fn is_pattern(body: &[u8]) -> bool {
     is_pattern_of(BLOCK, body)
 }
@@ -66,7 +66,7 @@ fn also_chunked() {
 
 #[test]
 fn the_block_is_as_long_as_the_buffer() {
-    // 100 000 is no multiple of anything here, 3M leaves no room for two in what is sent at once.
+    // 100 000 is not a multiple of anything here; 3M leaves no room for two in what is sent at once.
     for (size, block) in [("64K", 64 << 10), ("100000", 100_000), ("1M", 1 << 20), ("3M", 3 << 20), ("4M", 4 << 20)] {
         let server = Server::start(&["--workers", "1", "--buffer-size", size]);
         let mut client = server.connect();
@@ -108,7 +108,7 @@ fn a_wrong_size_is_explained() {
     }
 }
 
-/// A size that nobody can wait for begins all the same.
+/// A size that no client would wait for begins all the same.
 #[test]
 fn a_huge_size_begins() {
     let server = Server::start(&["--workers", "1"]);

@@ -1,10 +1,10 @@
-//! SIGABRT ends a worker as ever, and it says before what it was in.
+//! SIGABRT ends a worker as usual, after a line that says what it was doing.
 
 use crate::support::{Server, send_signal, wait_asleep};
 use nix::sys::signal::Signal;
 
 #[test]
-fn a_worker_told_to_abort_says_what_it_was_in() {
+fn sigabrt_logs_what_the_worker_was_doing() {
     let server = Server::start(&["--workers", "2"]);
     let before = server.workers();
     wait_asleep(before[1]);

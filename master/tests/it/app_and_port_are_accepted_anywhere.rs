@@ -1,5 +1,5 @@
-//! `tine run [APP] [PORT]`: both may be left out, stand in either order, and before, between and behind the options; what
-//! is not there comes from TINE_APP and TINE_PORT.
+//! `tine run [APP] [PORT]`: both are optional, in either order, before, between and after the options; what is missing
+//! comes from TINE_APP and TINE_PORT.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE};
@@ -13,7 +13,7 @@ const APP: &str = r#"
     return { app = app }
 "#;
 
-/// A folder with the modules `app` and `docs.app`.
+/// A directory with the modules `app` and `docs.app`.
 fn folder() -> std::path::PathBuf {
     folder_with(&[("app.lua", APP), ("docs/app.lua", APP)])
 }
@@ -25,7 +25,7 @@ fn output(folder: &std::path::Path, arguments: &[&str], environment: &[(&str, &s
 }
 
 #[test]
-fn an_app_and_a_port_may_stand_anywhere() {
+fn app_and_port_are_accepted_anywhere() {
     let folder = folder();
     for (arguments, environment, name, listen) in [
         (&["check", "docs.app:app", "0", "--workers", "3"][..], &[][..], "docs.app:app", "127.0.0.1:0"),
@@ -92,7 +92,7 @@ fn what_is_named_is_what_is_served() {
 }
 
 #[test]
-fn options_of_what_is_not_run_are_said_to_have_no_effect() {
+fn options_of_what_is_not_run_are_reported_as_having_no_effect() {
     let folder = folder();
     for (arguments, environment, words) in [
         (

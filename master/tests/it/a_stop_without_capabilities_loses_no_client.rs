@@ -1,5 +1,5 @@
-//! A stop of a server that has no capability, as under deploy/tine.service: whoever has connected gets its answer, also
-//! if it sends its request only then; whoever comes later is refused.
+//! A stop of a server without capabilities, as under deploy/tine.service: each client that has connected gets its
+//! answer, also if it sends its request only then; later ones are refused.
 
 use crate::support::{Client, Server, TINE};
 use nix::sys::signal::Signal;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
 
-/// One every few milliseconds until one is refused; each sends its request `wait` after it has connected.
+/// Starts a client every few milliseconds until one is refused; each sends its request `wait` after it has connected.
 fn stop_among(options: &[&str], wait: Duration) {
     let mut command = Command::new("setpriv");
-    // The bounding set is what root has left after an exec; other users have none of it to begin with.
+    // The bounding set is what root keeps across an exec; other users have no capabilities to begin with.
     command.args(["--bounding-set", "-all", TINE, "run", "0", "--workers", "2"]).args(options);
     let mut server = Server::start_command(&mut command);
     let address = server.address();
@@ -36,12 +36,12 @@ fn stop_among(options: &[&str], wait: Duration) {
         std::thread::sleep(Duration::from_millis(5)); // the clients' pace
     }
     let count = clients.len();
-    let lost: Vec<_> = clients
+    let failed: Vec<_> = clients
         .into_iter()
         .map(|client| client.join().expect("a client"))
         .filter(|answer| !matches!(answer, Ok(200)))
         .collect();
-    assert!(lost.is_empty(), "{} of {count} were lost: {lost:?}", lost.len());
+    assert!(failed.is_empty(), "{} of {count} failed: {failed:?}", failed.len());
     assert_eq!(server.wait_exit().code(), Some(0));
     assert!(!server.log().contains("may be reset"), "{}", server.log());
 }
@@ -58,15 +58,15 @@ fn that_the_kernel_does_not_hold_back() {
     stop_among(&["--defer-accept", "0"], Duration::from_millis(50));
 }
 
-/// Whoever is 240 ms away has begun to connect for that long.
+/// A client that is 240 ms away takes that long to connect.
 #[test]
 fn that_is_far_away() {
     for defer_accept in ["0", "1s"] {
         let mut server = Server::start(&["--workers", "1", "--defer-accept", defer_accept]);
         let began = Instant::now();
         assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
-        let doorway = began.elapsed();
-        assert!(doorway >= Duration::from_millis(480), "two round trips, not {doorway:?}");
+        let drained_for = began.elapsed();
+        assert!(drained_for >= Duration::from_millis(480), "two round trips, not {drained_for:?}");
     }
 }
 

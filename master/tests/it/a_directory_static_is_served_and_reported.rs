@@ -1,12 +1,12 @@
-//! A directory `static` beside a Lua application is served before the application's own `/static/...`: the banner, the log and
-//! `tine check` say so, and `--static none` turns it off.
+//! A directory `static` beside a Lua application is served before the application's own `/static/...`: the banner, the
+//! log and `tine check` report it, and `--static none` turns it off.
 
 use crate::support::lua::{PATH_APP, folder_with, serve_from};
 use crate::support::{Server, TINE};
 use std::process::Command;
 
 #[test]
-fn it_is_said_and_can_be_turned_off() {
+fn it_is_reported_and_can_be_turned_off() {
     let folder = folder_with(&[("app.lua", PATH_APP), ("static/x", "a file"), ("none/x", "another")]);
     let server = serve_from(&folder, "app.lua", &[], &[]);
     assert_eq!(server.get("/static/x").text(), "a file");
@@ -19,7 +19,7 @@ fn it_is_said_and_can_be_turned_off() {
         assert_eq!(server.get("/static/x").text(), "the app: /static/x");
         assert!(!server.stdout().contains("Also: "), "{}", server.stdout());
     }
-    // A directory of that name is a path, and one that was named needs no reason.
+    // `./none` is a directory of that name, and a directory that was named is reported without a reason.
     let server = serve_from(&folder, "app.lua", &["--static", "./none"], &[]);
     assert_eq!(server.get("/static/x").text(), "another");
     assert!(server.stdout().contains("\nAlso: the files in ./none at /static\n"), "{}", server.stdout());
@@ -34,7 +34,7 @@ fn it_is_said_and_can_be_turned_off() {
 }
 
 #[test]
-fn none_of_no_application_is_the_origin() {
+fn without_an_application_none_serves_the_origin() {
     let server = Server::start(&["--workers", "1", "--static", "none"]);
     assert_eq!(server.get("/health").status, 200);
 }

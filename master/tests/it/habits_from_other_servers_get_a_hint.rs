@@ -1,10 +1,10 @@
-//! What people type who know other servers is either taken or answered with what would do here: commands, options,
-//! addresses, variables.
+//! Commands, options, addresses and variables as users of other servers type them are either accepted or refused with a
+//! hint at the right one.
 
 use crate::support::site::Site;
 use crate::support::{Server, one_line_of, run_to_end, run_to_end_with};
 
-/// The one line of a refusal.
+/// The one-line error of a refused command.
 #[track_caller]
 fn refused(arguments: &[&str]) -> String {
     let output = run_to_end(arguments);
@@ -13,7 +13,7 @@ fn refused(arguments: &[&str]) -> String {
     line
 }
 
-/// What `check` says, each line with single spaces.
+/// The output of `check`, each line with single spaces.
 #[track_caller]
 fn check(options: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run_to_end_with(&[&["check"], options].concat(), environment);
@@ -75,7 +75,7 @@ fn options_of_other_servers() {
             assert!(line.contains(meant), "{option}: {line}");
         }
     }
-    assert!(refused(&["ctl", "-p", "x"]).contains("`tine ctl --help`"), "not an option of a server's");
+    assert!(refused(&["ctl", "-p", "x"]).contains("`tine ctl --help`"), "not an option of the server");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn short_options_of_gunicorn_and_nginx() {
 }
 
 #[test]
-fn addresses_as_they_are_written_elsewhere() {
+fn addresses_in_the_notation_of_other_servers() {
     let site = Site::of(&[]);
     let socket = site.path("x.sock");
     for (address, meant) in [
@@ -121,7 +121,7 @@ fn numbers_of_ctl() {
 }
 
 #[test]
-fn a_variable_says_that_it_was_it_and_an_empty_one_is_unset() {
+fn an_error_names_its_variable_and_an_empty_one_is_unset() {
     let said_by = |arguments: &[&str]| one_line_of(&run_to_end_with(arguments, &[("TINE_WORKERS", "abc")]));
     assert!(said_by(&["check", "0"]).contains("TINE_WORKERS: invalid value 'abc'"));
     for given in [&["check", "0", "--workers", "x"][..], &["check", "0", "--workers=x"], &["check", "0", "-wx"]] {
@@ -144,7 +144,7 @@ fn a_variable_says_that_it_was_it_and_an_empty_one_is_unset() {
     ];
     let empty: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
     assert_eq!(check(&["0"], &empty), check(&["0"], &[]));
-    // 8080 may be taken here.
+    // 8080 may be in use on this machine.
     let text = String::from_utf8(run_to_end_with(&["check"], &[("TINE_PORT", "")]).stderr).expect("UTF-8");
     assert!(!text.contains("TINE_PORT"), "{text}");
     let output = run_to_end_with(&["ctl", "status"], &[("TINE_CONTROL", "")]);
@@ -162,7 +162,7 @@ fn a_misspelt_variable_is_warned_of() {
     let server = Server::start_with(&["--workers", "1"], &environment);
     assert!(server.log().contains(&format!("] {near}\n")), "{}", server.log());
     let all = [("TINE_LOG", "info"), ("TINE_APP", "builtin"), ("TINE_CONTROL", "none"), ("TINE_WORKERS", "1")];
-    assert!(!check(&["0"], &all).contains("warning"), "ours all");
+    assert!(!check(&["0"], &all).contains("warning"), "all of them are ours");
 }
 
 #[test]

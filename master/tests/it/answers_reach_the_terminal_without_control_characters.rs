@@ -1,14 +1,14 @@
-//! What a server says is printed by `tine ctl` and `tine top` without control characters: a terminal would obey them.
+//! `tine ctl` and `tine top` print a server's answers without control characters, which a terminal would obey.
 
 use crate::support::{run_to_end, scratch_folder};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 
-/// Answers every caller with these lines, and hangs up.
+/// Answers every client with these lines, and closes.
 fn serve(listener: UnixListener, answer: &'static str) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.expect("a caller");
+            let mut stream = stream.expect("a client");
             let mut line = String::new();
             BufReader::new(stream.try_clone().expect("a descriptor")).read_line(&mut line).expect("its request");
             let _ = stream.write_all(answer.as_bytes()); // it may have read enough
@@ -17,7 +17,7 @@ fn serve(listener: UnixListener, answer: &'static str) {
 }
 
 #[test]
-fn whatever_it_says() {
+fn control_characters_are_escaped() {
     let folder = scratch_folder();
     let refused =
         "{\"said\":\"\\u001b]0;owned\\u0007\"}\n{\"ok\":false,\"error\":\"no\\u001b[2J\\r\\u009bmé\u{9b}1m\u{7f}\"}\n";

@@ -1,4 +1,4 @@
-//! `--workers 0`: one process, which serves, drains and ends by itself.
+//! `--workers 0`: a single process serves, drains and exits by itself.
 
 use crate::support::masters::children_of;
 use crate::support::{Server, TINE, eventually, lua, one_line_of, run_to_end, scratch_folder};
@@ -54,7 +54,7 @@ fn its_files_are_removed() {
 }
 
 #[test]
-fn an_app_in_lua_is_served_so_too_and_its_failure_is_told() {
+fn an_app_in_lua_is_served_and_its_failure_is_reported() {
     let server = lua::serve(lua::PATH_APP, &["--workers", "0", "--allow-root"]);
     assert_eq!(server.get("/x").text(), "the app: /x");
     let mut command = crate::apps::app("faults");
@@ -64,7 +64,7 @@ fn an_app_in_lua_is_served_so_too_and_its_failure_is_told() {
 }
 
 #[test]
-fn what_only_a_master_does_is_said_to_have_no_effect() {
+fn options_of_the_master_are_reported_as_having_no_effect() {
     let server = Server::start(&["--workers", "0", "--max-requests", "1", "--control", "none"]);
     server.wait_log(" WARN server[");
     let line = server.wait_log("--max-requests, --control have no effect with --workers 0: there is no master");

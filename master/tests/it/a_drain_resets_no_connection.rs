@@ -1,5 +1,6 @@
-//! A stop under clients that keep their connections, alone and in pipelines: what the server has read it answers, in
-//! order, and whoever sends across its end finds an end. tcpdump sees no reset.
+//! A stop under clients that keep their connections, with single requests and in pipelines: the server answers what it
+//! has read, in order, and a client whose request crosses the end of the connection sees a clean end. tcpdump sees no
+//! reset.
 
 use crate::support::Server;
 use crate::support::capture::Capture;
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 const CLIENTS: [(Manner, usize); 4] =
     [(Manner::OneByOne, 20), (Manner::InEights, 20), (Manner::WithoutEnd, 4), (Manner::WithPauses, 30)];
 
-/// What may go wrong is a matter of moments.
+/// A failure depends on a moment's timing.
 const ROUNDS: usize = 3;
 
 fn sum_up(tally: &Tally) {
@@ -31,7 +32,7 @@ fn stop_under(options: &[&str]) {
         let tally = clients.join();
         sum_up(&tally);
         assert_eq!(status.code(), Some(0), "{}", server.log());
-        assert!(tally.told_to_close > 20, "those that sent were told: {tally:?}");
+        assert!(tally.told_to_close > 20, "clients that sent were told to close: {tally:?}");
         if let Some(endings) = capture.map(Capture::stop) {
             println!("{} connections ended by the server", endings.fins);
             assert!(endings.resets.is_empty(), "{:#?}", endings.resets);

@@ -1,4 +1,5 @@
-//! `--worker-timeout`: a worker whose loop stands still is told to say what it is in, killed and replaced; the others serve.
+//! `--worker-timeout`: a worker whose loop has stopped turning is made to write a crash report, killed and replaced;
+//! the others serve.
 
 use crate::apps;
 use crate::support::{Server, eventually, freeze, send_signal};
@@ -12,16 +13,16 @@ fn a_stopped_worker_is_killed_and_replaced() {
     for _ in 0..50 {
         assert_eq!(server.get("/health").status, 200, "the other one serves");
     }
-    // It cannot say anything, as it is stopped.
+    // It cannot log anything, as it is stopped.
     server.wait_log(&format!("(pid {}) does not answer after 3 s; sending it SIGABRT", before[0]));
     let line = server.wait_log(&format!("(pid {}) was killed by SIGKILL (9) ", before[0]));
     assert!(line.contains("its loop stood still for --worker-timeout"), "{line}");
     server.wait_replaced(&before);
-    assert!(server.workers().contains(&before[1]), "the other one has nothing to do with it");
+    assert!(server.workers().contains(&before[1]), "the other one is not affected");
 }
 
 #[test]
-fn a_worker_that_hangs_in_a_request_says_so() {
+fn a_worker_that_hangs_in_a_request_reports_it() {
     let server = apps::serve("faults", &["--workers", "2", "--worker-timeout", "3s"]);
     let before = server.workers();
     let mut client = server.connect();
@@ -50,7 +51,7 @@ fn a_boot_that_hangs_is_ended() {
 }
 
 #[test]
-fn a_whole_server_that_was_stopped_suspects_nobody() {
+fn a_server_that_was_stopped_as_a_whole_kills_no_worker() {
     let mut server = Server::start(&["--workers", "2", "--worker-timeout", "3s"]);
     let (before, all) = (server.workers(), [server.workers(), vec![server.pid()]].concat());
     all.iter().for_each(|&pid| freeze(pid));
