@@ -1,11 +1,11 @@
-//! Workers are killed, stopped, frozen, dismissed and starved of descriptors, the master is told to reload, upgrade, rest,
-//! grow and shrink, apps fail, all at random and under load: no request fails outside of a killed worker, and in the end
-//! everything is as it was. `scripts/chaos` does it for longer, and from a seed again.
+//! Chaos, at random and under load: workers are killed, stopped, frozen, dismissed and starved of descriptors; the
+//! master has to reload, upgrade, rest, grow and shrink; apps fail. No request fails except those of a killed worker,
+//! and at the end everything is as it was. `scripts/chaos` runs it for longer, and can repeat a seed.
 
 use crate::support::chaos::Chaos;
 use std::time::Duration;
 
-/// Always the same, so that what fails here fails again; other seeds are for scripts/chaos.
+/// A fixed seed, so that a failure here can be reproduced; other seeds are for scripts/chaos.
 const SEED: u64 = 20_261_121;
 
 fn briefly(accept: &'static str) {
@@ -22,10 +22,10 @@ fn with_queues_per_worker() {
     briefly("per-worker");
 }
 
-/// Of scripts/chaos, which says by variables how.
+/// Run by scripts/chaos, which sets the parameters by environment variables.
 #[test]
 #[ignore = "takes as long as it is told; scripts/chaos runs it"]
-fn as_told() {
+fn as_scripts_chaos_asks() {
     let variable = |name: &str| std::env::var(name).ok();
     let seed = variable("CHAOS_SEED").and_then(|text| text.parse().ok()).unwrap_or(SEED);
     let seconds = variable("CHAOS_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(60);

@@ -1,4 +1,4 @@
-//! `/chunked/{n}[?size=&delay=]` sends so many chunks of so many bytes, each a chunk on the wire, and with a delay each at
+//! `/chunked/{n}[?size=&delay=]` sends n chunks of `size` bytes, each a chunk on the wire; with a delay, each comes at
 //! its time and by itself.
 
 use crate::support::{Client, Server, Trace};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const BLOCK: usize = 256 << 10;
 
-/// What a chunk of this size is, with its size line.
+/// The bytes of a chunk of this size, with its size line.
 fn chunk(size: usize) -> Vec<u8> {
     let pattern = (0..size).map(|at| ALPHABET[at % BLOCK % ALPHABET.len()]);
     format!("{size:x}\r\n").into_bytes().into_iter().chain(pattern).chain(*b"\r\n").collect()
 }
 
-/// Asks, and reads the head.
+/// Sends the request, and reads the head.
 #[track_caller]
 fn begin(server: &Server, path: &str) -> Client {
     let mut client = server.connect();
@@ -25,7 +25,7 @@ fn begin(server: &Server, path: &str) -> Client {
 }
 
 #[test]
-fn of_the_number_and_size_asked() {
+fn of_the_requested_number_and_size() {
     let server = Server::start(&["--workers", "1"]);
     for (path, count, size) in [
         ("/chunked/1", 1, 1024),
@@ -34,12 +34,12 @@ fn of_the_number_and_size_asked() {
         ("/chunked/21?size=36", 21, 36),
         ("/chunked/5?size=2048&delay=1", 5, 2048),
         ("/chunked/10000?size=7", 10_000, 7),
-        // Larger than what may wait, and than what is written at once.
+        // Larger than what may be queued, and than what is written at once.
         ("/chunked/3?size=100000", 3, 100_000),
         ("/chunked/2?size=2097152", 2, 2 << 20),
         ("/chunked/2?size=5000000", 2, 5_000_000),
         ("/chunked/2?size=5000000&delay=1", 2, 5_000_000),
-        // Nonsense is the default, and so is zero.
+        // A malformed value means the default, and so does zero.
         ("/chunked/2?size=0", 2, 1024),
         ("/chunked/2?size=-5&delay=-1", 2, 1024),
         ("/chunked/2?size=x&delay=x", 2, 1024),
@@ -56,7 +56,7 @@ fn of_the_number_and_size_asked() {
     }
 }
 
-/// A chunk that nobody can wait for begins all the same, and costs no memory.
+/// A chunk that no client would wait for begins all the same, and costs no memory.
 #[test]
 fn of_any_number_and_size() {
     let server = Server::start(&["--workers", "1"]);
@@ -74,11 +74,11 @@ fn of_any_number_and_size() {
         let grown = server.memory_bytes().saturating_sub(before);
         assert!(grown < 1 << 20, "{path}: grew by {grown} bytes");
     }
-    // And a delay without end is waited for.
+    // A delay without end is waited for, too.
     let mut client = begin(&server, "/chunked/2?size=1&delay=18446744073709551615");
     assert_eq!(client.take(6).expect("the first chunk"), b"1\r\nA\r\n");
     assert_eq!(server.get("/health").status, 200);
-    assert!(!client.has_ended().expect("the connection stands"));
+    assert!(!client.has_ended().expect("the connection is open"));
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn none_before_its_time() {
     assert_eq!(client.take(5).expect("the end"), b"0\r\n\r\n");
 }
 
-/// Nor because something else happens: here more of the request's body comes.
+/// More of the request's body arriving does not make a chunk come early.
 #[test]
-fn none_because_it_was_asked() {
+fn none_earlier_when_more_of_the_body_arrives() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let began = Instant::now();
@@ -109,7 +109,7 @@ fn none_because_it_was_asked() {
     assert!(began.elapsed() >= Duration::from_millis(300), "it came after {:?}", began.elapsed());
 }
 
-/// And by no more than two calls: the wait for its time and its send.
+/// Each chunk takes no more than two calls: the wait for its time and its send.
 #[test]
 fn each_by_itself() {
     const CHUNKS: usize = 100;
@@ -121,7 +121,7 @@ fn each_by_itself() {
     let sent: Vec<&str> = calls.lines().filter(|call| call.starts_with("sendto(")).collect();
     let ends_with = |end: &str| sent.iter().filter(|call| call.ends_with(end)).count();
     assert_eq!((sent.len(), ends_with(" = 42"), ends_with(" = 47")), (CHUNKS, CHUNKS - 2, 1), "{sent:#?}");
-    // A heartbeat or two, and the connection's begin, beside them.
+    // Beside them, a heartbeat or two and the start of the connection.
     assert!(calls.lines().count() <= 2 * CHUNKS + 40, "{} calls for {CHUNKS} chunks", calls.lines().count());
 }
 
@@ -145,7 +145,7 @@ fn to_http_10_without_chunks() {
 }
 
 #[test]
-fn and_says_what_is_wrong_with_a_count() {
+fn a_malformed_count_is_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let none = "Please specify chunk count: /chunked/10?size=1024&delay=100\n";

@@ -1,4 +1,4 @@
-//! A client that takes no byte of its response for `--write-timeout` is cut; one that reads slowly is not.
+//! A client that reads nothing of its response for `--write-timeout` is cut off; one that reads slowly is not.
 
 use crate::support::{Server, eventually};
 use std::time::{Duration, Instant};

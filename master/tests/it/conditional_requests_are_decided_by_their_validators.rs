@@ -1,5 +1,5 @@
-//! `/etag/{tag}` answers conditional requests as RFC 9110, 13 has it: 200, 304 or 412. (All cases are in the tables of the
-//! worker's conditional_tests.rs; these here go over the wire.)
+//! `/etag/{tag}` answers conditional requests as in RFC 9110, 13: 200, 304 or 412. (All cases are in the tables of the
+//! worker's conditional_tests.rs; these go over the wire.)
 
 use crate::support::{Client, Response, Server};
 use serde_json::{Value, json};

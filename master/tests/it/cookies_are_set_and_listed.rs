@@ -1,4 +1,4 @@
-//! `/cookies/{n}` sets n cookies and lists those that came.
+//! `/cookies/{n}` sets n cookies and lists those in the request.
 
 use crate::support::Server;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn cookies_are_set_and_listed() {
     }
 }
 
-/// What curl was told to set it sends back.
+/// curl sends back the cookies that it was given.
 #[test]
 fn a_client_sends_them_back() {
     let server = Server::start(&["--workers", "1"]);

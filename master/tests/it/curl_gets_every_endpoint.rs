@@ -1,9 +1,9 @@
-//! curl as a user types it, endpoint by endpoint: what it gets, and that it finds nothing wrong with the framing.
+//! curl as a user types it, endpoint by endpoint: what it gets, and that it does not complain about the framing.
 
 use crate::support::Server;
 use crate::support::curl::curl;
 
-/// What curl gets.
+/// What curl should get.
 enum Is {
     Text(&'static str),
     Bytes(usize),
@@ -47,7 +47,7 @@ const ENDPOINTS: &[(&str, &[&str], u16, Is)] = &[
 ];
 
 #[test]
-fn and_finds_nothing_wrong() {
+fn curl_does_not_complain() {
     let server = Server::start(&["--workers", "1"]);
     for (path, options, status, is) in ENDPOINTS {
         let got = curl(&[&options[..], &["-w", "%{http_code}", &server.url(path)]].concat()).body();
@@ -61,7 +61,7 @@ fn and_finds_nothing_wrong() {
     }
 }
 
-/// Each that /help lists is in the table above; the faults have one of their own.
+/// Each endpoint that /help lists is in the table above; the faults have a test of their own.
 #[test]
 fn none_is_left_out() {
     let server = Server::start(&["--workers", "1"]);
@@ -72,7 +72,7 @@ fn none_is_left_out() {
         let path = line.split(['{', '[', '?', ' ']).next().unwrap_or_default();
         let is_asked =
             ENDPOINTS.iter().any(|(asked, ..)| asked[1..].starts_with(path) && (asked.len() > 1 || path.is_empty()));
-        assert!(is_asked, "/{path} is not asked for");
+        assert!(is_asked, "/{path} is not requested");
     }
 }
 
@@ -84,9 +84,9 @@ fn what_it_uploads_is_counted() {
     assert!(upload.contains(&format!("\"bytes_received\":{size}")), "{upload}");
 }
 
-/// What curl keeps in files: cookies, entity tags, and the part of a download that it has already.
+/// What curl keeps in files: cookies, entity tags, and the part of a download that it already has.
 #[test]
-fn what_it_remembers() {
+fn what_it_keeps_between_requests() {
     let server = Server::start(&["--workers", "1"]);
     let file = |name: &str| server.folder().join(name).to_str().expect("UTF-8").to_string();
     let (jar, tag, part) = (file("cookies"), file("tag"), file("part"));
@@ -100,12 +100,12 @@ fn what_it_remembers() {
     let whole = curl(&[&server.url("/bin/1M")]).body();
     std::fs::write(&part, &whole[..300_000]).expect("a part");
     curl(&["-C", "-", "-o", &part, &server.url("/range/1M")]).body();
-    assert!(std::fs::read(&part).expect("the whole") == whole, "the rest goes on where the part ended");
+    assert!(std::fs::read(&part).expect("the whole") == whole, "the rest begins where the part ended");
 }
 
-/// The trailer fields that curl puts behind the header fields, and the digest that sha256sum computes.
+/// The trailer fields that curl appends to the header fields, and the digest as computed by sha256sum.
 #[test]
-fn trailers_tell_the_digest_of_what_it_got() {
+fn trailers_have_the_digest_of_the_body() {
     let server = Server::start(&["--workers", "1"]);
     let file = |name: &str| server.folder().join(name).to_str().expect("UTF-8").to_string();
     let (head, body) = (file("head"), file("body"));
@@ -116,7 +116,7 @@ fn trailers_tell_the_digest_of_what_it_got() {
     assert_eq!(Some(told), String::from_utf8_lossy(&output.stdout).split(' ').next());
 }
 
-/// `-I` asks with HEAD and `-f` turns an error's status into curl's own.
+/// `-I` sends HEAD, and `-f` turns an error status into curl's own exit status.
 #[test]
 fn heads_and_errors() {
     let server = Server::start(&["--workers", "1"]);
@@ -127,7 +127,7 @@ fn heads_and_errors() {
     assert!(bad.starts_with("Invalid size.") && bad.ends_with("400"), "{bad}");
 }
 
-/// Several URLs on one command line are asked over one connection.
+/// Several URLs on one command line go over one connection.
 #[test]
 fn many_over_one_connection() {
     let server = Server::start(&["--workers", "1"]);

@@ -1,4 +1,4 @@
-//! `/delay/{ms}[/{read ms}]` answers not before its time, and reads the body no faster than it was told to.
+//! `/delay/{ms}[/{read ms}]` does not answer before its time, and reads the body no faster than requested.
 
 use crate::support::Server;
 use serde_json::Value;
@@ -10,7 +10,7 @@ fn delay_answers_late() {
     let mut client = server.connect();
     let began = Instant::now();
     client.send("POST /delay/300?x HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello");
-    // Others are not kept waiting meanwhile: one worker serves both.
+    // Other requests are not delayed meanwhile: one worker serves both.
     assert_eq!(server.get("/health").status, 200);
     let response = client.response();
     assert!(began.elapsed() >= Duration::from_millis(300));
@@ -31,7 +31,7 @@ fn delay_reads_slowly() {
     let began = Instant::now();
     client.send(format!("POST /delay/50/20 HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     let echo: Value = serde_json::from_slice(&client.response().body).expect("JSON");
-    // At most 64 KiB a piece: at least 16 pieces with 15 pauses between them, then the delay of the reply.
+    // At most 64 KiB at a time: at least 16 reads with 15 pauses between them, then the delay of the answer.
     assert!(began.elapsed() >= Duration::from_millis(15 * 20 + 50), "{:?}", began.elapsed());
     assert_eq!(
         (&echo["duration_ms"], &echo["read_delay_ms"], &echo["body_size"]),
@@ -73,7 +73,7 @@ fn wrong_delays_are_explained() {
         assert!(json["error"] == error && json["examples"].is_array(), "{delays}: {json}");
         assert_eq!(json.get("format").is_some(), error == invalid, "{delays}: {json}");
     }
-    // A sign is taken; of a body that was not there nothing is counted.
+    // A sign is accepted; without a body no bytes are counted.
     client.send("GET /delay/+0/1 HTTP/1.1\r\nHost: t\r\n\r\n");
     let response = client.response();
     let json: Value = serde_json::from_slice(&response.body).expect("JSON");

@@ -1,5 +1,5 @@
-//! A client on a Unix socket that sends descriptors along with its bytes is read to the end: a read stops at such a
-//! message although more is there.
+//! A Unix socket client that sends descriptors along with its bytes is read to the end: recvmsg(2) stops at such a
+//! message although more bytes are queued.
 
 use crate::support::{Client, Server, TINE, freeze, scratch_folder, send_signal};
 use nix::sys::signal::Signal;
@@ -27,7 +27,7 @@ fn descriptors_in_a_unix_stream_do_not_stall_it() {
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.response().status, 200);
     let worker = server.workers()[0];
-    // Both parts are there before the worker looks.
+    // Both parts have arrived before the worker polls.
     freeze(worker);
     let descriptors = [client.stream.as_raw_fd()];
     let first = [IoSlice::new(b"GET /health HTTP/1.1\r\n")];

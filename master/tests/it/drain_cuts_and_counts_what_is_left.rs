@@ -1,11 +1,11 @@
-//! Past the graceful timeout, or on a second signal, what is left is cut and counted in the log. The exit status is 0, since
-//! the stop was asked for and has been carried out; `tine ctl stop` tells its caller by 1.
+//! After the graceful timeout, or on a second signal, what is left is cut and counted in the log. The exit status is 0,
+//! since the stop was requested and has been carried out; `tine ctl stop` exits with 1.
 
 use crate::apps;
 use crate::support::{Client, Server, eventually, freeze, wait_asleep};
 use nix::sys::signal::Signal;
 
-/// Three requests that take longer than the test; two idle connections, which count for nothing.
+/// Three requests that take longer than the test; two idle connections, which are not counted.
 fn with_long_requests(options: &[&str]) -> (Server, Vec<Client>) {
     let server = Server::start(options);
     let mut clients = Vec::new();
@@ -49,7 +49,7 @@ fn at_a_second_signal() {
         let workers = server.workers();
         server.signal(first);
         server.wait_log("draining");
-        // A signal that follows at once is the first one, said twice.
+        // A signal that follows at once is the first one, sent twice.
         eventually("a second one is heard", || {
             server.signal(second);
             server.log().contains("again: cutting what is left").then_some(())
@@ -62,7 +62,7 @@ fn at_a_second_signal() {
 }
 
 #[test]
-fn who_asks_over_the_control_socket_hears_of_it() {
+fn a_stop_over_the_control_socket_reports_it() {
     let (mut server, mut clients) = with_long_requests(&["--workers", "2", "--graceful-timeout", "700ms"]);
     let workers = server.workers();
     let output = server.ctl(&["stop"]);
@@ -89,7 +89,7 @@ fn a_worker_that_hangs_is_killed_and_its_request_counted() {
 }
 
 #[test]
-fn a_worker_that_stands_still_is_killed() {
+fn a_stopped_worker_is_killed() {
     let mut server = Server::start(&["--workers", "2", "--graceful-timeout", "500ms"]);
     let workers = server.workers();
     freeze(workers[0]);
@@ -98,7 +98,7 @@ fn a_worker_that_stands_still_is_killed() {
     server.wait_gone(&workers);
 }
 
-/// Nobody loses anything by the end of a connection that is between two requests.
+/// The end of a connection that is between two requests loses nothing.
 #[test]
 fn idle_connections_of_a_killed_worker_are_not_cut() {
     let mut server = Server::start(&["--workers", "1", "--graceful-timeout", "500ms"]);
@@ -113,7 +113,7 @@ fn idle_connections_of_a_killed_worker_are_not_cut() {
     assert!(!server.log().contains("cut while in use"), "{}", server.log());
 }
 
-/// timeout(1) signals its child and then the group that it belongs to.
+/// timeout(1) signals its child and then its process group.
 #[test]
 fn not_at_a_signal_that_was_sent_twice() {
     let mut server = Server::start(&["--workers", "1"]);

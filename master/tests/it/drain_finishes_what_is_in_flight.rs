@@ -1,4 +1,5 @@
-//! A drain completes the responses that are in flight, streams too, says `Connection: close`, and closes who is idle.
+//! A drain completes the responses that are in flight, streams too, with `Connection: close`, and closes idle
+//! connections.
 
 use crate::support::{Client, Server, TINE, eventually};
 use nix::sys::signal::Signal;
@@ -23,7 +24,7 @@ fn drain_finishes(accept: &str, signal: Signal) {
     let mut stream = ask("/stream/20");
     let mut upload = server.connect();
     upload.send("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 6\r\n\r\nabc");
-    // Some of the stream is here, and the rest is more than the sockets hold.
+    // Some of the stream is here, and the rest is more than the sockets can hold.
     let mut streamed = stream.take(100_000).expect("the stream begins");
     eventually("the requests are in a worker", || {
         (server.worker_of(&delayed).is_some() && server.worker_of(&upload).is_some()).then_some(())
@@ -50,14 +51,14 @@ fn drain_finishes(accept: &str, signal: Signal) {
         streamed.extend_from_slice(&part);
         std::thread::sleep(Duration::from_millis(10));
     }
-    streamed.extend_from_slice(&stream.rest().expect("the stream ends in order"));
+    streamed.extend_from_slice(&stream.rest().expect("the stream ends cleanly"));
     assert!(streamed.len() > 20 << 20, "all 20 MB, not {}", streamed.len());
     assert!(streamed.ends_with(b"\r\n0\r\n\r\n"), "and the last chunk");
 
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     server.wait_log("drained: ");
     server.wait_gone(&workers);
-    assert!(Client::try_connect(server.address()).is_err(), "nobody listens any more");
+    assert!(Client::try_connect(server.address()).is_err(), "the address is no longer listened on");
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn term_per_worker() {
     drain_finishes("per-worker", Signal::SIGTERM);
 }
 
-/// Several rounds: a test that is held up for long comes too late in some.
+/// Several rounds: a test that is suspended for long comes too late in some.
 #[test]
 fn a_request_that_crosses_the_drain_is_answered() {
     let mut answered = 0;
@@ -93,7 +94,8 @@ fn a_request_that_crosses_the_drain_is_answered() {
                 continue;
             }
             client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
-            // Without an answer, the end crossed the request; without a close, its worker was not told yet.
+            // Without an answer, the end crossed the request; without `Connection: close`, its worker did not know of
+            // the stop yet.
             if let Ok(response) = client.try_response("GET") {
                 assert_eq!(response.status, 200);
                 answered += u32::from(response.header("connection") == Some("close"));
@@ -104,11 +106,11 @@ fn a_request_that_crosses_the_drain_is_answered() {
             return;
         }
     }
-    panic!("idle connections have no time to ask once more: {answered} answered");
+    panic!("idle connections have no time for another request: {answered} answered");
 }
 
 #[test]
-fn a_worker_that_is_told_to_stop_finishes_and_is_replaced() {
+fn a_worker_that_gets_a_stop_signal_finishes_and_is_replaced() {
     let server = Server::start(&["--workers", "2"]);
     let before = server.workers();
     let mut delayed = server.connect();
@@ -116,14 +118,14 @@ fn a_worker_that_is_told_to_stop_finishes_and_is_replaced() {
     let worker = eventually("the request is in a worker", || server.worker_of(&delayed));
     crate::support::send_signal(worker, Signal::SIGTERM);
     for _ in 0..20 {
-        assert_eq!(server.get("/health").status, 200, "the other one serves");
+        assert_eq!(server.get("/health").status, 200, "the other worker serves");
     }
     assert_eq!(delayed.response().status, 200);
     server.wait_log(&format!("(pid {worker}) retires after "));
     server.wait_replaced(&before);
 }
 
-/// Its head did not say `Connection: close`, so the client may send its next request right behind the end.
+/// Its head did not have `Connection: close`, so the client may send its next request right after the end.
 #[test]
 fn a_request_right_after_a_stream_that_outlived_the_grace() {
     let mut server = Server::start(&["--workers", "1"]);
@@ -147,7 +149,7 @@ fn a_request_right_after_a_stream_that_outlived_the_grace() {
 
 /// The kernel holds back a connection that has sent nothing; its client does not know.
 #[test]
-fn a_client_that_had_connected_and_not_yet_asked() {
+fn a_client_that_had_connected_and_sent_nothing_yet() {
     for defer_accept in ["1s", "0"] {
         let mut server = Server::start(&["--workers", "2", "--defer-accept", defer_accept]);
         let mut clients: Vec<Client> = (0..10).map(|_| server.connect()).collect();

@@ -20,7 +20,7 @@ const CLIENTS: [(Habit, &str); 12] = [
     (Habit::Close, "/stream/1"),
 ];
 
-/// Several rounds: what may go wrong is a matter of moments.
+/// Several rounds: a failure depends on a moment's timing.
 const ROUNDS: usize = 4;
 
 fn one_round(mut server: Server, target: &Target, signal: Signal) {
@@ -32,7 +32,7 @@ fn one_round(mut server: Server, target: &Target, signal: Signal) {
     let tally = load.join();
     println!("{} answered, {} told to close, {} held up", tally.answered, tally.told_to_close, tally.held_up);
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
-    assert!(tally.told_to_close > 0, "keep-alive answers say that they are the last");
+    assert!(tally.told_to_close > 0, "keep-alive answers have `Connection: close`");
     assert_eq!(status.code(), Some(0), "{}", server.log());
     assert!(server.log().contains("drained: "), "{}", server.log());
     server.wait_gone(&workers);

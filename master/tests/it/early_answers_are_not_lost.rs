@@ -1,5 +1,5 @@
 //! A request that is answered before its body was read: the answer reaches the client although it keeps sending, and
-//! the connection ends in order. A small body is dropped instead, and the connection goes on.
+//! the connection ends cleanly. A small body is read and dropped instead, and the connection goes on.
 
 use crate::support::{Server, eventually, send_signal};
 use nix::sys::signal::Signal;
@@ -14,7 +14,7 @@ fn while_the_client_keeps_sending() {
         let mut client = server.connect();
         client.send(format!("POST {path} {HUGE}"));
         let mut sender = client.stream.try_clone().expect("a second handle");
-        // Until the server has had enough of it.
+        // Until the server stops reading it.
         let sending = std::thread::spawn(move || while sender.write_all(&[b'x'; 65536]).is_ok() {});
         let response = client.response();
         assert_eq!(response.status, status, "{path}");
@@ -44,7 +44,7 @@ fn when_the_client_reads_only_after_sending() {
     assert!(client.stream.take_error().expect("the error is known").is_none());
 }
 
-/// As above, with all that was sent in the kernel's buffer before the worker sees any of it: no further event comes.
+/// As above, with everything in the kernel's buffer before the worker sees any of it: no further event comes.
 #[test]
 fn when_much_was_sent_before_the_answer() {
     let server = Server::start(&["--workers", "1"]);
@@ -68,7 +68,7 @@ fn when_much_was_sent_before_the_answer() {
 }
 
 #[test]
-fn and_a_small_unread_body_does_not_desynchronise() {
+fn a_small_unread_body_does_not_desynchronise() {
     let server = Server::start(&["--workers", "1"]);
     let trap = "GET /bin/7 HTTP/1.1\r\nHost: t\r\n\r\n";
     let mut client = server.connect();
@@ -87,15 +87,15 @@ fn and_a_small_unread_body_does_not_desynchronise() {
         for _ in 0..9 {
             let response = client.response();
             assert_eq!(response.status, status, "{path}");
-            assert_ne!(response.body.len(), 7, "the body was taken for a request");
+            assert_ne!(response.body.len(), 7, "the body was parsed as a request");
         }
         assert_eq!(client.response().body.len(), 11);
     }
 }
 
-/// What was said to be an unread body and is malformed: the answer stands, and nothing after it is trusted.
+/// An unread body that turns out to be malformed: the answer stands, and nothing after it is trusted.
 #[test]
-fn and_a_malformed_unread_body_ends_the_connection() {
+fn a_malformed_unread_body_ends_the_connection() {
     let server = Server::start(&["--workers", "1"]);
     for body in ["zz\r\n", "5\r\nhello!\r\n0\r\n\r\n", "0\r\nno colon\r\n\r\n", "ffffffffffffffffff\r\n"] {
         let mut client = server.connect();

@@ -1,4 +1,4 @@
-//! What the master says at the end counts every request that was answered, however its connection went on or ended.
+//! The master's last log line counts every request that was answered, however its connection went on or ended.
 
 use crate::support::Server;
 use nix::sys::signal::Signal;
@@ -20,7 +20,7 @@ fn every_answer_is_counted() {
         let mut client = server.connect();
         client.send(request);
         assert_eq!(client.response().status, status);
-        let _ = client.rest(); // to its end, whichever it is
+        let _ = client.rest(); // whichever end it has
     }
     server.stop(Signal::SIGTERM);
     server.wait_log("drained: 9 requests answered in all");

@@ -1,4 +1,4 @@
-//! What goes wrong with a file is one line of the log, which has the request's method and path, and the path of the file.
+//! A file error is one line in the log with the request's method and path and the file's path.
 
 use crate::support::site::Site;
 use crate::support::{Client, Server};
@@ -15,7 +15,7 @@ fn a_file_that_is_cut_while_it_is_sent() {
     client.head();
     client.stream.read_exact(&mut vec![0; 8 << 20]).expect("the first bytes");
     File::options().write(true).open(site.path("x")).and_then(|file| file.set_len(0)).expect("it can be cut");
-    // An error (a reset) ends it as well.
+    // A reset ends it as well.
     let _ = client.stream.read_to_end(&mut Vec::new());
     let line = server.wait_log("before the length that it had");
     let path = site.path("x");
@@ -23,7 +23,7 @@ fn a_file_that_is_cut_while_it_is_sent() {
     assert!(line.contains(&format!(": {} ended at byte ", path.display())), "{line}");
 }
 
-/// The kernel announces a page for each file of /sys, and has less.
+/// The kernel announces a page for each file in /sys, and delivers less.
 #[test]
 fn a_file_that_has_less_than_it_announces() {
     let server = Server::start(&["--static", "/sys/devices/system/cpu", "--workers", "1"]);

@@ -1,4 +1,4 @@
-//! `--idle-timeout` is TINE_IDLE_TIMEOUT, and so on for every option that the help names.
+//! `--idle-timeout` is TINE_IDLE_TIMEOUT, and so on for every option in the help.
 
 use crate::support::{one_line_of, run_to_end, run_to_end_with};
 
@@ -21,10 +21,10 @@ fn variable(option: &str) -> String {
 #[test]
 fn a_wrong_value_in_the_variable_is_refused() {
     let options = options();
-    assert!(options.len() >= 25, "the help is read wrongly: {options:?}");
+    assert!(options.len() >= 25, "the help was parsed wrongly: {options:?}");
     for option in options {
-        // No number, size, duration, mode, address or yes, and no file that could be written.
-        // But one that is a path itself: of a socket, of a URL.
+        // Not a number, size, duration, mode, address or boolean, nor a path that could be written. Options that take a
+        // path as it is, of a socket or in a URL, are left out.
         let wrong = match option.as_str() {
             "listen" => "no address",
             "health-path" => "no slash",
@@ -39,7 +39,7 @@ fn a_wrong_value_in_the_variable_is_refused() {
 }
 
 #[test]
-fn a_good_value_is_taken_and_the_command_line_goes_before() {
+fn a_valid_value_is_used_and_the_command_line_takes_precedence() {
     let check = |arguments: &[&str]| {
         let environment = [
             ("TINE_PORT", "0"),

@@ -1,4 +1,4 @@
-//! When descriptors run out, clients get a 503 instead of a reset or of silence, the worker does not spin, and it goes on
+//! When descriptors run out, clients get a 503 instead of a reset or silence, the worker does not spin, and it recovers
 //! by itself when there are descriptors again.
 
 use crate::support::{BUSY, Client, Response, Server, TINE, busy, cpu_ticks, eventually};
@@ -15,13 +15,13 @@ fn answer(server: &Server) -> (Client, Response) {
     (client, response)
 }
 
-/// Lets a process that runs have `count` descriptors, of a hard limit that stays.
+/// Lowers a running process's soft limit to `count` descriptors; the hard limit stays.
 fn limit_descriptors(pid: i32, count: &str) {
     let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={count}:")]).status();
     assert!(status.expect("prlimit is part of util-linux").success());
 }
 
-/// The limit at the start makes the budget: above it, 503 in order.
+/// The limit at the start sets the budget: above it, 503 and a clean end.
 #[test]
 fn a_low_limit_at_the_start() {
     let mut command = Command::new("sh");
@@ -44,15 +44,15 @@ fn a_low_limit_at_the_start() {
             status => panic!("{status}"),
         }
     }
-    assert!(inside.len() >= 20 && refused >= 180, "{} were let in, {refused} refused", inside.len());
+    assert!(inside.len() >= 20 && refused >= 180, "{} were admitted, {refused} refused", inside.len());
     assert_eq!(server.log().matches("refusing connections with 503").count(), 1, "{}", server.log());
     drop(inside);
     eventually("there is room again", || (answer(&server).1.status == 200).then_some(()));
 }
 
-/// EMFILE itself, behind the budget's back.
+/// EMFILE itself, although the budget has room.
 #[test]
-fn none_left_while_it_runs() {
+fn none_left_at_run_time() {
     let server = Server::start(&["--workers", "1"]);
     let worker = server.workers()[0];
     // In use: an idle connection would make room.
@@ -67,7 +67,7 @@ fn none_left_while_it_runs() {
     let line = server.wait_log("refusing connections with 503");
     assert!(line.contains("accept"), "{line}");
     assert_eq!(server.log().matches("refusing connections with 503").count(), 1, "{}", server.log());
-    // Those inside are served meanwhile.
+    // Connected clients are served meanwhile.
     for mut client in inside {
         client.send("x");
         assert_eq!(client.response().status, 200);
@@ -79,7 +79,7 @@ fn none_left_while_it_runs() {
     server.wait_log("connections with 503 within");
 }
 
-/// Not even the spare one: then clients wait, and the worker waits too instead of trying again and again.
+/// Not even the spare descriptor is left: then clients wait, and the worker waits too instead of retrying in a loop.
 #[test]
 fn not_even_a_spare_one() {
     let server = Server::start(&["--workers", "1"]);
@@ -95,7 +95,7 @@ fn not_even_a_spare_one() {
     while began.elapsed() < Duration::from_secs(1) {
         inside.send(GET);
         assert_eq!(inside.response().status, 200);
-        std::thread::sleep(Duration::from_millis(50)); // a measured second, not a wait
+        std::thread::sleep(Duration::from_millis(50)); // the second that is measured, not a wait
     }
     let used = cpu_ticks(worker) - ticks;
     assert!(used <= 20, "{used} hundredths of a second of CPU in one second");

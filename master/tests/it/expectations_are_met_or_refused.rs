@@ -1,5 +1,5 @@
-//! `Expect: 100-continue`: the client is told to go on exactly when its body will be read; every other expectation is
-//! refused with 417.
+//! `Expect: 100-continue`: the client gets a 100 exactly when its body will be read; every other expectation is refused
+//! with 417.
 
 use crate::support::Server;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 const EXPECT: &str = "HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n";
 
 #[test]
-fn the_client_is_told_to_continue() {
+fn the_client_gets_a_100() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for framed in ["Content-Length: 5\r\n\r\n|hello", "Transfer-Encoding: chunked\r\n\r\n|5\r\nhello\r\n0\r\n\r\n"] {
@@ -23,11 +23,11 @@ fn the_client_is_told_to_continue() {
 }
 
 #[test]
-fn but_not_when_there_is_nothing_to_continue_with() {
+fn not_when_there_is_nothing_to_continue_with() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for request in [
-        // The body is there already, or is none.
+        // The body has already arrived, or there is none.
         format!("POST /upload {EXPECT}Content-Length: 5\r\n\r\nhello"),
         format!("POST /upload {EXPECT}Content-Length: 0\r\n\r\n"),
         format!("GET /upload {EXPECT}\r\n"),
@@ -41,7 +41,7 @@ fn but_not_when_there_is_nothing_to_continue_with() {
     }
 }
 
-/// Nothing is held back, so that nothing keeps the connection from going on.
+/// No body is held back, so nothing prevents the connection from going on.
 #[test]
 fn the_connection_is_kept_where_nothing_is_held_back() {
     let server = Server::start(&["--workers", "1"]);
@@ -62,7 +62,7 @@ fn the_connection_is_kept_where_nothing_is_held_back() {
     }
 }
 
-/// A list, with nothing in it or always the same (RFC 9110, 5.6.1 and 10.1.1).
+/// A list, empty or with the same member throughout (RFC 9110, 5.6.1 and 10.1.1).
 #[test]
 fn expectations_are_a_list() {
     let server = Server::start(&["--workers", "1"]);
@@ -78,9 +78,9 @@ fn expectations_are_a_list() {
     }
 }
 
-/// A final answer instead: the body may or may not come, so the connection ends, and says so.
+/// A final answer instead: the body may or may not come, so the connection closes, and the head announces it.
 #[test]
-fn and_not_when_the_body_is_not_wanted() {
+fn not_when_the_body_is_not_wanted() {
     let server = Server::start(&["--workers", "1"]);
     for (path, status) in [("/health", 200), ("/bin/bad", 400), ("/bin/100", 200)] {
         let mut client = server.connect();
@@ -104,7 +104,7 @@ fn other_expectations_are_refused() {
 }
 
 #[test]
-fn curl_is_told_to_continue() {
+fn curl_gets_a_100() {
     let server = Server::start(&["--workers", "1"]);
     let body = "x".repeat(3 << 20);
     let mut command = Command::new("curl");

@@ -1,5 +1,5 @@
-//! Each failure on request is these bytes and this end of the connection, whatever the method, with a request body or
-//! without, also behind another answer and on a Unix socket.
+//! Each fault is exactly these bytes and this end of the connection, whatever the method, with a request body or
+//! without, also after another answer and on a Unix socket.
 
 use crate::support::{Client, Ending, Server};
 
@@ -8,7 +8,7 @@ const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ngood\n\r\n";
 const LINE: &str = "\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nConnection: close\r\n\r\nbad line\n";
 
-/// What an end follows, by path and query.
+/// Faults that end the connection: path and query, with the bytes before the end.
 fn ended() -> Vec<(&'static str, String)> {
     let of = |head: &str, rest: &str| format!("{head}{rest}");
     vec![
@@ -54,7 +54,7 @@ fn ended() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What the connection outlives.
+/// Faults that the connection survives.
 fn kept() -> Vec<(&'static str, String)> {
     let of = |rest: &str| format!("{OK}{rest}");
     let second = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 15\r\n\r\na second answer";
@@ -73,7 +73,7 @@ fn kept() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What the connection is reset behind.
+/// Faults that reset the connection, with the bytes before the reset.
 fn reset() -> Vec<(&'static str, String)> {
     vec![
         ("reset", String::new()),
@@ -126,9 +126,9 @@ fn whatever_the_method() {
     }
 }
 
-/// Also the request that follows, which nobody answers, does not turn an end into a reset.
+/// A pipelined request that is never answered does not turn the end into a reset.
 #[test]
-fn behind_another_answer_and_before_a_request() {
+fn after_another_answer_and_before_a_request() {
     let server = Server::start(&["--workers", "1"]);
     let others = "GET /health HTTP/1.1\r\nHost: t\r\n\r\n".repeat(3);
     for (endings, ending) in [(ended(), Ending::Fin), (reset(), Ending::Reset)] {
@@ -148,7 +148,7 @@ fn behind_another_answer_and_before_a_request() {
     assert_eq!(client.response().status, 200);
 }
 
-/// A Unix socket knows no reset: the client reads all and then sees the end.
+/// A Unix socket has no reset: the client reads everything and then sees the end.
 #[test]
 fn on_a_unix_socket() {
     let path = crate::support::scratch_folder().join("socket");
@@ -160,7 +160,7 @@ fn on_a_unix_socket() {
         "--listen",
         &listen,
     ]));
-    let connect = || Client::try_connect_unix(&path).expect("somebody listens");
+    let connect = || Client::try_connect_unix(&path).expect("the server listens");
     for (path, expected) in ended().into_iter().chain(reset()) {
         expect(&mut connect(), &requests(path)[0], &expected, Ending::Fin);
     }
@@ -168,10 +168,10 @@ fn on_a_unix_socket() {
         expect_kept(&mut connect(), &requests(path)[0], &expected);
     }
     drop(server);
-    let _ = std::fs::remove_dir_all(path.parent().expect("a folder")); // a kill leaves the socket behind
+    let _ = std::fs::remove_dir_all(path.parent().expect("a folder")); // a killed server does not remove its socket
 }
 
-/// HTTP/1.0 has no kept connections unless it asks for them; the bytes are the same.
+/// HTTP/1.0 keeps a connection only on request; the bytes are the same.
 #[test]
 fn for_http_10_every_fault_ends_the_connection() {
     let server = Server::start(&["--workers", "1"]);
@@ -187,14 +187,14 @@ fn for_http_10_every_fault_ends_the_connection() {
 }
 
 #[test]
-fn to_a_client_that_has_ended_its_side() {
+fn to_a_client_that_has_shut_down_its_side() {
     let server = Server::start(&["--workers", "1"]);
     let all = [(ended(), Ending::Fin), (kept(), Ending::Fin), (reset(), Ending::Reset)];
     let all = all.into_iter().flat_map(|(faults, ending)| faults.into_iter().map(move |fault| (fault, ending)));
     let asked: Vec<_> = all
         .map(|((path, expected), ending)| {
             let mut client = server.connect();
-            // The client's end is there before the fault's time has come.
+            // The client's FIN arrives before the fault is due.
             client.send(format!("GET /delay/500 HTTP/1.1\r\nHost: t\r\n\r\n{}", requests(path)[2]));
             client.finish_sending();
             (client, path, expected, ending)
@@ -207,7 +207,7 @@ fn to_a_client_that_has_ended_its_side() {
     }
 }
 
-/// The body is waited for: what the client gets is of our choice and not because of bytes that nobody read.
+/// The body is read first: what the client gets is the fault, not a reset because of unread bytes.
 #[test]
 fn after_the_whole_request() {
     let server = Server::start(&["--workers", "1"]);
@@ -220,7 +220,7 @@ fn after_the_whole_request() {
         client.send(format!(
             "POST /fault/{path} HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
         ));
-        assert_eq!(client.response().status, 100, "the body is asked for");
+        assert_eq!(client.response().status, 100, "the server asks for the body");
         client.send(vec![b'x'; length]);
         let (bytes, ended) = client.read_to_end();
         assert_eq!((String::from_utf8_lossy(&bytes), ended), (expected.into(), ending), "{path}");

@@ -1,4 +1,5 @@
-//! OPTIONS is answered where files are served, whatever the path: HAProxy's `option httpchk` asks `OPTIONS / HTTP/1.0`.
+//! OPTIONS is answered where files are served, whatever the path: HAProxy's `option httpchk` sends `OPTIONS /
+//! HTTP/1.0`.
 
 use crate::support::site::Site;
 use crate::support::{Response, Server};
@@ -33,7 +34,7 @@ fn at_and_below_their_prefix_only() {
         expect_allowed(&alone, target, "HTTP/1.1");
     }
     assert_eq!(options(&alone, "/", "HTTP/1.1").status, 404);
-    // Beside an app the rest is the app's.
+    // Beside an app, all other paths are the app's.
     let beside = Server::start(&["--workers", "1", "builtin", "--static", site.text()]);
     expect_allowed(&beside, "/static/x.txt", "HTTP/1.1");
     assert!(options(&beside, "*", "HTTP/1.1").text().contains("\"method\":\"OPTIONS\""));

@@ -1,4 +1,5 @@
-//! `tine run --static DIR` serves the files in it: types, lengths, index.html, redirections, HEAD; 405 for other methods.
+//! `tine run --static DIR` serves the files in a directory: types, lengths, index.html, redirections, HEAD; 405 for
+//! other methods.
 
 use crate::support::curl::curl;
 use crate::support::site::Site;

@@ -1,4 +1,5 @@
-//! Files over TCP and Unix sockets, HTTP/1.0 and 1.1, pipelined, and read in any pieces: always all their bytes, in order.
+//! Files over TCP and Unix sockets, HTTP/1.0 and 1.1, pipelined, and read in pieces of any size: always all their
+//! bytes, in order.
 
 use crate::support::curl::curl;
 use crate::support::patience;
@@ -6,7 +7,7 @@ use crate::support::site::{Site, sparse_bytes};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-/// Small ones that are read and large ones that the kernel sends, on both sides of the limit between them.
+/// Small files, which are read, and large ones, which sendfile(2) sends, on both sides of the limit between them.
 fn site() -> Site {
     let bytes = |length: usize| (0..length).map(|i| (i % 253) as u8).collect::<Vec<_>>();
     let site = Site::of(&[
@@ -63,7 +64,7 @@ fn a_client_that_reads_little_at_a_time_gets_all_of_them() {
 }
 
 #[test]
-fn http_10_has_them_too() {
+fn over_http_10_too() {
     let site = site();
     let server = site.serve(&[]);
     for name in NAMES {
@@ -78,7 +79,7 @@ fn http_10_has_them_too() {
 }
 
 #[test]
-fn unix_sockets_have_them_too() {
+fn over_unix_sockets_too() {
     let site = site();
     let socket = site.path("server.sock");
     let listen = format!("unix:{}", socket.display());
@@ -87,7 +88,7 @@ fn unix_sockets_have_them_too() {
         let got = curl(&["--unix-socket", socket.to_str().expect("UTF-8"), &format!("http://t/{name}")]).body();
         assert!(got == std::fs::read(site.path(name)).expect("the file"), "/{name}");
     }
-    // The socket itself is no file that is served.
+    // The socket itself is not a file that is served.
     let mut stream = UnixStream::connect(&socket).expect("it listens");
     stream.set_read_timeout(Some(patience())).expect("a deadline");
     stream.write_all(b"GET /server.sock HTTP/1.1\r\nHost: t\r\n\r\n").expect("it is read");
@@ -108,12 +109,12 @@ fn a_client_that_leaves_is_forgotten_with_its_file() {
         client.send("GET /sparse HTTP/1.1\r\nHost: t\r\n\r\n");
         client.head();
     }
-    assert!(descriptors() >= before + 40, "a socket and a file each");
+    assert!(descriptors() >= before + 40, "a socket and a file for each");
     drop(clients);
     crate::support::eventually("all descriptors are given back", || (descriptors() <= before).then_some(()));
     let mut client = server.connect();
     client.send("GET /sparse HTTP/1.1\r\nHost: t\r\nRange: bytes=1048576-1048583\r\n\r\n");
     assert_eq!(client.response().body, sparse_bytes(1 << 20, (1 << 20) + 7));
     client.send("GET /2 HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert_eq!(client.response().text(), "ab", "and it is kept");
+    assert_eq!(client.response().text(), "ab", "the connection is kept");
 }

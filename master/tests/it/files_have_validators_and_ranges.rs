@@ -1,4 +1,4 @@
-//! Conditional and range requests for files: tags follow the file, and parts are its bytes.
+//! Conditional and range requests for files: entity tags follow the file, and parts are its bytes.
 
 use crate::support::curl::curl;
 use crate::support::site::{Site, sparse_bytes};
@@ -16,13 +16,13 @@ fn value(response: &Response, name: &str) -> String {
 }
 
 #[test]
-fn what_is_known_is_not_sent_again() {
+fn a_client_that_has_the_file_gets_304() {
     let site = Site::of(&[("x.txt", b"0123456789")]);
     let server = site.serve(&[]);
     let mut client = server.connect();
     let whole = get(&mut client, "");
     let (tag, date) = (value(&whole, "etag"), value(&whole, "last-modified"));
-    assert!(tag.starts_with('"'), "an old file is vouched for byte by byte: {tag}");
+    assert!(tag.starts_with('"'), "an old file has a strong tag: {tag}");
     let before = "Sat, 01 Jan 2000 00:00:00 GMT";
     for (fields, status) in [
         (format!("If-None-Match: {tag}"), 304),
@@ -46,14 +46,14 @@ fn what_is_known_is_not_sent_again() {
             assert!(response.header("content-length").is_none() && response.header("content-type").is_none());
         }
     }
-    // An absent file has no version that a condition could be about.
+    // A file that does not exist has no version that a condition could match.
     client.send(format!("GET /none HTTP/1.1\r\nHost: t\r\nIf-None-Match: {tag}\r\n\r\n"));
     assert_eq!(client.response().status, 404);
 }
 
-/// Caches keep apart what Accept-Encoding decided (RFC 9110, 12.5.5), also where that is no file in the end.
+/// Caches keep variants apart by Accept-Encoding (RFC 9110, 12.5.5), also for answers without a file.
 #[test]
-fn all_that_is_said_of_a_file_says_what_it_was_chosen_by() {
+fn every_answer_about_a_file_has_vary() {
     let site = Site::of(&[("x.txt", b"0123456789"), ("x.txt.gz", b"gz")]);
     let server = site.serve(&[]);
     let mut client = server.connect();
@@ -79,20 +79,20 @@ fn a_changed_file_has_another_tag() {
     let server = site.serve(&[]);
     let mut client = server.connect();
     let first = value(&get(&mut client, ""), "etag");
-    // The same length and time, as builds with fixed times have them, in another file.
+    // The same length and time in another file, as builds with fixed times make them.
     let time = fs::metadata(site.path("x.txt")).and_then(|metadata| metadata.modified()).expect("a time");
     site.write("new", b"9876543210");
     fs::File::open(site.path("new")).and_then(|file| file.set_modified(time)).expect("its time can be set");
     fs::rename(site.path("new"), site.path("x.txt")).expect("it can be renamed");
     let changed = get(&mut client, &format!("If-None-Match: {first}\r\n"));
     assert_eq!((changed.status, changed.text().as_str()), (200, "9876543210"));
-    // Written a moment ago, it may be written again and look the same: its tag is weak.
+    // A file written a moment ago may be written again with the same time and length: its tag is weak.
     site.age("x.txt", Duration::ZERO);
     let fresh = value(&get(&mut client, ""), "etag");
     assert!(fresh.starts_with("W/"), "{fresh}");
     assert_eq!(get(&mut client, &format!("If-None-Match: {fresh}\r\n")).status, 304);
     let doubted = get(&mut client, &format!("Range: bytes=0-0\r\nIf-Range: {fresh}\r\n"));
-    assert_eq!(doubted.status, 200, "and it does not vouch for ranges");
+    assert_eq!(doubted.status, 200, "a weak tag does not match for ranges");
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn if_range_sends_a_part_only_of_what_the_client_has() {
         let response = get(&mut client, &format!("Range: bytes=2-4\r\nIf-Range: {condition}\r\n"));
         let text = if status == 206 { "234" } else { "0123456789" };
         assert_eq!((response.status, response.text().as_str()), (status, text), "{condition}");
-        assert_eq!(response.header("content-type").is_none(), status == 206, "said once is enough: {condition}");
+        assert_eq!(response.header("content-type").is_none(), status == 206, "the client knows it already: {condition}");
     }
 }
 
 #[test]
-fn parts_are_the_bytes_that_were_asked_for() {
+fn parts_are_the_requested_bytes() {
     let site = Site::of(&[("x.txt", b"0123456789")]);
     let server = site.serve(&[]);
     let mut client = server.connect();
@@ -146,7 +146,7 @@ fn parts_are_the_bytes_that_were_asked_for() {
     assert_eq!(several.text(), part("0-1", "01") + &part("9-9", "9") + &format!("--{boundary}--\r\n"));
 }
 
-/// Parts of a gibibyte, each beginning and ending at an edge of what is read, sent or queued in one go.
+/// Parts of a gibibyte, each beginning and ending at an edge of what is read, sent or queued at once.
 #[test]
 fn parts_of_a_large_file_are_exact() {
     const GIBIBYTE: u64 = 1 << 30;
@@ -178,7 +178,7 @@ fn parts_of_a_large_file_are_exact() {
         assert!(rest[begin..][..length] == sparse_bytes(*first, *last), "{first}-{last} among several");
         rest = &rest[begin + length..];
     }
-    // curl takes the whole, and says how much it was.
+    // curl fetches the whole file, and reports its size.
     let whole = curl(&["-o", "/dev/null", "-w", "%{http_code} %{size_download}", &server.url("/x.txt")]);
     assert_eq!(whole.text(), format!("200 {GIBIBYTE}"));
 }

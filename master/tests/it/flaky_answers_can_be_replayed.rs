@@ -1,4 +1,4 @@
-//! `/fault/flaky`: the n-th answer of a seed is always the same, whichever connection, worker or server gives it.
+//! `/fault/flaky`: the n-th answer of a seed is always the same, on whichever connection, worker or server.
 
 use crate::support::{Client, Server};
 
@@ -10,7 +10,7 @@ fn status(client: &mut Client, query: &str) -> u16 {
     response.status
 }
 
-/// SplitMix64 by position, as the endpoint is documented.
+/// SplitMix64 by position, as the endpoint's documentation defines it.
 fn drawn(seed: u64, n: u64) -> f64 {
     let mut z = seed.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -19,7 +19,7 @@ fn drawn(seed: u64, n: u64) -> f64 {
 }
 
 #[test]
-fn the_share_that_fails_is_the_one_that_anybody_computes() {
+fn the_failures_can_be_computed() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (seed, rate) in [(0, 0.1), (7, 0.1), (7, 0.5), (u64::MAX, 0.9)] {
@@ -39,7 +39,7 @@ fn the_share_that_fails_is_the_one_that_anybody_computes() {
 }
 
 #[test]
-fn by_the_place_on_the_connection_too() {
+fn by_the_position_on_the_connection_too() {
     let server = Server::start(&["--workers", "2"]);
     let by_n = |n| status(&mut server.connect(), &format!("?rate=0.3&seed=42&n={n}"));
     let expected: Vec<u16> = (1..=40).map(by_n).collect();
@@ -49,7 +49,7 @@ fn by_the_place_on_the_connection_too() {
         let by_place: Vec<u16> = expected.iter().map(|_| status(&mut client, "?rate=0.3&seed=42")).collect();
         assert_eq!(by_place, expected);
     }
-    // A request of another kind has its place too.
+    // A request of another kind has a position, too.
     let mut client = server.connect();
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.response().status, 200);
@@ -67,6 +67,6 @@ fn with_a_body_however_large() {
             "x".repeat(3_000_000)
         ));
         let response = client.response();
-        assert_eq!((response.status, response.header("connection")), (expected, None), "and the connection is kept");
+        assert_eq!((response.status, response.header("connection")), (expected, None), "the connection is kept");
     }
 }

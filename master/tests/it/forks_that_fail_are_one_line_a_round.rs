@@ -1,5 +1,5 @@
-//! Where no process is to be had, the log has one line each time that all starts were tried: how many workers are missing,
-//! why, and when it is tried again. Once there are processes again, all workers are there.
+//! When fork fails, the log has one line for each round of attempts: how many workers are missing, why, and when the
+//! next round begins. Once fork succeeds again, all workers are started.
 
 use crate::support::{Server, Trace, eventually, send_signal};
 use nix::sys::signal::Signal;
@@ -21,7 +21,7 @@ fn forks_that_fail_are_one_line_a_round() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("22 workers {WORDS}")), "{said}");
     server.wait_log(&format!("22 workers {WORDS}"));
-    // One that dies meanwhile waits with the others.
+    // A worker that dies meanwhile waits with the others.
     send_signal(before[0], Signal::SIGKILL);
     server.wait_log(&format!("23 workers {WORDS}"));
     let seen = lines(&server).len();
@@ -30,7 +30,7 @@ fn forks_that_fail_are_one_line_a_round() {
     let rounds = trace.end().lines().filter(|call| call.contains("INJECTED")).count();
     let said = lines(&server);
     assert!(said.len() <= rounds, "{rounds} rounds: {said:#?}");
-    // The forks that were tried are not as many as the workers either: one a round, and one for the death.
+    // Fewer forks were tried than there are workers: one a round, and one for the death.
     assert!(rounds <= said.len() + 1, "{rounds} forks: {said:#?}");
     for line in &said {
         assert!(line.contains(" ERROR master[") && line.contains("; trying again in "), "{line}");
@@ -38,14 +38,14 @@ fn forks_that_fail_are_one_line_a_round() {
     }
     eventually("all are there", || (server.workers().len() == WORKERS).then_some(()));
     assert_eq!(server.ctl(&["scale", &WORKERS.to_string()]).status.code(), Some(0));
-    assert!(server.workers().contains(&before[1]), "the other one was never touched");
+    assert!(server.workers().contains(&before[1]), "the other worker was not affected");
 }
 
-/// A server that cannot have all of its workers at the start serves with those that there are.
+/// A server that cannot start all of its workers serves with those that it has.
 #[test]
-fn a_start_with_too_few_processes_serves_with_those_that_there_are() {
+fn a_start_with_too_few_processes_serves_with_fewer_workers() {
     let mut command = std::process::Command::new("strace");
-    // The forks of the workers, of the master alone: the first succeeds. -D: strace is no parent of it.
+    // The forks of the workers, in the master alone: the first succeeds. -D: strace is not its parent.
     command.args(["-D", "-o", "/dev/null", "-e", "trace=clone,clone3,fork"]);
     command.args(["-e", "inject=clone,clone3,fork:error=EAGAIN:when=2..3", crate::support::TINE]);
     command.args(["run", "0", "--workers", "24"]);

@@ -1,4 +1,4 @@
-//! A client that has ended its side after its request still gets the whole answer, and then the connection's end.
+//! A client that shuts down its side after its request still gets the whole answer, and then the end of the connection.
 
 use crate::support::Server;
 
@@ -43,8 +43,8 @@ fn to_pipelined_requests() {
     client.expect_end();
 }
 
-/// What came before an unfinished request is answered in full, also when the end is noticed while some of it still
-/// waits for the client to read: how much that is depends on the answer's size.
+/// Whatever precedes an unfinished request is answered in full, also when the end is noticed while part of the answer
+/// still waits for the client to read: how much depends on the answer's size.
 #[test]
 fn to_all_but_an_unfinished_request() {
     let server = Server::start(&["--workers", "1"]);

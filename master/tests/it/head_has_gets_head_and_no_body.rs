@@ -1,4 +1,4 @@
-//! HEAD is answered with the head that GET has, and without a body, at every endpoint.
+//! HEAD is answered with the head of GET, and without a body, at every endpoint.
 
 use crate::support::{Response, Server};
 
@@ -69,9 +69,9 @@ fn head_has_gets_head_and_no_body() {
     }
 }
 
-/// What would be sent to GET is not made for HEAD: it would take minutes.
+/// The body of GET is not made for HEAD: it would take minutes.
 #[test]
-fn head_of_much_is_answered_at_once() {
+fn head_of_a_huge_answer_is_immediate() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for path in [

@@ -1,4 +1,4 @@
-//! `/health` says the same with any method and any query.
+//! `/health` answers the same with any method and any query.
 
 use crate::support::Server;
 

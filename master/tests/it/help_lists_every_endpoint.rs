@@ -1,4 +1,4 @@
-//! `/help` lists the endpoints: as text for who does not care, as a page for who would rather have HTML.
+//! `/help` lists the endpoints: as text by default, and as a page for clients that prefer HTML.
 
 use crate::support::{Client, Response, Server};
 
@@ -21,7 +21,7 @@ fn is_page(response: &Response) -> bool {
 }
 
 #[test]
-fn as_the_client_would_rather_have_it() {
+fn in_the_format_that_the_client_prefers() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (lines, page) in [
@@ -79,7 +79,7 @@ fn a_line_each_in_the_text() {
     assert!(text.lines().all(|line| line.len() <= 120), "no line is too long for a terminal: {text}");
 }
 
-/// Each path of the text has a row with an example, and what the examples ask is right.
+/// Each path in the text has a row with an example, and the examples are valid.
 #[test]
 fn a_link_each_on_the_page() {
     let server = Server::start(&["--workers", "1"]);
@@ -90,7 +90,7 @@ fn a_link_each_on_the_page() {
     let links: Vec<&str> = table.split("<a href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(links.len(), lines);
     for link in links.iter().map(|link| link.split('#').next().unwrap_or_default().replace("&amp;", "&")) {
-        // HEAD: some of them never end.
+        // HEAD, because some of them never end.
         let mut client = server.connect();
         client.send(format!("HEAD {link} HTTP/1.1\r\nHost: t\r\n\r\n"));
         let Ok(response) = client.try_response("HEAD") else {
@@ -102,7 +102,7 @@ fn a_link_each_on_the_page() {
 }
 
 #[test]
-fn with_nothing_from_elsewhere() {
+fn without_external_resources() {
     let server = Server::start(&["--workers", "1"]);
     let page = help(&mut server.connect(), BROWSER).text();
     assert!(page.starts_with("<!DOCTYPE html>"), "{page:.100}");

@@ -1,4 +1,5 @@
-//! HTTP/1.0 clients: the connection ends with the answer unless both sides want to keep it, and nothing is chunked.
+//! HTTP/1.0 clients: the connection ends with the answer unless the client asks to keep it alive, and nothing is
+//! chunked.
 
 use crate::support::Server;
 
@@ -45,7 +46,7 @@ fn with_a_body_of_unknown_length() {
 }
 
 #[test]
-fn and_http_11_is_kept_unless_closed() {
+fn http_11_is_kept_unless_closed() {
     let server = Server::start(&["--workers", "1"]);
     for close in
         ["Connection: close", "Connection: Close", "Connection: x, CLOSE ,y", "Connection: x\r\nConnection: close"]

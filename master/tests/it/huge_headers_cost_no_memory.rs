@@ -1,4 +1,4 @@
-//! `/fault/huge-header`: a field of so many bytes, made only as fast as it is read.
+//! `/fault/huge-header`: a field of the requested size, made only as fast as the client reads it.
 
 use crate::support::Server;
 
@@ -19,7 +19,7 @@ fn of_64_mebibytes() {
 #[test]
 fn for_clients_that_do_not_read() {
     let server = Server::start(&["--workers", "1"]);
-    assert_eq!(server.get("/fault/100s").status, 100); // what a first use allocates is there
+    assert_eq!(server.get("/fault/100s").status, 100); // what the first use allocates is allocated
     let before = server.memory_bytes();
     let clients: Vec<_> = (0..50)
         .map(|_| {

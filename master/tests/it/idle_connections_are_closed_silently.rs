@@ -1,4 +1,4 @@
-//! A connection without a request is ended after `--idle-timeout`, without a word.
+//! A connection without a request is closed after `--idle-timeout`, without a response.
 
 use crate::support::{Server, eventually};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ fn idle_connections_are_closed_silently() {
     silent.expect_end();
     kept.expect_end();
     assert!(began.elapsed() >= TIMEOUT);
-    // It does not wait for ever until the client ends its side, too.
+    // The server does not wait for ever until the client shuts down its side, too.
     eventually("the sockets are closed", || (server.sockets() == sockets).then_some(()));
     // An empty line is not a request yet.
     let mut later = server.connect();

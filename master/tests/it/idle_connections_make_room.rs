@@ -1,15 +1,15 @@
-//! At capacity, by descriptors or by `--max-connections`, idle connections keep nobody out: the longest idle one is closed
-//! in order, and so is one whose head is long in coming.
+//! At capacity, by descriptors or by `--max-connections`, idle connections keep no client out: the longest idle one is
+//! closed cleanly, and so is one whose head is incomplete for long.
 
 use crate::support::{Client, Server, TINE, eventually};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const GET: &str = "GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
-/// What a connection must have idled before it is closed for another, and then some.
+/// The minimum idle time of a connection that is closed for another, plus a margin.
 const IDLE: Duration = Duration::from_millis(300);
 
-/// A connection that was answered and stays, once it is let in.
+/// A connection that was answered and is kept open, once it is admitted.
 fn kept(server: &Server) -> Client {
     eventually("it is let in", || {
         let mut client = server.connect();
@@ -43,9 +43,9 @@ fn where_descriptors_are_few() {
     let worker = server.workers();
     let mut idle: Vec<Client> = (0..260).map(|_| kept(&server)).collect();
     wait_idle();
-    // All stay, so that each needs room.
+    // All of them stay, so that each new one needs room.
     let _light = expect_served(&server, 100);
-    // Those that idled longest were closed, in order; the last is there.
+    // Those idle longest were closed cleanly; the last is still open.
     for client in &mut idle[..50] {
         client.expect_end();
     }
@@ -58,7 +58,7 @@ fn where_descriptors_are_few() {
     server.wait_log("idle connections within");
 }
 
-/// None left to accept with, though the budget has room.
+/// No descriptor is left to accept with, though the budget has room.
 #[test]
 fn where_there_are_no_more_descriptors() {
     let server = Server::start(&["--workers", "1"]);
@@ -78,16 +78,16 @@ fn where_connections_are_limited() {
         let _idle: Vec<Client> = (0..8).map(|_| kept(&server)).collect();
         wait_idle();
         for _ in 0..10 {
-            // Each makes room at the worker that lets it in.
+            // Each makes room at the worker that accepts it.
             let _light = expect_served(&server, 1);
             wait_idle();
         }
     }
 }
 
-/// Far before `--header-timeout`.
+/// Long before `--header-timeout`.
 #[test]
-fn where_heads_are_long_in_coming() {
+fn where_heads_are_incomplete_for_long() {
     let server = Server::start(&["--workers", "1", "--max-connections", "20", "--header-timeout", "10m"]);
     let mut slow: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     slow.iter_mut().for_each(|client| client.send("GET / HT"));
@@ -98,9 +98,9 @@ fn where_heads_are_long_in_coming() {
     assert_eq!(light.response().status, 200);
 }
 
-/// Whoever has said nothing idles as well.
+/// A client that has sent nothing is idle as well.
 #[test]
-fn where_clients_say_nothing() {
+fn where_clients_send_nothing() {
     let server = Server::start(&["--workers", "1", "--max-connections", "20", "--defer-accept", "0"]);
     let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     eventually("all are let in", || (server.connections_of(&server.workers()) == [20]).then_some(()));

@@ -1,4 +1,4 @@
-//! A body that says to be longer than a signed number of 64 bits can tell is refused at once, and not waited for.
+//! A Content-Length that does not fit a signed 64-bit number is refused at once; the body is not waited for.
 
 use crate::support::Server;
 
@@ -17,7 +17,7 @@ fn impossible_lengths_get_413() {
     for size in ["8000000000000000", "ffffffffffffffff", "10000000000000000", "0008000000000000000;a=b"] {
         refused(&server, "/upload", &format!("Transfer-Encoding: chunked\r\n\r\n{size}\r\nx"));
     }
-    // The longest is taken at its word.
+    // The largest that fits is accepted.
     let mut client = server.connect();
     client.send("POST /health HTTP/1.1\r\nHost: t\r\nContent-Length: 9223372036854775807\r\n\r\n");
     assert_eq!(client.response().status, 200);

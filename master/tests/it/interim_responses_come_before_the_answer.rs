@@ -1,9 +1,9 @@
-//! `/fault/100s`: a run of 1xx responses, any number of them, then one 200.
+//! `/fault/100s`: a run of 1xx responses, as many as requested, then one 200.
 
 use crate::support::Server;
 
 #[test]
-fn in_turns() {
+fn the_1xx_codes_alternate() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (query, count) in [("", 10), ("?count=0", 0), ("?count=1", 1), ("?count=4", 4), ("?count=100000", 100_000)] {
@@ -48,9 +48,9 @@ fn to_a_client_that_does_not_read() {
     assert_eq!(client.response().status, 200);
 }
 
-/// Wherever the high watermark falls: in the run, behind its last response or behind the head.
+/// Wherever the high watermark falls: in the run, after its last response or after the head.
 #[test]
-fn and_the_answer_waits_for_room_like_all_before_it() {
+fn the_answer_waits_for_room_like_the_responses_before_it() {
     let server = Server::start(&["--workers", "1", "--write-high-watermark", "4096", "--write-low-watermark", "1K"]);
     let mut client = server.connect();
     for count in 60..140 {

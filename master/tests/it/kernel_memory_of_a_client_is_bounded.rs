@@ -1,5 +1,5 @@
-//! What the kernel holds for a client is bounded like everything else: what a client that never reads was sent is gone once
-//! `--write-timeout` is over, also after the close, and of what is not read `--receive-buffer` bytes are taken.
+//! What the kernel holds for a client is bounded like everything else: data sent to a client that never reads is gone
+//! after `--write-timeout`, also after the close, and unread input takes at most `--receive-buffer` bytes.
 
 use crate::support::{Client, Server, eventually, freeze, send_signal};
 use socket2::{Domain, Socket, Type};
@@ -7,7 +7,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// What lies in the queues of this port's connections, whoever has them: to be sent, and to be read (proc_net_tcp).
+/// The bytes in the queues of this port's connections, in any process: to be sent, and to be read (proc_net_tcp).
 fn queued_bytes(port: u16) -> Vec<(u64, u64)> {
     let table = fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
     let row = |line: &str| {
@@ -20,7 +20,7 @@ fn queued_bytes(port: u16) -> Vec<(u64, u64)> {
     table.lines().skip(1).filter_map(row).collect()
 }
 
-/// Its segments are large, so that the server's kernel takes all of an answer at once.
+/// Its segments are large, so that the server's kernel accepts a whole answer at once.
 fn with_little_room(address: SocketAddr) -> Client {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a receive buffer");
@@ -29,7 +29,7 @@ fn with_little_room(address: SocketAddr) -> Client {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_is_given_up() {
+fn an_answer_that_is_not_read_is_dropped() {
     let server = Server::start(&["--workers", "1", "--write-timeout", "2s"]);
     let port = server.address().port();
     let clients: Vec<Client> = (0..50)
@@ -47,7 +47,7 @@ fn an_answer_that_nobody_reads_is_given_up() {
     assert_eq!(server.get("/health").status, 200);
 }
 
-/// One that reads now and then gets all, for however long.
+/// A client that reads now and then gets everything, however long it takes.
 #[test]
 fn a_slow_reader_gets_its_answer() {
     let server = Server::start(&["--workers", "1", "--write-timeout", "3s"]);
@@ -64,7 +64,7 @@ fn a_slow_reader_gets_its_answer() {
     assert_eq!(taken, 1 << 20);
 }
 
-/// What is queued to be read once a worker that reads fast has stopped to read.
+/// The bytes queued for reading once a worker that reads fast has stopped reading.
 fn unread_bytes(options: &[&str]) -> u64 {
     let server = Server::start(&[&["--workers", "1"], options].concat());
     let (mut client, worker) = (server.connect(), server.workers()[0]);
@@ -80,11 +80,11 @@ fn unread_bytes(options: &[&str]) -> u64 {
 }
 
 #[test]
-fn what_is_not_read_is_bounded() {
+fn unread_input_is_bounded() {
     for (options, most) in [(&[][..], 1 << 20), (&["--receive-buffer", "64K"], 64 << 10)] {
         let unread = unread_bytes(options);
         assert!(unread > 0 && unread <= most, "{options:?}: {unread} bytes");
     }
-    // As it would be without.
+    // As it would be without the option.
     assert!(unread_bytes(&["--receive-buffer", "auto"]) > 0);
 }

@@ -1,6 +1,6 @@
-//! A client that has asked for the end of its connection and sends something more (old ones end a body with an empty line,
-//! RFC 9112, 2.2) gets its answer whole: the server does not close a socket in a way that makes the kernel reset it
-//! (RFC 9112, 9.6).
+//! A client that asked to close the connection and then sends more (old clients end a body with an empty line, RFC
+//! 9112, 2.2) gets its whole answer: the server does not close a socket in a way that makes the kernel reset it (RFC
+//! 9112, 9.6).
 
 use crate::support::site::Site;
 use crate::support::{Client, Ending, Server, eventually, lossy};
@@ -10,7 +10,7 @@ use std::time::Duration;
 const SIZE: usize = 8 << 20;
 const CLOSE: &str = "HTTP/1.1\r\nHost: t\r\nConnection: close\r\n";
 
-/// All bytes until the end, which is no reset, as the body of an answer.
+/// Reads to the end, which must not be a reset, and checks that all bytes are one answer.
 #[track_caller]
 fn whole_answer(client: &mut Client, size: usize, request: &str) {
     let (bytes, ending) = client.read_to_end();
@@ -19,9 +19,10 @@ fn whole_answer(client: &mut Client, size: usize, request: &str) {
     assert_eq!((bytes.len() - head, ending), (size, Ending::Fin), "{request:?}");
 }
 
-/// Late bytes that come while the answer is being sent, so that they are unread when the last of it is handed to the kernel.
+/// Late bytes that arrive while the answer is being sent, so that they are unread when the last of it is handed to the
+/// kernel.
 #[test]
-fn that_come_while_the_answer_is_sent() {
+fn that_arrive_while_the_answer_is_sent() {
     let site = Site::of(&[("8M", &vec![b'f'; SIZE])]);
     for (server, requests) in [
         (
@@ -47,9 +48,9 @@ fn that_come_while_the_answer_is_sent() {
     }
 }
 
-/// … while the app makes a small answer, and the socket is not read from.
+/// Late bytes that arrive while the app makes a small answer, and the socket is not read from.
 #[test]
-fn that_come_while_the_answer_is_made() {
+fn that_arrive_while_the_answer_is_made() {
     let server = Server::start(&["--workers", "1"]);
     for path in ["/delay/300", "/delay/300/1"] {
         let mut client = server.connect();
@@ -61,10 +62,10 @@ fn that_come_while_the_answer_is_made() {
     }
 }
 
-/// … when the server has nothing more to say and the kernel holds a part of the answer, for longer than a connection lingers
-/// without one.
+/// Late bytes that arrive when the server has sent everything and the kernel still holds part of the answer, for longer
+/// than a connection lingers otherwise.
 #[test]
-fn that_come_when_the_server_has_sent_all() {
+fn that_arrive_when_the_server_has_sent_everything() {
     let server = Server::start(&["--workers", "1"]);
     for (size, wait) in [(60_000, Duration::ZERO), (60_000, Duration::from_millis(4500))] {
         let request = format!("GET /bin/{size} {CLOSE}\r\n");
@@ -77,7 +78,7 @@ fn that_come_when_the_server_has_sent_all() {
     }
 }
 
-/// Whether the kernel says so of the server's end (FIN_WAIT1: what it has sent is not all acknowledged).
+/// Whether the server's socket is in FIN_WAIT1: it has closed, and not all that it sent is acknowledged.
 fn has_ended_its_side(server: SocketAddr, client: &Client) -> bool {
     let ports = [server.port(), client.stream.local_addr().expect("an address").port()];
     let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");

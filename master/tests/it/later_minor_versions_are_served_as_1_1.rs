@@ -1,4 +1,5 @@
-//! HTTP/1.2 to 1.9 are read as the highest minor version that is spoken here (RFC 9110, 6.2); another major one is a 505.
+//! HTTP/1.2 to 1.9 are read as the highest minor version that the server speaks (RFC 9110, 6.2); another major version
+//! gets a 505.
 
 use crate::support::{Server, send_signal};
 use nix::sys::signal::Signal;
@@ -39,7 +40,7 @@ fn another_major_version_is_a_505() {
     }
 }
 
-/// What was pipelined and read is answered, however the requests call their version.
+/// Pipelined requests that were read are answered, whatever minor version they have.
 #[test]
 fn in_a_drain_too() {
     let mut server = Server::start(&["--workers", "1"]);

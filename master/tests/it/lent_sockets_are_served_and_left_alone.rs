@@ -1,5 +1,5 @@
-//! Sockets that somebody else lends (systemd's socket activation) are served and left as they are: who comes after the
-//! stop waits for the next start.
+//! Sockets that another process lends (systemd's socket activation) are served and left open: clients that connect
+//! after the stop wait for the next start.
 
 use crate::support::{
     Client, Server, eventually, given, lua, one_line_of, patience, run_to_end, scratch_folder, was_killed_by,
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-/// What systemd would hold.
+/// Holds the sockets as systemd would.
 struct Lender {
     tcp: TcpListener,
     unix: UnixListener,
@@ -42,7 +42,7 @@ impl Lender {
         given::start(&self.sockets(), &["run", "--workers", "2"])
     }
 
-    /// One on each socket, with a request sent.
+    /// A client on each socket, with a request sent.
     fn clients(&self) -> [Client; 2] {
         let unix = Client::try_connect_unix(&self.path()).expect("its file is there");
         [Client::connect(self.address()), unix].map(|mut client| {
@@ -74,13 +74,13 @@ fn they_are_listened_on_and_nothing_else() {
     let said = server.stdout();
     let urls: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(urls, [format!("http://{}", lender.address()), format!("unix:{}", lender.path().display())]);
-    // The test has the same socket, and so sees what was set on it.
+    // The test has the same socket, and so sees which options were set on it.
     let socket = SockRef::from(&lender.tcp);
     assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap() && socket.nonblocking().unwrap());
 }
 
 #[test]
-fn who_comes_after_a_stop_waits_for_the_next_start() {
+fn a_client_that_connects_after_a_stop_waits_for_the_next_start() {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGKILL] {
         let lender = Lender::new();
         let mut server = lender.start();
@@ -89,7 +89,7 @@ fn who_comes_after_a_stop_waits_for_the_next_start() {
         let status = server.stop(signal);
         assert!(status.code() == Some(0) || was_killed_by(status, Signal::SIGKILL), "{status}");
         server.wait_gone(&workers);
-        // A filter on the socket would not let the TCP client in.
+        // A filter on the socket would keep the TCP client out.
         let clients = lender.clients();
         let _next = lender.start();
         for mut client in clients {
@@ -99,7 +99,7 @@ fn who_comes_after_a_stop_waits_for_the_next_start() {
 }
 
 #[test]
-fn a_drain_accepts_nobody_more_from_them() {
+fn a_drain_stops_accepting_from_them() {
     let lender = Lender::new();
     let mut server = given::spawn(&lender.sockets(), &["run", "--workers", "2"], &[("TINE_LOG", "debug")]);
     server.wait_ready();
@@ -127,10 +127,10 @@ fn a_drain_accepts_nobody_more_from_them() {
 }
 
 #[test]
-fn addresses_of_the_command_line_are_bound_besides() {
+fn addresses_of_the_command_line_are_bound_too() {
     let lender = Lender::new();
     let address = lender.address().to_string();
-    // That which is lent already is not bound a second time.
+    // An address that is lent is not bound a second time.
     let server = given::start(&lender.sockets(), &["run", "0", "--listen", &address, "--workers", "2"]);
     lender.expect_served();
     let said = server.stdout();
@@ -138,11 +138,11 @@ fn addresses_of_the_command_line_are_bound_besides() {
     assert_eq!(urls.len(), 2, "{said}");
     assert_eq!(urls[0], address);
     let own: SocketAddr = urls[1].parse().expect("an address");
-    TcpStream::connect_timeout(&own, patience()).expect("it is listened on");
+    TcpStream::connect_timeout(&own, patience()).expect("the server listens on it");
 }
 
 #[test]
-fn per_worker_queues_cannot_be_made_of_them() {
+fn per_worker_queues_cannot_be_made_from_them() {
     let lender = Lender::new();
     let _server = given::start(&lender.sockets(), &["run", "--workers", "2", "--accept", "per-worker"]);
     for _ in 0..10 {

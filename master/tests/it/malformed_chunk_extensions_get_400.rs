@@ -1,4 +1,4 @@
-//! What follows a chunk's size is read as RFC 9112, 7.1.1, has it: names and values that could be read in two ways are refused.
+//! Chunk extensions are parsed as in RFC 9112, 7.1.1: names and values that are ambiguous are refused.
 
 use crate::support::Server;
 
@@ -16,7 +16,7 @@ fn malformed_chunk_extensions_get_400() {
             let mut client = server.connect();
             let request = upload(line);
             if is_slow {
-                // The line is refused when it has ended; what follows it is not sent.
+                // The line is refused when it is complete; what follows it is not sent.
                 let (start, end) = (request.find(line).expect("the line"), request.find("hello").expect("the data"));
                 client.send(&request[..start]);
                 request[start..end].bytes().for_each(|byte| client.send([byte]));
@@ -32,7 +32,7 @@ fn malformed_chunk_extensions_get_400() {
 }
 
 #[test]
-fn good_ones_are_dropped() {
+fn valid_ones_are_ignored() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for line in ["5;a", "5;a=b", "5 ; a = \"b;\\\"c\" ;d", "5\t;\ta", "5;a=\"\"", "5;a=\"\u{e9}\""] {

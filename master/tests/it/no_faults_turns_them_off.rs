@@ -1,4 +1,4 @@
-//! `--no-faults`: nothing fails on request, and who asks is told why.
+//! `--no-faults`: no fault happens on request, and the answer says why.
 
 use crate::support::{Server, run_to_end};
 
@@ -16,7 +16,7 @@ fn expect_off(server: &Server) {
         }
     }
     client.send("GET /faulty HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert!(client.response().text().contains("\"uri\":\"http://t/faulty\""), "not of the family: an echo");
+    assert!(client.response().text().contains("\"uri\":\"http://t/faulty\""), "not a fault's path: an echo");
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn by_option_and_by_variable() {
 }
 
 #[test]
-fn a_check_says_which() {
+fn a_check_reports_it() {
     for (options, expected) in [(&["check", "0"][..], "off"), (&["check", "0", "--no-faults"], "on")] {
         let text = String::from_utf8(run_to_end(options).stdout).expect("UTF-8");
         assert!(text.lines().any(|line| line.split_whitespace().eq(["no-faults", expected])), "{text}");

@@ -1,5 +1,5 @@
-//! Whatever a path is made of, it names a regular file beneath the directory, or nothing; and nothing that lies there
-//! makes a worker wait.
+//! Whatever a path contains, it names a regular file beneath the directory, or nothing; and nothing in the directory
+//! can block a worker.
 
 use crate::support::site::Site;
 use crate::support::{Server, TINE, one_line_of};
@@ -11,10 +11,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The user `nobody`.
-const NOBODY: u32 = 65534;
+/// The user id of `nobody`.
+const NOBODY_UID: u32 = 65534;
 
-/// A secret beside the directory `root`, and all that a directory can hold.
+/// A secret beside the directory `root`, and everything that a directory can contain.
 fn hostile_site() -> (Site, Server) {
     let site = Site::of(&[
         ("secret", b"SECRET"),
@@ -48,7 +48,7 @@ fn hostile_paths_find_nothing() {
     let long_name = format!("/static/{}", "n".repeat(300));
     let long_path = format!("/static/{}x", "sub/".repeat(1200));
     let deep = format!("/static/{}secret", "%2e%2e/".repeat(100));
-    // The path, and the statuses that are right.
+    // The path, and the statuses that are correct.
     let absent: &[u16] = &[404];
     let table: &[(&str, &[u16])] = &[
         ("/static/../secret", absent),
@@ -101,7 +101,7 @@ fn hostile_paths_find_nothing() {
         ("/staticed/secret", absent),
         ("/static/x/", absent),
         ("/static/x?/../../secret", &[200]),
-        ("/static/within", &[200]), // dots in a link are the kernel's to resolve, beneath the root
+        ("/static/within", &[200]), // the kernel resolves dots in a link, beneath the root
         (&long_name, absent),
         (&long_path, absent),
         (&deep, absent),
@@ -111,12 +111,12 @@ fn hostile_paths_find_nothing() {
         assert!(statuses.contains(&response.status), "{path}: {}", response.head);
         assert!(!response.text().contains("SECRET") && !response.text().contains("root:"), "{path}");
     }
-    assert_eq!(server.get("/static/x").text(), "x", "and the worker goes on");
+    assert_eq!(server.get("/static/x").text(), "x", "the worker goes on");
 }
 
 /// Precompressed siblings and index.html are opened by the same rules.
 #[test]
-fn siblings_and_indexes_do_not_lead_out_either() {
+fn siblings_and_indexes_do_not_lead_out() {
     let site = Site::of(&[("secret", b"SECRET"), ("root/a.css", b"a"), ("root/d/x", b"x"), ("root/b.css", b"b")]);
     symlink("../secret", site.path("root/a.css.gz")).expect("a link");
     symlink("../../secret", site.path("root/d/index.html")).expect("a link");
@@ -133,19 +133,19 @@ fn siblings_and_indexes_do_not_lead_out_either() {
 
 /// A file that the server may not read, and one in a directory that it may not search.
 #[test]
-fn what_may_not_be_read_is_forbidden() {
+fn unreadable_files_are_forbidden() {
     let site = Site::of(&[("x", b"x"), ("closed/y", b"y"), ("open/z", b"z")]);
     let close =
         |name: &str| std::fs::set_permissions(site.path(name), PermissionsExt::from_mode(0o000)).expect("chmod");
     close("x");
     close("closed");
-    // Root may read every file, nobody may not; if nobody may run the binary at all.
+    // Root may read every file; the user `nobody` may not, if it may run the binary at all.
     let is_root = std::fs::File::open(site.path("x")).is_ok();
     let command = |arguments: &[&str]| {
         let mut command = Command::new(TINE);
         command.args(arguments).stdin(Stdio::null());
         if is_root {
-            command.uid(NOBODY);
+            command.uid(NOBODY_UID);
         }
         command
     };

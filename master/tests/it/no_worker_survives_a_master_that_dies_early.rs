@@ -1,5 +1,5 @@
-//! A master that is killed while its workers boot leaves nobody behind: not those that had just reported ready, not those
-//! that were only just forked.
+//! A master that is killed while its workers boot leaves no worker running: neither those that had just reported ready
+//! nor those that were only just forked.
 
 use crate::support::{Server, TINE, eventually, group_members};
 use nix::sys::signal::Signal;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 fn no_worker_survives_a_master_that_dies_early() {
     for delay_ms in [5, 15, 30, 60] {
         let mut server = Server::spawn(Command::new(TINE).args(["run", "0", "--workers", "60"]));
-        // Whichever moment of the boot this is, on whatever machine: all of them must do.
+        // Whatever moment of the boot each of these is on a given machine: the claim has to hold for all of them.
         let at = Instant::now() + Duration::from_millis(delay_ms);
         eventually("some are forked", || (Instant::now() >= at && !server.workers().is_empty()).then_some(()));
         server.stop(Signal::SIGKILL);

@@ -1,4 +1,5 @@
-//! When the master is killed with -9, its workers finish what is in flight and end; also those that stood still or hang.
+//! When the master is killed with -9, its workers finish what is in flight and exit; so do workers that were stopped or
+//! hang.
 
 use crate::apps;
 use crate::support::{Client, Server, eventually, freeze, was_killed_by};
@@ -37,17 +38,17 @@ fn workers_finish_what_is_in_flight_and_end() {
         assert_eq!(stream.response().body.len(), 20 << 20);
         idle.expect_end();
         server.wait_gone(&workers);
-        assert!(Client::try_connect(server.address()).is_err(), "nobody listens any more");
+        assert!(Client::try_connect(server.address()).is_err(), "the address is no longer listened on");
     }
 }
 
 #[test]
-fn a_worker_that_stood_still_ends_when_it_goes_on() {
+fn a_stopped_worker_ends_when_it_is_continued() {
     let mut server = Server::start(&["--workers", "2"]);
     let workers = server.workers();
     freeze(workers[0]);
     server.stop(Signal::SIGKILL);
-    // The kernel may have continued it already, as a stopped member of an orphaned group, and it may be gone.
+    // The kernel may have continued it already, as a stopped member of an orphaned process group, and it may be gone.
     let _ = kill(Pid::from_raw(workers[0]), Signal::SIGCONT);
     server.wait_gone(&workers);
 }
@@ -66,7 +67,7 @@ fn a_worker_that_hangs_is_ended_after_its_graceful_timeout() {
 }
 
 #[test]
-fn a_master_that_dies_while_it_drains_leaves_nobody() {
+fn a_master_that_dies_while_it_drains_leaves_no_worker() {
     let mut server = Server::start(&["--workers", "2", "--graceful-timeout", "500ms"]);
     let workers = server.workers();
     let mut client = server.connect();

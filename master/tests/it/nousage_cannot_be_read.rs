@@ -1,4 +1,4 @@
-//! `/nousage...` answers with 200 and with nothing that a reader of token usage can use.
+//! `/nousage...` answers with 200 and a body in which a client that reads token usage finds none.
 
 use crate::support::{Response, Server};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn because_the_usage_is_empty() {
 
 /// In hpdummy it may stay away for good.
 #[test]
-fn and_the_next_echo_has_its_usage_again() {
+fn the_next_echo_has_its_usage_again() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (path, total) in [("/nousage", Value::Null), ("/", 300.into()), ("/nousage", Value::Null), ("/x", 300.into())] {
@@ -38,7 +38,7 @@ fn and_the_next_echo_has_its_usage_again() {
 }
 
 #[test]
-fn because_it_is_no_json() {
+fn because_it_is_not_json() {
     let server = Server::start(&["--workers", "1"]);
     let response = post(&server, "/nousage/badjson");
     assert_eq!(response.header("content-type"), Some("application/json"));

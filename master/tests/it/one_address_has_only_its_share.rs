@@ -1,5 +1,5 @@
-//! `--max-connections-per-address`: what is above it gets a 503 that says when to come back, whichever workers hold the
-//! others, while other addresses are served; whatever ends a connection, it counts no more, and is taken off once.
+//! `--max-connections-per-address`: a connection above it gets a 503 with a Retry-After, whichever workers hold the
+//! others, while other addresses are served. However a connection ends, it is counted off, exactly once.
 
 use crate::support::{BUSY, Client, Response, Server, eventually, send_signal};
 use nix::sys::signal::Signal;
@@ -27,17 +27,17 @@ fn ask_from(server: &Server, address: Ipv4Addr, request: &str) -> (Client, Respo
 }
 
 #[track_caller]
-fn let_in(server: &Server, address: Ipv4Addr, request: &str, status: u16) -> Client {
+fn admitted(server: &Server, address: Ipv4Addr, request: &str, status: u16) -> Client {
     eventually("it is let in", || {
         let (client, response) = ask_from(server, address, request);
         (response.status == status).then_some(client)
     })
 }
 
-/// A connection that was answered and stays, once it is let in.
+/// A connection that was answered and is kept open, once it is admitted.
 #[track_caller]
 fn kept(server: &Server, address: Ipv4Addr) -> Client {
-    let_in(server, address, GET, 200)
+    admitted(server, address, GET, 200)
 }
 
 #[track_caller]
@@ -47,11 +47,11 @@ fn expect_refusal(server: &Server, address: Ipv4Addr) {
     client.expect_end();
 }
 
-/// No more than its share, and no less.
+/// Exactly its share: no more, and no less.
 #[track_caller]
 fn expect_share(server: &Server) -> Vec<Client> {
-    let clients = (0..3).map(|_| let_in(server, HOG, BUSY, 100)).collect();
-    // Each of the two workers would let in some, did it count for itself.
+    let clients = (0..3).map(|_| admitted(server, HOG, BUSY, 100)).collect();
+    // Each of the two workers would admit some if it counted by itself.
     (0..10).for_each(|_| expect_refusal(server, HOG));
     clients
 }
@@ -66,12 +66,12 @@ fn in_both_accept_modes() {
         hogs.iter_mut().for_each(|client| {
             client.send(["x", GET].concat());
             let answers = (client.response().status, client.response().status);
-            assert_eq!(answers, (200, 200), "those that were let in do not notice");
+            assert_eq!(answers, (200, 200), "admitted connections are not affected");
         });
         hogs.pop();
         hogs.push(kept(&server, HOG));
         expect_refusal(&server, HOG);
-        // One line of each worker and burst.
+        // One line for each worker and burst.
         let said = server.wait_log("127.0.0.1 has 3 connections, the limit of --max-connections-per-address");
         assert!(said.matches("127.0.0.1 has 3 connections").count() <= 4, "{said}");
         server.wait_log("by --max-connections-per-address with 503 within");
@@ -85,7 +85,7 @@ fn a_killed_worker_leaves_nothing() {
     let hogs = expect_share(&server);
     let workers = server.workers();
     let killed = server.worker_of(&hogs[0]).expect("a worker has it");
-    // All stay until it is dead: it counts none of them off.
+    // All stay open until it is dead: it counts none of them off.
     let (_lost, mut hogs): (Vec<Client>, Vec<Client>) =
         hogs.into_iter().partition(|client| server.worker_of(client) == Some(killed));
     send_signal(killed, Signal::SIGKILL);
@@ -94,7 +94,7 @@ fn a_killed_worker_leaves_nothing() {
     expect_refusal(&server, HOG);
 }
 
-/// Each ends in another way; then there is room for its share, and for no more.
+/// Each ends in a different way; then there is room for exactly its share.
 #[test]
 fn however_a_connection_ends() {
     let short = ["--idle-timeout", "300ms", "--header-timeout", "300ms", "--defer-accept", "0"];
@@ -102,25 +102,25 @@ fn however_a_connection_ends() {
     for _ in 0..5 {
         // The client closes.
         drop(kept(&server, HOG));
-        // It resets, also where nothing was said.
+        // The client resets, also without having sent anything.
         let client = kept(&server, HOG);
         SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
         drop(client);
         let client = connect_from(&server, HOG);
         SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
         drop(client);
-        // The server closes, as it is asked, and because of an error.
+        // The server closes, on request and because of an error.
         for request in ["GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "no HTTP\r\n\r\n"] {
             let mut client = kept(&server, HOG);
             client.send(request);
             client.response();
             client.expect_end();
         }
-        // It is refused, read or not.
+        // The server refuses the request, whether it has read it or not.
         let _hogs: Vec<Client> = (0..3).map(|_| kept(&server, HOG)).collect();
         drop(connect_from(&server, HOG));
     }
-    // Idle for too long; a head that does not come.
+    // The connection is idle for too long; a head does not arrive.
     let mut idle = kept(&server, HOG);
     idle.expect_end();
     let mut slow = kept(&server, HOG);
@@ -131,7 +131,7 @@ fn however_a_connection_ends() {
     let _share = expect_share(&server);
 }
 
-/// Connections that make room for others, and those that were refused for want of room, count no more.
+/// Connections that were closed to make room, and those that were refused for lack of room, are counted off.
 #[test]
 fn with_connections_that_make_room() {
     let options = ["--max-connections", "4", "--defer-accept", "0"];
@@ -170,7 +170,7 @@ fn not_without_the_option() {
         .collect();
 }
 
-/// All who connect to it are the proxy, or on the same machine.
+/// All clients on it are the proxy, or on the same machine.
 #[test]
 fn not_over_a_unix_socket() {
     let folder = crate::support::scratch_folder();

@@ -1,4 +1,4 @@
-//! An application of a user's own (the example `own_app`) has master, workers and command line like the built-in one.
+//! A user's own application (the example `own_app`) has the same master, workers and command line as the built-in one.
 
 use crate::apps;
 use crate::support::{eventually, send_signal};

@@ -1,4 +1,4 @@
-//! Pipelined requests are answered in order, and no more of them at a time than the client reads.
+//! Pipelined requests are answered in order, and only as many at a time as the client reads.
 
 use crate::support::Server;
 
@@ -48,7 +48,7 @@ fn of_all_kinds() {
 fn thousands_from_a_client_that_does_not_read_yet() {
     const COUNT: usize = 20_000;
     let server = Server::start(&["--workers", "1"]);
-    // What the worker's own buffers grow to is there before.
+    // The worker's own buffers have grown before the measurement.
     let mut first = server.connect();
     first.send("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 1048576\r\n\r\n");
     first.send(vec![b'x'; 1 << 20]);
@@ -61,7 +61,7 @@ fn thousands_from_a_client_that_does_not_read_yet() {
     let sending = std::thread::spawn(move || std::io::Write::write_all(&mut sender, requests.as_bytes()));
     client.stream.peek(&mut [0]).expect("the answers begin");
     assert_eq!(server.get("/health").status, 200);
-    // 10 MB of answers wait in nobody's memory: what is not read is not made.
+    // No process holds the 10 MB of answers: an answer is made only as it is read.
     let grown = server.memory_bytes().saturating_sub(before);
     assert!(grown < 512 << 10, "grew by {grown} bytes");
     for n in 0..COUNT {

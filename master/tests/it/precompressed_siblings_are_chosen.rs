@@ -1,4 +1,4 @@
-//! `app.js.br`, `.zst` and `.gz` beside `app.js` are sent to those who accept them, each with validators of its own.
+//! `app.js.br`, `.zst` and `.gz` beside `app.js` are sent to clients that accept them, each with its own validators.
 
 use crate::support::curl::curl;
 use crate::support::site::Site;
@@ -13,7 +13,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     coder.finish().expect("memory")
 }
 
-/// All three siblings; what they hold tells them apart.
+/// All three siblings; their contents tell them apart.
 fn site() -> Site {
     Site::of(&[("app.js", TEXT), ("app.js.br", b"brotli"), ("app.js.zst", b"zstandard"), ("app.js.gz", &gzip(TEXT))])
 }
@@ -52,7 +52,7 @@ fn what_the_client_accepts_decides() {
     }
     let fields = "Accept-Encoding: gzip\r\nRange: bytes=0-1,4-5\r\n";
     let several = get(&mut client, "/app.js", fields);
-    assert_eq!((several.status, several.body.len()), (200, gzip(TEXT).len()), "several parts would pass for coded");
+    assert_eq!((several.status, several.body.len()), (200, gzip(TEXT).len()), "several parts would be taken for coded");
     let one = get(&mut client, "/app.js", "Accept-Encoding: br\r\nRange: bytes=1-2\r\n");
     assert_eq!((one.status, one.text().as_str(), one.header("content-encoding")), (206, "ro", Some("br")));
 }
@@ -76,7 +76,7 @@ fn each_has_a_tag_of_its_own() {
 }
 
 #[test]
-fn a_sibling_that_is_older_or_missing_or_no_file_is_passed_over() {
+fn a_sibling_that_is_older_or_missing_or_not_a_file_is_skipped() {
     let site = site();
     site.age("app.js.br", Duration::from_secs(7200));
     std::fs::remove_file(site.path("app.js.zst")).expect("it was there");
@@ -99,6 +99,6 @@ fn curl_decodes_what_it_gets() {
     let server = site.serve(&[]);
     let url = server.url("/page.html");
     assert_eq!(curl(&["--compressed", &url]).body(), TEXT);
-    assert_eq!(curl(&["-H", "Accept-Encoding: gzip", &url]).body(), gzip(TEXT), "it was coded on the way");
+    assert_eq!(curl(&["-H", "Accept-Encoding: gzip", &url]).body(), gzip(TEXT), "it was sent compressed");
     assert_eq!(curl(&[&url]).body(), TEXT);
 }

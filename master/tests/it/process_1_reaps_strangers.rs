@@ -1,5 +1,5 @@
-//! As process 1 of a container the master reaps whoever is left to it, silently, hears every signal that it hears elsewhere,
-//! and ends like anywhere else.
+//! As process 1 of a container the master silently reaps processes that it inherits, handles the same signals as
+//! elsewhere, and exits as elsewhere.
 
 use crate::support::{Server, TINE, eventually, send_signal};
 use nix::sys::signal::Signal;
@@ -26,7 +26,7 @@ fn may_unshare() -> bool {
     may_unshare
 }
 
-/// Sends process 1 a signal from inside its container: who has no handler for it would not hear it there.
+/// Sends process 1 a signal from inside its container: there the kernel drops it if process 1 has no handler.
 fn signal_inside(master: i32, signal: &str) {
     let mut command = Command::new("nsenter");
     command.args(["--target", &master.to_string(), "--pid", "--", "sh", "-c", &format!("kill -{signal} 1")]);
@@ -34,7 +34,7 @@ fn signal_inside(master: i32, signal: &str) {
 }
 
 #[test]
-fn process_1_hears_every_signal() {
+fn process_1_handles_every_signal() {
     if !may_unshare() {
         return;
     }
@@ -55,7 +55,7 @@ fn process_1_hears_every_signal() {
     eventually("two workers", || (children(master).len() == 2).then_some(()));
     signal_inside(master, "USR1");
     server.wait_log("SIGUSR1");
-    // Everybody else ends with process 1.
+    // All other processes end with process 1.
     signal_inside(master, "USR2");
     server.wait_log("process 1 cannot hand over");
     signal_inside(master, "WINCH");
@@ -73,7 +73,7 @@ fn process_1_reaps_strangers() {
     if !may_unshare() {
         return;
     }
-    // The shell is process 1 and becomes the master; what it left in the background are strangers to it.
+    // The shell is process 1 and becomes the master; its background processes are strangers to the master.
     let script = format!("for i in 1 2 3; do (sleep 1 &); done; (sleep 600 &); exec {TINE} run 0 --workers 2");
     let mut server = Server::start_command(Command::new("unshare").args(UNSHARE).args(["sh", "-c", &script]));
     let master = children(server.pid())[0];
@@ -89,9 +89,9 @@ fn process_1_reaps_strangers() {
     eventually("the last one is reaped", || (children(master).len() == 2).then_some(()));
     assert!(!children(master).contains(&long_sleeper));
     let said: Vec<String> = server.log().lines().filter(|line| !line.contains(" INFO ")).map(str::to_string).collect();
-    assert!(said.is_empty(), "nothing is said of them: {said:?}");
+    assert!(said.is_empty(), "nothing is logged of them: {said:?}");
     assert_eq!(server.get("/health").status, 200);
-    // The wrapper passes the status on.
+    // The wrapper passes the exit status on.
     send_signal(master, Signal::SIGTERM);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
 }

@@ -1,5 +1,5 @@
-//! `ps` tells the master from its workers, and which worker is which, in the short name and in the command line; behind that
-//! stands what the server was started with, which tells it from others.
+//! `ps` tells the master from its workers, and which worker is which, in the short name and in the command line; after
+//! that come the server's own arguments, which tell it from other servers.
 
 use crate::support::{Server, eventually};
 use std::fs;
@@ -20,16 +20,16 @@ fn processes_are_named_in_ps() {
         let expected = twice(format!("tine: worker {index}"));
         assert_eq!(workers.iter().filter(|&&pid| names(pid) == expected).count(), 1, "{expected:?}");
     }
-    // A successor takes the name over.
+    // Its successor takes over the name.
     let victim = workers.iter().copied().find(|&pid| names(pid).0 == "tine: worker 11").expect("just seen");
     crate::support::send_signal(victim, nix::sys::signal::Signal::SIGKILL);
     let new = server.wait_replaced(&workers);
     eventually("the successor has the name", || (names(new) == twice("tine: worker 11".to_string())).then_some(()));
 }
 
-/// The title takes the room of the environment, which is moved for it.
+/// The title takes the place of the environment, which is moved for it.
 #[test]
-fn the_environment_is_as_it_was() {
+fn the_environment_is_unchanged() {
     let folder = crate::support::scratch_folder();
     let app = folder.join("app.lua");
     let text = "return function(e, s) s('200 OK', {}) return { os.getenv('GREETING') or 'none', os.getenv('PATH') and '' } end";
@@ -38,7 +38,7 @@ fn the_environment_is_as_it_was() {
     let server = Server::start_with(&options, &[("GREETING", "hello")]);
     assert!(names(server.pid()).1.ends_with(" --workers 1"), "{:?}", names(server.pid()));
     assert_eq!(server.get("/").text(), "hello");
-    // What a new binary is started with, too.
+    // This also covers what a new binary is started with.
     let upgrade = server.ctl(&["upgrade"]);
     assert!(upgrade.status.success(), "{}", server.log());
     eventually("the new master serves alone", || (server.get("/").text() == "hello").then_some(()));

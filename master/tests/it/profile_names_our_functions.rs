@@ -1,5 +1,5 @@
-//! `scripts/profile` counts the stacks of a running worker, with the names of our functions and the kernel's. What draws
-//! them is not built for this: that takes minutes.
+//! `scripts/profile` counts the stacks of a running worker, with the names of our functions and the kernel's. The tool
+//! that draws them is not built for this test: that takes minutes.
 
 use crate::support::{Server, scratch_folder};
 use std::io::Write;
@@ -19,9 +19,9 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Says it also where the test's output is not shown: nothing of the claim was tested.
+/// Reports it even if the test's output is not shown: the claim was not tested.
 fn skip(why: &str) {
-    // Nobody may be reading.
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "SKIPPED, not tested: a profile names our functions: {why}");
 }
 
@@ -70,29 +70,29 @@ fn the_stacks_of_the_busiest_worker_name_our_functions() {
     let busy = server.worker_of(&client).expect("a worker has the connection");
     let counted = std::fs::read_to_string(&stacks).expect("the stacks");
     let names = ["tine_worker::worker::Worker::run", "tine_worker::connection::Connection::advance", "tcp_sendmsg"];
-    assert!(said.contains(&format!("(pid {busy})")), "the busiest is looked at: {said}");
+    assert!(said.contains(&format!("(pid {busy})")), "the busiest worker is profiled: {said}");
     for name in names {
         assert!(counted.contains(name), "{name} is in no stack of {busy}'s; the script said:\n{said}");
     }
     let is_counted = |line: &str| line.rsplit_once(' ').is_some_and(|(_, number)| number.parse::<u32>().is_ok());
     assert!(counted.lines().all(is_counted), "{counted}");
-    assert_eq!(server.workers(), workers, "nobody was restarted");
+    assert_eq!(server.workers(), workers, "no worker was restarted");
     let left = std::fs::read_dir(server.folder()).expect("a folder").flatten().map(|entry| entry.file_name());
     assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with("tine-")), "temporary files are left");
     std::fs::remove_dir_all(folder).expect("the folder is removed");
 }
 
 #[test]
-fn it_asks_which_of_several_masters() {
+fn of_several_masters_one_has_to_be_chosen() {
     if !runs("python3", &["--version"]) {
         return skip("python3 is not installed");
     }
     let servers = [Server::start(&["--workers", "1"]), Server::start(&["--workers", "1"])];
     let pids = servers.each_ref().map(|server| server.pid().to_string());
-    let nobody = std::process::id().to_string();
+    let stranger = std::process::id().to_string();
     for (arguments, status, words) in [
         (&["--seconds", "1"][..], 1, &["several masters", "--pid", &pids[0], &pids[1]][..]),
-        (&["--pid", &nobody], 1, &[&nobody, "not a master or worker of tine", &pids[0], &pids[1]]),
+        (&["--pid", &stranger], 1, &[&stranger, "not a master or worker of tine", &pids[0], &pids[1]]),
         (&["--pid", &pids[0], "--worker", "1"], 1, &["no worker 1"]),
         (&["--pid", &pids[0], "-o", "/no/such/folder/x.svg"], 1, &["/no/such/folder/x.svg cannot be written"]),
         (&["--seconds", "0"], 2, &["--seconds", "from 1 to 60"]),
@@ -106,9 +106,9 @@ fn it_asks_which_of_several_masters() {
     }
 }
 
-/// The forms in which perf with binutils' addr2line was seen to name functions that are inlined into each other.
+/// The formats in which perf with binutils' addr2line names functions that are inlined into each other.
 #[test]
-fn inlined_functions_stand_in_front_of_the_one_they_are_in() {
+fn inlined_functions_precede_the_function_that_contains_them() {
     let test = "
 import runpy, sys
 sys.path.insert(0, sys.argv[1])

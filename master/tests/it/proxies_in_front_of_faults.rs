@@ -1,9 +1,9 @@
-//! What curl, nginx and HAProxy make of each fault is what the table of docs/faults.md says, and no proxy is confused by
-//! one: the next request through it gets its own answer.
+//! What curl, nginx and HAProxy make of each fault is what the table of docs/faults.md says, and no proxy is confused
+//! by a fault: the next request through it gets its own answer.
 //!
-//! A cell holds for the version in its column's heading. Where another one is installed, what differs is said on standard
-//! error and fails nothing; that the next request is answered is expected of every version. Where a cell names several
-//! outcomes, with "/" between them, the proxy's own timing decides, and each of them may be seen.
+//! A cell holds for the version in its column's heading. Where another version is installed, differences are printed on
+//! standard error and fail nothing; that the next request is answered is expected of every version. Where a cell names
+//! several outcomes, with "/" between them, the proxy's own timing decides, and each of them may occur.
 
 use crate::support::Server;
 use crate::support::curl::{curl, curl_version};
@@ -14,10 +14,10 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Who is silent for so long says nothing more. The proxies themselves wait for 4 seconds.
+/// A peer that is silent for this long will send nothing more. The proxies themselves wait for 4 seconds.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The columns: the fault, what it sends, and three that see it.
+/// The columns: the fault, what it sends, and three clients that see it.
 const SEEN_FROM: usize = 2;
 
 #[test]
@@ -26,7 +26,7 @@ fn the_table_is_true() {
     let (headings, rows) = table("faults.md", "fault");
     assert_eq!(headings.len(), SEEN_FROM + 3, "{headings:?}");
     let faults: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
-    // Side by side: what stalls takes its time in each column.
+    // In parallel: a fault that stalls takes its time in each column.
     let columns: [(String, Vec<String>); 3] = std::thread::scope(|scope| {
         let (server, faults) = (&server, &faults);
         let direct = scope.spawn(move || directly(server, faults));
@@ -46,7 +46,8 @@ fn the_table_is_true() {
             if is_described {
                 wrong.push_str(&line);
             } else {
-                // Past the test harness, which drops what a test prints that passes. That nobody reads it is no failure.
+                // Written past the test harness, which drops the output of a test that passes. A closed standard error
+                // is not a failure.
                 let _ = write!(std::io::stderr(), "docs/faults.md is not of version {installed}: {line}");
             }
         }
@@ -77,7 +78,7 @@ fn the_table_has_every_fault() {
     }
 }
 
-/// curl's version, and what it says of each fault.
+/// curl's version, and its outcome for each fault.
 fn directly(server: &Server, faults: &[&str]) -> (String, Vec<String>) {
     let outcomes = std::thread::scope(|scope| {
         let curls: Vec<_> = faults.iter().map(|fault| scope.spawn(move || by_curl(server, fault))).collect();
@@ -86,19 +87,19 @@ fn directly(server: &Server, faults: &[&str]) -> (String, Vec<String>) {
     (curl_version(), outcomes)
 }
 
-/// curl's exit code and how many bytes of a body it got; then the status, or what it found wrong.
+/// curl's exit code and the number of bytes of the body; then the status, or curl's error.
 fn by_curl(server: &Server, fault: &str) -> String {
-    // Long enough for all but what stalls for longer than anybody waits.
+    // Long enough for all faults but those that stall for longer than any client waits.
     let got = curl(&["--max-time", "6", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", &server.url(fault)]);
     let told = String::from_utf8_lossy(&got.stdout).into_owned();
     let (status, bytes) = told.split_once(' ').unwrap_or_else(|| panic!("curl did not write what was asked: {told:?}"));
     if got.status == 0 {
         return format!("0, {bytes} bytes: {status}");
     }
-    // "curl: (28) Operation timed out after 6001 milliseconds with ...": how long is not of interest.
+    // "curl: (28) Operation timed out after 6001 milliseconds with ...": the time does not matter.
     let said = got.stderr.trim_end().split_once(") ").map_or(got.stderr.as_str(), |(_, said)| said);
     let said = said.split(" after ").next().unwrap_or_default();
-    // Behind the first sentence stands what this curl was built with.
+    // After the first sentence comes what this curl was built with.
     let said = said.split(". ").next().unwrap_or_default();
     format!("{}, {bytes} bytes: {said}", got.status)
 }
@@ -109,21 +110,21 @@ fn through(kind: ProxyKind, server: &Server, faults: &[&str]) -> (String, Vec<St
     let outcomes = std::thread::scope(|scope| {
         let mut clients = Vec::new();
         for (number, fault) in faults.iter().enumerate() {
-            // First something good, so that the proxy has a connection that it can keep.
+            // First a good answer, so that the proxy has a connection that it can keep.
             expect_own_answer(&mut connect(proxy), &format!("{kind:?} before {fault}"), number);
             let (over, is_over) = std::sync::mpsc::channel();
             clients.push(scope.spawn(move || {
                 let outcome = by_client(proxy, fault, number);
-                // Nobody hears it any more when it took long.
+                // The client may have given up by then.
                 let _ = over.send(());
                 outcome
             }));
-            // Who waits for what has no end waits beside the next ones.
+            // A client of a fault without an end waits while the next ones run.
             let _ = is_over.recv_timeout(Duration::from_millis(200));
             for _ in 0..3 {
                 let mut other = connect(proxy);
                 expect_own_answer(&mut other, &format!("{kind:?} after {fault}"), number);
-                // Over whichever connection was kept. That the server has ended it by now is no confusion.
+                // Over whichever connection was kept. If the server has closed it by now, that is not confusion.
                 has_own_answer(&mut other, &format!("{kind:?} after {fault}, and another request"), number);
             }
         }
@@ -168,8 +169,8 @@ fn expect_own_answer(client: &mut UnixStream, when: &str, number: usize) {
     assert!(has_own_answer(client, when, number), "{when}: a plain request gets no answer");
 }
 
-/// Whether the connection still answers. An answer has to be the echo of this very request, which nothing that another
-/// request left behind can be taken for.
+/// Whether the connection still answers. The answer has to be the echo of this very request, which cannot be mistaken
+/// for remains of another request.
 #[track_caller]
 fn has_own_answer(client: &mut UnixStream, when: &str, number: usize) -> bool {
     let path = format!("/own/answer/{number}");

@@ -1,5 +1,5 @@
-//! nginx and HAProxy in front: what a client asks of the proxy it gets as from the server itself, over a kept
-//! connection.
+//! Behind nginx and HAProxy a client gets the same answers as from the server itself, and the proxy keeps its
+//! connection to the server.
 
 use crate::support::curl::curl;
 use crate::support::proxy::{Proxy, ProxyKind};
@@ -10,7 +10,7 @@ fn ask(client: &mut Client, request: &str) -> Response {
     client.response_to(request.split(' ').next().expect("a method"))
 }
 
-/// The port from which the proxy asks, as the echo tells it.
+/// The source port of the proxy, from the echo.
 fn port(client: &mut Client) -> String {
     let echo = ask(client, "GET / HTTP/1.1\r\nHost: t\r\n\r\n");
     let echo: serde_json::Value = serde_json::from_slice(&echo.body).expect("the echo is JSON");
@@ -28,7 +28,7 @@ fn bodies_of_both_directions() {
             let passed = ask(&mut client, &format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
             assert_eq!(passed.status, direct.status, "{kind:?} {path}");
             assert_eq!(passed.header("content-type"), direct.header("content-type"), "{kind:?} {path}");
-            // The echo differs: in the addresses, and in what the proxy adds to the request.
+            // The echo differs in the addresses, and in what the proxy adds to the request.
             let is_same = passed.body == direct.body || path == "/delay/1";
             assert!(is_same, "{kind:?} {path}: {} bytes instead of {}", passed.body.len(), direct.body.len());
         }

@@ -1,5 +1,5 @@
-//! What requests and httpx see is the same, and what the endpoints promise. Each program of tests/clients holds one
-//! subject's cases and runs them with both.
+//! requests and httpx see the same, and what the endpoints promise. Each program in tests/clients has the cases for one
+//! subject and runs them with both.
 
 use crate::support::Server;
 use crate::support::python::run_python;

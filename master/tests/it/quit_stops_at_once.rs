@@ -1,4 +1,4 @@
-//! QUIT ends the server at once, whatever is in flight, with status 0, and leaves nothing behind.
+//! QUIT ends the server at once, whatever is in flight, with status 0, and removes its files.
 
 use crate::support::{Client, Server, TINE, eventually, scratch_folder};
 use nix::sys::signal::Signal;
@@ -19,7 +19,7 @@ fn quit_stops_at_once() {
     assert_eq!(server.stop(Signal::SIGQUIT).code(), Some(0), "{}", server.log());
     server.wait_gone(&workers);
     assert!(client.try_response("GET").is_err(), "no answer");
-    assert!(Client::try_connect(server.address()).is_err(), "nobody listens any more");
+    assert!(Client::try_connect(server.address()).is_err(), "the address is no longer listened on");
     assert!(!socket.exists() && !pidfile.exists(), "its files are removed");
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }

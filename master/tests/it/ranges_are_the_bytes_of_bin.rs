@@ -1,4 +1,4 @@
-//! `/range/{size}` sends the bytes of `/bin/{size}`, whole or in parts, as RFC 9110, 14 has it. (All cases of the field
+//! `/range/{size}` sends the bytes of `/bin/{size}`, whole or in parts, as in RFC 9110, 14. (All cases of the field
 //! itself are in the tables of the worker's range_tests.rs.)
 
 use crate::support::{Client, Response, Server};
@@ -8,7 +8,7 @@ const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const BLOCK: u64 = 256 << 10;
 const LAST_MODIFIED: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
 
-/// Bytes `first` to `last` of the pattern: `A-Z0-9` over and over, anew with every block.
+/// Bytes `first` to `last` of the pattern: `A-Z0-9` over and over, starting again with every block.
 fn pattern(first: u64, last: u64) -> Vec<u8> {
     (first..=last).map(|at| ALPHABET[(at % BLOCK) as usize % ALPHABET.len()]).collect()
 }
@@ -74,7 +74,7 @@ fn several_ranges() {
         expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         assert_eq!(response.header("content-length"), Some(expected.len().to_string().as_str()));
         assert!(response.body == expected, "{ranges}");
-        // The boundary is in no part.
+        // The boundary does not occur in any part.
         assert!(!String::from_utf8_lossy(&pattern(0, BLOCK)).contains(boundary));
     }
 }
@@ -118,13 +118,13 @@ fn if_range_names_this_version() {
         let response = ask(&mut client, "GET", "/range/1000", &fields);
         assert_eq!(response.status, status, "{validator}");
         assert_eq!(response.header("etag"), Some(etag.as_str()));
-        // What the client has of that version already is not said again (15.3.7).
+        // Fields that the client has with that version are not repeated (15.3.7).
         assert_eq!(response.header("last-modified").is_some(), status == 200);
         assert_eq!(response.header("content-type").is_some(), status == 200);
     }
 }
 
-/// 13.2.2: preconditions come first.
+/// Preconditions are evaluated first (13.2.2).
 #[test]
 fn preconditions_come_before_ranges() {
     let server = Server::start(&["--workers", "1"]);
@@ -144,7 +144,7 @@ fn preconditions_come_before_ranges() {
 }
 
 #[test]
-fn what_is_not_there_is_416() {
+fn a_range_past_the_end_is_416() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for range in ["1000-", "1000-2000", "-0", "1000-1000,-0"] {
@@ -154,9 +154,9 @@ fn what_is_not_there_is_416() {
     }
 }
 
-/// Far behind what any memory holds.
+/// Far beyond what any memory holds.
 #[test]
-fn a_range_of_much_begins_where_it_should() {
+fn a_huge_range_begins_where_it_should() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let first = 5_000_000_000_123_u64;
@@ -166,7 +166,7 @@ fn a_range_of_much_begins_where_it_should() {
     assert!(head.contains(&format!("Content-Range: bytes {first}-10737418239999/10737418240000\r\n")), "{head}");
     let body = start.split_off(head.find("\r\n\r\n").expect("a whole head") + 4);
     assert!(body == pattern(first, first + body.len() as u64 - 1));
-    // HEAD makes none of it.
+    // HEAD makes none of the body.
     let mut client = server.connect();
     let response = ask(&mut client, "HEAD", "/range/8388607T", "Range: bytes=1-2\r\n");
     assert_eq!(response.header("content-length"), Some("9223370937343148032"));

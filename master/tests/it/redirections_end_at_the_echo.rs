@@ -1,4 +1,4 @@
-//! `/redirect/{n}` leads over n redirections to the echo, and keeps its parameters on the way.
+//! `/redirect/{n}` leads through n redirections to the echo, and keeps its parameters on the way.
 
 use crate::support::Server;
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn redirections_end_at_the_echo() {
     }
 }
 
-/// A client that follows: the method and the body stay with 307, and become GET and none with 303.
+/// A client that follows redirections: method and body are kept with 307, and become GET without a body with 303.
 #[test]
 fn a_client_follows() {
     let server = Server::start(&["--workers", "1"]);
@@ -60,7 +60,7 @@ fn a_client_follows() {
 }
 
 #[test]
-fn what_is_wrong_is_explained() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     let hops = "the number of redirections must be a whole number from 1 to 10000, not ";
     for (path, text) in [

@@ -1,4 +1,4 @@
-//! A request by HEAD that is refused gets the head that it would get by GET, and no body (RFC 9110, 9.3.2).
+//! A HEAD request that is refused gets the same head as GET, and no body (RFC 9110, 9.3.2).
 
 use crate::support::{Server, lossy};
 
@@ -28,7 +28,7 @@ fn when_it_is_malformed_or_too_large() {
 }
 
 #[test]
-fn when_there_is_no_room() {
+fn when_the_server_is_full() {
     let server = Server::start(&["--workers", "1", "--max-connections", "1"]);
     let mut inside = server.connect();
     inside.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -39,12 +39,12 @@ fn when_there_is_no_room() {
     }
 }
 
-/// Head, without its date, and body of the answer that ends the connection.
+/// The head, without its date, and the body of the answer that ends the connection.
 #[track_caller]
 fn expect(server: &Server, request: &str, status: &str) -> (String, String) {
     let mut client = server.connect();
     client.send(request);
-    let answer = client.rest().expect("the server ends the connection in order");
+    let answer = client.rest().expect("the server closes cleanly");
     let text = String::from_utf8(answer).expect("text");
     assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.60}: {}", lossy(text.as_bytes()));
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");

@@ -1,5 +1,5 @@
-//! HUP under load, again and again: hey has no failed request, kept connections get whole answers and no reset, and
-//! nobody of the old generations is left. `scripts/reload` does it fifty times.
+//! HUP under load, again and again: hey has no failed request, keep-alive connections get whole answers and no reset,
+//! and no worker of the old generations is left. `scripts/reload` does it fifty times.
 
 use crate::support::capture::Capture;
 use crate::support::hey::Hey;
@@ -9,7 +9,7 @@ use crate::support::regulars::{Manner, Regulars};
 use crate::support::{Server, eventually};
 use nix::sys::signal::Signal;
 
-/// Reloads under each load; as many as the variable says, else a few.
+/// Reloads under each load; the variable sets how many, else a few.
 fn reloads() -> usize {
     std::env::var("RELOADS").map_or(6, |text| text.parse().expect("RELOADS is a number"))
 }
@@ -18,7 +18,7 @@ fn start(accept: &str) -> Server {
     Server::start(&["--workers", "2", "--accept", accept])
 }
 
-/// Reloads so often, each time until all workers are new.
+/// Reloads `count` times, each time until all workers are new.
 #[track_caller]
 fn reload(server: &Server, count: usize) {
     for n in 1..=count {
@@ -31,7 +31,7 @@ fn reload(server: &Server, count: usize) {
     }
 }
 
-/// The rest of a round: a stop that cuts nobody, and a log in which no worker died.
+/// The rest of a round: a stop that cuts no connection, and a log in which no worker died.
 #[track_caller]
 fn end(mut server: Server) {
     let workers = eventually("two workers are left", || Some(server.workers()).filter(|workers| workers.len() == 2));
@@ -79,9 +79,9 @@ fn of_hey_over_nginx_with_queues_per_worker() {
     under_hey("per-worker", true);
 }
 
-/// Streams and delays, too, on new connections and on kept ones.
+/// Streams and delays, too, on new connections and on keep-alive ones.
 #[test]
-fn of_any_kind() {
+fn of_requests_of_any_kind() {
     const CLIENTS: [(Habit, &str); 9] = [
         (Habit::KeepAlive, "/health"),
         (Habit::KeepAlive, "/bin/200K"),

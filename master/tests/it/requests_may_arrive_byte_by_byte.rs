@@ -1,4 +1,4 @@
-//! However a request is cut into pieces, it is understood in the same way.
+//! However a request is split into pieces, it is parsed in the same way.
 
 use crate::support::{Client, Server};
 
@@ -8,7 +8,7 @@ const REQUESTS: &str = "POST /a?b=c HTTP/1.1\r\nHost: t\r\nX-Long: 0123456789\r\
     POST /health HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc\
     GET /help HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
 
-/// What was answered, without what differs between two connections.
+/// The answers, without what differs between two connections.
 fn answers(mut client: Client) -> Vec<(u16, String)> {
     let answers = (0..4).map(|_| {
         let response = client.response();

@@ -1,5 +1,5 @@
-//! A server that root has started with `--user` is found by root's `tine ctl` without a word about where it is, and by that
-//! user's; also after an upgrade, which that user's master carries out.
+//! A server that root started with `--user` is found by root's `tine ctl` without an option, and by that user's; also
+//! after an upgrade, which a master of that user carries out.
 
 use crate::support::masters::{adopt_orphans, reap};
 use crate::support::{Server, TINE, copy_program, eventually, scratch_folder};
@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
-/// `tine ctl` as this user has it in a fresh shell.
+/// `tine ctl` as this user runs it in a fresh shell.
 fn ctl(program: &std::path::Path, uid: u32, server: &Server, command: &str) -> Output {
     let mut ctl = Command::new(program);
     ctl.args(["ctl", "--control", &server.address().port().to_string(), command]).uid(uid).current_dir("/");
@@ -23,8 +23,8 @@ fn before_and_after_an_upgrade() {
         return;
     }
     adopt_orphans();
-    let nobody = User::from_name("nobody").ok().flatten().expect("every system has nobody").uid.as_raw();
-    // Where that user may execute it.
+    let other_user = User::from_name("nobody").ok().flatten().expect("every system has the user `nobody`").uid.as_raw();
+    // In a directory where that user may execute it.
     let folder = std::env::temp_dir().join(scratch_folder().file_name().expect("a name"));
     fs::create_dir(&folder).expect("a folder");
     let program = folder.join("tine");
@@ -32,7 +32,7 @@ fn before_and_after_an_upgrade() {
     let mut command = Command::new(&program);
     let server = Server::start_command(command.args(["run", "0", "--workers", "1", "--user", "nobody"]));
     let expect_found = |pid: i32| {
-        for uid in [0, nobody] {
+        for uid in [0, other_user] {
             let output = ctl(&program, uid, &server, "status");
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert!(said.contains(&format!("process {pid}, for ")), "user {uid}: {said}\n{}", server.log());

@@ -1,4 +1,4 @@
-//! A request head has to be complete `--header-timeout` after its first byte; else 408 and the end.
+//! A request head has to be complete within `--header-timeout` of its first byte; else 408 and the end.
 
 use crate::support::{Client, Server};
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ fn that_dribble() {
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
     client.stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
-    // A byte now and then does not help.
+    // A byte now and then does not extend the timeout.
     while let Err(e) = client.stream.peek(&mut [0]) {
         assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock);
         assert!(began.elapsed() < crate::support::patience(), "never answered");

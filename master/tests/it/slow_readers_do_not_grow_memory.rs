@@ -1,4 +1,4 @@
-//! Responses are made as fast as they are read: slow readers cost next to nothing, and slow nobody else.
+//! Responses are made as fast as they are read: slow readers cost next to nothing, and do not slow down other clients.
 
 use crate::support::{Client, Server};
 use std::io::Read;
@@ -27,7 +27,7 @@ fn slow_readers(chunk_size: &str) {
     println!("20 slow readers, chunks of {chunk_size}: {grown} bytes");
 }
 
-/// 500 clients that never read cost at most 64 KB and 8 KB each, and one that reads has its bytes all the same.
+/// 500 clients that never read cost at most 64 KB and 8 KB each, and a client that reads gets its bytes all the same.
 fn non_readers(chunk_size: &str) {
     const CLIENTS: usize = 500;
     let server = Server::start(&["--workers", "2", "--defer-accept", "0", "--chunk-size", chunk_size]);
@@ -38,7 +38,7 @@ fn non_readers(chunk_size: &str) {
     for client in &mut clients {
         client.send(request);
     }
-    // Each has its answer's start, so that each is being answered.
+    // Each has the start of its answer, so that each is being answered.
     for client in &mut clients {
         client.stream.peek(&mut [0]).expect("the answer begins");
     }
@@ -51,9 +51,9 @@ fn non_readers(chunk_size: &str) {
     assert!(clients.iter().all(|client| !client.is_hung_up()));
 }
 
-/// Chunks of this size are queued as references to the pattern, …
+/// Chunks of this size are queued as references to the pattern.
 const REFERENCED: &str = "4096";
-/// … and those of this size are copied into the queue.
+/// Chunks of this size are copied into the queue.
 const COPIED: &str = "500";
 
 #[test]

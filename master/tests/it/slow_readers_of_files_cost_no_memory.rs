@@ -1,4 +1,5 @@
-//! Who reads a file slowly, or not at all, costs a descriptor and next to no memory; and slows nobody else.
+//! A client that reads a file slowly, or not at all, costs a descriptor and next to no memory, and slows down no other
+//! client.
 
 use crate::support::Client;
 use crate::support::site::Site;
@@ -20,7 +21,7 @@ fn slow_readers_of_files_cost_no_memory() {
     for client in &mut clients {
         client.stream.read_exact(&mut [0; 20_000]).expect("the answer begins");
     }
-    // One of them reads as fast as it can: two requests of others between each of its mebibytes.
+    // One of them reads as fast as it can: two requests of other clients between each of its mebibytes.
     for _ in 0..20 {
         clients[0].stream.read_exact(&mut vec![0; 1 << 20]).expect("more of it");
         assert_eq!(server.get("/y").text(), "y");

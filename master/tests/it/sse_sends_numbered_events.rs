@@ -1,11 +1,11 @@
-//! `/sse[?count=&every=]` sends server-sent events that a client can go on with where it was.
+//! `/sse[?count=&every=]` sends server-sent events that a client can resume after a disconnect.
 
 use crate::support::{Client, Response, Server};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Asks with these header lines.
+/// Sends a request with these header lines.
 fn ask(server: &Server, path: &str, lines: &str) -> Client {
     let mut client = server.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{lines}\r\n"));
@@ -31,7 +31,7 @@ fn expect_events(response: &Response, numbers: impl Iterator<Item = u64>) {
     assert_eq!((response.status, response.header("content-type")), (200, Some("text/event-stream")));
     assert_eq!(response.header("cache-control"), Some("no-store"));
     let text = response.text();
-    let events = text.strip_prefix("retry: 1000\n\n").expect("it begins with the time after which to come again");
+    let events = text.strip_prefix("retry: 1000\n\n").expect("it begins with the reconnection time");
     let mut events = events.split_inclusive("\n\n");
     for n in numbers {
         expect_event(events.next().unwrap_or_default(), n);
@@ -40,7 +40,7 @@ fn expect_events(response: &Response, numbers: impl Iterator<Item = u64>) {
 }
 
 #[test]
-fn as_many_as_asked() {
+fn as_many_as_requested() {
     let server = Server::start(&["--workers", "1"]);
     for count in [1, 5] {
         let mut client = ask(&server, &format!("/sse?count={count}&every=5"), "");
@@ -68,13 +68,13 @@ fn none_before_its_time() {
 }
 
 #[test]
-fn going_on_where_the_client_was() {
+fn resuming_after_the_last_event() {
     let server = Server::start(&["--workers", "2"]);
     for (last, first) in [("3", 4), ("0", 1), ("", 1), ("x", 1), ("-3", 1), ("18446744073709551616", 1)] {
         let response = ask(&server, "/sse?count=5&every=1", &format!("Last-Event-ID: {last}\r\n")).response();
         expect_events(&response, first..=5);
     }
-    // Who has had them all is told to come no more.
+    // A client that has had them all is told not to reconnect.
     for last in ["5", "6", "18446744073709551615"] {
         let response = ask(&server, "/sse?count=5&every=1", &format!("Last-Event-ID: {last}\r\n")).response();
         assert_eq!((response.status, response.header("cache-control")), (204, Some("no-store")), "{last}");
@@ -92,7 +92,7 @@ fn until_the_server_stops() {
     expect_event(&chunk(&mut client), 1);
     server.signal(Signal::SIGTERM);
     // The last chunk, and the end of the connection.
-    assert_eq!(client.rest().expect("an end in order"), b"0\r\n\r\n");
+    assert_eq!(client.rest().expect("a clean end"), b"0\r\n\r\n");
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
 }
 
@@ -107,7 +107,7 @@ fn not_to_head() {
 }
 
 #[test]
-fn and_says_what_is_wrong() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     for query in ["every=0", "every=-1", "every=", "every=x", "every=3600001", "count=0", "count=x", "count=1.5"] {
         let response = server.get(&format!("/sse?{query}"));

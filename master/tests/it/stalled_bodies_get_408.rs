@@ -1,4 +1,5 @@
-//! A request body that is waited for and of which nothing comes for `--body-timeout` is answered with 408 and the end.
+//! A request body that is waited for and of which nothing arrives for `--body-timeout` is answered with 408 and the
+//! end.
 
 use crate::support::Server;
 use std::time::{Duration, Instant};

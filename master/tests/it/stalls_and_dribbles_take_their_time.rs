@@ -1,5 +1,5 @@
-//! `/fault/stall` and `/fault/dribble-head` wait where they said, for as long as they said, and then go on; a stop waits for
-//! them no longer than for any other answer.
+//! `/fault/stall` and `/fault/dribble-head` wait where and for as long as they were asked to, and then go on; a stop
+//! waits for them no longer than for any other answer.
 
 use crate::support::{Client, Ending, Server, eventually, patience};
 use nix::sys::signal::Signal;
@@ -12,7 +12,7 @@ fn ask(server: &Server, path: &str) -> Client {
     client
 }
 
-/// Reads a head, whose length is not known, because of its date.
+/// Reads a head byte by byte, as its length is not known, because of its date.
 fn head(client: &mut Client) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -26,7 +26,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_stall_sends_so_many_bytes_and_no_more() {
+fn a_stall_sends_the_requested_bytes_and_no_more() {
     let server = Server::start(&["--workers", "1"]);
     for after in [0, 1, 1000, 300_000] {
         let mut client = ask(&server, &format!("stall?after={after}&for=86400000"));
@@ -83,7 +83,7 @@ fn a_stop_waits_for_them() {
     told.push_str(&String::from_utf8_lossy(&dribbled.take(1).expect("the head's start")));
     server.signal(Signal::SIGTERM);
     server.wait_log("draining");
-    // Asked once because the server stops, they keep to their time: all comes, and in order.
+    // Told that the server stops, they keep their time: everything comes, and in order.
     assert_eq!(stalled.take(1024).expect("the body's rest"), pattern(1034)[10..], "{told}");
     assert!(began.elapsed() >= Duration::from_millis(1500), "{:?}", began.elapsed());
     let (rest, ending) = dribbled.read_to_end();
@@ -106,7 +106,7 @@ fn a_stop_cuts_them_at_the_graceful_timeout() {
     assert!(began.elapsed() < patience());
 }
 
-/// A client that gives up costs nothing once it is gone.
+/// A client that gives up costs nothing after it has left.
 #[test]
 fn a_client_that_resets_is_forgotten() {
     let server = Server::start(&["--workers", "1"]);

@@ -1,8 +1,8 @@
-//! `/stream[/{MB}]`: so many megabytes in chunks of the set size, of a printable pattern.
+//! `/stream[/{MB}]`: this many megabytes in chunks of the configured size, of a printable pattern.
 
 use crate::support::{Response, Server};
 
-/// `chr(32 + i % 95)` over 256 bytes, over and over, anew with every chunk.
+/// `chr(32 + i % 95)` over 256 bytes, over and over, starting again with every chunk.
 fn pattern(chunk_bytes: usize) -> Vec<u8> {
     (0..chunk_bytes).map(|i| 32 + (i % 256 % 95) as u8).collect()
 }
@@ -26,7 +26,7 @@ fn of_the_default_size() {
 }
 
 #[test]
-fn of_the_size_asked_for() {
+fn of_the_requested_size() {
     let server = Server::start(&["--workers", "1"]);
     let response = server.get("/stream/3");
     expect_headers(&response, 3, 4096);
@@ -42,7 +42,7 @@ fn of_the_size_asked_for() {
 
 /// One chunk of the application is one chunk on the wire.
 #[test]
-fn of_the_sizes_set() {
+fn of_the_configured_sizes() {
     for (option, variable) in [(true, false), (false, true)] {
         let options = ["--workers", "1", "--stream-mb", "2", "--chunk-size", "10000"];
         let options = if option { &options[..] } else { &options[..2] };
@@ -58,7 +58,7 @@ fn of_the_sizes_set() {
         let whole = [b"2710\r\n", &pattern[..], b"\r\n"].concat().repeat((2 << 20) / 10000);
         let rest = (2 << 20) % 10000;
         let expected = [&whole[..], format!("{rest:x}\r\n").as_bytes(), &pattern[..rest], b"\r\n0\r\n\r\n"].concat();
-        assert!(wire[head_end..] == expected, "the chunks are not those that were set");
+        assert!(wire[head_end..] == expected, "the chunks do not have the configured size");
     }
 }
 

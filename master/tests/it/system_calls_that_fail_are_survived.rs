@@ -1,5 +1,5 @@
-//! A system call that fails costs what it was for and no more: strace has them fail, one after another, in a worker and in
-//! the master, and the server serves on, says so in few lines and in few calls.
+//! A system call that fails costs what it was made for and no more: strace makes them fail, one after another, in a
+//! worker and in the master, and the server serves on, with few log lines and few calls.
 
 use crate::support::site::Site;
 use crate::support::{Client, Response, Server, Trace, busy, eventually, send_signal};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 const GET: &str = "GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
 
-/// What is asked on a connection that comes while the call fails, and what is to come of it.
+/// The request on a connection that arrives while the call fails, and its outcome.
 #[derive(Clone, Copy, PartialEq)]
 enum Comes {
     /// A small request: it is answered meanwhile.
     IsServed,
     /// It is answered once the call succeeds again.
     Waits,
-    /// One that is not answered at once: it gets a 503.
+    /// A request that is not answered at once: it gets a 503.
     IsRefused,
     /// It is answered, and its connection ends.
     IsServedOnce,
@@ -26,7 +26,7 @@ enum Comes {
 struct Case {
     failures: &'static [&'static str],
     client: Comes,
-    /// What the log says, once or twice; nothing else but what it says of any server.
+    /// The line in the log, once or twice; beside it only the lines of any server.
     says: Option<&'static str>,
 }
 
@@ -40,7 +40,7 @@ const LOST: Option<&str> = Some("this worker cannot go on");
 const REFUSED: Option<&str> = Some("refusing connections with 503");
 use Comes::{IsCut, IsRefused, IsServed, IsServedOnce, Waits};
 
-/// What a worker survives.
+/// Failures that a worker survives.
 const WORKER: &[Case] = &[
     case(&["accept4:error=EPERM"], Waits, PAUSE),
     case(&["accept4:error=ENETDOWN"], Waits, PAUSE),
@@ -48,11 +48,11 @@ const WORKER: &[Case] = &[
     case(&["accept4:error=ENOMEM"], Waits, REFUSED),
     case(&["accept4:error=ECONNABORTED:when=1..3"], IsServed, None),
     case(&["accept4:error=EINTR:when=1..3"], IsServed, None),
-    // The pause takes the listener out of the poll, which is the first call; it cannot be put back three times.
+    // The pause takes the listener out of the poll, which is the first call; adding it again fails three times.
     case(&["accept4:error=EMFILE:when=1", "epoll_ctl:error=ENOSPC:when=2..4"], IsServed, SHORTAGE),
     case(&["accept4:error=EMFILE:when=1", "epoll_ctl:error=ENOMEM:when=2..4"], IsServed, SHORTAGE),
     case(&["accept4:error=EMFILE:when=1", "epoll_ctl:error=ENOMEM:when=1..3"], IsServed, SHORTAGE),
-    // That of the client.
+    // The call for the client's connection.
     case(&["epoll_ctl:error=ENOSPC:when=1"], IsServedOnce, REFUSED),
     case(&["epoll_ctl:error=ENOMEM:when=1"], IsRefused, REFUSED),
     case(&["/^epoll_p?wait$:error=ENOMEM:when=1..4"], IsServed, Some("epoll_wait: ")),
@@ -64,7 +64,7 @@ const WORKER: &[Case] = &[
     case(&["sendto:error=ENOBUFS:when=1"], IsCut, None),
 ];
 
-/// What ends the worker, so that another takes its place.
+/// Failures that end the worker, so that another takes its place.
 const LOSSES: &[&[&str]] = &[
     &["accept4:error=EBADF:when=1"],
     &["accept4:error=ENOTSOCK:when=1"],
@@ -93,7 +93,7 @@ fn ask(client: &mut Client) -> Response {
     client.response()
 }
 
-/// Lines that a server does not say of itself anyway.
+/// The lines that a server does not log anyway.
 fn complaints(server: &Server) -> Vec<String> {
     let log = server.log();
     log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).map(str::to_string).collect()
@@ -104,7 +104,7 @@ fn expect_few_lines(server: &Server, says: Option<&str>) {
     let lines = complaints(server);
     let what = says.unwrap_or("no line at all");
     match says {
-        Some(text) => assert!(lines.iter().any(|line| line.contains(text)), "it says {what}: {lines:#?}"),
+        Some(text) => assert!(lines.iter().any(|line| line.contains(text)), "it logs {what}: {lines:#?}"),
         None => assert!(lines.is_empty(), "{what}: {lines:#?}"),
     }
     assert!(lines.len() <= 8, "{what}: {lines:#?}");
@@ -113,7 +113,7 @@ fn expect_few_lines(server: &Server, says: Option<&str>) {
 #[test]
 fn a_worker_serves_on() {
     for Case { failures, client, says } in WORKER {
-        // A connection that is answered before it would be polled has to come with its request.
+        // A connection that is answered before it would be polled has to arrive with its request.
         let defer_accept = if *client == IsServedOnce { "10s" } else { "0" };
         let server = Server::start(&["--workers", "1", "--defer-accept", defer_accept]);
         // In use: an idle connection would make room.
@@ -123,7 +123,7 @@ fn a_worker_serves_on() {
         let mut fresh = server.connect();
         fresh.send(if *client == IsRefused { "GET /delay/60 HTTP/1.1\r\nHost: t\r\n\r\n" } else { GET });
         match client {
-            // Those who come while accept4 fails get a 503, by the descriptor that is kept for that.
+            // Clients that arrive while accept4 fails get a 503, by the spare descriptor.
             IsServed if failures.len() > 1 => {
                 assert_eq!(fresh.response().status, 503, "{failures:?}");
                 eventually("others are served", || (ask(&mut server.connect()).status == 200).then_some(()));
@@ -145,7 +145,7 @@ fn a_worker_serves_on() {
             server.wait_log(text);
         }
         if *client == Waits {
-            // Time for many calls, were they not bounded.
+            // Time for many calls, if they were not bounded.
             eventually("a second is over", || (began.elapsed() > Duration::from_secs(1)).then_some(()));
         }
         let calls = trace.end().lines().filter(|line| line.contains("INJECTED")).count();
@@ -155,14 +155,15 @@ fn a_worker_serves_on() {
             assert_eq!(fresh.response().status, 200, "{failures:?}");
         }
         inside.send("x");
-        assert_eq!(inside.response().status, 200, "who is inside is served, {failures:?}");
+        assert_eq!(inside.response().status, 200, "a connected client is served, {failures:?}");
         assert_eq!(ask(&mut server.connect()).status, 200, "{failures:?}");
         assert_eq!(server.workers(), [worker], "the worker is the same, {failures:?}");
         expect_few_lines(&server, *says);
     }
 }
 
-/// More requests than a worker answers in a turn, so that the connection has another turn to come when it cannot be polled.
+/// More requests than a worker answers in a turn, so that the connection has another turn to come when it cannot be
+/// polled.
 #[test]
 fn a_connection_with_a_turn_to_come_is_forgotten() {
     let server = Server::start(&["--workers", "1", "--defer-accept", "0"]);
@@ -190,7 +191,7 @@ fn a_worker_that_lost_a_descriptor_is_replaced() {
         let before = server.workers();
         let Some(trace) = Trace::inject(before[0], failures) else { return };
         let mut fresh = server.connect();
-        // It may be in a queue still, or be accepted and lost with the worker.
+        // It may still be in a queue, or be accepted and lost with the worker.
         let _ = fresh.try_send(GET);
         let _ = fresh.try_response("GET");
         server.wait_log("this worker cannot go on");
@@ -224,14 +225,14 @@ fn the_master_keeps_its_workers() {
         }
         let lines = complaints(&server).len();
         assert!(lines <= 6, "{failures:?}: {:#?}", complaints(&server));
-        // Also while its calls fail it hears a signal.
+        // It also handles a signal while its calls fail.
         server.signal(Signal::SIGTERM);
         assert!(server.wait_exit().success(), "{failures:?}");
         trace.end();
     }
 }
 
-/// Where sendfile(2) cannot be had, files are read and sent.
+/// Where sendfile(2) is not available, files are read and sent.
 #[test]
 fn files_are_sent_without_sendfile() {
     let site = Site::of(&[]);
@@ -252,7 +253,7 @@ fn files_are_sent_without_sendfile() {
         assert!(trace.end().contains("INJECTED"));
     }
     assert!(complaints(&server).is_empty(), "{:?}", complaints(&server));
-    // What cannot be read either is cut, with a line.
+    // A file that cannot be read either is cut, with a line in the log.
     for failures in [&["sendfile:error=EIO"][..], &["sendfile:error=ENOSYS", "pread64:error=EIO"]] {
         let Some(trace) = Trace::inject(worker, failures) else { return };
         assert!(get(&server).is_err());

@@ -1,18 +1,18 @@
-//! `--health-path` answers health checks for whatever is served: 200, and 503 while `--drain-delay` runs. The log says what
-//! answers so, and nothing that is not true.
+//! `--health-path` answers health checks whatever is served: 200, and 503 while `--drain-delay` runs. The log names the
+//! paths that answer so, and only those.
 
 use crate::support::lua::{PATH_APP, folder_with, serve_from};
 use crate::support::{Client, Response, Server, eventually, one_line_of, run_to_end};
 use nix::sys::signal::Signal;
 
-/// Longer than what the test does meanwhile may take on a slow machine: it ends it by a second signal.
+/// Longer than the test needs even on a slow machine; the test ends it by a second signal.
 const LONG: &str = "60s";
 fn ask(client: &mut Client, path: &str) -> Response {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
     client.response()
 }
 
-/// A server of each kind: its name, and the server with these options.
+/// A server of each kind with these options, and the kind's name.
 fn servers(options: &[&str]) -> Vec<(&'static str, Server)> {
     let folder = folder_with(&[("app.lua", PATH_APP), ("files/x", "a file")]);
     let files = folder.join("files");
@@ -33,14 +33,14 @@ fn stop(mut server: Server) {
 }
 
 #[test]
-fn of_every_kind() {
+fn for_every_kind_of_server() {
     for (kind, server) in servers(&["--health-path", "/up/"]) {
         let mut client = server.connect();
         for path in ["/up", "/up?x=1", "/%75p"] {
             let health = ask(&mut client, path);
             assert_eq!((health.status, health.text().as_str()), (200, "{\"status\":\"ok\"}"), "{kind} {path}");
         }
-        assert_ne!(ask(&mut client, "/up/x").text(), "{\"status\":\"ok\"}", "{kind}: what is below is the app's");
+        assert_ne!(ask(&mut client, "/up/x").text(), "{\"status\":\"ok\"}", "{kind}: paths below it are the app's");
         server.signal(Signal::SIGTERM);
         eventually("health checks fail", || (ask(&mut client, "/up").status == 503).then_some(()));
         assert_eq!(ask(&mut client, "/up").text(), "{\"status\":\"stopping\"}", "{kind}");
@@ -67,7 +67,7 @@ fn without_it_the_log_does_not_promise_one() {
 }
 
 #[test]
-fn it_is_a_path() {
+fn its_value_has_to_be_a_path() {
     for path in ["health", "/", "", "/a?b", "/a b", "http://h/x"] {
         let output = run_to_end(&["check", "--health-path", path]);
         assert_eq!(output.status.code(), Some(2), "{path:?}");

@@ -1,9 +1,9 @@
-//! `/headers/{n}?size=` sends n header fields with values of size bytes, and says what is wrong with more.
+//! `/headers/{n}?size=` sends n header fields with values of `size` bytes, and explains values out of range.
 
 use crate::support::Server;
 
 #[test]
-fn headers_are_as_many_and_as_long_as_asked() {
+fn headers_have_the_requested_number_and_size() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (path, count, size) in [
@@ -28,7 +28,7 @@ fn headers_are_as_many_and_as_long_as_asked() {
 }
 
 #[test]
-fn what_is_wrong_is_explained() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let count = "the number of headers must be a whole number from 1 to 10000, not ";

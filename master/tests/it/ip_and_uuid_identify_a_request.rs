@@ -1,4 +1,4 @@
-//! `/ip` says where a request came from, `/uuid` makes a name that nothing else has.
+//! `/ip` gives the address that a request came from, `/uuid` makes a unique identifier.
 
 use crate::support::{Client, Server};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn ip_is_the_peers_address() {
 }
 
 #[test]
-fn of_a_unix_socket_there_is_none() {
+fn a_unix_socket_has_none() {
     let folder = crate::support::scratch_folder();
     let path: PathBuf = folder.join("s");
     let server = Server::start(&["--workers", "1", "--listen", &format!("unix:{}", path.display())]);
@@ -40,7 +40,7 @@ fn of_a_unix_socket_there_is_none() {
     std::fs::remove_dir_all(folder).expect("the folder is ours");
 }
 
-/// Two workers forked from one master do not make the same ones.
+/// Two workers forked from one master do not make the same UUIDs.
 #[test]
 fn uuids_differ() {
     let server = Server::start(&["--workers", "2"]);

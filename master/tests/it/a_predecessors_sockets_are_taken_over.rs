@@ -1,5 +1,5 @@
-//! The sockets of the master before, under the names that it gives them, take the place of the same addresses of the
-//! command line, queue by queue; what is missing is bound, and all of them are the new master's own.
+//! The sockets of the previous master, under the names that it gives them, take the place of the same addresses on the
+//! command line, queue by queue; missing ones are bound, and the new master owns them all.
 
 use crate::support::{Client, eventually, given, scratch_folder};
 use nix::sys::signal::Signal;
@@ -25,7 +25,7 @@ fn their_addresses_are_those_of_the_command_line() {
     let mut server = given::start(&sockets, &arguments);
     let urls = urls(&server.stdout());
     assert_eq!(urls[0], format!("http://{}", chosen.local_addr().unwrap()), "the port that was chosen before");
-    assert!(urls[1].starts_with("http://127.0.0.2:"), "bound anew: {}", urls[1]);
+    assert!(urls[1].starts_with("http://127.0.0.2:"), "bound again: {}", urls[1]);
     assert_eq!(urls[2], listen);
     server.wait_log(&format!("no longer listening on {}, as before the upgrade", gone.local_addr().unwrap()));
     let mut client = Client::try_connect_unix(&path).expect("the Unix socket");
@@ -33,7 +33,7 @@ fn their_addresses_are_those_of_the_command_line() {
     assert_eq!(client.response().status, 200);
     assert_eq!(server.get("/health").status, 200);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
-    assert!(!path.exists(), "the file is the new master's to remove");
+    assert!(!path.exists(), "the new master removes the file");
     std::fs::remove_dir_all(folder).expect("the folder");
 }
 
@@ -49,7 +49,7 @@ fn each_queue_has_its_worker() {
     let first = queue(any);
     let address = first.local_addr().unwrap().as_socket().unwrap();
     let second = queue(address);
-    // A third worker has a queue made for it.
+    // A queue is made for the third worker.
     let arguments = ["run", "0", "--accept", "per-worker", "--workers", "3"];
     let server = given::start(&[(second.as_fd(), "tine-0-1"), (first.as_fd(), "tine-0-0")], &arguments);
     drop((first, second));

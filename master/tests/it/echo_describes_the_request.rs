@@ -1,4 +1,4 @@
-//! `/` and every path that is no endpoint say as JSON what was asked.
+//! `/` and every path that is not an endpoint describe the request as JSON.
 
 use crate::support::{Client, Server};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn echo(client: &mut Client) -> Value {
 }
 
 #[test]
-fn echo_tells_the_request() {
+fn echo_describes_the_request() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     client.send(
@@ -45,7 +45,7 @@ fn echo_tells_the_request() {
 }
 
 #[test]
-fn of_every_path_that_is_no_endpoint() {
+fn for_every_path_that_is_not_an_endpoint() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for path in [

@@ -1,5 +1,5 @@
-//! A server that was started with signals ignored or blocked hears them, waits for its children, and loses no signal that
-//! comes before its handlers stand.
+//! A server that was started with signals ignored or blocked handles them and reaps its children, and it loses no
+//! signal that arrives before its handlers are installed.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, eventually, send_signal};
@@ -17,7 +17,7 @@ fn start(environment: &[&str]) -> Server {
     Server::start_command(&mut command)
 }
 
-/// Whether the signal is in that mask of the process: SigBlk, SigIgn, SigCgt (proc_pid_status(5)).
+/// Whether the signal is in this mask of the process: SigBlk, SigIgn, SigCgt (proc_pid_status(5)).
 fn is_in(pid: i32, mask: &str, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix(mask)?.strip_prefix(':')).unwrap_or("0");
@@ -36,7 +36,7 @@ fn that_were_ignored_or_blocked() {
     ] {
         let mut server = start(&[environment]);
         assert_eq!(server.get("/").text(), "here", "{environment}");
-        // A child that has ended is waited for, and another takes its place.
+        // A child that has exited is reaped, and another takes its place.
         let before = server.workers();
         let worker = before[0];
         assert!(!is_in(worker, "SigIgn", Signal::SIGALRM), "{environment}: ALRM ends a worker that hangs");
@@ -49,16 +49,16 @@ fn that_were_ignored_or_blocked() {
 }
 
 #[test]
-fn that_is_ignored_under_nohup_stays_so() {
+fn that_is_ignored_under_nohup_stays_ignored() {
     let mut server = start(&["--ignore-signal=HUP"]);
     assert!(is_in(server.pid(), "SigIgn", Signal::SIGHUP));
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
 }
 
 #[test]
-fn that_comes_before_the_handlers_stand() {
+fn that_arrives_before_the_handlers_are_installed() {
     let mut command = Command::new("strace");
-    // Binding takes its time.
+    // Binding takes some time.
     command.args(["-f", "-o", "/dev/null", "-e", "inject=bind:delay_enter=2000000:when=1"]);
     command.args([TINE, "run", "0", "--workers", "1", "--control", "none"]);
     let mut server = Server::spawn(&mut command);

@@ -1,4 +1,5 @@
-//! Options of sockets, and calls, that whoever answers for the kernel does not have (gVisor): the server warns and serves.
+//! Where the kernel, or an emulation of it such as gVisor, lacks a socket option or a system call, the server warns and
+//! serves.
 
 use crate::support::{Server, TINE, send_signal};
 use nix::sys::signal::Signal;
@@ -20,7 +21,7 @@ fn expect_served(mut server: Server) -> String {
 
 #[test]
 fn options_of_a_listener() {
-    // After SO_REUSEADDR and SO_REUSEPORT, which it cannot do without.
+    // After SO_REUSEADDR and SO_REUSEPORT, which are required.
     let log = expect_served(start_without("inject=setsockopt:error=ENOPROTOOPT:when=3+", &["--tcp-fastopen"]));
     for what in ["the kernel buffers more output", "--defer-accept has no effect", "--tcp-fastopen has no effect"] {
         let lines = log.lines().filter(|line| line.contains("the sockets of") && line.contains(what));

@@ -1,4 +1,4 @@
-//! Files and an application behind one address: the files have their prefix, whole segments of it, and the app the rest.
+//! Files and an application on one address: the files have their prefix, in whole segments, and the app has the rest.
 
 use crate::apps;
 use crate::support::site::Site;
@@ -32,7 +32,7 @@ fn the_prefix_decides_and_nothing_else() {
 }
 
 #[test]
-fn a_prefix_may_be_given_to_files_alone() {
+fn files_alone_can_have_a_prefix() {
     let site = Site::of(&[("x", b"a file")]);
     let server = site.serve(&["--static-url", "/deep/down/"]);
     for (path, status) in [("/deep/down/x", 200), ("/x", 404), ("/deep/x", 404), ("/deep", 404), ("/", 404)] {

@@ -1,4 +1,5 @@
-//! `--chdir`: the app, its folders, the files to serve, the pidfile, Unix sockets and the log file are looked for there.
+//! `--chdir`: the app, its directories, the files to serve, the pidfile, Unix sockets and the log file are relative to
+//! it.
 
 use crate::support::{Client, Server, TINE, eventually, lua, one_line_of, run_to_end, run_to_end_with};
 use nix::sys::signal::Signal;
@@ -56,7 +57,7 @@ fn a_reload_follows_a_link() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn a_missing_directory_is_reported() {
     for arguments in [&["--chdir", "/no/such/folder"][..], &["--chdir", "/etc/passwd"]] {
         for command in ["run", "check"] {
             let output = run_to_end(&[&[command, "0"], arguments].concat());

@@ -1,4 +1,4 @@
-//! `/status/{code}` answers with that status, framed as the status wants it.
+//! `/status/{code}` answers with that status, framed as the status requires.
 
 use crate::support::{Client, Response, Server};
 use serde_json::Value;
@@ -8,7 +8,7 @@ fn json(response: &Response) -> Value {
     serde_json::from_slice(&response.body).expect("JSON")
 }
 
-/// The connection is kept, and nothing is left on it.
+/// The connection is kept, and no bytes are left on it.
 #[track_caller]
 fn expect_health(client: &mut Client, after: &str) {
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -16,7 +16,7 @@ fn expect_health(client: &mut Client, after: &str) {
 }
 
 #[test]
-fn of_every_code_that_ends_a_request() {
+fn with_every_code_that_ends_a_request() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for code in 200..600 {
@@ -24,7 +24,7 @@ fn of_every_code_that_ends_a_request() {
         let response = client.response();
         assert_eq!(response.status, code);
         match code {
-            // No body, and nothing that says how long it is.
+            // No body, and no field that gives its length.
             204 | 304 => {
                 let framing = (response.header("content-length"), response.header("transfer-encoding"));
                 assert_eq!(framing, (None, None), "{code}");
@@ -56,7 +56,7 @@ fn with_the_message_of_the_code() {
 }
 
 #[test]
-fn with_the_body_that_came() {
+fn with_the_body_of_the_request() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for code in [200, 404, 503] {
@@ -73,7 +73,7 @@ fn with_the_body_that_came() {
 }
 
 #[test]
-fn of_interim_codes_before_a_200() {
+fn with_interim_codes_before_a_200() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (code, message) in [(100, "Continue"), (102, "Processing"), (103, "Early Hints"), (199, "Unknown Status Code")]
@@ -98,14 +98,14 @@ fn of_interim_codes_before_a_200() {
     assert_eq!(client.response().status, 102);
     client.send("hello");
     assert_eq!(json(&client.response())["body"], "hello");
-    // HTTP/1.0 knows none.
+    // HTTP/1.0 has no interim responses.
     client.send("GET /status/103 HTTP/1.0\r\n\r\n");
     let end = client.response();
     assert_eq!((end.status, &json(&end)["status_code"]), (200, &103.into()));
 }
 
 #[test]
-fn and_says_what_is_wrong_with_a_code() {
+fn a_malformed_code_is_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let range = "status code must be between 100 and 599";

@@ -1,5 +1,5 @@
-//! What root writes at its start in a folder that somebody else may write to: no link there is followed, and nothing is
-//! given away or changed by its name.
+//! What root writes at its start in a directory that another user may write to: no link in it is followed, and no
+//! file's owner or content is changed through such a name.
 
 use crate::support::{Server, TINE, one_line_of, run_to_end, scratch_folder};
 use nix::sys::signal::Signal;
@@ -9,7 +9,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder that everybody may enter; with one of nobody's and one of root's in it, and a file of root's.
+/// A directory that every user may enter; in it one directory of the user `nobody` and one of root, and a file of
+/// root's.
 struct Place {
     folder: PathBuf,
     theirs: PathBuf,
@@ -29,8 +30,8 @@ impl Place {
         [&folder, &own].iter().for_each(|folder| {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("its mode");
         });
-        let nobody = User::from_name("nobody").ok().flatten().expect("every system has nobody");
-        chown(&theirs, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).expect("another owner");
+        let other_user = User::from_name("nobody").ok().flatten().expect("every system has the user `nobody`");
+        chown(&theirs, Some(other_user.uid.as_raw()), Some(other_user.gid.as_raw())).expect("another owner");
         fs::write(&victim, "precious\n").expect("a file");
         Some(Place { folder, theirs, own, victim })
     }
@@ -61,7 +62,7 @@ fn to_the_log_file() {
     symlink(&place.own, &by_folder).expect("a link");
     let second_name = place.theirs.join("second-name");
     fs::hard_link(&place.victim, &second_name).expect("a second name");
-    // Root's own link leads to theirs.
+    // Root's own link leads to a file of the other user's.
     let by_way_of_theirs = place.own.join("log");
     symlink(&by_link, &by_way_of_theirs).expect("a link");
     for log in [by_link, to_nothing, by_folder.join("log2"), second_name, by_way_of_theirs] {
@@ -78,7 +79,7 @@ fn to_the_log_file() {
 }
 
 #[test]
-fn but_its_own_and_their_files() {
+fn but_its_own_links_and_their_regular_files() {
     let Some(place) = Place::new() else { return };
     let log = place.own.join("link");
     symlink(place.own.join("log"), &log).expect("a link of root's");
@@ -89,7 +90,7 @@ fn but_its_own_and_their_files() {
 }
 
 #[test]
-fn by_their_names_nothing_is_given_away() {
+fn no_owner_is_changed_by_name() {
     let Some(place) = Place::new() else { return };
     let trace = place.folder.join("trace");
     let [socket, control, log, pidfile] = ["socket", "control", "log", "pidfile"].map(|name| place.theirs.join(name));

@@ -1,10 +1,10 @@
-//! `/random/{size}` sends the bytes that its seed and SplitMix64 say, and their digest behind them.
+//! `/random/{size}` sends the bytes that follow from its seed by SplitMix64, and then their digest in a trailer.
 
 use crate::support::{Client, Response, Server};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// As docs/origin.md tells clients to: word i is `mix(seed + (i + 1) * GAMMA)`, little-endian.
+/// As documented for clients in docs/origin.md: word i is `mix(seed + (i + 1) * GAMMA)`, little-endian.
 fn bytes_of(seed: u64, size: usize) -> Vec<u8> {
     let word = |i: u64| {
         let z = seed.wrapping_add((i + 1).wrapping_mul(0x9E3779B97F4A7C15));
@@ -15,7 +15,7 @@ fn bytes_of(seed: u64, size: usize) -> Vec<u8> {
     (0..size.div_ceil(8) as u64).flat_map(|i| word(i).to_le_bytes()).take(size).collect()
 }
 
-/// What sha256sum(1) says, and the same in base64.
+/// The output of sha256sum(1), and the same digest in base64.
 fn sha256(bytes: &[u8]) -> (String, String) {
     let script = "sum=$(sha256sum | cut -c1-64); echo $sum; printf $(echo $sum | sed 's/../\\\\x&/g') | base64";
     let mut child = Command::new("bash")
@@ -36,7 +36,7 @@ fn get(client: &mut Client, path: &str) -> Response {
 }
 
 #[test]
-fn random_bytes_can_be_computed_again() {
+fn random_bytes_can_be_recomputed() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (path, seed, size) in [
@@ -81,7 +81,7 @@ fn a_declared_length_has_no_trailers() {
 }
 
 #[test]
-fn what_is_wrong_is_explained() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let seed = "seed must be a whole number from 0 to 18446744073709551615, not ";
@@ -102,7 +102,7 @@ fn what_is_wrong_is_explained() {
     }
 }
 
-/// A size that nobody can wait for begins all the same.
+/// A size that no client would wait for begins all the same.
 #[test]
 fn a_huge_size_begins() {
     let server = Server::start(&["--workers", "1"]);

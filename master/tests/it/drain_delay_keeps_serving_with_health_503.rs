@@ -1,5 +1,6 @@
-//! `--drain-delay`: after TERM everybody is served as before for that long, new connections too, while `/health` says 503,
-//! so that a balancer takes the server out; then it drains. Without a delay `/health` says 200 to the end.
+//! `--drain-delay`: after TERM all clients are served as before for this long, new connections too, while `/health`
+//! answers 503, so that a load balancer takes the server out of rotation; then it drains. Without a delay `/health`
+//! answers 200 to the end.
 
 use crate::support::load::{Habit, Load, Target};
 use crate::support::lua::serve;
@@ -7,7 +8,7 @@ use crate::support::{Client, Response, Server, eventually};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-/// Longer than what the test does meanwhile may take on a slow machine: it ends it by a second signal.
+/// Longer than the test needs even on a slow machine; the test ends it by a second signal.
 const LONG: &str = "60s";
 
 fn ask(client: &mut Client, path: &str) -> Response {
@@ -16,16 +17,16 @@ fn ask(client: &mut Client, path: &str) -> Response {
 }
 
 #[track_caller]
-fn expect_unready(response: &Response) {
+fn expect_stopping(response: &Response) {
     assert_eq!((response.status, response.header("content-type")), (503, Some("application/json")));
     assert_eq!(response.text(), "{\"status\":\"stopping\"}");
-    assert_eq!(response.header("connection"), None, "the connection is kept");
+    assert_eq!(response.header("connection"), None, "the connection is kept open");
 }
 
-/// Until every worker has heard of it: on a connection to each.
-fn wait_unready(server: &Server, clients: &mut [Client]) {
+/// Waits until every worker knows of it: on a connection to each.
+fn wait_stopping(server: &Server, clients: &mut [Client]) {
     for client in clients.iter_mut() {
-        eventually("/health says no", || (ask(client, "/health").status == 503).then_some(()));
+        eventually("/health answers 503", || (ask(client, "/health").status == 503).then_some(()));
     }
     assert_eq!(server.get("/health").status, 503);
 }
@@ -48,8 +49,8 @@ fn connect_to_all(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// Says once more that the server is to stop: until it is heard as a wish of its own, and not as the first one's echo.
-fn hurry(server: &Server) {
+/// Sends the stop signal again, until it counts as a signal of its own and not as a duplicate of the first one.
+fn stop_again(server: &Server) {
     eventually("the drain begins", || {
         server.signal(Signal::SIGTERM);
         server.log().contains(": draining ").then_some(())
@@ -57,25 +58,25 @@ fn hurry(server: &Server) {
 }
 
 #[test]
-fn everybody_is_served_meanwhile() {
+fn all_clients_are_served_meanwhile() {
     for accept in ["shared", "per-worker"] {
         let mut server = Server::start(&["--workers", "2", "--accept", accept, "--drain-delay", LONG]);
         let mut clients = connect_to_all(&server);
         server.signal(Signal::SIGTERM);
-        wait_unready(&server, &mut clients);
+        wait_stopping(&server, &mut clients);
         for client in &mut clients {
-            expect_unready(&ask(client, "/health"));
+            expect_stopping(&ask(client, "/health"));
             let echo = ask(client, "/other");
             assert_eq!((echo.status, echo.header("connection")), (200, None));
         }
         for _ in 0..20 {
             assert_eq!(server.get("/new").status, 200, "new connections are accepted");
         }
-        // Who cannot wait says so once more; what is in flight is finished all the same.
+        // A second signal cuts the delay short; what is in flight is finished all the same.
         let mut slow = server.connect();
         slow.send("GET /delay/700 HTTP/1.1\r\nHost: t\r\n\r\n");
         eventually("the request is in flight", || server.worker_of(&slow));
-        hurry(&server);
+        stop_again(&server);
         assert_eq!(slow.response().status, 200);
         assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     }
@@ -94,12 +95,12 @@ fn the_drain_follows_by_itself() {
     let began = Instant::now();
     server.signal(Signal::SIGTERM);
     let mut prober = server.connect();
-    eventually("/health says no", || (ask(&mut prober, "/health").status == 503).then_some(()));
+    eventually("/health answers 503", || (ask(&mut prober, "/health").status == 503).then_some(()));
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
-    assert!(began.elapsed() >= delay, "it served for as long as it was told: {:?}", began.elapsed());
+    assert!(began.elapsed() >= delay, "it served for the whole delay: {:?}", began.elapsed());
     let tally = load.join();
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
-    assert!(tally.told_to_close > 0, "the drain told clients that it is the end");
+    assert!(tally.told_to_close > 0, "the drain sent clients `Connection: close`");
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn without_a_delay_health_is_200_to_the_end() {
     assert_eq!(ask(&mut client, "/health").status, 200);
     server.signal(Signal::SIGTERM);
     server.wait_log("SIGTERM");
-    // Until the drain has reached this connection, by the head that says so.
+    // Until the drain has reached this connection, which its head shows.
     loop {
         let health = ask(&mut client, "/health");
         assert_eq!((health.status, health.text().as_str()), (200, "{\"status\":\"ok\"}"));
@@ -121,7 +122,7 @@ fn without_a_delay_health_is_200_to_the_end() {
 }
 
 #[test]
-fn a_lua_app_can_say_so_too() {
+fn a_lua_app_can_report_it_too() {
     let app = r#"
 function app(environ, start_response)
   start_response(environ["tine.unready"] and 503 or 200, {})
@@ -137,6 +138,6 @@ end
     server.signal(Signal::SIGTERM);
     eventually("the app says no", || (ask(&mut client, "/").status == 503).then_some(()));
     assert_eq!(ask(&mut client, "/").text(), "true");
-    hurry(&server);
+    stop_again(&server);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
 }

@@ -1,10 +1,11 @@
-//! `--static` and `--static-url`: what they mean is shown by `check`, and what cannot be is one line at the start.
+//! `--static` and `--static-url`: `check` shows what they mean, and an invalid value is reported in one line at the
+//! start.
 
 use crate::support::site::Site;
 use crate::support::{Server, one_line_of, run_to_end, run_to_end_with};
 
 #[test]
-fn what_cannot_be_is_one_line() {
+fn an_invalid_value_is_one_line() {
     let site = Site::of(&[("file", b"x")]);
     let file = site.path("file");
     let (folder, file) = (site.text(), file.to_str().expect("UTF-8"));
@@ -48,7 +49,7 @@ fn check_shows_what_would_be_served() {
     }
 }
 
-/// The directory `static` of who happens to stand beside one is not the origin's.
+/// The built-in origin does not serve a directory `static` that happens to be in the current directory.
 #[test]
 fn the_origin_alone_serves_no_files() {
     let site = Site::of(&[("static/x", b"a file")]);

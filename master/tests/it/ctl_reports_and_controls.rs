@@ -1,4 +1,4 @@
-//! `tine ctl` reaches a server by its control socket: what it prints, what becomes of its orders, how it exits.
+//! `tine ctl` reaches a server through its control socket: its output, its effects, its exit status.
 
 use crate::support::{Server, eventually, freeze, one_line_of, run_to_end, run_to_end_with, send_signal};
 use nix::sys::signal::Signal;
@@ -15,7 +15,7 @@ fn json(output: &Output) -> Value {
 }
 
 #[test]
-fn status_and_workers_are_told_in_80_columns_and_in_json() {
+fn status_and_workers_are_printed_in_80_columns_and_in_json() {
     let server = Server::start(&["--workers", "2"]);
     server.get("/health");
     let status = server.ctl(&["status"]);
@@ -52,7 +52,7 @@ fn it_answers_while_every_worker_hangs() {
 }
 
 #[test]
-fn orders_are_carried_out() {
+fn commands_are_carried_out() {
     let server = Server::start(&["--workers", "1"]);
     let count = |wanted: usize| eventually("the workers", || (server.workers().len() == wanted).then_some(()));
     for (order, workers) in [(&["add"][..], 2), (&["scale", "4"], 4), (&["remove"], 3)] {
@@ -66,7 +66,7 @@ fn orders_are_carried_out() {
 }
 
 #[test]
-fn what_cannot_be_done_is_status_1() {
+fn a_command_that_fails_is_status_1() {
     let server = Server::start(&["--workers", "2"]);
     for command in ["drain", "recycle"] {
         let output = server.ctl(&[command, "7"]);
@@ -82,7 +82,7 @@ fn stop_waits_until_the_server_is_gone() {
     let mut server = Server::start(&["--workers", "2"]);
     let output = server.ctl(&["stop"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    // It has let go of everything; only its parent, this test, has not looked yet.
+    // It has closed everything; only its parent, this test, has not reaped it yet.
     assert_eq!(server.wait_exit().code(), Some(0));
     assert!(server.log().contains("drained"), "{}", server.log());
     let output = server.ctl(&["status"]);
@@ -92,7 +92,7 @@ fn stop_waits_until_the_server_is_gone() {
 }
 
 #[test]
-fn a_server_that_stands_still_is_status_4() {
+fn a_server_that_hangs_is_status_4() {
     let server = Server::start(&["--workers", "1"]);
     freeze(server.pid());
     let output = server.ctl(&["status", "--timeout", "100ms"]);
@@ -102,7 +102,7 @@ fn a_server_that_stands_still_is_status_4() {
 }
 
 #[test]
-fn wrong_use_is_status_2_and_nobody_there_is_3() {
+fn wrong_use_is_status_2_and_no_server_is_3() {
     let table: &[(&[&str], i32, &[&str])] = &[
         (&["stauts"], 2, &["'stauts'", "'status'"]),
         (&["scale"], 2, &["<N>"]),
@@ -130,7 +130,7 @@ fn wrong_use_is_status_2_and_nobody_there_is_3() {
 }
 
 #[test]
-fn a_path_that_was_given_is_taken_or_refused() {
+fn a_given_path_is_used_or_refused() {
     let server = Server::start(&["--workers", "1"]);
     let path = server.folder().join("c");
     let path = path.to_str().expect("a path in UTF-8");
@@ -149,7 +149,7 @@ fn a_path_that_was_given_is_taken_or_refused() {
 }
 
 #[test]
-fn who_drains_lets_go_of_the_path() {
+fn a_draining_server_gives_up_the_path() {
     let folder = crate::support::scratch_folder();
     let path = folder.join("c").to_str().expect("a path in UTF-8").to_string();
     let mut old = Server::start(&["--workers", "1", "--control", &path]);
@@ -162,13 +162,13 @@ fn who_drains_lets_go_of_the_path() {
     let new = Server::start(&["--workers", "1", "--control", &path]);
     assert_eq!(ask()["pid"], new.pid());
     old.stop(Signal::SIGQUIT);
-    assert_eq!(ask()["pid"], new.pid(), "the end of the old one leaves the path to the new one");
+    assert_eq!(ask()["pid"], new.pid(), "the old server's exit leaves the path to the new one");
     drop(new);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
 #[test]
-fn none_is_none() {
+fn none_turns_it_off() {
     let server = Server::start(&["--workers", "1", "--control", "none"]);
     assert_eq!(server.ctl(&["status"]).status.code(), Some(3));
     assert!(!server.log().contains("control socket"), "{}", server.log());

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A server on a Unix socket: without a banner nothing says which port it has.
+/// A server on a Unix socket: without a banner a TCP port would be unknown.
 fn start(options: &[&str], environment: &[(&str, &str)]) -> (Server, PathBuf) {
     let path = scratch_folder().join("socket");
     let mut command = Command::new(TINE);
@@ -29,7 +29,7 @@ fn wait_answer(server: &Server, path: &Path) {
     assert_eq!(client.response().status, 200);
 }
 
-/// Stops it; returns the levels of the lines that it logged in its life.
+/// Stops it; returns the levels of all lines that it logged.
 #[track_caller]
 fn stop(mut server: Server, path: &Path) -> (Vec<String>, Server) {
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
@@ -39,7 +39,7 @@ fn stop(mut server: Server, path: &Path) -> (Vec<String>, Server) {
 }
 
 #[test]
-fn only_warnings_and_errors_are_said() {
+fn only_warnings_and_errors_are_logged() {
     for (options, environment) in [(&["--quiet"][..], &[][..]), (&[], &[("TINE_QUIET", "yes")])] {
         let (server, path) = start(options, environment);
         wait_answer(&server, &path);
@@ -55,7 +55,7 @@ fn only_warnings_and_errors_are_said() {
 }
 
 #[test]
-fn without_it_the_same_says_more() {
+fn without_it_the_same_server_logs_more() {
     let (mut server, path) = start(&[], &[("TINE_QUIET", "no")]);
     server.wait_ready();
     assert!(server.stdout().contains(&format!("unix:{}", path.display())), "{}", server.stdout());
@@ -64,13 +64,13 @@ fn without_it_the_same_says_more() {
 }
 
 #[test]
-fn a_level_that_is_set_goes_before_it() {
+fn an_explicit_level_takes_precedence() {
     let (server, path) = start(&["--quiet"], &[("TINE_LOG", "info")]);
     server.wait_log("serving the built-in test origin");
     wait_answer(&server, &path);
     let (levels, server) = stop(server, &path);
     assert!(levels.iter().filter(|level| *level == "INFO").count() >= 3, "{}", server.log());
-    assert_eq!(server.stdout(), "", "the level is the log's, not the banner's");
+    assert_eq!(server.stdout(), "", "the level applies to the log, not to the banner");
 
     let (server, path) = start(&["--quiet"], &[("TINE_LOG", "off")]);
     wait_answer(&server, &path);
@@ -83,7 +83,7 @@ fn a_level_that_is_set_goes_before_it() {
 }
 
 #[test]
-fn a_check_and_a_mistake_are_said_all_the_same() {
+fn a_check_and_a_mistake_are_printed_all_the_same() {
     let said = |arguments: &[&str]| String::from_utf8(run_to_end(arguments).stdout).expect("UTF-8");
     let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (loud, quiet) = (words(said(&["check", "0"])), words(said(&["check", "0", "--quiet"])));
