@@ -112,7 +112,11 @@ fn if_range_sends_a_part_only_of_what_the_client_has() {
         let response = get(&mut client, &format!("Range: bytes=2-4\r\nIf-Range: {condition}\r\n"));
         let text = if status == 206 { "234" } else { "0123456789" };
         assert_eq!((response.status, response.text().as_str()), (status, text), "{condition}");
-        assert_eq!(response.header("content-type").is_none(), status == 206, "the client knows it already: {condition}");
+        assert_eq!(
+            response.header("content-type").is_none(),
+            status == 206,
+            "the client knows it already: {condition}"
+        );
     }
 }
 
