@@ -1,19 +1,19 @@
-//! The master: a table of children, the commands, and small policies that look at both. It never serves a client.
+//! The master: a table of children, the commands, and small policies on both. It never serves an HTTP client.
 //!
-//! One thread, one loop: hear signals, hear workers, reap the dead, look after the living, start who is due.
+//! One thread, one loop: handle signals, handle workers' reports, reap the dead, check the living, start what is due.
 
+mod announcing;
 mod commanding;
 mod inheriting;
 mod notifying;
 mod replacing;
-mod saying;
+mod reporting;
 mod stopping;
 mod supervising;
-mod telling;
 mod upgrading;
 mod waiting;
 
-use crate::children::{Child, Children, Phase, SEATS_MAX};
+use crate::children::{Child, Children, Phase, SLOTS_MAX};
 use crate::command::Command;
 use crate::control::Control;
 use crate::handover::{Predecessor, Program};
@@ -43,24 +43,24 @@ use tine_common::sys::{process, signals};
 use tine_worker::app::WorkerInfo;
 use tine_worker::worker;
 
-/// A worker that does not end by itself at the graceful timeout, or after an order to cut, is killed this much later.
+/// A worker that has not exited at the graceful timeout, or after an order to cut, is killed this much later.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
-/// While the poll fails, what there is to hear is looked for this often.
+/// While the poll fails, signals and channels are read this often.
 const POLL_RETRY: Duration = Duration::from_millis(100);
-/// What a worker may say of a boot that failed.
+/// Length limit of the error text of a failed boot.
 const BOOT_ERROR_BYTES_MAX: usize = 4096;
-// From the top; the channels of children have their seats.
+// Tokens from the top down; the channel of a child has its slot as its token.
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
-const ELDER: usize = usize::MAX - 3;
-/// And upwards: the control socket and its clients.
+const OLD_MASTER: usize = usize::MAX - 3;
+/// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
 /// All that the master is built from.
 pub struct Start {
     pub name: String,
     pub try_next: String,
-    /// Lines of what is served besides.
+    /// One line for each thing that is served in addition.
     pub also: Vec<String>,
     pub health: Health,
     pub config: Config,
@@ -69,12 +69,12 @@ pub struct Start {
     pub program: Program,
     /// The master that this one is to take over from.
     pub predecessor: Option<Predecessor>,
-    /// `None`: not wanted, not to be had, or not taken over yet.
+    /// `None`: not wanted, not available, or not taken over yet.
     pub control: Option<Control>,
     pub notifier: Notifier,
 }
 
-/// How [`Master::run`] ends: in the master's process, or in a worker's that was just forked.
+/// How [`Master::run`] returns: in the master's process, or in a worker just forked.
 pub enum End {
     Exit(u8),
     Worker(Box<worker::Start>),
@@ -87,47 +87,47 @@ pub struct Master {
     poll: Poll,
     signals: Signals,
     stage: stopping::Stage,
-    told: notifying::Told,
-    /// Counts the reloads; each fork takes the number as it is then.
+    notified: notifying::Notified,
+    /// Counts the reloads; each worker has the number at its fork.
     generation: u64,
     reload: Option<replacing::Reload>,
-    /// The generation of the last reload, and how that ended.
+    /// The generation of the last reload, and its result.
     last_reload: Option<(u64, Result<String, String>)>,
     upgrade: Option<upgrading::Upgrade>,
-    /// How the last upgrade ended.
+    /// The result of the last upgrade.
     last_upgrade: Option<Result<String, String>>,
     /// The master that has taken over from this one.
-    heir: Option<upgrading::Heir>,
+    new_master: Option<upgrading::NewMaster>,
     /// The master that this one has taken over from.
-    elder: Option<inheriting::Elder>,
-    elder_has_cut: bool,
-    /// Some worker was ready at some time: the app can be built.
+    old_master: Option<inheriting::OldMaster>,
+    old_master_has_cut: bool,
+    /// A worker has been ready: the app can be built.
     ever_ready: bool,
     announced: bool,
     boot_failures: usize,
     shortage: Shortage,
-    deaths_said: Allowance,
-    poll_failures_said: Allowance,
+    deaths_allowance: Allowance,
+    poll_failures_allowance: Allowance,
     oom_kills: OomKills,
-    /// What the last worker died of that was not told to.
+    /// Why the last worker died that was not told to exit.
     last_cause: Option<(String, Instant)>,
     waiters: Vec<waiting::Waiter>,
-    /// `None`: nobody would see it.
+    /// `None`: off, or not logged at this level.
     memory_line: Option<MemoryLine>,
     began: Instant,
-    /// When the living were last looked after, and their memory.
-    looked: Instant,
-    weighed: Instant,
-    /// Requests that were lost with workers that hung or crashed while stopping.
+    /// When the living workers were last checked, and their memory.
+    checked: Instant,
+    memory_checked: Instant,
+    /// Requests lost with workers that hung or crashed while the server stopped.
     cut_by_kill: u64,
-    /// What workers that ended alone had cut before the server began to stop.
+    /// Connections cut by workers before the server began to stop.
     cut_before: u64,
     pid: u32,
 }
 
 impl Master {
     pub fn new(mut start: Start) -> io::Result<Master> {
-        let mut scoreboard = Scoreboard::new(SEATS_MAX)?;
+        let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
         if start.config.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
         }
@@ -140,7 +140,7 @@ impl Master {
             control.register(poll.registry(), CONTROL)?;
         }
         if start.predecessor.is_some() {
-            // Until it has handed over it speaks for the service.
+            // Until the handover, the predecessor speaks for the service.
             start.notifier.hold();
         }
         let now = Instant::now();
@@ -153,36 +153,36 @@ impl Master {
             poll,
             signals,
             stage: stopping::Stage::Serving,
-            told: notifying::Told::nothing(now),
+            notified: notifying::Notified::nothing(now),
             generation: 1,
             reload: None,
             last_reload: None,
             upgrade: None,
             last_upgrade: None,
-            heir: None,
-            elder: None,
-            elder_has_cut: false,
+            new_master: None,
+            old_master: None,
+            old_master_has_cut: false,
             ever_ready: false,
             announced: false,
             boot_failures: 0,
             shortage: Shortage::default(),
-            deaths_said: Allowance::new(20.0, 0.5),
-            poll_failures_said: Allowance::new(1.0, 1.0 / 30.0),
+            deaths_allowance: Allowance::new(20.0, 0.5),
+            poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),
             oom_kills: OomKills::new(),
             last_cause: None,
             waiters: Vec::new(),
             memory_line,
             began: now,
-            looked: now,
-            weighed: now,
+            checked: now,
+            memory_checked: now,
             cut_by_kill: 0,
             cut_before: 0,
             pid: std::process::id(),
         })
     }
 
-    /// Serves until told to stop. In a process just forked it returns at once with what that worker starts from; dropping
-    /// the master there closes the descriptors that are not the worker's.
+    /// Serves until told to stop. In a process just forked it returns at once with that worker's start; dropping the master
+    /// there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
         if self.start.predecessor.is_none() {
             self.start.bound.iter_mut().for_each(Bound::claim_file);
@@ -195,8 +195,8 @@ impl Master {
         let mut events = Events::with_capacity(256);
         loop {
             let now = Instant::now();
-            while let Some(slot) = self.children.due(now).or_else(|| self.next_successor(now)) {
-                if let Some(start) = self.spawn(slot, now) {
+            while let Some(index) = self.children.due(now).or_else(|| self.next_successor(now)) {
+                if let Some(start) = self.spawn(index, now) {
                     return End::Worker(Box::new(start));
                 }
             }
@@ -209,67 +209,67 @@ impl Master {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => events.clear(),
                 Err(e) => {
                     events.clear();
-                    self.hear_without_poll(&e, now);
+                    self.turn_without_poll(&e, now);
                 }
             }
             let now = Instant::now();
             for event in &events {
                 match event.token().0 {
-                    SIGNALS => self.hear_signals(now),
-                    UPGRADE => self.hear_other(now),
-                    ELDER => self.hear_elder(),
+                    SIGNALS => self.handle_signals(now),
+                    UPGRADE => self.handle_new_master(now),
+                    OLD_MASTER => self.handle_old_master(),
                     CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
-                    seat => self.hear_worker(seat, now),
+                    slot => self.handle_reports(slot, now),
                 }
             }
             self.handle_control_requests(now);
             self.reap(now);
-            self.look(now);
+            self.check_workers(now);
             self.keep_stopping(now);
             self.enforce(now);
-            self.enforce_elder(now);
+            self.enforce_old_master(now);
             self.keep_reloading(now);
             self.keep_upgrading(now);
             self.announce();
-            self.say_memory(now);
+            self.log_memory(now);
             tine_common::log::report_suppressed(now);
-            self.tell_waiters();
+            self.update_waiters();
             self.notify(now);
         }
     }
 
-    /// No event can be had: signals and workers are listened to in turn, and nobody suffers for it but clients of the
-    /// control socket, who wait.
-    fn hear_without_poll(&mut self, error: &io::Error, now: Instant) {
-        if let Some(others) = self.poll_failures_said.admits(now) {
-            log::error!("epoll_wait: {error}; looking every {} ms{}", POLL_RETRY.as_millis(), and_others(others));
+    /// A turn while the poll fails: signals and channels are read without events. Only control clients have to wait.
+    fn turn_without_poll(&mut self, error: &io::Error, now: Instant) {
+        if let Some(others) = self.poll_failures_allowance.admits(now) {
+            log::error!("epoll_wait: {error}; polling every {} ms{}", POLL_RETRY.as_millis(), and_others(others));
         }
         std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
-        self.hear_signals(now);
-        self.children.seats().into_iter().for_each(|seat| self.hear_worker(seat, now));
+        self.handle_signals(now);
+        self.children.slots().into_iter().for_each(|slot| self.handle_reports(slot, now));
     }
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
         let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
         let manager = self.start.notifier.due();
-        let elder = self.elder.as_ref().and_then(inheriting::Elder::kill_at);
-        let deadlines = [self.stage.deadline(), elder, self.children.next_start(now), memory_line, control, manager];
-        let look = self.looked + watchdog::CHECK_INTERVAL;
-        let nearest = deadlines.into_iter().flatten().fold(look, Instant::min);
+        let old_master = self.old_master.as_ref().and_then(inheriting::OldMaster::kill_at);
+        let deadlines =
+            [self.stage.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
+        let next_check = self.checked + watchdog::CHECK_INTERVAL;
+        let nearest = deadlines.into_iter().flatten().fold(next_check, Instant::min);
         nearest.saturating_duration_since(now)
     }
 
-    /// Forks a worker for a slot, which may have one; `Some` in the child.
-    fn spawn(&mut self, slot: usize, now: Instant) -> Option<worker::Start> {
-        let Some(seat) = self.children.free_seat() else {
-            self.on_spawn_failed(slot, &io::Error::other(format!("{SEATS_MAX} processes are running")), now);
+    /// Forks a worker for an index, which may have one already; returns `Some` in the child.
+    fn spawn(&mut self, index: usize, now: Instant) -> Option<worker::Start> {
+        let Some(slot) = self.children.free_slot() else {
+            self.on_spawn_failed(index, &io::Error::other(format!("{SLOTS_MAX} processes are running")), now);
             return None;
         };
         let (ours, theirs) = match StdUnixStream::pair() {
             Ok(pair) => pair,
             Err(e) => {
-                self.on_spawn_failed(slot, &e, now);
+                self.on_spawn_failed(index, &e, now);
                 return None;
             }
         };
@@ -277,7 +277,7 @@ impl Master {
         let requests_due = recycle::requests(recycling, fastrand::f64());
         let lifetime = recycle::lifetime(recycling, fastrand::f64());
         let are_sockets_lent = self.are_sockets_shared();
-        self.scoreboard.take(seat, slot);
+        self.scoreboard.take(slot, index);
         match fork() {
             Ok(Fork::Child(signals)) => {
                 drop(ours);
@@ -285,15 +285,15 @@ impl Master {
                 return Some(worker::Start {
                     config: self.start.config.clone(),
                     info: WorkerInfo {
-                        index: slot,
-                        workers: self.children.slots.len(),
+                        index: index,
+                        workers: self.children.positions.len(),
                         generation: self.generation,
                         buffer_bytes: self.start.config.buffer_bytes,
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
-                    slot: seat,
+                    slot: slot,
                     requests_due,
                     are_sockets_lent,
                     master: Some(self.pid),
@@ -301,18 +301,18 @@ impl Master {
                 });
             }
             Ok(Fork::Parent(pid)) => {
-                log::debug!("worker {slot} of generation {} is process {pid}", self.generation);
-                // Both can only fail for lack of memory or descriptors; the worker then looks like a dead one.
+                log::debug!("worker {index} of generation {} is process {pid}", self.generation);
+                // Both can fail only for lack of memory or descriptors; the worker then counts as dead.
                 let watched = ours.set_nonblocking(true).and_then(|()| {
                     let mut channel = mio::net::UnixStream::from_std(ours);
-                    self.poll.registry().register(&mut channel, mio::Token(seat), Interest::READABLE)?;
+                    self.poll.registry().register(&mut channel, mio::Token(slot), Interest::READABLE)?;
                     Ok(channel)
                 });
                 match watched {
                     Ok(channel) => {
                         let child = Child {
                             pid,
-                            slot,
+                            index,
                             generation: self.generation,
                             started: now,
                             phase: Phase::Booting,
@@ -324,59 +324,59 @@ impl Master {
                             rss_strikes: 0,
                             is_killed: false,
                         };
-                        self.children.insert(seat, child);
+                        self.children.insert(slot, child);
                         if self.upgrade.is_some() {
-                            self.order(seat, Order::Lent);
+                            self.order(slot, Order::Lent);
                         }
                         if self.stage != stopping::Stage::Serving {
-                            self.order(seat, Order::LameDuck);
+                            self.order(slot, Order::LameDuck);
                         }
                     }
                     Err(e) => {
-                        // Nobody would know of it; and one that finds its channel closed takes the server for dead.
+                        // It is in no table; and with its channel closed it would take the master for dead.
                         let _ = kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None).map(drop));
-                        self.scoreboard.retire(seat);
-                        self.on_spawn_failed(slot, &e, now);
+                        self.scoreboard.retire(slot);
+                        self.on_spawn_failed(index, &e, now);
                     }
                 }
             }
             Err(e) => {
-                self.scoreboard.retire(seat);
-                self.on_spawn_failed(slot, &e, now);
+                self.scoreboard.retire(slot);
+                self.on_spawn_failed(index, &e, now);
             }
         }
         None
     }
 
-    fn order(&mut self, seat: usize, order: Order) {
-        let Some(child) = self.children.get_mut(seat) else { return };
+    fn order(&mut self, slot: usize, order: Order) {
+        let Some(child) = self.children.get_mut(slot) else { return };
         if let Err(e) = child.channel.write_all(&[order.byte()]) {
             // Dead or hung: it is reaped, or killed at the deadline.
-            log::debug!("worker {} (pid {}) cannot be told: {e}", child.slot, child.pid);
+            log::debug!("worker {} (pid {}): order {order:?} not sent: {e}", child.index, child.pid);
         }
     }
 
     fn order_all(&mut self, order: Order) {
-        self.children.seats().into_iter().for_each(|seat| self.order(seat, order));
+        self.children.slots().into_iter().for_each(|slot| self.order(slot, order));
     }
 
-    fn hear_worker(&mut self, seat: usize, now: Instant) {
-        for report in self.read_reports(seat) {
+    fn handle_reports(&mut self, slot: usize, now: Instant) {
+        for report in self.read_reports(slot) {
             match report {
-                Report::Ready => self.on_ready(seat, now),
-                Report::Leaving => self.on_left_by_itself(seat, now),
-                Report::Due => self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true),
+                Report::Ready => self.on_ready(slot, now),
+                Report::Leaving => self.on_left_by_itself(slot, now),
+                Report::Due => self.children.get_mut(slot).into_iter().for_each(|child| child.is_due = true),
                 Report::BootFailed => {}
             }
         }
     }
 
-    /// What a worker has said since the last time; the text of a failed boot is kept with the child.
-    fn read_reports(&mut self, seat: usize) -> Vec<Report> {
-        let Some(child) = self.children.get_mut(seat) else { return Vec::new() };
+    /// The reports of a worker since the last call; the text of a failed boot is kept with the child.
+    fn read_reports(&mut self, slot: usize) -> Vec<Report> {
+        let Some(child) = self.children.get_mut(slot) else { return Vec::new() };
         let mut bytes = [0; 512];
         let mut reports = Vec::new();
-        // Ends at "nothing there yet" and at the end of the stream, which the reaper deals with.
+        // Ends when nothing is there yet and at the end of the stream, which the reaper handles.
         while let Ok(count @ 1..) = child.channel.read(&mut bytes) {
             for &byte in &bytes[..count] {
                 if let Some(text) = &mut child.boot_error {
@@ -388,7 +388,7 @@ impl Master {
                 match Report::from_byte(byte) {
                     Some(Report::BootFailed) => child.boot_error = Some(Vec::new()),
                     Some(report) => reports.push(report),
-                    None => log::warn!("worker {} (pid {}) said something unknown: {byte}", child.slot, child.pid),
+                    None => log::warn!("worker {} (pid {}) sent an unknown message: {byte}", child.index, child.pid),
                 }
             }
         }

@@ -1,61 +1,62 @@
-//! The one gate through which workers are replaced, for a reload as for a recycling: which of them is next.
+//! The gate through which all workers are replaced, in a reload as in recycling: decides which one is next.
 //!
-//! Pure: looks at the slots, says one step. New before old: a successor boots beside the worker that it replaces, which
-//! leaves when the successor is ready. Invariant: never more than `surge_max` successors boot, and no step leaves more than
-//! `unavailable_max` slots without a ready worker.
+//! Pure: takes the state of the positions and returns one step. New before old: a successor boots beside the worker that it
+//! replaces, which leaves when the successor is ready. Invariant: never more than `surge_max` successors boot, and no step
+//! leaves more than `unavailable_max` positions without a ready worker.
 
 use std::time::Duration;
 
-/// One that leaves and is one too many has had this long, at least, before it is cut.
+/// A surplus leaving worker has at least this long before it is cut.
 pub const LEAVE_MIN: Duration = Duration::from_secs(2);
 
-/// What may be missing, and what may be too much, while workers are replaced.
+/// The limits of missing and of surplus workers during a replacement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Slots without a ready worker.
+    /// Positions without a ready worker.
     pub unavailable_max: usize,
-    /// Successors that boot beside those whom they replace.
+    /// Successors that boot beside the workers that they replace.
     pub surge_max: usize,
-    /// Processes of one slot, those that leave included.
+    /// Processes of one position, including those that leave.
     pub generations_max: usize,
 }
 
-/// A slot as the gate sees it.
+/// The state of a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlotView {
+pub struct PositionView {
     pub is_ready: bool,
-    /// Its worker is to be replaced, and may be now.
+    /// Its worker is to be replaced, and its back-off is over.
     pub is_due: bool,
     pub has_successor: bool,
     pub leavers: usize,
     /// How long the oldest of the leavers has been leaving.
     pub oldest: Duration,
-    /// It has been told to end by some time already.
+    /// The oldest has a deadline already.
     pub is_oldest_ending: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Start a successor in this slot.
+    /// Start a successor for this index.
     Start(usize),
-    /// Let the worker of this slot leave; its place is filled when it has begun to.
+    /// Let the worker of this index leave; a new one is started at once.
     Leave(usize),
-    /// Cut the oldest that leaves in this slot: there are too many.
+    /// Cut the oldest leaving worker of this index: there are too many.
     CutOldest(usize),
 }
 
-/// What to do next; `None`: nothing now.
-pub fn next(slots: &[SlotView], limits: Limits) -> Option<Step> {
-    let is_full = |slot: &SlotView| slot.leavers + 1 >= limits.generations_max;
-    let is_next = |slot: &SlotView| slot.is_due && slot.is_ready && !slot.has_successor;
-    let is_too_full =
-        |slot: &SlotView| is_next(slot) && is_full(slot) && slot.oldest >= LEAVE_MIN && !slot.is_oldest_ending;
-    if let Some(at) = slots.iter().position(is_too_full) {
+/// The next step; `None` if there is nothing to do now.
+pub fn next(positions: &[PositionView], limits: Limits) -> Option<Step> {
+    let is_full = |position: &PositionView| position.leavers + 1 >= limits.generations_max;
+    let is_next = |position: &PositionView| position.is_due && position.is_ready && !position.has_successor;
+    let is_too_full = |position: &PositionView| {
+        is_next(position) && is_full(position) && position.oldest >= LEAVE_MIN && !position.is_oldest_ending
+    };
+    if let Some(at) = positions.iter().position(is_too_full) {
         return Some(Step::CutOldest(at));
     }
-    let at = slots.iter().position(|slot| is_next(slot) && !is_full(slot))?;
-    let surging = slots.iter().filter(|slot| slot.has_successor).count();
-    let unavailable = slots.iter().filter(|slot| !slot.is_ready).count();
+    let at = positions.iter().position(|position| is_next(position) && !is_full(position))?;
+    let surging = positions.iter().filter(|position| position.has_successor).count();
+    let unavailable = positions.iter().filter(|position| !position.is_ready).count();
     match () {
         () if surging < limits.surge_max => Some(Step::Start(at)),
         () if unavailable < limits.unavailable_max => Some(Step::Leave(at)),
@@ -67,7 +68,7 @@ pub fn next(slots: &[SlotView], limits: Limits) -> Option<Step> {
 mod tests {
     use super::*;
 
-    const READY: SlotView = SlotView {
+    const READY: PositionView = PositionView {
         is_ready: true,
         is_due: false,
         has_successor: false,
@@ -75,10 +76,10 @@ mod tests {
         oldest: Duration::ZERO,
         is_oldest_ending: false,
     };
-    const DUE: SlotView = SlotView { is_due: true, ..READY };
-    const BOOTS: SlotView = SlotView { has_successor: true, ..DUE };
-    const DOWN: SlotView = SlotView { is_ready: false, ..DUE };
-    const FULL: SlotView = SlotView { leavers: 3, ..DUE };
+    const DUE: PositionView = PositionView { is_due: true, ..READY };
+    const BOOTS: PositionView = PositionView { has_successor: true, ..DUE };
+    const DOWN: PositionView = PositionView { is_ready: false, ..DUE };
+    const FULL: PositionView = PositionView { leavers: 3, ..DUE };
 
     fn limits(unavailable_max: usize, surge_max: usize) -> Limits {
         Limits { unavailable_max, surge_max, generations_max: 4 }
@@ -87,9 +88,9 @@ mod tests {
     #[test]
     fn new_before_old_as_many_at_a_time_as_told() {
         use Step::{CutOldest, Leave, Start};
-        let old = SlotView { oldest: LEAVE_MIN, ..FULL };
-        let ending = SlotView { is_oldest_ending: true, ..old };
-        for (slots, unavailable, surge, expected) in [
+        let old = PositionView { oldest: LEAVE_MIN, ..FULL };
+        let ending = PositionView { is_oldest_ending: true, ..old };
+        for (positions, unavailable, surge, expected) in [
             (&[][..], 0, 1, None),
             (&[READY, READY], 0, 1, None),
             (&[DUE, DUE], 0, 1, Some(Start(0))),
@@ -105,19 +106,19 @@ mod tests {
             // Both: the surge is used first.
             (&[BOOTS, DUE], 1, 1, Some(Leave(1))),
             (&[BOOTS, DOWN, DUE], 1, 1, None),
-            // Who is down is started anyway, and is no concern of the gate.
+            // A worker that is down is started anyway, without the gate.
             (&[DOWN], 1, 1, None),
-            // A slot with too many processes waits, and the oldest is cut when it has had its time.
+            // A position with too many processes waits, and the oldest is cut after its time.
             (&[FULL, DUE], 0, 1, Some(Start(1))),
             (&[FULL], 0, 1, None),
             (&[old], 0, 1, Some(CutOldest(0))),
-            // Once: then the others have their turn.
+            // Only once: then the others have their turn.
             (&[ending], 0, 1, None),
             (&[ending, DUE], 0, 1, Some(Start(1))),
-            (&[SlotView { leavers: 2, ..DUE }], 0, 1, Some(Start(0))),
-            (&[SlotView { is_due: false, ..old }], 0, 1, None),
+            (&[PositionView { leavers: 2, ..DUE }], 0, 1, Some(Start(0))),
+            (&[PositionView { is_due: false, ..old }], 0, 1, None),
         ] {
-            assert_eq!(next(slots, limits(unavailable, surge)), expected, "{slots:?} {unavailable} {surge}");
+            assert_eq!(next(positions, limits(unavailable, surge)), expected, "{positions:?} {unavailable} {surge}");
         }
     }
 
@@ -126,23 +127,25 @@ mod tests {
     fn all_are_replaced_and_never_too_many_are_missing() {
         for (workers, unavailable, surge) in [(1, 0, 1), (4, 0, 1), (4, 0, 3), (5, 2, 0), (5, 1, 1), (3, 9, 9)] {
             let limits = limits(unavailable, surge);
-            let mut slots = vec![DUE; workers];
+            let mut positions = vec![DUE; workers];
             for _ in 0..10 * workers {
-                while let Some(step) = next(&slots, limits) {
+                while let Some(step) = next(&positions, limits) {
                     match step {
-                        Step::Start(at) => slots[at].has_successor = true,
-                        Step::Leave(at) => slots[at].is_ready = false,
-                        Step::CutOldest(at) => panic!("slot {at} has no leavers"),
+                        Step::Start(at) => positions[at].has_successor = true,
+                        Step::Leave(at) => positions[at].is_ready = false,
+                        Step::CutOldest(at) => panic!("position {at} has no leavers"),
                     }
-                    assert!(slots.iter().filter(|slot| slot.has_successor).count() <= surge);
-                    assert!(slots.iter().filter(|slot| !slot.is_ready).count() <= unavailable);
+                    assert!(positions.iter().filter(|position| position.has_successor).count() <= surge);
+                    assert!(positions.iter().filter(|position| !position.is_ready).count() <= unavailable);
                 }
-                // Somebody becomes ready.
-                if let Some(slot) = slots.iter_mut().find(|slot| slot.has_successor || !slot.is_ready) {
-                    *slot = READY;
+                // A worker becomes ready.
+                if let Some(position) =
+                    positions.iter_mut().find(|position| position.has_successor || !position.is_ready)
+                {
+                    *position = READY;
                 }
             }
-            assert_eq!(slots, vec![READY; workers]);
+            assert_eq!(positions, vec![READY; workers]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the master does when it is told to.
+//! Carries out the commands of signals and of the control socket.
 
 use super::Master;
 use super::stopping::Stage;
@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 use tine_common::config::WORKERS_MAX;
 use tine_common::message::Order;
 
-/// Who is not needed any more and not ready either has this long to become so and to leave.
+/// A worker that is told to leave while it boots has this long to become ready and exit.
 const BOOT_MARGIN: Duration = Duration::from_secs(5);
 
 impl Master {
-    pub(super) fn hear_signals(&mut self, now: Instant) {
+    pub(super) fn handle_signals(&mut self, now: Instant) {
         let signals: Vec<i32> = self.signals.pending().filter(|&signal| signal != SIGCHLD).collect();
         for signal in signals {
             let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
-            // The dead are reaped in every turn.
             let Some(command) = Command::of_signal(signal) else { continue };
             if let Err(why) = self.obey(command, name, now) {
                 log::warn!("{name}: {why}");
@@ -28,120 +27,120 @@ impl Master {
         }
     }
 
-    /// Begins what was asked for by `who`; says what its end is, or why it cannot be.
-    pub(super) fn obey(&mut self, command: Command, who: &str, now: Instant) -> Result<Wait, String> {
+    /// Begins a command that came from `source`; returns what its outcome is, or why it is refused.
+    pub(super) fn obey(&mut self, command: Command, source: &str, now: Instant) -> Result<Wait, String> {
         match command {
             Command::Stop => {
-                self.stop(who, now);
+                self.stop(source, now);
                 return Ok(Wait::End);
             }
             Command::StopNow => {
-                log::info!("{who}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
+                log::info!("{source}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
                 self.stop_now(now);
                 return Ok(Wait::End);
             }
-            _ if self.stage != Stage::Serving => return Err("the server stops".to_string()),
+            _ if self.stage != Stage::Serving => return Err("the server is stopping".to_string()),
             _ => {}
         }
-        let workers = self.children.slots.len();
+        let workers = self.children.positions.len();
         Ok(match command {
             Command::Stop | Command::StopNow => Wait::End,
             Command::Reload => {
-                self.reload(who, now);
+                self.reload(source, now);
                 Wait::Reload { generation: self.generation }
             }
-            Command::Upgrade => self.upgrade(who, now).map(|()| Wait::Upgrade)?,
-            Command::ReopenLogs => self.reopen_logs(who).map(|()| Wait::Done)?,
-            Command::Add => self.scale(workers + 1, who, now).map(|()| Wait::Workers)?,
-            Command::Remove => self.scale(workers - 1, who, now).map(|()| Wait::Workers)?,
-            Command::Scale(wanted) => self.scale(wanted, who, now).map(|()| Wait::Workers)?,
+            Command::Upgrade => self.upgrade(source, now).map(|()| Wait::Upgrade)?,
+            Command::ReopenLogs => self.reopen_logs(source).map(|()| Wait::Done)?,
+            Command::Add => self.scale(workers + 1, source, now).map(|()| Wait::Workers)?,
+            Command::Remove => self.scale(workers - 1, source, now).map(|()| Wait::Workers)?,
+            Command::Scale(wanted) => self.scale(wanted, source, now).map(|()| Wait::Workers)?,
             Command::Rest => {
-                self.rest(who, now);
+                self.rest(source, now);
                 Wait::Done
             }
-            Command::Drain(slot) => {
-                let (_, pid) = self.filled(slot)?;
-                log::info!("{who}: worker {slot} takes nobody in any more, and is replaced");
-                // It says so itself, and is replaced then; with a deadline, as whenever it is told alone.
-                kill(pid, Signal::SIGTERM).map_err(|e| format!("worker {slot} cannot be told: {e}"))?;
-                Wait::Gone { slot, pid }
+            Command::Drain(index) => {
+                let (_, pid) = self.filled(index)?;
+                log::info!("{source}: draining worker {index}, which is then replaced");
+                // The worker reports that it leaves, and is replaced then; it has a deadline, as after any SIGTERM.
+                kill(pid, Signal::SIGTERM).map_err(|e| format!("worker {index} cannot be signalled: {e}"))?;
+                Wait::Gone { index, pid }
             }
-            Command::Recycle(slot) => {
-                let (seat, pid) = self.filled(slot)?;
-                log::info!("{who}: worker {slot} is to be replaced");
-                self.children.get_mut(seat).into_iter().for_each(|child| child.is_due = true);
-                Wait::Replaced { slot, pid }
+            Command::Recycle(index) => {
+                let (slot, pid) = self.filled(index)?;
+                log::info!("{source}: replacing worker {index}");
+                self.children.get_mut(slot).into_iter().for_each(|child| child.is_due = true);
+                Wait::Replaced { index, pid }
             }
         })
     }
 
-    fn reopen_logs(&mut self, who: &str) -> Result<(), String> {
+    fn reopen_logs(&mut self, source: &str) -> Result<(), String> {
         tine_common::log::reopen()?;
         self.order_all(Order::ReopenLogs);
-        log::info!("{who}: the log goes on here");
+        log::info!("{source}: log reopened");
         Ok(())
     }
 
-    /// The seat and the process of the worker that fills a slot.
-    fn filled(&self, slot: usize) -> Result<(usize, Pid), String> {
-        let slots = self.children.slots.len();
-        let entry = self.children.slots.get(slot);
-        let entry = entry.ok_or_else(|| format!("there is no slot {slot}; there are {slots}, counted from 0"))?;
-        let seat = entry.current.and_then(|seat| Some((seat, self.children.get(seat)?.pid)));
-        seat.ok_or_else(|| format!("slot {slot} has no worker now"))
+    /// The slot and the process of the current worker of an index.
+    fn filled(&self, index: usize) -> Result<(usize, Pid), String> {
+        let positions = self.children.positions.len();
+        let entry = self.children.positions.get(index);
+        let entry = entry.ok_or_else(|| format!("there is no slot {index}; there are {positions}, counted from 0"))?;
+        let slot = entry.current.and_then(|slot| Some((slot, self.children.get(slot)?.pid)));
+        slot.ok_or_else(|| format!("slot {index} has no worker now"))
     }
 
-    fn scale(&mut self, wanted: usize, who: &str, now: Instant) -> Result<(), String> {
-        let before = self.children.slots.len();
+    fn scale(&mut self, wanted: usize, source: &str, now: Instant) -> Result<(), String> {
+        let before = self.children.positions.len();
         if wanted == 0 {
-            return Err("one worker is the least".to_string());
+            return Err("at least one worker is needed".to_string());
         }
         if wanted > WORKERS_MAX {
-            return Err(format!("{WORKERS_MAX} workers are the most"));
+            return Err(format!("at most {WORKERS_MAX} workers are possible"));
         }
         if wanted != before {
-            log::info!("{who}: {wanted} workers instead of {before}");
+            log::info!("{source}: {wanted} workers instead of {before}");
         }
         if wanted >= before && !self.children.is_open() {
             self.children.open(now);
         }
-        while self.children.slots.len() < wanted {
+        while self.children.positions.len() < wanted {
             self.children.add(now);
         }
-        while self.children.slots.len() > wanted {
-            for seat in self.children.take_last() {
-                self.let_go(seat, now);
+        while self.children.positions.len() > wanted {
+            for slot in self.children.take_last() {
+                self.order_leave(slot, now);
             }
         }
         Ok(())
     }
 
-    /// Sends all workers away; who wants to be let in waits.
-    fn rest(&mut self, who: &str, now: Instant) {
+    /// Lets all workers leave; new connections wait in the queues.
+    fn rest(&mut self, source: &str, now: Instant) {
         if !self.children.is_open() {
             return;
         }
-        log::info!("{who}: all workers leave; HUP brings others");
+        log::info!("{source}: all workers leave; HUP starts new ones");
         self.abandon_reload("all workers leave");
-        self.send_all_away(now);
+        self.order_all_to_leave(now);
     }
 
-    /// All children leave, and nobody is started any more.
-    pub(super) fn send_all_away(&mut self, now: Instant) {
+    /// Lets all children leave and starts no more.
+    pub(super) fn order_all_to_leave(&mut self, now: Instant) {
         self.children.close();
-        self.children.seats().into_iter().for_each(|seat| self.let_go(seat, now));
+        self.children.slots().into_iter().for_each(|slot| self.order_leave(slot, now));
     }
 
-    /// A child takes nobody in any more and finishes, however long that takes; one that is not ready yet hears it when it
-    /// is, if it is soon.
-    pub(super) fn let_go(&mut self, seat: usize, now: Instant) {
-        let kill_at = match self.children.get(seat).map(|child| child.phase) {
+    /// Lets a child leave: it accepts no more connections and finishes, however long that takes. A booting child obeys once
+    /// it is ready, within [`BOOT_MARGIN`].
+    pub(super) fn order_leave(&mut self, slot: usize, now: Instant) {
+        let kill_at = match self.children.get(slot).map(|child| child.phase) {
             Some(Phase::Ready) => None,
-            // It may be ready by now, and have somebody: it is not killed at once.
+            // It may be ready by now and have clients, so it is not killed at once.
             Some(Phase::Booting) => Some(now + BOOT_MARGIN),
             Some(Phase::Leaving { .. }) | None => return,
         };
-        self.order(seat, Order::Leave);
-        self.children.on_leaving(seat, kill_at, now);
+        self.order(slot, Order::Leave);
+        self.children.on_leaving(slot, kill_at, now);
     }
 }

@@ -1,9 +1,9 @@
-//! The younger's side of an upgrade: it takes over, and looks after the master before it for as long as that finishes what
-//! it had in flight. To the service manager this one is the whole service: it hears of a stop, and all that is left when it
-//! ends is killed. So it passes the stop on, and ends last.
+//! The new master's side of an upgrade: it takes over, and supervises the old master while that finishes what it had in
+//! flight. To the service manager the new master is the whole service: it gets the signal to stop, and processes that are
+//! left when it exits are killed. So it passes the stop on to the old master, and exits last.
 
 use super::stopping::Stage;
-use super::{CONTROL, ELDER, KILL_MARGIN, Master};
+use super::{CONTROL, KILL_MARGIN, Master, OLD_MASTER};
 use crate::control::{self, Claim};
 use crate::handover::{Predecessor, Reason, Word};
 use crate::listener::Bound;
@@ -16,27 +16,27 @@ use std::io;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
 
-/// The master before this one, while it lives.
-pub struct Elder {
+/// The master that this one has taken over from, until it exits.
+pub struct OldMaster {
     pid: Pid,
     channel: UnixStream,
-    /// The sockets are no longer its own.
+    /// It has given up the sockets.
     has_handed_over: bool,
-    /// It was told to end, and is killed then.
+    /// When it is killed, if it was told to stop.
     kill_at: Option<Instant>,
 }
 
-impl Elder {
+impl OldMaster {
     pub fn kill_at(&self) -> Option<Instant> {
         self.kill_at
     }
 }
 
 impl Master {
-    /// All workers are ready: the master that was here before may go.
+    /// All workers are ready: takes over from the predecessor, if there is one.
     pub(super) fn take_over(&mut self) -> Result<(), String> {
-        // One that is told to stop before it serves leaves all to the other.
-        if self.stage != Stage::Serving || self.children.count_ready() < self.children.slots.len() {
+        // A new master that is stopped before it is ready leaves everything to the old one.
+        if self.stage != Stage::Serving || self.children.count_ready() < self.children.positions.len() {
             return Ok(());
         }
         if self.start.predecessor.is_none() {
@@ -52,75 +52,84 @@ impl Master {
         }
         let Some(Predecessor { pid, channel }) = self.start.predecessor.take() else { return Ok(()) };
         let mut channel = UnixStream::from_std(channel);
-        let told = self.poll.registry().register(&mut channel, mio::Token(ELDER), Interest::READABLE);
+        let told = self.poll.registry().register(&mut channel, mio::Token(OLD_MASTER), Interest::READABLE);
         let told = told.and_then(|()| Word::Serves.send(&channel));
-        self.elder = Some(Elder { pid, channel, has_handed_over: false, kill_at: None });
+        self.old_master = Some(OldMaster { pid, channel, has_handed_over: false, kill_at: None });
         if let Err(e) = told {
             log::warn!("the master before this one, process {pid}, has ended already: {e}");
-            self.on_elder_gone();
+            self.on_old_master_gone();
         }
         Ok(())
     }
 
-    /// Says to the master that this one was to take over from why it cannot.
+    /// Tells the predecessor why this master cannot take over.
     pub(super) fn send_reason(&self, line: &str) {
         self.start.predecessor.iter().for_each(|predecessor| predecessor.send_reason(line));
     }
 
-    /// Whether another master has the listening sockets, too, and would suffer from what is done to them.
+    /// Whether another master has the listening sockets, too, and is affected by what is done to them.
     pub(super) fn are_sockets_shared(&self) -> bool {
-        self.start.predecessor.is_some() || self.elder.as_ref().is_some_and(|elder| !elder.has_handed_over)
+        self.start.predecessor.is_some()
+            || self.old_master.as_ref().is_some_and(|old_master| !old_master.has_handed_over)
     }
 
-    pub(super) fn hear_elder(&mut self) {
-        let Some(elder) = &mut self.elder else { return };
-        let (words, has_ended) = Word::receive(&elder.channel, &mut Reason::default());
+    pub(super) fn handle_old_master(&mut self) {
+        let Some(old_master) = &mut self.old_master else { return };
+        let (words, has_ended) = Word::receive(&old_master.channel, &mut Reason::default());
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),
-                Word::HasCut => self.elder_has_cut = true,
+                Word::HasCut => self.old_master_has_cut = true,
                 Word::Serves | Word::Stop | Word::StopNow => {}
             }
         }
         if has_ended {
-            self.on_elder_gone();
+            self.on_old_master_gone();
         }
     }
 
     fn on_handed_over(&mut self) {
-        let Some(elder) = self.elder.as_mut().filter(|elder| !elder.has_handed_over) else { return };
-        elder.has_handed_over = true;
+        let Some(old_master) = self.old_master.as_mut().filter(|old_master| !old_master.has_handed_over) else {
+            return;
+        };
+        old_master.has_handed_over = true;
         self.order_all(Order::Owned);
         self.start.pidfile.iter().for_each(Pidfile::lock);
         self.start.notifier.release();
     }
 
-    fn on_elder_gone(&mut self) {
+    fn on_old_master_gone(&mut self) {
         self.on_handed_over();
-        self.elder = None;
+        self.old_master = None;
     }
 
-    /// Tells it to end, if it is there; it is killed if it does not, like a worker that has all of this time.
-    pub(super) fn tell_elder(&mut self, word: Word, time: Duration, now: Instant) {
-        let Some(elder) = &mut self.elder else { return };
-        if elder.kill_at.is_none() {
-            log::info!("process {}, the master before this one, has not finished and is told to stop, too", elder.pid);
+    /// Orders the old master, if there is one, to stop; it is killed if it does not within `time` and a margin.
+    pub(super) fn order_old_master(&mut self, word: Word, time: Duration, now: Instant) {
+        let Some(old_master) = &mut self.old_master else { return };
+        if old_master.kill_at.is_none() {
+            log::info!("process {}, the old master, has not finished; telling it to stop, too", old_master.pid);
         }
         let kill_at = now + time + 2 * KILL_MARGIN;
-        elder.kill_at = Some(elder.kill_at.map_or(kill_at, |at| at.min(kill_at)));
-        match word.send(&elder.channel) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => log::debug!("process {} does not listen", elder.pid),
-            // It has ended just now; the end of its channel follows.
+        old_master.kill_at = Some(old_master.kill_at.map_or(kill_at, |at| at.min(kill_at)));
+        match word.send(&old_master.channel) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                log::debug!("process {} does not read", old_master.pid)
+            }
+            // It has just exited; the end of its channel follows.
             _ => {}
         }
     }
 
-    pub(super) fn enforce_elder(&mut self, now: Instant) {
-        let Some(elder) = self.elder.as_mut().filter(|elder| elder.kill_at.is_some_and(|at| now >= at)) else { return };
-        log::warn!("the master before this one, process {}, did not end in time; killing it", elder.pid);
-        elder.kill_at = Some(now + KILL_MARGIN);
-        self.elder_has_cut = true;
-        // Its end of the channel was open a moment ago.
-        let _ = kill(elder.pid, Signal::SIGKILL);
+    pub(super) fn enforce_old_master(&mut self, now: Instant) {
+        let Some(old_master) =
+            self.old_master.as_mut().filter(|old_master| old_master.kill_at.is_some_and(|at| now >= at))
+        else {
+            return;
+        };
+        log::warn!("the old master, process {}, did not exit in time; killing it", old_master.pid);
+        old_master.kill_at = Some(now + KILL_MARGIN);
+        self.old_master_has_cut = true;
+        // It lives: its end of the channel was open a moment ago.
+        let _ = kill(old_master.pid, Signal::SIGKILL);
     }
 }

@@ -1,18 +1,18 @@
-//! What the service manager hears of this master: derived each turn from what the master is doing, so that no other part
-//! of it has to remember to say it.
+//! The messages to the service manager: derived each turn from the master's state, so that no other part of it has to
+//! remember to send them.
 
 use super::Master;
-use super::saying::counted;
+use super::announcing::counted;
 use super::stopping::Stage;
 use std::time::{Duration, Instant};
 use tine_common::units;
 
-/// How often the numbers in the status are looked at. A new line wakes everybody who watches the service.
+/// How often the numbers in the status line are updated. A new line wakes every process that watches the service.
 const NUMBERS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What was told last.
+/// What the service manager was notified of last.
 #[derive(Debug)]
-pub struct Told {
+pub struct Notified {
     condition: Condition,
     numbers_at: Instant,
     requests: u64,
@@ -27,21 +27,21 @@ enum Condition {
     Stopping,
 }
 
-impl Told {
-    pub fn nothing(now: Instant) -> Told {
-        Told { condition: Condition::Starting, numbers_at: now, requests: 0 }
+impl Notified {
+    pub fn nothing(now: Instant) -> Notified {
+        Notified { condition: Condition::Starting, numbers_at: now, requests: 0 }
     }
 }
 
 impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
-        // While another master speaks for the service, only what was to be said before is.
+        // While another master speaks for the service, only queued messages are sent.
         if !self.start.notifier.is_active() {
             return self.start.notifier.send_due(now);
         }
         let condition = self.condition();
-        let changed = condition != self.told.condition;
-        if changed || now >= self.told.numbers_at + NUMBERS_INTERVAL {
+        let changed = condition != self.notified.condition;
+        if changed || now >= self.notified.numbers_at + NUMBERS_INTERVAL {
             let status = self.status_line(condition, now);
             let notifier = &mut self.start.notifier;
             match condition {
@@ -53,7 +53,7 @@ impl Master {
                 Condition::Stopping if changed => notifier.stopping(&status, now),
                 _ => notifier.status(&status, now),
             }
-            self.told = Told { condition, numbers_at: now, requests: self.scoreboard.totals().requests };
+            self.notified = Notified { condition, numbers_at: now, requests: self.scoreboard.totals().requests };
         }
         self.start.notifier.send_due(now);
     }
@@ -72,17 +72,18 @@ impl Master {
     /// One line for `systemctl status`.
     fn status_line(&self, condition: Condition, now: Instant) -> String {
         let totals = self.scoreboard.totals();
-        let (ready, slots) = (self.children.count_ready(), self.children.slots.len());
-        let seconds = now.duration_since(self.told.numbers_at).as_secs_f64().max(0.001);
-        let rate = (totals.requests - self.told.requests) as f64 / seconds;
-        let workers = if ready == slots { counted(slots) } else { format!("{ready} of {} ready", counted(slots)) };
+        let (ready, positions) = (self.children.count_ready(), self.children.positions.len());
+        let seconds = now.duration_since(self.notified.numbers_at).as_secs_f64().max(0.001);
+        let rate = (totals.requests - self.notified.requests) as f64 / seconds;
+        let workers =
+            if ready == positions { counted(positions) } else { format!("{ready} of {} ready", counted(positions)) };
         let (connections, requests) = (totals.connections, totals.in_flight);
         let load =
             format!("{}, {} in flight", units::counted(connections, "connection"), units::counted(requests, "request"));
-        let cause = self.last_cause.as_ref().filter(|_| ready < slots).map(|(cause, _)| format!("; {cause}"));
+        let cause = self.last_cause.as_ref().filter(|_| ready < positions).map(|(cause, _)| format!("; {cause}"));
         let cause = cause.unwrap_or_default();
         match condition {
-            Condition::Starting => format!("starting {}{cause}", counted(slots)),
+            Condition::Starting => format!("starting {}{cause}", counted(positions)),
             Condition::Serving => format!("{workers}, {load}, {rate:.0} requests/s{cause}"),
             Condition::Reloading => format!("reloading, generation {}: {workers}, {load}{cause}", self.generation),
             Condition::Stopping => format!("stopping: {load}"),

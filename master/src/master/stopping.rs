@@ -1,6 +1,6 @@
-//! How the server ends: the stages from the first wish to the last worker.
+//! How the server stops: the stages from the first command to the exit of the last worker.
 
-use super::saying::and_refused;
+use super::announcing::and_refused;
 use super::{KILL_MARGIN, Master};
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use tine_common::message::Order;
 use tine_common::units::counted;
 
-/// A wish to stop that is repeated within this time is no second one: timeout(1) and others signal the process and then
-/// its group.
-const SAME_WISH: Duration = Duration::from_millis(200);
+/// A stop that is repeated within this time counts as the same one: timeout(1) and others signal the process and then its
+/// group.
+const SAME_STOP: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Serving,
-    /// All is as before, but that who asks whether the server is healthy hears that it stops (`--drain-delay`).
+    /// Serves as before, but health checks fail (`--drain-delay`).
     LameDuck {
         began: Instant,
         until: Instant,
     },
-    /// Workers finish; who is left then is killed.
+    /// Workers finish; those left at `kill_at` are killed.
     Draining {
         began: Instant,
         kill_at: Instant,
@@ -31,14 +31,14 @@ pub enum Stage {
     },
     /// Another master has taken over. Workers finish, however long that takes.
     HandedOver,
-    /// Nothing ever became ready, or QUIT: the exit status once all are reaped.
+    /// QUIT, or no worker ever became ready: the exit status once all are reaped.
     Stopping {
         status: u8,
     },
 }
 
 impl Stage {
-    /// The server works as ever, and the dead are replaced.
+    /// Workers accept connections, and dead ones are replaced.
     pub fn is_serving(self) -> bool {
         matches!(self, Stage::Serving | Stage::LameDuck { .. })
     }
@@ -52,34 +52,34 @@ impl Stage {
     }
 }
 
-/// How it ended.
+/// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
     pub status: u8,
-    /// A stop that was asked for has cut connections. To who asked that is a failure, to the service manager it is none.
+    /// The stop has cut connections: a failure for the control client that asked for it, but not for the service manager.
     pub has_cut: bool,
 }
 
 impl Master {
-    /// The first time: finish what is in flight, after the delay if there is one. Once more: no delay; once more: cut what is
-    /// left. `who` wants it.
-    pub(super) fn stop(&mut self, who: &str, now: Instant) {
+    /// The first time: finishes what is in flight, after the delay if there is one. The next time ends the delay; the one
+    /// after that cuts what is left.
+    pub(super) fn stop(&mut self, source: &str, now: Instant) {
         let delay = self.start.config.drain_delay;
         match self.stage {
-            Stage::Serving if delay.is_zero() => self.drain(who, now),
+            Stage::Serving if delay.is_zero() => self.drain(source, now),
             Stage::Serving => {
-                log::info!("{who}: stopping in {delay:.1?}; {}", self.say_health());
-                self.abandon_upgrade("the server stops");
-                self.tell_elder(Word::Stop, delay + self.start.config.graceful_timeout, now);
+                log::info!("{source}: stopping in {delay:.1?}; {}", self.describe_health());
+                self.abandon_upgrade("the server is stopping");
+                self.order_old_master(Word::Stop, delay + self.start.config.graceful_timeout, now);
                 self.order_all(Order::LameDuck);
                 self.stage = Stage::LameDuck { began: now, until: now + delay };
             }
-            Stage::LameDuck { began, .. } if now.duration_since(began) < SAME_WISH => {}
-            Stage::LameDuck { .. } | Stage::HandedOver => self.drain(who, now),
-            Stage::Draining { began, .. } if now.duration_since(began) < SAME_WISH => {}
+            Stage::LameDuck { began, .. } if now.duration_since(began) < SAME_STOP => {}
+            Stage::LameDuck { .. } | Stage::HandedOver => self.drain(source, now),
+            Stage::Draining { began, .. } if now.duration_since(began) < SAME_STOP => {}
             Stage::Draining { began, is_cut: false, .. } => {
-                log::warn!("{who} again: cutting what is left");
-                self.tell_elder(Word::Stop, Duration::ZERO, now);
+                log::warn!("{source} again: cutting what is left");
+                self.order_old_master(Word::Stop, Duration::ZERO, now);
                 self.order_all(Order::Cut);
                 self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
@@ -87,8 +87,8 @@ impl Master {
         }
     }
 
-    /// What tells balancers of the stop.
-    fn say_health(&self) -> String {
+    /// How load balancers notice the stop.
+    fn describe_health(&self) -> String {
         let own = match self.start.health {
             Health::At(path) => Some(path),
             Health::AppsOwn | Health::Nowhere => None,
@@ -96,30 +96,30 @@ impl Master {
         let paths: Vec<&str> = own.into_iter().chain(self.start.config.health_path.as_deref()).collect();
         match (paths.is_empty(), self.start.health) {
             (false, _) => format!("{} answers 503 until then", paths.join(", as does ")),
-            (true, Health::Nowhere) => "nothing says so to a balancer: --health-path would".to_string(),
-            (true, _) => "the application knows; without --health-path it alone can tell a balancer".to_string(),
+            (true, Health::Nowhere) => "load balancers cannot see it without --health-path".to_string(),
+            (true, _) => "without --health-path, load balancers see it only if the application tells them".to_string(),
         }
     }
 
-    fn drain(&mut self, who: &str, now: Instant) {
+    fn drain(&mut self, source: &str, now: Instant) {
         let totals = self.scoreboard.totals();
         let graceful = self.start.config.graceful_timeout;
         log::info!(
-            "{who}: draining {}, {} in flight, for at most {graceful:.1?}",
+            "{source}: draining {}, {} in flight, for at most {graceful:.1?}",
             counted(totals.connections, "connection"),
             counted(totals.in_flight, "request")
         );
-        self.abandon_reload("the server stops");
-        self.abandon_upgrade("the server stops");
+        self.abandon_reload("the server is stopping");
+        self.abandon_upgrade("the server is stopping");
         if !matches!(self.stage, Stage::LameDuck { .. }) {
-            self.tell_elder(Word::Stop, graceful, now);
+            self.order_old_master(Word::Stop, graceful, now);
         }
         if self.stage != Stage::HandedOver {
             self.cut_before = totals.cut;
         }
         self.leave_sockets_to_predecessor();
         self.start.pidfile.iter().for_each(Pidfile::release);
-        // The workers let in who is in the doorway; then nobody holds the sockets any more.
+        // The workers keep the sockets for their accept grace; then no process of this server holds them.
         remove_unix_sockets(&mut self.start.bound);
         for bound in &mut self.start.bound {
             bound.stop_new_connections();
@@ -136,26 +136,26 @@ impl Master {
         }
     }
 
-    /// As QUIT has it.
+    /// Stops as on QUIT.
     pub(super) fn stop_now(&mut self, now: Instant) {
-        self.tell_elder(Word::StopNow, Duration::ZERO, now);
+        self.order_old_master(Word::StopNow, Duration::ZERO, now);
         self.stop_at_once(0);
     }
 
     pub(super) fn stop_at_once(&mut self, status: u8) {
-        self.abandon_upgrade("the server stops");
+        self.abandon_upgrade("the server is stopping");
         self.children.close();
         self.stage = Stage::Stopping { status };
         for (_, child) in self.children.iter_mut() {
             child.is_killed = true;
-            // It may have died just now.
+            // It may have just exited.
             let _ = kill(child.pid, Signal::SIGKILL);
         }
     }
 
-    /// How it ended, once no process is left, not even the master before this one.
+    /// How the server ended, once no process is left, including the old master.
     pub(super) fn finished(&mut self) -> Option<Ending> {
-        if self.children.count() > 0 || self.elder.is_some() {
+        if self.children.count() > 0 || self.old_master.is_some() {
             return None;
         }
         match self.stage {
@@ -164,9 +164,9 @@ impl Master {
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
                 let cut = totals.cut - self.cut_before + self.cut_by_kill;
-                let has_cut = cut > 0 || self.elder_has_cut;
-                if let Some(heir) = self.heir.as_ref().filter(|_| has_cut) {
-                    heir.hear_of_cuts();
+                let has_cut = cut > 0 || self.old_master_has_cut;
+                if let Some(new_master) = self.new_master.as_ref().filter(|_| has_cut) {
+                    new_master.report_cuts();
                 }
                 if cut == 0 {
                     let requests = counted(totals.requests, "request");
@@ -183,7 +183,7 @@ impl Master {
         }
     }
 
-    /// Who ends before it has taken over: the sockets, and the files of those that are Unix's, are the other master's.
+    /// If this master stops before it has taken over, the sockets and the files of Unix sockets belong to the predecessor.
     fn leave_sockets_to_predecessor(&mut self) {
         if self.start.predecessor.is_some() {
             self.start.bound.iter_mut().for_each(Bound::hand_over);
@@ -192,7 +192,7 @@ impl Master {
 
     pub(super) fn clean_up(&mut self, ending: Ending) -> u8 {
         self.leave_sockets_to_predecessor();
-        self.tell_the_end(ending);
+        self.report_end(ending);
         remove_unix_sockets(&mut self.start.bound);
         if let Some(pidfile) = &mut self.start.pidfile {
             pidfile.remove();

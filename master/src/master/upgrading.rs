@@ -1,7 +1,7 @@
-//! The older's side of an upgrade: a new binary takes over the sockets, and this master goes when all of the other's workers
-//! are ready.
+//! The old master's side of an upgrade: a new binary takes over the sockets, and this master leaves when all workers of the
+//! new one are ready.
 //!
-//! Until then this one serves as if nothing were, and whatever goes wrong over there changes nothing here.
+//! Until then this master serves as usual, and a failure of the new one changes nothing here.
 
 use super::stopping::Stage;
 use super::{Master, UPGRADE};
@@ -23,36 +23,36 @@ use std::time::{Duration, Instant};
 use tine_common::message::Order;
 use tine_common::sys::exec::Minded;
 
-/// Who wants the stop that the other passes on.
-const HEIR: &str = "the master that has taken over";
-/// How long the other has where `--boot-timeout` is 0.
+/// The source of a stop that the new master passes on, for the log.
+const NEW_MASTER: &str = "the master that has taken over";
+/// Time limit of an upgrade if `--boot-timeout` is 0.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Another master is being started.
+/// An upgrade in progress: the new master is starting.
 pub struct Upgrade {
-    other: Minded,
+    new_master: Minded,
     channel: UnixStream,
     began: Instant,
     deadline: Instant,
-    /// It was killed, for this reason, and its end is waited for.
+    /// Why it was killed, while its exit is awaited.
     given_up: Option<String>,
-    /// Why it cannot serve, as far as it has said so.
+    /// Its reason why it cannot serve, as received so far.
     reason: Reason,
 }
 
-/// The master that has taken over, until this one has ended.
-pub struct Heir {
+/// The master that has taken over from this one.
+pub struct NewMaster {
     channel: UnixStream,
-    /// It was told that all is its own.
-    is_told: bool,
+    /// [`Word::HandedOver`] was sent.
+    is_notified: bool,
 }
 
 impl Upgrade {
-    /// Takes the minder away, so that the other becomes the child of whoever takes in orphans: the service manager, which
-    /// sees its end from then on. The error: it has ended.
+    /// Kills the minder, so that the new master is adopted by the process that adopts orphans: the service manager, which sees
+    /// it exit from then on. The error: the new master has exited.
     fn release(&self) -> Result<(), WaitStatus> {
-        let minder = self.other.minder;
-        // It may have ended just now.
+        let minder = self.new_master.minder;
+        // It may have just exited.
         let _ = kill(minder, Signal::SIGKILL);
         loop {
             match waitpid(minder, None) {
@@ -64,39 +64,39 @@ impl Upgrade {
     }
 }
 
-impl Heir {
-    pub fn hear_of_cuts(&self) {
-        // It may have ended.
+impl NewMaster {
+    pub fn report_cuts(&self) {
+        // It may have exited.
         let _ = Word::HasCut.send(&self.channel);
     }
 }
 
 impl Master {
-    /// Starts the other master; the error says why it could not be.
-    pub(super) fn upgrade(&mut self, who: &str, now: Instant) -> Result<(), String> {
+    /// Starts the new master; the error says why that failed.
+    pub(super) fn upgrade(&mut self, source: &str, now: Instant) -> Result<(), String> {
         if let Some(upgrade) = &self.upgrade {
-            return Err(format!("process {} is about to take over already", upgrade.other.pid));
+            return Err(format!("process {} is about to take over already", upgrade.new_master.pid));
         }
         if self.pid == 1 {
-            return Err("process 1 cannot hand over, as all others end with it; replace the container".to_string());
+            return Err("process 1 cannot hand over, as the container ends with it; replace the container".to_string());
         }
         if let Some(why) = supervisor::why_not_to_hand_over() {
             return Err(format!("an upgrade is refused: {why}"));
         }
         let program = self.start.program.path().display().to_string();
-        // From now on nobody here may do what another user of the sockets would suffer from.
+        // From now on no worker here may change the sockets in a way that affects another user of them.
         self.order_all(Order::Lent);
-        let (other, channel) = self.start_other().map_err(|e| {
+        let (new_master, channel) = self.start_new_master().map_err(|e| {
             self.order_all(Order::Owned);
             self.last_upgrade = Some(Err(e.to_string()));
-            format!("the upgrade failed: {e}; this master serves on")
+            format!("the upgrade failed: {e}; this master continues to serve")
         })?;
-        log::info!("{who}: upgrading, process {} was started from {program}", other.pid);
-        // The app is built twice: to see whether it can be, and in the workers.
+        log::info!("{source}: upgrading, process {} was started from {program}", new_master.pid);
+        // The app is built twice: in the preflight and in the workers.
         let limit = self.start.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
         self.last_upgrade = None;
         self.upgrade = Some(Upgrade {
-            other,
+            new_master,
             channel,
             began: now,
             deadline: now + limit,
@@ -106,30 +106,30 @@ impl Master {
         Ok(())
     }
 
-    fn start_other(&mut self) -> io::Result<(Minded, UnixStream)> {
+    fn start_new_master(&mut self) -> io::Result<(Minded, UnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours);
         self.poll.registry().register(&mut channel, mio::Token(UPGRADE), Interest::READABLE)?;
         let mut descriptors = listener::hand_down(&self.start.bound);
         descriptors.push((theirs.as_fd(), CHANNEL.to_string()));
-        let other = self.start.program.start(&descriptors, &self.start.notifier.environment())?;
-        Ok((other, channel))
+        let new_master = self.start.program.start(&descriptors, &self.start.notifier.environment())?;
+        Ok((new_master, channel))
     }
 
-    pub(super) fn hear_other(&mut self, now: Instant) {
-        // The end of the stream is the other's end: its minder is reaped, or nothing follows from it.
-        let (words, _) = match (&mut self.upgrade, &self.heir) {
+    pub(super) fn handle_new_master(&mut self, now: Instant) {
+        // The end of the stream is not handled: the minder of the new master is reaped, or nothing follows.
+        let (words, _) = match (&mut self.upgrade, &self.new_master) {
             (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.reason),
-            (None, Some(heir)) => Word::receive(&heir.channel, &mut Reason::default()),
+            (None, Some(new_master)) => Word::receive(&new_master.channel, &mut Reason::default()),
             (None, None) => return,
         };
         for word in words {
             match word {
                 Word::Serves => self.hand_over(now),
-                Word::Stop if self.heir.is_some() => self.stop(HEIR, now),
-                Word::StopNow if self.heir.is_some() => {
-                    log::info!("{HEIR}: stopping at once");
+                Word::Stop if self.new_master.is_some() => self.stop(NEW_MASTER, now),
+                Word::StopNow if self.new_master.is_some() => {
+                    log::info!("{NEW_MASTER}: stopping at once");
                     self.stop_now(now);
                 }
                 Word::Stop | Word::StopNow | Word::HandedOver | Word::HasCut => {}
@@ -137,10 +137,10 @@ impl Master {
         }
     }
 
-    /// The other serves: nobody is let in here any more, and what is in flight is finished.
+    /// The new master serves: this one accepts no more connections and finishes what is in flight.
     fn hand_over(&mut self, now: Instant) {
         let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
-        let pid = upgrade.other.pid;
+        let pid = upgrade.new_master.pid;
         if let Err(status) = upgrade.release() {
             return self.end_upgrade(&mut upgrade, status);
         }
@@ -155,56 +155,58 @@ impl Master {
         self.last_upgrade = Some(Ok(format!("process {pid} serves")));
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.start.notifier.hold();
-        self.heir = Some(Heir { channel: upgrade.channel, is_told: false });
+        self.new_master = Some(NewMaster { channel: upgrade.channel, is_notified: false });
         self.stage = Stage::HandedOver;
-        self.send_all_away(now);
+        self.order_all_to_leave(now);
     }
 
-    /// Ends an upgrade that takes too long, and tells who has taken over that all is its own once the service manager knows.
+    /// Ends an upgrade that takes too long. After a handover, notifies the new master once the service manager knows of it.
     pub(super) fn keep_upgrading(&mut self, now: Instant) {
-        if let Some(heir) = self.heir.as_mut().filter(|heir| !heir.is_told && self.start.notifier.is_flushed()) {
-            heir.is_told = true;
+        if let Some(new_master) =
+            self.new_master.as_mut().filter(|new_master| !new_master.is_notified && self.start.notifier.is_flushed())
+        {
+            new_master.is_notified = true;
             // It may have ended.
-            let _ = Word::HandedOver.send(&heir.channel);
+            let _ = Word::HandedOver.send(&new_master.channel);
         }
         let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| now >= upgrade.deadline) else { return };
         let seconds = now.duration_since(upgrade.began).as_secs_f64();
         self.abandon_upgrade(&format!(
-            "process {} does not serve after {seconds:.0} s and is killed; this master serves on",
-            upgrade.other.pid
+            "process {} does not serve after {seconds:.0} s and is killed; this master continues to serve",
+            upgrade.new_master.pid
         ));
     }
 
-    /// Somebody died who is no worker: the one that was to take over, and its minder with it, or a stranger.
-    pub(super) fn on_other_died(&mut self, pid: Pid, status: WaitStatus) {
-        if let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.other.minder == pid) {
+    /// A child that is not a worker has died: the minder, because the new master has exited, or an adopted orphan.
+    pub(super) fn on_other_death(&mut self, pid: Pid, status: WaitStatus) {
+        if let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.new_master.minder == pid) {
             self.end_upgrade(&mut upgrade, status);
         }
     }
 
-    /// Kills the one that was to take over. That it has failed is told once it is gone ([`Master::on_other_died`]): what it
-    /// has done to the paths is past then, and this master's children are its workers.
+    /// Kills the new master. The failure is reported once it is gone ([`Master::on_other_death`]): only then can it change no
+    /// more paths, and this master's children are all workers.
     pub(super) fn abandon_upgrade(&mut self, why: &str) {
         let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.given_up.is_none()) else { return };
         upgrade.given_up = Some(why.to_string());
-        // Its workers see the end of their channels. Its number is not used again while its minder lives.
-        let _ = kill(upgrade.other.pid, Signal::SIGKILL);
+        // Its workers see the end of their channels. Its process ID is not reused while its minder lives.
+        let _ = kill(upgrade.new_master.pid, Signal::SIGKILL);
     }
 
-    /// The one that was to take over has ended, or its minder has.
+    /// The new master has exited before it took over, or its minder has.
     fn end_upgrade(&mut self, upgrade: &mut Upgrade, status: WaitStatus) {
         let how = || match status {
             WaitStatus::Signaled(_, signal, _) => format!("was killed by {}", signal.as_str()),
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
             other => format!("ended: {other:?}"),
         };
-        let pid = upgrade.other.pid;
-        // If only its minder was killed, it lives, and would take this master's channel's end for this master's.
-        upgrade.other.kill();
-        // Its last words may not have been heard yet.
+        let pid = upgrade.new_master.pid;
+        // If only its minder was killed, it lives, and would take the end of the channel for the exit of this master.
+        upgrade.new_master.kill();
+        // The rest of its reason may not have been read yet.
         let _ = Word::receive(&upgrade.channel, &mut upgrade.reason);
         let reason = upgrade.reason.first_line().map_or(String::new(), |line| format!(": {line}"));
-        let died = || format!("process {pid} {} before it served{reason}; this master serves on", how());
+        let died = || format!("process {pid} {} before it served{reason}; this master continues to serve", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);
         log::error!("the upgrade failed: {why}");
         self.last_upgrade = Some(Err(why));
@@ -212,7 +214,7 @@ impl Master {
         if !self.stage.is_serving() {
             return;
         }
-        // It may have taken the paths and died before it served.
+        // It may have taken over the paths before it died.
         if let Err(line) = self.write_pidfile() {
             log::warn!("{line}");
         }

@@ -1,4 +1,4 @@
-//! Who waits for the outcome of what was asked for over the control socket, and what is told on the way.
+//! Control clients that wait for the outcome of a command, and the progress that they get.
 
 use super::Master;
 use super::stopping::Ending;
@@ -12,28 +12,28 @@ use tine_common::units::counted;
 /// What a client waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// For nothing: it is done.
+    /// Nothing: the command is done.
     Done,
-    /// That this generation serves, or a later one.
+    /// This generation serves, or a later one.
     Reload { generation: u64 },
-    /// That another master serves.
+    /// A new master serves.
     Upgrade,
-    /// That every slot has a ready worker.
+    /// Every position has a ready worker.
     Workers,
-    /// That this worker has ended.
-    Gone { slot: usize, pid: Pid },
-    /// That another than this one fills its slot.
-    Replaced { slot: usize, pid: Pid },
-    /// That the server has ended.
+    /// This worker has exited.
+    Gone { index: usize, pid: Pid },
+    /// Another process than this one is the current worker of the index.
+    Replaced { index: usize, pid: Pid },
+    /// The server has stopped.
     End,
 }
 
 pub struct Waiter {
     client: ClientId,
     wait: Wait,
-    /// What it was told last.
+    /// The last progress that was sent.
     said: String,
-    /// Boots that had failed by then, where it matters to it.
+    /// Failed boots at the time of the command.
     failures: u64,
 }
 
@@ -44,7 +44,7 @@ enum Progress {
 }
 
 impl Master {
-    /// Carries out what clients want.
+    /// Carries out the requests of control clients.
     pub(super) fn handle_control_requests(&mut self, now: Instant) {
         let Some(control) = &mut self.start.control else { return };
         for (client, request) in control.turn(now) {
@@ -72,11 +72,11 @@ impl Master {
         }
     }
 
-    /// Tells those who wait how far it is.
-    pub(super) fn tell_waiters(&mut self) {
+    /// Sends progress and outcomes to the waiting clients.
+    pub(super) fn update_waiters(&mut self) {
         for mut waiter in std::mem::take(&mut self.waiters) {
             if !self.start.control.as_ref().is_some_and(|control| control.is_there(waiter.client)) {
-                continue; // gone; what was asked for goes on
+                continue; // the client has gone; the command goes on
             }
             match self.progress(&waiter) {
                 Progress::Done(said) => self.answer(waiter.client, Ok(Answer::said(said))),
@@ -94,31 +94,29 @@ impl Master {
         }
     }
 
-    pub(super) fn tell_the_end(&mut self, ending: Ending) {
+    pub(super) fn report_end(&mut self, ending: Ending) {
         let is_clean = ending == Ending { status: 0, has_cut: false };
         for waiter in std::mem::take(&mut self.waiters) {
             let outcome = match (waiter.wait, is_clean) {
                 (Wait::End, true) => Ok(Answer::said("stopped")),
-                (Wait::End, false) => {
-                    Err("stopped, but not everything that was in flight could be finished".to_string())
-                }
+                (Wait::End, false) => Err("stopped, but not all requests in flight could be finished".to_string()),
                 _ => Err("the server has stopped".to_string()),
             };
             self.answer(waiter.client, outcome);
         }
     }
 
-    /// Boots that have failed, of those that somebody who waits for this waits for.
+    /// Failed boots among the positions that this wait depends on.
     fn failures(&self, wait: Wait) -> u64 {
-        let one = |slot: usize| self.children.slots.get(slot).map_or(0, |entry| entry.failures);
+        let one = |index: usize| self.children.positions.get(index).map_or(0, |entry| entry.failures);
         match wait {
-            Wait::Replaced { slot, .. } => one(slot),
-            _ => (0..self.children.slots.len()).map(one).sum(),
+            Wait::Replaced { index, .. } => one(index),
+            _ => (0..self.children.positions.len()).map(one).sum(),
         }
     }
 
     fn progress(&self, waiter: &Waiter) -> Progress {
-        let (ready, wanted) = (self.children.count_ready(), self.children.slots.len());
+        let (ready, wanted) = (self.children.count_ready(), self.children.positions.len());
         let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
         let cause = || self.last_cause.as_ref().map(|(cause, _)| cause.clone()).unwrap_or_default();
         let is_stopping = !self.stage.is_serving() && waiter.wait != Wait::End;
@@ -132,14 +130,14 @@ impl Master {
                 )),
                 (None, Some((ended, Ok(said)))) if *ended >= generation => Progress::Done(said.clone()),
                 (None, Some((ended, Err(why)))) if *ended >= generation => Progress::Failed(why.clone()),
-                (None, _) => Progress::Failed("the reload was given up".to_string()),
+                (None, _) => Progress::Failed("the reload was abandoned".to_string()),
             },
             Wait::Upgrade => match (&self.upgrade, &self.last_upgrade) {
                 (None, Some(Ok(said))) => Progress::Done(said.clone()),
                 (None, Some(Err(why))) => Progress::Failed(why.clone()),
                 _ => Progress::Still("the new binary starts".to_string()),
             },
-            _ if is_stopping => Progress::Failed("the server stops".to_string()),
+            _ if is_stopping => Progress::Failed("the server is stopping".to_string()),
             Wait::Workers | Wait::Replaced { .. } if !self.children.is_open() => {
                 Progress::Failed("all workers leave".to_string())
             }
@@ -149,24 +147,24 @@ impl Master {
             }
             Wait::Workers if has_failed(waiter) => Progress::Failed(cause()),
             Wait::Workers => Progress::Still(format!("{ready} of {wanted} workers are ready")),
-            Wait::Gone { slot, pid } => match self.children.iter().find(|(_, child)| child.pid == pid) {
-                None => Progress::Done(format!("worker {slot} (pid {pid}) has ended")),
-                Some((seat, child)) => {
-                    let what = if child.phase == Phase::Ready { "is told to finish" } else { "finishes" };
-                    let connections = self.scoreboard.slot(seat).connections();
+            Wait::Gone { index, pid } => match self.children.iter().find(|(_, child)| child.pid == pid) {
+                None => Progress::Done(format!("worker {index} (pid {pid}) has exited")),
+                Some((slot, child)) => {
+                    let what = if child.phase == Phase::Ready { "is told to drain" } else { "drains" };
+                    let connections = self.scoreboard.slot(slot).connections();
                     Progress::Still(format!(
-                        "worker {slot} (pid {pid}) {what}, {} left",
+                        "worker {index} (pid {pid}) {what}, {} left",
                         counted(connections, "connection")
                     ))
                 }
             },
-            Wait::Replaced { slot, pid } => match self.children.current(slot) {
+            Wait::Replaced { index, pid } => match self.children.current(index) {
                 Some(child) if child.pid != pid && child.phase == Phase::Ready => {
-                    Progress::Done(format!("worker {slot} is process {} now", child.pid))
+                    Progress::Done(format!("worker {index} is process {} now", child.pid))
                 }
                 _ if has_failed(waiter) => Progress::Failed(cause()),
-                _ if slot >= wanted => Progress::Failed(format!("there is no slot {slot} any more")),
-                _ => Progress::Still(format!("worker {slot} waits for its successor")),
+                _ if index >= wanted => Progress::Failed(format!("there is no slot {index} any more")),
+                _ => Progress::Still(format!("worker {index} waits for its successor")),
             },
             Wait::End => {
                 let totals = self.scoreboard.totals();
@@ -180,7 +178,7 @@ impl Master {
     }
 }
 
-/// `None`: it only asks.
+/// `None` for a query.
 fn command(request: Request) -> Option<Command> {
     Some(match request {
         Request::Status | Request::Workers => return None,

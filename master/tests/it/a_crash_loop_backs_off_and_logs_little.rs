@@ -60,7 +60,7 @@ fn retiring_before_the_first_answer_backs_off_like_a_crash() {
     // At once the first time, then with growing delays: 0.1 s, 0.2 s, 0.4 s, each up to a quarter more or less.
     eventually("later and later", || {
         let log = server.log();
-        let late = ["0.3", "0.4", "0.5"].map(|delay| format!("it had answered nobody, replacing it in {delay} s"));
+        let late = ["0.3", "0.4", "0.5"].map(|delay| format!("it never answered a request, replacing it in {delay} s"));
         late.iter().any(|words| log.contains(words)).then_some(())
     });
     assert!(!server.log().contains("quick deaths"), "it is not a crash: {}", server.log());

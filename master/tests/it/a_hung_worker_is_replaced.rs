@@ -14,9 +14,9 @@ fn a_stopped_worker_is_killed_and_replaced() {
         assert_eq!(server.get("/health").status, 200, "the other one serves");
     }
     // It cannot log anything, as it is stopped.
-    server.wait_log(&format!("(pid {}) does not answer after 3 s; sending it SIGABRT", before[0]));
+    server.wait_log(&format!("(pid {}) does not respond after 3 s; sending it SIGABRT", before[0]));
     let line = server.wait_log(&format!("(pid {}) was killed by SIGKILL (9) ", before[0]));
-    assert!(line.contains("its loop stood still for --worker-timeout"), "{line}");
+    assert!(line.contains("its event loop was blocked for --worker-timeout"), "{line}");
     server.wait_replaced(&before);
     assert!(server.workers().contains(&before[1]), "the other one is not affected");
 }
@@ -46,7 +46,7 @@ fn a_boot_that_hangs_is_ended() {
     let mut server = Server::spawn(&mut command);
     assert_eq!(server.wait_exit().code(), Some(1), "{}", server.log());
     let log = server.log();
-    assert!(log.contains("its app was not built within --boot-timeout"), "{log}");
+    assert!(log.contains("its app did not load within --boot-timeout"), "{log}");
     assert!(log.contains("no worker became ready"), "{log}");
 }
 
@@ -60,6 +60,6 @@ fn a_server_that_was_stopped_as_a_whole_kills_no_worker() {
     assert_eq!(server.get("/health").status, 200);
     server.ctl(&["status"]);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
-    assert!(!server.log().contains("does not answer"), "{}", server.log());
+    assert!(!server.log().contains("does not respond"), "{}", server.log());
     server.wait_gone(&before);
 }

@@ -112,7 +112,7 @@ fn a_successor_that_is_killed_ends_the_reload_and_the_next_one_works() {
     send_signal(successor, Signal::SIGKILL);
     let line = server.wait_log("the reload failed, generation 2: ");
     assert!(line.contains(&format!("(pid {successor}) was killed by SIGKILL")), "{line}");
-    assert!(line.ends_with("the workers before it serve on"), "{line}");
+    assert!(line.ends_with("the previous workers continue to serve"), "{line}");
     assert_eq!(server.get("/").status, 200);
     assert_eq!(server.workers(), before);
     assert_eq!(server.ctl(&["reload"]).status.code(), Some(0), "{}", server.log());

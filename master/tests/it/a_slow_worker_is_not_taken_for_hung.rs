@@ -21,7 +21,7 @@ fn take_answers(client: &mut Client) -> usize {
 #[track_caller]
 fn assert_not_suspected(server: &Server, workers: &[i32]) {
     assert_eq!(server.workers(), workers, "{}", server.log());
-    assert!(!server.log().contains("does not answer"), "{}", server.log());
+    assert!(!server.log().contains("does not respond"), "{}", server.log());
 }
 
 /// 7 s of work, all of it queued at once.

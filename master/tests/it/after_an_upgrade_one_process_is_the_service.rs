@@ -114,7 +114,7 @@ fn an_old_master_that_hangs_is_killed() {
     send_signal(upgraded.last(), Signal::SIGTERM);
     upgraded.expect_end();
     assert!(
-        upgraded.server.log().contains(&format!("process {old}, did not end in time")),
+        upgraded.server.log().contains(&format!("process {old}, did not exit in time")),
         "{}",
         upgraded.server.log()
     );

@@ -82,7 +82,7 @@ fn a_minder_that_is_killed_ends_the_upgrade() {
         line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number");
     let minder = server.workers().into_iter().find(|pid| !before.contains(pid)).expect("the minder is a child, too");
     crate::support::send_signal(minder, Signal::SIGKILL);
-    server.wait_log(&format!("process {other} was killed by SIGKILL before it served; this master serves on"));
+    server.wait_log(&format!("process {other} was killed by SIGKILL before it served; this master continues to serve"));
     server.wait_gone(&[other, minder]);
     assert_eq!((server.get("/health").status, server.workers()), (200, before));
 }

@@ -68,7 +68,7 @@ fn a_stop_over_the_control_socket_reports_it() {
     let output = server.ctl(&["stop"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("not everything that was in flight could be finished"), "{said}");
+    assert!(said.contains("not all requests in flight could be finished"), "{said}");
     expect_cut(&mut server, &workers, &mut clients);
 }
 
@@ -82,7 +82,7 @@ fn a_worker_that_hangs_is_killed_and_its_request_counted() {
     client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
     let hung = eventually("a worker has the request", || server.worker_of(&client));
     let status = server.stop(Signal::SIGTERM);
-    server.wait_log(&format!("(pid {hung}) did not end in time; killing it"));
+    server.wait_log(&format!("(pid {hung}) did not exit in time; killing it"));
     server.wait_log("1 connection cut while in use");
     assert_eq!(status.code(), Some(0), "{}", server.log());
     server.wait_gone(&workers);
@@ -94,7 +94,7 @@ fn a_stopped_worker_is_killed() {
     let workers = server.workers();
     freeze(workers[0]);
     server.stop(Signal::SIGTERM);
-    server.wait_log(&format!("(pid {}) did not end in time; killing it", workers[0]));
+    server.wait_log(&format!("(pid {}) did not exit in time; killing it", workers[0]));
     server.wait_gone(&workers);
 }
 
@@ -109,7 +109,7 @@ fn idle_connections_of_a_killed_worker_are_not_cut() {
     wait_asleep(worker);
     freeze(worker);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
-    server.wait_log("did not end in time; killing it");
+    server.wait_log("did not exit in time; killing it");
     assert!(!server.log().contains("cut while in use"), "{}", server.log());
 }
 

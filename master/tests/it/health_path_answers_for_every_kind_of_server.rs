@@ -57,8 +57,8 @@ fn without_it_the_log_does_not_promise_one() {
         assert_eq!(server.log().contains("--drain-delay only waits"), kind == "files", "{kind}: {}", server.log());
         let expected = match kind {
             "origin" => "/health answers 503 until then",
-            "files" => "nothing says so to a balancer: --health-path would",
-            _ => "the application knows; without --health-path it alone can tell a balancer",
+            "files" => "load balancers cannot see it without --health-path",
+            _ => "without --health-path, load balancers see it only if the application tells them",
         };
         server.signal(Signal::SIGTERM);
         server.wait_log(&format!("stopping in 60.0s; {expected}"));

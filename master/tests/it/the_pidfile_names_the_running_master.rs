@@ -87,7 +87,7 @@ fn where_no_file_can_be_written_it_is_refused_by_check_too() {
     let folder = scratch_folder();
     let folder_text = folder.to_str().expect("UTF-8");
     for command in ["run", "check"] {
-        for (path, words) in [("/proc/nope", "no file can be written to /proc"), (folder_text, "is a folder")] {
+        for (path, words) in [("/proc/nope", "no file can be written to /proc"), (folder_text, "is a directory")] {
             let output = run_to_end(&[command, "0", "--pidfile", path]);
             let line = one_line_of(&output);
             assert_eq!(output.status.code(), Some(1), "{line}");

@@ -48,7 +48,7 @@ fn after_so_many_requests_under_load() {
 fn at_an_age() {
     let server = Server::start(&["--workers", "2", "--max-lifetime", "2s", "--max-lifetime-jitter", "500ms"]);
     wait_recycled(&server, &server.workers());
-    assert!(server.log().contains(" s old and is replaced"), "{}", server.log());
+    assert!(server.log().contains(" s old; replacing it"), "{}", server.log());
 }
 
 #[test]

@@ -22,14 +22,14 @@ fn new_code_is_served_and_broken_code_is_not() {
         ("return {", "app.lua:1: "),
         ("error('no database')", "no database"),
         ("return {}", "app"),
-        ("while true do end", "its app was not built within --boot-timeout"),
+        ("while true do end", "its app did not load within --boot-timeout"),
         ("os.exit(9)", "exited with status 9"),
     ] {
         write(&folder, code);
         let output = server.ctl(&["reload"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{code}: {said}");
-        assert!(said.contains(words) && said.contains("serve on"), "{code}: {said}");
+        assert!(said.contains(words) && said.contains("continue to serve"), "{code}: {said}");
         assert_eq!((text_of(&server, "/"), server.workers()), ("one".to_string(), before.clone()), "{code}");
     }
     write(&folder, &SAYS.replace("WORD", "'two'"));

@@ -1,4 +1,4 @@
-//! The server's status, read from the table of children and the scoreboard: also when no worker answers.
+//! The server's status, from the table of children and the scoreboard; available even if no worker responds.
 
 use super::Master;
 use super::stopping::Stage;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tine_common::VERSION;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
 
-/// A sleeping worker beats every second.
+/// A sleeping worker has a heartbeat every second.
 const HUNG_AFTER: Duration = Duration::from_secs(3);
 
 impl Master {
-    /// `with_workers`: each of them, too.
+    /// `with_workers`: with the status of each worker.
     pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
         let totals = self.scoreboard.totals();
         let generations = self.generations();
@@ -28,7 +28,7 @@ impl Master {
             generation: generations.last().copied().unwrap_or(self.generation),
             generations,
             state: self.state(),
-            workers_wanted: self.children.slots.len() as u64,
+            workers_wanted: self.children.positions.len() as u64,
             workers_ready: self.children.count_ready() as u64,
             connections: totals.connections,
             in_flight: totals.in_flight,
@@ -44,7 +44,7 @@ impl Master {
         }
     }
 
-    /// Those whose workers are ready.
+    /// The generations that have ready workers.
     fn generations(&self) -> Vec<u64> {
         let ready = self.children.iter().filter(|(_, child)| child.phase == Phase::Ready);
         let generations: BTreeSet<u64> = ready.map(|(_, child)| child.generation).collect();
@@ -65,7 +65,7 @@ impl Master {
     }
 
     fn reload_text(&self) -> Option<String> {
-        let (fresh, wanted) = (self.count_fresh(), self.children.slots.len());
+        let (fresh, wanted) = (self.count_fresh(), self.children.positions.len());
         match (&self.reload, &self.upgrade, &self.last_upgrade, &self.last_reload) {
             (Some(_), ..) => Some(format!("generation {}: {fresh} of {wanted} workers", self.generation)),
             (_, Some(_), ..) => Some("the new binary starts".to_string()),
@@ -78,10 +78,10 @@ impl Master {
 
     fn workers(&self, now: Instant) -> Vec<WorkerStatus> {
         let mut all: Vec<WorkerStatus> =
-            self.children.iter().map(|(seat, child)| self.worker(seat, child, now)).collect();
-        let waiting = self.children.slots.iter().enumerate().filter(|(_, slot)| slot.current.is_none());
-        all.extend(waiting.map(|(slot, entry)| WorkerStatus {
-            slot: slot as u64,
+            self.children.iter().map(|(slot, child)| self.worker(slot, child, now)).collect();
+        let waiting = self.children.positions.iter().enumerate().filter(|(_, position)| position.current.is_none());
+        all.extend(waiting.map(|(index, entry)| WorkerStatus {
+            slot: index as u64,
             state: WorkerState::Waiting,
             starts_in_s: entry.next_start.map(|at| at.saturating_duration_since(now).as_secs_f64()),
             ..WorkerStatus::default()
@@ -90,10 +90,10 @@ impl Master {
         all
     }
 
-    fn worker(&self, index: usize, child: &Child, now: Instant) -> WorkerStatus {
-        let (seat, pid) = (self.scoreboard.slot(index), child.pid.as_raw() as u32);
-        let heartbeat_age = seat.heartbeat_age(now);
-        let requests = self.scoreboard.in_flight_table(index).requests(now);
+    fn worker(&self, slot: usize, child: &Child, now: Instant) -> WorkerStatus {
+        let (shared, pid) = (self.scoreboard.slot(slot), child.pid.as_raw() as u32);
+        let heartbeat_age = shared.heartbeat_age(now);
+        let requests = self.scoreboard.in_flight_table(slot).requests(now);
         let listed = requests.listed.into_iter().map(|request| RequestStatus {
             method: request.method,
             target: request.target + if request.is_cut { "…" } else { "" },
@@ -101,7 +101,7 @@ impl Master {
             is_running: request.is_running,
         });
         WorkerStatus {
-            slot: child.slot as u64,
+            slot: child.index as u64,
             pid: Some(pid),
             generation: child.generation,
             state: match child.phase {
@@ -113,9 +113,9 @@ impl Master {
             age_s: now.duration_since(child.started).as_secs_f64(),
             beat_age_s: heartbeat_age.map(|age| age.as_secs_f64()),
             starts_in_s: None,
-            connections: seat.connections(),
-            in_flight: seat.in_flight(),
-            requests: seat.requests(),
+            connections: shared.connections(),
+            in_flight: shared.in_flight(),
+            requests: shared.requests(),
             cpu_s: resident::cpu_seconds(pid).unwrap_or_default(),
             rss_bytes: resident::alone(pid).unwrap_or_default(),
             in_flight_requests: listed.collect(),

@@ -1,4 +1,4 @@
-//! What the master says of itself: where it listens, how much there is of what grows.
+//! The banner with the server's addresses, and the memory line.
 
 use super::Master;
 use crate::banner::Banner;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use tine_common::units;
 
 impl Master {
-    /// Says, once, where the server listens and what to try.
+    /// Once all workers are ready: takes over in an upgrade, then prints the server's addresses and what to try.
     pub(super) fn announce(&mut self) {
         if self.announced
             || !self.stage.is_serving()
@@ -41,8 +41,8 @@ impl Master {
         .show();
     }
 
-    /// Says, now and then, how much there is of what grows.
-    pub(super) fn say_memory(&mut self, now: Instant) {
+    /// Logs the memory line when it is due.
+    pub(super) fn log_memory(&mut self, now: Instant) {
         let Some(memory_line) = self.memory_line.as_mut().filter(|line| line.due() <= now) else { return };
         let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
         let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
