@@ -35,7 +35,9 @@ fn a_failed_upgrade_tells_its_reason() {
         assert_eq!(output.status.code(), Some(1), "{what}: {said}");
         let last = said.trim_end().lines().last().unwrap_or_default();
         let log = server.wait_log(words[0]);
-        for word in words.iter().chain(&["exited with status ", " before it served: ", "; this master continues to serve"]) {
+        for word in
+            words.iter().chain(&["exited with status ", " before it served: ", "; this master continues to serve"])
+        {
             assert!(last.contains(word), "{what}: {word:?} in {said:?}");
         }
         let failed = server.log().lines().rfind(|line| line.contains("the upgrade failed: ")).map(str::to_string);
