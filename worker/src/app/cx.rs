@@ -1,4 +1,4 @@
-//! What surrounds a call: the time of this turn, the limits, the connection's addresses.
+//! The context of a call: the time of this turn, the limits, the connection's addresses.
 
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
@@ -13,11 +13,11 @@ use tine_common::in_flight_table::InFlightTable;
 pub struct WorkerInfo {
     /// From 0.
     pub index: usize,
-    /// How many workers the server has.
+    /// The number of the server's workers.
     pub workers: usize,
     /// 1, and one more for each reload of the server.
     pub generation: u64,
-    /// `--buffer-size`: about as much of a request's body as is offered at once.
+    /// `--buffer-size`: roughly the most of a request body that is pushed at once.
     pub buffer_bytes: usize,
 }
 
@@ -30,9 +30,9 @@ pub struct Cx<'a> {
     pub(crate) date: &'a DateLine,
     pub(crate) socket: Option<&'a Socket>,
     pub(crate) worker: WorkerInfo,
-    /// Where the requests of this worker are noted; `None` outside of one.
+    /// The worker's in-flight table; `None` outside of a worker.
     pub(crate) in_flight_table: Option<&'a InFlightTable>,
-    /// `None` outside of a worker: nobody else has a turn.
+    /// `None` outside of a worker, where there are no turns.
     pub(crate) clock: Option<&'a TurnClock>,
 }
 
@@ -42,18 +42,18 @@ impl Cx<'_> {
         self.now
     }
 
-    /// The wall clock's time, to the second: what the response's `Date` will say. No clock is read.
+    /// The wall clock's time, to the second, as in the response's `Date`. No clock is read.
     pub fn date(&self) -> SystemTime {
         self.date.wall()
     }
 
-    /// The server is shutting down: responses that begin now close their connections.
+    /// The server is draining: responses that begin now close their connections.
     pub fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// The server was told to stop and goes on for `--drain-delay` first, so that who balances the load sends nobody here any
-    /// more: what is asked for its health says no from now on. False for as long as there is no such delay.
+    /// The server was told to stop and keeps serving for `--drain-delay`, so that load balancers stop routing here:
+    /// health checks fail from now on. Always false without such a delay.
     pub fn is_lame_duck(&self) -> bool {
         self.lame_duck
     }
@@ -62,22 +62,22 @@ impl Cx<'_> {
         self.worker
     }
 
-    /// Asked between two units of work of one connection: it has had its time, and goes on in its next turn.
+    /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.
     pub(crate) fn is_time_up(&self) -> bool {
         self.clock.is_some_and(TurnClock::is_time_up)
     }
 
-    /// Both addresses, for whoever does not know yet whether he will want them; `None` outside of a connection.
+    /// Both addresses, read from the kernel only on demand; `None` outside of a connection.
     pub fn addresses(&self) -> Option<Addresses> {
         self.socket.map(Socket::addresses)
     }
 
-    /// The client's address, asked from the kernel; `None` on a Unix socket.
+    /// The client's address, read from the kernel; `None` on a Unix socket.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.socket?.peer_address()
     }
 
-    /// The address that the client connected to, asked from the kernel; `None` on a Unix socket.
+    /// The address that the client connected to, read from the kernel; `None` on a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.socket?.local_address()
     }

@@ -1,7 +1,7 @@
-//! The interface that an application sees, and nothing else.
+//! The interface of an application, and nothing else.
 //!
-//! The app is asked, it never asks: [`Exchange::push`] offers it request-body bytes, [`Exchange::pull`] asks it for
-//! response bytes, and only while little of its earlier output waits. Back-pressure is the shape of the interface.
+//! The server always calls the app: [`Exchange::push`] passes it request-body bytes, [`Exchange::pull`] asks it for
+//! response bytes, and only while little of its earlier output is queued. So back-pressure is part of the interface.
 
 mod cx;
 mod out;
@@ -21,11 +21,10 @@ use std::time::Instant;
 
 /// An application. Built in each worker after the fork; never shared between workers, never sent between threads.
 pub trait App {
-    /// Answers a request whose head has arrived. Called once a request; must not block.
+    /// Answers a request whose head has arrived. Called once per request; must not block.
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
 
-    /// Asked once a turn: why this worker should end, once what is in flight is finished, so that a fresh one takes its
-    /// place; `None`: it should not.
+    /// Called once a turn: the reason why this worker should drain and be replaced by a new one; `None`: it should not.
     fn retires(&self) -> Option<&'static str> {
         None
     }
@@ -33,28 +32,28 @@ pub trait App {
 
 /// How a request is answered.
 pub enum Answer {
-    /// All known now: queued at once, nothing boxed. A request body is read and dropped.
+    /// A complete response: queued at once, without boxing. A request body is read and dropped.
     Response(Response),
-    /// Answered over time, or only once the body was read.
+    /// A response over time, or one that depends on the request body.
     Exchange(Box<dyn Exchange>),
-    /// The connection becomes a WebSocket, if the request is a right handshake; else the client is told what is wrong with
-    /// it (400, 405, 426) and the peer is dropped.
+    /// The connection becomes a WebSocket if the request is a valid handshake; otherwise the client gets an error (400,
+    /// 405, 426) and the peer is dropped.
     Upgrade(Upgrade),
 }
 
-/// What a connection becomes.
+/// The protocol that a connection switches to.
 pub struct Upgrade {
     pub(crate) peer: Box<dyn Peer>,
     pub(crate) subprotocol: Option<String>,
 }
 
 impl Upgrade {
-    /// Without a subprotocol: a client that offers some may go on without, or leave (RFC 6455, 4.1).
+    /// Without a subprotocol: a client that offers some may continue without, or close the connection (RFC 6455, 4.1).
     pub fn new(peer: impl Peer + 'static) -> Upgrade {
         Upgrade { peer: Box::new(peer), subprotocol: None }
     }
 
-    /// Chooses a subprotocol: one of [`Request::subprotocols`], in the same letters; another one is answered with 500.
+    /// Chooses a subprotocol: one of [`Request::subprotocols`], in the same case; any other one results in a 500.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
         self.subprotocol = Some(name.into());
         self
@@ -83,47 +82,49 @@ impl From<Response> for Answer {
     }
 }
 
-/// One request being answered over time. Dropped when it ends, errs, times out or the client leaves: Drop is the clean-up.
+/// One request being answered over time. Dropped when it ends, fails, times out or the client leaves: Drop is the
+/// clean-up.
 pub trait Exchange {
-    /// Offers request-body bytes; returns how many were taken, from the front. What is left is offered again, and until
-    /// it is taken the client is not read from. `end`: nothing follows these bytes; also said for an empty body, so
-    /// that every exchange whose body arrives whole hears it, before its next [`Exchange::pull`].
+    /// Passes request-body bytes; returns how many were taken, from the front. The rest is passed again, and until it
+    /// is taken nothing is read from the client. `end`: nothing follows these bytes; also set for an empty body, so
+    /// that every exchange whose body arrives completely sees it, before its next [`Exchange::pull`].
     ///
-    /// The default takes and drops everything.
+    /// The default takes and drops all bytes.
     fn push(&mut self, body: &[u8], end: bool, cx: &Cx<'_>) -> Result<usize, AppError> {
-        let _ = (end, cx); // what a body-blind exchange has no use for
+        let _ = (end, cx); // unused by an exchange that ignores the body
         Ok(body.len())
     }
 
-    /// Whether it waits for bytes of the body now. While it does not, the client owes none: it is not told to continue
-    /// (100), and is not late.
+    /// Whether it waits for bytes of the body now. While it does not, the client gets no 100 (Continue), and the body
+    /// timeouts do not run.
     fn wants_body(&self) -> bool {
         true
     }
 
-    /// Asks for output: first [`Out::head`], then [`Out::write`] and its like, for as long as [`Out::has_room`].
-    /// Called only while no more than the low watermark of earlier output waits.
+    /// Asks for output: first [`Out::head`], then [`Out::write`] and the like, as long as [`Out::has_room`]. Called
+    /// only while queued output is at or below the low watermark.
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError>;
 }
 
-/// What an exchange says after a pull.
+/// What an exchange returns from a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
-    /// There is more: ask again when there is room.
+    /// There is more: pull again when there is room.
     More,
-    /// There is more, but to make it may take long: ask again once all that was written is handed to the kernel.
+    /// There is more, but producing it may take long: pull again once all that was written is passed to the kernel.
     Sent,
-    /// Ask again at this time; or before it, when a push was taken or when the server begins to stop.
+    /// Pull again at this time, or earlier when a push was taken or when the server begins to drain.
     NotBefore(Instant),
-    /// Nothing to say before more of the request body was pushed, which [`Exchange::wants_body`] must then want. An exchange that left bytes of the last push is offered
-    /// them again at once; to leave them for later it says [`Pull::NotBefore`].
+    /// Nothing to write before more of the request body is pushed; [`Exchange::wants_body`] must then be true. If the
+    /// exchange left bytes of the last push, they are passed again at once; to leave them for later it returns
+    /// [`Pull::NotBefore`].
     Idle,
     /// The response is complete.
     End,
 }
 
-/// The application failed. Before the head was written the client gets a 500; after it the connection is cut, so that
-/// the client sees the response as incomplete. The text goes to the log, not to the client.
+/// The application failed. Before the head is written the client gets a 500; afterwards the connection is cut, so that
+/// the client sees that the response is incomplete. The text is logged and not sent to the client.
 #[derive(Debug)]
 pub struct AppError {
     text: String,
@@ -135,7 +136,7 @@ impl AppError {
         AppError { text: text.to_string(), is_clients: false }
     }
 
-    /// The request is to blame and not the application: no error of the log.
+    /// The request is at fault, not the application: logged at level debug.
     pub fn of_client(text: impl fmt::Display) -> Self {
         AppError { text: text.to_string(), is_clients: true }
     }

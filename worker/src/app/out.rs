@@ -1,4 +1,4 @@
-//! Where an exchange writes its response. It owns the framing: an application cannot emit unframed bytes, a body to
+//! The output of an exchange. It owns the framing: an application cannot send unframed bytes, a body in response to
 //! HEAD, or more than it declared.
 
 use super::{AppError, ConnectionEnd, Cx, RawAccess, RawOut};
@@ -10,13 +10,13 @@ use std::fs::File;
 use std::rc::Rc;
 use tine_common::request_name::RequestName;
 
-/// The body of a response whose head is written: what may still follow.
+/// The body of a response whose head is written: what may still be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyWriter {
     pub(super) framing: BodyFraming,
-    /// What becomes of the connection after the response.
+    /// What happens to the connection after the response.
     pub(super) end: ConnectionEnd,
-    /// The first digit of the next chunk's size is sent: a zero.
+    /// The first digit of the next chunk's size, a zero, is sent already.
     pub(super) has_begun_size: bool,
 }
 
@@ -33,7 +33,7 @@ impl Out<'_> {
     /// Writes the head; once, before any body. Without [`Head::length`] the body is chunked (HTTP/1.0: ends with the connection).
     pub fn head(&mut self, head: Head) -> Result<(), AppError> {
         if self.body.is_some() {
-            return Err(AppError::new("the response has its head already"));
+            return Err(AppError::new("the response already has a head"));
         }
         head.check().map_err(AppError::new)?;
         let framing = Framing::of(self.facts.with(&head), head.status, head.length);
@@ -74,7 +74,7 @@ impl Out<'_> {
         Ok(())
     }
 
-    /// Bytes without framing, for an app that was built with the door to them: instead of a head and a body.
+    /// Output without framing, in place of a head and a body, for an app that was granted raw access.
     pub fn raw(&mut self, _: RawAccess) -> Result<RawOut<'_>, AppError> {
         RawOut::of(self.queue, self.body, self.cx)
     }
@@ -83,7 +83,7 @@ impl Out<'_> {
         self.body.is_some()
     }
 
-    /// The head is written and no body follows it: the request was HEAD, or the status has none. Writes are dropped.
+    /// The head is written and no body follows: the request was HEAD, or the status has none. Writes are dropped.
     pub fn is_bodyless(&self) -> bool {
         self.body.is_some_and(BodyWriter::is_bodyless)
     }
@@ -97,8 +97,8 @@ impl Out<'_> {
         self.room() > 0
     }
 
-    /// Begins a chunk of so many bytes: what is written next is part of it until it is full, however many writes and pulls
-    /// that takes. Where the response is not chunked this does nothing.
+    /// Begins a chunk of `length` bytes: what is written next is part of it until it is full, over any number of writes
+    /// and pulls. Does nothing if the response is not chunked.
     pub fn begin_chunk(&mut self, length: u64) -> Result<(), AppError> {
         if !self.has_room() {
             return Err(no_room());
@@ -116,7 +116,7 @@ impl Out<'_> {
         Ok(())
     }
 
-    /// Queues a copy of `bytes`: one chunk, where the response is chunked and none was begun. Empty writes are dropped.
+    /// Queues a copy of `bytes`: as one chunk if the response is chunked and none was begun. Empty writes are dropped.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
         self.framed(bytes.len(), |queue| queue.append(bytes))
     }
@@ -136,7 +136,7 @@ impl Out<'_> {
     /// the file is shorter or cannot be read, the connection is cut.
     pub fn write_file(&mut self, file: &Rc<File>, offset: u64, length: u64) -> Result<u64, AppError> {
         if offset.checked_add(length).is_none_or(|end| end > i64::MAX as u64) {
-            return Err(AppError::new(format!("no file has {length} bytes behind {offset}")));
+            return Err(AppError::new(format!("no file has {length} bytes after offset {offset}")));
         }
         let piece = length.min(FILE_PIECE_BYTES_MAX);
         let ends_with_connection = self.body.is_some_and(BodyWriter::ends_with_connection);
@@ -148,7 +148,7 @@ impl Out<'_> {
     /// Writes `block` over and over until it is `length` bytes, as one chunk and without a copy.
     pub fn write_static_cycle(&mut self, block: &'static [u8], length: usize) -> Result<(), AppError> {
         if block.is_empty() && length > 0 {
-            return Err(AppError::new("nothing cannot be repeated"));
+            return Err(AppError::new("an empty block cannot be repeated"));
         }
         self.framed(length, |queue| {
             let mut left = length;
@@ -195,7 +195,7 @@ impl Out<'_> {
             BodyFraming::InChunk(left) => {
                 let Some(rest) = left.checked_sub(length as u64) else {
                     let over = length as u64 - *left;
-                    return Err(AppError::new(format!("the chunk is {over} bytes longer than it was begun")));
+                    return Err(AppError::new(format!("the chunk is {over} bytes longer than begin_chunk declared")));
                 };
                 *left = rest;
                 write(self.queue);
@@ -210,11 +210,11 @@ impl Out<'_> {
 }
 
 fn no_room() -> AppError {
-    AppError::new("the app wrote where there was no room; Out::has_room tells")
+    AppError::new("the app wrote without room; check Out::has_room first")
 }
 
 fn short_chunk(left: u64) -> AppError {
-    AppError::new(format!("{left} bytes of a chunk that was begun are missing"))
+    AppError::new(format!("{left} bytes of a begun chunk are missing"))
 }
 
 impl BodyWriter {
@@ -223,28 +223,28 @@ impl BodyWriter {
         self.framing == BodyFraming::Empty
     }
 
-    /// The application wrote all of it, the head too, if there is one.
+    /// The application wrote all of it, including any head.
     pub fn is_raw(self) -> bool {
         self.framing == BodyFraming::Raw
     }
 
-    /// What becomes of the connection, now that the response is complete. `keep_alive`: it could be kept.
+    /// What happens to the connection once the response is complete. `keep_alive`: it could be kept.
     pub fn end(self, keep_alive: bool) -> ConnectionEnd {
         match (self.framing, self.end) {
-            // A framed head has said what will be; raw bytes say nothing that we know of.
+            // A framed head has announced it; what raw bytes announce is unknown.
             (BodyFraming::Raw, ConnectionEnd::Kept) if !keep_alive => ConnectionEnd::Closed,
             (_, end) => end,
         }
     }
 
-    /// Only the end of the connection says where the body ends; or a body that breaks off could be taken for one that ends, as
-    /// after half a size line.
+    /// Whether only the end of the connection ends the body, or an incomplete body could be taken for a complete one,
+    /// as after half a size line.
     pub fn ends_with_connection(self) -> bool {
         matches!(self.framing, BodyFraming::UntilClose | BodyFraming::Raw) || self.has_begun_size
     }
 
-    /// Bytes that change nothing and may be sent between two writes, if there are any: a chunk's size may begin with zeros
-    /// (RFC 9112, 7.1). To be asked for once, and sent.
+    /// Bytes that may be sent between two writes without changing the body, if there are any: a chunk's size may begin
+    /// with zeros (RFC 9112, 7.1). They must be sent.
     pub fn begin_size(&mut self) -> Option<&'static [u8]> {
         self.may_begin_size().then(|| {
             self.has_begun_size = true;

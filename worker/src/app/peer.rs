@@ -1,7 +1,7 @@
 //! WebSocket as an application sees it: whole messages in, whole messages out.
 //!
-//! Frames, masks, pings, the closing handshake, limits and timeouts are the server's. Back-pressure as everywhere: a
-//! message is offered and output is asked for only while little of the earlier output waits.
+//! The server handles frames, masks, pings, the close handshake, limits and timeouts. Back-pressure works as for an
+//! exchange: the peer is called for a message or for output only while little of its earlier output is queued.
 
 use super::{AppError, Cx, Pull};
 use crate::net::WriteQueue;
@@ -14,14 +14,15 @@ pub use tungstenite::Utf8Bytes;
 
 /// One WebSocket connection being served. Dropped when it ends, however it ends: Drop is the clean-up.
 pub trait Peer {
-    /// A message has come, whole. Offered only while no more than the low watermark of output waits: who does not read
-    /// what is sent to him is not read from.
+    /// A whole message has arrived. Called only while queued output is at or below the low watermark, so a client that
+    /// does not read is not read from.
     fn message(&mut self, message: Message, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<(), AppError>;
 
     /// Asks for output, before the first message and after each; also at the time of an earlier [`Pull::NotBefore`].
-    /// [`Pull::Idle`]: nothing before the next message. [`Pull::End`] closes with 1000. The default only answers.
+    /// [`Pull::Idle`]: nothing before the next message. [`Pull::End`] closes with 1000. The default has no output of
+    /// its own.
     fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        let _ = (out, cx); // for who speaks unasked
+        let _ = (out, cx); // for peers that send messages unprompted
         Ok(Pull::Idle)
     }
 }
@@ -51,7 +52,7 @@ impl Message {
     }
 }
 
-/// Where a [`Peer`] writes.
+/// The output of a [`Peer`].
 pub struct MessageOut<'a> {
     pub(crate) queue: &'a mut WriteQueue,
     /// The close that the peer asked for.
@@ -69,14 +70,14 @@ impl MessageOut<'_> {
         self.room() > 0
     }
 
-    /// Queues a message as one frame; a large payload is not copied. Refused where there is no room, and after
+    /// Queues a message as one frame; a large payload is not copied. Fails without room, and after
     /// [`MessageOut::close`].
     pub fn send(&mut self, message: Message) -> Result<(), AppError> {
         if self.close.is_some() {
             return Err(AppError::new("a message cannot follow the close"));
         }
         if !self.has_room() {
-            return Err(AppError::new("the app sent a message where there was no room; MessageOut::has_room tells"));
+            return Err(AppError::new("the app sent a message without room; check MessageOut::has_room first"));
         }
         let (data, payload) = match message {
             Message::Text(text) => (Data::Text, Bytes::from(text)),
@@ -89,12 +90,12 @@ impl MessageOut<'_> {
         Ok(())
     }
 
-    /// Begins the closing handshake once what was sent is sent: `code` as in RFC 6455, 7.4 (1000 to 1003, 1007 to 1014,
-    /// 3000 to 4999), `reason` of at most 123 bytes. Nothing is sent or offered after it.
+    /// Begins the close handshake after what is queued: `code` as in RFC 6455, 7.4 (1000 to 1003, 1007 to 1014, 3000 to
+    /// 4999), `reason` of at most 123 bytes. Afterwards nothing is sent and the peer is not called.
     pub fn close(&mut self, code: u16, reason: impl Into<Cow<'static, str>>) -> Result<(), AppError> {
         let reason = reason.into();
         if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-            return Err(AppError::new(format!("{code} is no code that a close may carry")));
+            return Err(AppError::new(format!("{code} is not a valid close code")));
         }
         if reason.len() > 123 {
             return Err(AppError::new(format!(

@@ -1,8 +1,8 @@
-//! The door to bytes without framing: what a test origin needs to fail on request, and nobody else.
+//! Raw access: output without framing, which only a test origin that fails on request needs.
 //!
-//! It takes a [`RawAccess`], which only an application gets that was built to have it: `tine::serve_raw` hands one to its
-//! factory, `tine::serve` has none. Without it an application cannot break the framing of a response. What is promised
-//! holds here too: output is written only where there is room, and every wait has its deadline.
+//! It takes a [`RawAccess`], which an application gets only if it was built for it: `tine::serve_raw` passes one to its
+//! factory, `tine::serve` does not. Without it an application cannot break the framing of a response. The guarantees
+//! also hold here: output is accepted only while there is room, and every wait has its deadline.
 
 use super::out::BodyWriter;
 use super::{AppError, Cx};
@@ -27,18 +27,18 @@ impl fmt::Debug for RawAccess {
     }
 }
 
-/// What becomes of the connection after the response.
+/// What happens to the connection after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// The next request may come (unless the client or a drain says otherwise).
+    /// The connection is kept for the next request, unless the client or a drain ends it.
     Kept,
-    /// Our side ends (FIN) after the last byte.
+    /// Our side is shut down (FIN) after the last byte.
     Closed,
     /// The connection is reset (RST) once the client's kernel has acknowledged the last byte.
     Reset,
 }
 
-/// Raw output of one pull. After the last byte the exchange says [`RawOut::end`] and `Pull::End`.
+/// Raw output of one pull. After the last byte the exchange calls [`RawOut::end`] and returns `Pull::End`.
 pub struct RawOut<'a> {
     queue: &'a mut WriteQueue,
     body: &'a mut BodyWriter,
@@ -68,13 +68,13 @@ impl<'a> RawOut<'a> {
     /// Queues a copy of `bytes`, as they are.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
         if !bytes.is_empty() && self.room() == 0 {
-            return Err(AppError::new("the app wrote where there was no room; RawOut::room tells"));
+            return Err(AppError::new("the app wrote without room; check RawOut::room first"));
         }
         self.queue.append(bytes);
         Ok(())
     }
 
-    /// What becomes of the connection once the exchange says `Pull::End`; without it, it is closed.
+    /// Sets what happens to the connection once the exchange returns `Pull::End`; by default it is closed.
     pub fn end(&mut self, end: ConnectionEnd) {
         self.body.end = end;
     }

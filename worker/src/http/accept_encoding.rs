@@ -1,4 +1,4 @@
-//! Which content coding a client wants (RFC 9110, 12.5.3). Pure: called with a request's head.
+//! The content coding that a client prefers (RFC 9110, 12.5.3). Pure: called with a request's head.
 
 use super::{Headers, parse_weight};
 
@@ -6,15 +6,15 @@ use super::{Headers, parse_weight};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice<'c> {
     Coding(&'c str),
-    /// As it is.
+    /// Without a coding.
     Identity,
-    /// 406: the client excludes it as it is, too.
+    /// 406: the client excludes the representation without a coding, too.
     NotAcceptable,
 }
 
-/// Chooses among the codings that are `available`, the one that we prefer first, and none. The largest weight decides;
-/// where weights are equal, a coding wins over none. Without the field the client has no preference; with an empty one it
-/// wants no coding. Elements that are malformed are skipped.
+/// Chooses among the `available` codings, in our order of preference, and no coding. The largest weight decides; if
+/// weights are equal, a coding wins over none. Without the field the client has no preference; with an empty one it
+/// wants no coding. Malformed elements are skipped.
 pub fn choose<'c>(headers: Headers<'_>, available: &[&'c str]) -> Choice<'c> {
     if !headers.has("accept-encoding") {
         return available.first().map_or(Choice::Identity, |coding| Choice::Coding(coding));
@@ -30,7 +30,7 @@ pub fn choose<'c>(headers: Headers<'_>, available: &[&'c str]) -> Choice<'c> {
     best.0.map_or(Choice::NotAcceptable, |_| best.1)
 }
 
-/// `None`: excluded. Where nothing is said of it, it is acceptable and wanted less than anything that is listed.
+/// `None`: excluded. If the field does not mention it, it is acceptable, but less preferred than anything listed.
 fn identity_weight(headers: Headers<'_>) -> Option<u16> {
     match listed_weight(headers, "identity").or(listed_weight(headers, "*")) {
         Some(0) => None,
@@ -39,7 +39,7 @@ fn identity_weight(headers: Headers<'_>) -> Option<u16> {
     }
 }
 
-/// The weight that the field gives to this name, in thousandths; the first, if it is there more than once.
+/// The weight that the field gives to this name, in thousandths; the first one if it is listed more than once.
 fn listed_weight(headers: Headers<'_>, name: &str) -> Option<u16> {
     let elements = headers.all("accept-encoding").flat_map(|value| value.split(|&b| b == b','));
     elements.filter_map(parse_element).find(|(listed, _)| is_same(listed, name)).map(|(_, weight)| weight)
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(choose(Headers::new(&fields), available), expected, "{values:?} of {available:?}");
     }
 
-    /// The examples of 12.5.3, and what the rules there come to.
+    /// The examples of 12.5.3, and the results of its rules.
     #[test]
     fn one_coding_or_none() {
         for (value, expected) in [

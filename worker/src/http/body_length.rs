@@ -1,10 +1,10 @@
-//! How long bodies are: of requests, as their heads declare it; of responses, as one function decides.
+//! Body lengths: of requests, as their heads declare them; of responses, as one function decides.
 
 use super::{Head, Version};
 use http::StatusCode;
 
-/// No body is longer, of a request or a response: what counts bytes in a signed number of 64 bits (off_t) ends there, and so do
-/// the servers and proxies beside us.
+/// The longest body of a request or a response: the limit of a signed 64-bit byte count (off_t), and of other servers
+/// and proxies.
 pub const BODY_BYTES_MAX: u64 = i64::MAX as u64;
 
 /// The body that a request's head announces (RFC 9112, 6.3).
@@ -17,30 +17,30 @@ pub enum BodyLength {
     Chunked,
 }
 
-/// What the framing of a response depends on, besides the response.
+/// The facts of the request and the connection that decide the framing of a response.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseFacts {
     pub version: Version,
     /// The request's method is HEAD.
     pub is_head: bool,
-    /// The client wants the connection kept, and so do we, before the response is looked at.
+    /// The connection can be kept, as far as the client and the server are concerned, before the response is known.
     pub keep_alive: bool,
 }
 
 impl ResponseFacts {
-    /// The same of a response with this head, which may end the connection.
+    /// The same for a response with this head, which may end the connection.
     pub(crate) fn with(self, head: &Head) -> ResponseFacts {
         ResponseFacts { keep_alive: self.keep_alive && !head.closes(), ..self }
     }
 }
 
-/// How a response says where its body ends.
+/// How a response marks the end of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Framing {
     pub body: BodyFraming,
-    /// The Content-Length line, where there is one.
+    /// The value of Content-Length, if the head has that field.
     pub content_length: Option<u64>,
-    /// A `Transfer-Encoding: chunked` line.
+    /// The head has `Transfer-Encoding: chunked`.
     pub says_chunked: bool,
     pub keep_alive: bool,
 }
@@ -53,10 +53,10 @@ pub enum BodyFraming {
     /// Exactly this many bytes more.
     Known(u64),
     Chunked,
-    /// A chunk was begun, and this many bytes of it are to come.
+    /// A chunk was begun, and this many bytes of it are missing.
     InChunk(u64),
     UntilClose,
-    /// No framing of ours: see `app::RawAccess`.
+    /// No framing by the server: see `app::RawAccess`.
     Raw,
 }
 
@@ -71,7 +71,7 @@ impl Framing {
         if status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return framing(BodyFraming::Empty, None, false, keep_alive);
         }
-        // 2. 205 has none, either, and says so (RFC 9110, 15.3.6): to a client of an older text no length is no end.
+        // 2. 205 has none either, with a length of 0 (RFC 9110, 15.3.6): clients by older RFCs would wait for a body.
         if status == StatusCode::RESET_CONTENT {
             return framing(BodyFraming::Empty, Some(0), false, keep_alive);
         }
@@ -80,9 +80,9 @@ impl Framing {
             return framing(BodyFraming::Empty, declared, declared.is_none() && chunked_ok, keep_alive);
         }
         match declared {
-            // 4. A known length is said.
+            // 4. A known length is declared.
             Some(length) => framing(BodyFraming::Known(length), declared, false, keep_alive),
-            // 5. An unknown one is chunked where the client can read that.
+            // 5. A body of unknown length is chunked if the client can read that.
             None if chunked_ok => framing(BodyFraming::Chunked, None, true, keep_alive),
             // 6. For HTTP/1.0 the body ends with the connection.
             None => framing(BodyFraming::UntilClose, None, false, false),

@@ -1,30 +1,30 @@
 //! Conditional requests (RFC 9110, 13): whether a request's preconditions hold for the representation that it would be
-//! answered with. Pure: called with the request's head and the representation's validators, before the answer is begun.
+//! answered with. Pure: called with the request's head and the representation's validators, before the response begins.
 //!
-//! Only for answers that would be 2xx without the preconditions (13.2.1): a 404 stays a 404. What is malformed matches
-//! nothing, so it neither lets a write through (If-Match) nor spares a body (If-None-Match); a malformed date is no
-//! condition at all (13.1.3, 13.1.4).
+//! Only for responses that would be 2xx without the preconditions (13.2.1): a 404 stays a 404. A malformed value
+//! matches nothing, so it neither permits a write (If-Match) nor saves a body (If-None-Match); a malformed date is
+//! ignored (13.1.3, 13.1.4).
 
 use super::{Headers, HttpDate};
 use std::fmt;
 
-/// What is known of the current version of a representation (RFC 9110, 8.8).
+/// The validators of the current version of a representation (RFC 9110, 8.8).
 #[derive(Debug, Clone, Copy)]
 pub struct Validators<'a> {
     pub etag: Option<EntityTag<'a>>,
     pub last_modified: Option<HttpDate>,
-    /// It cannot have changed twice in that second (8.8.2.2): then the date may vouch for ranges.
+    /// It cannot have changed twice in that second (8.8.2.2): then the date is a strong validator, good for ranges.
     pub last_modified_is_strong: bool,
 }
 
-/// What the preconditions of a request come to.
+/// The result of a request's preconditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precondition {
-    /// Answer as if there were none.
+    /// Answer as without preconditions.
     Holds,
-    /// 304, with the validators and what else a 200 would say to caches (15.4.5).
+    /// 304, with the validators and the other fields for caches that a 200 would have (15.4.5).
     NotModified,
-    /// 412, and nothing is done.
+    /// 412, and the method is not performed.
     Failed,
 }
 
@@ -36,7 +36,7 @@ pub fn evaluate(method: &str, headers: Headers<'_>, current: Validators<'_>) -> 
         return Precondition::Holds;
     }
     let reads = method == "GET" || method == "HEAD";
-    // 1., else 2.
+    // 1., or else 2.
     let may_go_on = if headers.has("if-match") {
         is_listed(headers, "if-match", |tag| current.etag.is_some_and(|etag| tag.is_strongly(etag)))
     } else {
@@ -45,7 +45,7 @@ pub fn evaluate(method: &str, headers: Headers<'_>, current: Validators<'_>) -> 
     if !may_go_on {
         return Precondition::Failed;
     }
-    // 3., else 4.
+    // 3., or else 4.
     let is_known = if headers.has("if-none-match") {
         is_listed(headers, "if-none-match", |tag| current.etag.is_some_and(|etag| tag.is_weakly(etag)))
     } else {
@@ -59,7 +59,7 @@ pub fn evaluate(method: &str, headers: Headers<'_>, current: Validators<'_>) -> 
     }
 }
 
-/// Whether a Range field counts: there is no If-Range, or it names exactly this version (RFC 9110, 13.1.5).
+/// Whether a Range field applies: there is no If-Range, or it names exactly this version (RFC 9110, 13.1.5).
 pub fn if_range_holds(headers: Headers<'_>, current: Validators<'_>) -> bool {
     let Some(value) = headers.get("if-range") else { return true };
     // The first three bytes tell a tag from a date.
@@ -69,13 +69,13 @@ pub fn if_range_holds(headers: Headers<'_>, current: Validators<'_>) -> bool {
     current.last_modified_is_strong && current.last_modified.is_some_and(|at| HttpDate::parse(value) == Some(at))
 }
 
-/// The only field of this name, as a date. Several are no date, as little as a list in one.
+/// The only field of this name, as a date. `None` if there are several, or a list in one.
 fn date_of(headers: Headers<'_>, name: &str) -> Option<HttpDate> {
     let mut values = headers.all(name);
     HttpDate::parse(values.next()?).filter(|_| values.next().is_none())
 }
 
-/// Whether the fields of this name are `*`, or list a tag that is the representation's.
+/// Whether the fields of this name are `*`, or list the representation's tag.
 fn is_listed(headers: Headers<'_>, name: &str, is_ours: impl Fn(EntityTag<'_>) -> bool) -> bool {
     let mut values = headers.all(name);
     let is_any = values.next() == Some(b"*".as_slice()) && values.next().is_none();
@@ -91,7 +91,7 @@ pub struct EntityTag<'a> {
 }
 
 impl<'a> EntityTag<'a> {
-    /// `None` where `opaque` has a byte that may not stand between the quotes.
+    /// `None` if `opaque` has a byte that is not allowed between the quotes.
     pub fn new(opaque: &'a str, is_weak: bool) -> Option<Self> {
         opaque.bytes().all(is_tag_byte).then_some(EntityTag { is_weak, opaque: opaque.as_bytes() })
     }
@@ -101,7 +101,7 @@ impl<'a> EntityTag<'a> {
         EntityTag::split(value).filter(|(_, rest)| rest.is_empty()).map(|(tag, _)| tag)
     }
 
-    /// The tag that `bytes` begin with, and what follows it.
+    /// The tag that `bytes` begin with, and the rest.
     fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (is_weak, quoted) = match bytes {
             // Case-sensitive.
@@ -119,26 +119,26 @@ impl<'a> EntityTag<'a> {
         !self.is_weak && !other.is_weak && self.opaque == other.opaque
     }
 
-    /// The weak comparison: as good as the same.
+    /// The weak comparison: an equivalent representation.
     pub fn is_weakly(self, other: EntityTag<'_>) -> bool {
         self.opaque == other.opaque
     }
 }
 
 impl fmt::Display for EntityTag<'_> {
-    /// As a field value has it: `"x"` or `W/"x"`.
+    /// As a field value: `"x"` or `W/"x"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = if self.is_weak { "W/" } else { "" };
         write!(f, "{prefix}\"{}\"", String::from_utf8_lossy(self.opaque))
     }
 }
 
-/// `etagc` (8.8.3): anything but controls, space and the quote.
+/// `etagc` (8.8.3): anything except controls, space and the quote.
 fn is_tag_byte(b: u8) -> bool {
     b > b' ' && b != b'"' && b != 0x7f
 }
 
-/// The tags of one list; its end at the first that is malformed. Empty elements are skipped (RFC 9110, 5.6.1.2).
+/// The tags of one list, up to the first malformed one. Empty elements are skipped (RFC 9110, 5.6.1.2).
 struct TagList<'a>(&'a [u8]);
 
 impl<'a> Iterator for TagList<'a> {

@@ -44,7 +44,7 @@ fn if_match() {
         ("*", Some(STRONG), true),
         ("*", Some(WEAK), true),
         ("*", None, true),
-        // Not what the grammar allows: it matches nothing, and what stands before it counts.
+        // Malformed: it matches nothing, and what precedes it counts.
         ("", Some(STRONG), false),
         ("a", Some(STRONG), false),
         ("\"a", Some(STRONG), false),
@@ -94,7 +94,7 @@ fn if_none_match() {
     }
 }
 
-/// 5.3: a list may stand in several fields.
+/// 5.3: a list may be split over several fields.
 #[test]
 fn lists_in_several_fields() {
     let current = validators(Some(STRONG), None);
@@ -148,7 +148,7 @@ fn if_unmodified_since() {
     check("PUT", &twice, validators(None, Some(AT)), Holds);
 }
 
-/// 13.2.2, in order: tags win over dates, "match" over "none match".
+/// 13.2.2, in order: tags take precedence over dates, "match" over "none match".
 #[test]
 fn the_order_of_evaluation() {
     let current = validators(Some(STRONG), Some(AT));
@@ -163,7 +163,7 @@ fn the_order_of_evaluation() {
         (vec![("If-None-Match", "\"a\""), ("If-Unmodified-Since", BEFORE)], Failed, Failed),
         (vec![("If-Modified-Since", AT), ("If-Unmodified-Since", BEFORE)], Failed, Failed),
         (vec![("If-Modified-Since", AT), ("If-Unmodified-Since", AT)], NotModified, Holds),
-        // 3. and 4.: If-Modified-Since is ignored where If-None-Match is, whatever that says.
+        // 3. and 4.: If-Modified-Since is ignored where If-None-Match is, whatever its value.
         (vec![("If-Modified-Since", BEFORE), ("If-None-Match", "\"a\"")], NotModified, Failed),
         (vec![("If-Modified-Since", AFTER), ("If-None-Match", "\"b\"")], Holds, Holds),
         (vec![("If-Modified-Since", AFTER), ("If-None-Match", "junk")], Holds, Holds),
@@ -226,7 +226,7 @@ fn if_range() {
     assert!(if_range_holds(Headers::new(&[]), validators(None, None)));
 }
 
-/// 8.8.3: what may stand between the quotes.
+/// 8.8.3: what is allowed between the quotes.
 #[test]
 fn entity_tags() {
     for (opaque, is_tag) in [
@@ -268,7 +268,7 @@ fn the_two_comparisons() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a list has in it: no panic, and a tag among well-formed ones is found.
+    /// Whatever a list contains: no panic, and a tag among well-formed ones is found.
     #[test]
     fn a_tag_is_found_among_others(junk in "[\"W/a, *]{0,12}", before in proptest::collection::vec("(W/)?\"[b,/*]{0,3}\"", 0..4)) {
         let current = validators(Some(STRONG), None);

@@ -1,4 +1,4 @@
-//! Dates as HTTP has them, and the `Server` and `Date` lines of every response, formatted once a second.
+//! HTTP dates, and the `Server` and `Date` lines of every response, formatted once a second.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const OK_LINE: &str = "HTTP/1.1 200 OK\r\n";
 const SERVER_LINE: &str = concat!("Server: tine/", env!("CARGO_PKG_VERSION"), "\r\n");
 
-/// A point in time, in the whole seconds that HTTP knows (RFC 9110, 5.6.7): of the years 1970 to 9999.
+/// A point in time in whole seconds (RFC 9110, 5.6.7), of the years 1970 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HttpDate {
     /// Since the epoch.
@@ -17,13 +17,13 @@ impl HttpDate {
     /// The last second of 9999.
     const SECONDS_MAX: u64 = 253_402_300_799;
 
-    /// The second that holds it; the nearest, where HTTP has none.
+    /// The second that contains it; the nearest one if it is out of range.
     pub fn new(time: SystemTime) -> Self {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         HttpDate { seconds: seconds.min(HttpDate::SECONDS_MAX) }
     }
 
-    /// A field value in any of the three formats; `None` if it is in none of them, or from before 1970.
+    /// Parses a field value in any of the three formats; `None` if it is in none of them, or before 1970.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
         httpdate::parse_http_date(text).ok().map(HttpDate::new)
@@ -38,11 +38,11 @@ impl fmt::Display for HttpDate {
 }
 
 pub struct DateLine {
-    /// The commonest status line before them: one copy for all three.
+    /// The most common status line, then the two lines: one copy for all three.
     lines: Vec<u8>,
-    /// What the wall clock said when it was last read: the second that `Date` says.
+    /// The wall clock when it was last read: the second of `Date`.
     wall: SystemTime,
-    /// The wall clock's second ends here, by the monotonic clock.
+    /// When the wall clock's second ends, by the monotonic clock.
     valid_until: Instant,
 }
 
@@ -67,7 +67,7 @@ impl DateLine {
             .extend_from_slice(format!("{OK_LINE}{SERVER_LINE}Date: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes());
     }
 
-    /// A moment of the second that `Date` says.
+    /// A time within the second of `Date`.
     pub fn wall(&self) -> SystemTime {
         self.wall
     }
@@ -87,7 +87,7 @@ impl DateLine {
         &self.lines[OK_LINE.len() + SERVER_LINE.len()..]
     }
 
-    /// All lines, behind `HTTP/1.1 200 OK\r\n`.
+    /// All lines, preceded by `HTTP/1.1 200 OK\r\n`.
     pub fn ok_lines(&self) -> &[u8] {
         &self.lines
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_http_does_not_have_are_clamped() {
+    fn times_out_of_range_are_clamped() {
         let year = Duration::from_secs(365 * 86400);
         assert_eq!(HttpDate::new(UNIX_EPOCH - year).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(HttpDate::new(UNIX_EPOCH + 9000 * year).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");

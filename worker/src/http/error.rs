@@ -1,4 +1,4 @@
-//! What a client did wrong: a status and the reason that the answer's body gives.
+//! A client's error: a status, and the reason for the response's body.
 
 use http::StatusCode;
 use std::fmt;
@@ -21,7 +21,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// `400 Bad Request: bare LF in the head`, as the body says it.
+    /// `400 Bad Request: bare LF in the head`, as in the response's body.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.status.as_str(), self.status.canonical_reason().unwrap_or("Error"), self.reason)
     }

@@ -1,7 +1,7 @@
-//! Header fields that come as bytes: checked one by one, and kept as the lines that are sent.
+//! Header fields given as bytes: checked one by one, and kept as the lines that are sent.
 //!
-//! For whoever gets a head from a program that is not ours, with values that need not be UTF-8. Two lines that are the
-//! server's otherwise may be set here and take its place: `Date` and `Server`.
+//! For code that gets a head from another program, with values that need not be UTF-8. Two fields that the server sets
+//! otherwise may be set here and replace its own: `Date` and `Server`.
 
 use super::response::{HeaderError, NOT_FORWARDED, is_close, is_text_byte, is_token_byte};
 
@@ -10,7 +10,7 @@ pub struct Fields {
     pub(crate) lines: Vec<u8>,
     pub(crate) sets_date: bool,
     pub(crate) sets_server: bool,
-    /// `Connection: close`: not among the lines, as the server says it itself.
+    /// `Connection: close` was added: not kept as a line, as the server adds its own.
     pub(crate) closes: bool,
 }
 
@@ -23,9 +23,9 @@ impl Fields {
         Fields { lines: Vec::with_capacity(bytes), ..Fields::default() }
     }
 
-    /// Adds a field behind those that are there. Refused are names that are no token, values with a control character
-    /// (RFC 9110, 5.1 and 5.5), and fields that belong to the connection or frame the message. But `Connection: close` is
-    /// taken: the connection ends after the response.
+    /// Adds a field after the existing ones. Names that are not tokens, values with a control character (RFC 9110, 5.1
+    /// and 5.5), and fields that belong to the connection or frame the message are refused. But `Connection: close` is
+    /// accepted: the connection ends after the response.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderError> {
         let shown = || String::from_utf8_lossy(name).into_owned();
         if name.is_empty() || !name.iter().all(|&b| is_token_byte(b)) {
@@ -72,7 +72,7 @@ mod tests {
         let before = fields.lines.clone();
         assert!(fields.sets_date && !fields.sets_server && !fields.closes);
         assert_eq!(fields.push(b"connection", b"Close"), Ok(()));
-        assert!(fields.closes && fields.lines == before, "it is no line of its own");
+        assert!(fields.closes && fields.lines == before, "it is not a line of its own");
         for (name, value) in [
             ("X", "a\r\nSet-Cookie: evil=1"),
             ("X", "a\nb"),

@@ -1,4 +1,4 @@
-//! Requests and responses as every protocol version and every application sees them.
+//! Requests and responses, independent of protocol version and application.
 
 pub mod accept_encoding;
 mod body_length;

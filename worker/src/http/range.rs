@@ -1,4 +1,5 @@
-//! Range requests (RFC 9110, 14): which bytes of a representation a request asks for, and how several parts are framed.
+//! Range requests (RFC 9110, 14): the bytes of a representation that a request selects, and the framing of several
+//! parts.
 //! Pure: called for a 200 that is about to be sent, after the preconditions ([`super::conditional`]).
 //!
 //! "A server MAY ignore the Range header field" (14.2). It is ignored where it is invalid (as Apache does; nginx answers
@@ -12,18 +13,18 @@ use super::conditional::{Validators, if_range_holds};
 /// The most ranges of one request: Apache's default.
 pub const RANGES_MAX: usize = 200;
 
-/// The most bytes of a representation that has ranges: 2^63 - 1, as file offsets and most clients count. The parts of one
-/// and what frames them add up without overflow.
+/// The longest representation that has ranges: 2^63 - 1 bytes, as file offsets and most clients count. The sum of its
+/// parts and their framing does not overflow.
 pub const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// Which bytes to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// 200: no range was asked for, or none counts.
+    /// 200: no range was requested, or the field is ignored.
     Whole,
     /// 206 with a Content-Range.
     Part(ByteRange),
-    /// 206 with multipart/byteranges: at least two, in the order in which they were asked for.
+    /// 206 with multipart/byteranges: at least two, in the requested order.
     Parts(Vec<ByteRange>),
     /// 416 with `Content-Range: bytes */size`.
     Unsatisfiable,
@@ -57,7 +58,7 @@ pub fn select(method: &str, headers: Headers<'_>, current: Validators<'_>, size:
     let may_have_ranges = method == "GET" && (1..=SIZE_MAX).contains(&size);
     let mut values = headers.all("range");
     match (values.next(), values.next()) {
-        // Two fields are no range: it is not a list.
+        // Two fields are invalid: the value is not a list.
         (Some(value), None) if may_have_ranges && if_range_holds(headers, current) => {
             resolve(value, size).unwrap_or(Selection::Whole)
         }
@@ -92,7 +93,7 @@ fn resolve(value: &[u8], size: u64) -> Option<Selection> {
     Some(match ranges[..] {
         _ if count == 0 => return None,
         [] => Selection::Unsatisfiable,
-        // One that is left of several needs no multipart (15.3.7.2).
+        // If only one is left of several, no multipart is needed (15.3.7.2).
         [range] => Selection::Part(range),
         _ => Selection::Parts(ranges),
     })
@@ -114,7 +115,7 @@ fn resolve_one(spec: &[u8], size: u64) -> Option<Option<ByteRange>> {
     Some((first < size).then(|| ByteRange { first, last: last.min(size - 1) }))
 }
 
-/// Digits; more than fit stand for the largest number, which is behind every end.
+/// Digits; a number that does not fit becomes the largest one, which is after every end.
 fn position(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -127,15 +128,15 @@ fn position(digits: &[u8]) -> Option<u64> {
 pub struct Multipart {
     /// The value of the message's Content-Type.
     pub content_type: String,
-    /// Of the whole body, in bytes.
+    /// The length of the whole body, in bytes.
     pub length: u64,
-    /// What it consists of, in order.
+    /// Its pieces, in order.
     pub pieces: Vec<MultipartPiece>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MultipartPiece {
-    /// A delimiter and a part's header fields, or the end.
+    /// A delimiter and a part's header fields, or the end delimiter.
     Framing(String),
     /// These bytes of the representation.
     Bytes(ByteRange),

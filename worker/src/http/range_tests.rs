@@ -39,7 +39,7 @@ fn one_range() {
         ("bytes=9999-", 9999, 9999),
         ("bytes=0-", 0, 9999),
         ("bytes=0-9999", 0, 9999),
-        // Ends behind the end.
+        // Ends after the end.
         ("bytes=0-10000", 0, 9999),
         ("bytes=9999-99999999999999999999999", 9999, 9999),
         ("bytes=-10000", 0, 9999),
@@ -118,7 +118,7 @@ fn invalid_ranges() {
     }
 }
 
-/// 14.2 and 17.15: what costs more than the whole is not served in parts.
+/// 14.2 and 17.15: ranges that cost more than the whole are ignored.
 #[test]
 fn too_much() {
     check("bytes=0-,0-0", 10_000, Whole);
@@ -141,15 +141,15 @@ fn of_the_largest_and_the_smallest() {
     check("bytes=0-0", SIZE_MAX + 1, Whole);
     check("bytes=18446744073709551615-", u64::MAX, Whole);
     check("bytes=0-0", 1, Part(part(0, 0)));
-    // Nothing has no parts.
+    // An empty representation has no parts.
     for value in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
         check(value, 0, Whole);
     }
 }
 
-/// 14.2: GET alone has ranges. 5.3: the field is no list. 13.1.5: If-Range decides whether it counts.
+/// 14.2: only GET has ranges. 5.3: the field is not a list. 13.1.5: If-Range decides whether it applies.
 #[test]
-fn whether_the_field_counts() {
+fn whether_the_field_applies() {
     let range = ("Range", "bytes=0-0");
     assert_eq!(selected("GET", &[range], 9), Part(part(0, 0)));
     assert_eq!(selected("GET", &[("rANGE", "bytes=0-0")], 9), Part(part(0, 0)));
@@ -166,7 +166,7 @@ fn whether_the_field_counts() {
         ("Sun, 06 Nov 1994 08:49:38 GMT", Whole),
     ] {
         assert_eq!(selected("GET", &[range, ("If-Range", value)], 9), expected, "{value}");
-        // Where it does not count, being unsatisfiable does not count either.
+        // If it does not apply, it does not matter that it is unsatisfiable.
         let expected = if expected == Whole { Whole } else { Unsatisfiable };
         assert_eq!(selected("GET", &[("Range", "bytes=9-"), ("If-Range", value)], 9), expected, "{value}");
     }
@@ -197,9 +197,9 @@ fn a_multipart_body() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever stands there: no panic, and what is selected lies inside and is not more than the whole.
+    /// Whatever the value: no panic, and the selected bytes are inside and not more than the whole.
     #[test]
-    fn what_is_selected_lies_inside(value in "(bytes=)?[0-9,x -]{0,24}", size in 0..40u64) {
+    fn what_is_selected_is_inside(value in "(bytes=)?[0-9,x -]{0,24}", size in 0..40u64) {
         match selected("GET", &[("Range", &value)], size) {
             Whole | Unsatisfiable => {}
             Part(range) => prop_assert!(range.first <= range.last && range.last < size),

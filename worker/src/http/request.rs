@@ -1,4 +1,4 @@
-//! A request as an application sees it: borrowed from the connection's buffer for the length of one call.
+//! A request as an application sees it: borrowed from the connection's buffer for one call.
 
 use super::BodyLength;
 use super::response::is_token_byte;
@@ -23,7 +23,7 @@ impl Version {
 pub struct Request<'a> {
     method: &'a str,
     target: &'a str,
-    /// Where the path lies in the target, and where it ends: at `?` or at the target's end.
+    /// The start of the path in the target, and its end: at `?` or at the target's end.
     path: (usize, usize),
     version: Version,
     headers: Headers<'a>,
@@ -33,7 +33,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// `path_start`: where the path begins in the target; behind the authority in absolute-form (RFC 9112, 3.2.2).
+    /// `path_start`: where the path begins in the target; after the authority in absolute-form (RFC 9112, 3.2.2).
     pub(crate) fn new(
         method: &'a str,
         target: &'a str,
@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
         body: BodyLength,
     ) -> Self {
         let rest = &target.as_bytes()[path_start..];
-        // Most targets are short: a plain loop beats the call into a vectorised search.
+        // Most targets are short: a plain loop is faster than a call of a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
         Request { method, target, path: (path_start, end), version, headers, body, place: 1, head: b"" }
     }
@@ -57,12 +57,12 @@ impl<'a> Request<'a> {
         self.target
     }
 
-    /// What the log calls it.
+    /// The request's name in the log.
     pub fn name(&self) -> RequestName {
         RequestName::new(self.method.as_bytes(), self.target.as_bytes())
     }
 
-    /// The path, undecoded, without the query; `/` where an absolute-form target has none; `*` for OPTIONS of all.
+    /// The path, undecoded, without the query; `/` if an absolute-form target has none; `*` for a server-wide OPTIONS.
     pub fn path(&self) -> &'a str {
         match &self.target[self.path.0..self.path.1] {
             "" => "/",
@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
         self.target.get(self.path.1 + 1..)
     }
 
-    /// The value of a query parameter, undecoded: `""` where it has no `=`; the first of several.
+    /// The value of a query parameter, undecoded: `""` if it has no `=`; the first of several.
     pub fn query_value(&self, name: &str) -> Option<&'a str> {
         self.query()?.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -83,7 +83,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Host and port that the client asked: from the target where it carries them, else the Host header (RFC 9112, 3.3).
+    /// The requested host and port: from the target if it has them, or else from the Host header (RFC 9112, 3.3).
     pub fn host(&self) -> &'a str {
         match self.target.find("://") {
             Some(scheme) if self.path.0 > 0 => &self.target[scheme + 3..self.path.0],
@@ -104,7 +104,7 @@ impl<'a> Request<'a> {
         self.place
     }
 
-    /// The whole head as it came, checked: lines that end with CRLF, with an empty one last, none of them folded.
+    /// The whole head as it arrived, checked: lines that end with CRLF, an empty one last, none of them folded.
     pub fn head(&self) -> &'a [u8] {
         self.head
     }
@@ -117,7 +117,7 @@ impl<'a> Request<'a> {
         self.place = place;
     }
 
-    /// The subprotocols that a WebSocket handshake offers, the one that the client likes best first (RFC 6455, 4.1, 10).
+    /// The subprotocols that a WebSocket handshake offers, in the client's order of preference (RFC 6455, 4.1, 10).
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let lists = self.headers.all("sec-websocket-protocol");
         let items = lists.flat_map(|list| list.split(|&b| b == b',')).map(<[u8]>::trim_ascii);
@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The header fields in the order they came, names as they were sent.
+/// The header fields in the order of arrival, names as they were sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Headers<'a>(&'a [httparse::Header<'a>]);
 
@@ -147,7 +147,7 @@ impl<'a> Headers<'a> {
         self.0.iter().map(|field| (field.name, field.value))
     }
 
-    /// The first field of this name, whatever its case.
+    /// The first field of this name, in any case.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.iter().find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }

@@ -1,5 +1,5 @@
-//! Responses as an application builds them: a head, and a body that is all known ([`Response`]) or written later
-//! (a [`Head`] given to `Out::head`).
+//! Responses as an application builds them: a head, and a body that is complete ([`Response`]) or written later (a
+//! [`Head`] passed to `Out::head`).
 //!
 //! What an application sets is checked when the head is encoded, so that no value can split a response.
 
@@ -9,21 +9,21 @@ use http::StatusCode;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Status and header fields. `Date`, `Server`, `Connection`, `Content-Length` and `Transfer-Encoding` are the server's.
+/// Status and header fields. The server sets `Date`, `Server`, `Connection`, `Content-Length` and `Transfer-Encoding`.
 #[derive(Debug, Clone)]
 pub struct Head {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<Cow<'static, str>>,
     pub(crate) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// Fields that came as bytes; sent behind the others.
+    /// Fields given as bytes; sent after the others.
     pub(crate) lines: Fields,
-    /// The reason phrase, where it is not the standard one.
+    /// The reason phrase, if it is not the standard one.
     pub(crate) reason: Option<Box<[u8]>>,
     pub(crate) length: Option<u64>,
-    /// It names protocols to switch to.
+    /// It has the field Upgrade.
     pub(crate) says_upgrade: bool,
     closes: bool,
-    /// The first field that may not be sent: checked once, when it is set.
+    /// The error of the first invalid field: fields are checked once, when they are set.
     mistake: Option<Box<HeaderError>>,
 }
 
@@ -49,7 +49,7 @@ impl Head {
         self
     }
 
-    /// Adds a header field; several of one name are kept in order. `Connection: close` is [`Head::close`].
+    /// Adds a header field; several of the same name are kept in order. For `Connection: close`, see [`Head::close`].
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         let (name, value) = (name.into(), value.into());
         if is_close(name.as_bytes(), value.as_bytes()) {
@@ -57,19 +57,19 @@ impl Head {
         }
         self.note(check_name(&name));
         self.note(check_value(&name, &value));
-        // Who sends Upgrade names it in Connection, too (RFC 9110, 7.8).
+        // A sender of Upgrade names it in Connection, too (RFC 9110, 7.8).
         self.says_upgrade |= name.eq_ignore_ascii_case("upgrade");
         self.fields.push((name, value));
         self
     }
 
-    /// Sets all fields that came as bytes.
+    /// Sets all fields given as bytes.
     pub fn fields(mut self, fields: Fields) -> Self {
         self.lines = fields;
         self
     }
 
-    /// Sets the reason phrase (RFC 9112, 4), where it is another than the standard one of the status.
+    /// Sets the reason phrase (RFC 9112, 4), in place of the standard one of the status.
     pub fn reason(mut self, phrase: &[u8]) -> Self {
         self.note(check_reason(phrase));
         let standard = self.status.canonical_reason().unwrap_or("").as_bytes();
@@ -77,7 +77,7 @@ impl Head {
         self
     }
 
-    /// 426: the client is to ask for a version of WebSocket that we speak (RFC 6455, 4.4; RFC 9110, 15.5.22).
+    /// 426: the client should use the supported version of WebSocket (RFC 6455, 4.4; RFC 9110, 15.5.22).
     pub(crate) fn upgrade_required() -> Self {
         let head = Head::new(StatusCode::UPGRADE_REQUIRED).content_type("text/plain; charset=utf-8");
         head.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13")
@@ -107,7 +107,7 @@ impl Head {
         }
     }
 
-    /// Whether every field can be sent as it is (RFC 9110, 5.1 and 5.5) and is the application's to set.
+    /// Checks that every field can be sent as it is (RFC 9110, 5.1 and 5.5) and that the application may set it.
     pub(crate) fn check(&self) -> Result<(), HeaderError> {
         if let Some(mistake) = &self.mistake {
             return Err((**mistake).clone());
@@ -118,7 +118,7 @@ impl Head {
         Ok(())
     }
 
-    /// The same for an interim response.
+    /// As [`Head::check`], for an interim response.
     pub(crate) fn check_interim(&self) -> Result<(), HeaderError> {
         if let Some(mistake) = &self.mistake {
             return Err((**mistake).clone());
@@ -130,7 +130,8 @@ impl Head {
     }
 }
 
-/// Fields that follow a body. None that frames the message or is needed to begin with it may be there (RFC 9110, 6.5.1).
+/// Fields that follow a body. Fields that frame the message, or that are needed before it, are not allowed (RFC 9110,
+/// 6.5.1).
 #[derive(Debug, Clone, Default)]
 pub struct Trailers(Vec<(Cow<'static, str>, Cow<'static, str>)>);
 
@@ -174,7 +175,7 @@ const NOT_IN_TRAILERS: [&str; 11] = [
     "www-authenticate",
 ];
 
-/// What belongs to one connection or frames a message (RFC 9110, 7.6.1; RFC 9112, 6.1), but for Content-Length.
+/// Fields that belong to one connection or frame a message (RFC 9110, 7.6.1; RFC 9112, 6.1), except Content-Length.
 pub(super) const NOT_FORWARDED: [&str; 10] = [
     "connection",
     "keep-alive",
@@ -204,7 +205,7 @@ fn check_length(bytes: u64) -> Result<(), HeaderError> {
     if bytes <= BODY_BYTES_MAX {
         return Ok(());
     }
-    Err(HeaderError(format!("a body of {bytes} bytes is longer than any")))
+    Err(HeaderError(format!("a body of {bytes} bytes is longer than the largest allowed")))
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {
@@ -221,12 +222,12 @@ fn check_reason(phrase: &[u8]) -> Result<(), HeaderError> {
     Err(HeaderError(format!("the reason phrase has a control character: {:?}", String::from_utf8_lossy(phrase))))
 }
 
-/// The one field of the connection's that an application may set.
+/// The one connection field that an application may set.
 pub(super) fn is_close(name: &[u8], value: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"connection") && value.trim_ascii().eq_ignore_ascii_case(b"close")
 }
 
-/// What a field value (RFC 9110, 5.5) and a reason phrase (RFC 9112, 4) may have: all but control characters.
+/// Bytes allowed in a field value (RFC 9110, 5.5) and a reason phrase (RFC 9112, 4): all except control characters.
 pub(super) fn is_text_byte(b: u8) -> bool {
     b == b'\t' || (b >= b' ' && b != 0x7f)
 }
@@ -292,7 +293,8 @@ impl Response {
         self
     }
 
-    /// With a head that was built before; its length is the body's. [`Head::length`] is looked at for a HEAD request alone, whose body need not be made.
+    /// With a given head; its length is the body's. [`Head::length`] is used only for a HEAD request, whose body need
+    /// not be produced.
     pub fn with_head(head: Head, body: impl Into<Body>) -> Self {
         Response { head, body: body.into() }
     }
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_checked_like_headers_and_name_nothing_that_is_needed_before() {
+    fn trailers_are_checked_like_headers_and_have_no_field_that_is_needed_before() {
         assert!(Trailers::new().field("Content-Digest", "sha-256=:x:").field("X-Sum", "1").check().is_ok());
         for (name, value) in
             [("X", "a\r\nY: b"), ("X Y", "a"), ("Content-Length", "1"), ("content-type", "a/b"), ("Set-Cookie", "a=b")]

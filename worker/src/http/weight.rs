@@ -1,6 +1,6 @@
 //! The weight that a client gives to one of several choices: a qvalue (RFC 9110, 12.4.2).
 
-/// Thousandths, 0 to 1000; `None` where it is malformed.
+/// Thousandths, 0 to 1000; `None` if it is malformed.
 pub fn parse_weight(value: &[u8]) -> Option<u16> {
     let (whole, fraction) = match value {
         [whole] => (whole, &b""[..]),

@@ -1,7 +1,7 @@
-//! A request's body: where its data lies between the framing (RFC 9112, 6 and 7.1).
+//! A request body: finds its data between the framing (RFC 9112, 6 and 7.1).
 //!
-//! [`Decoder::next`] eats framing from the front of the input until data lies there, more is needed or the body ends;
-//! [`Decoder::consume`] is told how much of the data was taken.
+//! [`Decoder::next`] consumes framing from the front of the input until data follows, more is needed or the body ends;
+//! [`Decoder::consume`] records how much of the data was taken.
 //!
 //! ```text
 //!            Size --size line--> Data --all taken--> DataEnd --CRLF--> Size
@@ -15,7 +15,8 @@ use http::StatusCode;
 
 /// A chunk's size line, with its extensions.
 const SIZE_LINE_BYTES_MAX: usize = 1024;
-/// All chunk extensions of one body: nobody needs them, and a byte of data behind a kilobyte of extension is an attack.
+/// All chunk extensions of one body: they have no use, and a kilobyte of extension before each byte of data is an
+/// attack.
 const EXTENSION_BYTES_MAX: u32 = 16 << 10;
 
 #[derive(Debug)]
@@ -37,7 +38,7 @@ enum Stage {
     Ended,
 }
 
-/// What lies at the front of the input.
+/// What is at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Data; `last`: nothing follows it.
@@ -111,7 +112,7 @@ impl Decoder {
             Stage::Data(left) if left == count => Stage::DataEnd,
             Stage::Data(left) => Stage::Data(left - count),
             stage => {
-                debug_assert_eq!(count, 0, "no data lay there");
+                debug_assert_eq!(count, 0, "there was no data");
                 stage
             }
         };
@@ -120,7 +121,7 @@ impl Decoder {
     /// `1*HEXDIG [ chunk-ext ] CRLF`: the size, and the bytes of the line.
     fn size_line(&mut self, input: &[u8]) -> Result<Option<(u64, usize)>, Error> {
         let Some((line, length)) = line(input, SIZE_LINE_BYTES_MAX, "a chunk's size line is too long")? else {
-            // Early: what can no longer become a size.
+            // Reject early what can no longer become a size.
             return match input.first() {
                 Some(b) if !b.is_ascii_hexdigit() => Err(BAD_SIZE),
                 _ => Ok(None),
@@ -140,7 +141,7 @@ impl Decoder {
         self.extension_bytes_left = self
             .extension_bytes_left
             .checked_sub(rest.len() as u32)
-            .ok_or(Error::bad_request("the chunk extensions are longer than this server takes"))?;
+            .ok_or(Error::bad_request("the chunk extensions are longer than this server accepts"))?;
         let digit = |b: u8| u64::from((b as char).to_digit(16).expect("hex digits only"));
         let add = |sum: u64, &b: &u8| sum.checked_mul(16)?.checked_add(digit(b));
         let size = size.iter().try_fold(0, add).filter(|&size| size <= BODY_BYTES_MAX);
@@ -150,7 +151,7 @@ impl Decoder {
 
     /// One trailer field, checked and dropped, or the empty line that ends the body.
     fn trailer_line(&mut self, input: &[u8]) -> Result<Option<usize>, Error> {
-        const TOO_LARGE: &str = "the trailer is larger than this server takes";
+        const TOO_LARGE: &str = "the trailer is larger than this server accepts";
         let too_large = Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_LARGE);
         let Some((line, length)) = line(input, self.trailer_bytes_left as usize + 2, TOO_LARGE)
             .map_err(|e| if e.reason == TOO_LARGE { too_large } else { e })?
@@ -199,7 +200,7 @@ fn after_token(text: &[u8]) -> Option<&[u8]> {
     (end > 0).then(|| &text[end..])
 }
 
-/// What follows the quote that ends a quoted-string (RFC 9110, 5.6.4), of which the first is taken away.
+/// What follows the closing quote of a quoted-string (RFC 9110, 5.6.4) whose opening quote is already removed.
 fn after_quoted(mut text: &[u8]) -> Option<&[u8]> {
     loop {
         text = match text {
@@ -211,16 +212,16 @@ fn after_quoted(mut text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The first line of the input without its CRLF, and its length with it; `None` while it has not ended.
+/// The first line of the input without its CRLF, and its length with it; `None` while it is incomplete.
 fn line<'a>(input: &'a [u8], bytes_max: usize, too_long: &'static str) -> Result<Option<(&'a [u8], usize)>, Error> {
     let end = memchr::memchr(b'\n', &input[..input.len().min(bytes_max + 2)]);
     match end {
         Some(end) if end > 0 && input[end - 1] == b'\r' => Ok(Some((&input[..end - 1], end + 1))),
         Some(_) => Err(Error::bad_request("a line of the body's framing ends with a bare LF")),
-        // The line's own CRLF is not counted; a CR may wait for its LF.
+        // The line's own CRLF is not counted; the LF of a final CR may not have arrived yet.
         None if input.len() > bytes_max + 1 => Err(Error::bad_request(too_long)),
         None => match memchr::memchr(b'\r', input) {
-            // A CR that something else than LF follows.
+            // A CR that is not followed by LF.
             Some(at) if at + 1 < input.len() => Err(Error::bad_request("a CR stands without its LF")),
             _ => Ok(None),
         },

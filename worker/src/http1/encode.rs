@@ -1,4 +1,4 @@
-//! Response heads and chunk sizes as bytes.
+//! Encodes response heads and chunk sizes.
 
 use super::state::is_head;
 use crate::app::Cx;
@@ -56,7 +56,7 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the application set.
+/// The fields that the application set.
 fn write_fields(out: &mut Vec<u8>, head: &Head) {
     if let Some(value) = &head.content_type {
         write_field(out, "Content-Type", value);
@@ -91,11 +91,11 @@ fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseF
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     match (framing.keep_alive, facts.version) {
-        // RFC 9110, 7.8: who sends Upgrade names it here too.
+        // RFC 9110, 7.8: a sender of Upgrade names it here, too.
         (false, _) if head.says_upgrade => out.extend_from_slice(b"Connection: upgrade, close\r\n\r\n"),
         (true, _) if head.says_upgrade => out.extend_from_slice(b"Connection: upgrade\r\n\r\n"),
         (false, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
-        // HTTP/1.0 closes unless both sides say otherwise (RFC 9112, 9.3).
+        // HTTP/1.0 closes unless both sides ask for keep-alive (RFC 9112, 9.3).
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
         (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
     }
@@ -132,12 +132,12 @@ pub fn response(
     Ok(framing.keep_alive)
 }
 
-/// The response that says what the client did wrong.
+/// The response to a client's error.
 pub fn error_response(error: Error) -> Response {
     Response::text(error.status, format!("{error}\n"))
 }
 
-/// A whole 503 for a connection that there is no room for, and of which no more than these bytes were looked at.
+/// A complete 503 for a refused connection, of which only the bytes in `asked` were read.
 pub fn refusal(asked: &[u8], date: &DateLine, retry_after_seconds: u32) -> Vec<u8> {
     let body = "503 Service Unavailable: the server is at capacity; try again later\n";
     let response = Head::new(StatusCode::SERVICE_UNAVAILABLE)

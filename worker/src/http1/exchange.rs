@@ -1,8 +1,9 @@
-//! One request that an exchange answers: its body is pushed, its response is pulled, each as far as the other side goes.
+//! One request that an exchange answers: its body is pushed and its response pulled, each as far as the other side
+//! allows.
 
-use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use super::patience::Patience;
+use super::pipelined::is_request_pipelined;
 use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
 use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, ResponseFacts, StatusCode, Version};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 use tine_common::request_name::RequestName;
 
-/// A client that has ended its side is asked whether it is there after this long, where it can see that it is asked: many an
-/// answer comes earlier, and some scripts that half-close look at nothing but the first line.
-const ASK_AFTER: Duration = Duration::from_secs(1);
+/// A client that has ended its side is probed after this long if the probe is visible to it, as an interim response:
+/// most responses come earlier, and some scripts that half-close read only the first line.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// Sent to a client that waits for `100 Continue`; one that does not drops it (RFC 9110, 15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -24,43 +25,43 @@ pub struct Active {
     facts: ResponseFacts,
     body: Decoder,
     patience: Patience,
-    /// The app waited for the body when it was last asked.
+    /// The app was waiting for the body at the last [`Exchange::wants_body`].
     is_body_due: bool,
     /// The app took the body's end.
     body_ended: bool,
-    /// The app left bytes of the last push: the client is not read from.
+    /// The app left bytes of the last push: nothing is read from the client.
     body_refused: bool,
-    /// `100 Continue` is owed before the first body byte.
+    /// `100 Continue` has to be sent before the first body byte.
     owes_continue: bool,
     /// The head is written; what may follow.
     writer: Option<BodyWriter>,
     not_before: Option<Instant>,
-    /// The app is not asked before all output is sent.
+    /// The app is not called before all output is sent.
     waits_for_send: bool,
-    /// The app was asked while it waited, because the server stops.
+    /// The app was called during its wait, because the server stops.
     knows_of_drain: bool,
     presence: Presence,
 }
 
-/// What is known of a client that has nothing more to send. Whether it has left or only ended its side, its kernel says when
-/// something is sent to it: by a reset, or not at all.
+/// What is known of a client that has nothing more to send. Whether it has left or only ended its side shows when
+/// something is sent to it: if it has left, its kernel answers with a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     There,
-    /// It ended its side then.
+    /// It ended its side at this time.
     Doubtful(Instant),
-    /// Something was sent to it since.
-    Asked,
+    /// It was probed: something was sent to it since.
+    Probed,
 }
 
-/// How far an exchange went.
+/// The outcome of driving an exchange.
 pub enum Driven {
-    /// The response is complete, and what becomes of its connection is said.
+    /// The response is complete; this happens to its connection.
     Ended(ConnectionEnd),
     Waits(Next),
 }
 
-/// What the app took of the body that was there.
+/// What the app took of the body that has arrived.
 #[derive(PartialEq, Eq)]
 enum Pushed {
     Nothing,
@@ -107,11 +108,11 @@ impl Active {
         }
     }
 
-    /// The facts for a head that is written now, and what lies behind the request. A client that was never told to continue may
-    /// or may not send its body.
+    /// The facts for a head that is written now, given the input after the request. A client that never got `100
+    /// Continue` may or may not send its body.
     pub fn facts_now(&self, input: &ReadBuffer, cx: &Cx<'_>) -> ResponseFacts {
-        let is_behind = || self.body_ended && is_request_behind(input.unconsumed(), BodyLength::None, cx.limits);
-        let keep_alive = self.facts.keep_alive && !self.owes_continue && (!cx.draining || is_behind());
+        let is_pipelined = || self.body_ended && is_request_pipelined(input.unconsumed(), BodyLength::None, cx.limits);
+        let keep_alive = self.facts.keep_alive && !self.owes_continue && (!cx.draining || is_pipelined());
         ResponseFacts { keep_alive, ..self.facts }
     }
 
@@ -120,12 +121,12 @@ impl Active {
         self.facts.is_head
     }
 
-    /// The client said that this is its last request.
+    /// Whether the client announced that this is its last request.
     pub fn is_clients_last(&self) -> bool {
         !self.facts.keep_alive
     }
 
-    /// What the log calls the request.
+    /// The request's name in the log.
     pub fn request(&self) -> &RequestName {
         &self.request
     }
@@ -135,44 +136,44 @@ impl Active {
         self.writer
     }
 
-    /// Drops the exchange; what is left of the request is its body.
+    /// Drops the exchange; returns the rest of the request, its body.
     pub fn into_body(self) -> Decoder {
         self.body
     }
 
-    /// Whether bytes of the body would be looked at now.
+    /// Whether bytes of the body would be used now.
     pub fn wants_body(&self) -> bool {
         !self.body_ended && !self.body_refused
     }
 
-    /// When to go on if nothing comes.
+    /// When to continue without an event.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
-        // While the client does not take the response, nothing else is waited for.
+        // While the client does not read the response, no other wait runs.
         if queued_bytes > limits.write_low_watermark_bytes || self.waits_for_send && queued_bytes > 0 {
             return None;
         }
         let body = self.patience.ends(limits).filter(|_| self.wants_body() && self.is_body_due);
-        let news = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
-        let pull = self.not_before.map(|at| news.map_or(at, |news| at.min(news)));
-        [body, pull, self.ask_at()].into_iter().flatten().min()
+        let drain = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
+        let pull = self.not_before.map(|at| drain.map_or(at, |drain| at.min(drain)));
+        [body, pull, self.probe_at()].into_iter().flatten().min()
     }
 
-    /// When the client is to be asked whether it is there, if it is and can be.
-    fn ask_at(&self) -> Option<Instant> {
+    /// When to probe the client, if it has to be probed and can be.
+    fn probe_at(&self) -> Option<Instant> {
         let Presence::Doubtful(since) = self.presence else { return None };
         match self.writer {
-            None => (self.facts.version == Version::Http11).then(|| since + ASK_AFTER),
+            None => (self.facts.version == Version::Http11).then(|| since + PROBE_AFTER),
             Some(writer) => writer.may_begin_size().then_some(since),
         }
     }
 
-    /// Push, pull, push, pull: until one of them has to wait, or the connection's time is up.
+    /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.
     pub fn drive(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Result<Driven, Failed> {
-        // It idled over body bytes that it had left.
+        // It returned Idle although it had left body bytes.
         let mut idled_over_body = false;
         loop {
             let pushed = self.push(io, cx)?;
-            // Where it was interrupted, the app is asked all the same, but nothing is waited for.
+            // After an interrupted push the app is still pulled, but nothing is waited for.
             let is_interrupted = pushed == Pushed::Interrupted;
             if pushed != Pushed::Nothing {
                 self.not_before = None;
@@ -188,12 +189,12 @@ impl Active {
                 return Ok(ended);
             }
             if io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.patience.rest(cx.now); // the client has to take the output first
+                self.patience.rest(cx.now); // the client has to read the output first
                 return Ok(Driven::Waits(Next::Again));
             }
-            let hears_of_drain = !self.knows_of_drain && idle_end.is_some_and(|end| cx.now >= end.at());
-            self.knows_of_drain |= hears_of_drain;
-            if self.not_before.is_some_and(|at| cx.now < at) && !hears_of_drain {
+            let learns_of_drain = !self.knows_of_drain && idle_end.is_some_and(|end| cx.now >= end.at());
+            self.knows_of_drain |= learns_of_drain;
+            if self.not_before.is_some_and(|at| cx.now < at) && !learns_of_drain {
                 return self.wait(io, cx);
             }
             self.not_before = None;
@@ -219,15 +220,20 @@ impl Active {
                     return if is_interrupted { Ok(Driven::Waits(Next::Again)) } else { self.wait(io, cx) };
                 }
                 Pull::Idle if self.body_ended => {
-                    return Err(AppError::new("the exchange idles, but nothing that it could wait for is left").into());
+                    return Err(AppError::new("the exchange returned Idle, but the request body has ended").into());
                 }
                 Pull::Idle if !self.body_refused && !self.exchange.wants_body() => {
-                    return Err(AppError::new("the exchange idles, but does not want the body that is left").into());
+                    return Err(
+                        AppError::new("the exchange returned Idle, but does not want the rest of the body").into()
+                    );
                 }
-                // It waits for the body, and left some: that is offered again, for as long as it takes any.
+                // It waits for the body, but left some: that is pushed again, as long as it takes any.
                 Pull::Idle if self.body_refused && !idled_over_body => idled_over_body = true,
                 Pull::Idle if self.body_refused => {
-                    return Err(AppError::new("the exchange idles, but does not take the body that is there").into());
+                    return Err(AppError::new(
+                        "the exchange returned Idle, but does not take the body that has arrived",
+                    )
+                    .into());
                 }
                 Pull::Idle if is_interrupted => return Ok(Driven::Waits(Next::Again)),
                 Pull::Idle => return self.wait(io, cx),
@@ -242,17 +248,18 @@ impl Active {
         }
     }
 
-    /// Without a body, the response is complete with its head: what would follow is not made only to be dropped.
+    /// If the response has no body, it is complete with its head: the app is not pulled for a body that would be
+    /// dropped.
     fn ended_without_body(&self, io: &Io<'_>, cx: &Cx<'_>) -> Option<Driven> {
         let writer = self.writer.filter(|writer| self.body_ended && writer.is_bodyless())?;
         Some(Driven::Ended(writer.end(self.facts_now(io.input, cx).keep_alive)))
     }
 
-    /// Offers what has arrived of the body.
+    /// Pushes what has arrived of the body.
     fn push(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Pushed, Failed> {
         let (mut took, mut is_first) = (false, true);
         self.body_refused = false;
-        // It does not wait to be told.
+        // A client that sends its body does not wait for the 100.
         self.owes_continue &= self.body_ended || io.input.is_empty();
         while !self.body_ended {
             if !std::mem::take(&mut is_first) && cx.is_time_up() {
@@ -285,14 +292,14 @@ impl Active {
         Ok(if took { Pushed::Some } else { Pushed::Nothing })
     }
 
-    /// Nothing more to do before input or time: is it worth waiting for?
+    /// Nothing more to do before input or a deadline: waits, unless a wait has timed out.
     fn wait(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
-        // Where the body is read, its end tells.
+        // While the body is read, the end of the stream tells.
         if io.hung_up && !self.wants_body() && self.presence == Presence::There {
             self.presence = Presence::Doubtful(cx.now);
         }
-        if self.ask_at().is_some_and(|at| cx.now >= at) {
-            self.presence = Presence::Asked;
+        if self.probe_at().is_some_and(|at| cx.now >= at) {
+            self.presence = Presence::Probed;
             let question = self.writer.as_mut().map_or(Some(CONTINUE), BodyWriter::begin_size);
             io.output.append(question.unwrap_or_default());
         }

@@ -1,11 +1,11 @@
-//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112), pure: bytes in, bytes out, what do I wait for. No socket, no clock.
+//! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112), pure: bytes in, bytes out, and what it waits for. No socket, no clock.
 
-mod behind;
 mod decode;
 pub(crate) mod encode;
 mod exchange;
 mod parse;
 mod patience;
+mod pipelined;
 mod state;
 #[cfg(test)]
 mod state_drain_tests;

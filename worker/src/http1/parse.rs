@@ -1,7 +1,7 @@
-//! From the bytes of a request's head to a [`Request`], strict: what two servers could read differently is refused.
+//! Parses the bytes of a request head to a [`Request`], strictly: what two servers could read differently is refused.
 //!
 //! httparse reads tokens, fields and versions and refuses control bytes, obs-fold and space before the colon; what it
-//! lets pass (bare LF) or does not look at (limits, target, Host, framing, Expect) is checked here.
+//! accepts (bare LF) or does not check (limits, target, Host, framing, Expect) is checked here.
 
 use crate::http::{BODY_BYTES_MAX, BodyLength, Error, Headers, Request, Version};
 use http::StatusCode;
@@ -15,14 +15,14 @@ pub struct Parsed<'a> {
     pub request: Request<'a>,
     /// Bytes of the head, with its empty line.
     pub length: usize,
-    /// The client lets the connection be kept (RFC 9112, 9.3).
+    /// The client allows the connection to be kept (RFC 9112, 9.3).
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
     pub expects_continue: bool,
 }
 
-/// Where a head that begins these bytes says that it is of a minor version after 1.1: it is read as one of 1.1 (RFC 9110, 6.2), once
-/// the digit there is a 1. [`parse`] refuses it.
+/// If these bytes begin with a head of a minor version later than 1.1: the index of that digit. [`parse`] refuses such
+/// a head; the caller replaces the digit by a 1, so that it is read as HTTP/1.1 (RFC 9110, 6.2).
 pub fn later_minor_version(bytes: &[u8]) -> Option<usize> {
     let end = memchr::memchr(b'\n', bytes)?;
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
@@ -30,7 +30,8 @@ pub fn later_minor_version(bytes: &[u8]) -> Option<usize> {
     (*major == b'1').then_some(line.len() - 1)
 }
 
-/// `Ok(None)`: more bytes are needed. Empty lines before the request are the caller's to skip. `fields` has room for as many header fields as are allowed.
+/// `Ok(None)`: more bytes are needed. The caller skips empty lines before the request. `fields` has room for as many
+/// header fields as are allowed.
 pub fn parse<'a>(
     bytes: &'a [u8],
     fields: &'a mut [MaybeUninit<httparse::Header<'a>>],
@@ -40,9 +41,9 @@ pub fn parse<'a>(
     match raw.parse_with_uninit_headers(bytes, fields) {
         Ok(httparse::Status::Complete(length)) => complete(bytes, raw, length, limits).map(Some),
         Ok(httparse::Status::Partial) => check_lengths(bytes, limits).map(|()| None),
-        // Half a version is none yet: `HTTP/2` becomes a 505 or a 400 once its line has ended.
+        // An incomplete version is not an error yet: `HTTP/2` becomes a 505 or a 400 once its line has ended.
         Err(httparse::Error::Version) if !bytes.contains(&b'\n') => check_lengths(bytes, limits).map(|()| None),
-        // Too long beats malformed: the rest of an overlong line was not looked at.
+        // Too long takes precedence over malformed: the rest of an overlong line was not parsed.
         Err(e) => Err(check_lengths(bytes, limits).err().unwrap_or_else(|| malformed(e, bytes))),
     }
 }
@@ -62,7 +63,7 @@ fn complete<'a>(
     // Line ends: every line but the first follows a CRLF, and the head ends with two. httparse takes a bare LF.
     let start = bytes.as_ptr() as usize;
     let line_start = |field: &httparse::Header<'_>| field.name.as_ptr() as usize - start;
-    // It also skips empty lines before the request line; the caller has taken the good ones away.
+    // It also skips empty lines before the request line; the caller has removed the valid ones.
     if method.as_ptr() as usize != start {
         return Err(BARE_LF);
     }
@@ -93,14 +94,14 @@ fn complete<'a>(
 
 const BARE_LF: Error = Error::bad_request("a line of the head ends with a bare LF; lines end with CRLF");
 const TARGET_TOO_LONG: Error =
-    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server takes");
+    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server accepts");
 const HEADERS_TOO_LARGE: Error =
-    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server takes");
+    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server accepts");
 
-/// The limits, for a head that has not ended yet or could not be read.
+/// Checks the limits of a head that is incomplete or malformed.
 fn check_lengths(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
     match memchr::memchr(b'\n', bytes) {
-        // The line's own CRLF is not counted; a CR may wait for its LF.
+        // The line's own CRLF is not counted; the LF of a final CR may not have arrived yet.
         None if bytes.len() > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
         Some(end) if end > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
         Some(end) if bytes.len() - end - 1 > limits.header_bytes_max => Err(HEADERS_TOO_LARGE),
@@ -114,7 +115,7 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
         httparse::Error::TooManyHeaders => {
             return Error::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "there are more header fields than this server takes",
+                "there are more header fields than this server accepts",
             );
         }
         httparse::Error::Version if version_of(line.strip_suffix(b"\r").unwrap_or(line)).is_some() => {
@@ -129,10 +130,10 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
     })
 }
 
-/// What may stand above 0x7F in a target is text; anything else is sent percent-encoded (RFC 3986, 2.1).
+/// Bytes above 0x7F in a target must be UTF-8; anything else has to be percent-encoded (RFC 3986, 2.1).
 const NOT_UTF8: &str = "the request target has bytes that are no UTF-8; percent-encode them";
 
-/// The line's second word, its target, is visible but no UTF-8.
+/// Whether the line's second word, its target, is visible but not UTF-8.
 fn has_bytes_that_are_no_text(line: &[u8]) -> bool {
     let target = line.split(|&b| b == b' ').nth(1).unwrap_or_default();
     std::str::from_utf8(target).is_err()
@@ -149,7 +150,8 @@ fn version_of(line: &[u8]) -> Option<&[u8; 3]> {
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
 fn check_target(method: &str, target: &str) -> Result<usize, Error> {
     let bytes = target.as_bytes();
-    // Nothing invisible in ASCII, and no fragment; what lies above ASCII is UTF-8, and served as it is. Folded, not short-circuited: targets are short.
+    // Nothing invisible in ASCII, and no fragment; what is above ASCII is UTF-8 and passed on as it is. Folded, not
+    // short-circuited: targets are short.
     let seen = bytes.iter().fold(0, |seen, &b| seen | TARGET_BYTES[b as usize]);
     if seen & ODD != 0 {
         return Err(Error::bad_request("the request target has a character that is not allowed"));
@@ -163,7 +165,7 @@ fn check_target(method: &str, target: &str) -> Result<usize, Error> {
         _ => path_of_absolute(target)
             .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
     };
-    // A path's percent signs begin two hex digits.
+    // A percent sign in a path is followed by two hex digits.
     let path = &bytes[path_start..];
     if seen & PERCENT != 0 && has_broken_percent(path.split(|&b| b == b'?').next().unwrap_or(path)) {
         return Err(Error::bad_request("the path has a broken percent-encoding"));
@@ -201,7 +203,7 @@ fn is_ipv6(address: &[u8]) -> bool {
     std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// A percent sign does not begin two hex digits.
+/// Whether a percent sign is not followed by two hex digits.
 fn has_broken_percent(bytes: &[u8]) -> bool {
     let is_broken = |triplet: &[u8]| triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit);
     bytes.split(|&b| b == b'%').skip(1).any(is_broken)
@@ -227,7 +229,7 @@ const NAME_BYTES: [bool; 256] = {
 const ODD: u8 = 1;
 const PERCENT: u8 = 2;
 
-/// What a byte means in a request target.
+/// The meaning of a byte in a request target.
 const TARGET_BYTES: [u8; 256] = {
     let mut table = [ODD; 256];
     let mut b = 0x21;
@@ -241,7 +243,7 @@ const TARGET_BYTES: [u8; 256] = {
     table
 };
 
-/// What the fields that the protocol itself needs say.
+/// The values of the fields that the protocol itself needs.
 #[derive(Default)]
 struct Known {
     hosts: usize,
@@ -258,7 +260,7 @@ impl Known {
         let mut coding = false;
         for field in fields {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-            // Few names have one of these lengths: most fields cost one comparison.
+            // Few names have these lengths, so most fields cost one comparison.
             match field.name.len() {
                 4 if is("host") => {
                     known.hosts += 1;
@@ -270,7 +272,7 @@ impl Known {
                     }
                 }
                 6 if is("expect") && version == Version::Http11 => {
-                    // A list, and one may be empty (RFC 9110, 10.1.1 and 5.6.1).
+                    // A list, which may have empty elements (RFC 9110, 10.1.1 and 5.6.1).
                     for expectation in tokens(field.value).filter(|token| !token.is_empty()) {
                         if !expectation.eq_ignore_ascii_case(b"100-continue") {
                             return Err(Error::new(
@@ -320,7 +322,7 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
 }
 
-/// Digits and nothing else: no sign, no list, no space (RFC 9110, 8.6).
+/// Digits only: no sign, no list, no space (RFC 9110, 8.6).
 fn content_length_of(value: &[u8]) -> Result<u64, Error> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(Error::bad_request("the Content-Length is not a number"));
@@ -333,7 +335,7 @@ fn content_length_of(value: &[u8]) -> Result<u64, Error> {
         .ok_or(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is larger than any body"))
 }
 
-/// `chunked` alone is served (RFC 9112, 6.1 and 6.3).
+/// Only `chunked` alone is supported (RFC 9112, 6.1 and 6.3).
 fn check_coding(value: &[u8]) -> Result<(), Error> {
     let is_chunked = |token: &[u8]| token.eq_ignore_ascii_case(b"chunked");
     let is_token = |token: &[u8]| {

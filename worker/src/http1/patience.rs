@@ -1,21 +1,21 @@
-//! How long a request's body is still waited for: `--body-timeout` for its next bytes, and over all waits what is left in a
-//! bucket that waiting empties and bytes fill.
+//! How long the server waits for a request body: `--body-timeout` for the next bytes, and over all waits the time in a
+//! token bucket, which waiting drains and bytes fill.
 //!
-//! The bucket begins full, at [`SLACK`]. Each byte of the body gives the time back that it may take by `--body-rate-min`, up to
-//! the full bucket. So a client that stays below the rate for longer is given up, while one that is slow for a moment, or has no
-//! network for some seconds, can make up for it. Only waiting counts: while the app does not take the body, or the client
-//! does not take the response, no time passes here.
+//! The bucket begins full, at [`SLACK`]. Each byte of the body returns the time that it may take by `--body-rate-min`,
+//! up to the full bucket. So a client that stays below the rate for longer times out, while one that is slow for a
+//! moment, or has no network for some seconds, can make up for it. Only waiting counts: while the app does not take the
+//! body, or the client does not read the response, no time passes here.
 
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
-/// How far a client may fall behind the rate; `--body-timeout`, where that is longer.
+/// The full bucket: the time that a client may lag behind the rate; `--body-timeout` if that is longer.
 const SLACK: Duration = Duration::from_secs(30);
 
 pub struct Patience {
-    /// In the bucket.
+    /// The time left in the bucket.
     left: Duration,
-    /// Since when the client is waited for.
+    /// The start of the current wait for the client.
     since: Option<Instant>,
 }
 
@@ -24,12 +24,12 @@ impl Patience {
         Patience { left: full(limits), since: None }
     }
 
-    /// The client is waited for from now on, if it was not before.
+    /// A wait for the client begins, unless one is in progress.
     pub fn wait(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// The client is not waited for now.
+    /// The wait for the client ends.
     pub fn rest(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
@@ -48,12 +48,12 @@ impl Patience {
         }
     }
 
-    /// When it ends, while the client is waited for.
+    /// When the current wait times out.
     pub fn ends(&self, limits: &Limits) -> Option<Instant> {
         self.since.map(|since| since + self.left.min(limits.body_timeout))
     }
 
-    /// Why the client is given up, once it is.
+    /// The reason for the timeout, once the wait has timed out.
     pub fn is_over(&self, limits: &Limits, now: Instant) -> Option<&'static str> {
         self.ends(limits).filter(|&end| now >= end)?;
         Some(match self.left < limits.body_timeout {
@@ -71,7 +71,7 @@ fn full(limits: &Limits) -> Duration {
 mod tests {
     use super::*;
 
-    /// Seconds until it ends, after waits of so many seconds that ended with so many bytes.
+    /// Seconds until the timeout, after waits of (seconds, bytes that ended the wait).
     fn left(timeout: u64, rate: u64, waits: &[(u64, usize)]) -> u64 {
         let body_timeout = Duration::from_secs(timeout);
         let limits = Limits { body_rate_min_bytes: rate, body_timeout, ..Limits::default() };
@@ -81,7 +81,7 @@ mod tests {
             patience.wait(now);
             now += Duration::from_secs(seconds);
             patience.feed(bytes, &limits, now);
-            // The app takes its time, which is not the client's.
+            // The app's own time does not count.
             now += Duration::from_secs(1000);
         }
         patience.wait(now);
@@ -89,20 +89,20 @@ mod tests {
     }
 
     #[test]
-    fn waiting_empties_it_and_bytes_fill_it() {
+    fn waiting_drains_it_and_bytes_fill_it() {
         for (timeout, rate, waits, expected) in [
             (30, 100, &[][..], 30),
             (30, 100, &[(29, 1)], 1),
             (30, 100, &[(29, 1), (1, 1)], 0),
             (30, 100, &[(29, 1000)], 11),
             (30, 100, &[(29, 1_000_000)], 30),
-            // Nothing is saved up beyond that.
+            // More than a full bucket is not saved up.
             (30, 100, &[(0, 1_000_000), (29, 1)], 1),
-            // At the rate it lives for ever; a little below it does not.
+            // At the rate it never times out; a little below it does.
             (30, 100, &[(10, 1000); 50], 30),
             (30, 100, &[(10, 900); 19], 11),
             (30, 100, &[(40, 1)], 0),
-            // The next bytes have their own time.
+            // The next bytes have their own timeout.
             (5, 100, &[], 5),
             (5, 100, &[(4, 1); 6], 5),
             (5, 100, &[(4, 1); 7], 2),

@@ -14,13 +14,13 @@
 //!                    +-- handshake of a WebSocket --> Upgraded (the connection goes on with that)
 //! ```
 //!
-//! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and says what it waits for.
+//! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and returns what it waits for.
 
-use super::behind::is_request_behind;
 use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, later_minor_version, parse};
+use super::pipelined::is_request_pipelined;
 use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
 use crate::drain::IdleEnd;
 use crate::eviction::Waits;
@@ -33,26 +33,27 @@ use std::time::Instant;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
 use tine_common::log::indented;
 
-/// The most of an unread request body that is read and dropped so that its connection can be kept.
+/// Up to this many bytes of an unread request body are read and dropped to keep the connection.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
-/// All of it is waited for this many times as long as its next byte is.
+/// The timeout for all of it, as a multiple of the timeout for its next byte.
 const DISCARD_WAITS_MAX: u32 = 6;
-/// Requests answered before others get their turn, however many were pipelined.
+/// Requests answered in one turn, however many were pipelined.
 pub const REQUESTS_PER_TURN: usize = 256;
 
 pub struct Http1 {
-    /// When the present wait began: for a head, for bytes of an unread body, or idling since the last response.
+    /// When the current wait began: for a head, for bytes of an unread body, or idle since the last response.
     since: Instant,
-    /// Bytes of an incomplete head that were looked at: it is parsed again once a line or a doubling has come.
+    /// Bytes of an incomplete head that were parsed: it is parsed again once a newline has arrived or its size has
+    /// doubled.
     seen: u32,
     stage: Stage,
-    /// Requests answered since the connection last asked.
+    /// Requests answered since the last [`Http1::take_answered`].
     answered: u16,
-    /// Requests whose head has come, of this connection.
+    /// The number of requests of this connection whose head has arrived.
     place: u32,
-    /// The worker drains, and what lies in the input is the last that is answered.
+    /// The worker drains, and the requests in the input are the last that are answered.
     reads_no_more: bool,
-    /// Room is needed: the next wait is over at once.
+    /// The connection was evicted: the next wait ends at once.
     ends_at_next_wait: bool,
 }
 
@@ -64,16 +65,16 @@ enum Stage {
     Upgraded(Box<WebSocket>),
 }
 
-/// A response is queued, but the request's body has not all arrived.
+/// A response is queued, but the request body is incomplete.
 struct Discard {
     body: Decoder,
     bytes_left: u64,
-    /// When the client was last seen to have its response: nothing of it waits here any more.
+    /// When the response was last seen to be sent completely.
     answered: Instant,
 }
 
 impl Discard {
-    /// `since`: the body's last byte, or as `answered`. In a drain it ends like an idle connection.
+    /// `since`: when the body's last byte arrived, or as `answered`. In a drain it ends like an idle connection.
     fn until(&self, since: Instant, idle_end: Option<IdleEnd>, limits: &Limits) -> Instant {
         let whole = self.answered + DISCARD_WAITS_MAX * limits.linger_timeout;
         let until = whole.min(since + limits.linger_timeout);
@@ -100,7 +101,7 @@ impl Http1 {
         }
     }
 
-    /// What may be given up where room is needed, and since when; `None`: a request is under way.
+    /// What the connection waits for, and since when, if it may be evicted; `None`: a request is in progress.
     pub fn waits_since(&self) -> Option<(Waits, Instant)> {
         match self.stage {
             _ if self.ends_at_next_wait => None,
@@ -110,17 +111,18 @@ impl Http1 {
         }
     }
 
-    /// Ends the present wait, as its deadline would. A request that is there by now is still answered.
+    /// Ends the current wait as if its deadline had passed. A request that has arrived by then is still answered.
     pub fn end_at_next_wait(&mut self) {
         self.ends_at_next_wait = true;
     }
 
-    /// A request is being answered. What is left of one that has its response is nobody's concern but the client's.
+    /// Whether a request is being answered. One whose response is complete no longer counts, whatever is left of its
+    /// body.
     pub fn is_in_flight(&self) -> bool {
         matches!(self.stage, Stage::Exchange(_))
     }
 
-    /// Something is under way that a drain waits for: a request is being answered, or these bytes of the client's begin one.
+    /// Whether a drain waits for it: a request is being answered, or the input begins one.
     pub fn is_busy(&self, has_input: bool) -> bool {
         match self.stage {
             Stage::Head => has_input,
@@ -134,7 +136,7 @@ impl Http1 {
         std::mem::take(&mut self.answered)
     }
 
-    /// What the connection goes on with, after [`Next::Switch`].
+    /// The protocol that the connection continues with, after [`Next::Switch`].
     pub fn into_upgraded(self) -> Option<Box<WebSocket>> {
         match self.stage {
             Stage::Upgraded(websocket) => Some(websocket),
@@ -142,7 +144,7 @@ impl Http1 {
         }
     }
 
-    /// Whether bytes from the client would be looked at now.
+    /// Whether bytes from the client would be used now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits.write_low_watermark_bytes,
@@ -152,7 +154,7 @@ impl Http1 {
         }
     }
 
-    /// When the present wait is over, if nothing comes. `idle_end`: as for [`Http1::advance`].
+    /// When the current wait times out. `idle_end`: as for [`Http1::advance`].
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         match &self.stage {
             // Until the response is sent, only the client's reading counts.
@@ -168,10 +170,10 @@ impl Http1 {
         }
     }
 
-    /// Goes as far as it can. `idle_end`: the server stops, and an idle connection is closed then.
+    /// Advances as far as possible. `idle_end`: the server stops, and an idle connection is closed then.
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
         for requests in 0..REQUESTS_PER_TURN {
-            // Answers in order, and no more of them than the client reads.
+            // Responses in order, and no more of them than the client reads.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
                 self.since = cx.now;
                 return self.pause(io, cx);
@@ -196,24 +198,24 @@ impl Http1 {
         self.pause(io, cx)
     }
 
-    /// Goes on in another turn. In a drain, requests that are there are answered before more is read: else a client that never
-    /// stops sending would not be left.
+    /// Continues in another turn. In a drain, requests in the input are answered before more is read: otherwise a
+    /// client that never stops sending would keep the drain from ending.
     fn pause(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Next {
         let is_at_head = matches!(self.stage, Stage::Head);
         self.reads_no_more =
-            cx.draining && is_at_head && is_request_behind(io.input.unconsumed(), BodyLength::None, cx.limits);
+            cx.draining && is_at_head && is_request_pipelined(io.input.unconsumed(), BodyLength::None, cx.limits);
         Next::Again
     }
 
     fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Step {
-        // Empty lines before a request are a courtesy to old clients (RFC 9112, 2.2).
+        // Empty lines before a request are skipped for old clients (RFC 9112, 2.2).
         while io.input.unconsumed().starts_with(b"\r\n") {
             io.input.consume(2);
         }
         let arrived = io.input.len();
-        // A lone CR may yet become such a line: it begins no head.
+        // A lone CR may still become such a line, and does not begin a head.
         if arrived == 0 || io.input.unconsumed() == b"\r" {
-            // It idles once the client has taken its answers.
+            // It is idle once all output is sent.
             if !io.output.is_empty() {
                 self.since = cx.now;
             }
@@ -240,8 +242,8 @@ impl Http1 {
                     self.reads_no_more = false;
                     self.place = self.place.saturating_add(1);
                     parsed.request.set_place(self.place);
-                    let behind = &io.input.unconsumed()[parsed.length..];
-                    let (length, called) = self.call(&parsed, behind, io.output, app, cx);
+                    let rest = &io.input.unconsumed()[parsed.length..];
+                    let (length, called) = self.call(&parsed, rest, io.output, app, cx);
                     io.input.consume(length);
                     return self.on_called(called, io, cx);
                 }
@@ -264,7 +266,7 @@ impl Http1 {
         }
         self.seen = arrived as u32;
         Step::Stop(if io.input_ended {
-            // Half a request is dropped; the answers before it are not.
+            // An incomplete request is dropped; the responses before it are still sent.
             io.input.clear();
             Next::Close(Closing::Flushed)
         } else if self.ends_at_next_wait || cx.now >= self.since + cx.limits.header_timeout {
@@ -276,19 +278,20 @@ impl Http1 {
         })
     }
 
-    /// Asks the app. A [`Response`] is queued while the request still lies in the input, with what is `behind` its head.
+    /// Calls the app. A [`Response`] is queued while the request is still in the input; `rest` is the input after its
+    /// head.
     fn call(
         &mut self,
         parsed: &Parsed<'_>,
-        behind: &[u8],
+        rest: &[u8],
         output: &mut WriteQueue,
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> (usize, Called) {
         let request = &parsed.request;
         let body = request.body_length();
-        // Until the client is told to continue. One that has begun to send goes on by itself (RFC 9110, 10.1.1).
-        let is_held_back = parsed.expects_continue && request.has_body() && behind.is_empty();
+        // A client that expects 100 (Continue) holds its body back, unless it has begun to send it (RFC 9110, 10.1.1).
+        let is_held_back = parsed.expects_continue && request.has_body() && rest.is_empty();
         let mut facts = ResponseFacts {
             version: request.version(),
             is_head: request.method() == "HEAD",
@@ -317,12 +320,12 @@ impl Http1 {
             answer => answer,
         };
         let called = match answer {
-            Answer::Upgrade(_) => unreachable!("an upgrade has just been made a response"),
+            Answer::Upgrade(_) => unreachable!("an upgrade was replaced by a response above"),
             Answer::Response(response) => {
-                // A body that will not be read: too large to drop, or not sent before a 100 that will not come.
+                // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
-                facts.keep_alive &= !cx.draining || is_request_behind(behind, body, cx.limits);
+                facts.keep_alive &= !cx.draining || is_request_pipelined(rest, body, cx.limits);
                 let keep_alive = respond(response, request, output, facts, cx);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
             }
@@ -353,13 +356,13 @@ impl Http1 {
         }
     }
 
-    /// The response is queued: what becomes of the rest of the request, and of the connection. Where it is we who end it, the
-    /// client may have its next request on the way, which would turn a plain close into a reset.
+    /// The response is queued: decides what happens to the rest of the request and to the connection. If the server
+    /// ends the connection, the client's next request may be on its way and would turn a plain close into a reset.
     fn after_response(&mut self, body: Decoder, keep_alive: bool, is_clients_last: bool, io: &mut Io<'_>) -> Step {
         match (keep_alive, body.is_ended()) {
             (true, true) => Step::Go,
             (true, false) => {
-                // It is as long ago as the response.
+                // `since` is the time of the response.
                 let discard = Discard { body, bytes_left: DISCARD_BYTES_MAX, answered: self.since };
                 self.stage = Stage::Discard(Box::new(discard));
                 Step::Go
@@ -389,7 +392,7 @@ impl Http1 {
                 self.since = cx.now;
                 return match end {
                     ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
-                    // No head told the client of this end: what it sends now, unread, would turn it into a reset.
+                    // No head announced this close: bytes that the client sends now would turn it into a reset.
                     ConnectionEnd::Closed if active.writer().is_some_and(BodyWriter::is_raw) => {
                         io.input.clear();
                         Step::Stop(Next::Close(Closing::Lingering))
@@ -406,7 +409,7 @@ impl Http1 {
             let level = if error.is_clients() { log::Level::Debug } else { log::Level::Error };
             log::log!(level, "{}: {}", active.request(), indented(&error.to_string()));
         }
-        // After the head nothing can be said any more; only that the response is incomplete.
+        // After the head only the close can tell the client that the response is incomplete.
         if let Some(writer) = active.writer() {
             self.answered += 1;
             let closing = if writer.ends_with_connection() { Closing::Reset } else { Closing::Cut };
@@ -415,7 +418,7 @@ impl Http1 {
         match failed {
             Failed::Client(error) => self.refuse(error, active.is_head(), io, cx),
             Failed::ClientLeft => {
-                // As for half a head.
+                // As for an incomplete head.
                 io.input.clear();
                 Step::Stop(Next::Close(Closing::Flushed))
             }
@@ -437,7 +440,7 @@ impl Http1 {
         idle_end: Option<IdleEnd>,
         cx: &Cx<'_>,
     ) -> Step {
-        // The client has its response to read first.
+        // The response has to be sent first.
         if !io.output.is_empty() {
             (self.since, discard.answered) = (cx.now, cx.now);
         }
@@ -458,7 +461,7 @@ impl Http1 {
                     self.stage = Stage::Discard(discard);
                     return Step::Stop(Next::Wait);
                 }
-                // Too much, too slow or malformed: the answer stands, the connection cannot.
+                // Too much, too slow or malformed: the response is still sent, but the connection is not kept.
                 Ok(_) | Err(_) => {
                     io.input.clear();
                     return Step::Stop(Next::Close(Closing::Lingering));
@@ -467,31 +470,31 @@ impl Http1 {
         }
     }
 
-    /// Says what the client did wrong, and closes.
+    /// Answers with the client's error, and closes.
     fn refuse(&mut self, error: Error, is_head: bool, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.answered += 1;
         self.seen = 0;
         let facts = ResponseFacts { version: crate::http::Version::Http11, is_head, keep_alive: false };
         let queued = encode::response(encode::error_response(error), io.output, facts, cx);
-        debug_assert!(queued.is_ok(), "our own responses have good headers");
+        debug_assert!(queued.is_ok(), "the server's own responses have valid headers");
         io.input.clear();
         Step::Stop(Next::Close(Closing::Lingering))
     }
 }
 
-/// Whether these bytes begin a head that asks by HEAD, however it goes on: no answer to it has a body (RFC 9110, 9.3.2).
+/// Whether these bytes begin a HEAD request, however they continue: no response to it has a body (RFC 9110, 9.3.2).
 pub fn is_head(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HEAD ")
 }
 
-/// What came of asking the app.
+/// The outcome of calling the app.
 enum Called {
     Answered { body: BodyLength, keep_alive: bool, is_clients_last: bool },
     Exchange(Box<Active>),
     Upgraded(Box<WebSocket>),
 }
 
-/// Queues the app's response, or a 500 where it cannot be sent; returns whether the connection can be kept.
+/// Queues the app's response, or a 500 if it cannot be sent; returns whether the connection can be kept.
 fn respond(
     response: Response,
     request: &Request<'_>,

@@ -101,7 +101,7 @@ fn a_file_is_queued_a_piece_at_a_time() {
         at += out.write_file(&file, at, LENGTH as u64 - at)?;
         if at < LENGTH as u64 {
             let refused = out.write_file(&file, at, 1);
-            assert!(refused.is_err_and(|error| error.to_string().contains("no room")));
+            assert!(refused.is_err_and(|error| error.to_string().contains("without room")));
         }
         Ok(if at == LENGTH as u64 { Pull::End } else { Pull::More })
     })));

@@ -1,9 +1,9 @@
-//! A part of a file that waits to be sent: the kernel reads it as it sends it (sendfile(2)), so that a client who reads
-//! slowly holds a descriptor and no memory. Where the kernel cannot do that, for a kind of file or at all, it is read
-//! here, a block at a time, and not kept either.
+//! A part of a file that is queued to be sent. The kernel reads it as it sends it (sendfile(2)), so that a client that
+//! reads slowly costs a descriptor and no memory. Where the kernel cannot do that, for a kind of file or at all, it is
+//! read here, a block at a time, and not kept either.
 //!
-//! What was announced to the client is the file as it was. One that has become shorter by the time it is sent cannot be
-//! made up for: the part is broken ([`BrokenPart`]), and its connection ends.
+//! The length announced to the client is that of the file at the time. If the file is shorter by the time it is sent,
+//! nothing can repair that: the part is broken ([`BrokenPart`]), and its connection ends.
 
 use super::Socket;
 use std::fmt;
@@ -14,29 +14,29 @@ use std::rc::Rc;
 use tine_common::request_name::RequestName;
 use tine_common::sys::file::{SentFile, shown_path};
 
-/// The most of a file that is queued at a time: what a connection may send in a turn before others have theirs.
+/// The most of a file that is queued at a time: what a connection may send in one turn.
 pub const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
 
-/// What is read at once where sendfile(2) does not do.
+/// The bytes read at once if sendfile(2) cannot be used.
 const READ_BYTES: usize = 64 << 10;
 
 pub struct FilePart {
     file: Rc<File>,
-    /// Whose response it is of: by the time that it is sent, the connection may be in a later request.
+    /// The request that it belongs to: by the time it is sent, the connection may be in a later request.
     request: RequestName,
     /// At most 2^63 - 1, together with what is left.
     offset: u64,
     left: u32,
-    /// Nothing but the connection's end says where the body ends.
+    /// The body ends with the connection.
     ends_with_connection: bool,
-    /// sendfile(2) does not do for it.
+    /// sendfile(2) cannot be used for it.
     is_read_here: bool,
 }
 
 /// Why no more of a part can be sent.
 #[derive(Debug)]
 pub struct BrokenPart {
-    /// As of the part: then the connection's end would pass for the body's.
+    /// The body ends with the connection, so that a plain close would look like the body's end.
     pub ends_with_connection: bool,
     pub request: RequestName,
     path: String,
@@ -63,12 +63,12 @@ impl FilePart {
         }
     }
 
-    /// Bytes that are left of it.
+    /// The bytes that are left.
     pub fn len(&self) -> usize {
         self.left as usize
     }
 
-    /// Sends from its front; how many bytes the socket took, `None` if it takes none now.
+    /// Sends from its front; returns how many bytes the socket took, `None` if it is not writable.
     pub fn send(&mut self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
         if self.is_read_here {
             return self.read_and_send(socket);
@@ -85,7 +85,7 @@ impl FilePart {
         })
     }
 
-    /// As [`FilePart::send`]. What the socket does not take is read again.
+    /// As [`FilePart::send`], by reading. What the socket does not take is read again.
     fn read_and_send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
         let mut block = vec![0; self.len().min(READ_BYTES)];
         let count = loop {
@@ -101,7 +101,7 @@ impl FilePart {
         Ok(Ok(socket.send(&block[..count])?))
     }
 
-    /// So many bytes of it were sent.
+    /// `count` bytes of it were sent.
     pub fn advance(&mut self, count: usize) {
         self.offset += count as u64;
         self.left -= count as u32;

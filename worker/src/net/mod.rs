@@ -1,6 +1,6 @@
 //! A client's socket and the two byte buffers of its connection.
 //!
-//! Public for the master alone, which sets on its listeners what accepted sockets inherit.
+//! Public only for the master, which sets on its listeners the options that accepted sockets inherit.
 
 mod file_part;
 mod read_buffer;

@@ -1,7 +1,7 @@
 //! Bytes read from a client and not yet consumed.
 //!
-//! The worker owns one large buffer that all connections read into by turns. What a connection leaves in it at the
-//! end of its turn is parked in a buffer of exactly its size, so that an idle connection owns none.
+//! The worker owns one large buffer that all connections share. What a connection leaves in it at the end of its turn
+//! is parked in a buffer of exactly its size, so that an idle connection owns none.
 
 use super::Socket;
 use std::io;
@@ -13,9 +13,9 @@ pub struct ReadBuffer {
     end: usize,
 }
 
-/// What one read brought.
+/// The outcome of one read.
 pub enum Received {
-    /// `is_all`: the read came short, so that the socket has no more for now.
+    /// `is_all`: the read was short, so the socket has no more for now.
     Bytes {
         is_all: bool,
     },
@@ -43,7 +43,7 @@ impl ReadBuffer {
         (self.start, self.end) = (0, bytes.len());
     }
 
-    /// Nothing was consumed and nothing read since `parked` was put back.
+    /// Whether nothing was consumed and nothing read since `parked` was put back.
     pub fn is_just_unparked(&self, parked: &ReadBuffer) -> bool {
         self.start == 0 && self.end == parked.len()
     }
@@ -64,7 +64,7 @@ impl ReadBuffer {
         self.has_room_below(usize::MAX)
     }
 
-    /// Whether there is room, and fewer than so many bytes are in it.
+    /// Whether there is room, and fewer than `bytes_max` bytes are in it.
     pub fn has_room_below(&self, bytes_max: usize) -> bool {
         self.len() < self.bytes.len().min(bytes_max)
     }
@@ -77,7 +77,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Puts another byte in the place of an unconsumed one.
+    /// Replaces an unconsumed byte.
     pub fn replace(&mut self, at: usize, byte: u8) {
         debug_assert!(at < self.len());
         self.bytes[self.start + at] = byte;
@@ -87,7 +87,7 @@ impl ReadBuffer {
         (self.start, self.end) = (0, 0);
     }
 
-    /// One recv(2) into the free room, which is not empty, for as long as no more than so many bytes are in it.
+    /// One recv(2) into the free room, which must not be empty, up to `bytes_max` bytes in the buffer.
     pub fn receive(&mut self, socket: &Socket, bytes_max: usize) -> io::Result<Received> {
         let size = bytes_max - self.len().min(bytes_max);
         if self.end == self.bytes.len() {

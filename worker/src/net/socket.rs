@@ -9,12 +9,12 @@ use std::time::Duration;
 use tine_common::sys::file::{SentFile, send_file};
 use tine_common::sys::socket::{MORE_FOLLOWS, NO_SIGNAL, set_notsent_lowat, unacknowledged_bytes};
 
-/// What the kernel may hold for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the listeners.
-/// By default it takes up to 4 MiB: clients that never read would pin gigabytes that everyone shares (tcp_mem).
+/// The most that the kernel buffers for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the
+/// listeners. By default it takes up to 4 MiB: clients that never read would pin gigabytes of shared memory (tcp_mem).
 pub const UNSENT_BYTES_MIN: u32 = 128 << 10;
-/// The same for a client that has taken [`FAST_CLIENT_BYTES`]: long bursts cost a third less CPU a byte.
+/// The same for a client that has read [`FAST_CLIENT_BYTES`]: long bursts cost a third less CPU per byte.
 const UNSENT_BYTES_FAST: u32 = 1 << 20;
-/// Who has taken this much does read: no window is that large before anything was read.
+/// A client that has taken this many bytes does read: no window is that large before anything was read.
 pub const FAST_CLIENT_BYTES: u32 = 8 << 20;
 
 pub struct Socket {
@@ -27,7 +27,7 @@ impl Socket {
         Socket { raw: RawSocket::from(fd), is_tcp }
     }
 
-    /// Whether a short read says that nothing more is there. On a Unix socket it may as well have stopped at a message
+    /// Whether a short read means that no more bytes are there. On a Unix socket it may also have stopped at a message
     /// with descriptors (unix(7)).
     pub fn short_read_is_all(&self) -> bool {
         self.is_tcp
@@ -37,12 +37,13 @@ impl Socket {
         self.raw.as_raw_fd()
     }
 
-    /// Bytes read into `room`; `Some(0)` at the end of the stream; `None`: nothing there yet.
+    /// Reads into `room`; returns the number of bytes, `Some(0)` at the end of the stream, `None` if there are none
+    /// yet.
     pub fn receive(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
         not_yet(|| (&self.raw).read(room))
     }
 
-    /// Bytes that the kernel took; `None`: none now.
+    /// Returns how many bytes the kernel took; `None` if it is not writable.
     pub fn send(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
         not_yet(|| self.raw.send_with_flags(bytes, NO_SIGNAL))
     }
@@ -51,38 +52,38 @@ impl Socket {
         not_yet(|| self.raw.send_vectored_with_flags(slices, NO_SIGNAL))
     }
 
-    /// As [`Socket::send_vectored`], for what [`Socket::send_file`] goes on with: both share a packet.
+    /// As [`Socket::send_vectored`], if [`Socket::send_file`] follows: both can share a packet.
     pub fn send_before_file(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         not_yet(|| self.raw.send_vectored_with_flags(slices, MORE_FOLLOWS | NO_SIGNAL))
     }
 
-    /// Up to `count` bytes of `file` behind `offset`, read by the kernel.
+    /// Sends up to `count` bytes of `file` from `offset` on, read by the kernel.
     pub fn send_file(&self, file: &File, offset: u64, count: usize) -> io::Result<SentFile> {
         send_file(self.raw.as_fd(), file, offset, count)
     }
 
-    /// Half-closes: the client reads to the end of what was sent and then sees the end of the stream.
+    /// Shuts down our side: the client reads what was sent and then sees the end of the stream.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.raw.shutdown(Shutdown::Write)
     }
 
-    /// Lets the kernel hold more for a client that takes it.
+    /// Lets the kernel buffer more for a client that reads fast.
     pub fn send_in_long_bursts(&self) -> io::Result<()> {
         set_notsent_lowat(self.raw.as_fd(), UNSENT_BYTES_FAST)
     }
 
-    /// Bytes that the client's kernel has not acknowledged; none where nobody can say.
+    /// The number of bytes that the client's kernel has not acknowledged; 0 if it is unknown.
     pub fn unacknowledged_bytes(&self) -> usize {
         unacknowledged_bytes(self.raw.as_fd()).unwrap_or(0)
     }
 
-    /// Bytes of ours that a reset would take from the client: on TCP what it has not acknowledged; our end, once it is said,
-    /// counts as one. On a Unix socket what was sent is the client's.
+    /// The number of sent bytes that a reset could destroy: on TCP those not acknowledged, with our FIN counted as one.
+    /// On a Unix socket 0: what was sent can always be read.
     pub fn bytes_at_risk(&self) -> usize {
         if self.is_tcp { self.unacknowledged_bytes() } else { 0 }
     }
 
-    /// Makes the coming close discard what is unsent and reset the connection: a client that does not read would
+    /// Makes the following close discard what is unsent and reset the connection: a client that does not read would
     /// otherwise hold the kernel's send buffer for minutes.
     pub fn reset_on_close(&self) -> io::Result<()> {
         SockRef::from(&self.raw).set_linger(Some(Duration::ZERO))
@@ -97,26 +98,26 @@ impl Socket {
         self.raw.peer_addr().ok()?.as_socket()
     }
 
-    /// This end's address; `None` on a Unix socket.
+    /// The local address; `None` on a Unix socket.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.raw.local_addr().ok()?.as_socket()
     }
 }
 
-/// The addresses of a connection, asked from the kernel only when they are wanted. To be asked while that connection has
-/// its turn: afterwards its descriptor may be closed, or another connection's.
+/// The addresses of a connection, read from the kernel only on demand. To be called during that connection's turn:
+/// afterwards its descriptor may be closed or reused.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
     fd: RawFd,
 }
 
 impl Addresses {
-    /// The client's; `None` on a Unix socket or when the client has gone.
+    /// The client's address; `None` on a Unix socket or when the client has gone.
     pub fn peer(self) -> Option<SocketAddr> {
         tine_common::sys::socket::peer_address(self.fd)
     }
 
-    /// This end's; `None` on a Unix socket.
+    /// The local address; `None` on a Unix socket.
     pub fn local(self) -> Option<SocketAddr> {
         tine_common::sys::socket::local_address(self.fd)
     }

@@ -1,7 +1,7 @@
-//! Bytes queued for a client, in order: copied ones, references to static or shared memory that are not copied, and parts
-//! of files that are not even read here.
+//! Bytes queued for a client, in order: copied ones, references to static or shared memory, and parts of files, which
+//! are not read here.
 //!
-//! Invariant: when `segments` is empty, all that is queued lies in `copied[sent..]` (the common case: heads and small
+//! Invariant: when `segments` is empty, all that is queued is in `copied[sent..]` (the common case: heads and small
 //! bodies, one send(2)); otherwise the lengths of the `Copied` segments sum up to `copied.len() - sent`.
 
 use super::{BrokenPart, FilePart, Socket};
@@ -14,7 +14,7 @@ use std::time::Instant;
 const REFERENCE_BYTES_MIN: usize = 512;
 /// Slices of one writev(2).
 const SLICES_MAX: usize = 64;
-/// What `copied` may keep allocated while it is empty.
+/// The most that `copied` keeps allocated while it is empty.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
 enum Segment {
@@ -29,17 +29,17 @@ pub struct WriteQueue {
     sent: usize,
     segments: VecDeque<Segment>,
     referenced_bytes: usize,
-    /// When the client last took a byte, or when the queue was last empty.
+    /// When the socket last took a byte, or when the queue was last empty.
     progressed: Instant,
 }
 
-/// What a flush came to.
+/// The outcome of a flush.
 #[derive(Debug)]
 pub enum Flushed {
     Empty,
-    /// The socket takes no more for now.
+    /// The socket is not writable.
     Blocked,
-    /// What comes next cannot be sent, ever: the file that it was to come from has changed or cannot be read.
+    /// What is next can never be sent: its file has changed or cannot be read.
     Broken(BrokenPart),
 }
 
@@ -62,8 +62,8 @@ impl WriteQueue {
 
     /// Queues what `write` appends to the copied bytes.
     pub fn append_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        // A client that reads slowly never empties its queue: what was sent makes room before the queue grows. No more is
-        // moved than was sent.
+        // A client that reads slowly never empties its queue, so the space of sent bytes is reused before the queue
+        // grows. No more is moved than was sent.
         if self.sent > 0 && self.sent >= self.copied.len() - self.sent {
             self.copied.drain(..self.sent);
             self.sent = 0;
@@ -118,7 +118,7 @@ impl WriteQueue {
         self.referenced_bytes += length;
     }
 
-    /// Sends until the queue is empty or the socket takes no more.
+    /// Sends until the queue is empty or the socket is not writable.
     pub fn flush(&mut self, socket: &Socket, now: Instant) -> io::Result<Flushed> {
         while !self.is_empty() {
             let (offered, taken) = if self.segments.is_empty() {
@@ -126,7 +126,7 @@ impl WriteQueue {
                 (bytes.len(), socket.send(bytes)?)
             } else if let Some(Segment::File(part)) = self.segments.front_mut() {
                 match part.send(socket)? {
-                    // Less than was offered may as well be the file's end, of which no event would tell: look again.
+                    // A short count may also be the file's end, which no event would report: try again.
                     Ok(Some(taken)) => (taken, Some(taken)),
                     Ok(None) => (part.len(), None),
                     Err(broken) => return Ok(Flushed::Broken(broken)),
@@ -156,7 +156,7 @@ impl WriteQueue {
         Ok(Flushed::Empty)
     }
 
-    /// What lies in memory, up to the first part of a file.
+    /// The bytes in memory, up to the first part of a file.
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut copied = &self.copied[self.sent..];
         let mut count = 0;
@@ -221,9 +221,9 @@ impl WriteQueue {
         }
     }
 
-    /// Moves what is queued into a queue of its own, no larger than needed; this one is empty and keeps its room.
-    /// All of it was queued in this turn: however long ago this queue, which all connections use, last made progress, the
-    /// client's time begins now.
+    /// Moves what is queued to a queue of its own, no larger than needed; this one is then empty and keeps its
+    /// capacity. All of it was queued in this turn, so the write timeout begins now, whenever this queue, which all
+    /// connections share, last made progress.
     pub fn park(&mut self, now: Instant) -> WriteQueue {
         let parked = WriteQueue {
             copied: self.copied[self.sent..].to_vec(),
@@ -245,7 +245,7 @@ impl WriteQueue {
         self.referenced_bytes = 0;
     }
 
-    /// Gives back room that a parked queue has outgrown.
+    /// Frees memory that a parked queue no longer needs.
     pub fn shrink(&mut self) {
         let queued = self.copied.len() - self.sent;
         if self.copied.capacity() > 1024 && queued < self.copied.capacity() / 4 {

@@ -1,4 +1,4 @@
-//! Queues of copied and referenced bytes: their order, at every index, and what a socket gets of them.
+//! Queues of copied and referenced bytes: their order, at every index, and what a socket receives.
 
 use super::*;
 use crate::net::file_of;

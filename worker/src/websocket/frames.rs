@@ -1,17 +1,17 @@
-//! The client's frames as the context gets them: long ones as fragments.
+//! Passes the client's frames to the context, long ones as fragments.
 //!
-//! The context reserves the whole length of a frame when its header has come, and keeps that memory for the frames
-//! behind it: 16 MiB for fourteen bytes, and for as long as the client stays. So a long frame is handed on as fragments
-//! of its message (RFC 6455, 5.4), whose memory grows with what has come and ends with the message. What can be seen to
-//! be wrong by its header alone is refused then, not after its payload.
+//! The context allocates the whole length of a frame when its header has arrived, and keeps that memory for the
+//! following frames: 16 MiB for fourteen bytes, as long as the client stays connected. So a long frame is passed on as
+//! fragments of its message (RFC 6455, 5.4), whose memory grows with the bytes that have arrived and is freed with the
+//! message. An error that the header alone reveals is reported at once, not after the payload.
 //!
-//! Only headers are looked at. Masks, UTF-8 and the order of frames are the context's.
+//! Only headers are parsed. The context checks masks, UTF-8 and the order of frames.
 
 use crate::net::ReadBuffer;
 use std::io::ErrorKind;
 
-/// The most payload that the context gets in one frame. A multiple of four, so that each begins with the mask's
-/// first byte.
+/// The most payload that the context gets in one frame. A multiple of four, so that each fragment begins with the
+/// mask's first byte.
 pub const FRAGMENT_BYTES: usize = 16 << 10;
 /// The longest header (RFC 6455, 5.2): two bytes, a length of eight, the mask.
 const HEADER_BYTES_MAX: usize = 14;
@@ -25,45 +25,45 @@ const MASKED: u8 = 0x80;
 
 pub struct Frames {
     message_bytes_max: u64,
-    /// Of the message that is arriving, as far as headers have told.
+    /// The bytes of the message that is arriving, by the headers so far.
     message_bytes: u64,
     /// Its last frame is still to come.
     is_in_message: bool,
-    /// The longest payload that was handed on in one since [`Frames::has_passed`] last looked.
+    /// The longest payload of one frame that was passed on since the last [`Frames::has_passed`].
     longest: usize,
-    /// The header that is arriving, then the one that is handed on.
+    /// The header that is arriving, then the one that is passed on.
     header: [u8; HEADER_BYTES_MAX],
     stage: Stage,
 }
 
 enum Stage {
-    /// So much of a header has come.
+    /// `arrived` bytes of a header have arrived.
     Header {
-        came: usize,
+        arrived: usize,
     },
     Fragment(Fragment),
-    /// Nothing more is handed on, and why.
+    /// Nothing more is passed on, because of this error.
     Refused(ErrorKind),
 }
 
-/// A header of the client's.
+/// The header of a client's frame.
 #[derive(Clone, Copy)]
 struct Header {
     first: u8,
     is_masked: bool,
-    /// Of the payload.
+    /// The length of the payload.
     length: u64,
-    /// Of the header itself.
+    /// The length of the header itself.
     bytes: usize,
 }
 
-/// What is handed on as one frame: the header, from `given` to `header_bytes`, then the payload that is left.
+/// What is passed on as one frame: the header, from `given` to `header_bytes`, then the payload that is left.
 #[derive(Clone, Copy)]
 struct Fragment {
     given: usize,
     header_bytes: usize,
     payload_left: usize,
-    /// Of the client's frame, behind this fragment.
+    /// The bytes of the client's frame after this fragment.
     frame_left: u64,
     /// The client's frame is the last of its message.
     is_final: bool,
@@ -77,21 +77,21 @@ impl Frames {
             is_in_message: false,
             longest: 0,
             header: [0; HEADER_BYTES_MAX],
-            stage: Stage::Header { came: 0 },
+            stage: Stage::Header { arrived: 0 },
         }
     }
 
-    /// Fills `room` from `input`, which is empty afterwards unless the room is full or the budget spent; returns how much
-    /// it filled. `budget`: frames of the client's that may begin. The error is said once all before it was taken:
-    /// `FileTooLarge` for a message above the limit, `InvalidData` for what breaks the protocol.
+    /// Fills `room` from `input`, which is empty afterwards unless the room is full or the budget used; returns how
+    /// many bytes it filled. `budget`: the number of client frames that may begin. An error is returned after all bytes
+    /// before it were taken: `FileTooLarge` for a message above the limit, `InvalidData` for a protocol violation.
     pub fn read(&mut self, input: &mut ReadBuffer, room: &mut [u8], budget: &mut usize) -> Result<usize, ErrorKind> {
         let mut filled = 0;
         while filled < room.len() {
             match &mut self.stage {
                 Stage::Refused(error) if filled == 0 => return Err(*error),
                 Stage::Refused(_) => break,
-                Stage::Header { came } => {
-                    if *came == 0 {
+                Stage::Header { arrived } => {
+                    if *arrived == 0 {
                         let count = self.whole_frames(input.unconsumed(), room.len() - filled, budget);
                         filled += move_into(&mut room[filled..], input, count);
                     }
@@ -112,7 +112,7 @@ impl Frames {
                     filled += count;
                     if fragment.given == fragment.header_bytes && fragment.payload_left == 0 {
                         self.stage = match *fragment {
-                            Fragment { frame_left: 0, .. } => Stage::Header { came: 0 },
+                            Fragment { frame_left: 0, .. } => Stage::Header { arrived: 0 },
                             fragment => self.next_fragment(fragment),
                         };
                     } else if input.is_empty() {
@@ -124,29 +124,29 @@ impl Frames {
         Ok(filled)
     }
 
-    /// All that has come was handed on, and was whole messages.
+    /// Whether all that has arrived was passed on, and was complete messages.
     pub fn is_between_messages(&self) -> bool {
-        !self.is_in_message && matches!(self.stage, Stage::Header { came: 0 })
+        !self.is_in_message && matches!(self.stage, Stage::Header { arrived: 0 })
     }
 
-    /// Part of a message has come.
+    /// Whether a part of a message has arrived.
     pub fn is_in_message(&self) -> bool {
         !self.is_between_messages()
     }
 
-    /// Whether a frame of more than `bytes` was handed on since the last call.
+    /// Whether a frame of more than `bytes` was passed on since the last call.
     pub fn has_passed(&mut self, bytes: usize) -> bool {
         std::mem::take(&mut self.longest) > bytes
     }
 
-    /// Bytes of the frames at the front that can be handed on as they are, in one copy: short, right, and all there.
+    /// The length of the frames at the front that can be passed on as they are, in one copy: short, valid and complete.
     fn whole_frames(&mut self, bytes: &[u8], room: usize, budget: &mut usize) -> usize {
         let bytes = &bytes[..bytes.len().min(room)];
         let mut whole = 0;
         while *budget > 0 {
             let Some(header) = Header::parse(&bytes[whole..]) else { break };
             let end = whole as u64 + header.bytes as u64 + header.length.min(u64::from(u32::MAX));
-            if header.length > FRAGMENT_BYTES as u64 || end > bytes.len() as u64 || self.judge(header).is_err() {
+            if header.length > FRAGMENT_BYTES as u64 || end > bytes.len() as u64 || self.check(header).is_err() {
                 break;
             }
             whole = end as usize;
@@ -155,26 +155,26 @@ impl Frames {
         whole
     }
 
-    /// Moves header bytes out of the input; true once the header is whole.
+    /// Moves header bytes out of the input; true once the header is complete.
     fn take_header(&mut self, input: &mut ReadBuffer) -> bool {
-        let Stage::Header { came } = &mut self.stage else { return true };
+        let Stage::Header { arrived } = &mut self.stage else { return true };
         loop {
-            let whole = Header::bytes(&self.header[..*came]);
-            if *came == whole {
+            let whole = Header::bytes(&self.header[..*arrived]);
+            if *arrived == whole {
                 return true;
             }
-            let count = move_into(&mut self.header[*came..whole], input, whole);
+            let count = move_into(&mut self.header[*arrived..whole], input, whole);
             if count == 0 {
                 return false;
             }
-            *came += count;
+            *arrived += count;
         }
     }
 
-    /// The header has come: what is handed on in its place.
+    /// The header is complete: returns what is passed on in its place.
     fn begin(&mut self) -> Stage {
-        let Some(header) = Header::parse(&self.header) else { return Stage::Header { came: 0 } };
-        if let Err(error) = self.judge(header) {
+        let Some(header) = Header::parse(&self.header) else { return Stage::Header { arrived: 0 } };
+        if let Err(error) = self.check(header) {
             return Stage::Refused(error);
         }
         let is_final = header.first & FIN != 0;
@@ -186,8 +186,8 @@ impl Frames {
         self.fragment(header.first & !FIN, FRAGMENT_BYTES, mask, header.length - FRAGMENT_BYTES as u64, is_final)
     }
 
-    /// Whether a frame may come; keeps count of its message.
-    fn judge(&mut self, header: Header) -> Result<(), ErrorKind> {
+    /// Checks a frame's header, and counts the bytes of its message.
+    fn check(&mut self, header: Header) -> Result<(), ErrorKind> {
         let is_control = header.first & CONTROL != 0;
         if !header.is_masked || is_control && header.length > CONTROL_BYTES_MAX {
             return Err(ErrorKind::InvalidData);
@@ -205,7 +205,7 @@ impl Frames {
         Ok(())
     }
 
-    /// The client's frame goes on.
+    /// The next fragment of the client's frame.
     fn next_fragment(&mut self, before: Fragment) -> Stage {
         let length = before.frame_left.min(FRAGMENT_BYTES as u64);
         let frame_left = before.frame_left - length;
@@ -214,7 +214,7 @@ impl Frames {
         self.fragment(CONTINUATION | fin, length as usize, mask, frame_left, before.is_final)
     }
 
-    /// Writes a header of our own. `payload` is at most [`FRAGMENT_BYTES`]: two bytes can say it.
+    /// Writes a fragment's header. `payload` is at most [`FRAGMENT_BYTES`] and so fits two bytes.
     fn fragment(&mut self, first: u8, payload: usize, mask: [u8; 4], frame_left: u64, is_final: bool) -> Stage {
         let length = (payload as u16).to_be_bytes();
         self.header[..4].copy_from_slice(&[first, MASKED | 126, length[0], length[1]]);
@@ -222,14 +222,14 @@ impl Frames {
         Stage::Fragment(Fragment { given: 0, header_bytes: 8, payload_left: payload, frame_left, is_final })
     }
 
-    /// What the payload is masked with: the end of the header.
+    /// The payload's mask: the end of the header.
     fn mask(&self, header_bytes: usize) -> [u8; 4] {
         [4, 3, 2, 1].map(|from_end| self.header[header_bytes - from_end])
     }
 }
 
 impl Header {
-    /// `None` while it is not whole.
+    /// `None` while it is incomplete.
     fn parse(bytes: &[u8]) -> Option<Header> {
         let &[first, second, ..] = bytes else { return None };
         let whole = Header::bytes(bytes);
@@ -245,7 +245,7 @@ impl Header {
         Some(Header { first, is_masked, length, bytes: whole })
     }
 
-    /// How long the header is, as far as its first bytes tell.
+    /// The length of the header, as far as its first bytes tell.
     fn bytes(begin: &[u8]) -> usize {
         let &[_, second, ..] = begin else { return 2 };
         let longer = match second & !MASKED {
@@ -257,7 +257,7 @@ impl Header {
     }
 }
 
-/// Moves as much as there is and fits, and at most so many bytes.
+/// Moves as many bytes as are there and fit, at most `most`.
 fn move_into(room: &mut [u8], input: &mut ReadBuffer, most: usize) -> usize {
     let bytes = input.unconsumed();
     let count = room.len().min(bytes.len()).min(most);

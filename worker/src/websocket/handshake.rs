@@ -1,17 +1,18 @@
-//! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and what is answered.
+//! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and the response to it.
 
 use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
 /// Why a request does not become a WebSocket.
 pub enum Refusal {
-    /// It is no handshake; this is the answer.
+    /// It is not a valid handshake; this is the response.
     Client(Box<Response>),
-    /// The app chose a subprotocol that its client did not offer. The client would have to leave (RFC 6455, 4.1).
+    /// The app chose a subprotocol that the client did not offer. The client would have to fail the connection (RFC
+    /// 6455, 4.1).
     App(String),
 }
 
-/// What is answered to a handshake: the lines of the 101, or why not. `subprotocol`: the one that the app chose.
+/// The response to a handshake: the lines of the 101, or the refusal. `subprotocol`: the one that the app chose.
 pub fn accept(request: &Request<'_>, subprotocol: Option<&str>) -> Result<String, Refusal> {
     let mut lines = check(request).map_err(Refusal::Client)?;
     if let Some(chosen) = subprotocol {
@@ -28,30 +29,30 @@ fn check(request: &Request<'_>) -> Result<String, Box<Response>> {
         let text = "Only GET requests are allowed for WebSocket\n";
         return Err(Box::new(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")));
     }
-    let no_handshake = || Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n");
+    let not_a_handshake = || Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n");
     let headers = request.headers();
-    let asks = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
-    if !asks || request.version() != Version::Http11 || request.has_body() {
-        return Err(Box::new(no_handshake()));
+    let is_asked = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
+    if !is_asked || request.version() != Version::Http11 || request.has_body() {
+        return Err(Box::new(not_a_handshake()));
     }
     if single(headers, "sec-websocket-version") != Some(b"13") {
         return Err(Box::new(Response::with_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n")));
     }
-    let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(no_handshake)?;
+    let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(not_a_handshake)?;
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
         derive_accept_key(key)
     ))
 }
 
-/// Whether a list field has this token, whatever its case (RFC 9110, 5.6.1); it may come in several lines.
+/// Whether a list field has this token, in any case (RFC 9110, 5.6.1); it may have several lines.
 fn has_token(headers: Headers<'_>, name: &str, token: &str) -> bool {
     let lines = headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
     let mut items = lines.flat_map(|(_, value)| value.split(|&b| b == b','));
     items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// The value of a field that comes once.
+/// The value of a field that occurs once.
 fn single<'a>(headers: Headers<'a>, name: &str) -> Option<&'a [u8]> {
     let mut lines = headers.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
     match (lines.next(), lines.next()) {

@@ -1,7 +1,8 @@
-//! WebSocket (RFC 6455) on a connection that HTTP/1.1 handed over, pure like every protocol: bytes in, bytes out.
+//! WebSocket (RFC 6455) on a connection that switched from HTTP/1.1, pure like every protocol: bytes in, bytes out.
 //!
-//! Frames and the closing handshake are tungstenite's context, which reads from the connection's input and writes to its
-//! output; messages go out past it, so that a large payload is not copied. No extension is offered: the library has none.
+//! tungstenite's context handles frames and the close handshake; it reads from the connection's input and writes to its
+//! output. Messages are written without it, so that a large payload is not copied. No extension is offered: the library
+//! has none.
 
 mod frames;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //!                     +--- client closes: its close is answered ---> Close <--------------+ its answer, or the wait ends
 //! ```
 //!
-//! Messages are read only while no more than the low watermark of output waits; a message goes out as one frame.
+//! Messages are read only while queued output is at or below the low watermark; a message is sent as one frame.
 
 use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
@@ -24,45 +24,47 @@ use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 
-/// What the context copies from the input at a time. It keeps a buffer of this size while a connection idles.
+/// The most that the context copies from the input at a time. It keeps a buffer of this size while a connection is
+/// idle.
 const READ_BYTES: usize = 1 << 10;
-/// What is read ahead of the context. A client that does not read its echoes costs as much, whatever `--buffer-size` says.
+/// The most that is read ahead of the context. A client that does not read its echoes costs this much memory, whatever
+/// `--buffer-size` is.
 pub const INPUT_BYTES_MAX: usize = 64 << 10;
-/// Frames and pulls of one connection before the others have their turn; a message may have any number of frames.
+/// Frames and pulls of one connection in one turn; a message may have any number of frames.
 const STEPS_PER_TURN: usize = 512;
-/// How long a client has to answer our close.
+/// How long the server waits for the client's answer to its close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// How long a client may take no byte of what waits before our close, while the server stops. Otherwise it has the write
-/// timeout.
+/// While the server stops: how long a client may read no byte of what is queued before our close. Otherwise it has the
+/// write timeout.
 const TAKE_WAIT: Duration = Duration::from_secs(5);
 
 pub struct WebSocket {
     context: WebSocketContext,
     frames: Frames,
     peer: Box<dyn Peer>,
-    /// That of the handshake.
+    /// The request of the handshake.
     request: RequestName,
-    /// When bytes last came from the client (or would not have been read).
-    heard: Instant,
+    /// When bytes last arrived from the client, or were not read because of back-pressure.
+    active_at: Instant,
     /// A ping has been sent since.
     pinged: bool,
-    /// When the message that is arriving began, or was last read on after the client had to take output first.
+    /// When the message that is arriving began, or reading it resumed after the client had to read output first.
     message_since: Option<Instant>,
-    /// The peer may have output: it is to be asked, at this time at the earliest.
+    /// The peer may have output: it is called at this time at the earliest.
     pull_at: Option<Instant>,
-    /// It is not asked before all output is sent.
+    /// The peer is not called before all output is sent.
     waits_for_send: bool,
-    /// The peer is asked next, then a frame is read, and so on, also across calls: neither a client that never stops
-    /// sending nor a peer that never stops speaking keeps the other from being heard.
-    asks_peer: bool,
+    /// The peer is called next, then a frame is read, and so on, also across calls: neither a client that never stops
+    /// sending nor a peer that always has output can starve the other.
+    is_peers_turn: bool,
     close_handshake: Option<CloseHandshake>,
 }
 
 /// Our close is queued. What the client sends is read and dropped until it answers.
 struct CloseHandshake {
-    /// When it was queued, or when the client last took bytes and left some.
+    /// When it was queued, or when the client last read bytes and left some.
     since: Instant,
-    /// What waited for the client then.
+    /// The bytes that were queued at that time.
     queued_bytes: usize,
 }
 
@@ -73,38 +75,39 @@ impl WebSocket {
             frames: Frames::new(limits.ws_message_bytes_max),
             peer,
             request,
-            heard: now,
+            active_at: now,
             pinged: false,
             message_since: None,
             pull_at: Some(now),
             waits_for_send: false,
-            asks_peer: true,
+            is_peers_turn: true,
             close_handshake: None,
         }
     }
 
-    /// Our close is queued: nothing is begun any more.
+    /// Whether our close is queued: then nothing new begins.
     pub fn is_closing(&self) -> bool {
         self.close_handshake.is_some()
     }
 
-    /// Whether bytes from the client would be looked at now.
+    /// Whether bytes from the client would be used now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
-        // After our close nothing can pile up: a client that is stuck in its sending gets to reading it.
+        // After our close input is dropped and cannot accumulate: a client that is blocked in sending gets to read the
+        // close.
         self.is_closing() || queued_bytes <= cx.limits.write_low_watermark_bytes
     }
 
-    /// When to go on if nothing comes. `idle_end`: the server stops, and this connection is closed then.
+    /// When to advance without an event. `idle_end`: the server stops, and this connection is closed then.
     pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
         if let Some(close_handshake) = &self.close_handshake {
             return close_handshake.ends(queued_bytes, idle_end);
         }
         let end = idle_end.map(IdleEnd::at);
-        // Until the client takes what is sent, its silence says nothing.
+        // Until the client reads what is sent, its silence means nothing.
         if queued_bytes > limits.write_low_watermark_bytes {
             return end;
         }
-        let idle = self.heard + limits.ws_idle_timeout;
+        let idle = self.active_at + limits.ws_idle_timeout;
         let pull = self.pull_at.filter(|_| queued_bytes == 0 || !self.waits_for_send);
         [Some(idle), self.ping_at(limits), self.message_ends(limits), pull, end].into_iter().flatten().min()
     }
@@ -116,13 +119,13 @@ impl WebSocket {
 
     fn ping_at(&self, limits: &Limits) -> Option<Instant> {
         let is_due = !self.pinged && !limits.ws_ping_interval.is_zero();
-        is_due.then(|| self.heard + limits.ws_ping_interval)
+        is_due.then(|| self.active_at + limits.ws_ping_interval)
     }
 
-    /// Goes as far as the bytes, the room for output and the time allow.
+    /// Advances as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
         if !io.input.is_empty() || io.output.len() > cx.limits.write_low_watermark_bytes {
-            self.heard = cx.now;
+            self.active_at = cx.now;
             self.pinged = false;
         }
         if io.output.len() > cx.limits.write_low_watermark_bytes {
@@ -133,19 +136,19 @@ impl WebSocket {
             return next;
         }
         self.message_since = self.frames.is_in_message().then(|| self.message_since.unwrap_or(cx.now));
-        // What has come goes first: it may have crossed the deadline. But a client that sends without end, or does not
-        // read, changes nothing of what is due.
-        self.keep_time(io, idle_end, cx).unwrap_or(next)
+        // Input first: it may have arrived at the same time as the deadline. But a client that never stops sending, or
+        // does not read, does not postpone what is due.
+        self.on_time(io, idle_end, cx).unwrap_or(next)
     }
 
-    /// Asks the peer and reads, one after the other, for as long as one of them has something and there is room.
+    /// Calls the peer and reads, one after the other, as long as one of them has something and there is room.
     fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
         let mut budget = STEPS_PER_TURN;
-        let mut peer_rests = false;
-        // There is more to do than to find out that there is nothing.
+        let mut is_peer_idle = false;
+        // The next step may do more than find out that there is nothing.
         let mut has_more = false;
         loop {
-            // After our close frames are only dropped, all that have come.
+            // After our close all frames that have arrived are dropped.
             if self.is_closing() {
                 budget = usize::MAX;
             } else if budget == 0
@@ -154,39 +157,40 @@ impl WebSocket {
             {
                 return Next::Again;
             }
-            if std::mem::replace(&mut self.asks_peer, false) {
+            if std::mem::replace(&mut self.is_peers_turn, false) {
                 has_more = self.pull(io.output, cx);
-                peer_rests = !has_more;
+                is_peer_idle = !has_more;
                 budget -= 1;
                 continue;
             }
-            self.asks_peer = true;
+            self.is_peers_turn = true;
             match self.read(io, &mut budget, cx) {
                 Step::Go => has_more = true,
-                Step::Nothing if peer_rests && budget > 0 && self.waits_for_send && !io.output.is_empty() => {
+                Step::Nothing if is_peer_idle && budget > 0 && self.waits_for_send && !io.output.is_empty() => {
                     return Next::Sent;
                 }
-                Step::Nothing if peer_rests && budget > 0 => return Next::Wait,
+                Step::Nothing if is_peer_idle && budget > 0 => return Next::Wait,
                 Step::Nothing => has_more = false,
                 Step::Stop(next) => return next,
             }
         }
     }
 
-    /// One frame, or one message of many, if it is there.
+    /// Reads one frame, or one message of several frames, if it has arrived.
     fn read(&mut self, io: &mut Io<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
         let read = self.context.read(&mut Buffered { io, frames: &mut self.frames, budget });
         let message = match read {
             Ok(tungstenite::Message::Text(text)) => Message::Text(text),
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
             Ok(tungstenite::Message::Close(_)) => {
-                // The answer, if this is none itself. It says that the connection is closed, which is so.
+                // Sends the answer, unless this is an answer itself. The error says that the connection is closed, as
+                // it should be.
                 let _ = self.context.flush(&mut Queued(io.output));
                 io.input.clear();
                 return Step::Stop(Next::Close(Closing::Lingering));
             }
             Ok(_) => {
-                // The pong that is owed for a ping: the context would send it behind a close.
+                // Sends the pong for a ping: otherwise the context would send it after a close.
                 let flushed = self.context.flush(&mut Queued(io.output));
                 debug_assert!(flushed.is_ok(), "an open context writes to memory");
                 return Step::Go;
@@ -205,25 +209,26 @@ impl WebSocket {
                 return Step::Stop(Next::Close(Closing::Lingering));
             }
         };
-        // The next one has its own time.
+        // The next message has its own timeout.
         self.message_since = None;
-        // What was on its way when our close was sent is dropped (RFC 6455, 1.4).
+        // Messages that were on their way when our close was sent are dropped (RFC 6455, 1.4).
         if !self.is_closing() {
-            self.ask(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
+            self.call_peer(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
             self.pull_at = Some(cx.now);
         }
         Step::Go
     }
 
-    /// The context's buffer has grown to its longest frame. Between messages nothing else is in the context.
+    /// The context's buffer has grown to its longest frame. Between messages the context has no other state, so it is
+    /// replaced.
     fn give_memory_back(&mut self, cx: &Cx<'_>) {
         if !self.is_closing() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
             self.context = context(cx.limits);
         }
     }
 
-    /// What is due: the end of a wait for the client, a drain, the end of patience, a ping.
-    fn keep_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
+    /// Does what is due: the end of the close handshake, a drain, a timeout, a ping.
+    fn on_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
         if let Some(close_handshake) = &mut self.close_handshake {
             if (1..close_handshake.queued_bytes).contains(&io.output.len()) {
                 *close_handshake = CloseHandshake { since: cx.now, queued_bytes: io.output.len() };
@@ -236,7 +241,7 @@ impl WebSocket {
         }
         let (code, why) = if idle_end.is_some_and(|end| cx.now >= end.at()) {
             (CloseCode::Away, "Server shutting down")
-        } else if cx.now >= self.heard + cx.limits.ws_idle_timeout {
+        } else if cx.now >= self.active_at + cx.limits.ws_idle_timeout {
             (CloseCode::Away, "Idle timeout")
         } else if self.message_ends(cx.limits).is_some_and(|at| cx.now >= at) {
             (CloseCode::Policy, "message took too long")
@@ -249,11 +254,11 @@ impl WebSocket {
             return None;
         };
         self.close(code.into(), why, io.output, cx);
-        // Nobody would come back for what lies in the input.
+        // No event would report what is already in the input.
         Some(self.converse(io, cx))
     }
 
-    /// Asks the peer for output, if it may have some; true if it is to be asked again at once.
+    /// Asks the peer for output, if it may have some; true if it should be asked again at once.
     fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
         if self.is_closing() || self.pull_at.is_none_or(|at| cx.now < at) {
             return false;
@@ -263,7 +268,7 @@ impl WebSocket {
         }
         let before = output.len();
         let mut pulled = Pull::Idle;
-        self.ask(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
+        self.call_peer(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
         self.waits_for_send = pulled == Pull::Sent;
         self.pull_at = match pulled {
             Pull::More | Pull::Sent => Some(cx.now),
@@ -274,12 +279,12 @@ impl WebSocket {
                 None
             }
         };
-        // Who says that there is more and writes nothing is asked again in the next turn.
+        // A peer that returns More and writes nothing is asked again in the next turn.
         pulled == Pull::More && output.len() > before
     }
 
-    /// Lets the peer write; a close that it asks for, or its error, begins the closing handshake.
-    fn ask(
+    /// Calls the peer; a close that it asks for, or its error, begins the close handshake.
+    fn call_peer(
         &mut self,
         output: &mut WriteQueue,
         cx: &Cx<'_>,
@@ -309,7 +314,7 @@ impl WebSocket {
 }
 
 impl CloseHandshake {
-    /// When the client is given up, if nothing comes from it and it takes nothing.
+    /// When the wait ends, if the client sends nothing and reads nothing.
     fn ends(&self, queued_bytes: usize, idle_end: Option<IdleEnd>) -> Option<Instant> {
         match queued_bytes {
             0 => Some(self.since + CLOSE_WAIT),
@@ -335,7 +340,7 @@ enum Step {
     Stop(Next),
 }
 
-/// The code that says what the client did wrong (RFC 6455, 7.4.1).
+/// The close code and reason for a client's error (RFC 6455, 7.4.1).
 fn violation(error: &Error) -> (u16, &'static str) {
     match error {
         Error::Utf8(_) => (CloseCode::Invalid.into(), "invalid UTF-8"),
@@ -345,7 +350,7 @@ fn violation(error: &Error) -> (u16, &'static str) {
     }
 }
 
-/// The connection's buffers as the stream that the context wants.
+/// The connection's buffers as the stream that the context reads and writes.
 struct Buffered<'a, 'b> {
     io: &'a mut Io<'b>,
     frames: &'a mut Frames,

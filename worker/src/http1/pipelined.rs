@@ -1,19 +1,20 @@
-//! What lies behind a request in the input while a worker drains: a pipelining client sends several at once.
+//! Pipelined requests during a drain: a client may have sent several requests at once.
 //!
-//! The answer that says `Connection: close` is the last one (RFC 9112, 9.6), and what lies behind its request is lost. So
-//! while a whole request lies there, the answer before it does not say so yet. What is not all there is not waited for, and
-//! nothing more is read before it is answered: the drain ends with what had been read, whatever a client goes on sending.
+//! The response with `Connection: close` is the last one (RFC 9112, 9.6), and requests after it are lost. So while a
+//! complete request follows in the input, the response before it does not have that field. An incomplete one is not
+//! waited for, and nothing more is read before the complete ones are answered: the drain ends with what had been read,
+//! whatever the client keeps sending.
 
 use super::parse::{later_minor_version, parse};
 use crate::http::BodyLength;
 use std::mem::MaybeUninit;
 use tine_common::config::{HEADER_COUNT_CEILING, Limits};
 
-/// Whether the bytes behind a request, or behind its head and this body, begin with a request that is all there. One with a
-/// chunked body never is: its end is only found by reading it.
-pub fn is_request_behind(bytes: &[u8], body: BodyLength, limits: &Limits) -> bool {
-    let Some(mut bytes) = behind_body(bytes, body) else { return false };
-    // As before any request.
+/// Whether the bytes after a request, or after its head and `body`, begin with a complete request. One with a chunked
+/// body does not count: its end is found only by decoding it.
+pub fn is_request_pipelined(bytes: &[u8], body: BodyLength, limits: &Limits) -> bool {
+    let Some(mut bytes) = after_body(bytes, body) else { return false };
+    // Empty lines are skipped, as before any request.
     while let Some(rest) = bytes.strip_prefix(b"\r\n") {
         bytes = rest;
     }
@@ -28,13 +29,13 @@ pub fn is_request_behind(bytes: &[u8], body: BodyLength, limits: &Limits) -> boo
     }
     let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
     match parse(bytes, &mut fields[..limits.header_count_max], limits) {
-        Ok(Some(next)) => behind_body(&bytes[next.length..], next.request.body_length()).is_some(),
+        Ok(Some(next)) => after_body(&bytes[next.length..], next.request.body_length()).is_some(),
         Ok(None) | Err(_) => false,
     }
 }
 
-/// The bytes behind a body, if it is all there.
-fn behind_body(bytes: &[u8], body: BodyLength) -> Option<&[u8]> {
+/// The bytes after a body, if it is complete.
+fn after_body(bytes: &[u8], body: BodyLength) -> Option<&[u8]> {
     match body {
         BodyLength::None => Some(bytes),
         BodyLength::Known(length) => bytes.get(usize::try_from(length).ok()?..),
@@ -51,7 +52,7 @@ mod tests {
         let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
         let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-        let of = |bytes: &str, body| is_request_behind(bytes.as_bytes(), body, &Limits::default());
+        let of = |bytes: &str, body| is_request_pipelined(bytes.as_bytes(), body, &Limits::default());
         let none = BodyLength::None;
         for (bytes, expected) in [
             (String::new(), false),
@@ -66,7 +67,7 @@ mod tests {
             (get.replace("1.1", "2.0"), false),
             (format!("{post}abc"), true),
             (chunked.to_string(), false),
-            ("GET / HTTP/1.1\r\n\r\n".to_string(), false), // no Host: it is refused, not answered
+            ("GET / HTTP/1.1\r\n\r\n".to_string(), false), // no Host: a bad request
             ("nonsense\r\n\r\n".to_string(), false),
         ] {
             assert_eq!(of(&bytes, none), expected, "{bytes:?}");
@@ -76,7 +77,7 @@ mod tests {
         for end in 0..get.len() {
             assert!(!of(&get[..end], none), "{end} bytes");
         }
-        assert!(!of("ab", BodyLength::Known(3)), "the body before it is not all there");
+        assert!(!of("ab", BodyLength::Known(3)), "the body before it is incomplete");
         assert!(!of(get, BodyLength::Known(u64::MAX)));
     }
 }
