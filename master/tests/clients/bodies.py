@@ -1,4 +1,4 @@
-"""What both clients send and get as bodies, whatever their framing."""
+"""Request and response bodies of both clients, in every framing."""
 from both import each
 
 ALPHABET = b'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
@@ -28,14 +28,14 @@ def a_body_that_is_echoed(client):
 
 
 def a_body_from_a_generator(client):
-    """Neither client knows its length: both send it chunked."""
+    """Without a known length both clients send it chunked."""
     sent = client.ask('POST', '/upload', data=(bytes([n]) * (n * 1000) for n in range(1, 200))).json()
     assert sent['headers'].get('Transfer-Encoding') == 'chunked' and 'Content-Length' not in sent['headers']
     assert sent['bytes_received'] == sum(n * 1000 for n in range(1, 200))
 
 
 def a_body_behind_an_expectation(client):
-    """Neither waits for `100 Continue`, and both step over it."""
+    """Neither waits for `100 Continue`, and both skip it."""
     response = client.ask('POST', '/upload', data=b'x' * 100000, headers={'Expect': '100-continue'})
     assert (response.status_code, response.json()['bytes_received']) == (200, 100000)
 

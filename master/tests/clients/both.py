@@ -24,13 +24,13 @@ class Requests:
         return self.session.request(method, self.base + path, timeout=20, **options)
 
     def pieces(self, path):
-        """The body as it comes."""
+        """The body in pieces as they arrive."""
         with self.session.get(self.base + path, timeout=20, stream=True) as response:
             yield from response.iter_content(None)
 
 
 class Httpx:
-    """A client of httpx, which is told to follow redirects."""
+    """A client of httpx, configured to follow redirects."""
     name = 'httpx'
 
     def __init__(self, base):
@@ -42,7 +42,7 @@ class Httpx:
         return self.session.request(method, self.base + path, content=data, **options)
 
     def pieces(self, path):
-        """The body as it comes."""
+        """The body in pieces as they arrive."""
         with self.session.stream('GET', self.base + path) as response:
             yield from response.iter_raw()
 

@@ -59,7 +59,7 @@ def the_servers_close_is_clean_too(page):
 
 
 def what_fetch_gets(page):
-    """A body as a stream, one that is sent, and compressed ones, which the browser asks for and decodes by itself."""
+    """A streamed body, an uploaded one, and compressed ones, which the browser requests and decodes by itself."""
     assert page.evaluate("fetch('/bin/3M').then(r => r.arrayBuffer()).then(b => b.byteLength)") == 3 << 20
     assert page.evaluate("fetch('/bin/3M?chunked=1').then(r => r.arrayBuffer()).then(b => b.byteLength)") == 3 << 20
     sent = page.evaluate("fetch('/any/path?a=♆', {method: 'PATCH', body: 'tine ♆'}).then(r => r.json())")

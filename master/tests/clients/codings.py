@@ -1,4 +1,4 @@
-"""Content codings, which both clients ask for and decode by themselves."""
+"""Content codings, which both clients request and decode by themselves."""
 from both import each
 
 CODINGS = {'/gzip': 'gzip', '/brotli': 'br', '/zstd': 'zstd'}
@@ -6,7 +6,7 @@ TEXT = 'tine ♆ ' * 100000
 
 
 def accepts(client, coding):
-    """requests knows zstd only with some of its versions and Python's."""
+    """requests supports zstd only in some versions of itself and of Python."""
     return coding in client.ask('GET', '/').json()['headers']['Accept-Encoding'].split(', ')
 
 

@@ -1,9 +1,9 @@
-"""What both clients make of connections: they keep them, and let go of them when told to."""
+"""Connections: both clients keep them, and close them when told to."""
 from both import each
 
 
 def ports(client, count, **options):
-    """The client's ports of so many requests, as the server saw them."""
+    """The client's ports of this many requests, as the server saw them."""
     return {client.ask('GET', '/', **options).json()['source_addr'] for _ in range(count)}
 
 

@@ -13,7 +13,7 @@ import time
 
 from websockets.sync.client import connect
 
-SECONDS = 40  # for anything; only waited for when something is wrong
+SECONDS = 40  # for anything; only a failure waits this long
 
 
 class Page:
@@ -55,7 +55,7 @@ class Page:
         return message
 
     def open(self, url):
-        """Navigates and waits until all is loaded."""
+        """Navigates and waits until everything is loaded."""
         self.events.clear()
         failure = self.call('Page.navigate', url=url).get('errorText')
         assert not failure, f'{url}: {failure}'
@@ -63,7 +63,7 @@ class Page:
             self.receive()
 
     def evaluate(self, script):
-        """What an expression is worth in the page, a promise what it resolves to."""
+        """The value of an expression in the page; of a promise, the value that it resolves to."""
         answer = self.call('Runtime.evaluate', expression=script, awaitPromise=True, returnByValue=True)
         assert 'exceptionDetails' not in answer, answer['exceptionDetails']
         return answer['result'].get('value')
@@ -83,7 +83,7 @@ def browser():
         try:
             port_file = pathlib.Path(folder, 'DevToolsActivePort')
             end = time.monotonic() + SECONDS
-            # The port, and the path on the next line: there when both lines are.
+            # The port, and the path on the next line: complete with both lines.
             while not port_file.exists() or port_file.read_text().count('/') == 0:
                 is_alive = process.poll() is None and time.monotonic() < end
                 assert is_alive, 'Chromium does not start: ' + pathlib.Path(folder, 'log').read_text()

@@ -1,4 +1,4 @@
-"""Ranges and conditional requests, as a client asks that has something already."""
+"""Ranges and conditional requests, as sent by a client that already has a part."""
 import email
 import email.policy
 
@@ -12,7 +12,7 @@ def whole(client):
 
 
 def parts_make_the_whole(client):
-    """As who downloads in pieces, or goes on where a download broke off."""
+    """As a client that downloads in pieces, or resumes a broken download."""
     all_of_it, parts = whole(client).content, []
     for start in range(0, SIZE, 300000):
         response = client.ask('GET', '/range/1M', headers={'Range': f'bytes={start}-{start + 299999}'})

@@ -1,4 +1,4 @@
-"""What both clients do by themselves: follow redirections and keep cookies."""
+"""Both clients follow redirections and keep cookies by themselves."""
 from both import each
 
 
@@ -34,7 +34,7 @@ def cookies_come_back(client):
 
 
 def many_headers(client):
-    """Python's http.client, which requests stands on, takes a hundred at most."""
+    """Python's http.client, which requests is built on, accepts a hundred at most."""
     headers = client.ask('GET', '/headers/80?size=100').headers
     assert all(len(headers[f'X-Header-{n}']) == 100 for n in range(1, 81))
 

@@ -1,4 +1,4 @@
-"""Answers that come in parts, and those that have no body."""
+"""Answers that arrive in parts, and answers without a body."""
 import json
 
 from both import each
@@ -13,7 +13,7 @@ def one_byte_at_a_time(client):
 
 
 def an_endless_stream_that_is_left(client):
-    """The client goes away in the middle; its next request has a connection of its own."""
+    """The client leaves in the middle; its next request uses a new connection."""
     stream, text = client.pieces('/sse?every=5'), b''
     while b'id: 5\n' not in text:
         text += next(stream)

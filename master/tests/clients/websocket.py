@@ -1,8 +1,8 @@
-"""websockets, as its users write it, against /ws, /ws/close and /ws/ticker.
+"""websockets, as its users use it, against /ws, /ws/close and /ws/ticker.
 
     websocket.py ws://HOST:PORT [UNIX-SOCKET]
 
-With the second argument all goes through the proxy that listens there."""
+With the second argument everything goes through the proxy that listens there."""
 import asyncio
 import json
 import os
@@ -16,7 +16,7 @@ LARGEST = 16 << 20  # the server's limit
 
 
 def opened(path):
-    """A connection that takes messages of any size, within time limits."""
+    """A connection that accepts messages of any size, within time limits."""
     options = {'max_size': None, 'open_timeout': 20, 'close_timeout': 20}
     return unix_connect(SOCKET[0], BASE + path, **options) if SOCKET else connect(BASE + path, **options)
 
@@ -56,7 +56,7 @@ def too_large_a_message():
             ws.send(bytes(LARGEST + 1))
         except websockets.ConnectionClosed:
             pass  # while it was still sending
-        # A proxy that cannot pass on the rest of the message need not wait for what the server says to it.
+        # A proxy that cannot pass on the rest of the message need not wait for the server.s reaction.
         if not SOCKET:
             assert close_of(ws)[0] == 1009
 

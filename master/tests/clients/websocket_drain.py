@@ -1,4 +1,4 @@
-"""A stop of the server ends every WebSocket with 1001, the idle and the busy.
+"""A stop of the server ends every WebSocket with 1001, idle or busy.
 
     websocket_drain.py ws://HOST:PORT PID-OF-THE-MASTER"""
 import os

@@ -50,7 +50,7 @@ fn at_a_second_signal() {
         server.signal(first);
         server.wait_log("draining");
         // A signal that follows at once is the first one, sent twice.
-        eventually("a second one is heard", || {
+        eventually("a second one is handled", || {
             server.signal(second);
             server.log().contains("again: cutting what is left").then_some(())
         });

@@ -136,7 +136,7 @@ end
     let first = ask(&mut client, "/");
     assert_eq!((first.status, first.text().as_str()), (200, "false"));
     server.signal(Signal::SIGTERM);
-    eventually("the app says no", || (ask(&mut client, "/").status == 503).then_some(()));
+    eventually("the app answers 503", || (ask(&mut client, "/").status == 503).then_some(()));
     assert_eq!(ask(&mut client, "/").text(), "true");
     stop_again(&server);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());

@@ -31,7 +31,7 @@ fn drain_finishes(accept: &str, signal: Signal) {
     });
 
     server.signal(signal);
-    eventually("both workers were told", || {
+    eventually("both workers have the stop", || {
         let log = server.log();
         let told = log.lines().filter(|line| line.contains("DEBUG worker") && line.contains("draining"));
         (told.count() == 2).then_some(())

@@ -44,8 +44,8 @@ fn for_every_kind_of_server() {
         server.signal(Signal::SIGTERM);
         eventually("health checks fail", || (ask(&mut client, "/up").status == 503).then_some(()));
         assert_eq!(ask(&mut client, "/up").text(), "{\"status\":\"stopping\"}", "{kind}");
-        let who = if kind == "origin" { "/health, as does /up" } else { "/up" };
-        server.wait_log(&format!("stopping in 60.0s; {who} answers 503 until then"));
+        let paths = if kind == "origin" { "/health, as does /up" } else { "/up" };
+        server.wait_log(&format!("stopping in 60.0s; {paths} answers 503 until then"));
         assert!(!server.log().contains("--drain-delay only waits"), "{kind}: {}", server.log());
         stop(server);
     }

@@ -111,7 +111,7 @@ fn a_drain_stops_accepting_from_them() {
         held.iter().any(|(_, inode)| sockets.contains(inode)).then_some(())
     });
     server.signal(Signal::SIGTERM);
-    eventually("both workers were told", || {
+    eventually("both workers have the stop", || {
         let log = server.log();
         let told = log.lines().filter(|line| line.contains("DEBUG worker") && line.contains("draining"));
         (told.count() == 2).then_some(())

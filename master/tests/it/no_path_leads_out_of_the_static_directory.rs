@@ -150,7 +150,7 @@ fn unreadable_files_are_forbidden() {
         command
     };
     if !command(&["check", "0", "--static", site.text()]).output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: root may read every file, and nobody may not run the binary");
+        println!("skipped: root may read every file, and the user `nobody` may not run the binary");
         return;
     }
     let server = Server::start_command(&mut command(&["run", "0", "--workers", "1", "--static", site.text()]));

@@ -14,6 +14,6 @@ fn no_worker_survives_a_master_that_dies_early() {
         let at = Instant::now() + Duration::from_millis(delay_ms);
         eventually("some are forked", || (Instant::now() >= at && !server.workers().is_empty()).then_some(()));
         server.stop(Signal::SIGKILL);
-        eventually("nobody is left", || group_members(server.pid()).is_empty().then_some(()));
+        eventually("no process is left", || group_members(server.pid()).is_empty().then_some(()));
     }
 }

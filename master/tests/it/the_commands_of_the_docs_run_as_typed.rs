@@ -1,9 +1,10 @@
-//! The commands that README.md and docs/ show in blocks of their own run as typed, one after the other, in a copy of what a
-//! clone has: `tine run` until it says that it serves, then it is stopped, and what asks a server while one runs.
+//! The commands that README.md and docs/ show in code blocks run as typed, one after the other, in a copy of a clone:
+//! `tine run` runs until it reports that it serves, then it is stopped; commands that query a server run while one
+//! runs.
 //!
-//! They run in a network and with a /run of their own (unshare(1)), so that port 8080 is theirs; where that may not be made, only what is
-//! in the blocks is checked. Not run is what [`NOT_RUN`] names, with the reason; and nothing of deploy/README.md, which
-//! installs a service: `scripts/systemd-check` does that.
+//! They run in their own network namespace and with their own /run (unshare(1)), so that port 8080 is free; where that
+//! is not permitted, only the text of the blocks is checked. Commands in [`NOT_RUN`] are left out, with the reason; so
+//! is all of deploy/README.md, which installs a service: `scripts/systemd-check` runs it.
 
 use crate::apps;
 use crate::support::{TINE, scratch_folder};
@@ -14,30 +15,30 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How commands begin that are not run.
+/// The beginnings of commands that are not run.
 const NOT_RUN: [(&str, &str); 5] = [
     ("cargo build ", "builds for minutes"),
     ("export PATH=", "the binary that is tested is found instead"),
-    ("tine top", "wants a terminal; top_gives_the_terminal_back has one"),
+    ("tine top", "wants a terminal; top_restores_the_terminal has one"),
     ("kill ", "its pgrep finds the masters of other tests"),
     (
         "echo '{\"command\":\"status\"}' | nc ",
         "asks a service of root's, in /run; a test of the control socket asks so, too",
     ),
 ];
-/// What the first word of a command may be.
+/// The first words that a command may have.
 const COMMANDS: [&str; 9] = ["tine", "curl", "hey", "cargo", "cd", "export", "kill", "echo", "scripts/test"];
-/// The exit status of what is meant to fail: curl's for a connection that was reset.
+/// The exit status of a command that is meant to fail: curl's for a connection that was reset.
 const FAILS: [(&str, i32); 1] = [("curl 'http://127.0.0.1:8080/fault/reset?after=1000'", 56)];
 const EXAMPLE: &str = "cargo run --release --example own_app -- ";
 
-/// Where the documents are, and the examples.
+/// The directory with the documents and the examples.
 fn clone() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The blocks of commands of a document. Blocks of anything else (pseudocode, tables, code between fences) begin with
-/// another word.
+/// The blocks of commands in a document. Other blocks (pseudocode, tables, code between fences) begin with another
+/// word.
 fn blocks(text: &str) -> Vec<Vec<String>> {
     let mut blocks: Vec<Vec<String>> = Vec::new();
     let mut is_fenced = false;
@@ -50,7 +51,7 @@ fn blocks(text: &str) -> Vec<Vec<String>> {
             let word = command.split(' ').next().unwrap_or_default();
             is_command = COMMANDS.contains(&word) || (!is_new && !command.trim().is_empty());
             if is_command {
-                assert!(COMMANDS.contains(&word), "{word:?} is no command that this test knows: {command}");
+                assert!(COMMANDS.contains(&word), "{word:?} is not a command that this test knows: {command}");
                 if std::mem::take(&mut is_new) {
                     blocks.push(Vec::new());
                 }
@@ -73,18 +74,18 @@ fn documents() -> Vec<(String, Vec<Vec<String>>)> {
 }
 
 #[test]
-fn every_exception_is_met() {
+fn every_exception_is_used() {
     let documents = documents();
     let all: Vec<&String> = documents.iter().flat_map(|(_, blocks)| blocks.iter().flatten()).collect();
-    assert!(all.len() > 30, "the documents are read wrongly: {all:#?}");
+    assert!(all.len() > 30, "the documents were parsed wrongly: {all:#?}");
     for start in NOT_RUN.iter().map(|(start, _)| *start).chain(FAILS.iter().map(|(start, _)| *start)).chain([EXAMPLE]) {
         assert!(all.iter().any(|command| command.starts_with(start)), "no command begins with {start:?}: {all:#?}");
     }
-    // The brief's own way to run an application.
+    // The way to run an application that the assignment gives.
     assert!(all.iter().any(|command| *command == "tine run docs.app:app 8080 --workers 16"), "{all:#?}");
 }
 
-/// How a shell runs what a document shows.
+/// Runs the commands of a document as a shell does.
 const SHELL: &str = r#"
 # tine ctl finds this server alone, and none of a service's.
 ip link set lo up && mount -t tmpfs none /run || exit 9
@@ -92,7 +93,7 @@ failed=0
 fail() { echo "FAILED: $1"; cat "$HERE/out" "$HERE/err" 2> /dev/null; failed=1; }
 # Starts what serves, until it says so.
 start() {
-  : > "$HERE/out"  # what the one before has said is no sign of this one
+  : > "$HERE/out"  # output of the previous command must not count for this one
   ( eval "exec $1" ) > "$HERE/out" 2> "$HERE/err" < /dev/null &
   server=$!
   for i in $(seq 1200); do
@@ -134,7 +135,7 @@ fn they_run_as_typed() {
     let own_app = format!("env {} ", apps::words("own_app"));
     let mut missing = BTreeSet::new();
     for (document, blocks) in documents() {
-        // One shell for each document: who goes to a folder is there for what follows.
+        // One shell for each document: a `cd` holds for the commands after it.
         let mut script = SHELL.to_string();
         for command in blocks.iter().flatten() {
             let bare = command.split(" #").next().unwrap_or_default().trim();
@@ -159,7 +160,7 @@ fn they_run_as_typed() {
                 _ if bare.starts_with(EXAMPLE) => "serves",
                 _ => "does",
             };
-            // One server at a time has the port.
+            // Only one server at a time can have the port.
             if verb == "serves" || verb == "does" {
                 script.push_str("[ -n \"$asked\" ] && { stop || fail 'the server'; asked=; }\n");
             }

@@ -1,4 +1,4 @@
-//! `/gzip`, `/brotli` and `/zstd` echo in that coding where Accept-Encoding allows it, and plainly where not.
+//! `/gzip`, `/brotli` and `/zstd` echo in that coding if Accept-Encoding allows it, and uncompressed if not.
 
 use crate::support::{Client, Response, Server};
 use serde_json::Value;
@@ -68,7 +68,7 @@ fn the_echo_is_compressed_as_accepted() {
     }
 }
 
-/// What is long when it is escaped, and what hardly compresses.
+/// A body that is long when it is escaped, and one that hardly compresses.
 #[test]
 fn long_bodies() {
     let server = Server::start(&["--workers", "1"]);
@@ -101,7 +101,7 @@ fn every_level() {
                 response.body.len()
             })
             .collect();
-        // The levels are not all one.
+        // The levels differ in their result.
         lengths.dedup();
         assert!(lengths.len() > 2, "{path}: {lengths:?}");
         for level in [levels.end() + 1, 100] {
@@ -136,7 +136,7 @@ fn head_has_the_coding_and_the_length() {
         client.send(format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n\r\nGET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
         let (head, get) = (client.response_to("HEAD"), client.response());
         assert_eq!((head.header("content-encoding"), head.header("vary")), (Some(token), Some("Accept-Encoding")));
-        // One letter of the echo differs, and one more is there.
+        // The echo differs in one letter, and has one more.
         let length = |response: &Response| response.header("content-length")?.parse::<i64>().ok();
         let (head, get) = (length(&head).expect("a length"), length(&get).expect("a length"));
         assert!((head - get).abs() < 8, "{head} and {get}");

@@ -1,5 +1,5 @@
-//! What the benchmarks measure with is in the repository: the floor and its load generator are built by the repository's own
-//! script, and nothing in scripts, docs or the journal refers to a place outside of it.
+//! The tools of the benchmarks are in the repository: the floor server and its load generator are built by the
+//! repository's own script, and nothing in scripts, docs or the journal refers to a place outside of it.
 
 use crate::support::{Server, scratch_folder};
 use std::fs;
@@ -39,7 +39,7 @@ fn nothing_refers_to_a_place_outside() {
     }
     assert!(files.len() > 40, "scripts and docs were found: {files:?}");
     for file in files {
-        // Not all is text.
+        // Not every file is text.
         let text = String::from_utf8_lossy(&fs::read(&file).expect("a file")).into_owned();
         assert!(!text.contains("../shared"), "{} refers to ../shared", file.display());
     }

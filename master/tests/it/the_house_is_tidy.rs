@@ -9,7 +9,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A file longer than this may hold two concepts. Tests at its end do not count.
 const FILE_LINES_MAX: usize = 450;
-/// Those that were looked at and are one.
+/// Files that were checked and are one concept.
 const LONG_FILES: &[(&str, &str)] = &[
     ("master/src/args.rs", "every option once; a table of options will be shorter"),
     (
@@ -21,7 +21,7 @@ const LONG_FILES: &[(&str, &str)] = &[
 
 /// A function longer than this does not fit on a screen.
 const FUNCTION_LINES_MAX: usize = 80;
-/// Those that were looked at and read better whole.
+/// Functions that were checked and read better whole.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
     ("master/src/master.rs", "spawn", "one list of what a worker gets and what the master keeps"),
     ("worker/src/connection.rs", "steps", "until reading, advancing, flushing and settling are apart"),
@@ -66,7 +66,7 @@ fn expect_none(found: &[String], what: &str) {
     assert!(found.is_empty(), "{what}:\n  {}", found.join("\n  "));
 }
 
-/// The words of a line with where each begins.
+/// The words of a line, each with its position.
 fn words(line: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     let mut is_inside = false;
@@ -83,7 +83,7 @@ fn words(line: &str) -> Vec<(usize, String)> {
     words
 }
 
-/// What may be *who*.
+/// Words for people, who may be followed by *who*.
 const PEOPLE: &[&str] = &[
     "administrator",
     "anyone",
@@ -104,9 +104,9 @@ const PEOPLE: &[&str] = &[
     "user",
     "users",
 ];
-/// What may stand *behind* something.
+/// What may follow *behind*.
 const IN_FRONT: &[&str] = &["balancer", "cdn", "firewall", "gateway", "haproxy", "nat", "nginx", "proxies", "proxy"];
-/// After `is no`.
+/// Adverbs that may follow `is no`.
 const ADVERBS: &[&str] = &["fewer", "greater", "later", "less", "longer", "matter", "more", "sooner"];
 
 /// The first word of the line that a native reader stumbles over.
@@ -116,7 +116,7 @@ fn banned(line: &str) -> Option<String> {
     for (index, (at, this)) in words.iter().enumerate() {
         let before = if index > 0 { word(index - 1) } else { "" };
         let after = word(index + 1);
-        // A user's name, a word that is quoted.
+        // A user name, or a word that is quoted.
         let is_quoted = line[..*at].ends_with(['"', '`', '*', '/', '-']) || before.eq_ignore_ascii_case("user");
         // A capital inside belongs to the name of a type.
         let is_name = this.chars().skip(1).any(char::is_uppercase);
@@ -156,7 +156,7 @@ fn no_word_stops_a_reader() {
     let mut found = Vec::new();
     for Text { path, text } in files(&places, &["rs", "md", "lua"]) {
         for (number, line) in text.lines().enumerate() {
-            // Log lines that read differently are quoted as they were.
+            // Log lines that read differently are quoted with their old text.
             if !line.contains("is now \"")
                 && let Some(word) = banned(line)
             {
@@ -204,7 +204,7 @@ fn no_function_is_long_without_a_reason() {
     expect_none(&found, "does each of these fit on a screen? Divide it, or name it in LONG_FUNCTIONS");
 }
 
-/// Of a line that begins a function with a body of its own.
+/// The name in a line that begins a function with a body.
 fn function_name(line: &str) -> Option<&str> {
     let at = line.find("fn ")?;
     let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "unsafe", "extern", "\"C\""];
@@ -230,7 +230,7 @@ fn unsafe_stays_where_it_belongs() {
     expect_none(&found, "unsafe outside of its directories");
 }
 
-/// What stands between backticks in a document's text, without its blocks.
+/// The spans between backticks in a document's text, without its code blocks.
 fn cited(text: &str) -> Vec<(usize, &str)> {
     let mut cited = Vec::new();
     let mut is_block = false;
@@ -243,7 +243,7 @@ fn cited(text: &str) -> Vec<(usize, &str)> {
     cited
 }
 
-/// The names of a path such as `Connection::advance` or `Out`; empty: this is no such path.
+/// The names of a path such as `Connection::advance` or `Out`; empty if this is not such a path.
 fn names(span: &str) -> Vec<&str> {
     let path = span.trim_end_matches("()");
     let names: Vec<&str> = path.split("::").collect();
@@ -258,7 +258,7 @@ fn names(span: &str) -> Vec<&str> {
     }
 }
 
-/// Not ours, and written as if they were.
+/// Foreign names in the same notation.
 const FOREIGN: &[&str] =
     &["Content", "Linux", "Debian", "Connection", "Host", "Date", "Allow", "Upgrade", "Vary", "Expect"];
 

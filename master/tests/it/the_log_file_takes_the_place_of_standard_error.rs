@@ -1,5 +1,5 @@
-//! `--log-file`: lines of all processes, panics and what apps print go there; what is wrong at the start is told to the
-//! terminal, and a full disk stops nobody.
+//! `--log-file`: lines of all processes, panics and the output of apps go there; errors at the start go to the
+//! terminal, and a full disk stops no process.
 
 use crate::apps;
 use crate::support::lua::folder_with;
@@ -19,7 +19,7 @@ fn start(mut program: Command, log: &Path, options: &[&str]) -> Server {
 }
 
 #[test]
-fn of_all_processes() {
+fn the_lines_of_all_processes() {
     let folder = scratch_folder();
     let log = folder.join("log");
     fs::write(&log, "what was there stays\n").expect("a file");
@@ -31,12 +31,12 @@ fn of_all_processes() {
     assert!(client.try_response("GET").is_err(), "no answer");
     wait_for(&log, "asked to");
     wait_for(&log, "exited with status 101");
-    assert_eq!(server.log(), "", "the terminal hears nothing");
+    assert_eq!(server.log(), "", "the terminal gets nothing");
     let _ = fs::remove_dir_all(&folder);
 }
 
 #[test]
-fn of_what_apps_print() {
+fn the_output_of_apps() {
     let app = "function app(environ, start_response)\n  start_response('200 OK', {})\n  io.stderr:write('printed ', environ.PATH_INFO)\n  return 'done'\nend\n";
     let folder = folder_with(&[("app.lua", app)]);
     let (path, log) = (folder.join("app.lua"), folder.join("log"));
@@ -47,7 +47,7 @@ fn of_what_apps_print() {
 }
 
 #[test]
-fn of_a_relative_name() {
+fn with_a_relative_name() {
     let folder = scratch_folder();
     let mut command = Command::new(TINE);
     command.current_dir(&folder).args(["run", "0", "--workers", "1", "--log-file", "log"]);
@@ -58,7 +58,7 @@ fn of_a_relative_name() {
 }
 
 #[test]
-fn a_full_disk_stops_nobody() {
+fn a_full_disk_stops_no_process() {
     let server = start(apps::app("faults"), Path::new("/dev/full"), &["--workers", "2", "--mem-interval", "100ms"]);
     let before = server.workers();
     let mut client = server.connect();
@@ -73,7 +73,7 @@ fn a_full_disk_stops_nobody() {
 }
 
 #[test]
-fn what_is_wrong_at_the_start_is_told_to_the_terminal() {
+fn errors_at_the_start_go_to_the_terminal() {
     let folder = scratch_folder();
     let log = folder.join("log");
     let text = |path: &PathBuf| path.to_str().expect("UTF-8").to_string();
@@ -95,6 +95,6 @@ fn what_is_wrong_at_the_start_is_told_to_the_terminal() {
     fs::remove_file(&log).expect("left by the first");
     let output = run_to_end(&["check", "0", "--log-file", &text(&log)]);
     assert!(output.status.success(), "{output:?}");
-    assert!(!log.exists(), "check leaves nothing behind");
+    assert!(!log.exists(), "check leaves no file");
     let _ = fs::remove_dir_all(&folder);
 }

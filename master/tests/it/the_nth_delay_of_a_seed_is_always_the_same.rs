@@ -1,10 +1,10 @@
-//! `/mix` draws its delays so that a client can compute them, whichever worker answers and whatever was asked before.
+//! `/mix` draws its delays so that a client can compute them, whichever worker answers and whatever came before.
 
 use crate::support::{Client, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// As docs/origin.md tells clients to. Points are shares and milliseconds.
+/// As documented for clients in docs/origin.md. Points are shares and milliseconds.
 fn delay_ms(points: &[(f64, f64)], seed: u64, n: u64) -> u64 {
     let z = seed.wrapping_add(n.wrapping_mul(0x9E3779B97F4A7C15));
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
@@ -37,7 +37,7 @@ fn the_nth_delay_of_a_seed_is_always_the_same() {
             assert!(began.elapsed() >= Duration::from_millis(json["delay_ms"].as_u64().expect("a number")));
         }
     }
-    // What the documentation shows.
+    // The example in the documentation.
     assert_eq!(
         server.get("/mix?p50=20&p99=200&max=1000").text(),
         r#"{"n":1,"seed":0,"delay_ms":161}"#,
@@ -46,7 +46,7 @@ fn the_nth_delay_of_a_seed_is_always_the_same() {
 }
 
 #[test]
-fn without_n_it_is_the_place_on_the_connection() {
+fn without_n_it_is_the_position_on_the_connection() {
     let server = Server::start(&["--workers", "1"]);
     for _ in 0..2 {
         let mut client = server.connect();
@@ -59,7 +59,7 @@ fn without_n_it_is_the_place_on_the_connection() {
             })
             .collect();
         assert_eq!(delays, [4, 0, 20, 8, 5, 2, 5, 3, 1, 4, 1]);
-        // Other requests have their places, too.
+        // Other requests have positions, too.
         client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
         assert_eq!(client.response().status, 200);
         client.send(format!("GET {PATH} HTTP/1.1\r\nHost: t\r\n\r\n"));
@@ -68,7 +68,7 @@ fn without_n_it_is_the_place_on_the_connection() {
 }
 
 #[test]
-fn what_is_wrong_is_explained() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (query, text) in [

@@ -1,11 +1,11 @@
-//! What docs/parity.md says that the origin answers, it answers: every row is asked. The page says how to read a row.
+//! The origin answers what docs/parity.md says: every row's request is sent. The page explains how to read a row.
 
 use crate::support::{Client, Response, Server};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What `{echo}` stands for.
+/// The text that `{echo}` stands for.
 const ECHO: &str =
     "_myhostname, uri, method, headers, content_type, body, body_size, usage, source_addr, destination_addr";
 
@@ -14,13 +14,13 @@ struct Row {
     request: Vec<String>,
     /// Interim ones, then the final one.
     statuses: Vec<u16>,
-    /// `-`: none.
+    /// `-` means none.
     content_type: String,
     expectations: Vec<String>,
     model: String,
 }
 
-/// What came.
+/// The answer that arrived.
 struct Answer {
     statuses: Vec<u16>,
     response: Response,
@@ -43,7 +43,7 @@ fn row(line: &str) -> Row {
     let inner = line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")).unwrap_or_else(|| panic!("{line}"));
     let cells: Vec<&str> = inner.split(" | ").collect();
     let [request, statuses, content_type, expectations, model] = cells[..] else {
-        panic!("{} cells are not five: {line}", cells.len());
+        panic!("{} cells instead of five: {line}", cells.len());
     };
     Row {
         request: spans(request),
@@ -54,13 +54,13 @@ fn row(line: &str) -> Row {
     }
 }
 
-/// What is written in code.
+/// The spans that are written as code.
 fn spans(cell: &str) -> Vec<String> {
     assert!(cell.matches('`').count().is_multiple_of(2), "{cell}");
     cell.split('`').skip(1).step_by(2).map(str::to_string).collect()
 }
 
-/// `\r\n` as the bytes that it stands for.
+/// Replaces `\r\n` by the bytes that it stands for.
 fn unescape(text: &str) -> String {
     text.replace("\\r", "\r").replace("\\n", "\n")
 }
@@ -94,7 +94,7 @@ fn ask(server: &Server, request: &[String]) -> Answer {
     answer
 }
 
-/// Interim responses, then the final one, and how it was cut.
+/// Interim responses, then the final one, and how it was chunked.
 fn read(client: &mut Client, method: &str) -> Answer {
     let mut statuses = Vec::new();
     let head = loop {
@@ -127,7 +127,7 @@ fn read(client: &mut Client, method: &str) -> Answer {
     Answer { statuses, response, chunks, took: Duration::ZERO }
 }
 
-/// What of an expectation does not hold.
+/// The part of an expectation that does not hold.
 fn mismatch(expectation: &str, answer: &Answer) -> Option<String> {
     let Answer { response, chunks, took, .. } = answer;
     let (word, rest) = expectation.split_once(' ').unwrap_or((expectation, ""));
@@ -172,7 +172,7 @@ fn mismatch(expectation: &str, answer: &Answer) -> Option<String> {
 }
 
 #[test]
-fn every_row_is_answered_as_it_says() {
+fn every_row_is_answered_as_written() {
     let server = Server::start(&["--workers", "1"]);
     let rows = rows();
     let mut wrong = Vec::new();
@@ -193,7 +193,7 @@ fn every_row_is_answered_as_it_says() {
     assert!(wrong.is_empty(), "{} of {} rows do not hold:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
-/// Each endpoint of the models has rows, and each row says how its model answers.
+/// Each endpoint of the models has rows, and each row describes its model's answer.
 #[test]
 fn nothing_is_missing() {
     let rows = rows();
@@ -221,9 +221,9 @@ fn nothing_is_missing() {
     }
 }
 
-/// The walk itself can fail.
+/// The check itself can fail.
 #[test]
-fn what_does_not_hold_is_seen() {
+fn a_mismatch_is_found() {
     let head = "HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n".to_string();
     let response = Response { status: 200, head, body: b"{\"a\":1,\"b\":\"x\"}\n".to_vec(), trailers: String::new() };
     let answer = Answer { statuses: vec![200], response, chunks: vec![8, 8], took: Duration::from_millis(50) };

@@ -1,4 +1,4 @@
-//! The pidfile names the master while it runs, and is gone when it is; one that names a running process is refused.
+//! The pidfile names the master while it runs, and is removed at its end; one that names a running process is refused.
 
 use crate::support::pidfile::{named_by, pidfile, start_with};
 use crate::support::{Server, one_line_of, run_to_end, scratch_folder};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Ends the server and looks whether its folder is as empty as it was.
+/// Stops the server and checks that its directory is empty again.
 fn expect_removed(mut server: Server, pidfile: &Path, signal: Signal) {
     assert_eq!(server.stop(signal).code(), Some(0));
     fs::remove_dir(pidfile.parent().expect("a folder")).expect("nothing is left in the folder");
@@ -38,7 +38,7 @@ fn one_that_names_a_running_process_is_refused_and_kept() {
 
 #[test]
 fn a_stale_one_is_replaced() {
-    // The number of a process that is gone, and what is no number of a process at all.
+    // The process id of a process that is gone, and text that is not a process id at all.
     let mut gone = Command::new("true").spawn().expect("true");
     gone.wait().expect("it ends");
     for text in [gone.id().to_string(), String::new(), "nonsense".to_string(), "0".to_string(), "-1".to_string()] {
@@ -51,7 +51,7 @@ fn a_stale_one_is_replaced() {
 }
 
 #[test]
-fn what_a_killed_master_left_is_replaced() {
+fn a_killed_masters_pidfile_is_replaced() {
     let pidfile = pidfile();
     let mut first = start_with(&pidfile);
     first.stop(Signal::SIGKILL);
@@ -65,14 +65,14 @@ fn what_a_killed_master_left_is_replaced() {
 fn a_successors_is_not_removed() {
     let pidfile = pidfile();
     let mut server = start_with(&pidfile);
-    fs::write(&pidfile, "1\n").expect("somebody else's now");
+    fs::write(&pidfile, "1\n").expect("another process's now");
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
     assert_eq!(named_by(&pidfile), Some(1));
     fs::remove_dir_all(pidfile.parent().expect("a folder")).expect("the folder is ours");
 }
 
 #[test]
-fn without_its_folder_it_is_refused() {
+fn without_its_directory_it_is_refused() {
     let pidfile = scratch_folder();
     let path = pidfile.join("no/such/pid");
     let output = run_to_end(&["run", "0", "--pidfile", path.to_str().expect("UTF-8")]);
@@ -98,7 +98,7 @@ fn where_no_file_can_be_written_it_is_refused_by_check_too() {
 }
 
 #[test]
-fn a_check_leaves_none_behind() {
+fn a_check_leaves_none() {
     let pidfile = pidfile();
     let output = run_to_end(&["check", "0", "--pidfile", pidfile.to_str().expect("UTF-8")]);
     assert!(output.status.success(), "{output:?}");

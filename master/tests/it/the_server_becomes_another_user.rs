@@ -1,5 +1,5 @@
-//! `--user` and `--group`: what needs root is done as root, and then the master, the workers and the process of the
-//! preflight are that user for good, with his groups and no others.
+//! `--user` and `--group`: what needs root is done as root; then the master, the workers and the preflight's process
+//! are that user for good, with that user's groups and no others.
 
 use crate::support::{
     Client, Server, TINE, copy_program, eventually, lua, one_line_of, run_to_end, scratch_folder, within_patience,
@@ -12,10 +12,10 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// Somebody without rights, as a number, whom the system's tables know.
-fn nobody() -> (u32, u32) {
-    let nobody = User::from_name("nobody").ok().flatten().expect("every system has nobody");
-    (nobody.uid.as_raw(), nobody.gid.as_raw())
+/// The ids of the user `nobody`: without privileges, and in the system's tables.
+fn unprivileged() -> (u32, u32) {
+    let unprivileged = User::from_name("nobody").ok().flatten().expect("every system has the user `nobody`");
+    (unprivileged.uid.as_raw(), unprivileged.gid.as_raw())
 }
 
 fn is_root() -> bool {
@@ -44,10 +44,10 @@ fn expect_is(pid: i32, uid: u32, gid: u32) {
         assert_eq!(status(pid, set), ["0000000000000000"], "{set}");
     }
     let owner = fs::metadata(format!("/proc/{pid}/smaps_rollup")).expect("the process is there").uid();
-    assert_eq!(owner, uid, "the master can see what its workers hold");
+    assert_eq!(owner, uid, "the master can read its workers' memory figures");
 }
 
-/// A folder that everybody may enter, and where only root may write.
+/// A directory that every user may enter, and in which only root may write.
 fn folder_of_root() -> PathBuf {
     let folder = std::env::temp_dir().join(scratch_folder().file_name().expect("a name"));
     fs::create_dir(&folder).expect("a folder");
@@ -60,8 +60,8 @@ fn master_and_workers_are_that_user() {
     if !is_root() {
         return;
     }
-    let (uid, gid) = nobody();
-    // Groups that root is in are not taken along.
+    let (uid, gid) = unprivileged();
+    // The groups of root are not kept.
     let mut command = Command::new("setpriv");
     command.args(["--groups", "4,24", TINE, "run", "0", "--workers", "2", "--user", "nobody"]);
     let mut server = Server::start_command(&mut command);
@@ -69,7 +69,7 @@ fn master_and_workers_are_that_user() {
     for pid in [&before[..], &[server.pid()]].concat() {
         expect_is(pid, uid, gid);
     }
-    // Nor is it root who replaces a worker.
+    // A worker is not replaced as root either.
     crate::support::send_signal(before[0], Signal::SIGKILL);
     expect_is(server.wait_replaced(&before), uid, gid);
     assert_eq!(server.get("/health").status, 200);
@@ -102,11 +102,11 @@ fn a_group_alone_leaves_root_root() {
 }
 
 #[test]
-fn files_are_made_as_root_and_given_away() {
+fn files_are_created_as_root_and_chowned() {
     if !is_root() {
         return;
     }
-    let (uid, gid) = nobody();
+    let (uid, gid) = unprivileged();
     for may_write in [true, false] {
         let folder = folder_of_root();
         if may_write {
@@ -128,9 +128,9 @@ fn files_are_made_as_root_and_given_away() {
         assert!(Client::try_connect_unix(&socket).is_ok());
         assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
         let left = fs::read_to_string(&pidfile).ok();
-        assert_eq!(left.as_deref(), if may_write { None } else { Some("") }, "an empty one names nobody");
+        assert_eq!(left.as_deref(), if may_write { None } else { Some("") }, "an empty one names no process");
         assert_eq!(socket.exists(), !may_write);
-        // What could not be removed is no obstacle to the next start.
+        // A file that could not be removed does not prevent the next start.
         drop(Server::start_command(&mut command));
         fs::remove_dir_all(folder).expect("the folder");
     }
@@ -149,10 +149,10 @@ fn a_preflight_is_that_user_as_well() {
     command.args(["check", "app.lua", "--user", "nobody"]).current_dir(&folder);
     let output = command.output().expect("tine runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let (uid, gid) = nobody();
+    let (uid, gid) = unprivileged();
     assert!(said.contains(&format!("I am {uid} {gid} NoNewPrivs: 1")), "{said}");
     assert!(!said.contains("may not enter"), "{said}");
-    // What it cannot see is not found, and that is said.
+    // What it may not enter is not found, and the message explains it.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("its mode");
     let said = String::from_utf8_lossy(&command.output().expect("tine runs").stderr).into_owned();
     assert!(
@@ -179,23 +179,23 @@ fn an_app_that_runs_as_root_is_warned_of() {
         let output = run_to_end(&[&["check", path.to_str().unwrap()], options].concat());
         assert_eq!(String::from_utf8_lossy(&output.stdout).contains("runs as root"), is_warned, "{options:?}");
     }
-    // The origin and files are no code of the user's.
+    // The origin and files are not code of the user's.
     assert!(!Server::start(&["--workers", "1"]).log().contains("runs as root"));
     fs::remove_dir_all(folder).expect("the folder");
 }
 
 #[test]
-fn who_is_not_root_stays_who_he_is() {
+fn a_user_other_than_root_keeps_its_identity() {
     if !is_root() {
         return;
     }
-    let (uid, gid) = nobody();
+    let (uid, gid) = unprivileged();
     let as_nobody = |options: &[&str]| -> std::io::Result<Output> {
         let mut command = Command::new(TINE);
         command.args(["check", "0"]).args(options).uid(uid).gid(gid).current_dir("/").output()
     };
     match as_nobody(&["--user", "root"]) {
-        Err(e) => println!("skipped: nobody may not run the binary: {e}"),
+        Err(e) => println!("skipped: the user `nobody` may not run the binary: {e}"),
         Ok(output) => {
             let line = one_line_of(&output);
             assert_eq!(output.status.code(), Some(1), "{line}");
@@ -213,7 +213,7 @@ fn a_binary_that_takes_over_is_that_user_too() {
     if !is_root() {
         return;
     }
-    let (uid, gid) = nobody();
+    let (uid, gid) = unprivileged();
     let folder = folder_of_root();
     chown(&folder, Some(uid), Some(gid)).expect("another owner");
     let [binary, pidfile] = ["tine", "pidfile"].map(|name| folder.join(name));

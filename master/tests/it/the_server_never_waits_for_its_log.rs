@@ -1,5 +1,5 @@
-//! A reader of standard error, or of a FIFO that is the log file, that stands still stops neither master nor workers: lines
-//! are dropped, counted, and the count is said when it reads again.
+//! A reader of standard error, or of a FIFO that is the log file, that stops reading stops neither master nor workers:
+//! lines are dropped and counted, and the count is logged when it reads again.
 
 use crate::apps;
 use crate::support::{Server, eventually, scratch_folder};
@@ -17,7 +17,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-/// What the server is run with.
+/// The command that runs the server.
 fn command(options: &[&str]) -> Command {
     let mut command = apps::app("faults");
     command.args(["run", "0", "--workers", "2", "--graceful-timeout", "10s"]).args(options);
@@ -30,7 +30,7 @@ fn again(fd: i32, flags: OFlag) -> File {
     File::from(open(name.as_str(), flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Mode::empty()).expect("it opens"))
 }
 
-/// Writes until nothing is taken any more.
+/// Writes until the file accepts nothing more.
 fn fill(mut file: impl Write) {
     for size in [4096, 1] {
         let piece = vec![b'x'; size];
@@ -39,7 +39,7 @@ fn fill(mut file: impl Write) {
     }
 }
 
-/// The server's work goes on with the log as it is, and each step of it logs lines: of the master's and of a worker's.
+/// The server goes on working whatever the state of its log, and each step logs lines, of the master and of a worker.
 fn exercise(server: &Server) {
     let before = server.workers();
     server.signal(Signal::SIGHUP);
@@ -52,7 +52,7 @@ fn exercise(server: &Server) {
     assert_eq!(server.get("/").status, 200);
 }
 
-/// `stall` makes the log's reader stand still, `read` gives what there is to read by now.
+/// `stall` stops the log's reader; `read` returns what can be read by now.
 fn run(mut server: Server, stall: impl Fn(), mut read: impl FnMut() -> Vec<u8>) {
     server.wait_ready();
     stall();

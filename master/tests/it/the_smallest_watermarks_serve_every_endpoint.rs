@@ -1,4 +1,4 @@
-//! With room for a single byte of output a head fills it: what follows waits, and comes.
+//! With room for a single byte of output, the head already fills it: the rest waits, and arrives.
 
 use crate::support::Server;
 

@@ -1,5 +1,5 @@
-//! What `tine ctl` says of a server: the generations that serve, also after a reload that failed; when the last worker died;
-//! names as they are written where the locale has UTF-8.
+//! `tine ctl status` reports the generation that serves, also after a failed reload; when the last worker died; names
+//! as the locale can show them.
 
 use crate::support::site::Site;
 use crate::support::{Server, TINE, eventually, scratch_folder, send_signal};
@@ -70,7 +70,7 @@ fn names_are_shown_as_the_locale_can() {
 }
 
 #[test]
-fn one_is_one() {
+fn one_is_singular() {
     let mut server = Server::start(&["--workers", "1"]);
     assert_eq!(server.get("/health").status, 200);
     let client = server.connect();

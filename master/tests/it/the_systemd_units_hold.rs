@@ -1,5 +1,5 @@
-//! deploy/tine.service and deploy/tine.socket: systemd understands them, finds little that the service could do besides
-//! serving, and the sockets that it passes are served.
+//! deploy/tine.service and deploy/tine.socket: systemd accepts them, rates them as well confined, and the sockets that
+//! it passes are served.
 
 use crate::support::{Client, Server, TINE, eventually, scratch_folder};
 use nix::sys::signal::Signal;
@@ -8,10 +8,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// What `systemd-analyze security` may come to at the most, of 10.
+/// The highest acceptable exposure from `systemd-analyze security`, of 10.
 const EXPOSURE_MAX: f64 = 2.0;
 
-/// The units in a folder of their own, with the binary that is there; `more` is what a drop-in adds to the service.
+/// The units in a directory of their own, with the binary under test; `more` is what a drop-in adds to the service.
 fn units(more: &str) -> PathBuf {
     let folder = scratch_folder();
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
@@ -36,7 +36,7 @@ fn exposure(folder: &Path) -> f64 {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let number = said.lines().find_map(|line| line.split_once("exposure level for tine.service: "));
     let number = number.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-    number.unwrap_or_else(|| panic!("no level is said: {said}{}", String::from_utf8_lossy(&output.stderr)))
+    number.unwrap_or_else(|| panic!("no level is printed: {said}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn systemd_understands_them() {
     let folder = units("");
     let output = analyze(&["verify", "--man=no"], &folder, &["tine.service", "tine.socket"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // It also reads units of this machine, whose mistakes are none of ours.
+    // It also reads other units of this machine; their mistakes do not matter here.
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("tine")).collect();
     assert!(output.status.success() && ours.is_empty(), "{said}");
     fs::remove_dir_all(folder).expect("the copies");
@@ -52,7 +52,7 @@ fn systemd_understands_them() {
 
 #[test]
 fn the_service_can_do_little_besides_serving() {
-    // As they are, and as deploy/README.md has it for port 80 without the socket unit.
+    // As they are, and as in deploy/README.md for port 80 without the socket unit.
     let capability =
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nPrivateUsers=no";
     for more in ["", capability] {
@@ -62,7 +62,7 @@ fn the_service_can_do_little_besides_serving() {
         fs::remove_dir_all(folder).expect("the copies");
     }
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/README.md")).expect("a page");
-    assert!(capability.lines().all(|line| readme.contains(line)), "the page says another drop-in");
+    assert!(capability.lines().all(|line| readme.contains(line)), "the page has another drop-in");
 }
 
 #[test]
@@ -82,6 +82,6 @@ fn what_systemd_passes_is_served() {
     assert_eq!(server.get("/health").status, 200);
     assert!(server.stdout().contains(&format!("unix:{}", path.display())), "{}", server.stdout());
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
-    assert!(path.exists(), "it is systemd's to remove");
+    assert!(path.exists(), "systemd removes it");
     fs::remove_dir_all(folder).expect("the folder");
 }

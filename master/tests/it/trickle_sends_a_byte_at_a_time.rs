@@ -7,7 +7,7 @@ fn pattern(bytes: usize) -> Vec<u8> {
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789".iter().copied().cycle().take(bytes).collect()
 }
 
-/// Asks, and reads the head.
+/// Sends the request, and reads the head.
 #[track_caller]
 fn begin(server: &Server, path: &str, bytes: usize) -> Client {
     let mut client = server.connect();
@@ -36,7 +36,7 @@ fn none_before_its_time() {
     }
 }
 
-/// Also where it need not wait.
+/// Also without a pause between them.
 #[test]
 fn each_by_itself() {
     const BYTES: usize = 200;
@@ -62,7 +62,7 @@ fn not_to_head() {
 }
 
 #[test]
-fn and_says_what_is_wrong() {
+fn malformed_values_are_explained() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let (none, size, every) = ("Please specify size: ", "Invalid size. 1 to 1G ", "Invalid every. 0 to 3600000 ");

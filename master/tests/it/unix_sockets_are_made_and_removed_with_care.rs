@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Files that are made in the hope of an inode that was just given back.
+/// How many files are made to get an inode that was just freed.
 const INODES_TRIED: usize = 5000;
 
 struct Folder(PathBuf);
@@ -40,7 +40,7 @@ fn start_on(path: &Path) -> Server {
 
 #[track_caller]
 fn expect_served(path: &Path) {
-    let mut client = Client::try_connect_unix(path).expect("somebody listens");
+    let mut client = Client::try_connect_unix(path).expect("the server listens");
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.response().status, 200);
 }
@@ -75,7 +75,7 @@ fn a_stale_one_is_replaced() {
     drop(UnixListener::bind(&path).expect("a socket of the test"));
     assert!(path.exists());
     expect_served_by_new(&path);
-    // And what a master that was killed with -9 left behind.
+    // Also the socket of a master that was killed with -9.
     let mut server = start_on(&path);
     let workers = server.workers();
     server.stop(Signal::SIGKILL);
@@ -115,7 +115,7 @@ fn a_successors_socket_is_not_removed() {
     let folder = Folder::new();
     let path = folder.socket();
     let mut first = start_on(&path);
-    fs::remove_file(&path).expect("somebody makes room");
+    fs::remove_file(&path).expect("it can be removed");
     let _second = start_on(&path);
     assert_eq!(first.stop(Signal::SIGTERM).code(), Some(0));
     expect_served(&path);
@@ -138,7 +138,7 @@ fn a_socket_that_is_made_while_an_old_server_drains_stays() {
     let name = path.to_str().expect("UTF-8");
     let is_open = || fs::read_to_string("/proc/net/unix").expect("a table").contains(name);
     eventually("the first has closed its socket", || (!path.exists() && !is_open()).then_some(()));
-    // Others take inodes as well: until it is the same one, the next is tried.
+    // Other processes allocate inodes as well: the test tries until it gets the same one.
     let _second = (0..INODES_TRIED).find_map(|nth| {
         let listener = UnixListener::bind(&path).expect("a second server");
         if inode(&path) == before {
@@ -153,7 +153,7 @@ fn a_socket_that_is_made_while_an_old_server_drains_stays() {
     }
     drop(client);
     first.wait_exit();
-    assert!(path.exists(), "the first has removed what the second made");
+    assert!(path.exists(), "the first server has removed the second one's file");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! A request body that the app did not read and that does not come: once the answer is sent, its request is not in flight any
-//! more, its connection ends after `--linger-timeout` and not `--body-timeout`, and a stop does not wait for it.
+//! A request body that the app did not read and that does not arrive: once the answer is sent, its request is no longer
+//! in flight, its connection ends after `--linger-timeout` and not `--body-timeout`, and a stop does not wait for it.
 
 use crate::support::{Client, Server, eventually, patience};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-/// A client that has its answer and owes the rest of its body.
+/// A client that has its answer and has not sent the rest of its body.
 fn with_a_debt(server: &Server, framed: &str) -> Client {
     let mut client = server.connect();
     client.send(format!("POST /health HTTP/1.1\r\nHost: t\r\n{framed}"));
@@ -17,7 +17,7 @@ fn with_a_debt(server: &Server, framed: &str) -> Client {
 const BODIES: [&str; 3] = [
     "Content-Length: 10\r\n\r\n",
     "Content-Length: 10\r\n\r\nhalf",
-    // The beginning of a chunk's framing waits in the worker.
+    // The beginning of a chunk's framing is buffered in the worker.
     "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1",
 ];
 
@@ -37,16 +37,16 @@ fn also_if_the_client_goes_on_byte_by_byte() {
     let server = Server::start(&["--workers", "1", "--linger-timeout", "500ms", "--body-timeout", "1h"]);
     let mut client = with_a_debt(&server, "Content-Length: 1000000\r\n\r\n");
     let began = Instant::now();
-    while !client.has_ended().expect("the server ends the connection in order") {
+    while !client.has_ended().expect("the server closes cleanly") {
         assert!(began.elapsed() < patience(), "the body is waited for without an end");
         client.send("x");
         std::thread::sleep(Duration::from_millis(20)); // being slow is the point
     }
-    assert!(began.elapsed() > Duration::from_millis(500), "each byte moves the end of the wait");
+    assert!(began.elapsed() > Duration::from_millis(500), "each byte extends the wait");
 }
 
 #[test]
-fn the_connection_is_kept_if_the_body_comes() {
+fn the_connection_is_kept_if_the_body_arrives() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = with_a_debt(&server, BODIES[1]);
     client.send("whole!GET /bin/7 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -67,7 +67,7 @@ fn the_request_is_not_in_flight_and_a_stop_does_not_wait() {
     }
 }
 
-/// A worker that is cut counts it among the idle.
+/// A worker that is cut counts it as idle.
 #[test]
 fn it_is_not_counted_as_cut() {
     let mut server = Server::start(&["--workers", "1", "--linger-timeout", "1h", "--graceful-timeout", "100ms"]);

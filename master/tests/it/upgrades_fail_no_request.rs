@@ -1,5 +1,6 @@
-//! USR2 under load, the binary having been replaced by a different build: over several TCP listeners and a Unix socket no
-//! request fails, the new build answers, and nothing of the old one is left. Builds that cannot take over change nothing.
+//! USR2 under load after the binary was replaced by a different build: over several TCP listeners and a Unix socket no
+//! request fails, the new build answers, and nothing of the old one is left. Builds that cannot take over change
+//! nothing.
 
 use crate::support::capture::Capture;
 use crate::support::hey::{Hey, Verdict};
@@ -59,7 +60,7 @@ impl Upgradable {
         client.response().header("server").expect("a version").to_string()
     }
 
-    /// Upgrades to this build and waits until nobody of the old one is left.
+    /// Upgrades to this build and waits until no process of the old one is left.
     #[track_caller]
     fn upgrade(&self, number: &str) {
         let old = self.master();
@@ -94,20 +95,20 @@ impl Upgradable {
     fn stop(self, master: i32, group: i32) {
         send_signal(master, Signal::SIGTERM);
         eventually("the server ends", || reap(master).then_some(()));
-        eventually("nobody is left", || group_members(group).is_empty().then_some(()));
+        eventually("no process is left", || group_members(group).is_empty().then_some(()));
         assert!(!self.socket().exists() && !self.pidfile().exists(), "the files are removed");
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Puts a build in the place of the binary, as package managers do it: whole or not at all.
+/// Puts a build in the place of the binary, as package managers do: whole or not at all.
 fn install(folder: &Path, build: &[u8]) {
     let beside = folder.join("tine.new");
     write_program(&beside, build);
     fs::rename(&beside, folder.join("tine")).expect("renamed");
 }
 
-/// The binary under test with another version: what another build differs in, and a client can see.
+/// The binary under test with another version string, which a client can see.
 fn build(number: &str) -> Vec<u8> {
     let mut bytes = fs::read(TINE).expect("the binary");
     let (name, at_number) = (b"Server: tine/0.", b"Server: tine/".len());
@@ -180,8 +181,8 @@ fn over_nginx_on_a_unix_socket() {
     built.end();
 }
 
-/// What is no program, ends at once, or has other ideas of its options: the old one serves on, and a good build works
-/// afterwards.
+/// A file that is not a program, one that exits at once, and one with other options: the old master serves on, and a
+/// good build works afterwards.
 #[test]
 fn builds_that_cannot_take_over_change_nothing() {
     let built = Upgradable::start("per-worker");

@@ -1,11 +1,11 @@
-//! `/upload` reads and counts a body of any size, in no more memory than a small one costs.
+//! `/upload` reads and counts a body of any size, in no more memory than a small one needs.
 
 use crate::support::{Client, Server};
 use serde_json::Value;
 
 const MIB: usize = 1 << 20;
 
-/// Sends `count` pieces, and looks at the server's memory now and then; the response's JSON, and by how much it grew.
+/// Sends `count` pieces and samples the server's memory now and then; returns the response's JSON and the growth.
 fn upload(server: &Server, head: &str, piece: &[u8], count: usize, end: &str) -> (Value, u64) {
     let mut client: Client = server.connect();
     client.send(format!("PUT /upload HTTP/1.1\r\nHost: t\r\n{head}\r\n\r\n"));
@@ -28,7 +28,7 @@ fn upload_counts_any_size() {
     let server = Server::start(&["--workers", "1"]);
     assert_eq!(server.get("/upload").status, 200);
     let piece = vec![b'x'; MIB];
-    // What a first body touches, any size of it, is there before memory is measured.
+    // The memory that a first body of any size touches is allocated before the measurement.
     upload(&server, &format!("Content-Length: {}", 2 * MIB), &piece, 2, "");
     let (known, grown) = upload(&server, &format!("Content-Length: {}", 300 * MIB), &piece, 300, "");
     assert_eq!(

@@ -1,4 +1,5 @@
-//! USR1 after a rename, as logrotate does it: master and workers go on in a new file; where there can be none, in the old.
+//! USR1 after a rename, as logrotate does it: master and workers go on in a new file, or in the old one if there can be
+//! no new one.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, eventually};
@@ -7,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Each request is a line of the log, with the worker's process.
+/// Each request logs a line with the worker's process id.
 const APP: &str = r#"
 function app(environ, start_response)
   start_response("200 OK", {})
@@ -22,7 +23,7 @@ fn wait_for(path: &Path, text: &str) -> String {
     })
 }
 
-/// Asks until every worker has said something, and returns the processes that said it in this file.
+/// Sends requests until every worker has logged something, and returns the processes that logged it in this file.
 fn workers_in(server: &Server, log: &Path, path: &str) -> Vec<i32> {
     eventually("every worker writes to the file", || {
         assert_eq!(server.get(path).status, 200);
@@ -55,7 +56,7 @@ fn master_and_workers_go_on_in_a_new_file() {
     wait_for(&old, "asked for /renamed");
     server.signal(Signal::SIGUSR1);
     wait_for(&log, "SIGUSR1");
-    // The master has told the workers by then; each hears it before what it is asked next.
+    // The master has signalled the workers by then; each handles the signal before the next request.
     let in_old = fs::read_to_string(&old).expect("text").len();
     let mut pids = workers_in(&server, &log, "/after");
     let mut workers = server.workers();
@@ -65,7 +66,7 @@ fn master_and_workers_go_on_in_a_new_file() {
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
     wait_for(&log, "drained: ");
     let said = fs::read_to_string(&old).expect("text");
-    assert_eq!(said.len(), in_old, "nobody writes to the old file any more: {}", &said[in_old..]);
+    assert_eq!(said.len(), in_old, "no process writes to the old file any more: {}", &said[in_old..]);
     let _ = fs::remove_dir_all(&folder);
 }
 
@@ -77,7 +78,7 @@ fn a_file_that_cannot_be_opened_leaves_the_old_one() {
     fs::create_dir(&log).expect("a folder");
     server.signal(Signal::SIGUSR1);
     let said = wait_for(&old, "cannot reopen the log file");
-    assert_eq!(said.matches("cannot reopen the log file").count(), 1, "said once: {said}");
+    assert_eq!(said.matches("cannot reopen the log file").count(), 1, "logged once: {said}");
     workers_in(&server, &old, "/later");
     let _ = fs::remove_dir_all(&folder);
 }

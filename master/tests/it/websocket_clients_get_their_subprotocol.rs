@@ -1,5 +1,5 @@
-//! A client that offers subprotocols gets the one that it would rather have from the origin: there are libraries (Node's
-//! ws) that leave where none is chosen. One that offers none is sent none (RFC 6455, 4.1).
+//! A client that offers subprotocols gets the first of them from the origin: some libraries (Node's ws) close the
+//! connection if none is chosen. A client that offers none is sent none (RFC 6455, 4.1).
 
 use crate::support::Server;
 use crate::support::websocket::handshake;

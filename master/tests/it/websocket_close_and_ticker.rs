@@ -1,5 +1,5 @@
-//! `/ws/close` answers one message and closes; `/ws/ticker` speaks by itself, `every` so many milliseconds and `count`
-//! times; every other path that begins with `/ws` echoes.
+//! `/ws/close` answers one message and closes; `/ws/ticker` sends by itself, `count` times, every `every` milliseconds;
+//! every other path that begins with `/ws` echoes.
 
 use crate::support::websocket::{BINARY, CLOSE, Frame, PING, PONG, TEXT, WebSocket, handshake};
 use crate::support::{Server, eventually};
@@ -15,9 +15,9 @@ fn close_answers_once() {
     for (opcode, payload) in [(TEXT, "hé"), (TEXT, ""), (BINARY, "\0\u{1}")] {
         let mut client = WebSocket::connect(&server, "/ws/close");
         client.send_frame(true, 0, PING, "before");
-        assert_eq!(client.next_frame(), Some(Frame::new(true, 0, PONG, "before")), "a ping is no message");
+        assert_eq!(client.next_frame(), Some(Frame::new(true, 0, PONG, "before")), "a ping is not a message");
         client.send_frame(true, 0, opcode, payload);
-        // What is on its way when the server closes is not answered.
+        // Messages in flight when the server closes are not answered.
         client.send_frame(true, 0, TEXT, "another");
         let answer = format!("Server received: {payload}");
         assert_eq!(client.next_frame(), Some(Frame::new(true, 0, opcode, answer)));
@@ -41,7 +41,7 @@ fn close_does_not_wait_for_ever() {
         (Frame::new(true, 0, PONG, "").masked([0; 4]), chatty.client.stream.try_clone().expect("it"));
     let chatter =
         std::thread::spawn(move || while std::io::Write::write_all(&mut stream, &pong.repeat(100)).is_ok() {});
-    // Neither answers the close; one of them says other things without end.
+    // Neither answers the close; one of them sends other frames without end.
     silent.expect_end();
     chatty.expect_end();
     assert!(began.elapsed() >= Duration::from_secs(2));
@@ -61,7 +61,7 @@ fn the_ticker_counts_and_ends() {
     }
     assert!(began.elapsed() >= Duration::from_millis(150), "three waits between four ticks");
     assert_eq!(client.expect_close(), Frame::close(1000, b""));
-    // The first tick comes at once, whatever the wait; with every message of a count the close.
+    // The first tick comes at once, whatever the interval; the close comes after the last of `count` messages.
     let mut client = WebSocket::connect(&server, "/ws/ticker?every=3600000&count=1");
     assert_eq!(client.next_frame(), text("{\"n\":1}"));
     assert_eq!(client.expect_close(), Frame::close(1000, b""));
@@ -70,9 +70,9 @@ fn the_ticker_counts_and_ends() {
     assert_eq!(client.close(1001), Some(1001));
 }
 
-/// A client that keeps the server busy has its ticks all the same.
+/// A client that keeps the server busy gets its ticks all the same.
 #[test]
-fn the_ticker_is_heard_through_a_flood() {
+fn the_ticker_gets_through_a_flood() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = WebSocket::connect(&server, "/ws/ticker?every=1");
     let (pong, mut stream) =
@@ -94,7 +94,7 @@ fn bad_parameters_get_400() {
     for query in
         ["every=0", "every=", "every=-1", "every=1.5", "every=+5", "every=x", "every=3600001", "count=0", "count=x"]
     {
-        // With and without a handshake: first it is said what is wrong with the question.
+        // With and without a handshake: the parameters are checked first.
         for request in [
             handshake("/ws/ticker?QUERY", "dGhlIHNhbXBsZSBub25jZQ=="),
             "GET /ws/ticker?QUERY HTTP/1.1\r\nHost: t\r\n\r\n".into(),

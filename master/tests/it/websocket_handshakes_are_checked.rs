@@ -1,5 +1,5 @@
-//! A handshake that is not right gets 400, 405 or 426 and leaves the connection as it was; one that is right is answered
-//! wherever it stands, and what comes right behind it is frames.
+//! An invalid handshake gets 400, 405 or 426 and leaves the connection as it was; a valid one is answered wherever it
+//! is in a pipeline, and the bytes right after it are frames.
 
 use crate::support::websocket::{Frame, TEXT, WebSocket, accept_key, handshake};
 use crate::support::{Client, Response, Server, TINE, eventually, scratch_folder};
@@ -22,7 +22,7 @@ fn expect_echo(client: Client) {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_the_connection_kept() {
+fn errors_are_explained_and_the_connection_kept() {
     let server = Server::start(&["--workers", "1"]);
     let bad = (400, "Not a websocket handshake\n");
     let old = (426, "Sec-WebSocket-Version has to be 13\n");
@@ -79,7 +79,7 @@ fn expect_versions(response: &Response) {
 }
 
 #[test]
-fn what_is_right_is_taken_however_it_is_spelled() {
+fn valid_handshakes_are_accepted_in_any_spelling() {
     let server = Server::start(&["--workers", "1"]);
     for (part, instead) in [
         ("Upgrade: websocket", "upgrade:   WebSocket"),
@@ -99,9 +99,9 @@ fn what_is_right_is_taken_however_it_is_spelled() {
     }
 }
 
-/// The same client may have asked for other things first, and need not wait for the answer to the handshake.
+/// The client may have sent other requests first, and need not wait for the answer to the handshake.
 #[test]
-fn behind_other_requests_and_before_frames() {
+fn after_other_requests_and_before_frames() {
     let server = Server::start(&["--workers", "1"]);
     let request = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello";
     let frame = Frame::new(true, 0, TEXT, "at once").masked([1, 2, 3, 4]);
@@ -120,7 +120,7 @@ fn behind_other_requests_and_before_frames() {
         client.send(&frame[3..]);
         assert_eq!(client.take(9).expect("the echo"), b"\x81\x07at once");
     }
-    // Behind answers that nobody reads yet the handshake waits until there is room for its own.
+    // After answers that the client has not read yet, the handshake waits until there is room for its own.
     let mut client = server.connect_narrow();
     let long = "GET /bin/100K HTTP/1.1\r\nHost: t\r\n\r\n";
     client.send([long.repeat(5).as_bytes(), handshake("/ws", KEY).as_bytes(), &frame].concat());
@@ -138,7 +138,7 @@ fn over_a_unix_socket() {
     let path = folder.join("socket");
     let listen = format!("unix:{}", path.display());
     let server = Server::start_command(Command::new(TINE).args(["run", "--workers", "2", "--listen", &listen]));
-    expect_echo(Client::try_connect_unix(&path).expect("somebody listens"));
+    expect_echo(Client::try_connect_unix(&path).expect("the server listens"));
     drop(server);
     std::fs::remove_dir_all(folder).expect("the folder can be removed");
 }
@@ -154,7 +154,7 @@ fn curl_sees_the_same() {
         (vec![], vec![], "HTTP/1.1 400 Bad Request\r\n"),
         (vec!["-X", "POST"], fields(13).to_vec(), "HTTP/1.1 405 Method Not Allowed\r\n"),
         (vec![], fields(12).to_vec(), "HTTP/1.1 426 Upgrade Required\r\n"),
-        // The ticker ends by itself, and with it curl.
+        // The ticker ends by itself, and curl with it.
         (vec![], fields(13).to_vec(), "HTTP/1.1 101 Switching Protocols\r\n"),
     ] {
         let mut command = Command::new("curl");

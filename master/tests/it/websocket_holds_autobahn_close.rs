@@ -1,4 +1,4 @@
-//! Autobahn's category 7: who closes, with what, and what is ignored afterwards.
+//! Autobahn's category 7: which side closes, with what, and what is ignored afterwards.
 
 use crate::support::Server;
 use crate::support::autobahn::Writes::Joined;
@@ -12,7 +12,7 @@ fn websocket_holds_autobahn_close() {
     let server = Server::start(&["--workers", "2"]);
     let cases = [after_close(), lengths(), valid_codes(), invalid_codes(), undefined_codes()];
     let count = hold(&server, 8, &[], cases.into_iter().flatten());
-    assert_eq!(count, 37, "Autobahn has so many");
+    assert_eq!(count, 37, "Autobahn has this many");
 }
 
 fn close() -> Frame {
@@ -24,7 +24,7 @@ fn close_saying(payload: impl Into<Vec<u8>>) -> Frame {
     Frame::new(true, 0, CLOSE, payload)
 }
 
-/// 7.1: what follows a Close has no effect.
+/// 7.1: frames after a Close have no effect.
 fn after_close() -> Vec<Case> {
     let long = text("BAsd7&jh23".repeat(26215)[..256 << 10].to_string());
     vec![
@@ -64,7 +64,7 @@ fn valid_codes() -> Vec<Case> {
     codes.into_iter().zip(1..).map(case).collect()
 }
 
-/// 7.9: codes that nobody may send.
+/// 7.9: codes that must not be sent.
 fn invalid_codes() -> Vec<Case> {
     let codes = [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999];
     let case = |(code, place): (u16, u32)| {
@@ -74,7 +74,7 @@ fn invalid_codes() -> Vec<Case> {
     codes.into_iter().zip(1..).map(case).collect()
 }
 
-/// 7.13: codes of which RFC 6455 says nothing.
+/// 7.13: codes that RFC 6455 does not define.
 fn undefined_codes() -> Vec<Case> {
     let case = |id, code| Case::new(id).send(Joined, [Frame::close(code, b"")]).informational();
     vec![case("7.13.1", 5000), case("7.13.2", 65535)]

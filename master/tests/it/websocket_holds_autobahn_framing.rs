@@ -19,7 +19,7 @@ fn websocket_holds_autobahn_framing() {
     assert_eq!(count, 65, "Autobahn has 16, 11, 7, 10, 20 and 1");
 }
 
-/// Category 1: empty messages and messages of lengths where the form of the length changes.
+/// Category 1: empty messages and messages of lengths where the encoding of the length changes.
 fn lengths() -> Vec<Case> {
     let sizes = [0, 125, 126, 127, 128, 65535, 65536, 65536];
     let case = |group: u32, place: usize, message: Frame| {
@@ -66,7 +66,7 @@ fn reserved_bits() -> Vec<Case> {
         echoed_then_failed("3.3", FrameWise, 3),
         echoed_then_failed("3.4", Chops(1), 4),
         failed("3.5", Frame::new(true, 5, BINARY, BYTES)),
-        // Autobahn's text says "Ping"; what it sends is this.
+        // Autobahn's text says "Ping"; this is what it sends.
         failed("3.6", Frame::new(true, 6, BINARY, HELLO)),
         failed("3.7", Frame::new(true, 7, CLOSE, "")),
     ]
@@ -96,14 +96,14 @@ fn opcodes() -> Vec<Case> {
     cases
 }
 
-/// Category 5, the first two: control frames that say that they are fragments.
+/// Category 5, the first two: control frames marked as fragments.
 fn fragmented_control() -> Vec<Case> {
     let case =
         |id, opcode| Case::new(id).send(Joined, [begin(opcode, "fragment1"), last("fragment2")]).failed_with(&[1002]);
     vec![case("5.1", PING), case("5.2", PONG)]
 }
 
-/// Of category 5, what is allowed.
+/// Category 5: what is allowed.
 fn fragmented_messages() -> Vec<Case> {
     let echoed = |id, writes| {
         let case = Case::new(id).send(writes, [begin(TEXT, "fragment1"), last("fragment2")]);
@@ -116,7 +116,7 @@ fn fragmented_messages() -> Vec<Case> {
     let with_pause = |id, writes| {
         let first = [begin(TEXT, "fragment1"), middle("fragment2"), ping("pongme 1!")];
         let second = [middle("fragment3"), middle("fragment4"), ping("pongme 2!"), last("fragment5")];
-        // The first pong comes before the rest of the message is sent.
+        // The first pong arrives before the rest of the message is sent.
         let case = Case::new(id).send(writes, first).wait_events(1).pause(Duration::from_secs(1)).send(writes, second);
         let whole = text("fragment1fragment2fragment3fragment4fragment5");
         case.expect([pong("pongme 1!"), pong("pongme 2!"), whole].map(came))
@@ -133,7 +133,7 @@ fn fragmented_messages() -> Vec<Case> {
     ]
 }
 
-/// Of category 5, fragments of nothing, and messages that begin within another.
+/// Category 5: continuations without a message, and messages that begin within another.
 fn misplaced_fragments() -> Vec<Case> {
     let failed = |id, writes, frames: Vec<Frame>| Case::new(id).send(writes, frames).failed_with(&[1002]);
     let lonely_last = || vec![last("non-continuation payload"), text(HELLO)];

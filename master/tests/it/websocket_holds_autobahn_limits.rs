@@ -1,7 +1,7 @@
 //! Autobahn's category 9: long messages, whole, in fragments and in small writes, and many short ones one by one. The
-//! longest, 16 MiB, is exactly what `/ws` takes.
+//! longest, 16 MiB, is exactly the limit of `/ws`.
 //!
-//! Autobahn looks at the length of what comes back; here every byte must be the one that was sent.
+//! Autobahn checks the length of the echo; here every byte must be the one that was sent.
 
 use crate::support::Server;
 use crate::support::autobahn::Writes::{Chops, Joined};
@@ -20,14 +20,14 @@ const ONE_BY_ONE: [(u32, u8); 2] = [(7, TEXT), (8, BINARY)];
 #[test]
 fn websocket_holds_autobahn_limits() {
     let server = Server::start(&["--workers", "2"]);
-    // Each is made when its turn comes: together they are hundreds of megabytes.
+    // Each is made when it is due: together they are hundreds of megabytes.
     let whole = table(WHOLE, &[64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB], whole);
     let sizes = &[64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB];
     let fragmented = table(FRAGMENTED, sizes, fragmented);
     let chopped = table(CHOPPED, &[64, 128, 256, 512, KIB, 2 * KIB], chopped);
     let one_by_one = table(ONE_BY_ONE, &[0, 16, 64, 256, KIB, 4 * KIB], one_by_one);
     let count = hold(&server, 4, &[], whole.chain(fragmented).chain(chopped).chain(one_by_one));
-    assert_eq!(count, 54, "Autobahn has so many");
+    assert_eq!(count, 54, "Autobahn has this many");
 }
 
 /// A case for each group and size.
@@ -49,7 +49,7 @@ fn whole(case: Case, opcode: u8, size: usize) -> Case {
 
 /// 9.3, 9.4: 4 MiB in fragments of this length.
 fn fragmented(case: Case, opcode: u8, size: usize) -> Case {
-    // As Autobahn has it: only the first of 9.4 is not text.
+    // As in Autobahn: only the first of 9.4 is not text.
     let byte = if opcode == BINARY && size == 64 { 0xfe } else { b'*' };
     let message = Frame::new(true, 0, opcode, vec![byte; 4 * MIB]);
     case.send(Joined, fragments(opcode, &message.payload, size)).expect([came(message)])
@@ -61,7 +61,7 @@ fn chopped(case: Case, opcode: u8, size: usize) -> Case {
     case.send(Chops(size), [message.clone()]).expect([came(message)])
 }
 
-/// 9.7, 9.8: a thousand messages of this length, each after the one before has come back.
+/// 9.7, 9.8: a thousand messages of this length, each after the echo of the previous one.
 fn one_by_one(case: Case, opcode: u8, size: usize) -> Case {
     let message = Frame::new(true, 0, opcode, vec![if opcode == TEXT { b'*' } else { 0xfe }; size]);
     let ask =

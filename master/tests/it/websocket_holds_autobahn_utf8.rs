@@ -12,7 +12,7 @@ const MIXED: &str = "Hello-\u{b5}@\u{df}\u{f6}\u{e4}\u{fc}\u{e0}\u{e1}-UTF-8!!";
 const KOSME: &[u8] = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5";
 
 /// These two send one frame in three writes, of which the second makes it invalid: a server that reads a whole frame
-/// before it looks at its text finds out after the third, which RFC 6455 allows.
+/// before it checks its text fails after the third, which RFC 6455 allows.
 const FOUND_AT_THE_FRAMES_END: [&str; 2] = ["6.4.3", "6.4.4"];
 
 #[test]
@@ -55,11 +55,11 @@ fn invalid() -> Vec<Case> {
     vec![failed("6.3.1", vec![text(payload.clone())]), failed("6.3.2", fragments(TEXT, &payload, 1))]
 }
 
-/// 6.4: a code point that is too large in the middle. The server fails the connection when the part with it has come,
-/// before the rest has.
+/// 6.4: a code point that is too large in the middle. The server fails the connection when the part with it has
+/// arrived, before the rest.
 fn invalid_in_parts() -> Vec<Case> {
     let payload = [KOSME, b"\xf4\x90\x80\x80", b"edited"].concat();
-    // Up to where a part ends: behind the code point, or behind the byte that gives it away.
+    // The end of each part: after the code point, or after the byte that makes it invalid.
     let (whole, byte) = ([11, 15], [12, 13]);
     let in_frames = |id, [first, second]: [usize; 2]| {
         let case = Case::new(id).send(Joined, [begin(TEXT, &payload[..first])]).quiet("A", Duration::from_secs(1));
@@ -113,12 +113,12 @@ fn groups() -> [Sequences; 19] {
             b"hello\xf0\xa4\xad\xa2world",
             KOSME,
         ]),
-        // 6.6: its prefixes, which are valid where they end with a code point.
+        // 6.6: its prefixes, which are valid if they end with a code point.
         (1..=KOSME.len()).map(|end| ([2, 5, 7, 9, 11].contains(&end), KOSME[..end].to_vec())).collect(),
-        // 6.7, 6.8: the first sequence of each length; of five and six bytes none is a code point.
+        // 6.7, 6.8: the first sequence of each length; those of five and six bytes are not code points.
         all_valid(&[b"\x00", b"\xc2\x80", b"\xe0\xa0\x80", b"\xf0\x90\x80\x80"]),
         all_invalid(&[b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"]),
-        // 6.9, 6.10: the last one.
+        // 6.9, 6.10: the last sequence of each length.
         all_valid(&[b"\x7f", b"\xdf\xbf", b"\xef\xbf\xbf", b"\xf4\x8f\xbf\xbf"]),
         all_invalid(&[b"\xf7\xbf\xbf\xbf", b"\xfb\xbf\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf\xbf"]),
         // 6.11: around the surrogates and at the end of Unicode.
@@ -132,9 +132,9 @@ fn groups() -> [Sequences; 19] {
         // 6.14, 6.15: the last byte is missing, one by one and all together.
         all_invalid(&INCOMPLETE),
         all_invalid(&[&INCOMPLETE.concat()]),
-        // 6.16: bytes that occur nowhere.
+        // 6.16: bytes that never occur in UTF-8.
         all_invalid(&[b"\xfe", b"\xff", b"\xfe\xfe\xff\xff"]),
-        // 6.17 to 6.19: longer than need be, a slash, the largest of each length and NUL.
+        // 6.17 to 6.19: overlong sequences: a slash, the largest of each length, and NUL.
         all_invalid(&[
             b"\xc0\xaf",
             b"\xe0\x80\xaf",
@@ -187,7 +187,7 @@ const INCOMPLETE: [&[u8]; 10] = [
     b"\xfd\xbf\xbf\xbf\xbf",
 ];
 
-/// 6.12: one to six of them, and nearly all that there are.
+/// 6.12: one to six of them, and nearly all that exist.
 fn unexpected_continuations() -> Sequences {
     let alternating = b"\x80\xbf\x80\xbf\x80\xbf";
     let all: Vec<u8> = (0x80..0xbf).collect();
@@ -195,7 +195,8 @@ fn unexpected_continuations() -> Sequences {
     all_invalid(&sequences.chain([all.as_slice()]).collect::<Vec<_>>())
 }
 
-/// 6.13: the first bytes of sequences of two to six bytes, a space after each. As in Autobahn without the last of each.
+/// 6.13: the first bytes of sequences of two to six bytes, a space after each. As in Autobahn, the last of each group
+/// is left out.
 fn lonely_starts() -> Sequences {
     let starts = [0xc0..0xdf, 0xe0..0xef, 0xf0..0xf7, 0xf8..0xfb, 0xfc..0xfd];
     starts.into_iter().map(|starts| (false, starts.flat_map(|start| [start, b' ']).collect())).collect()

@@ -16,7 +16,7 @@ fn a_message_above_the_limit_gets_1009() {
         for at in 0..4 {
             let opcode = if at == 0 { BINARY } else { CONTINUATION };
             client.send_frame(at == 3, 0, opcode, vec![at; max / 4]);
-            // It counts for nothing.
+            // It is not counted.
             client.send_frame(true, 0, PONG, vec![0; 125]);
         }
         let whole = [0, 1, 2, 3].map(|at| vec![at; max / 4]).concat();
@@ -25,7 +25,7 @@ fn a_message_above_the_limit_gets_1009() {
     client.send_frame(true, 0, BINARY, vec![7; max + 1]);
     assert_eq!(client.expect_close(), too_big);
 
-    // The header is enough: neither the bytes nor the end of the message are waited for.
+    // The header is enough: the server waits neither for the payload nor for the end of the message.
     for (begun, declared) in [(None, max as u64 + 1), (None, u64::MAX >> 1), (Some(1), max as u64), (Some(max), 1)] {
         let mut client = WebSocket::connect(&server, "/ws");
         if let Some(length) = begun {
@@ -50,7 +50,7 @@ fn a_message_that_takes_too_long_gets_1008() {
 }
 
 #[test]
-fn who_is_silent_is_pinged_and_then_closed() {
+fn a_silent_client_is_pinged_and_then_closed() {
     let options = ["--workers", "1", "--ws-ping-interval", "200ms", "--ws-idle-timeout", "800ms"];
     let server = Server::start(&options);
     let mut client = WebSocket::connect(&server, "/ws");
@@ -62,7 +62,7 @@ fn who_is_silent_is_pinged_and_then_closed() {
 }
 
 #[test]
-fn who_answers_pings_stays() {
+fn a_client_that_answers_pings_stays() {
     let options = ["--workers", "1", "--ws-ping-interval", "100ms", "--ws-idle-timeout", "2s"];
     let server = Server::start(&options);
     let mut client = WebSocket::connect(&server, "/ws");
@@ -76,9 +76,9 @@ fn who_answers_pings_stays() {
     while client.next_message() != echo {}
 }
 
-/// Silence is what does not come while it could: not while the client's own output waits, not while it sends slowly.
+/// A client is silent only while it could send: not while the server's output to it waits, nor while it sends slowly.
 #[test]
-fn who_sends_slowly_or_reads_slowly_is_not_silent() {
+fn a_client_that_sends_or_reads_slowly_is_not_silent() {
     let server = Server::start(&["--workers", "1", "--ws-ping-interval", "0", "--ws-idle-timeout", "1s"]);
     let mut slow = WebSocket::connect(&server, "/ws");
     let mut late = WebSocket::over(server.connect_narrow(), "/ws").expect("a handshake");
@@ -101,7 +101,7 @@ fn who_sends_slowly_or_reads_slowly_is_not_silent() {
 }
 
 #[test]
-fn without_a_ping_interval_nobody_is_pinged() {
+fn without_a_ping_interval_no_client_is_pinged() {
     let server = Server::start(&["--workers", "1", "--ws-ping-interval", "0", "--ws-idle-timeout", "500ms"]);
     let mut client = WebSocket::connect(&server, "/ws");
     assert_eq!(client.next_frame(), Some(Frame::close(1001, b"Idle timeout")));

@@ -1,5 +1,5 @@
-//! A message of exactly `--ws-message-max` bytes is echoed; a longer one ends the connection with 1009, in one frame as
-//! soon as its length is known, in fragments as soon as they are too many.
+//! A message of exactly `--ws-message-max` bytes is echoed; a longer one ends the connection with 1009: in one frame,
+//! as soon as its length is known; in fragments, as soon as their sum is too large.
 
 use crate::support::Server;
 use crate::support::websocket::{BINARY, CONTINUATION, Frame, TEXT, WebSocket};
@@ -10,7 +10,7 @@ const MIB: usize = 1 << 20;
 fn websocket_messages_over_the_limit_end_with_1009() {
     let server = Server::start(&["--workers", "1"]);
     let mut socket = WebSocket::connect(&server, "/ws");
-    // The length alone: 16 MiB and one byte, of which none is sent.
+    // The length alone: 16 MiB and one byte, none of which is sent.
     socket.send_raw([&[0x82, 0x80 | 127][..], &(16 * MIB as u64 + 1).to_be_bytes(), &[0; 4]].concat());
     assert_eq!(socket.expect_close().close_code(), Some(1009));
 

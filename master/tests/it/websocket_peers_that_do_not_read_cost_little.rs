@@ -1,5 +1,5 @@
-//! Peers that send and never read are no longer read from: each costs its watermark and what was read of it, however much
-//! it would send; others are served meanwhile, and the write timeout ends it.
+//! The server stops reading from clients that send and never read: each costs its watermark and what was read from it,
+//! however much it would send; others are served meanwhile, and the write timeout ends it.
 
 use crate::support::websocket::{BINARY, Frame, PING, TEXT, WebSocket};
 use crate::support::{Server, eventually, patience};
@@ -7,16 +7,16 @@ use socket2::SockRef;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-/// What is read and not answered yet.
+/// Input that was read and is not answered yet.
 const INPUT_BYTES: u64 = 64 << 10;
-/// Output up to the low watermark and one message more, in a buffer that may have twice the room.
+/// Output up to the low watermark and one more message, in a buffer that may have twice the capacity.
 const OUTPUT_BYTES: u64 = 2 * (16 << 10) + 4096;
 /// The connection itself, its context, its peer.
 const OWN_BYTES: u64 = 4096;
-/// What the allocator leaves unused between buffers that grow by turns, since connections share a turn by time (measured:
-/// 18 to 27 KiB a connection; none where each buffer is a mapping of its own).
+/// What the allocator leaves unused between buffers that grow in turns, since connections share a turn by time
+/// (measured: 18 to 27 KiB a connection; none where each buffer is a mapping of its own).
 const HOLES_BYTES: u64 = 32 << 10;
-/// The kernel takes some megabytes of a connection; what it takes beyond this was read.
+/// The kernel buffers some megabytes for a connection; the server must have read anything beyond this.
 const SENT_BYTES_MAX: usize = 8 << 20;
 
 fn connect(server: &Server) -> WebSocket {
@@ -25,7 +25,8 @@ fn connect(server: &Server) -> WebSocket {
     WebSocket::over(client, "/ws").expect("a handshake")
 }
 
-/// Sends `bytes` over and over on each connection until all are blocked for half a second; says what each has sent.
+/// Sends `bytes` over and over on each connection until all are blocked for half a second; returns how much each has
+/// sent.
 fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usize> {
     let mut sent = vec![0; peers.len()];
     for peer in peers.iter() {
@@ -37,7 +38,7 @@ fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usiz
             match peer.client.stream.write(&bytes[*sent % bytes.len()..]) {
                 Ok(count) => (*sent, progressed) = (*sent + count, Instant::now()),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) => panic!("the server lets it wait: {e}"),
+                Err(e) => panic!("the write blocks: {e}"),
             }
             assert!(*sent < SENT_BYTES_MAX, "the server goes on reading");
         }
@@ -46,12 +47,12 @@ fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usiz
     sent
 }
 
-/// `each_max`: what each may cost.
+/// `each_max`: the most that each may cost.
 fn cost(what: &str, count: usize, message: &Frame, each_max: u64) {
-    // The worker's own buffer may be much larger than what is kept of each.
+    // The worker's own buffer may be much larger than what is kept for each.
     let server = Server::start(&["--workers", "2", "--defer-accept", "0", "--buffer-size", "1M"]);
     let mut other = WebSocket::connect(&server, "/ws");
-    // What the workers' own buffers grow to is there before.
+    // The workers' own buffers have grown before the measurement.
     connect(&server).send_raw(message.masked([0; 4]));
     assert_eq!(server.get("/bin/10M").body.len(), 10 << 20);
     let before = server.memory_bytes();
@@ -76,7 +77,7 @@ fn of_short_messages() {
 fn of_long_messages() {
     const MESSAGE: u64 = 100 << 10;
     let message = Frame::new(true, 0, BINARY, vec![7; MESSAGE as usize]);
-    // It was put together in a buffer of up to twice its length.
+    // It was assembled in a buffer of up to twice its length.
     cost("long messages", 200, &message, INPUT_BYTES + 2 * MESSAGE + OWN_BYTES + HOLES_BYTES);
 }
 
@@ -96,13 +97,13 @@ fn they_are_reset_by_the_write_timeout() {
     for peer in &mut peers {
         peer.client.stream.set_nonblocking(true).expect("a mode");
     }
-    // As much as the kernel takes, again and again: the server has more to say to each than goes out.
+    // As much as the kernel accepts, again and again: the server has more to send to each than it can.
     eventually("they are reset", || {
         peers.retain_mut(|peer| match peer.client.stream.write(&bytes) {
             Ok(_) => true,
             Err(e) => e.kind() == ErrorKind::WouldBlock,
         });
-        // One that reads what comes back stays.
+        // A client that reads the echoes stays.
         stream.send_frame(true, 0, TEXT, "reads");
         assert_eq!(stream.next_message(), Some(Frame::new(true, 0, TEXT, "reads")));
         peers.is_empty().then_some(())

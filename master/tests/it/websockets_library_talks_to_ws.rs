@@ -1,4 +1,4 @@
-//! Python's websockets library and the WebSocket endpoints understand each other, directly and through proxies.
+//! Python's websockets library and the WebSocket endpoints interoperate, directly and through proxies.
 
 use crate::support::Server;
 use crate::support::proxy::{Proxy, ProxyKind};
@@ -29,7 +29,7 @@ fn through(kind: ProxyKind) {
 }
 
 #[test]
-fn is_told_that_the_server_stops() {
+fn it_gets_1001_when_the_server_stops() {
     let mut server = Server::start(&["--workers", "2", "--graceful-timeout", "60s"]);
     run_python("websocket_drain.py", &[&format!("ws://{}", server.address()), &server.pid().to_string()]);
     assert!(server.wait_exit().success());

@@ -1,4 +1,4 @@
-//! `--max-requests`, `--max-lifetime`, `--max-rss`: workers that work are replaced all the same, through the gate of a reload.
+//! `--max-requests`, `--max-lifetime`, `--max-rss`: healthy workers are replaced as well, at the pace of a reload.
 
 use crate::apps;
 use crate::support::load::{Habit, Load, Target};
@@ -6,7 +6,7 @@ use crate::support::{Server, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// How many workers are in one of these states.
+/// The number of workers in one of these states.
 #[track_caller]
 fn count(server: &Server, states: &[&str]) -> usize {
     let output = server.ctl(&["workers", "--json"]);
@@ -15,12 +15,13 @@ fn count(server: &Server, states: &[&str]) -> usize {
     workers.iter().filter(|worker| states.iter().any(|state| worker["state"] == *state)).count()
 }
 
-/// Waits until none of those before is left; no worker is missing meanwhile, and one at a time boots.
+/// Waits until none of the workers in `before` is left; meanwhile no worker is missing, and at most one boots at a
+/// time.
 #[track_caller]
 fn wait_recycled(server: &Server, before: &[i32]) {
     let workers = before.len();
     eventually("all are replaced", || {
-        // One that a busy machine lets wait for a CPU is taken for hung, and is not missing.
+        // A worker that waits for a CPU on a busy machine is taken for hung; it is not missing.
         let (serving, booting) = (count(server, &["ready", "hung"]), count(server, &["booting"]));
         assert!(serving >= workers && booting <= 1, "{serving} serve, {booting} boot:\n{}", server.log());
         server.workers().iter().all(|pid| !before.contains(pid)).then_some(())
@@ -29,7 +30,7 @@ fn wait_recycled(server: &Server, before: &[i32]) {
 }
 
 #[test]
-fn after_so_many_requests_under_load() {
+fn after_max_requests_under_load() {
     let mut server = Server::start(&["--workers", "3", "--max-requests", "2000", "--max-requests-jitter", "500"]);
     let habits = [(Habit::KeepAlive, "/"), (Habit::KeepAlive, "/"), (Habit::Close, "/"), (Habit::Close, "/")];
     let load = Load::start(&Target::Tcp(server.address()), &habits);
@@ -62,7 +63,7 @@ fn with_too_much_memory() {
     server.wait_log(&format!("(pid {fat}) holds "));
     server.wait_replaced(&before);
     server.wait_gone(&[fat]);
-    assert!(before.iter().all(|pid| *pid == fat || server.workers().contains(pid)), "only the one");
+    assert!(before.iter().all(|pid| *pid == fat || server.workers().contains(pid)), "only that one");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Connections are spread evenly over the workers, and busy ones are not put together, whether workers share a queue or
-//! have one each.
+//! Connections are spread evenly over the workers, and busy ones do not end up in the same worker, whether the workers
+//! share a queue or have one each.
 
 use crate::support::{Client, Server, patience};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ fn ask(client: &mut Client) {
     assert_eq!(client.response().status, 200);
 }
 
-/// A worker that the machine holds up for long is passed over, as it should be; so one even round of a few will do.
+/// A worker that gets no CPU for long is passed over, as it should be; so one even round of a few is enough.
 const ROUNDS: usize = 4;
 
 fn some_round(what: &str, is_even: impl Fn(&[usize]) -> bool, round: impl Fn() -> Vec<usize>) {

@@ -1,18 +1,18 @@
-//! Connections of one request are spread over all workers, whether workers share a queue or have one each.
+//! Connections with one request are spread over all workers, whether the workers share a queue or have one each.
 
 use crate::support::{Client, lua};
 
 const WORKERS: usize = 16;
-/// Few, so that most workers sleep: who sleeps longest would be woken always.
+/// Few, so that most workers sleep: the one that sleeps longest would always be woken.
 const CLIENTS: usize = 4;
 const ASKED_BY_EACH: usize = 4000;
-/// Each says which worker it is.
+/// Each answers with the number of its worker.
 const APP: &str = "return function(environ, start_response)
   start_response('200 OK', {})
   return tostring(environ['tine.worker'])
 end";
-/// Who gets the CPU gets connections, on a machine that has other things to do, and the kernel's hash of so many is 8 % off
-/// now and then; so one even round of a few will do.
+/// Workers that get the CPU get connections, and the machine has other work; the kernel's hash is 8 % off now and then
+/// for this many. So one even round of a few is enough.
 const ROUNDS: usize = 4;
 
 /// How many requests each worker has answered.
@@ -41,7 +41,7 @@ fn round(accept: &str) -> Vec<usize> {
     sum
 }
 
-/// No worker is further than a tenth from the mean.
+/// No worker differs from the mean by more than a tenth.
 fn is_even(counts: &[usize]) -> bool {
     let mean = CLIENTS * ASKED_BY_EACH / WORKERS;
     counts.iter().all(|count| count.abs_diff(mean) * 10 <= mean)

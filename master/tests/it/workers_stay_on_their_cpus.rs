@@ -1,4 +1,4 @@
-//! `--cpu-affinity`: each slot's workers, those that replace others too, may use one CPU; the master may use all.
+//! `--cpu-affinity`: each slot's workers, including replacements, may use one CPU; the master may use all.
 
 use crate::support::{Server, eventually, one_line_of, run_to_end, send_signal};
 use nix::sys::signal::Signal;
@@ -16,7 +16,7 @@ fn allowed_to(pids: &[i32]) -> Vec<String> {
     all
 }
 
-/// Those that this test may use, and so its servers.
+/// The CPUs that this test may use, and so its servers.
 fn cpus() -> Vec<usize> {
     let text = allowed("self");
     let number = |text: &str| text.parse::<usize>().expect("a number");
@@ -38,7 +38,7 @@ fn auto_takes_all_in_turn() {
     assert_eq!(allowed(&server.pid().to_string()), allowed("self"));
     send_signal(before[0], Signal::SIGKILL);
     server.wait_replaced(&before);
-    // It binds itself, some time after it was forked.
+    // It sets its affinity some time after it was forked.
     eventually("all are bound again", || (allowed_to(&server.workers()) == expected).then_some(()));
 }
 
@@ -52,7 +52,7 @@ fn a_list_takes_those() {
 }
 
 #[test]
-fn what_is_no_cpu_is_said() {
+fn an_invalid_cpu_is_reported() {
     for (value, words) in [
         ("1023", "CPU 1023 is not available to this process; choose from"),
         ("all", "give auto, off, or CPUs such as 0-3,8"),

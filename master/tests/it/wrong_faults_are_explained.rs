@@ -1,5 +1,5 @@
-//! A fault that does not exist is a 404 that names those that do; a parameter out of its bounds is a 400 that says what
-//! would do. Neither costs the connection.
+//! A fault that does not exist is a 404 that lists those that do; a parameter out of its bounds is a 400 that gives the
+//! bounds. Neither costs the connection.
 
 use crate::support::Server;
 
@@ -53,7 +53,7 @@ fn parameters_have_bounds() {
 }
 
 #[test]
-fn unknown_faults_are_no_echo() {
+fn unknown_faults_are_not_an_echo() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for path in ["/fault", "/fault/", "/fault/resets", "/fault/reset/", "/fault/Reset"] {

@@ -1,4 +1,4 @@
-//! How a server's connections ended on the wire, as tcpdump saw it: what no client's socket tells for certain.
+//! How a server's connections ended on the wire, as tcpdump saw it: a client's socket does not report that reliably.
 
 use super::{Client, Server, eventually};
 use nix::sys::signal::Signal;
@@ -13,27 +13,27 @@ pub struct Capture {
 
 #[derive(Debug)]
 pub struct Endings {
-    /// Connections that the server ended in order, from its side.
+    /// Connections that the server closed cleanly, from its side.
     pub fins: usize,
-    /// tcpdump's lines of those that it reset.
+    /// tcpdump's lines for those that it reset.
     pub resets: Vec<String>,
 }
 
 fn program() -> PathBuf {
-    // Debian has it where a user's shell does not look.
+    // Debian installs it outside of a user's PATH.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let found = std::env::split_paths(&path).map(|folder| folder.join("tcpdump")).find(|program| program.exists());
     found.expect("tcpdump is not installed; scripts/test does that")
 }
 
 impl Capture {
-    /// Of what a server sends from this address on the loopback; `None`, and a line that says so, where capturing is not
-    /// permitted.
+    /// Captures what a server sends from this address on the loopback; `None`, after a line with the reason, if
+    /// capturing is not permitted.
     #[track_caller]
     pub fn start(address: SocketAddr) -> Option<Capture> {
         let filter = format!("tcp and src port {} and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0", address.port());
         let mut command = Command::new(program());
-        // The ring's places are as large as a packet may be: heads only, or there are few.
+        // Each place in the ring is as large as a packet may be: capture heads only, or there are few places.
         let options = ["-i", "lo", "-nn", "-l", "--immediate-mode", "-s", "96", "-B", "4096"];
         command.args(options).arg(&filter).stdin(Stdio::null());
         let mut tcpdump = Server::spawn(&mut command);
@@ -51,10 +51,10 @@ impl Capture {
         None
     }
 
-    /// What was seen. Ends the capture once everything before this call has come through.
+    /// What was seen. Ends the capture once everything before this call has been captured.
     #[track_caller]
     pub fn stop(mut self) -> Endings {
-        // A packet of our own is the mark: the end of a connection, or the refusal of one.
+        // A packet of our own is the marker: the end of a connection, or the refusal of one.
         let socket = socket2::Socket::new(socket2::Domain::for_address(self.address), socket2::Type::STREAM, None);
         let socket = socket.expect("a socket");
         let any = SocketAddr::new(self.address.ip(), 0);

@@ -1,4 +1,4 @@
-//! A client's end of one connection, and responses read as their framing says.
+//! A client's end of one connection, and responses read by their framing.
 
 use super::patience;
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ pub struct Response {
     /// Status line and header lines, with their line ends.
     pub head: String,
     pub body: Vec<u8>,
-    /// The lines behind the last chunk, with their line ends.
+    /// The lines after the last chunk, with their line ends.
     pub trailers: String,
 }
 
@@ -74,18 +74,18 @@ impl Client {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Ends our side; the other stays open.
+    /// Shuts down our side; the other stays open.
     pub fn finish_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("half-close");
     }
 
-    /// The next response, read as its framing says. 1xx responses are returned like any other.
+    /// The next response, read by its framing. 1xx responses are returned like any other.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
     }
 
-    /// As [`Client::response`], to a request of this method: HEAD has no body.
+    /// As [`Client::response`], for a request with this method: HEAD has no body.
     #[track_caller]
     pub fn response_to(&mut self, method: &str) -> Response {
         self.try_response(method).unwrap_or_else(|e| panic!("no whole response: {e}; had {:?}", lossy(&self.buffer)))
@@ -140,7 +140,7 @@ impl Client {
         }
     }
 
-    /// The next chunk of a response whose head was read; empty: the last one, and what trailers there are.
+    /// The next chunk of a response whose head was read; empty for the last one, together with any trailers.
     pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
         let chunk = self.chunk_bytes()?;
         if chunk.is_empty() {
@@ -149,7 +149,7 @@ impl Client {
         Ok(chunk)
     }
 
-    /// The next chunk; of the last one its size line.
+    /// The next chunk; for the last one, its size line.
     fn chunk_bytes(&mut self) -> io::Result<Vec<u8>> {
         let line = self.line()?;
         let size = usize::from_str_radix(&line, 16).map_err(|_| io::Error::other(format!("not a size: {line:?}")))?;
@@ -187,7 +187,7 @@ impl Client {
         Ok(line)
     }
 
-    /// Exactly so many bytes.
+    /// Exactly this many bytes.
     pub fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < count {
             self.fill()?;
@@ -211,7 +211,7 @@ impl Client {
         }
     }
 
-    /// All bytes until the server ends the connection; a reset is an error.
+    /// All bytes until the server closes the connection; a reset is an error.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.fill() {
@@ -236,14 +236,14 @@ impl Client {
         (std::mem::take(&mut self.buffer), ending)
     }
 
-    /// The server ended the connection, in order, and said nothing more.
+    /// The server closed the connection cleanly, and sent nothing more.
     #[track_caller]
     pub fn expect_end(&mut self) {
-        let rest = self.rest().expect("the server ends the connection in order");
+        let rest = self.rest().expect("the server closes cleanly");
         assert!(rest.is_empty(), "nothing follows, but {:?} did", lossy(&rest));
     }
 
-    /// Waits for bytes or the end, and says whether it is the end.
+    /// Waits for bytes or the end; returns whether it is the end.
     pub fn at_end(&mut self) -> io::Result<bool> {
         match self.buffer.is_empty().then(|| self.fill()) {
             Some(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
@@ -275,7 +275,7 @@ impl Client {
         Client::over(socket.into()).expect("timeouts can be set")
     }
 
-    /// Whether the server has reset the connection or both sides have ended, seen without reading.
+    /// Whether the server has reset the connection or both sides have closed, without reading.
     pub fn is_hung_up(&self) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         use std::os::fd::AsFd;
@@ -283,8 +283,8 @@ impl Client {
         poll(&mut fds, PollTimeout::ZERO).expect("poll") > 0
     }
 
-    /// Sends `bytes` over and over for as long as the kernel takes them, and until it has taken none for half a second or
-    /// has taken `most`; returns how many it took.
+    /// Sends `bytes` over and over until the kernel has accepted none for half a second or `most` in all; returns how
+    /// many it accepted.
     pub fn send_until_blocked(&mut self, bytes: &[u8], most: usize) -> usize {
         self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
         let mut sent = 0;
@@ -303,7 +303,7 @@ impl Client {
         Client::over(TcpStream::connect_timeout(&address, patience())?)
     }
 
-    /// A Unix socket in a `TcpStream`'s clothes: both read, write and time out by the same system calls.
+    /// A Unix socket as a `TcpStream`: both read, write and time out by the same system calls.
     pub fn try_connect_unix(path: &Path) -> io::Result<Client> {
         Client::over(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?)))
     }
@@ -311,12 +311,12 @@ impl Client {
     pub fn over(stream: TcpStream) -> io::Result<Client> {
         stream.set_read_timeout(Some(patience()))?;
         stream.set_write_timeout(Some(patience()))?;
-        // Not for Unix sockets, which have no delay.
+        // Not for Unix sockets, which have no Nagle delay.
         let _ = stream.set_nodelay(true);
         Ok(Client { stream, buffer: Vec::new() })
     }
 
-    /// The server has ended the connection, in order, and nothing is left to read.
+    /// The server has closed the connection cleanly, and nothing is left to read.
     pub fn has_ended(&self) -> io::Result<bool> {
         self.stream.set_nonblocking(true)?;
         let peeked = self.stream.peek(&mut [0]);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 pub struct Curl {
-    /// curl's exit status: 0, or what went wrong (curl(1), EXIT CODES).
+    /// curl's exit status: 0, or the error (curl(1), EXIT CODES).
     pub status: i32,
     pub stdout: Vec<u8>,
     pub stderr: String,
@@ -13,14 +13,14 @@ pub struct Curl {
 #[track_caller]
 pub fn curl(arguments: &[&str]) -> Curl {
     let mut command = Command::new("curl");
-    // No .curlrc (which has to be said first), no proxy of the environment's.
+    // No .curlrc (the option has to come first), and no proxy from the environment.
     command.args(["-q", "-sS", "--noproxy", "*", "--max-time", "20"]).args(arguments);
     let output = command.output().unwrap_or_else(|e| panic!("curl cannot be run ({e}); scripts/test installs it"));
     let status = output.status.code().expect("curl is not killed");
     Curl { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
-/// Its number, `7.88.1`.
+/// Its version, such as `7.88.1`.
 pub fn curl_version() -> String {
     // "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1 ...".
     let said = curl(&["--version"]).text();
@@ -28,10 +28,10 @@ pub fn curl_version() -> String {
 }
 
 impl Curl {
-    /// What the server said, when curl found nothing wrong with it.
+    /// The body of the answer; fails if curl reports an error.
     #[track_caller]
     pub fn body(self) -> Vec<u8> {
-        assert_eq!(self.status, 0, "curl says: {}", self.stderr);
+        assert_eq!(self.status, 0, "curl reports: {}", self.stderr);
         self.stdout
     }
 

@@ -1,4 +1,4 @@
-//! A server that is started with listening sockets, as by systemd or by the master before it.
+//! A server that is started with listening sockets, as by systemd or by a previous master.
 
 use super::{Server, TINE, scratch_folder};
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! hey, a load generator that judges for itself: what its report says of statuses and errors.
+//! hey, a load generator that judges for itself: the statuses and errors in its report.
 
 use super::Server;
 use nix::sys::signal::Signal;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 /// Connections at a time.
 const CONNECTIONS: &str = "100";
-/// It is stopped before; this is for a test that dies.
+/// It is stopped earlier; this is for a test that dies.
 const SECONDS_MAX: &str = "600s";
 
 pub struct Hey {
@@ -16,12 +16,12 @@ pub struct Hey {
 #[derive(Debug)]
 pub struct Verdict {
     pub answered: u64,
-    /// Of statuses but 200, and of errors, as hey words them.
+    /// Statuses other than 200, and errors, in hey's words.
     pub complaints: Vec<String>,
 }
 
 impl Hey {
-    /// Asks for `url` again and again over a hundred connections.
+    /// Requests `url` again and again over a hundred connections.
     pub fn start(url: &str, keep_alive: bool) -> Hey {
         let mut command = Command::new("hey");
         command.args(["-c", CONNECTIONS, "-z", SECONDS_MAX]);
@@ -45,7 +45,7 @@ impl Hey {
         complaints.extend(section("Error distribution:"));
         let count = |line: &String| line.split_whitespace().nth(1)?.parse::<u64>().ok();
         let answered = ok.iter().filter_map(count).sum();
-        assert!(answered > 0, "hey's report is read wrongly, or nobody was answered:\n{report}");
+        assert!(answered > 0, "hey's report was parsed wrongly, or no request was answered:\n{report}");
         Verdict { answered, complaints }
     }
 }

@@ -1,5 +1,5 @@
-//! Clients under load: each asks again and again until the server refuses its connection, and remembers every request
-//! that was sent and not answered.
+//! Clients under load: each sends requests until the server refuses its connection, and remembers every request that
+//! was sent and not answered.
 
 use super::{Client, eventually, patience};
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A client that kept still for this long between two of its steps was held up by the machine: the server may have
-/// taken its silence for idleness, as RFC 9112 section 9.3 lets it.
+/// A client that paused for this long between two of its steps was held up by the machine: the server may have taken
+/// its silence for idleness, as RFC 9112 section 9.3 allows.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 #[derive(Clone)]
@@ -22,9 +22,9 @@ pub enum Target {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
-    /// Asks on one connection until the server says that it closes, or closes.
+    /// Sends requests on one connection until the server announces that it closes, or closes.
     KeepAlive,
-    /// One connection a request.
+    /// One connection for each request.
     Close,
 }
 
@@ -62,14 +62,14 @@ impl Load {
         Load { clients: clients.iter().map(start).collect(), is_stopping, is_draining, is_over, answered }
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits until this many more requests have been answered.
     #[track_caller]
     pub fn wait_answered(&self, more: u64) {
         let until = self.answered.load(Ordering::Relaxed) + more;
         eventually("the clients are answered", || (self.answered.load(Ordering::Relaxed) >= until).then_some(()));
     }
 
-    /// From now on workers may drain: who was held up may find his connection closed, as one that idles.
+    /// From now on workers may drain: a client that was held up may find its connection closed, as an idle one.
     pub fn expect_drains(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
     }
@@ -136,7 +136,7 @@ fn ask_until_refused(
                     answered.fetch_add(1, Ordering::Relaxed);
                     if says_close {
                         tally.told_to_close += u64::from(habit == Habit::KeepAlive);
-                        // A reset here may have cost a slower client the answer.
+                        // A reset here may have cost a slower client its answer.
                         match client.rest() {
                             Ok(rest) if rest.is_empty() => {}
                             Ok(_) => tally.failures.push(format!("{path}: bytes after the last answer")),
@@ -170,7 +170,7 @@ enum Asked {
     },
 }
 
-/// One request; the error says when it was sent.
+/// One request; the error has the time when it was sent.
 fn ask(client: &mut Client, request: &str) -> Result<Asked, (Instant, String)> {
     let ended = client.has_ended();
     if matches!(ended, Ok(true)) {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Where Debian's packages liblua5.4-dev and libluajit-5.1-dev put them; `scripts/test` installs both.
+/// The path in Debian's packages liblua5.4-dev and libluajit-5.1-dev; `scripts/test` installs both.
 pub const LUA_HEADERS: &str = if cfg!(feature = "luajit") { "/usr/include/luajit-2.1" } else { "/usr/include/lua5.4" };
 
-/// Answers with the path that it was asked for.
+/// Answers with the path of the request.
 pub const PATH_APP: &str = r#"
 function app(environ, start_response)
   start_response("200 OK", {})
@@ -17,7 +17,7 @@ function app(environ, start_response)
 end
 "#;
 
-/// A folder with these files.
+/// A directory with these files.
 pub fn folder_with(files: &[(&str, &str)]) -> PathBuf {
     let folder = scratch_folder();
     for (name, text) in files {
@@ -28,7 +28,7 @@ pub fn folder_with(files: &[(&str, &str)]) -> PathBuf {
     folder
 }
 
-/// Serves `app`, the source of a function `app(environ, start_response)`, with one worker unless `options` say otherwise.
+/// Serves `app`, the source of a function `app(environ, start_response)`, with one worker unless `options` override it.
 pub fn serve(app: &str, options: &[&str]) -> Server {
     let folder = folder_with(&[("app.lua", app)]);
     serve_file(folder.join("app.lua").to_str().expect("a path in UTF-8"), options)
@@ -39,21 +39,21 @@ pub fn serve_file(path: &str, options: &[&str]) -> Server {
     serve_from(Path::new("."), path, options, &[])
 }
 
-/// Serves an application by the name that it has when the server starts in `folder`, with these environment variables.
+/// Serves an application by its name as seen from `folder`, with these environment variables.
 pub fn serve_from(folder: &Path, app: &str, options: &[&str], environment: &[(&str, &str)]) -> Server {
     let mut command = Command::new(TINE);
     command.current_dir(folder).args(["run", app, "0"]);
     if !options.contains(&"--workers") {
         command.args(["--workers", "1"]);
     }
-    // Modules are not looked for where this user's own Lua programs have theirs.
+    // The user's own Lua paths are not searched for modules.
     for name in ["LUA_PATH", "LUA_PATH_5_4", "LUA_CPATH", "LUA_CPATH_5_4"] {
         command.env_remove(name);
     }
     Server::start_command(command.args(options).envs(environment.iter().copied()))
 }
 
-/// The answer to a request on a connection of its own, whose head is written here but for its last empty line.
+/// The answer to a request on a connection of its own; `head` lacks only its last empty line.
 #[track_caller]
 pub fn ask(server: &Server, head: &str, body: &[u8]) -> Response {
     let method = head.split(' ').next().unwrap_or_default();
@@ -70,7 +70,7 @@ pub fn text_of(server: &Server, path: &str) -> String {
     response.text()
 }
 
-/// `x.c` to `x.so`, a module for Lua that is linked against none.
+/// Compiles `x.c` to `x.so`, a module for Lua that is linked against no Lua library.
 pub fn compile(source: &Path) {
     let output = Command::new("cc")
         .args(["-shared", "-fPIC", "-I", LUA_HEADERS, "-o"])

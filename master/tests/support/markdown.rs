@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The first table of a file of docs/ whose first heading is `corner`: the headings and the rows, cell by cell.
+/// The first table of a file in docs/ whose first heading is `corner`: the headings and the rows, cell by cell.
 #[track_caller]
 pub fn table(file: &str, corner: &str) -> (Vec<String>, Vec<Vec<String>>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join(file);

@@ -1,4 +1,4 @@
-//! A server whose master changes: who is master now, and which of its processes are there. The pidfile says it.
+//! A server whose master changes: which process is master now, and which of its processes exist. The pidfile names it.
 
 use super::{eventually, is_alive};
 use nix::errno::Errno;
@@ -21,17 +21,17 @@ pub fn children_of(pid: i32) -> Vec<i32> {
     children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
-/// Makes this process the parent of those whose parent ends, as process 1 would be: a master that outlives the one that
-/// started it. [`reap`] buries them.
+/// Makes this process the parent of orphans, as process 1 would be: for a master that outlives the one that started it.
+/// [`reap`] reaps them.
 pub fn adopt_orphans() {
     nix::sys::prctl::set_child_subreaper(true).expect("Linux 3.4");
 }
 
-/// Whether the process has ended; if it was adopted, it is buried.
+/// Whether the process has exited; if it was adopted, it is reaped.
 pub fn reap(pid: i32) -> bool {
     match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
         Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => true,
-        // Somebody else's, or nobody's any more.
+        // Another process's child, or reaped already.
         Ok(_) | Err(Errno::ECHILD) => !is_alive(pid),
         Err(e) => panic!("waitpid: {e}"),
     }

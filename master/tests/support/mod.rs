@@ -1,7 +1,8 @@
 //! The harness: the real binary, real processes, real sockets, on 127.0.0.1 and a port that the system chose.
 //!
-//! A [`Server`] ends with its whole process group when it is dropped, also when the test fails; then its folder, with
-//! its log, is kept and named. Waiting is polling for a state with a bound ([`eventually`]), never sleeping for it.
+//! A [`Server`] is killed with its whole process group when it is dropped, also when the test fails; then its
+//! directory, with its log, is kept and named. Waiting is polling for a state with a bound ([`eventually`]), never a
+//! sleep.
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod autobahn;
@@ -46,11 +47,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should happen soon, on a machine that has nothing else to do. It is only waited for when
-/// a test fails.
+/// How long anything may take that should happen soon, on an idle machine. Only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The patience of this moment: longer where TEST_PATIENCE, a factor, says so, and on a machine with more to run than it has
+/// The current patience: longer if TEST_PATIENCE, a factor, asks for it, and on a machine with more to run than it has
 /// CPUs.
 pub fn patience() -> Duration {
     static FACTOR: LazyLock<f64> = LazyLock::new(|| {
@@ -63,7 +63,8 @@ pub fn patience() -> Duration {
     PATIENCE.mul_f64(*FACTOR * crowding())
 }
 
-/// How many times more runs on this machine, now or in the last minute, than it has CPUs (proc_loadavg(5)); at least 1.
+/// How many times more runnable tasks this machine has, now or in the last minute, than CPUs (proc_loadavg(5)); at
+/// least 1.
 fn crowding() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut fields = text.split_whitespace();
@@ -76,7 +77,7 @@ fn crowding() -> f64 {
 /// The binary `tine`.
 pub const TINE: &str = env!("CARGO_BIN_EXE_tine");
 
-/// Polls until `state` holds something; fails the test, saying `what`, when it does not within [`patience`].
+/// Polls until `state` returns something; fails the test with `what` if it does not within [`patience`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
     let (began, patience) = (Instant::now(), patience());
@@ -89,7 +90,7 @@ pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A folder of this test's own, under the build's.
+/// A directory of this test's own, under the build's.
 pub fn scratch_folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("tine-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -101,7 +102,7 @@ pub fn scratch_folder() -> PathBuf {
 pub struct Server {
     pid: i32,
     folder: PathBuf,
-    /// Where it listens first, if that is TCP.
+    /// Its first address, if that is TCP.
     pub address: Option<SocketAddr>,
     exited: Option<ExitStatus>,
 }
@@ -125,12 +126,12 @@ impl Server {
     }
 
     /// As [`Server::spawn`], with these in place of the files `stdout` and `log`.
-    #[expect(clippy::zombie_processes)] // it is waited for by its number
+    #[expect(clippy::zombie_processes)] // it is waited for by its process id
     pub fn spawn_to(stdout: Option<Stdio>, stderr: Option<Stdio>, command: &mut Command) -> Server {
         let folder = scratch_folder();
         let file = |name: &str| File::create(folder.join(name)).expect("a file in the scratch folder");
         let child = command
-            // Its control socket goes there.
+            // Its control socket is made there.
             .env("XDG_RUNTIME_DIR", &folder)
             .env_remove("RUNTIME_DIRECTORY")
             .stdin(Stdio::null())
@@ -142,15 +143,15 @@ impl Server {
         Server::of(child.id() as i32, folder)
     }
 
-    /// A process that leads its group and writes to the files `stdout` and `log` of the folder.
+    /// A process that leads its group and writes to the files `stdout` and `log` of the directory.
     fn of(pid: i32, folder: PathBuf) -> Server {
         Server { pid, folder, address: None, exited: None }
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until it prints its addresses.
     #[track_caller]
     pub fn wait_ready(&mut self) {
-        let line = eventually("the server says where it listens", || {
+        let line = eventually("the server prints its addresses", || {
             if let Some(status) = self.try_exit() {
                 panic!("the server ended with {status}:\n{}", self.log());
             }
@@ -231,7 +232,7 @@ impl Server {
         eventually("the server ends", || self.try_exit())
     }
 
-    /// Signals and waits for the end.
+    /// Sends the signal and waits for the end.
     #[track_caller]
     pub fn stop(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
@@ -262,7 +263,7 @@ impl Server {
         self.workers().into_iter().map(|pid| sockets_of(pid).len()).sum()
     }
 
-    /// The server's own folder, for sockets and files of the test; removed at its end.
+    /// The server's own directory, for sockets and files of the test; removed at its end.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -273,13 +274,13 @@ impl Server {
         workers.iter().map(|&pid| sockets_of(pid).iter().filter(|inode| open.contains(inode)).count()).collect()
     }
 
-    /// `tine ctl` to this server, and to no other that may be running.
+    /// `tine ctl` for this server, and for no other that may be running.
     pub fn ctl(&self, arguments: &[&str]) -> Output {
         let (port, folder) = (self.address().port().to_string(), self.folder.to_str().expect("a path in UTF-8"));
         run_to_end_with(&[&["ctl", "--control", &port], arguments].concat(), &[("XDG_RUNTIME_DIR", folder)])
     }
 
-    /// Requests in flight, as `tine ctl status` says.
+    /// Requests in flight, from `tine ctl status`.
     pub fn in_flight(&self) -> u64 {
         let output = self.ctl(&["status", "--json"]);
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
@@ -293,13 +294,13 @@ impl Server {
         self.workers().into_iter().find(|&pid| sockets_of(pid).contains(&inode))
     }
 
-    /// Waits for a worker that was not there `before`.
+    /// Waits for a worker that did not exist `before`.
     #[track_caller]
     pub fn wait_replaced(&self, before: &[i32]) -> i32 {
         eventually("a new worker is there", || self.workers().into_iter().find(|pid| !before.contains(pid)))
     }
 
-    /// Waits until these processes are gone, or zombies of nobody.
+    /// Waits until these processes are gone, or zombies that were not reaped.
     #[track_caller]
     pub fn wait_gone(&self, pids: &[i32]) {
         let end = Instant::now() + patience();
@@ -316,7 +317,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Whoever is left of the group; nobody, after a clean end.
+        // The rest of the group; empty after a clean end.
         let _ = killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
         if self.exited.is_none() {
             let _ = waitpid(Pid::from_raw(self.pid), None);
@@ -333,10 +334,10 @@ pub fn was_killed_by(status: ExitStatus, signal: Signal) -> bool {
     status.signal() == Some(signal as i32)
 }
 
-/// A request whose body is waited for once a 100 has said so, one byte: its connection is in use until then.
+/// A request with a body of one byte, which the server waits for after its 100: its connection is in use until then.
 pub const BUSY: &str = "POST /upload HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
 
-/// A connection that is in use by [`BUSY`]; `None`, if the server refuses it.
+/// A connection that is in use by [`BUSY`]; `None` if the server refuses it.
 #[track_caller]
 pub fn busy(server: &Server) -> Option<Client> {
     let mut client = server.connect();
@@ -344,14 +345,14 @@ pub fn busy(server: &Server) -> Option<Client> {
     (client.response().status == 100).then_some(client)
 }
 
-/// A command that is ended when it takes longer than anything should.
+/// A command that is killed when it takes longer than anything should.
 pub fn within_patience(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", &(3 * patience()).as_secs().to_string()]).arg(program);
     command
 }
 
-/// Runs `tine` to its end; for what is not meant to keep running.
+/// Runs `tine` to its end; for commands that do not keep running.
 pub fn run_to_end(arguments: &[&str]) -> Output {
     run_to_end_with(arguments, &[])
 }

@@ -12,16 +12,16 @@ pub fn send_signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap_or_else(|e| panic!("{signal} cannot be sent to {pid}: {e}"));
 }
 
-/// Makes a program that can be executed at once: a copy of another.
+/// Copies a program so that it can be executed at once.
 ///
-/// By a process of its own, and so is [`write_program`]. Each fork of this process that another test makes meanwhile would
-/// hold a file that is written here open until its execve(2), and the program would be "Text file busy" (ETXTBSY).
+/// In a process of its own, like [`write_program`]: a fork of this process in another test meanwhile would hold a file
+/// that is written here open until its execve(2), and the program would be "Text file busy" (ETXTBSY).
 pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
     let copied = Command::new("cp").arg("--").arg(from.as_ref()).arg(to).status();
     assert!(copied.expect("cp runs").success(), "{} is copied", to.display());
 }
 
-/// Makes a program that can be executed at once, of these bytes.
+/// Writes a program of these bytes that can be executed at once.
 pub fn write_program(path: &Path, bytes: &[u8]) {
     let mut sh = Command::new("sh");
     sh.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
@@ -35,7 +35,7 @@ pub fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// Stops a process and waits until it stands still.
+/// Stops a process and waits until it is stopped.
 #[track_caller]
 pub fn freeze(pid: i32) {
     send_signal(pid, Signal::SIGSTOP);
@@ -44,7 +44,7 @@ pub fn freeze(pid: i32) {
     });
 }
 
-/// Waits until a process sleeps in a call, as a worker does that has nothing to do.
+/// Waits until a process sleeps in a call, as an idle worker does.
 #[track_caller]
 pub fn wait_asleep(pid: i32) {
     eventually("the process sleeps", || {
@@ -72,13 +72,13 @@ pub fn sockets_of(pid: i32) -> Vec<String> {
     descriptors.filter_map(target).filter_map(inode).collect()
 }
 
-/// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so that
-/// this server's share of them grows when another one ends.
+/// Pss of /proc/PID/smaps_rollup without Pss_File: the program's own pages are shared with other tests' servers, so
+/// this server's share of them grows when another one exits.
 pub fn proportional_bytes(pid: i32) -> u64 {
     rollup_bytes(pid, "Pss:").saturating_sub(rollup_bytes(pid, "Pss_File:"))
 }
 
-/// What a process has in memory and has not allocated, shared or not: the program, its libraries, the scoreboard.
+/// Memory that a process has mapped and not allocated, shared or not: the program, its libraries, the scoreboard.
 pub fn mapped_bytes(pid: i32) -> u64 {
     rollup_bytes(pid, "Rss:").saturating_sub(rollup_bytes(pid, "Anonymous:"))
 }
@@ -89,7 +89,7 @@ fn rollup_bytes(pid: i32, name: &str) -> u64 {
     rollup.lines().find_map(kib).unwrap_or(0) * 1024
 }
 
-/// The most memory that a process ever had (VmHWM), its program file included.
+/// The peak memory of a process (VmHWM), its program file included.
 pub fn peak_bytes(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
     let kib =
@@ -100,7 +100,7 @@ pub fn peak_bytes(pid: i32) -> u64 {
 /// CPU time that a process has used, user and system, in clock ticks (a hundredth of a second each).
 pub fn cpu_ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which ends with the last parenthesis: utime and stime are fields 14 and 15 (proc(5)).
+    // After the name, which ends with the last parenthesis: utime and stime are fields 14 and 15 (proc(5)).
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum()
 }
@@ -111,7 +111,7 @@ pub fn group_members(group: i32) -> Vec<i32> {
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let group_of = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name: state, parent, group (proc_pid_stat(5)).
+        // After the name: state, parent, group (proc_pid_stat(5)).
         stat.rsplit(')').next()?.split_whitespace().nth(2)?.parse::<i32>().ok()
     };
     pids.filter(|&pid| group_of(pid) == Some(group) && is_alive(pid)).collect()

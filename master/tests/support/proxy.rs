@@ -1,4 +1,4 @@
-//! nginx and HAProxy in front of a server, each on a Unix socket of its own: no port that somebody else could take.
+//! nginx and HAProxy in front of a server, each on a Unix socket of its own: no other process can take its port.
 
 use super::{Client, Server, eventually, scratch_folder};
 use std::fs;
@@ -12,7 +12,7 @@ pub enum ProxyKind {
     HaProxy,
 }
 
-/// A proxy that runs; it ends with the test, as the servers do.
+/// A running proxy; it ends with the test, as the servers do.
 pub struct Proxy {
     pub kind: ProxyKind,
     /// Its processes and its log.
@@ -25,13 +25,13 @@ impl ProxyKind {
 
     fn program(self) -> PathBuf {
         let name = if self == ProxyKind::Nginx { "nginx" } else { "haproxy" };
-        // Debian has them where a user's shell does not look.
+        // Debian installs them outside of a user's PATH.
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
         let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
         found.unwrap_or_else(|| panic!("{name} is not installed; scripts/test does that"))
     }
 
-    /// The number by which it calls itself, `1.22.1` or `2.6.12-1+deb12u4`.
+    /// Its version as it prints it, `1.22.1` or `2.6.12-1+deb12u4`.
     pub fn version(self) -> String {
         let output = Command::new(self.program()).arg("-v").output().expect("it says its version");
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -43,7 +43,7 @@ impl ProxyKind {
 }
 
 impl Proxy {
-    /// In front of `origin`, once it accepts connections.
+    /// Starts it in front of `origin`, and waits until it accepts connections.
     #[track_caller]
     pub fn start(kind: ProxyKind, origin: &Server) -> Proxy {
         let folder = scratch_folder();
@@ -70,7 +70,7 @@ impl Proxy {
         Proxy { kind, process, folder }
     }
 
-    /// Where it listens.
+    /// The path that it listens on.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("socket")
     }
@@ -103,7 +103,7 @@ pub struct LoadProxy {
 }
 
 impl LoadProxy {
-    /// In front of `origin`: an address, or `unix:/path`.
+    /// Starts it in front of `origin`: an address, or `unix:/path`.
     #[track_caller]
     pub fn start(origin: &str) -> LoadProxy {
         let port = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
@@ -132,7 +132,7 @@ impl LoadProxy {
         format!("http://{}{path}", self.address)
     }
 
-    /// What it complains of: nothing, where its origin does nothing wrong.
+    /// Its complaints: none if its origin does nothing wrong.
     pub fn log(&self) -> String {
         self.process.log()
     }

@@ -16,7 +16,7 @@ const LINES: usize = 24;
 pub struct InTerminal {
     child: Child,
     ours: File,
-    /// The program's end, held open so that its settings can be looked at when the program is gone.
+    /// The program's end, kept open so that its settings can be read after the program has exited.
     theirs: OwnedFd,
     said: Arc<Mutex<Vec<u8>>>,
 }
@@ -32,11 +32,11 @@ impl InTerminal {
         let ours = File::from(pty.master);
         let said = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, heard) = (ours.try_clone().expect("a descriptor"), said.clone());
-        // Ends with the test's program at the latest: read fails once nobody holds the other end.
+        // Exits with the test program at the latest: read fails once no process holds the other end.
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
-                heard.lock().expect("nobody panics with it").extend_from_slice(&bytes[..count]);
+                heard.lock().expect("no thread panics while it holds the lock").extend_from_slice(&bytes[..count]);
             }
         });
         InTerminal { child, ours, theirs: pty.slave, said }
@@ -44,10 +44,10 @@ impl InTerminal {
 
     /// All that the program has written.
     pub fn said(&self) -> String {
-        String::from_utf8_lossy(&self.said.lock().expect("nobody panics with it")).into_owned()
+        String::from_utf8_lossy(&self.said.lock().expect("no thread panics while it holds the lock")).into_owned()
     }
 
-    /// What the terminal shows.
+    /// What the terminal displays.
     pub fn screen(&self) -> String {
         screen(&self.said())
     }
@@ -61,7 +61,7 @@ impl InTerminal {
         self.ours.write_all(keys).expect("the terminal takes keys");
     }
 
-    /// Another size; the program is told so, which the kernel does only where the terminal is its controlling one.
+    /// Sets another size. The kernel notifies the program, but only if the terminal is its controlling terminal.
     pub fn resize(&self, columns: u16, lines: u16) {
         let (columns, lines) = (columns.to_string(), lines.to_string());
         let mut stty = Command::new("stty");
@@ -76,10 +76,10 @@ impl InTerminal {
 
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
-        eventually("the program ends", || self.child.try_wait().expect("it can be waited for"))
+        eventually("the program ends", || self.child.try_wait().expect("the program is a child"))
     }
 
-    /// Whether the terminal waits for whole lines and echoes what is typed, as a shell finds it.
+    /// Whether the terminal waits for whole lines and echoes what is typed, as it does for a shell.
     pub fn is_cooked(&self) -> bool {
         let settings = tcgetattr(&self.theirs).expect("the terminal's settings");
         settings.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
@@ -88,14 +88,14 @@ impl InTerminal {
 
 impl Drop for InTerminal {
     fn drop(&mut self) {
-        // It has ended, as a rule.
+        // It has usually exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The lines of a terminal of 80x24 after it was sent `text`, as far as the program uses it: printing, moving to a place,
-/// clearing all. Other sequences change no cell.
+/// The lines of a terminal of 80x24 after `text` was written to it, as far as the program uses it: printing, moving the
+/// cursor, clearing the screen. Other sequences change no cell.
 fn screen(text: &str) -> String {
     let mut cells = vec![vec![' '; COLUMNS]; LINES];
     let (mut line, mut column) = (0, 0);

@@ -1,5 +1,5 @@
 //! Clients that keep their connections: one request after another, eight at a time, without end, or with pauses. Each
-//! knows what it sent and checks what it gets: whole answers in order, and an end that is no reset.
+//! knows what it sent and checks what it gets: whole answers in order, and an end that is not a reset.
 
 use super::{Client, eventually, patience};
 use std::io::{self, Write};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Requests sent in one write.
 const BATCH: u64 = 8;
-/// Batches that may be on their way to the server without an answer.
+/// Batches that may be in flight without an answer.
 const BATCHES_AHEAD: u64 = 16;
-/// As for [`super::load`]: who kept still so long before he sent may have been taken for idle.
+/// As in [`super::load`]: after this long a silence before a request, the server may have taken the client for idle.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,21 +24,21 @@ pub enum Manner {
     InEights,
     /// Eight in one write, over and over, while another thread reads the answers.
     WithoutEnd,
-    /// One request, then a pause about as long as a drain lets a connection idle, and the next one without a look at whether
-    /// the server has ended the connection: many cross its end.
+    /// One request, then a pause about as long as a drain lets a connection idle, and the next one without checking
+    /// whether the server has closed the connection: many cross its end.
     WithPauses,
 }
 
 #[derive(Debug, Default)]
 pub struct Tally {
     pub answered: u64,
-    /// Connections that the server ended after an answer that said so.
+    /// Connections that the server ended after an answer with `Connection: close`.
     pub told_to_close: u64,
-    /// Connections that ended without a word, with nothing on its way.
+    /// Connections that ended without an answer, with no request in flight.
     pub ended_idle: u64,
-    /// … with a request on its way that crossed the end: it was not answered, in part or at all.
+    /// Connections that ended with a request in flight that crossed the end: it was not answered, in part or at all.
     pub crossed: u64,
-    /// As `crossed`, of clients that do not pause but had been held up by the machine.
+    /// As `crossed`, for clients that do not pause but had been held up by the machine.
     pub held_up: u64,
     pub failures: Vec<String>,
 }
@@ -55,7 +55,7 @@ pub struct Regulars {
 }
 
 impl Regulars {
-    /// So many clients of each manner.
+    /// Starts this many clients of each manner.
     pub fn start(address: SocketAddr, clients: &[(Manner, usize)]) -> Regulars {
         let shared = Arc::new(Shared { address, is_over: AtomicBool::default(), answered: AtomicU64::default() });
         let manners = clients.iter().flat_map(|&(manner, count)| (0..count).map(move |_| manner));
@@ -66,7 +66,7 @@ impl Regulars {
         Regulars { clients: manners.enumerate().map(start).collect(), shared }
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits until this many more requests have been answered.
     #[track_caller]
     pub fn wait_answered(&self, more: u64) {
         let until = self.shared.answered.load(Ordering::Relaxed) + more;
@@ -77,12 +77,12 @@ impl Regulars {
         });
     }
 
-    /// From now on nobody connects again, and who sees the end of his connection is done.
+    /// From now on no client connects again, and a client is done at the end of its connection.
     pub fn expect_end(&self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for the server to end every connection; [`Regulars::expect_end`] comes before.
+    /// Waits for the server to end every connection; [`Regulars::expect_end`] has to be called before.
     pub fn join(self) -> Tally {
         let mut sum = Tally::default();
         for client in self.clients {
@@ -105,7 +105,7 @@ struct Regular {
     tally: Tally,
 }
 
-/// What came behind a request.
+/// What arrived in answer to a request.
 enum Came {
     Answer { says_close: bool },
     End,
@@ -123,7 +123,7 @@ impl Regular {
                 self.tally.failures.push(format!("client {}, {:?}: {e}", self.number, self.manner));
             }
             if Instant::now() > until {
-                self.tally.failures.push(format!("client {}: nobody ended its connection", self.number));
+                self.tally.failures.push(format!("client {}: the server did not end its connection", self.number));
             }
         }
         self.tally
@@ -134,7 +134,7 @@ impl Regular {
         let count = if self.manner == Manner::InEights { BATCH } else { 1 };
         let mut quiet_since = Instant::now();
         for first in (0..).step_by(count as usize) {
-            // Who pauses does not look: his request crosses the end.
+            // A client that pauses does not check first: its request crosses the end.
             if self.manner != Manner::WithPauses && client.has_ended()? {
                 self.tally.ended_idle += 1;
                 return close(client);
@@ -167,30 +167,30 @@ impl Regular {
             }
             quiet_since = Instant::now();
             if self.manner == Manner::WithPauses {
-                // 150 to 650 ms: around what a drain lets a connection idle (`Drain::idle_end`).
+                // 150 to 650 ms: around the time that a drain lets a connection idle (`Drain::idle_end`).
                 std::thread::sleep(Duration::from_millis(150 + (self.number as u64 * 131 + first * 197) % 500));
             }
         }
         Ok(())
     }
 
-    /// The server has said that it closes, and a request is on its way all the same: it meets an end, not a reset.
+    /// The server has announced that it closes, and a request is in flight all the same: it meets an end, not a reset.
     fn cross(&mut self, mut client: Client, first: u64) -> io::Result<()> {
         client.stream.write_all(self.requests(first, BATCH).as_bytes())?;
         match client.rest()? {
             rest if rest.is_empty() => close(client),
-            _ => Err(io::Error::other("bytes behind the last answer")),
+            _ => Err(io::Error::other("bytes after the last answer")),
         }
     }
 
-    /// Sends over and over; another thread would read, if this one did not: the writer is the other one.
+    /// Sends over and over from a thread of its own, while this one reads.
     fn stream(&mut self, mut client: Client, until: Instant) -> io::Result<()> {
         let (read, is_ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let mut sender = client.stream.try_clone()?;
         let writer = {
             let (number, read, is_ended) = (self.number, Arc::clone(&read), Arc::clone(&is_ended));
             std::thread::spawn(move || -> io::Result<()> {
-                // Some more after the end: they were on their way.
+                // Some more after the end: they were in flight.
                 let mut more = 4;
                 for first in (0..).step_by(BATCH as usize) {
                     while first >= read.load(Ordering::Relaxed) + BATCH * BATCHES_AHEAD
@@ -216,12 +216,12 @@ impl Regular {
                     self.tally.told_to_close += 1;
                     ended = match client.rest() {
                         Ok(rest) if rest.is_empty() => Ok(()),
-                        Ok(_) => Err(io::Error::other("bytes behind the last answer")),
+                        Ok(_) => Err(io::Error::other("bytes after the last answer")),
                         Err(e) => Err(e),
                     };
                     break;
                 }
-                // It sends all the time; but the machine may have had no time for it.
+                // It sends all the time, but the machine may not have scheduled it.
                 Ok(Came::End) => {
                     self.tally.held_up += 1;
                     break;
@@ -268,7 +268,7 @@ fn requests(client: usize, first: u64, count: u64) -> String {
     (first..first + count).map(request).collect()
 }
 
-/// Ends our side, too. What was sent before may yet have met a socket that was there no more: then this one was reset.
+/// Shuts down our side, too. Bytes sent before may have met a socket that was gone: then this one was reset.
 fn close(client: Client) -> io::Result<()> {
     client.stream.shutdown(Shutdown::Write)?;
     match client.stream.take_error()? {

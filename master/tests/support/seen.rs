@@ -1,4 +1,4 @@
-//! An answer as far as it came: for clients of what may break off, or be no answer at all.
+//! An answer as far as it was received: for clients of answers that may break off or be malformed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 pub struct Seen {
     /// 1xx, in order.
     pub interims: Vec<u16>,
-    /// `None` when no whole head came.
+    /// `None` if no whole head arrived.
     pub status: Option<u16>,
     pub head: String,
-    /// Bytes of the body, without the framing of chunks; without a head, all that came.
+    /// Bytes of the body, without the framing of chunks; without a head, all bytes that arrived.
     pub body: Vec<u8>,
     pub declared: Option<u64>,
     pub is_chunked: bool,
@@ -20,20 +20,20 @@ pub struct Seen {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum End {
-    /// As the framing says.
+    /// As the framing requires.
     #[default]
     Whole,
-    /// The connection ended, in order or not, before the answer did.
+    /// The connection ended, cleanly or not, before the answer did.
     Cut,
-    /// Nothing more came for as long as was waited.
+    /// Nothing more arrived within the read timeout.
     Silence,
 }
 
 impl Seen {
-    /// Asks, and reads until the answer or the connection is over, or nothing has come for as long as the stream's read
-    /// timeout.
+    /// Sends the request, and reads until the answer or the connection is over, or nothing has arrived within the
+    /// stream's read timeout.
     pub fn of(stream: &mut UnixStream, request: &str) -> Seen {
-        // A connection that the other side has left may refuse the request; then reading says so, too.
+        // A connection that the other side has closed may refuse the request; then reading reports it, too.
         let _ = stream.write_all(request.as_bytes());
         let mut input = Vec::new();
         loop {
@@ -73,7 +73,7 @@ impl Seen {
         })
     }
 
-    /// What `input` holds, and whether the answer is over.
+    /// Parses `input`; returns also whether the answer is complete.
     fn parse(mut input: &[u8]) -> (Seen, bool) {
         let mut seen = Seen::default();
         while let Some((status, head, rest)) = head_of(input) {
@@ -100,7 +100,7 @@ impl Seen {
         (seen, false)
     }
 
-    /// Whether the last chunk is there. There are no trailers here.
+    /// Whether the last chunk is there. No answer here has trailers.
     fn read_chunks(&mut self, mut input: &[u8]) -> bool {
         while let Some(end) = input.windows(2).position(|two| two == b"\r\n") {
             let Ok(size) = usize::from_str_radix(&String::from_utf8_lossy(&input[..end]), 16) else { return false };
@@ -115,7 +115,7 @@ impl Seen {
     }
 }
 
-/// The status and the text of a head at the front, and what is behind it.
+/// The status and the text of a head at the front, and the bytes after it.
 fn head_of(input: &[u8]) -> Option<(u16, String, &[u8])> {
     let end = input.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&input[..end]).into_owned();

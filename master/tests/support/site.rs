@@ -1,4 +1,4 @@
-//! A directory of files, and a server of it.
+//! A directory of files, and a server for it.
 
 use super::{Server, scratch_folder};
 use std::fs::{self, File};
@@ -23,12 +23,12 @@ impl Site {
         self.folder.join(name)
     }
 
-    /// The directory as an option has it.
+    /// The directory as an option's value.
     pub fn text(&self) -> &str {
         self.folder.to_str().expect("UTF-8")
     }
 
-    /// Writes a file that is an hour old, and the folders to it.
+    /// Writes a file that is an hour old, and its directories.
     pub fn write(&self, name: &str, bytes: &[u8]) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
@@ -40,7 +40,7 @@ impl Site {
         set_age(&self.path(name), age);
     }
 
-    /// A file of this length that takes no room; each mebibyte begins with its number, as eight bytes.
+    /// A sparse file of this length; each mebibyte begins with its number, as eight bytes.
     pub fn write_sparse(&self, name: &str, mebibytes: u64) {
         let file = File::create(self.path(name)).expect("a file can be made");
         file.set_len(mebibytes << 20).expect("a sparse file");
@@ -72,7 +72,7 @@ fn set_age(path: &Path, age: Duration) {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // What cannot be removed goes with the build's folder.
+        // What cannot be removed is removed with the build's directory.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

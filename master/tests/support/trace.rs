@@ -13,18 +13,18 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Returns once the process is traced; `None`, and a line that says why, where that cannot be done.
+    /// Returns once the process is traced; `None`, after a line with the reason, if it cannot be.
     pub fn begin(pid: i32) -> Option<Trace> {
         Trace::begin_with(pid, &[])
     }
 
-    /// As [`Trace::begin`], and the calls fail as `failures` say, each as strace(1) has it behind `-e inject=`:
-    /// `accept4:error=EPERM:when=1..3`. Other calls are not in the trace.
+    /// As [`Trace::begin`], and calls fail as in `failures`, each in the form that strace(1) expects after `-e
+    /// inject=`: `accept4:error=EPERM:when=1..3`. Other calls are not in the trace.
     pub fn inject(pid: i32, failures: &[&str]) -> Option<Trace> {
         let expressions: Vec<String> = failures.iter().map(|failure| format!("inject={failure}")).collect();
         let options: Vec<&str> = expressions.iter().flat_map(|expression| ["-e", expression]).collect();
         let calls: Vec<&str> = failures.iter().filter_map(|failure| failure.split(':').next()).collect();
-        // One set, or the last would take the place of the others.
+        // One set, or the last one would replace the others.
         let set = format!("trace={}", calls.join(","));
         Trace::begin_with(pid, &[&["-e", &set], &options[..]].concat())
     }
@@ -41,7 +41,7 @@ impl Trace {
         let attached = eventually("strace is attached or has given up", || {
             let ended = strace.try_wait().expect("strace can be waited for").is_some();
             let is_traced = status().lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"));
-            // It has ended also where the process has, at its first call that failed.
+            // strace has also exited if the process has, at its first failed call.
             let has_traced = || fs::metadata(folder.join("trace")).is_ok_and(|file| file.len() > 0);
             (ended || is_traced).then(|| !ended || has_traced())
         });
@@ -52,7 +52,7 @@ impl Trace {
         Some(Trace { strace, folder })
     }
 
-    /// The lines so far.
+    /// The lines until now.
     pub fn so_far(&self) -> String {
         fs::read_to_string(self.folder.join("trace")).unwrap_or_default()
     }

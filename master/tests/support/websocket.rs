@@ -1,8 +1,8 @@
-//! A WebSocket client (RFC 6455) that sends exactly what a test says, well-formed or not, and takes from the server only
-//! what a server may send: unmasked frames of known opcodes, their lengths in the shortest form, no reserved bits, no
-//! frame after a Close.
+//! A WebSocket client (RFC 6455) that sends exactly what a test asks for, well-formed or not, and accepts from the
+//! server only what a server may send: unmasked frames of known opcodes, their lengths in the shortest form, no
+//! reserved bits, no frame after a Close.
 //!
-//! The verbs that do not say `try_` fail the test when the server does not do its part.
+//! Methods without `try_` fail the test when the server does not do its part.
 
 use super::{Client, Server};
 use sha1::{Digest, Sha1};
@@ -20,7 +20,7 @@ const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 /// The payload of a control frame (RFC 6455 section 5.5).
 const CONTROL_BYTES_MAX: usize = 125;
 
-/// The masks are the same in each run, so that a failure can be repeated.
+/// The masks are the same in each run, so that a failure can be reproduced.
 const MASK_SEED: u64 = 6455;
 
 /// A frame to send, or one of the server's.
@@ -43,7 +43,7 @@ impl Frame {
         Frame::new(true, 0, CLOSE, [&code.to_be_bytes(), reason].concat())
     }
 
-    /// What a Close says; `None` when it says nothing.
+    /// The code of a Close; `None` if it has none.
     pub fn close_code(&self) -> Option<u16> {
         Some(u16::from_be_bytes(*self.payload.first_chunk()?))
     }
@@ -53,7 +53,7 @@ impl Frame {
         self.opcode == CLOSE && self.rsv == 0
     }
 
-    /// As a client sends it.
+    /// Encoded as a client sends it.
     pub fn masked(&self, mask: [u8; 4]) -> Vec<u8> {
         let mut bytes = vec![u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode];
         match self.payload.len() {
@@ -99,7 +99,7 @@ impl WebSocket {
         WebSocket::over(server.connect(), path).unwrap_or_else(|e| panic!("no WebSocket at {path}: {e}"))
     }
 
-    /// The opening handshake over a connection that is there already.
+    /// The opening handshake over an existing connection.
     pub fn over(mut client: Client, path: &str) -> io::Result<WebSocket> {
         let mut nonce = [0; 16];
         fastrand::fill(&mut nonce);
@@ -136,7 +136,7 @@ impl WebSocket {
         frame.masked(self.masks.u32(..).to_ne_bytes())
     }
 
-    /// The server's next frame; `None` when it has ended the connection in order.
+    /// The server's next frame; `None` when it has closed cleanly.
     #[track_caller]
     pub fn next_frame(&mut self) -> Option<Frame> {
         self.try_next_frame().unwrap_or_else(|e| panic!("no frame: {e}"))
@@ -148,7 +148,7 @@ impl WebSocket {
         self.try_next_message().unwrap_or_else(|e| panic!("no message: {e}"))
     }
 
-    /// Our Close, the server's, the end in order; returns what the server's says. Messages before it are dropped.
+    /// Our Close, the server's, a clean end; returns the code of the server's. Messages before it are dropped.
     #[track_caller]
     pub fn close(&mut self, code: u16) -> Option<u16> {
         let bytes = self.masked(&Frame::close(code, b""));
@@ -158,7 +158,7 @@ impl WebSocket {
         said.close_code()
     }
 
-    /// The server's Close, our answer to it, the end in order; returns the Close. Messages before it are dropped.
+    /// The server's Close, our answer to it, a clean end; returns the Close. Messages before it are dropped.
     #[track_caller]
     pub fn expect_close(&mut self) -> Frame {
         let said = self.wait_close();
@@ -172,14 +172,14 @@ impl WebSocket {
     #[track_caller]
     fn wait_close(&mut self) -> Frame {
         loop {
-            let frame = self.next_frame().expect("the server says Close before it ends the connection");
+            let frame = self.next_frame().expect("the server sends Close before it closes the connection");
             if frame.opcode == CLOSE {
                 return frame;
             }
         }
     }
 
-    /// The server ends the connection in order and says nothing more.
+    /// The server closes the connection cleanly and sends nothing more.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let more = self.next_frame();
@@ -216,7 +216,7 @@ impl WebSocket {
     pub fn try_next_frame(&mut self) -> io::Result<Option<Frame>> {
         let first = match self.client.take(1) {
             Ok(byte) => byte[0],
-            // Of one byte: there was none.
+            // End of file at the first byte: no frame has begun.
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(e) => return Err(e),
         };
@@ -249,7 +249,7 @@ impl WebSocket {
         Ok(Some(Frame { fin, rsv, opcode, payload }))
     }
 
-    /// A length in so many bytes, of which the least that needs them is `least`.
+    /// A length of this many bytes; `least` is the smallest value that needs them.
     fn long_length(&mut self, bytes: usize, least: usize) -> io::Result<usize> {
         let big_endian = self.client.take(bytes)?;
         let length = big_endian.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
@@ -268,7 +268,7 @@ pub fn handshake(path: &str, key: &str) -> String {
     )
 }
 
-/// What `Sec-WebSocket-Accept` must say to this key (RFC 6455 section 4.2.2).
+/// The `Sec-WebSocket-Accept` for this key (RFC 6455 section 4.2.2).
 pub fn accept_key(key: &str) -> String {
     let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
     data_encoding::BASE64.encode(&digest)

@@ -1,8 +1,9 @@
-//! An application that fails on demand, for the tests of what a failure costs.
+//! An application that fails on demand, for tests of what a failure costs.
 //!
-//! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `hang`: it is never done, `slow`: after a second; `retire`: it asks for
-//! a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /block/20 takes 20 ms in which its worker
-//! does nothing else, GET /hoard keeps 128 MiB, GET /close/7 closes descriptor 7, whose ever it is; all else is `ok`.
+//! `FAULTS_BOOT=error` (or `panic`): it cannot be built; `hang`: building never ends; `slow`: it ends after a second;
+//! `retire`: the app asks for a fresh worker from the start. GET /panic panics, GET /hang never returns, GET /block/20
+//! takes 20 ms in which its worker does nothing else, GET /hoard keeps 128 MiB, GET /close/7 closes descriptor 7,
+//! whatever it is; every other path answers `ok`.
 use tine::app::{Answer, App, AppError, Cx};
 use tine::http::{Request, Response, StatusCode};
 

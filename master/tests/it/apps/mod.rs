@@ -1,6 +1,6 @@
-//! The applications in Rust that the tests serve, as processes of their own under tine's command line: examples of this package, and
-//! one that fails on demand. They are part of this program, which runs as one of them where [`NAME`] says so; an example's
-//! own binary may be older than the server that is tested, since `cargo test --test it` does not build it.
+//! The applications in Rust that the tests serve, as separate processes under tine's command line: examples of this
+//! package, and one that fails on demand. They are part of this program, which runs as one of them if [`NAME`] asks for
+//! it; an example's own binary may be older than the server under test, since `cargo test --test it` does not build it.
 
 mod faults;
 #[path = "../../../examples/files_beside_app.rs"]
@@ -12,7 +12,7 @@ use crate::support::Server;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-/// The environment variable with the name of the application that this program is.
+/// The environment variable with the name of the application to run as.
 const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
@@ -20,7 +20,7 @@ type Main = fn() -> ExitCode;
 const APPS: [(&str, Main); 3] =
     [("faults", faults::main), ("files_beside_app", files_beside_app::main), ("own_app", own_app::main)];
 
-/// Before the test harness, which would start threads: a master has to be the only one.
+/// Runs before the test harness, which would start threads: a master must be the only thread.
 extern "C" fn run_app() {
     let Some(name) = std::env::var_os(NAME) else { return };
     let (_, main) = APPS.into_iter().find(|(known, _)| name == *known).expect("an application of the tests");
@@ -29,13 +29,13 @@ extern "C" fn run_app() {
     std::process::exit((0..=u8::MAX).find(|&number| ExitCode::from(number) == status).map_or(-1, i32::from))
 }
 
-// SAFETY: the loader calls what stands in this section before `main`, while there is one thread; std's arguments and environment
-// are there by then.
+// SAFETY: the loader calls the functions in this section before `main`, while there is one thread; std's arguments and
+// environment are set by then.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static RUN_APP: extern "C" fn() = run_app;
 
-/// A command that is this application.
+/// A command that runs this application.
 pub fn app(name: &str) -> Command {
     assert!(APPS.iter().any(|(known, _)| *known == name), "no application {name}");
     let mut command = Command::new(std::env::current_exe().expect("this program"));

@@ -1,5 +1,5 @@
-//! A case: its id, what is sent and waited for, what must come back, and who ends the connection. With the words that the
-//! tables are written in.
+//! A case: its id, what is sent and waited for, what must come back, and which side ends the connection. With the
+//! vocabulary of the tables.
 
 use crate::support::websocket::{BINARY, CONTINUATION, Frame, PING, PONG, TEXT};
 use std::time::Duration;
@@ -18,11 +18,11 @@ pub(super) enum Step {
     Send(Vec<Frame>, Writes),
     /// Bytes as they are, in one write.
     Raw(Vec<u8>),
-    /// Waits for this long and takes what comes.
+    /// Waits this long and takes what arrives.
     Pause(Duration),
-    /// As `Pause`; that the connection is still open then is an event.
+    /// As `Pause`; if the connection is then still open, that is an event.
     Quiet(&'static str, Duration),
-    /// Waits for so many events.
+    /// Waits for this number of events.
     Await(usize),
 }
 
@@ -30,9 +30,9 @@ pub(super) enum Step {
 pub enum Writes {
     /// All frames in one write.
     Joined,
-    /// Each frame in one.
+    /// Each frame in one write.
     FrameWise,
-    /// This many bytes in one.
+    /// This many bytes in each write.
     Chops(usize),
 }
 
@@ -44,8 +44,8 @@ pub enum Event {
 }
 
 pub(super) enum End {
-    /// We say Close, in a step or, where none does, with 1000 once everything expected has come. The server answers with
-    /// one of these codes or none.
+    /// We send Close, in a step or, if none does, with 1000 once everything expected has arrived. The server answers
+    /// with one of these codes or none.
     ByUs { codes: Vec<u16>, is_clean: bool },
     /// The server fails the connection with one of these codes.
     ByServer { codes: Vec<u16> },
@@ -94,13 +94,13 @@ impl Case {
         self
     }
 
-    /// The server may answer our Close with these codes, or with none.
+    /// The server may answer our Close with these codes, or without one.
     pub fn answered_with(mut self, codes: &[u16]) -> Case {
         self.end = End::ByUs { codes: codes.into(), is_clean: true };
         self
     }
 
-    /// As [`Case::answered_with`]; it may also just end the connection.
+    /// As [`Case::answered_with`]; it may also just close the connection.
     pub fn answered_or_dropped(mut self, codes: &[u16]) -> Case {
         self.end = End::ByUs { codes: codes.into(), is_clean: false };
         self
@@ -116,8 +116,8 @@ impl Case {
         self
     }
 
-    /// Whether a step says Close, so that we need not.
-    pub(super) fn says_close(&self) -> bool {
+    /// Whether a step sends Close, so that we need not.
+    pub(super) fn sends_close(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Send(frames, _) if frames.iter().any(Frame::is_close)))
     }
 }
@@ -152,7 +152,7 @@ pub fn last(payload: impl Into<Vec<u8>>) -> Frame {
     Frame::new(true, 0, CONTINUATION, payload)
 }
 
-/// A message in fragments of `size` bytes. Where its length is a multiple of that, an empty one is the last, as with
+/// A message in fragments of `size` bytes. If its length is a multiple of that, the last one is empty, as with
 /// Autobahn's `sendMessage`; a message that fits in one fragment is not fragmented.
 pub fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
     if payload.len() <= size {
@@ -168,7 +168,7 @@ pub fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame> {
     frames
 }
 
-/// What comes back of these frames: messages and pongs.
+/// The event that these frames come back as: messages and pongs.
 pub fn came(frame: Frame) -> Event {
     Event::Came(frame.opcode, frame.payload)
 }

@@ -1,10 +1,10 @@
-//! The cases of the Autobahn test suite (github.com/crossbario/autobahn-testsuite, categories 1 to 10) as far as they are
-//! the same for all: how a case is written down ([`case`]), talked through ([`talk`]) and judged ([`verdict`]). The
-//! tables are in `websocket_holds_autobahn_*.rs`.
+//! The cases of the Autobahn test suite (github.com/crossbario/autobahn-testsuite, categories 1 to 10) that are the
+//! same for every server: how a case is written ([`case`]), run ([`talk`]) and judged ([`verdict`]). The tables are in
+//! `websocket_holds_autobahn_*.rs`.
 //!
-//! What is sent, in which writes, is what Autobahn sends, and a case holds as it does there. Where Autobahn waits one or
-//! two seconds for what must come, this waits for [`patience`](super::patience), so that no verdict depends on the machine's
-//! speed.
+//! What is sent, and in which writes, is what Autobahn sends, and a case holds as it does there. Where Autobahn waits
+//! one or two seconds for something that must arrive, this waits for [`patience`](super::patience), so that no verdict
+//! depends on the machine's speed.
 
 mod case;
 mod talk;
@@ -18,9 +18,9 @@ use std::sync::Mutex;
 use talk::Talk;
 use verdict::{Verdict, judge};
 
-/// Runs the cases, `lanes` of them at a time, and fails the test unless all hold strictly; those of `lenient` may also
-/// hold not strictly. Returns how many there are.
-pub fn hold(server: &Server, lanes: usize, lenient: &[&str], cases: impl Iterator<Item = Case> + Send) -> usize {
+/// Runs the cases, `concurrency` of them at a time, and fails the test unless all hold strictly; those of `lenient` may
+/// also hold not strictly. Returns the number of cases.
+pub fn hold(server: &Server, concurrency: usize, lenient: &[&str], cases: impl Iterator<Item = Case> + Send) -> usize {
     let cases = Mutex::new(cases.enumerate());
     let outcomes = Mutex::new(Vec::new());
     let next = || cases.lock().expect("a table that does not panic").next();
@@ -30,15 +30,15 @@ pub fn hold(server: &Server, lanes: usize, lenient: &[&str], cases: impl Iterato
                 Ok(talk) => judge(&case, &talk.run(&case)),
                 Err(e) => Verdict::Failed(format!("no connection: {e}")),
             };
-            outcomes.lock().expect("a lane that does not panic").push((place, case.id, verdict));
+            outcomes.lock().expect("a thread that does not panic").push((place, case.id, verdict));
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..lanes {
+        for _ in 0..concurrency {
             scope.spawn(run_lane);
         }
     });
-    let mut outcomes = outcomes.into_inner().expect("a lane that does not panic");
+    let mut outcomes = outcomes.into_inner().expect("a thread that does not panic");
     outcomes.sort_by_key(|(place, ..)| *place);
     let (mut ok, mut not_strict, mut informational, mut failed) = (0, 0, 0, 0);
     for (_, id, verdict) in &outcomes {

@@ -1,4 +1,5 @@
-//! One connection while its case runs: sends what the case says, takes what comes, and keeps what a verdict needs.
+//! One connection while its case runs: sends what the case requires, takes what arrives, and keeps what a verdict
+//! needs.
 
 use super::case::{Case, End, Event, Step, Writes};
 use crate::support::websocket::{CLOSE, Frame, PING, PONG, WebSocket};
@@ -6,16 +7,16 @@ use crate::support::{Client, Server};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// Where the echo is that all cases talk to.
+/// The echo endpoint that all cases use.
 const PATH: &str = "/ws";
 
-/// Between two writes that the server should see as two.
+/// The pause between two writes that the server should read separately.
 const BETWEEN_WRITES: Duration = Duration::from_micros(20);
 
 /// What was seen of one case.
 pub(super) struct Seen {
     pub events: Vec<Event>,
-    /// Our Close went out before the server's came.
+    /// Our Close was sent before the server's arrived.
     pub closed_first_by_us: bool,
     /// The server's.
     pub close: Option<Frame>,
@@ -25,12 +26,12 @@ pub(super) struct Seen {
 pub(super) enum Ended {
     InOrder,
     Reset(io::Error),
-    /// Nothing came for too long, or what no server may send.
+    /// Nothing arrived for too long, or something that a server must not send.
     ByUs(io::Error),
 }
 
 impl Seen {
-    /// What the server's Close says, if it said Close and that says something.
+    /// The code in the server's Close, if it sent one and that has a code.
     pub fn close_code(&self) -> Option<u16> {
         self.close.as_ref()?.close_code()
     }
@@ -42,7 +43,7 @@ pub(super) struct Talk {
     has_sent_close: bool,
     closed_first_by_us: bool,
     close: Option<Frame>,
-    /// Whether the server takes no more from us: it has ended the connection.
+    /// Whether the server accepts nothing more: it has closed the connection.
     is_refused: bool,
     ended: Option<Ended>,
 }
@@ -57,13 +58,13 @@ impl Talk {
 
     pub fn run(mut self, case: &Case) -> Seen {
         for step in &case.steps {
-            // What is left to send has no reader once the server has said Close.
+            // After the server's Close, no process reads what is left to send.
             if self.is_over() {
                 break;
             }
             self.take_step(step);
         }
-        if matches!(case.end, End::ByUs { .. }) && !case.says_close() {
+        if matches!(case.end, End::ByUs { .. }) && !case.sends_close() {
             self.take_events(case.expected.len());
             if !self.is_over() {
                 self.send(&[Frame::close(1000, b"")], Writes::Joined);
@@ -93,7 +94,7 @@ impl Talk {
         }
     }
 
-    /// The server has said Close, or ended.
+    /// The server has sent Close, or closed the connection.
     fn is_over(&self) -> bool {
         self.close.is_some() || self.ended.is_some()
     }
@@ -116,19 +117,19 @@ impl Talk {
         std::thread::sleep(BETWEEN_WRITES);
     }
 
-    /// A refusal is not a verdict: what the server said before it is still to be read.
+    /// A refused write is not a verdict: what the server sent before it is still to be read.
     fn write(&mut self, bytes: &[u8]) {
         self.is_refused = self.is_refused || self.socket.client.try_send(bytes).is_err();
     }
 
-    /// Takes until so many events are there or the connection is over.
+    /// Takes until this number of events have arrived or the connection is over.
     fn take_events(&mut self, count: usize) {
         while self.events.len() < count && !self.is_over() {
             self.take();
         }
     }
 
-    /// Takes what comes within this time.
+    /// Takes what arrives within this time.
     fn take_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while !self.is_over() {
@@ -142,7 +143,7 @@ impl Talk {
         }
     }
 
-    /// Takes what comes next, and answers a ping and a Close.
+    /// Takes the next frame, and answers a ping and a Close.
     fn take(&mut self) {
         match self.socket.try_next_message() {
             Ok(None) => self.ended = Some(Ended::InOrder),

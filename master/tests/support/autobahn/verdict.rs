@@ -1,8 +1,8 @@
 //! Whether a case holds.
 //!
-//! [`verdict`] is Autobahn's judgement. [`shortfall`] is what is asked beyond it: a server that fails the connection
-//! says why in a Close (Autobahn also takes a bare end), and the connection ends in order, not by a reset, also in the
-//! cases that Autobahn calls informational.
+//! [`verdict`] is Autobahn's judgement. [`shortfall`] is what is required beyond it: a server that fails the connection
+//! gives the reason in a Close (Autobahn also accepts a bare end), and the connection ends cleanly, not by a reset,
+//! also in the cases that Autobahn calls informational.
 
 use super::case::{Case, End, Event};
 use super::talk::{Ended, Seen};
@@ -54,7 +54,7 @@ fn verdict(case: &Case, seen: &Seen) -> Verdict {
     }
 }
 
-/// What is asked of the server beyond Autobahn.
+/// The requirement beyond Autobahn's that is not met.
 fn shortfall(case: &Case, seen: &Seen) -> Option<String> {
     let must_say_why = match &case.end {
         End::ByUs { is_clean, .. } => !is_clean,
@@ -83,7 +83,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Events as a person reads them, long payloads shortened, long lists too.
+/// Events in readable form, with long payloads and long lists shortened.
 fn list(events: &[Event]) -> String {
     let one = |event: &Event| match event {
         Event::Came(opcode, payload) => {

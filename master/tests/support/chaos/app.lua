@@ -1,4 +1,4 @@
--- The application under chaos: says which process answers, and fails when asked.
+-- The application under chaos: answers with its process id, and fails on request.
 local stat = assert(io.open("/proc/self/stat"))
 local process = stat:read("*l"):match("^%d+")
 stat:close()

@@ -1,4 +1,4 @@
-//! The load under chaos: clients that know what they are to be answered, and by which process.
+//! The load under chaos: clients that know which answer to expect, and from which process.
 
 use super::victims::Victims;
 use crate::support::{Client, Response};
@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a request may take: longer than the longest delay of a respawn.
+/// How long a request may take: longer than the longest back-off of a respawn.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// As for [`crate::support::load`]: who kept still so long before he sent may have been taken for idle.
+/// As in [`crate::support::load`]: after this long a silence before a request, the server may have taken the client for
+/// idle.
 const HELD_UP: Duration = Duration::from_millis(60);
 const PATHS: [&str; 5] = ["plain", "plain", "sleep", "stream", "echo"];
 
@@ -19,7 +20,7 @@ pub struct Shared {
     pub address: SocketAddr,
     pub victims: Victims,
     pub is_over: AtomicBool,
-    /// A worker may be out of descriptors: 503 is an answer.
+    /// A worker may be out of descriptors: 503 is a valid answer.
     pub is_limited: AtomicBool,
     pub answered: AtomicU64,
     pub refused: AtomicU64,
@@ -28,7 +29,7 @@ pub struct Shared {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub answered: u64,
-    /// Answers with 500, of the app's own errors.
+    /// Answers with 500, from the app's own errors.
     pub failed_as_asked: u64,
     pub refused: u64,
     /// Requests that were lost with a victim.
@@ -52,13 +53,13 @@ impl Tally {
 enum Habit {
     Keeps,
     Closes,
-    /// Asks for the app's own errors.
+    /// Requests the app's own errors.
     Errs,
 }
 
 pub struct Clients(Vec<JoinHandle<Tally>>);
 
-/// How many clients there are, and so how many connections at a time.
+/// The number of clients, and so of simultaneous connections.
 pub const CLIENTS: u64 = 15;
 
 impl Clients {
@@ -109,7 +110,7 @@ impl Person {
         tally
     }
 
-    /// One connection, until it ends in order. `worker` is who answers on it.
+    /// One connection, until it ends cleanly. `worker` is the process that answers on it.
     fn converse(&mut self, tally: &mut Tally, worker: &mut Option<i32>) -> io::Result<()> {
         let mut client = Client::try_connect(self.shared.address)?;
         client.stream.set_read_timeout(Some(PATIENCE))?;
@@ -136,7 +137,7 @@ impl Person {
             self.judge(&response, &expected, tally)?;
             self.shared.answered.fetch_add(1, Ordering::Relaxed);
             if response.header("connection") == Some("close") {
-                // Whatever the answer, the end behind it is one in order.
+                // Whatever the answer, a clean end follows it.
                 return client.rest().map(|_| ());
             }
             if self.shared.is_over.load(Ordering::SeqCst) {
@@ -149,7 +150,7 @@ impl Person {
         }
     }
 
-    /// A request, and how its answer ends.
+    /// A request, and the end of its answer.
     fn request(&self) -> (String, String) {
         let mark = format!("{}-{}", self.number, self.asked);
         let path = match self.habit {

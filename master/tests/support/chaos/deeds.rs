@@ -1,4 +1,4 @@
-//! Doing what the plan says, to whoever is there then.
+//! Carries out the plan, on the processes that exist at each step.
 
 use super::Scene;
 use super::plan::{Action, Step};
@@ -11,16 +11,16 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// More workers than this are not asked for.
+/// No more workers than this are requested.
 const WORKERS_MAX: usize = 6;
-/// What an app that cannot be loaded looks like.
+/// The source of an app that cannot be loaded.
 const BROKEN: &str = "return { app = \n";
 
 pub struct Deeds<'a> {
     scene: &'a Scene,
     is_told: bool,
     began: Instant,
-    /// What is to be undone, and when.
+    /// What has to be undone, and when.
     pending: Vec<(Instant, Undo)>,
     /// Connections of requests that never end.
     hanging: Vec<Client>,
@@ -29,14 +29,14 @@ pub struct Deeds<'a> {
 #[derive(Clone, Copy)]
 enum Undo {
     Continue(i32),
-    /// The process's soft limit of open files, as it was.
+    /// The process's previous soft limit of open files.
     Unlimit(i32, u64),
     Wake,
-    /// No undoing: what is sent to the master that is to take over, if there is one by then.
+    /// Nothing to undo: a signal for the new master, if there is one by then.
     Disturb(Disturbed, Signal),
 }
 
-/// Who suffers from it during an upgrade.
+/// The process that is disturbed during an upgrade.
 #[derive(Clone, Copy)]
 enum Disturbed {
     Master,
@@ -48,13 +48,13 @@ impl<'a> Deeds<'a> {
         Deeds { scene, is_told, began: Instant::now(), pending: Vec::new(), hanging: Vec::new() }
     }
 
-    /// Does all of it, each at its time; returns how many deeds it were.
+    /// Carries out all steps, each at its time; returns their number.
     pub fn work_off(&mut self, steps: &[Step]) -> usize {
         let mut said = Instant::now();
         for step in steps {
             loop {
                 self.undo_due(Instant::now());
-                self.scene.bury();
+                self.scene.reap_adopted();
                 self.scene.shared.victims.look();
                 if self.began.elapsed() >= step.at {
                     break;
@@ -71,7 +71,7 @@ impl<'a> Deeds<'a> {
         steps.len()
     }
 
-    /// Everything is allowed to go on.
+    /// Lets every process go on.
     pub fn undo(&mut self) {
         for (_, undo) in std::mem::take(&mut self.pending) {
             self.undo_one(undo);
@@ -92,7 +92,7 @@ impl<'a> Deeds<'a> {
             Undo::Continue(pid) => self.signal(pid, Signal::SIGCONT),
             Undo::Unlimit(pid, soft) => set_soft_limit(pid, soft),
             Undo::Wake => self.signal(self.scene.master(), Signal::SIGHUP),
-            Undo::Disturb(whom, signal) => self.disturb(whom, signal),
+            Undo::Disturb(target, signal) => self.disturb(target, signal),
         }
     }
 
@@ -103,7 +103,7 @@ impl<'a> Deeds<'a> {
     fn act(&mut self, step: &Step) {
         let workers = self.scene.workers();
         let master = self.scene.master();
-        // While the server rests there may be nobody.
+        // While the server rests there may be no worker.
         let worker = (!workers.is_empty()).then(|| workers[step.choice % workers.len()]);
         self.say(format_args!("{:?}, worker {worker:?} of {}", step.action, workers.len()));
         match (step.action, worker) {
@@ -153,13 +153,13 @@ impl<'a> Deeds<'a> {
         }
     }
 
-    fn upgrade_and_disturb(&mut self, master: i32, ms: u64, whom: Disturbed, signal: Signal) {
+    fn upgrade_and_disturb(&mut self, master: i32, ms: u64, target: Disturbed, signal: Signal) {
         self.signal(master, Signal::SIGUSR2);
-        self.later(ms, Undo::Disturb(whom, signal));
+        self.later(ms, Undo::Disturb(target, signal));
     }
 
     /// Only while it has not taken over, which it cannot do while it is stopped.
-    fn disturb(&self, whom: Disturbed, signal: Signal) {
+    fn disturb(&self, target: Disturbed, signal: Signal) {
         let Some((minder, pid)) = self.scene.successor() else { return };
         self.signal(pid, Signal::SIGSTOP);
         let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -167,20 +167,20 @@ impl<'a> Deeds<'a> {
             std::thread::sleep(Duration::from_millis(1));
         }
         if self.scene.master() != pid {
-            let whom = match whom {
+            let target = match target {
                 Disturbed::Master => pid,
                 Disturbed::Minder => minder,
             };
-            self.signal(whom, signal);
+            self.signal(target, signal);
         }
         self.signal(pid, Signal::SIGCONT);
     }
 
-    /// The app's file is broken until the signal has had time to show it to somebody.
+    /// The app's file is broken until a process has had time to handle the signal.
     fn with_broken_app(&self, master: i32, signal: Signal) {
         let (file, count) = (self.scene.folder.join("app.lua"), || self.scene.server.log().matches(" failed").count());
         let before = count();
-        // Whole or not at all: what is half there may be loaded.
+        // Whole or not at all: a partial file could be loaded.
         let write = |text: &str| {
             let beside = file.with_extension("new");
             fs::write(&beside, text).and_then(|()| fs::rename(&beside, &file)).expect("a file");
@@ -194,7 +194,7 @@ impl<'a> Deeds<'a> {
         write(super::APP);
     }
 
-    /// A request of which its worker does not recover; it says first which one that is.
+    /// A request that its worker does not survive; it logs first which worker that is.
     fn request_to_end(&mut self, path: &str) {
         let ask = || {
             let mut client = Client::try_connect(self.scene.shared.address)?;
@@ -203,7 +203,7 @@ impl<'a> Deeds<'a> {
             let worker = client.try_response("GET")?.header("x-process").and_then(|pid| pid.parse::<i32>().ok());
             Ok::<_, std::io::Error>((client, worker))
         };
-        // All workers may be busy dying.
+        // All workers may be dying at the moment.
         let Ok((mut client, Some(worker))) = ask() else { return };
         self.scene.shared.victims.mark(worker);
         if client.try_send(format!("GET /{path} HTTP/1.1\r\nHost: t\r\n\r\n")).is_ok() {
@@ -211,7 +211,7 @@ impl<'a> Deeds<'a> {
         }
     }
 
-    /// Whoever it is for may be gone by now.
+    /// The process may be gone by now.
     fn signal(&self, pid: i32, signal: Signal) {
         match kill(Pid::from_raw(pid), signal) {
             Ok(()) | Err(Errno::ESRCH) => {}

@@ -1,10 +1,10 @@
-//! What processes hold: descriptors by kind, shared mappings; and which processes there are that should not be.
+//! What processes hold: descriptors by kind, shared mappings; and which processes exist that should not.
 
 use crate::support::masters::children_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// What one process holds, for a comparison of before and after.
+/// What one process holds, to compare before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holdings {
     /// How many descriptors of each kind: `socket`, `pipe`, `anon_inode:[eventpoll]`, or a file's path.
@@ -18,7 +18,7 @@ impl Holdings {
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let Ok(target) = fs::read_link(entry.path()) else { continue };
             let target = target.to_string_lossy();
-            // "socket:[4711]" and "pipe:[4712]" are many; each file is itself.
+            // Sockets and pipes ("socket:[4711]", "pipe:[4712]") are counted by kind; each file by its path.
             let kind = target.split(":[").next().filter(|kind| !kind.contains('/')).unwrap_or(&target);
             *descriptors.entry(kind.to_string()).or_default() += 1;
         }
@@ -28,13 +28,13 @@ impl Holdings {
     }
 }
 
-/// Every process of the group, its state and its parent, zombies included.
+/// Every process of the group, with its state and its parent, zombies included.
 pub fn processes(group: i32) -> Vec<(i32, char, i32)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let stat = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Behind the name: state, parent, group (proc_pid_stat(5)).
+        // After the name: state, parent, group (proc_pid_stat(5)).
         let mut fields = stat.rsplit(')').next()?.split_whitespace();
         let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
         (fields.next()?.parse::<i32>().ok()? == group).then_some((pid, state, parent))
@@ -43,7 +43,7 @@ pub fn processes(group: i32) -> Vec<(i32, char, i32)> {
 }
 
 impl Holdings {
-    /// What differs, as `kind: before -> now`.
+    /// The differences, as `kind: before -> now`.
     pub fn difference(before: &Holdings, now: &Holdings) -> Vec<String> {
         let kinds: BTreeSet<&String> = before.descriptors.keys().chain(now.descriptors.keys()).collect();
         let counts = |kind: &String| [before, now].map(|one| one.descriptors.get(kind).copied().unwrap_or(0));
@@ -54,8 +54,8 @@ impl Holdings {
     }
 }
 
-/// Who is there beside a master and its workers, and who of them is no more than a zombie. The first master is the test's own
-/// child, and lies there until the test ends.
+/// The processes beside a master and its workers, zombies among them. The first master is the test's own child, and
+/// stays a zombie until the test ends.
 pub fn strangers(group: i32, master: i32) -> Vec<(i32, char, i32)> {
     let family = children_of(master);
     let is_strange = |&(pid, state, _): &(i32, char, i32)| {

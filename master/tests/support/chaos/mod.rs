@@ -1,5 +1,5 @@
-//! Chaos: a server under load to which everything happens that an operator, the kernel or an app may do to it, from a seed;
-//! then a look at what is left. What it finds is said with the seed that found it.
+//! Chaos: a server under load, and from a seed everything that an operator, the kernel or an app may do to it; then a
+//! check of what is left. Findings are reported with the seed that led to them.
 
 mod clients;
 mod deeds;
@@ -22,22 +22,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const APP: &str = include_str!("app.lua");
-/// How many workers there are before and after.
+/// The number of workers before and after.
 const WORKERS: usize = 3;
-/// A worker that stands still this long is killed: longer than a pause.
+/// A worker whose loop stands still this long is killed: longer than a pause.
 const WORKER_TIMEOUT: &str = "5s";
-/// How long everything may take to be as it was: as the longest delay of a respawn, and the death of a frozen worker.
+/// How long everything may take to return to normal: the longest back-off of a respawn, and the death of a frozen
+/// worker.
 const SETTLED: Duration = Duration::from_secs(60);
 
 pub struct Chaos {
     pub seed: u64,
     pub lasts: Duration,
     pub accept: &'static str,
-    /// Says each deed as it is done.
+    /// Prints each deed as it is done.
     pub is_told: bool,
 }
 
-/// The server and where its things are.
+/// The server and its files.
 pub struct Scene {
     server: Server,
     folder: PathBuf,
@@ -72,16 +73,16 @@ impl Scene {
         children_of(self.master()).into_iter().filter(|&pid| is_alive(pid) && is_named(pid, "tine: worker")).collect()
     }
 
-    /// How many workers there are to be: as the master has last said, else as it was started. A worker that leaves may be there
-    /// besides.
+    /// The number of workers that should exist: as the master has last logged it, else as it was started. A worker that
+    /// leaves may exist beside them.
     fn slots(&self) -> usize {
-        let (who, log) = (format!(" master[{}] ", self.master()), self.server.log());
-        let said = log.lines().rev().find(|line| line.contains(&who) && line.contains(" workers instead of "));
+        let (prefix, log) = (format!(" master[{}] ", self.master()), self.server.log());
+        let said = log.lines().rev().find(|line| line.contains(&prefix) && line.contains(" workers instead of "));
         let count = said.and_then(|line| line.split(" workers instead of ").next()?.rsplit(' ').next()?.parse().ok());
         count.unwrap_or(WORKERS)
     }
 
-    /// A master that is about to take over, after the minder between the two: until they are named so, whatever was
+    /// A master that is about to take over, and the minder between the two: until they have these names, whatever was
     /// started.
     fn successor(&self) -> Option<(i32, i32)> {
         let is_one =
@@ -90,8 +91,8 @@ impl Scene {
         Some((minder, *children_of(minder).first()?))
     }
 
-    /// Nobody reports what adopted processes left.
-    fn bury(&self) {
+    /// No parent reports the exit of adopted processes.
+    fn reap_adopted(&self) {
         for (pid, state, _) in processes(self.server.pid()) {
             if state == 'Z' && pid != self.server.pid() {
                 reap(pid);
@@ -105,7 +106,7 @@ fn is_named(pid: i32, name: &str) -> bool {
 }
 
 impl Chaos {
-    /// Fails with all that was found.
+    /// Fails with everything that was found.
     pub fn run(&self) {
         let scene = Scene::start(self.accept);
         let before = [Holdings::of(scene.master()), Holdings::of(scene.workers()[0])];
@@ -139,22 +140,22 @@ impl Chaos {
         let _ = fs::remove_dir_all(&scene.folder);
     }
 
-    /// Brings back the workers that there were at the beginning, and waits until there is nobody else.
+    /// Brings back the initial number of workers, and waits until no other process is left.
     fn settle(&self, scene: &Scene, findings: &mut Vec<String>) {
         let until = Instant::now() + SETTLED;
         let mut asked = Instant::now();
-        // HUP ends what a rest or a failed load has left, and the delays of respawns.
+        // HUP ends what a rest or a failed load has left, and the back-off of respawns.
         send_signal(scene.master(), Signal::SIGHUP);
         let mut calm_since = None;
         while Instant::now() < until {
-            scene.bury();
+            scene.reap_adopted();
             scene.shared.victims.look();
             let slots = scene.slots();
             if slots == WORKERS
                 && scene.workers().len() == WORKERS
                 && strangers(scene.server.pid(), scene.master()).is_empty()
             {
-                // No successor boots, nobody leaves.
+                // No successor boots, and no worker leaves.
                 if calm_since.get_or_insert_with(Instant::now).elapsed() > Duration::from_millis(1500) {
                     return;
                 }
@@ -176,7 +177,7 @@ impl Chaos {
         ));
     }
 
-    /// What master and workers hold now that nobody is connected.
+    /// What master and workers hold now that no client is connected.
     fn compare(&self, scene: &Scene, before: &[Holdings; 2], findings: &mut Vec<String>) {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
@@ -197,13 +198,13 @@ impl Chaos {
         }
     }
 
-    /// Stops it; returns how many requests its masters say were answered.
+    /// Stops it; returns the number of answered requests in its masters' logs.
     fn end(&self, scene: &Scene, findings: &mut Vec<String>) -> u64 {
         let (master, group) = (scene.master(), scene.server.pid());
         send_signal(master, Signal::SIGTERM);
         let until = Instant::now() + Duration::from_secs(40);
         while !processes(group).iter().all(|&(pid, state, _)| pid == group && state == 'Z') {
-            scene.bury();
+            scene.reap_adopted();
             if Instant::now() > until {
                 findings.push(format!("a stop leaves {:?}", processes(group)));
                 break;
@@ -218,11 +219,11 @@ impl Chaos {
     }
 }
 
-/// What the masters counted is what the clients got, but for what killed workers could not say or could not send.
+/// What the masters counted is what the clients got, except for what killed workers could not report or could not send.
 fn check_sum(total: u64, tally: &Tally, victims: u64, findings: &mut Vec<String>) {
     let got = tally.answered + tally.failed_as_asked + u64::from(SERVES_ASKED);
-    // Each victim may have answered what it did not count in that turn, or counted what did not arrive; and what the deeds
-    // themselves asked.
+    // Each victim may have answered requests that it did not count in that turn, or counted answers that did not
+    // arrive; and the deeds themselves send requests.
     let slack = victims * (CLIENTS + 2);
     if total.abs_diff(got) > slack {
         findings.push(format!("the masters counted {total} requests, the clients {got}; {slack} are explained"));

@@ -1,4 +1,4 @@
-//! What is done to the server, and when: all of it from the seed, so that it can be done again.
+//! What is done to the server, and when: all of it from the seed, so that it can be repeated.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,7 +9,7 @@ pub enum Action {
     Kill,
     /// STOP to a worker, CONT after this many milliseconds.
     Pause(u64),
-    /// STOP to a worker, which the master has to find.
+    /// STOP to a worker, which the master has to detect.
     Freeze,
     /// TERM to a worker: it leaves, and is replaced.
     Dismiss,
@@ -29,13 +29,13 @@ pub enum Action {
     Upgrade,
     /// USR2 while the app cannot be loaded.
     UpgradeBroken,
-    /// USR2, and KILL to the master that is to take over, after this many milliseconds.
+    /// USR2, and KILL to the new master, after this many milliseconds.
     UpgradeKilled(u64),
-    /// USR2, and TERM to the master that is to take over, after this many milliseconds.
+    /// USR2, and TERM to the new master, after this many milliseconds.
     UpgradeEnded(u64),
     /// USR2, and KILL to the process between the two masters, after this many milliseconds.
     UpgradeOrphaned(u64),
-    /// A worker may open so few files for this many milliseconds.
+    /// A worker has a low limit of open files for this many milliseconds.
     Limit(u64),
     /// A request that ends its worker's process.
     Exit,
@@ -47,11 +47,11 @@ pub enum Action {
 pub struct Step {
     pub at: Duration,
     pub action: Action,
-    /// Chooses among the workers that are there then.
+    /// Chooses among the workers that exist then.
     pub choice: usize,
 }
 
-/// How often it is done, for how many milliseconds if it lasts, and what it is.
+/// The weight of an action, for how many milliseconds it may last, and the action.
 type Weighted = (u32, Option<Range<u64>>, fn(u64) -> Action);
 
 const WEIGHTS: [Weighted; 18] = [
@@ -75,7 +75,7 @@ const WEIGHTS: [Weighted; 18] = [
     (1, None, |_| Action::Hang),
 ];
 
-/// The steps of a run that lasts so long: one each quarter of a second, more or less.
+/// The steps of a run of this length: one each quarter of a second, more or less.
 pub fn plan(seed: u64, lasts: Duration) -> Vec<Step> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut steps = Vec::new();

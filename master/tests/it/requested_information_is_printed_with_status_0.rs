@@ -1,4 +1,4 @@
-//! `--version`, `--help` and `check` print what was asked to standard output, fit 80 columns, and end with status 0.
+//! `--version`, `--help` and `check` print to standard output, fit 80 columns, and exit with status 0.
 
 use crate::apps;
 use crate::support::lua::folder_with;
@@ -23,7 +23,7 @@ fn the_help_is_grouped_and_fits_80_columns() {
     let own_app = apps::app("own_app").args(["run", "--help"]).output().expect("the example runs");
     let own_app = String::from_utf8(own_app.stdout).expect("UTF-8");
     assert!(own_app.contains("Usage: own_app run [OPTIONS] [PORT]\n"), "{own_app}");
-    assert!(!own_app.contains("APP"), "an app of one's own takes none: {own_app}");
+    assert!(!own_app.contains("APP"), "a user's own app takes none: {own_app}");
     let help = said(&["run", "--help"]);
     assert!(help.contains("Usage: tine run [OPTIONS] [APP] [PORT]\n"), "{help}");
     assert!(help.contains("PORT is TINE_PORT, APP is TINE_APP"), "{help}");
@@ -38,7 +38,7 @@ fn the_help_is_grouped_and_fits_80_columns() {
         let help = said(arguments);
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{arguments:?}: {line:?}");
-            assert!(!line.ends_with("[default:"), "{arguments:?}: a default is broken in two: {line:?}");
+            assert!(!line.ends_with("[default:"), "{arguments:?}: a default is split across lines: {line:?}");
         }
     }
     let help = said(&["run", "--help"]);
@@ -46,11 +46,11 @@ fn the_help_is_grouped_and_fits_80_columns() {
         assert!(help.lines().any(|line| line == group), "{group} in {help}");
     }
     assert!(help.contains("TINE_IDLE_TIMEOUT") && help.contains("500ms, 10s"), "{help}");
-    assert!(!help.contains("is\nTINE_IDLE_TIMEOUT,\n"), "lines that are broken twice: {help}");
+    assert!(!help.contains("is\nTINE_IDLE_TIMEOUT,\n"), "lines that are wrapped twice: {help}");
 }
 
 #[test]
-fn a_check_says_what_would_run_and_serves_nobody() {
+fn a_check_prints_what_would_run_and_does_not_serve() {
     let text = said(&["check", "0", "--workers", "3", "--idle-timeout", "90s", "--header-max", "32K"]);
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for expected in [
@@ -86,13 +86,13 @@ fn a_check_names_each_option_of_the_help() {
     }
 }
 
-/// The kernel's setting; `None`: it does not say.
+/// The kernel's setting; `None` if it cannot be read.
 fn setting(path: &str) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 #[test]
-fn what_the_kernel_takes_back_is_said_by_check_and_run() {
+fn limits_of_the_kernel_are_reported_by_check_and_run() {
     let clips = setting("/proc/sys/net/core/somaxconn").is_some_and(|most| most < 2_000_000_000);
     let lacks_fastopen = setting("/proc/sys/net/ipv4/tcp_fastopen").is_some_and(|bits| bits & 2 == 0);
     let expected = [("--backlog 2000000000 is limited to", clips), ("--tcp-fastopen has no effect", lacks_fastopen)];
@@ -103,7 +103,7 @@ fn what_the_kernel_takes_back_is_said_by_check_and_run() {
         assert_eq!(text.contains(&format!("\nwarning: {words}")), expected, "{words:?} in {text}");
         assert_eq!(server.log().contains(&format!("] {words}")), expected, "{words:?} in {}", server.log());
     }
-    assert!(!said(&["check", "0", "--backlog", "1"]).contains("warning"), "nothing is taken back");
+    assert!(!said(&["check", "0", "--backlog", "1"]).contains("warning"), "the kernel lowers nothing");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn options_may_stand_before_the_command() {
     let output = Command::new(TINE).args(["--pidfile", "run", "check", "0"]).current_dir(&scratch).output();
     let text = String::from_utf8(output.expect("tine runs").stdout).expect("UTF-8");
     assert!(text.lines().any(|line| line.split_whitespace().eq(["pidfile", "run"])), "a value, not a command: {text}");
-    std::fs::remove_dir(&scratch).expect("the check left nothing");
+    std::fs::remove_dir(&scratch).expect("the check left no file");
     assert_eq!(said(&["--workers", "3", "run", "--help"]), said(&["run", "--help"]));
     assert_eq!(said(&["-V", "run"]), said(&["--version"]));
     assert_eq!(said(&["--help", "run"]), said(&["-h"]));
@@ -132,7 +132,7 @@ fn options_may_stand_before_the_command() {
 }
 
 #[test]
-fn a_server_says_where_it_listens_and_what_to_try() {
+fn a_server_prints_where_it_listens_and_what_to_try() {
     let server = Server::start(&["--workers", "2"]);
     let text = server.stdout();
     let port = server.address().port();
@@ -144,7 +144,7 @@ fn a_server_says_where_it_listens_and_what_to_try() {
 }
 
 #[test]
-fn without_a_command_it_says_how_to_use_it() {
+fn without_a_command_it_prints_its_usage() {
     let output = Command::new(TINE).output().expect("tine runs");
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: tine <COMMAND>"));

@@ -1,7 +1,7 @@
-//! When the server stops, every WebSocket gets 1001 soon, whatever it or its client is doing, while requests in flight go
-//! on; and none of them holds up the end or is counted as lost.
+//! When the server stops, every WebSocket gets 1001 soon, whatever it or its client is doing, while requests in flight
+//! go on; and none of them delays the end or is counted as lost.
 //!
-//! All timeouts are an hour, so that only the drain can be what ends a WebSocket.
+//! All timeouts are an hour, so that only the drain can end a WebSocket.
 
 use crate::support::websocket::{BINARY, CLOSE, CONTINUATION, Frame, PONG, TEXT, WebSocket, handshake};
 use crate::support::{Client, Server, eventually};
@@ -16,7 +16,7 @@ fn start(accept: &str) -> Server {
     Server::start(&[&["--workers", "2", "--accept", accept], &HOUR[..]].concat())
 }
 
-/// A request in flight that does not end before the test lets it.
+/// A request in flight that does not end before the test lets it end.
 fn in_flight(server: &Server) -> Client {
     let mut client = server.connect_narrow();
     client.send("GET /stream/1000 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -35,11 +35,11 @@ fn expect_clean_end(server: &mut Server) {
     assert!(!server.log().contains("cut"), "{}", server.log());
 }
 
-/// Sends without reading until the server has stopped to read, and has so much output that it cannot get rid of.
+/// Sends without reading until the server has stopped reading and has more output than the socket takes.
 fn stuck(server: &Server, message: &[u8]) -> WebSocket {
     let mut client = WebSocket::over(server.connect_narrow(), "/ws").expect("a handshake");
     let most = 64 << 20;
-    assert!(client.client.send_until_blocked(message, most) < most, "the server does not stop to read");
+    assert!(client.client.send_until_blocked(message, most) < most, "the server does not stop reading");
     client
 }
 
@@ -49,7 +49,7 @@ fn flood(stream: &TcpStream) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || while stream.write_all(&pongs).is_ok() {})
 }
 
-fn to_everybody(accept: &str) {
+fn to_all(accept: &str) {
     let mut server = start(accept);
     let request = in_flight(&server);
     let mut clients: Vec<WebSocket> = (0..20).map(|_| WebSocket::connect(&server, "/ws")).collect();
@@ -63,7 +63,7 @@ fn to_everybody(accept: &str) {
     clients[9] = stuck(&server, &Frame::new(true, 0, BINARY, vec![7; 1000]).masked([0; 4]));
     let chatter = flood(&clients[8].client.stream);
     server.signal(Signal::SIGTERM);
-    // All at the same time: the one that was stuck reads at once what was under way, and then its close.
+    // All at the same time: the stuck client first gets what was queued, and then its close.
     std::thread::scope(|scope| {
         for client in &mut clients {
             scope.spawn(|| {
@@ -80,18 +80,18 @@ fn to_everybody(accept: &str) {
 }
 
 #[test]
-fn to_everybody_with_one_queue() {
-    to_everybody("shared");
+fn to_all_with_one_queue() {
+    to_all("shared");
 }
 
 #[test]
-fn to_everybody_with_a_queue_a_worker() {
-    to_everybody("per-worker");
+fn to_all_with_a_queue_for_each_worker() {
+    to_all("per-worker");
 }
 
-/// One worker is told to end, the others go on.
+/// One worker gets the stop signal, the others go on.
 #[test]
-fn to_everybody_of_a_worker_that_ends_alone() {
+fn to_all_of_a_worker_that_is_stopped_alone() {
     let server = start("shared");
     let mut clients: Vec<WebSocket> = (0..20).map(|_| WebSocket::connect(&server, "/ws")).collect();
     let worker = server.workers()[0];
@@ -107,9 +107,9 @@ fn to_everybody_of_a_worker_that_ends_alone() {
 }
 
 #[test]
-fn to_who_becomes_one_meanwhile() {
+fn to_a_connection_that_becomes_one_meanwhile() {
     let mut server = start("shared");
-    // The head of the stream is written before the drain: the handshake behind it is read during the drain.
+    // The head of the stream is written before the drain: the handshake after it is read during the drain.
     let mut client = server.connect_narrow();
     let frame = Frame::new(true, 0, TEXT, "x").masked([0; 4]);
     let request = "GET /stream/2 HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -119,7 +119,7 @@ fn to_who_becomes_one_meanwhile() {
     server.wait_log("draining");
     assert_eq!(client.response().body.len(), 2 << 20);
     assert_eq!(client.response().status, 101);
-    let rest = client.rest().expect("the end, in order");
+    let rest = client.rest().expect("a clean end");
     assert!(rest.ends_with(b"\x88\x16\x03\xe9Server shutting down"), "{rest:?}");
     drop(client);
     expect_clean_end(&mut server);
@@ -127,7 +127,7 @@ fn to_who_becomes_one_meanwhile() {
 
 /// Neither a client that does not answer 1001 nor one that never reads it is waited for until the graceful timeout.
 #[test]
-fn also_to_who_does_not_care() {
+fn also_to_clients_that_ignore_it() {
     let mut server = start("shared");
     let mut silent = WebSocket::connect(&server, "/ws");
     let mut chatty = WebSocket::connect(&server, "/ws");
@@ -138,7 +138,7 @@ fn also_to_who_does_not_care() {
     for client in [&mut silent, &mut chatty] {
         assert_eq!(client.next_frame(), Some(Frame::close(1001, b"Server shutting down")));
     }
-    // It is not waited for any longer, though it never stops.
+    // It is not waited for any longer, though it never stops sending.
     chatty.expect_end();
     let _ = chatty.client.stream.shutdown(Shutdown::Both);
     chatter.join().expect("no panic");
@@ -150,9 +150,9 @@ fn also_to_who_does_not_care() {
     expect_clean_end(&mut server);
 }
 
-/// Whoever has been sent 1001 and says nothing is not what a graceful timeout cuts.
+/// A client that has been sent 1001 and does not answer is not counted as cut by the graceful timeout.
 #[test]
-fn and_is_not_counted_as_lost_then() {
+fn a_client_that_ignores_it_is_not_counted_as_lost() {
     let mut server = Server::start(&["--workers", "2", "--graceful-timeout", "1s"]);
     let mut clients: Vec<WebSocket> = (0..10).map(|_| WebSocket::connect(&server, "/ws")).collect();
     clients[0].send_frame(false, 0, TEXT, "half");

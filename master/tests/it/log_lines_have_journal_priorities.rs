@@ -1,11 +1,11 @@
-//! Where standard error is the journal's stream, each line begins with its priority and has no time, which the journal
-//! notes by itself; anywhere else lines have a time with milliseconds.
+//! Where standard error is the journal's stream, each line begins with its priority and has no time, as the journal
+//! adds it; anywhere else lines have a time with milliseconds.
 
 use crate::support::{Server, TINE, scratch_folder};
 use nix::sys::signal::Signal;
 use std::process::Command;
 
-/// A server whose standard error is named by `JOURNAL_STREAM`, as a service's is by systemd.
+/// A server whose standard error is named by `JOURNAL_STREAM`, as systemd does for a service.
 fn under_journal(arguments: &str) -> Command {
     let mut command = Command::new("sh");
     let stream = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); export JOURNAL_STREAM";
@@ -32,7 +32,7 @@ fn lines_of_the_journal_begin_with_their_priority() {
             Some("WARN") => "<4>",
             Some("INFO") => "<6>",
             Some("DEBUG") => "<7>",
-            _ => "<3>", // the rest of an error
+            _ => "<3>", // the continuation of an error
         };
         assert_eq!(priority, expected, "{line}");
     }
@@ -53,7 +53,7 @@ fn other_streams_get_the_time_to_the_millisecond() {
         let shape: String = time.iter().map(|b| if b.is_ascii_digit() { '9' } else { char::from(*b) }).collect();
         assert_eq!(shape, "9999-99-99T99:99:99.999Z", "{line}");
     }
-    // A log file is none either, though the service has the journal.
+    // A log file is not the journal's stream, even if the service has one.
     let file = scratch_folder().join("log");
     let mut server =
         Server::start_command(&mut under_journal(&format!("run 0 --workers 1 --log-file {}", file.display())));

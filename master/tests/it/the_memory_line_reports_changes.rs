@@ -1,4 +1,5 @@
-//! `--mem-interval`: a line of the master with memory, connections, in flight and requests, only when something changed.
+//! `--mem-interval`: the master logs memory, connections, requests in flight and answered requests, only when something
+//! changed.
 
 use crate::support::{Server, eventually, mapped_bytes, send_signal};
 use nix::sys::signal::Signal;
@@ -7,7 +8,7 @@ fn lines(server: &Server) -> Vec<String> {
     server.log().lines().filter(|line| line.contains("] memory ")).map(str::to_string).collect()
 }
 
-/// Waits for a line that says these counts.
+/// Waits for a line with these counts.
 #[track_caller]
 fn wait_counts(server: &Server, connections: i64, in_flight: i64, requests: i64) {
     let expected = [connections, in_flight, requests];
@@ -16,7 +17,7 @@ fn wait_counts(server: &Server, connections: i64, in_flight: i64, requests: i64)
     });
 }
 
-/// Of connections, in flight and requests: how many there are, and how many more than in the line before.
+/// Connections, requests in flight and requests: the count, and the change since the previous line.
 #[track_caller]
 fn counts(line: &str) -> [(i64, i64); 3] {
     ["connections ", "in flight ", "requests "].map(|name| {
@@ -26,7 +27,7 @@ fn counts(line: &str) -> [(i64, i64); 3] {
     })
 }
 
-/// How often the master went to sleep, which it does after each look.
+/// How often the master went to sleep, which it does after each sample.
 fn sleeps(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the master runs");
     let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
@@ -34,11 +35,11 @@ fn sleeps(server: &Server) -> u64 {
 }
 
 #[test]
-fn a_line_says_what_there_is_and_what_changed() {
+fn a_line_has_the_counts_and_their_changes() {
     let server = Server::start(&["--workers", "8", "--mem-interval", "100ms"]);
     let first = eventually("a first line", || lines(&server).into_iter().next());
     assert!(first.contains(&format!(" INFO master[{}] memory ", server.pid())), "{first}");
-    // What all have allocated, and beside it the program once.
+    // What all processes have allocated, and the program's pages once.
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     eventually(&format!("the memory is said; the log says:\n{}", server.log()), || {
         let processes = server.workers().into_iter().chain([server.pid()]);
@@ -58,7 +59,7 @@ fn a_line_says_what_there_is_and_what_changed() {
     wait_counts(&server, 1, 0, 2);
     drop(kept);
     wait_counts(&server, 0, 0, 2);
-    // What a dead worker had answered stays in the sum.
+    // A dead worker's answers stay in the sum.
     let before = server.workers();
     for &worker in &before {
         send_signal(worker, Signal::SIGKILL);
@@ -79,10 +80,10 @@ fn an_idle_servers_log_stays_quiet() {
     let server = Server::start(&["--workers", "2", "--mem-interval", "100ms"]);
     assert_eq!(server.get("/bin/1M").status, 200);
     wait_counts(&server, 0, 0, 1);
-    // The last of the change may come with a look later; then look after look says nothing.
-    eventually("ten looks without a line", || {
+    // The last change may show only in a later sample; after that, samples log nothing.
+    eventually("ten samples without a line", || {
         let (begin, said) = (sleeps(&server), lines(&server));
-        eventually("ten looks", || (sleeps(&server) >= begin + 10).then_some(()));
+        eventually("ten samples", || (sleeps(&server) >= begin + 10).then_some(()));
         (lines(&server) == said).then_some(())
     });
 }
@@ -91,12 +92,12 @@ fn an_idle_servers_log_stays_quiet() {
 fn zero_is_off_and_the_master_sleeps_on() {
     let server = Server::start(&["--workers", "2", "--mem-interval", "0"]);
     let unseen = Server::start_with(&["--workers", "2", "--mem-interval", "100ms"], &[("TINE_LOG", "warn")]);
-    let looks = Server::start(&["--workers", "2", "--mem-interval", "100ms"]);
-    let begin = [&server, &unseen, &looks].map(sleeps);
+    let sampled = Server::start(&["--workers", "2", "--mem-interval", "100ms"]);
+    let begin = [&server, &unseen, &sampled].map(sleeps);
     for server in [&server, &unseen] {
         assert_eq!(server.get("/health").status, 200);
     }
-    eventually("the third server looks ten times", || (sleeps(&looks) >= begin[2] + 10).then_some(()));
+    eventually("the third server samples ten times", || (sleeps(&sampled) >= begin[2] + 10).then_some(()));
     for (server, begin) in [(&server, begin[0]), (&unseen, begin[1])] {
         assert!(sleeps(server) < begin + 5, "nothing wakes the master");
         assert_eq!(lines(server), Vec::<String>::new());

@@ -1,4 +1,5 @@
-//! `tine top` shows a running server, follows it when it goes and comes, and gives the terminal back however it ends.
+//! `tine top` shows a running server, follows it when it exits and starts again, and restores the terminal however it
+//! ends.
 
 use crate::support::pty::InTerminal;
 use crate::support::{Server, TINE, eventually, one_line_of, run_to_end};
@@ -14,7 +15,7 @@ fn top(path: &str) -> InTerminal {
     InTerminal::start(command.args(["top", "--interval", "100ms", "--control", path]).env_remove("NO_COLOR"))
 }
 
-/// A server whose control socket is at a path of the test's own.
+/// A server with its control socket at this path.
 fn server_at(path: &str) -> Server {
     Server::start(&["--workers", "2", "--control", path])
 }
@@ -24,7 +25,7 @@ fn path_in(folder: &std::path::Path) -> String {
 }
 
 #[track_caller]
-fn is_given_back(terminal: &InTerminal) {
+fn expect_restored(terminal: &InTerminal) {
     let end = eventually("the terminal is given back", || {
         let said = terminal.said();
         Some(said.clone()).filter(|said| said.rfind(LEAVE) > said.rfind(ENTER) && said.ends_with(SHOW_CURSOR))
@@ -34,7 +35,7 @@ fn is_given_back(terminal: &InTerminal) {
 }
 
 #[test]
-fn when_the_user_leaves_and_when_it_is_told_to_end() {
+fn when_the_user_quits_and_when_it_is_signalled() {
     let folder = crate::support::scratch_folder();
     let path = path_in(&folder);
     let server = server_at(&path);
@@ -48,17 +49,17 @@ fn when_the_user_leaves_and_when_it_is_told_to_end() {
     ] {
         let mut terminal = top(&path);
         terminal.wait_shown(&server.workers()[1].to_string());
-        assert!(!terminal.is_cooked(), "keys come one by one");
+        assert!(!terminal.is_cooked(), "keys arrive one by one");
         terminal.press(keys);
         signal.into_iter().for_each(|signal| terminal.signal(signal));
         assert_eq!(terminal.wait_exit().code(), Some(status), "{keys:?} {signal:?}");
-        is_given_back(&terminal);
+        expect_restored(&terminal);
     }
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
 #[test]
-fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
+fn a_server_that_exits_and_a_new_one_are_shown() {
     let folder = crate::support::scratch_folder();
     let path = path_in(&folder);
     let mut first = server_at(&path);
@@ -71,18 +72,18 @@ fn a_server_that_goes_is_told_and_one_that_comes_is_shown() {
     drop(second);
     terminal.press(b"q");
     assert_eq!(terminal.wait_exit().code(), Some(0));
-    is_given_back(&terminal);
+    expect_restored(&terminal);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
 #[test]
-fn an_upgrade_goes_by() {
+fn an_upgrade_is_followed() {
     let folder = crate::support::scratch_folder();
     let path = path_in(&folder);
     let server = server_at(&path);
     let mut terminal = top(&path);
     terminal.wait_shown(&server.workers()[0].to_string());
-    // The old master stays until this is answered, and goes on telling who is connected to it.
+    // The old master stays until this is answered, and still reports the connections that it has.
     let mut client = server.connect();
     client.send("GET /delay/60000 HTTP/1.1\r\nHost: t\r\n\r\n");
     terminal.wait_shown("in flight 1 ");
@@ -144,12 +145,12 @@ fn a_terminal_that_changes_its_size_is_filled() {
     terminal.wait_shown("too small");
     terminal.press(b"q");
     assert_eq!(terminal.wait_exit().code(), Some(0));
-    is_given_back(&terminal);
+    expect_restored(&terminal);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
 #[test]
-fn without_a_terminal_or_a_server_it_says_so_in_one_line() {
+fn without_a_terminal_or_a_server_there_is_a_one_line_error() {
     let output = run_to_end(&["top"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(one_line_of(&output).contains("`tine ctl workers`"), "{output:?}");

@@ -1,4 +1,5 @@
-//! Help, version and answers that a full disk does not take are a failure: a script that keeps them would go on with half.
+//! If a full disk does not take a help text, a version or an answer, that is a failure: a script that saves it would go
+//! on with half of it.
 
 use crate::support::{Server, TINE};
 use std::fs::File;
@@ -28,7 +29,7 @@ fn a_full_disk_is_status_1() {
 
 /// As in `tine --help | head -1`.
 #[test]
-fn a_reader_that_has_seen_enough_is_none() {
+fn a_reader_that_closes_the_pipe_is_not_a_failure() {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{{ sleep 0.2; {TINE} run --help; echo $? >&2; }} | true")]);
     let output = command.output().expect("sh runs");

@@ -41,26 +41,26 @@ fn one_more_or_less_under_load_loses_nothing() {
 }
 
 #[test]
-fn all_rest_until_there_is_a_reload() {
+fn no_worker_runs_until_a_reload() {
     let mut server = Server::start(&["--workers", "2"]);
     let before = server.workers();
     server.signal(Signal::SIGWINCH);
     server.wait_gone(&before);
     assert!(server.workers().is_empty() && server.try_exit().is_none());
-    // Who comes now waits.
+    // A new client waits.
     let mut client = server.connect();
     client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
     server.signal(Signal::SIGHUP);
     assert_eq!(client.response().status, 200);
     wait_count(&server, 2);
-    // A stop while they rest has nothing to wait for.
+    // A stop while no worker runs has nothing to wait for.
     server.signal(Signal::SIGWINCH);
     wait_count(&server, 0);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
 }
 
 #[test]
-fn a_number_that_cannot_be_is_refused() {
+fn an_invalid_number_is_refused() {
     let server = Server::start(&["--workers", "1"]);
     let output = server.ctl(&["drain", "7"]);
     assert_eq!(output.status.code(), Some(1));

@@ -1,4 +1,5 @@
-//! A WebSocket costs what its client has sent, not what it has said that it would send, and no longer than it is needed.
+//! A WebSocket costs the bytes that its client has sent, not the length that it announced, and only as long as they are
+//! needed.
 
 use crate::support::websocket::{BINARY, CONTINUATION, Frame, TEXT, WebSocket};
 use crate::support::{Server, TINE, eventually};
@@ -6,11 +7,11 @@ use std::process::Command;
 
 const MIB: usize = 1 << 20;
 
-/// The longest message, by its header alone. A server that made room for it would have no room for itself.
+/// The longest message, by its header alone. A server that allocated memory for it would run out.
 #[test]
 fn a_declared_length_costs_nothing() {
     let mut command = Command::new("sh");
-    // 400 MB for each process, in KiB; the peers declare 3.2 GB.
+    // 400 MB for each process, in KiB; the clients announce 3.2 GB.
     command.args(["-c", "ulimit -v 400000 && exec \"$0\" run 0 --workers 1 --defer-accept 0", TINE]);
     let server = Server::start_command(&mut command);
     let worker = server.workers();
@@ -23,14 +24,14 @@ fn a_declared_length_costs_nothing() {
     let mut other = WebSocket::connect(&server, "/ws");
     other.send_frame(true, 0, TEXT, "served");
     assert_eq!(other.next_frame(), Some(Frame::new(true, 0, TEXT, "served")));
-    assert_eq!(server.workers(), worker, "it lives: {}", server.log());
+    assert_eq!(server.workers(), worker, "it is still running: {}", server.log());
     let each = server.memory_bytes().saturating_sub(before) / 200;
     assert!(each < 10_000, "each costs {each} bytes");
 }
 
-/// In one frame and in fragments; the memory of the message is the next one's.
+/// In one frame and in fragments; the memory of the message is reused for the next one.
 #[test]
-fn a_long_message_is_forgotten() {
+fn a_long_messages_memory_is_freed() {
     let server = Server::start(&["--workers", "1"]);
     let before = server.memory_bytes();
     let (payload, mut peers) = (vec![b'x'; 4 * MIB], Vec::new());
@@ -48,11 +49,11 @@ fn a_long_message_is_forgotten() {
         let mut stream = peer.client.stream.try_clone().expect("a second handle");
         let sending = std::thread::spawn(move || std::io::Write::write_all(&mut stream, &bytes));
         let echo = peer.next_frame().expect("an echo");
-        assert!(echo.opcode == opcode && echo.payload == payload, "the echo is another");
+        assert!(echo.opcode == opcode && echo.payload == payload, "the echo differs");
         sending.join().expect("no panic").expect("all was taken");
         peers.push(peer);
     }
-    // What the allocator keeps for the next long message, once, is not theirs.
+    // What the allocator keeps for the next long message is not the clients'.
     eventually("the memory is given back", || {
         let grown = server.memory_bytes().saturating_sub(before);
         (grown < 4 * 4 * MIB as u64).then_some(())

@@ -1,5 +1,5 @@
-//! systemd, or whoever has given a NOTIFY_SOCKET, hears what the server does: ready, reloading, stopping, a line of status,
-//! and that it lives. What the workers run does not speak to it.
+//! systemd, or any process that has set NOTIFY_SOCKET, is notified of the server's state: ready, reloading, stopping, a
+//! status line, and keep-alives. The app that a worker runs cannot notify it.
 
 use crate::support::{Server, lua, patience, scratch_folder, send_signal};
 use nix::sys::signal::Signal;
@@ -25,12 +25,12 @@ impl Manager {
         Manager { socket, name }
     }
 
-    /// The next message of which a line begins so.
+    /// The next message with a line that begins like this.
     #[track_caller]
     fn wait(&self, line: &str) -> String {
         let mut heard = Vec::new();
         loop {
-            let message = self.next().unwrap_or_else(|| panic!("no {line:?} is said, but {heard:?}"));
+            let message = self.next().unwrap_or_else(|| panic!("no {line:?} arrives, but {heard:?}"));
             if message.lines().any(|said| said.starts_with(line)) {
                 return message;
             }
@@ -44,7 +44,7 @@ impl Manager {
         Some(String::from_utf8(bytes[..count].to_vec()).expect("UTF-8"))
     }
 
-    /// What else has come.
+    /// All other messages that have arrived.
     fn rest(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).expect("nonblocking");
         std::iter::from_fn(|| self.next()).collect()
@@ -64,7 +64,7 @@ fn ready_reloading_and_stopping() {
     let uptime = fs::read_to_string("/proc/uptime").expect("how long the machine is up");
     let uptime: f64 = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
     let ago = uptime - time.parse::<f64>().expect("a number") / 1e6;
-    assert!(ago.abs() < 60.0, "it is of the same clock, and just now: {ago} s ago");
+    assert!(ago.abs() < 60.0, "it is from the same clock, and recent: {ago} s ago");
     manager.wait("READY=1");
 
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
@@ -84,19 +84,19 @@ fn a_binary_that_takes_over_is_the_main_process() {
     server.signal(Signal::SIGUSR2);
     let mut said = Vec::new();
     let pid: i32 = loop {
-        let message = manager.next().expect("MAINPID= is said");
+        let message = manager.next().expect("MAINPID= is sent");
         match message.trim().strip_prefix("MAINPID=") {
             Some(pid) => break pid.parse().expect("a number"),
             None => said.push(message),
         }
     };
     assert_ne!(pid, server.pid());
-    // The manager hears nobody but the main process: the new one speaks when it is that, and no sooner.
+    // The manager accepts messages only from the main process: the new master sends none until it is the main process.
     assert!(!said.iter().any(|message| message.starts_with("READY=1")), "{said:?}");
     manager.wait("READY=1");
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     assert!(!said.iter().any(|message| message.contains("STOPPING")), "{said:?}");
-    // Nobody but the new one is left.
+    // Only the new master is left.
     for _ in 0..3 {
         manager.wait("WATCHDOG=1");
     }
@@ -106,7 +106,7 @@ fn a_binary_that_takes_over_is_the_main_process() {
 }
 
 #[test]
-fn a_path_will_do_as_well() {
+fn a_path_works_as_well() {
     let folder = scratch_folder();
     let path = folder.join("notify");
     let name = path.to_str().expect("UTF-8").to_string();
@@ -119,7 +119,7 @@ fn a_path_will_do_as_well() {
 }
 
 #[test]
-fn that_it_lives() {
+fn it_is_sent_keep_alives() {
     let manager = Manager::new("watchdog");
     let environment = [("NOTIFY_SOCKET", manager.name.as_str()), ("WATCHDOG_USEC", "100000")];
     let _server = Server::start_with(&["--workers", "1"], &environment);
@@ -140,7 +140,7 @@ fn a_watchdog_of_another_process_is_not_fed() {
 }
 
 #[test]
-fn an_app_does_not_hear_of_the_manager() {
+fn an_app_does_not_see_the_manager() {
     let manager = Manager::new("app");
     let app = "local seen = {}
     for _, name in ipairs { 'NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID' } do
@@ -161,8 +161,8 @@ fn an_app_does_not_hear_of_the_manager() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_said_once() {
-    let name = format!("@tine-nobody-{}", std::process::id());
+fn a_missing_manager_is_logged_once() {
+    let name = format!("@tine-absent-{}", std::process::id());
     let mut server = Server::start_with(&["--workers", "1"], &[("NOTIFY_SOCKET", &name)]);
     assert_eq!(server.get("/health").status, 200);
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
