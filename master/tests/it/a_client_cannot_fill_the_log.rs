@@ -31,7 +31,9 @@ fn by_an_error_of_the_app() {
             assert_eq!(client.response().status, 500);
         }
     }
-    eventually("all are logged or counted as suppressed", || (count(&server, "oops") + suppressed(&server) == REQUESTS).then_some(()));
+    eventually("all are logged or counted as suppressed", || {
+        (count(&server, "oops") + suppressed(&server) == REQUESTS).then_some(())
+    });
     let said = count(&server, "oops");
     assert!((10..LINES_MAX).contains(&said), "{said} lines");
 }
@@ -53,7 +55,9 @@ fn by_a_file_that_cannot_be_read() {
         cut += usize::from(client.rest().is_ok_and(|rest| rest.len() < 1 << 20));
     }
     let text = "before the length that it had";
-    eventually("all are logged or counted as suppressed", || (count(&server, text) + suppressed(&server) >= cut).then_some(()));
+    eventually("all are logged or counted as suppressed", || {
+        (count(&server, text) + suppressed(&server) >= cut).then_some(())
+    });
     let said = count(&server, text);
     assert!((10..LINES_MAX).contains(&said), "{said} lines");
 }
