@@ -1,8 +1,8 @@
 //! `--workers 0`: the process itself serves, as the only worker and without a master, so that a debugger, a profiler or
-//! valgrind has one process to look at.
+//! valgrind has a single process to examine.
 //!
-//! Whatever a master does is not done: no control socket, reload, upgrade, respawn, recycling or watchdog. TERM or INT drains
-//! the server, a second one ends it at once; USR1 reopens the log file.
+//! Nothing that a master does is done: no control socket, reload, upgrade, respawn, recycling or watchdog. TERM or INT drains
+//! the server, a second one stops it at once; USR1 reopens the log file.
 
 use crate::banner::Banner;
 use crate::listener::{self, Bound};
@@ -18,10 +18,10 @@ use tine_common::sys::fork;
 use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 
-/// Options of the server's own that only a master acts on; those of supervision are others.
+/// Server options that only a master acts on, apart from those of supervision.
 const MASTERS: [&str; 4] = ["--control", "--mem-interval", "--drain-delay", "--accept"];
 
-/// What serves and what is needed for it.
+/// Everything that a server without a master is built from.
 pub struct Alone {
     pub name: String,
     pub try_next: String,
@@ -42,7 +42,7 @@ pub fn warn_of_masters_options(given: &Given) -> Option<String> {
 }
 
 impl Alone {
-    /// Serves to the end; returns the exit status. The error: the server could not start.
+    /// Serves until it is stopped; returns the exit status. The error: the server could not start.
     pub fn run(mut self, factory: AppFactory) -> Result<u8, String> {
         let mut files: Vec<Bound> = self.bound.iter_mut().map(Bound::take_file).collect();
         let mut pidfile = self.pidfile.take();
@@ -63,7 +63,7 @@ impl Alone {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
         }
         scoreboard.take(0, 0);
-        // Nothing reads the other end; while it is open, the worker takes no end of the channel for a master's.
+        // Nothing reads the other end. It stays open, as the worker takes the end of the channel for the master's exit.
         let (channel, _other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;
         affinity::pin(&config.privileges.affinity, 0);
         let urls: Vec<String> = bound.iter().map(Bound::url).collect();

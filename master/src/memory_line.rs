@@ -40,7 +40,7 @@ impl MemoryLine {
 
     /// The line, if something changed since the last one.
     pub fn sample(&mut self, now: Instant, counts: Counts) -> Option<String> {
-        // After a sample without a line there was no new request: all requests since the last line are newer than the last
+        // A sample without a line saw no new request: all requests since the last line are newer than the last
         // sample. So the rate is not diluted by an idle hour.
         let since = now.saturating_duration_since(std::mem::replace(&mut self.sampled, now));
         let logged = self.logged;

@@ -269,9 +269,9 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
     match master.run() {
         End::Exit(status) => Ok(status),
         End::Worker(start) => {
-            let who = format!("worker {}", start.info.index);
-            process::set_title(&format!("tine: {who}"));
-            tine_common::log::set_process_name(&who);
+            let name = format!("worker {}", start.info.index);
+            process::set_title(&format!("tine: {name}"));
+            tine_common::log::set_process_name(&name);
             affinity::pin(&start.config.privileges.affinity, start.info.index);
             // A link may lead elsewhere by now: to the version that a reload is to load.
             if let Err(line) = go_to(&start.config.privileges) {

@@ -1,4 +1,4 @@
-//! The columns of the workers' table: what stands in each, how wide it is, and which go first where there is little room.
+//! The columns of the workers' table: their contents, their widths, and which are left out first if there is little room.
 
 use super::model::{Row, Sort};
 use crate::ctl::show::{age, bytes, count, percent, rate};
@@ -17,7 +17,7 @@ pub enum Column {
     Rss,
 }
 
-/// The least that a bar is worth having.
+/// A narrower bar is left out.
 const BAR_COLUMNS_MIN: usize = 8;
 
 impl Column {
@@ -37,7 +37,7 @@ impl Column {
     const DISPENSABLE: [Column; 7] =
         [Column::Generation, Column::Pid, Column::Age, Column::Rss, Column::InFlight, Column::Cpu, Column::Connections];
 
-    /// Those that fit into so many columns, and what is left for a bar, if it is enough for one.
+    /// The columns that fit into this width, and what is left for a bar, if it is enough for one.
     pub fn fitting(columns: usize) -> (Vec<Column>, Option<usize>) {
         let mut fitting = Column::ALL.to_vec();
         let used = |fitting: &[Column]| fitting.iter().map(|column| column.width() + 1).sum::<usize>();
@@ -76,7 +76,7 @@ impl Column {
         }
     }
 
-    /// Whether its text begins at the left.
+    /// Whether its text is aligned to the left.
     pub fn is_word(self) -> bool {
         self == Column::State
     }
@@ -104,7 +104,7 @@ impl Column {
             Column::Pid => worker.pid.map_or_else(unknown, |pid| pid.to_string()),
             Column::Generation => worker.generation.to_string(),
             Column::State => worker.state.to_string(),
-            // Of a slot that waits: how long still.
+            // For a slot that waits: the time until its start.
             Column::Age => match worker.starts_in_s {
                 Some(seconds) => format!("-{}", age(seconds)),
                 None if has_process => age(worker.age_s),

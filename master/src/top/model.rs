@@ -1,16 +1,15 @@
-//! What `tine top` knows and what it shows of it: looks at the server, a short history, and the user's choices. No terminal.
-
-use super::sampler::Look;
+//! The state of `tine top`: samples of the server, a short history, and the user's selection. No terminal.
+use super::sampler::Sample;
 use crate::ctl::Rates;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use tine_common::status::{Status, WorkerStatus};
 
-/// Looks that are kept; more than any terminal is wide.
+/// Samples that are kept; more than any terminal is wide.
 const HISTORY_MAX: usize = 512;
 const PAGE: isize = 10;
 
-/// What a key means.
+/// The keys that change the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     Up,
@@ -52,7 +51,7 @@ pub enum Bar {
 pub struct Model {
     pub status: Option<Status>,
     before: Option<Status>,
-    /// Why the last look failed; what is shown is older.
+    /// Why the last sample failed; what is shown is older.
     pub trouble: Option<String>,
     pub rates: Rates,
     /// The newest first.
@@ -62,12 +61,12 @@ pub struct Model {
     pub is_reversed: bool,
     pub bar: Bar,
     /// `None`: the first row, whichever it is.
-    chosen: Option<Chosen>,
+    selected: Option<Selected>,
 }
 
 /// A process, or a slot without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Chosen {
+struct Selected {
     slot: u64,
     pid: Option<u32>,
 }
@@ -89,12 +88,12 @@ impl Model {
             sort: Sort::Slot,
             is_reversed: false,
             bar: Bar::Connections,
-            chosen: None,
+            selected: None,
         }
     }
 
-    pub fn on_look(&mut self, look: Look) {
-        match look {
+    pub fn on_sample(&mut self, sample: Sample) {
+        match sample {
             Ok(status) => {
                 self.trouble = None;
                 self.before = self.status.replace(status);
@@ -140,7 +139,7 @@ impl Model {
         }
     }
 
-    /// The workers in their order: the largest first, but slots and states by their order; equals by slot.
+    /// The workers in the selected order: the largest first, but slots and states by their own order; equals by slot.
     pub fn rows(&self) -> Vec<Row<'_>> {
         let Some(status) = &self.status else { return Vec::new() };
         let rates = |worker| {
@@ -170,21 +169,21 @@ impl Model {
         }
     }
 
-    /// The row that is chosen; the first, where nobody was or who was is gone.
-    pub fn chosen_row(&self, rows: &[Row<'_>]) -> usize {
-        let is_chosen = |row: &Row<'_>| Some(identity(row.worker)) == self.chosen;
-        rows.iter().position(is_chosen).unwrap_or(0)
+    /// The selected row, or the first if none is selected or the selected worker has gone.
+    pub fn selected_row(&self, rows: &[Row<'_>]) -> usize {
+        let is_selected = |row: &Row<'_>| Some(identity(row.worker)) == self.selected;
+        rows.iter().position(is_selected).unwrap_or(0)
     }
 
     fn step(&mut self, by: isize) {
         let rows = self.rows();
         let last = rows.len().saturating_sub(1) as isize;
-        let at = (self.chosen_row(&rows) as isize).saturating_add(by).clamp(0, last);
-        self.chosen = rows.get(at as usize).map(|row| identity(row.worker));
+        let at = (self.selected_row(&rows) as isize).saturating_add(by).clamp(0, last);
+        self.selected = rows.get(at as usize).map(|row| identity(row.worker));
     }
 }
 
-/// The share of a row's bar in the largest one's, 0 to 1.
+/// The length of a row's bar relative to the largest one, 0 to 1.
 pub fn share(row: &Row<'_>, rows: &[Row<'_>], bar: Bar) -> f64 {
     let value = |row: &Row<'_>| match bar {
         Bar::Connections => row.worker.connections as f64,
@@ -202,8 +201,8 @@ fn by_slot(row: &Row<'_>) -> (u64, u64) {
     (row.worker.slot, row.worker.generation)
 }
 
-fn identity(worker: &WorkerStatus) -> Chosen {
-    Chosen { slot: worker.slot, pid: worker.pid }
+fn identity(worker: &WorkerStatus) -> Selected {
+    Selected { slot: worker.slot, pid: worker.pid }
 }
 
 #[cfg(test)]
@@ -230,58 +229,58 @@ mod tests {
     }
 
     #[test]
-    fn looks_come_to_rates_and_history() {
+    fn samples_come_to_rates_and_history() {
         let mut model = Model::new();
-        model.on_look(Ok(status(10.0, &[(0, 1, 100), (1, 2, 100)])));
+        model.on_sample(Ok(status(10.0, &[(0, 1, 100), (1, 2, 100)])));
         assert!(model.rate_history.is_empty() && model.rates.requests_per_s.is_none());
-        model.on_look(Ok(status(12.0, &[(0, 1, 300), (1, 2, 500)])));
+        model.on_sample(Ok(status(12.0, &[(0, 1, 300), (1, 2, 500)])));
         assert_eq!(model.rates.requests_per_s, Some(300.0));
-        model.on_look(Err("the server is gone".to_string()));
+        model.on_sample(Err("the server is gone".to_string()));
         assert_eq!(model.trouble.as_deref(), Some("the server is gone"));
         assert_eq!(slots(&model), [0, 1], "what was last known stays");
-        // Another server: what it has answered in its life is no rate.
-        model.on_look(Ok(Status { pid: 9, ..status(1.0, &[(0, 1, 90_000)]) }));
+        // Another server: the requests of its whole life are not a rate.
+        model.on_sample(Ok(Status { pid: 9, ..status(1.0, &[(0, 1, 90_000)]) }));
         assert_eq!((model.rates.requests_per_s, model.trouble.is_none()), (None, true));
         assert_eq!((&model.rate_history, &model.cpu_history), (&VecDeque::from([300]), &VecDeque::from([30])));
         for i in 0..1000 {
-            model.on_look(Ok(Status { pid: 9, ..status(2.0 + f64::from(i), &[(0, 1, 90_000)]) }));
+            model.on_sample(Ok(Status { pid: 9, ..status(2.0 + f64::from(i), &[(0, 1, 90_000)]) }));
         }
         assert_eq!(model.rate_history.len(), HISTORY_MAX);
     }
 
     #[test]
-    fn rows_are_sorted_and_the_chosen_worker_stays_chosen() {
+    fn rows_are_sorted_and_the_selected_worker_stays_selected() {
         let mut model = Model::new();
-        model.on_look(Ok(status(10.0, &[(0, 5, 0), (1, 9, 0), (2, 7, 0)])));
-        model.on_look(Ok(status(11.0, &[(0, 5, 10), (1, 9, 30), (2, 7, 20)])));
-        assert_eq!((slots(&model), model.chosen_row(&model.rows())), (vec![0, 1, 2], 0));
+        model.on_sample(Ok(status(10.0, &[(0, 5, 0), (1, 9, 0), (2, 7, 0)])));
+        model.on_sample(Ok(status(11.0, &[(0, 5, 10), (1, 9, 30), (2, 7, 20)])));
+        assert_eq!((slots(&model), model.selected_row(&model.rows())), (vec![0, 1, 2], 0));
         model.on_key(Key::Down);
         while model.sort != Sort::Connections {
             model.on_key(Key::NextSort);
         }
-        assert_eq!((slots(&model), model.chosen_row(&model.rows())), (vec![1, 2, 0], 0), "it is still worker 1");
+        assert_eq!((slots(&model), model.selected_row(&model.rows())), (vec![1, 2, 0], 0), "it is still worker 1");
         model.on_key(Key::Reverse);
-        assert_eq!((slots(&model), model.chosen_row(&model.rows())), (vec![0, 2, 1], 2));
+        assert_eq!((slots(&model), model.selected_row(&model.rows())), (vec![0, 2, 1], 2));
         for (key, at) in
             [(Key::Down, 2), (Key::First, 0), (Key::Up, 0), (Key::PageDown, 2), (Key::PageUp, 0), (Key::Last, 2)]
         {
             model.on_key(key);
-            assert_eq!(model.chosen_row(&model.rows()), at, "{key:?}");
+            assert_eq!(model.selected_row(&model.rows()), at, "{key:?}");
         }
         for _ in 0..Sort::ALL.len() {
             model.on_key(Key::NextSort);
         }
         assert_eq!(model.sort, Sort::Connections);
-        // Whoever was chosen has died: the first row is.
-        model.on_look(Ok(status(12.0, &[(0, 5, 10)])));
-        assert_eq!(model.chosen_row(&model.rows()), 0);
+        // The selected worker has died: the first row is selected.
+        model.on_sample(Ok(status(12.0, &[(0, 5, 10)])));
+        assert_eq!(model.selected_row(&model.rows()), 0);
     }
 
     #[test]
     fn bars_are_shares_of_the_largest() {
         let mut model = Model::new();
-        model.on_look(Ok(status(10.0, &[(0, 5, 0), (1, 10, 0)])));
-        model.on_look(Ok(status(11.0, &[(0, 5, 500), (1, 10, 50)])));
+        model.on_sample(Ok(status(10.0, &[(0, 5, 0), (1, 10, 0)])));
+        model.on_sample(Ok(status(11.0, &[(0, 5, 500), (1, 10, 50)])));
         let shares = |model: &Model| {
             let rows = model.rows();
             rows.iter().map(|row| (share(row, &rows, model.bar) * 100.0).round() as u64).collect::<Vec<_>>()
@@ -295,11 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_before_the_first_look_do_no_harm() {
+    fn keys_before_the_first_sample_do_no_harm() {
         let mut model = Model::new();
         for key in [Key::Up, Key::Down, Key::First, Key::Last, Key::PageUp, Key::NextSort, Key::Reverse, Key::NextBar] {
             model.on_key(key);
         }
-        assert_eq!(model.chosen_row(&model.rows()), 0);
+        assert_eq!(model.selected_row(&model.rows()), 0);
     }
 }

@@ -1,9 +1,9 @@
 //! docs/top.svg: what `tine top` draws of a sample server into a terminal of 80x24, cell by cell.
 //!
-//! `TINE_PICTURE=write cargo test -p tine --lib picture` writes it anew; without the variable the test compares.
+//! `TINE_PICTURE=write cargo test -p tine --lib picture` rewrites it; without the variable the test compares.
 
 use super::model::{Key, Model};
-use super::view::{Looks, draw};
+use super::view::{Capabilities, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::{Buffer, Cell};
@@ -26,14 +26,14 @@ pub fn sample() -> Model {
     // A rate that rises and falls, the same every time.
     for second in 0..90u64 {
         let wave = (second as f64 / 9.0).sin() * 300.0 + (second as f64 / 2.3).sin() * 70.0;
-        model.on_look(Ok(sample_look(second, wave)));
+        model.on_sample(Ok(sample_status(second, wave)));
     }
     model.on_key(Key::NextBar);
     (0..5).for_each(|_| model.on_key(Key::Down));
     model
 }
 
-fn sample_look(second: u64, wave: f64) -> Status {
+fn sample_status(second: u64, wave: f64) -> Status {
     let uptime_s = 7384.0 + second as f64;
     let rate_of = |slot: u64| 260.0 + (slot * 37 % 11) as f64 * 9.0;
     let requests_of = |slot: u64| match slot {
@@ -110,7 +110,7 @@ fn sample_look(second: u64, wave: f64) -> Status {
 fn the_picture_in_the_docs_is_what_is_drawn() {
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     let model = sample();
-    terminal.draw(|frame| draw(frame, &model, Looks { has_colours: true, has_blocks: true })).unwrap();
+    terminal.draw(|frame| draw(frame, &model, Capabilities { has_colours: true, has_blocks: true })).unwrap();
     let picture = svg(terminal.backend().buffer());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/top.svg");
     if std::env::var("TINE_PICTURE").is_ok_and(|wish| wish == "write") {

@@ -1,6 +1,6 @@
-//! The terminal: taken at the start, given back however the program ends.
+//! The terminal: taken at the start, restored however the program ends.
 //!
-//! Given back by [`Screen`]'s end, which comes also with an error and with a signal that [`Wishes`] has heard, and by the
+//! Restored when [`Screen`] is dropped, which also happens after an error and after a signal of [`EndSignals`], and by the
 //! panic hook. Only KILL leaves it as it is; `reset` helps then.
 
 use ratatui::backend::CrosstermBackend;
@@ -20,23 +20,23 @@ impl Screen {
     pub fn take() -> io::Result<Screen> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore();
             before(panic);
         }));
-        enter().inspect_err(|_| give_back())?;
-        let terminal = ratatui::Terminal::new(CrosstermBackend::new(stdout())).inspect_err(|_| give_back())?;
+        enter().inspect_err(|_| restore())?;
+        let terminal = ratatui::Terminal::new(CrosstermBackend::new(stdout())).inspect_err(|_| restore())?;
         Ok(Screen { terminal })
     }
 
-    /// Gives the terminal back, stops this process as Ctrl-Z does, and takes the terminal again when it goes on.
+    /// Restores the terminal, stops this process as Ctrl-Z does, and takes the terminal again when it continues.
     pub fn suspend(&mut self) -> io::Result<()> {
-        give_back();
+        restore();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP)?;
         enter()?;
         self.redraw()
     }
 
-    /// Lets the next drawing send all of it. `Terminal::clear` would ask the terminal where its cursor is, and wait.
+    /// Makes the next drawing send every cell. `Terminal::clear` would ask the terminal for its cursor position, and wait.
     pub fn redraw(&mut self) -> io::Result<()> {
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
@@ -45,12 +45,12 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Whether there is something to give back: a second time would put the cursor where it was at the first, over what was said
-/// in between, such as why a panic came.
+/// Whether there is something to restore. Doing it twice would move the cursor back over what was printed in between, such as
+/// the message of a panic.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 fn enter() -> io::Result<()> {
@@ -59,8 +59,8 @@ fn enter() -> io::Result<()> {
     execute!(stdout(), EnterAlternateScreen)
 }
 
-/// Each step by itself: the terminal may have gone, and then nothing of it matters.
-fn give_back() {
+/// Ignores errors: they mean that the terminal has gone.
+fn restore() {
     if !IS_TAKEN.swap(false, Ordering::Relaxed) {
         return;
     }
@@ -69,19 +69,19 @@ fn give_back() {
 }
 
 /// The signals that end the program.
-pub struct Wishes(Arc<AtomicUsize>);
+pub struct EndSignals(Arc<AtomicUsize>);
 
-impl Wishes {
-    pub fn listen() -> io::Result<Wishes> {
-        let heard = Arc::new(AtomicUsize::new(0));
+impl EndSignals {
+    pub fn listen() -> io::Result<EndSignals> {
+        let received = Arc::new(AtomicUsize::new(0));
         for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT] {
-            signal_hook::flag::register_usize(signal, heard.clone(), signal as usize)?;
+            signal_hook::flag::register_usize(signal, received.clone(), signal as usize)?;
         }
-        Ok(Wishes(heard))
+        Ok(EndSignals(received))
     }
 
-    /// The signal that came, if one did.
-    pub fn heard(&self) -> Option<u8> {
+    /// The signal that was received, if any.
+    pub fn received(&self) -> Option<u8> {
         Some(self.0.load(Ordering::Relaxed) as u8).filter(|&signal| signal != 0)
     }
 }

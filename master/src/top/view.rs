@@ -1,6 +1,6 @@
-//! Draws a [`Model`]: the server, two histories, the workers, what the chosen one has in flight, the keys.
+//! Draws a [`Model`]: the server, two histories, the workers, what the selected one has in flight, the keys.
 //!
-//! What does not fit is left out, the least important first; nothing is said by colour alone.
+//! What does not fit is left out, the least important first. Nothing is shown by colour alone.
 
 use super::columns::Column;
 use super::model::{Bar, Model, Row, Sort, share};
@@ -17,21 +17,21 @@ use tine_common::status::{Status, WorkerState};
 /// Below this, nothing useful fits.
 const COLUMNS_MIN: u16 = 24;
 const LINES_MIN: u16 = 6;
-/// From so many lines on there is room for the requests of a worker, and for the histories.
+/// From this many lines on there is room for a worker's requests, and for the histories.
 const LINES_WITH_REQUESTS: u16 = 14;
 const LINES_WITH_HISTORY: u16 = 20;
-/// From so many on, more requests are shown.
+/// From this many lines on, more requests are shown.
 const LINES_WITH_MORE: u16 = 36;
 
 /// What the terminal can do.
 #[derive(Debug, Clone, Copy)]
-pub struct Looks {
+pub struct Capabilities {
     pub has_colours: bool,
     /// Block characters; else `#` and the like.
     pub has_blocks: bool,
 }
 
-pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
+pub fn draw(frame: &mut Frame<'_>, model: &Model, capabilities: Capabilities) {
     let area = frame.area();
     if area.width < COLUMNS_MIN || area.height < LINES_MIN {
         frame.render_widget(Paragraph::new("too small"), area);
@@ -43,16 +43,16 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
         return;
     };
     let rows = model.rows();
-    let chosen = model.chosen_row(&rows);
+    let selected = model.selected_row(&rows);
     let columns = usize::from(area.width);
-    let head = head(status, model, columns, looks);
-    // As many lines for every worker, so that the table does not jump while one looks through it.
+    let head = head(status, model, columns, capabilities);
+    // The same number of lines for every worker, so that the table does not jump when another one is selected.
     let requests_lines = match area.height {
         ..LINES_WITH_REQUESTS => 0,
         LINES_WITH_REQUESTS..LINES_WITH_MORE => 5,
         LINES_WITH_MORE.. => 10,
     };
-    let requests = rows.get(chosen).map(|row| requests(row, requests_lines, columns)).unwrap_or_default();
+    let requests = rows.get(selected).map(|row| requests(row, requests_lines, columns)).unwrap_or_default();
     let history_lines = if area.height >= LINES_WITH_HISTORY { 3 } else { 0 };
     let lines = |count: usize| Constraint::Length(count as u16);
     let [head_area, history_area, table_area, requests_area, keys_area] = Layout::vertical([
@@ -65,16 +65,16 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
     .areas(area);
     frame.render_widget(Paragraph::new(head), head_area);
     if history_lines > 0 {
-        histories(frame, history_area, model, looks);
+        histories(frame, history_area, model, capabilities);
     }
     let height = usize::from(table_area.height);
-    frame.render_widget(Paragraph::new(table(&rows, chosen, model, columns, height, looks)), table_area);
+    frame.render_widget(Paragraph::new(table(&rows, selected, model, columns, height, capabilities)), table_area);
     frame.render_widget(Paragraph::new(requests), requests_area);
     frame.render_widget(Paragraph::new(keys(model, columns)), keys_area);
 }
 
-/// The server in two or three lines, and one more for what an operator should know.
-fn head(status: &Status, model: &Model, columns: usize, looks: Looks) -> Vec<Line<'static>> {
+/// The server in three lines, and one more for a reload or a death.
+fn head(status: &Status, model: &Model, columns: usize, capabilities: Capabilities) -> Vec<Line<'static>> {
     let right = match &model.trouble {
         Some(_) => String::new(),
         None => format!(" {}, up {}", status.state, age(status.uptime_s)),
@@ -85,7 +85,7 @@ fn head(status: &Status, model: &Model, columns: usize, looks: Looks) -> Vec<Lin
     };
     let room = columns.saturating_sub(right.len());
     let style = match model.trouble {
-        Some(_) => coloured(Style::new().add_modifier(Modifier::REVERSED), Color::Red, looks),
+        Some(_) => coloured(Style::new().add_modifier(Modifier::REVERSED), Color::Red, capabilities),
         None => Style::new().add_modifier(Modifier::BOLD),
     };
     let mut lines = vec![Line::styled(format!("{:<room$}{right}", fit(&left, room)), style)];
@@ -118,7 +118,7 @@ fn head(status: &Status, model: &Model, columns: usize, looks: Looks) -> Vec<Lin
     lines
 }
 
-fn histories(frame: &mut Frame<'_>, area: Rect, model: &Model, looks: Looks) {
+fn histories(frame: &mut Frame<'_>, area: Rect, model: &Model, capabilities: Capabilities) {
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(area);
     let largest = |history: &std::collections::VecDeque<u64>, area: Rect| {
         history.iter().take(area.width.into()).copied().max().unwrap_or(0)
@@ -132,8 +132,8 @@ fn histories(frame: &mut Frame<'_>, area: Rect, model: &Model, looks: Looks) {
             .data(history)
             .max(largest.max(1))
             .direction(RenderDirection::RightToLeft)
-            .bar_set(if looks.has_blocks { bar::NINE_LEVELS } else { ASCII_BARS })
-            .style(coloured(Style::new(), colour, looks));
+            .bar_set(if capabilities.has_blocks { bar::NINE_LEVELS } else { ASCII_BARS })
+            .style(coloured(Style::new(), colour, capabilities));
         frame.render_widget(bars_shown, bars);
     };
     let data = |history: &std::collections::VecDeque<u64>| history.iter().copied().collect::<Vec<_>>();
@@ -155,14 +155,14 @@ const ASCII_BARS: bar::Set<'_> = bar::Set {
     empty: " ",
 };
 
-/// Its titles and as many rows as fit, those around the chosen one.
+/// The titles and as many rows as fit around the selected one.
 fn table(
     rows: &[Row<'_>],
-    chosen: usize,
+    selected: usize,
     model: &Model,
     columns: usize,
     height: usize,
-    looks: Looks,
+    capabilities: Capabilities,
 ) -> Vec<Line<'static>> {
     let (shown, bar_columns) = Column::fitting(columns);
     let pad = |column: Column, text: &str| match (column.width(), column.is_word()) {
@@ -185,22 +185,22 @@ fn table(
         titles.push(Span::styled(bar_title(model.bar), bold));
     }
     let room = height.saturating_sub(1);
-    let first = chosen.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
+    let first = selected.saturating_sub(room / 2).min(rows.len().saturating_sub(room));
     let mut lines = vec![Line::from(titles)];
     for (i, row) in rows.iter().enumerate().skip(first).take(room) {
-        let mark = if i == chosen { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
+        let mark = if i == selected { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
         let mut spans: Vec<Span<'static>> = Vec::new();
         for &column in &shown {
             let style = match column {
-                Column::State => state_style(row.worker.state, looks),
+                Column::State => state_style(row.worker.state, capabilities),
                 _ => Style::new(),
             };
             spans.push(Span::styled(pad(column, &column.text(row)), style.patch(mark)));
         }
-        // The bar is not marked: where it is empty, it would look full.
+        // The bar is not marked: an empty one would look full.
         if let Some(width) = bar_columns {
-            let style = coloured(Style::new(), Color::Green, looks);
-            spans.push(Span::styled(bar_of(share(row, rows, model.bar), width, looks), style));
+            let style = coloured(Style::new(), Color::Green, capabilities);
+            spans.push(Span::styled(bar_of(share(row, rows, model.bar), width, capabilities), style));
         }
         lines.push(Line::from(spans));
     }
@@ -215,19 +215,19 @@ fn bar_title(bar: Bar) -> &'static str {
     }
 }
 
-/// A bar of so many columns at the most; in eighths of one, where there are characters for them.
-fn bar_of(share: f64, columns: usize, looks: Looks) -> String {
+/// A bar of at most this many columns; in eighths of a column, if there are characters for them.
+fn bar_of(share: f64, columns: usize, capabilities: Capabilities) -> String {
     const EIGHTHS: [&str; 8] = ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"];
     let eighths = (share * columns as f64 * 8.0).round() as usize;
-    // Something is not nothing.
+    // Anything above zero is visible.
     let eighths = if share > 0.0 { eighths.max(1) } else { 0 };
-    match looks.has_blocks {
+    match capabilities.has_blocks {
         true => "\u{2588}".repeat(eighths / 8) + EIGHTHS[eighths % 8],
         false => "#".repeat(eighths.div_ceil(8)),
     }
 }
 
-/// What the chosen worker has in flight: a title, then a line each, the last for those without one.
+/// The requests in flight of the selected worker: a title, a line for each, and a last one with the number of the others.
 fn requests(row: &Row<'_>, lines_max: usize, columns: usize) -> Vec<Line<'static>> {
     let worker = row.worker;
     let mut title = format!("worker {}: {} in flight", worker.slot, count(worker.in_flight));
@@ -254,16 +254,16 @@ fn keys(model: &Model, columns: usize) -> Line<'static> {
     Line::styled(fit(&text, columns), Style::new().add_modifier(Modifier::DIM))
 }
 
-fn state_style(state: WorkerState, looks: Looks) -> Style {
+fn state_style(state: WorkerState, capabilities: Capabilities) -> Style {
     match state {
-        WorkerState::Ready => coloured(Style::new(), Color::Green, looks),
-        WorkerState::Hung => coloured(Style::new().add_modifier(Modifier::BOLD), Color::Red, looks),
-        _ => coloured(Style::new(), Color::Yellow, looks),
+        WorkerState::Ready => coloured(Style::new(), Color::Green, capabilities),
+        WorkerState::Hung => coloured(Style::new().add_modifier(Modifier::BOLD), Color::Red, capabilities),
+        _ => coloured(Style::new(), Color::Yellow, capabilities),
     }
 }
 
-fn coloured(style: Style, colour: Color, looks: Looks) -> Style {
-    if looks.has_colours { style.fg(colour) } else { style }
+fn coloured(style: Style, colour: Color, capabilities: Capabilities) -> Style {
+    if capabilities.has_colours { style.fg(colour) } else { style }
 }
 
 impl Column {

@@ -2,18 +2,18 @@
 
 use super::model::{Key, Model};
 use super::picture::sample;
-use super::view::{Looks, draw};
+use super::view::{Capabilities, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 use tine_common::status::{Status, WorkerState, WorkerStatus};
 
-const LOOKS: Looks = Looks { has_colours: true, has_blocks: true };
+const CAPABILITIES: Capabilities = Capabilities { has_colours: true, has_blocks: true };
 
-fn buffer(model: &Model, width: u16, height: u16, looks: Looks) -> Buffer {
+fn buffer(model: &Model, width: u16, height: u16, capabilities: Capabilities) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, model, looks)).unwrap();
+    terminal.draw(|frame| draw(frame, model, capabilities)).unwrap();
     terminal.backend().buffer().clone()
 }
 
@@ -23,7 +23,7 @@ fn lines_of(buffer: &Buffer) -> Vec<String> {
 }
 
 fn lines(model: &Model, width: u16, height: u16) -> Vec<String> {
-    lines_of(&buffer(model, width, height, LOOKS))
+    lines_of(&buffer(model, width, height, CAPABILITIES))
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn nothing_breaks_at_any_size() {
                 assert!(lines.iter().any(|line| line.contains("SLOT")), "{width}x{height}: {lines:?}");
                 assert!(
                     lines.iter().any(|line| line.contains(" hung ")),
-                    "the chosen worker at {width}x{height}: {lines:?}"
+                    "the selected worker at {width}x{height}: {lines:?}"
                 );
                 assert!(lines.last().unwrap().starts_with("q quit"), "{width}x{height}: {lines:?}");
             } else {
@@ -70,7 +70,7 @@ fn the_chosen_worker_is_in_sight_and_marked() {
     for (key, slot) in [(Key::Last, 15), (Key::First, 0), (Key::PageDown, 10), (Key::Up, 9)] {
         model.on_key(key);
         for height in [24, 14, 6] {
-            let buffer = buffer(&model, 80, height, LOOKS);
+            let buffer = buffer(&model, 80, height, CAPABILITIES);
             let is_marked = |y: &u16| buffer[(0, *y)].modifier.contains(Modifier::REVERSED);
             let marked: Vec<u16> = (0..height).filter(is_marked).collect();
             assert_eq!(marked.len(), 1, "{height}");
@@ -85,18 +85,18 @@ fn the_chosen_worker_is_in_sight_and_marked() {
 #[test]
 fn a_server_that_is_gone_is_told_and_what_was_known_stays() {
     let mut model = sample();
-    model.on_look(Err("no server listens there any more".to_string()));
+    model.on_sample(Err("no server listens there any more".to_string()));
     let lines = lines(&model, 80, 24);
     assert_eq!(lines[0], "no server listens there any more; trying again");
     assert!(lines.iter().any(|line| line.contains("48105")));
-    let mut nobody = Model::new();
-    nobody.on_look(Err("nobody".to_string()));
-    assert_eq!(lines_of(&buffer(&nobody, 80, 24, LOOKS))[0], "nobody");
+    let mut unreachable = Model::new();
+    unreachable.on_sample(Err("no server".to_string()));
+    assert_eq!(lines_of(&buffer(&unreachable, 80, 24, CAPABILITIES))[0], "no server");
 }
 
 #[test]
 fn a_plain_terminal_gets_ascii_and_no_colour() {
-    let buffer = buffer(&sample(), 80, 24, Looks { has_colours: false, has_blocks: false });
+    let buffer = buffer(&sample(), 80, 24, Capabilities { has_colours: false, has_blocks: false });
     for cell in &buffer.content {
         assert!(cell.symbol().is_ascii() && cell.fg == Color::Reset && cell.bg == Color::Reset, "{cell:?}");
     }
@@ -121,7 +121,7 @@ fn the_longest_of_everything_fits() {
     };
     let waiting = WorkerStatus { state: WorkerState::Waiting, starts_in_s: Some(29.5), ..WorkerStatus::default() };
     let mut model = Model::new();
-    model.on_look(Ok(Status {
+    model.on_sample(Ok(Status {
         name: "\u{1b}[2J".repeat(100),
         reload: Some("x".repeat(200)),
         workers: vec![worker, waiting],
