@@ -215,7 +215,7 @@ impl Master {
             let now = Instant::now();
             for event in &events {
                 match event.token().0 {
-                    SIGNALS => self.handle_signals(now),
+                    SIGNALS => self.on_signals(now),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
                     CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
@@ -244,7 +244,7 @@ impl Master {
             log::error!("epoll_wait: {error}; polling every {} ms{}", POLL_RETRY.as_millis(), and_others(others));
         }
         std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
-        self.handle_signals(now);
+        self.on_signals(now);
         self.children.slots().into_iter().for_each(|slot| self.handle_reports(slot, now));
     }
 

@@ -16,7 +16,7 @@ use tine_common::message::Order;
 const BOOT_MARGIN: Duration = Duration::from_secs(5);
 
 impl Master {
-    pub(super) fn handle_signals(&mut self, now: Instant) {
+    pub(super) fn on_signals(&mut self, now: Instant) {
         let signals: Vec<i32> = self.signals.pending().filter(|&signal| signal != SIGCHLD).collect();
         for signal in signals {
             let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
