@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn they_say_what_the_loop_is_in() {
+    fn it_names_what_the_loop_is_in() {
         let board = Scoreboard::new(1).unwrap();
         board.take(0, 3);
         let (slot, table) = (board.slot(0), board.in_flight_table(0));

@@ -22,7 +22,7 @@ fn listed(table: &InFlightTable, now: Instant) -> Vec<(String, String, bool)> {
     requests.map(|request| (request.method, request.target, request.is_running)).collect()
 }
 
-fn said(method: &str, target: &str, is_running: bool) -> (String, String, bool) {
+fn entry(method: &str, target: &str, is_running: bool) -> (String, String, bool) {
     (method.to_string(), target.to_string(), is_running)
 }
 
@@ -34,7 +34,7 @@ fn a_request_is_listed_while_it_is_in_flight() {
     table.turn_to(Before::Idle);
     assert!(matches!(table.running(), Running::Nothing));
     begin(&table, "GET", "/quick");
-    assert_eq!(listed(&table, now), [said("GET", "/quick", true)]);
+    assert_eq!(listed(&table, now), [entry("GET", "/quick", true)]);
     assert_eq!(table.keep(None, false), None);
     table.turn_away();
     assert_eq!(listed(&table, now), []);
@@ -43,38 +43,38 @@ fn a_request_is_listed_while_it_is_in_flight() {
     begin(&table, "PUT", "/slow?x=1");
     let kept = table.keep(None, true);
     assert!(kept.is_some());
-    assert_eq!(listed(&table, now), [said("PUT", "/slow?x=1", true)]);
+    assert_eq!(listed(&table, now), [entry("PUT", "/slow?x=1", true)]);
     table.turn_away();
     let later = now + Duration::from_secs(31);
     board.slot(1).heartbeat(later, false);
-    // Another one meanwhile.
+    // Another one in the meantime.
     table.turn_to(Before::Idle);
     begin(&table, "GET", "/");
-    assert_eq!(listed(&table, later), [said("PUT", "/slow?x=1", false), said("GET", "/", true)]);
+    assert_eq!(listed(&table, later), [entry("PUT", "/slow?x=1", false), entry("GET", "/", true)]);
     assert!(table.requests(later).listed[0].age.abs_diff(Duration::from_secs(31)) < Duration::from_millis(2));
     assert_eq!(table.keep(None, false), None);
-    // Its next turn, in which it goes on; then the one in which it ends.
+    // Its next turn, in which it continues; then the one in which it ends.
     table.turn_to(Before::InFlight(kept));
-    assert_eq!(listed(&table, later), [said("PUT", "/slow?x=1", true)]);
+    assert_eq!(listed(&table, later), [entry("PUT", "/slow?x=1", true)]);
     assert_eq!(table.keep(kept, true), kept);
     table.turn_to(Before::InFlight(kept));
     assert_eq!(table.keep(kept, false), None);
-    assert_eq!(listed(&table, later), [said("PUT", "/slow?x=1", true)], "its end may take its time");
+    assert_eq!(listed(&table, later), [entry("PUT", "/slow?x=1", true)], "its end may take its time");
     table.turn_away();
     assert_eq!(table.requests(later), Requests::default());
 }
 
 #[test]
-fn a_pipelined_request_takes_over_the_note_of_the_one_before() {
+fn a_pipelined_request_takes_over_the_entry_of_the_one_before() {
     let (_, table, now) = board();
     table.turn_to(Before::Idle);
     begin(&table, "GET", "/first");
     let kept = table.keep(None, true);
     table.turn_to(Before::InFlight(kept));
     begin(&table, "GET", "/second");
-    assert_eq!(listed(&table, now), [said("GET", "/second", true)], "the first is answered");
+    assert_eq!(listed(&table, now), [entry("GET", "/second", true)], "the first is answered");
     assert_eq!(table.keep(kept, true), kept);
-    assert_eq!(listed(&table, now), [said("GET", "/second", true)]);
+    assert_eq!(listed(&table, now), [entry("GET", "/second", true)]);
     table.turn_to(Before::InFlight(kept));
     begin(&table, "GET", "/third");
     assert_eq!(table.keep(kept, false), None);
@@ -113,9 +113,9 @@ fn what_does_not_fit_is_counted() {
 }
 
 #[test]
-fn targets_are_printable_and_as_long_as_a_note() {
+fn targets_are_printable_and_as_long_as_an_entry() {
     let long = format!("/{}", "x".repeat(200));
-    // One byte short of the room, as long as it, one longer; a character that the end divides.
+    // One byte shorter than the limit, as long, one longer; a character that the limit divides.
     let fits =
         |more: isize| format!("/{}", "y".repeat((TEXT_BYTES_MAX as isize - "GET /".len() as isize + more) as usize));
     let divided = format!("{}é", fits(-1));
@@ -141,7 +141,7 @@ fn targets_are_printable_and_as_long_as_a_note() {
 }
 
 #[test]
-fn no_reader_takes_two_halves_for_a_request() {
+fn no_reader_sees_two_halves_as_a_request() {
     let (_, table, now) = board();
     let stop = AtomicBool::new(false);
     /// A failed assertion ends the writer, too.
@@ -188,7 +188,7 @@ fn no_reader_takes_two_halves_for_a_request() {
 }
 
 #[test]
-fn a_note_whose_writer_died_is_left_out_until_it_is_written_again() {
+fn an_entry_whose_writer_died_is_left_out_until_it_is_written_again() {
     let (_, table, now) = board();
     table.turn_to(Before::Idle);
     begin(&table, "GET", "/a");
@@ -197,6 +197,6 @@ fn a_note_whose_writer_died_is_left_out_until_it_is_written_again() {
     assert_eq!(listed(&table, now), []);
     assert!(matches!(table.running(), Running::Unknown));
     begin(&table, "GET", "/b");
-    assert_eq!(listed(&table, now), [said("GET", "/b", true)]);
+    assert_eq!(listed(&table, now), [entry("GET", "/b", true)]);
     assert_eq!(version.load(Relaxed) % 2, 0);
 }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_have_their_turn_in_their_order_while_there_is_time() {
+    fn all_are_served_in_order_while_there_is_time() {
         let mut queue = RunQueue::default();
         assert!(queue.is_empty());
         [4, 2, 7].into_iter().for_each(|token| queue.push_new(token));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waited_and_one_that_came_are_served_however_long_it_takes() {
+    fn one_waiting_and_one_fresh_connection_are_served_however_long_it_takes() {
         let mut queue = RunQueue::default();
         (0..4).for_each(|token| queue.push_new(token));
         assert_eq!(turn(&mut queue, &[Little, All, All], &[]), [0], "none waited");

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_suppressed_is_said_before_the_next_or_after_a_while() {
+    fn what_was_suppressed_is_summed_up_before_the_next_or_after_a_while() {
         let start = Instant::now();
         let mut repeats = Repeats { places: BTreeMap::new() };
         let flood = |repeats: &mut Repeats, at: Instant| {

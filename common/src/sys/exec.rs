@@ -219,7 +219,7 @@ impl Child {
                 write_number(&report_to, unsafe { libc::getpid() });
                 self.become_program(report_to, mask)
             }
-            program => wait_and_end_likewise(program),
+            program => wait_and_end_in_the_same_way(program),
         }
     }
 
@@ -310,7 +310,7 @@ fn write_number(report_to: &impl AsRawFd, number: c_int) {
 
 /// The rest of the minder's life. It holds no descriptor, so that it keeps nothing open, and all signals but KILL are
 /// blocked.
-fn wait_and_end_likewise(program: libc::pid_t) -> ! {
+fn wait_and_end_in_the_same_way(program: libc::pid_t) -> ! {
     close_all();
     // SAFETY: a NUL-terminated string, which the kernel copies.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"tine: minder".as_ptr(), 0, 0, 0) };

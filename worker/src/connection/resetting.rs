@@ -58,7 +58,7 @@ mod tests {
 
     /// A Unix socket acknowledges what was read, message by message.
     #[test]
-    fn it_waits_for_as_long_as_the_client_goes_on() {
+    fn it_waits_as_long_as_the_client_makes_progress() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let socket = Socket::new(ours.into(), false);

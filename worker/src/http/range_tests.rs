@@ -60,7 +60,7 @@ fn several_ranges() {
     for (value, parts) in [
         ("bytes=0-0,-1", vec![part(0, 0), part(9999, 9999)]),
         ("bytes= 0-999, 4500-5499, -1000", vec![part(0, 999), part(4500, 5499), part(9000, 9999)]),
-        // In the order asked for, overlapping or not, as long as it is not more than the whole.
+        // In the requested order, overlapping or not, as long as it is not more than the whole.
         ("bytes=500-700,601-999", vec![part(500, 700), part(601, 999)]),
         ("bytes=7-7,3-3,5-5", vec![part(7, 7), part(3, 3), part(5, 5)]),
         ("bytes=1-1,1-1,1-1", vec![part(1, 1), part(1, 1), part(1, 1)]),

@@ -1,11 +1,11 @@
-//! Bodies as tables: framing and data in, data out, and what is left behind the body.
+//! Bodies as tables: framing and data in, data out, and what is left after the body.
 
 use super::*;
 use BodyLength::{Chunked, Known};
 
 const TRAILER_BYTES_MAX: usize = 32;
 
-/// What a body came to: its data, and what lies behind it; or the status that it is refused with.
+/// The outcome of a body: its data and what follows it, or the status that it is refused with.
 type Decoded = Result<Option<(Vec<u8>, Vec<u8>)>, u16>;
 
 /// Feeds the pieces one by one; takes at most `bite` bytes of data at a time. `None`: the body has not ended.
@@ -19,7 +19,7 @@ fn decode<'a>(length: BodyLength, pieces: impl IntoIterator<Item = &'a [u8]>, bi
             match decoder.next(&mut input).map_err(|e| e.status.as_u16())? {
                 Piece::NeedsInput | Piece::End => break,
                 Piece::Data { bytes, .. } => {
-                    assert!(bytes > 0 && bytes <= input.len(), "there is data where the decoder says so");
+                    assert!(bytes > 0 && bytes <= input.len(), "the decoder reports data only where there is some");
                     let taken = bytes.min(bite);
                     data.extend_from_slice(&input.unconsumed()[..taken]);
                     input.consume(taken);
@@ -31,7 +31,8 @@ fn decode<'a>(length: BodyLength, pieces: impl IntoIterator<Item = &'a [u8]>, bi
     Ok(decoder.is_ended().then(|| (data, input.unconsumed().to_vec())))
 }
 
-/// Decodes the same bytes whole, byte by byte, cut in two at every index and taken in small bites: all agree.
+/// Decodes the same bytes whole, byte by byte, cut in two at every index and taken in small bites: all results are
+/// equal.
 fn decode_all_ways(length: BodyLength, body: &[u8]) -> Decoded {
     let whole = decode(length, [body], usize::MAX);
     let agrees = |how: &str, got: Decoded| {
@@ -49,7 +50,7 @@ fn decode_all_ways(length: BodyLength, body: &[u8]) -> Decoded {
 }
 
 #[test]
-fn bodies_that_are_read() {
+fn valid_bodies() {
     let ext = |bytes: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(bytes - 2));
     let trailer = |bytes: usize| format!("0\r\nX: {}\r\n\r\n", "y".repeat(bytes - 3));
     let zeros = format!("{}5\r\nhello\r\n0\r\n\r\n", "0".repeat(50));
@@ -83,7 +84,7 @@ fn bodies_that_are_read() {
     ] {
         let got = decode_all_ways(length, body.as_bytes());
         assert_eq!(got, Ok(Some((data.into(), left.into()))), "{length:?} {body:?}");
-        // No prefix that lacks a byte of the body is taken for a whole one.
+        // No prefix that lacks a byte of the body is taken for a complete one.
         let end = body.len() - left.len();
         for at in (0..end).filter(|_| length != Known(0)) {
             assert_eq!(decode(length, [&body.as_bytes()[..at]], usize::MAX), Ok(None), "{body:?} cut at {at}");
@@ -92,7 +93,7 @@ fn bodies_that_are_read() {
 }
 
 #[test]
-fn bodies_that_are_refused() {
+fn malformed_bodies() {
     let ext = |bytes: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(bytes - 2));
     let trailer = |bytes: usize| format!("0\r\nX: {}\r\n\r\n", "y".repeat(bytes - 3));
     let trailers = "X: y\r\n".repeat(10);
@@ -188,7 +189,7 @@ fn bodies_that_are_refused() {
 }
 
 #[test]
-fn extensions_of_a_whole_body_are_bounded_just_so() {
+fn extensions_of_a_whole_body_have_an_exact_limit() {
     // 16 size lines of 1 KiB of extension each fit, and not a byte more.
     let chunk = format!("1;{}\r\na\r\n", "x".repeat(1022)); // 1023 bytes of extension with its semicolon
     let rest = EXTENSION_BYTES_MAX as usize - 16 * 1023;
@@ -200,7 +201,7 @@ fn extensions_of_a_whole_body_are_bounded_just_so() {
 }
 
 #[test]
-fn the_last_byte_of_a_known_length_is_said_to_be_the_last() {
+fn the_last_byte_of_a_known_length_is_marked_as_the_last() {
     let mut decoder = Decoder::new(Known(5), TRAILER_BYTES_MAX);
     let mut input = ReadBuffer::with_capacity(64);
     assert_eq!(decoder.next(&mut input), Ok(Piece::NeedsInput));

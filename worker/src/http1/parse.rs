@@ -121,7 +121,7 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
         httparse::Error::Version if version_of(line.strip_suffix(b"\r").unwrap_or(line)).is_some() => {
             return Error::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0");
         }
-        httparse::Error::Token if has_bytes_that_are_no_text(line) => NOT_UTF8,
+        httparse::Error::Token if is_target_not_utf8(line) => NOT_UTF8,
         httparse::Error::HeaderName => "a header name has a character that is not allowed, or a line is folded",
         httparse::Error::HeaderValue => "a header value has a character that is not allowed",
         httparse::Error::NewLine => "a CR stands without its LF",
@@ -131,10 +131,10 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
 }
 
 /// Bytes above 0x7F in a target must be UTF-8; anything else has to be percent-encoded (RFC 3986, 2.1).
-const NOT_UTF8: &str = "the request target has bytes that are no UTF-8; percent-encode them";
+const NOT_UTF8: &str = "the request target has bytes that are not UTF-8; percent-encode them";
 
 /// Whether the line's second word, its target, is visible but not UTF-8.
-fn has_bytes_that_are_no_text(line: &[u8]) -> bool {
+fn is_target_not_utf8(line: &[u8]) -> bool {
     let target = line.split(|&b| b == b' ').nth(1).unwrap_or_default();
     std::str::from_utf8(target).is_err()
 }

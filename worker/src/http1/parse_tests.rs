@@ -1,9 +1,9 @@
 //! Heads as tables: what is accepted and how it is read, what is refused and with which status.
 //!
-//! `\n` stands for CRLF in the tables, LF for a bare line feed is written `␊` and CR `␍`, so that the odd ones are seen.
+//! In the tables `\n` stands for CRLF; a bare LF is written `␊` and a bare CR `␍`, so that they are visible.
 
 use super::*;
-use BodyLength::{Chunked, Known as Length, None as NoBody};
+use BodyLength::{Chunked, Known as Length, None as WithoutBody};
 
 fn bytes(text: &str) -> Vec<u8> {
     text.replace('\n', "\r\n").replace('␊', "\n").replace('␍', "\r").into_bytes()
@@ -14,12 +14,12 @@ fn with(lines: &str) -> String {
     format!("GET / HTTP/1.1\nHost: a\n{lines}\n\n")
 }
 
-/// The head of a GET of this target.
+/// The head of a GET for this target.
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\nHost: a\n\n")
 }
 
-/// What a test looks at of an accepted head, owned.
+/// The parts of an accepted head that the tests check, owned.
 #[derive(Debug, PartialEq)]
 struct Read {
     method: String,
@@ -55,7 +55,7 @@ fn read(bytes: &[u8]) -> Result<Option<Read>, Error> {
     read_with(bytes, &Limits::default())
 }
 
-/// Reads a good head, and checks that each prefix of it asks for more and that what follows it changes nothing.
+/// Parses a valid head, and checks that each prefix of it needs more bytes and that what follows it changes nothing.
 fn read_good(text: &str) -> Read {
     let head = bytes(text);
     for at in 0..head.len() {
@@ -71,7 +71,7 @@ fn read_good(text: &str) -> Read {
     got
 }
 
-/// The status that a head is refused with; no prefix of it is accepted, and none is refused as something else.
+/// The status that a head is refused with; no prefix of it is accepted or refused with another status.
 fn status_of_refused(text: &str) -> u16 {
     let head = bytes(text);
     let status = match read(&head) {
@@ -96,7 +96,7 @@ fn assert_refused(cases: &[(u16, String)]) {
 }
 
 #[test]
-fn a_head_is_read_whole() {
+fn a_head_is_read_completely() {
     let got =
         read_good("PUT /a/b%20c?x=1&y=?z HTTP/1.1\nhOsT: example.org:8080\nX-Odd:  a\t\"b\" é \nEmpty:\nX-Odd: 2\n\n");
     let field = |name: &str, value: &str| (name.to_string(), value.as_bytes().to_vec());
@@ -114,7 +114,7 @@ fn a_head_is_read_whole() {
                 field("Empty", ""),
                 field("X-Odd", "2"),
             ],
-            body: NoBody,
+            body: WithoutBody,
             keep_alive: true,
             expects_continue: false,
             length: got.length,
@@ -123,7 +123,7 @@ fn a_head_is_read_whole() {
 }
 
 #[test]
-fn targets_that_are_read() {
+fn valid_targets() {
     for (method, target, path, query, host) in [
         ("GET", "/", "/", None, "a"),
         ("GET", "//", "//", None, "a"),
@@ -154,7 +154,7 @@ fn targets_that_are_read() {
 }
 
 #[test]
-fn hosts_that_are_read() {
+fn valid_hosts() {
     for host in ["", "a", "A.example-1.org", "127.0.0.1:80", "[::1]", "[::ffff:1.2.3.4]:8080", "a_b", "a:", "x%20y"] {
         assert_eq!(read_good(&format!("GET / HTTP/1.1\nHost: {host}\n\n")).host, host);
     }
@@ -162,34 +162,34 @@ fn hosts_that_are_read() {
 }
 
 #[test]
-fn what_the_framing_fields_say() {
+fn framing_fields() {
     const LINE_11: &str = "POST / HTTP/1.1\nHost: a\n";
     const LINE_10: &str = "POST / HTTP/1.0\n";
     for (start, lines, body, keep_alive, expects_continue) in [
-        (LINE_11, "", NoBody, true, false),
+        (LINE_11, "", WithoutBody, true, false),
         (LINE_11, "Content-Length: 0\n", Length(0), true, false),
         (LINE_11, "content-length:\t 5 \t\n", Length(5), true, false),
         (LINE_11, "Content-Length: 0005\n", Length(5), true, false),
         (LINE_11, "Content-Length: 9223372036854775807\n", Length(i64::MAX as u64), true, false),
         (LINE_11, "Transfer-Encoding: chunked\n", Chunked, true, false),
         (LINE_11, "TRANSFER-ENCODING: Chunked \n", Chunked, true, false),
-        (LINE_11, "Connection: close\n", NoBody, false, false),
-        (LINE_11, "Connection: x, CLOSE\n", NoBody, false, false),
-        (LINE_11, "Connection: keep-alive\nConnection: ,close,\n", NoBody, false, false),
-        (LINE_11, "Connection: closed\n", NoBody, true, false),
+        (LINE_11, "Connection: close\n", WithoutBody, false, false),
+        (LINE_11, "Connection: x, CLOSE\n", WithoutBody, false, false),
+        (LINE_11, "Connection: keep-alive\nConnection: ,close,\n", WithoutBody, false, false),
+        (LINE_11, "Connection: closed\n", WithoutBody, true, false),
         (LINE_11, "Expect: 100-Continue\nContent-Length: 1\n", Length(1), true, true),
         (LINE_11, "Expect: , 100-continue ,,100-continue\nContent-Length: 1\n", Length(1), true, true),
         (LINE_11, "Expect: 100-continue\nExpect:\nContent-Length: 1\n", Length(1), true, true),
         (LINE_11, "Expect:\nContent-Length: 1\n", Length(1), true, false),
         (LINE_11, "Expect: ,\nContent-Length: 1\n", Length(1), true, false),
-        (LINE_11, "X-Content-Length: 5\nContent_Length: 6\n", NoBody, true, false),
-        (LINE_10, "", NoBody, false, false),
-        (LINE_10, "Connection: Keep-Alive\n", NoBody, true, false),
-        (LINE_10, "Connection: keep-alive, close\n", NoBody, false, false),
+        (LINE_11, "X-Content-Length: 5\nContent_Length: 6\n", WithoutBody, true, false),
+        (LINE_10, "", WithoutBody, false, false),
+        (LINE_10, "Connection: Keep-Alive\n", WithoutBody, true, false),
+        (LINE_10, "Connection: keep-alive, close\n", WithoutBody, false, false),
         (LINE_10, "Connection: x\nContent-Length: 5\n", Length(5), false, false),
-        // HTTP/1.0 clients know no expectations (RFC 9110, 10.1.1).
+        // HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
         (LINE_10, "Expect: 100-continue\nContent-Length: 5\n", Length(5), false, false),
-        (LINE_10, "Expect: something\n", NoBody, false, false),
+        (LINE_10, "Expect: something\n", WithoutBody, false, false),
     ] {
         let got = read_good(&format!("{start}{lines}\n"));
         assert_eq!((got.body, got.keep_alive, got.expects_continue), (body, keep_alive, expects_continue), "{lines:?}");
@@ -246,7 +246,7 @@ fn framing_that_two_servers_could_read_differently() {
 fn malformed_fields() {
     let refused = |lines: &str| (400, with(lines));
     assert_refused(&[
-        // Folding, and space where none may be.
+        // Folding, and space where it is not allowed.
         refused("X: a\n b"),
         refused("X: a\n\tb"),
         refused("X:\n a"),
@@ -288,23 +288,23 @@ fn malformed_fields() {
 #[test]
 fn bare_line_ends() {
     let good = ["GET / HTTP/1.1\n", "Host: a\n", "X: b\n", "Y:\n", "\n"];
-    // Every line end in turn as LF, as CR, doubled, and turned around.
+    // Every line end in turn as LF, as CR, doubled, and reversed.
     for at in 0..good.len() {
         for end in ["␊", "␍", "␍␍␊", "␊␍"] {
             let line = |(i, line): (usize, &&str)| if i == at { line.replace('\n', end) } else { line.to_string() };
             let head: String = good.iter().enumerate().map(line).collect();
-            // A CR that nothing follows may still become a CRLF.
+            // A final CR may still become a CRLF.
             let head = if at + 1 == good.len() { head + "x" } else { head };
             assert_refused(&[(400, head)]);
         }
     }
-    // A bare one, or a NUL, before every byte of a good head and instead of it.
+    // A bare one, or a NUL, before each byte of a valid head and in its place.
     let head = bytes(&good.concat());
     for at in 0..head.len() {
         for odd in [b'\n', b'\r', b'\0'] {
             for (how, rest) in [("before", &head[at..]), ("instead of", &head[at + 1..])] {
                 let broken = [&head[..at], &[odd], rest].concat();
-                // An LF before the last one is only what follows a good head.
+                // Before the last LF it only follows a valid head.
                 let is_good = broken.starts_with(&head);
                 assert_eq!(read(&broken).is_err(), !is_good, "{odd:#x} {how} byte {at} of {:?}", good.concat());
             }
@@ -376,20 +376,20 @@ fn bad_request_lines_and_targets() {
 }
 
 #[test]
-fn what_is_no_text_in_a_target_is_named() {
+fn a_target_that_is_not_utf8_is_reported() {
     for target in [&b"/caf\xe9"[..], b"/\xff", b"/?x=\xc3", b"\x80", b"/\xc3\xa9\xc3"] {
         let head = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
         let error = read(&head).unwrap_err();
         assert_eq!((error.status.as_u16(), error.reason), (400, NOT_UTF8), "{}", target.escape_ascii());
     }
-    // Nothing else is taken for that.
+    // Nothing else is reported so.
     for head in ["GET / é HTTP/1.1\n", "GET /a\u{7f} HTTP/1.1\nX: é\n\n", "É /é HTTP/1.1\n\n"] {
         assert_ne!(read(&bytes(head)).unwrap_err().reason, NOT_UTF8, "{head:?}");
     }
 }
 
 #[test]
-fn methods_and_versions_that_are_not_served() {
+fn unsupported_methods_and_versions() {
     let refused = |status, line: &str| (status, format!("{line}\nHost: a\n\n"));
     assert_refused(&[
         refused(501, "CONNECT a:80 HTTP/1.1"),
@@ -409,7 +409,7 @@ fn a_later_minor_version_is_found() {
         ("GET / HTTP/1.2\r\n", Some(13)),
         ("GET / HTTP/1.9\nHost", Some(13)),
         ("GET /a HTTP/1.3\r\nX: HTTP/1.4\r\n", Some(14)),
-        ("GET / HTTP/1.2", None), // its line has not ended
+        ("GET / HTTP/1.2", None), // its line is incomplete
         ("GET / HTTP/1.1\r\n", None),
         ("GET / HTTP/1.0\r\n", None),
         ("GET / HTTP/1.1\r\nX: HTTP/1.2\r\n", None),
@@ -450,7 +450,7 @@ fn limits_at_their_edge() {
             let read = read_with(&head.as_bytes()[..at], &limits);
             read.map(|read| read.is_some()).map_err(|e| e.status.as_u16())
         };
-        // A limit may be seen before the end; once seen, it stays so.
+        // A limit may be exceeded before the end; then it stays exceeded.
         let refused_at = (0..=head.len()).find(|&at| got(at).is_err());
         for at in 0..head.len() {
             let expected =

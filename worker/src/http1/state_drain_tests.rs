@@ -1,4 +1,5 @@
-//! What a drain makes of a conversation: the last answer says `Connection: close`, and it is the last of what had been read.
+//! A conversation during a drain: the last response has `Connection: close`, and answers the last request that had been
+//! read.
 
 use super::test_client::*;
 use crate::drain::IdleEnd;
@@ -19,29 +20,29 @@ fn draining() -> Client<Paths> {
 }
 
 #[test]
-fn the_answer_says_close() {
+fn the_response_has_connection_close() {
     for (path, output) in
         [("/text", text("200 OK", CLOSE, "hi")), ("/stream", streamed(CLOSE)), ("/fails", failed(CLOSE))]
     {
         let mut client = draining();
         assert_eq!((client.send(get(path).as_bytes()), client.text()), (Close(Lingering), output), "{path}");
     }
-    // Who wants no more than one is not waited for.
+    // A client that announces its last request is not waited for.
     let last = get("/text").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     assert_eq!(draining().send(last.as_bytes()), Close(Flushed));
-    // One that began before the drain, too.
+    // So with one that began before the drain.
     for (path, output) in [("/echo", sized("200 OK", CLOSE, "x")), ("/fails/push", failed(CLOSE))] {
         let mut client = Client::new(Paths);
         assert_eq!(client.send(post(path, "Content-Length: 1\r\n", "").as_bytes()), Wait);
         client.draining = true;
         assert_eq!((client.send(b"x"), client.text()), (Close(Lingering), output), "{path}");
     }
-    // An idle connection goes when the drain says so.
+    // An idle connection is closed at the time that the drain sets.
     let mut client = Client::new(Paths);
     client.send(get("/text").as_bytes());
     client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
     assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
-    // So does one that owes a body that is not read, also if it goes on sending it.
+    // So is one whose request body is not complete and not read, even if the client keeps sending it.
     let mut client = Client::new(Paths);
     client.send(post("/text", "Content-Length: 100\r\n", "").as_bytes());
     client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
@@ -50,7 +51,7 @@ fn the_answer_says_close() {
 }
 
 #[test]
-fn every_request_that_is_there_is_answered_and_the_last_answer_says_close() {
+fn every_request_that_has_arrived_is_answered_and_only_the_last_with_close() {
     let cl = |n: usize| format!("Content-Length: {n}\r\n");
     let kinds = [
         (get("/text"), [hi(), text("200 OK", CLOSE, "hi")]),
@@ -67,7 +68,7 @@ fn every_request_that_is_there_is_answered_and_the_last_answer_says_close() {
             let mut client = draining();
             let next = client.send((first.clone() + second + first).as_bytes());
             assert_eq!((next, client.text()), (Close(Lingering), first_kept.clone() + second_kept + first_last));
-            // What is not all there is not waited for.
+            // An incomplete request is not waited for.
             let mut client = draining();
             let next = client.send((first.clone() + &second[..second.len() - 1]).as_bytes());
             assert_eq!((next, client.text()), (Close(Lingering), first_last.clone()));
@@ -78,9 +79,9 @@ fn every_request_that_is_there_is_answered_and_the_last_answer_says_close() {
     }
 }
 
-/// It has always sent more than was read; a read brings 64 KiB.
+/// The client has always sent more than was read; a read takes 64 KiB.
 #[test]
-fn a_client_that_never_stops_sending_is_left() {
+fn a_client_that_never_stops_sending_is_closed() {
     let one = get("/text");
     let there = (64 << 10) / one.len();
     let mut client = draining();
@@ -88,10 +89,10 @@ fn a_client_that_never_stops_sending_is_left() {
     let said = client.text();
     assert_eq!(next, Close(Lingering));
     let answers = said.matches("HTTP/1.1 200 OK").count();
-    assert_eq!(answers, there, "what one read brought");
+    assert_eq!(answers, there, "the requests of one read");
     assert!(said.ends_with(&text("200 OK", CLOSE, "hi")));
     assert_eq!(said.matches(CLOSE).count(), 1);
-    // As above, but the drain begins in the middle.
+    // As above, but the drain begins in between.
     let mut client = Client::new(Paths);
     client.takes_bytes = 0;
     client.send(one.repeat(there * 20).as_bytes());

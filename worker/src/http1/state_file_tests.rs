@@ -1,4 +1,4 @@
-//! Files in responses (`Out::write_file`): they are framed, refused and taken piece by piece as other bytes are.
+//! Files in responses (`Out::write_file`): they are framed, refused and sent in pieces as other bytes are.
 
 use super::test_client::*;
 use crate::app::{Answer, App, AppError, Cx, Out, Pull};
@@ -9,10 +9,10 @@ use crate::protocol::Next::{Close, Wait};
 use std::fs::File;
 use std::rc::Rc;
 
-/// Answers every request with bytes 2 to 5 of a file of ten digits, behind this head.
+/// Answers every request with this head and bytes 2 to 5 of a file of ten digits.
 struct Part {
     head: fn() -> Head,
-    /// What is asked to be written, once the head is.
+    /// The length to write after the head.
     length: u64,
     file: Rc<File>,
 }
@@ -78,7 +78,7 @@ fn a_file_that_does_not_fit_is_the_apps_error() {
     assert_eq!((client.send(get("/").as_bytes()), client.text()), (Wait, failed("")));
 }
 
-/// Answers one request by this pull.
+/// Answers one request with this pull.
 struct Once<F>(Option<F>);
 
 impl<F: FnMut(&mut Out<'_>, &Cx<'_>) -> Result<Pull, AppError> + 'static> App for Once<F> {
@@ -87,7 +87,7 @@ impl<F: FnMut(&mut Out<'_>, &Cx<'_>) -> Result<Pull, AppError> + 'static> App fo
     }
 }
 
-/// However large the file and whatever the client takes: at most one piece above the low watermark waits.
+/// However large the file and whatever the client reads: at most one piece above the low watermark is queued.
 #[test]
 fn a_file_is_queued_a_piece_at_a_time() {
     const LENGTH: usize = 5 << 20;

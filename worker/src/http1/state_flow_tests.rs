@@ -1,4 +1,4 @@
-//! What a conversation in time is: waits and their ends, `100 Continue`, and a client that takes little.
+//! Conversations over time: waits and timeouts, `100 Continue`, and a client that reads slowly.
 
 use super::test_client::*;
 use crate::app::{Answer, App, AppError, Cx, Pull};
@@ -23,7 +23,7 @@ fn a_response_whose_request_breaks_after_its_head_is_cut() {
 }
 
 #[test]
-fn an_app_that_is_asked_again_at_once_gets_the_body_of_a_half_closed_client() {
+fn an_app_that_is_pulled_again_at_once_gets_the_body_of_a_half_closed_client() {
     let mut client = Client::new(Paths);
     assert_eq!(client.send(post("/echo/past", "Content-Length: 8\r\n", "01234567").as_bytes()), Wait);
     assert_eq!(client.end(), Wait);
@@ -33,7 +33,7 @@ fn an_app_that_is_asked_again_at_once_gets_the_body_of_a_half_closed_client() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_is_asked_once_whether_it_is_there() {
+fn a_client_that_has_ended_its_side_is_probed_once() {
     let (old, head) = (get("/wait").replace("1.1", "1.0"), get("/wait").replace("GET", "HEAD"));
     let asked = |rest: &str| CONTINUE.to_string() + rest;
     let waited = sized("200 OK", "", "abc");
@@ -55,7 +55,7 @@ fn a_client_that_has_ended_its_side_is_asked_once_whether_it_is_there() {
             format!("{CHUNKED}1\r\na\r\n00\r\n\r\n"),
             Close(Flushed),
         ),
-        // What breaks off there could be read as the last chunk.
+        // A response cut at this point could be taken for one with its last chunk.
         (
             "in one that fails",
             get("/wait/fails"),
@@ -118,7 +118,7 @@ impl App for Waits {
 }
 
 #[test]
-fn continue_is_said_once_and_only_where_the_body_is_wanted() {
+fn continue_is_sent_once_and_only_if_the_body_is_wanted() {
     let echoed = sized("200 OK", "", "hello");
     for (name, head, body, before, after, next) in [
         ("an exchange that waits", post("/echo", EXPECT_5, ""), "hello", CONTINUE.to_string(), echoed.clone(), Wait),
@@ -167,7 +167,7 @@ fn continue_is_said_once_and_only_where_the_body_is_wanted() {
         assert_eq!(client.text(), before, "{name}");
         let last = if first == Wait { client.send(body.as_bytes()) } else { first };
         assert_eq!((client.text(), last), (before.clone() + &after, next), "{name}");
-        // Byte by byte, and with turns that bring nothing, it is still said once.
+        // Byte by byte, and with turns without input, it is still sent once.
         let mut client = Client::new(Paths);
         for byte in (head + body).as_bytes().chunks(1) {
             if client.send(byte) == Wait {
@@ -179,7 +179,7 @@ fn continue_is_said_once_and_only_where_the_body_is_wanted() {
 }
 
 #[test]
-fn a_wait_has_its_end() {
+fn waits_time_out() {
     let late = |what| refused("408 Request Timeout", what);
     let head_late = || late("the request's head did not arrive in time");
     let body_late = || late("the request's body stopped arriving");
@@ -203,15 +203,15 @@ fn a_wait_has_its_end() {
 }
 
 #[test]
-fn an_unread_body_is_waited_for_in_all_and_after_the_answer() {
-    // A byte moves the end of the wait, but not for ever.
+fn an_unread_body_has_a_total_timeout_after_the_response() {
+    // A byte extends the wait, but not without limit.
     let mut client = Client::new(Paths);
     client.send(post("/text", "Content-Length: 100\r\n", "").as_bytes());
     for _ in 0..7 {
         assert_eq!((client.later(4 * SECOND), client.send(b"x")), (Wait, Wait));
     }
     assert_eq!((client.later(2 * SECOND), client.text()), (Close(Lingering), hi()));
-    // While the client has yet to take the answer, nothing else is waited for.
+    // Until the client has read the response, no other wait runs.
     let mut client = Client::new(Paths);
     client.takes_bytes = 0;
     client.send(post("/text", "Content-Length: 5\r\n", "").as_bytes());
@@ -224,14 +224,14 @@ fn an_unread_body_is_waited_for_in_all_and_after_the_answer() {
 }
 
 #[test]
-fn a_body_that_dribbles_has_its_end() {
+fn a_body_that_trickles_times_out() {
     let mut client = Client::new(Paths);
     client.send(post("/echo", "Content-Length: 9\r\n", "").as_bytes());
     assert_eq!(client.later(29 * SECOND), Wait);
-    assert_eq!(client.send(b"x"), Wait, "as far behind as it may be");
+    assert_eq!(client.send(b"x"), Wait, "as slow as it may be");
     assert_eq!(client.later(2 * SECOND), Close(Lingering));
     assert_eq!(client.text(), refused("408 Request Timeout", "the request's body came too slowly"));
-    // What the app does not take, and what the client has to take first, is not the client's slowness.
+    // While the app does not take the body, or the client has to read the response first, the timeout does not run.
     let mut client = Client::new(Paths);
     client.send(post("/echo/later", "Content-Length: 9\r\n", "x").as_bytes());
     for _ in 0..100 {
@@ -242,8 +242,8 @@ fn a_body_that_dribbles_has_its_end() {
 }
 
 #[test]
-fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
-    // Each byte of a body does, none of a head, and an empty line is no head.
+fn input_extends_the_wait_or_does_not() {
+    // Each byte of a body does, no byte of a head does, and an empty line does not begin a head.
     let mut client = Client::new(Paths);
     client.limits.body_rate_min_bytes = 0;
     client.send(post("/echo", "Content-Length: 5\r\n", "").as_bytes());
@@ -260,11 +260,11 @@ fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
 
     let mut client = Client::new(Paths);
     assert_eq!((client.send(b"\r"), client.send(b"\n")), (Wait, Wait));
-    assert_eq!(client.later(20 * SECOND), Wait, "an empty line began no head");
-    assert_eq!((client.send(b"GET"), client.later(9 * SECOND)), (Wait, Wait), "the head has its own time");
+    assert_eq!(client.later(20 * SECOND), Wait, "an empty line does not begin a head");
+    assert_eq!((client.send(b"GET"), client.later(9 * SECOND)), (Wait, Wait), "the head has its own timeout");
     assert_eq!((client.send(&get(" /text").as_bytes()[4..]), client.text()), (Wait, hi()));
 
-    // The end of an unread body begins the idle time anew.
+    // The end of an unread body restarts the idle timeout.
     let mut client = Client::new(Paths);
     client.limits.idle_timeout = 5 * SECOND;
     client.limits.linger_timeout = 25 * SECOND;
@@ -272,7 +272,7 @@ fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
     assert_eq!((client.later(20 * SECOND), client.send(b"0\r\n\r\n")), (Wait, Wait));
     assert_eq!((client.later(4 * SECOND), client.later(SECOND)), (Wait, Close(Lingering)));
 
-    // The idle time begins when the answer is taken, not when it is queued.
+    // The idle timeout begins when the response is sent, not when it is queued.
     let mut client = Client::new(Paths);
     client.takes_bytes = 0;
     client.send(get("/text").as_bytes());
@@ -283,7 +283,7 @@ fn what_arrives_moves_the_end_of_a_wait_or_does_not() {
 }
 
 #[test]
-fn an_exchange_is_asked_again_at_its_time() {
+fn an_exchange_is_pulled_again_at_its_time() {
     struct Delay(Rc<RefCell<u32>>);
     impl App for Delay {
         fn call(&mut self, _: &Request<'_>, cx: &Cx<'_>) -> Answer {
@@ -301,12 +301,12 @@ fn an_exchange_is_asked_again_at_its_time() {
     let mut client = Client::new(Delay(Rc::clone(&pulls)));
     assert_eq!(client.send(get("/").as_bytes()), Wait);
     assert!(client.http1.is_in_flight());
-    assert_eq!((client.later(4 * SECOND), *pulls.borrow()), (Wait, 1), "it is not asked before");
+    assert_eq!((client.later(4 * SECOND), *pulls.borrow()), (Wait, 1), "it is not pulled before");
     assert_eq!((client.later(SECOND), *pulls.borrow()), (Wait, 2));
     assert_eq!((client.text(), client.http1.take_answered()), (sized("200 OK", "", ""), 1));
 }
 
-/// How much was queued when a producer was asked, and how much when it had written.
+/// The bytes queued when a producer was pulled, and after it had written.
 type Seen = Rc<RefCell<Vec<(usize, usize)>>>;
 
 struct Producer(Seen);
@@ -337,14 +337,14 @@ fn a_producer_runs_between_the_watermarks() {
     let (low, high) = (client.limits.write_low_watermark_bytes, client.limits.write_high_watermark_bytes);
     client.takes_bytes = 0;
     assert_eq!(client.send(get("/").as_bytes()), Again);
-    assert_eq!(seen.borrow().len(), 1, "a client that takes nothing costs one pull");
-    // A client that takes little: the producer is asked again at the low mark, not before.
+    assert_eq!(seen.borrow().len(), 1, "a client that reads nothing costs one pull");
+    // A client that reads slowly: the producer is pulled again at the low watermark, not before.
     client.takes_bytes = 1000;
     let mut queued_bytes = client.output.len();
     for _ in 0..500 {
         let pulls = seen.borrow().len();
         assert_eq!(client.step(), Again);
-        assert_eq!(seen.borrow().len() > pulls, queued_bytes <= low, "asked with {queued_bytes} bytes queued");
+        assert_eq!(seen.borrow().len() > pulls, queued_bytes <= low, "pulled with {queued_bytes} bytes queued");
         queued_bytes = client.output.len();
     }
     let seen = seen.borrow();
@@ -355,7 +355,7 @@ fn a_producer_runs_between_the_watermarks() {
     }
 }
 
-/// Writes three times, and asks to be asked again once that is sent; counts how often it was asked.
+/// Writes three times, returning `Pull::Sent`; counts its pulls.
 struct Patient(Rc<Cell<u32>>);
 
 impl App for Patient {
@@ -372,9 +372,9 @@ impl App for Patient {
     }
 }
 
-/// However little waits.
+/// However little is queued.
 #[test]
-fn an_exchange_that_waits_for_its_output_is_asked_once_all_is_sent() {
+fn an_exchange_that_waits_for_its_output_is_pulled_once_all_is_sent() {
     let asked = Rc::default();
     let mut client = Client::new(Patient(Rc::clone(&asked)));
     client.takes_bytes = 0;
@@ -389,7 +389,7 @@ fn an_exchange_that_waits_for_its_output_is_asked_once_all_is_sent() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_not_read_from() {
+fn a_client_that_reads_nothing_is_not_read_from() {
     let mut client = Client::new(Paths);
     client.takes_bytes = 0;
     let next = client.send(get("/text").repeat(2000).as_bytes());

@@ -1,4 +1,4 @@
-//! What an exchange may write besides a head and a body: interim responses, trailers, and bytes without framing.
+//! What an exchange may write besides a head and a body: interim responses, trailers and raw bytes.
 
 use super::test_client::*;
 use crate::app::{Answer, App, AppError, ConnectionEnd, Cx, Out, Pull, RawAccess};
@@ -8,7 +8,7 @@ use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset, ResetTaken};
 use crate::protocol::Next::{Close, Wait};
 use std::time::Duration;
 
-/// Answers every request by one pull.
+/// Answers every request with one pull.
 struct Once(fn(&mut Out<'_>) -> Result<(), AppError>);
 
 impl App for Once {
@@ -73,7 +73,7 @@ fn trailers_follow_the_last_chunk_and_nothing_follows_them() {
         out.write(b"more")
     };
     assert_eq!(once(more, &get("/")), (Close(Cut), whole));
-    // Where there are no chunks they are dropped: for HTTP/1.0, for HEAD, behind a declared length.
+    // Without chunks they are dropped: for HTTP/1.0, for HEAD, after a declared length.
     let old = "GET / HTTP/1.0\r\nHost: a\r\n\r\n";
     assert_eq!(once(summed, old), (Close(Flushed), format!("HTTP/1.1 200 OK\r\n{CLOSE}\r\nhi")));
     assert_eq!(once(summed, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), (Wait, CHUNKED.to_string()));
@@ -96,7 +96,7 @@ fn trailers_that_cannot_be_sent_cut_the_response() {
     assert_eq!(once(headless, &get("/")), (Wait, failed("")));
 }
 
-/// A chunk of six bytes in three writes, and one that is not begun.
+/// A chunk of six bytes in three writes, and one without `begin_chunk`.
 fn chunks(out: &mut Out<'_>) -> Result<(), AppError> {
     out.head(Head::new(StatusCode::OK))?;
     out.begin_chunk(6)?;
@@ -120,7 +120,7 @@ fn a_chunk_that_was_begun_is_one_whatever_the_writes() {
     assert_eq!(once(declared, &get("/")), (Wait, sized("200 OK", "", "hi")));
 }
 
-/// Also where it is larger than what may wait.
+/// Even if it is larger than what may be queued.
 #[test]
 fn a_chunk_may_span_pulls() {
     struct Large;
@@ -147,7 +147,7 @@ fn a_chunk_may_span_pulls() {
 }
 
 #[test]
-fn a_chunk_that_is_not_as_long_as_it_was_begun_cuts_the_response() {
+fn a_chunk_that_is_not_as_long_as_declared_cuts_the_response() {
     let short = |out: &mut Out<'_>| {
         out.head(Head::new(StatusCode::OK))?;
         out.begin_chunk(3)?;
@@ -187,7 +187,7 @@ fn raw(out: &mut Out<'_>, end: ConnectionEnd) -> Result<(), AppError> {
 }
 
 #[test]
-fn raw_bytes_are_sent_as_they_are_and_the_app_says_what_becomes_of_the_connection() {
+fn raw_bytes_are_sent_as_they_are_and_the_app_decides_the_connections_end() {
     let bytes = "HTTP/1.1 200 Fine\r\nContent-Length: 9\r\n\r\nhalf".to_string();
     assert_eq!(once(|out| raw(out, ConnectionEnd::Kept), &get("/")), (Wait, bytes.clone()));
     assert_eq!(once(|out| raw(out, ConnectionEnd::Closed), &get("/")), (Close(Lingering), bytes.clone()));
@@ -219,7 +219,7 @@ fn raw_and_framed_do_not_mix() {
     assert_eq!(once(head_then_raw, &get("/")), (Close(Cut), CHUNKED.to_string()));
 }
 
-/// Says which request of its connection it is.
+/// Answers with the request's place on its connection.
 struct Place;
 
 impl App for Place {
@@ -237,7 +237,7 @@ fn requests_know_their_place_on_the_connection() {
     assert_eq!(client.text(), answers);
 }
 
-/// Streams until it hears that the server stops.
+/// Streams until it learns that the server stops.
 struct Forever;
 
 impl App for Forever {
@@ -253,7 +253,7 @@ impl App for Forever {
 }
 
 #[test]
-fn an_exchange_that_waits_for_a_time_is_asked_once_when_the_server_stops() {
+fn an_exchange_that_waits_for_a_time_is_pulled_once_when_the_server_stops() {
     let mut client = Client::new(Forever);
     assert_eq!(client.send(get("/").as_bytes()), Wait);
     assert_eq!(client.later(Duration::from_secs(5)), Wait);
@@ -267,7 +267,7 @@ fn an_exchange_that_waits_for_a_time_is_asked_once_when_the_server_stops() {
 }
 
 #[test]
-fn who_goes_on_although_the_server_stops_is_asked_no_more_than_once() {
+fn an_exchange_that_continues_although_the_server_stops_is_pulled_only_once() {
     let mut client = Client::new(Stubborn);
     client.send(get("/").as_bytes());
     let end = IdleEnd { began: client.now, stay: Duration::ZERO };
@@ -277,7 +277,7 @@ fn who_goes_on_although_the_server_stops_is_asked_no_more_than_once() {
     assert_eq!(client.text(), format!("{CHUNKED}1\r\n.\r\n1\r\n.\r\n"));
 }
 
-/// Writes a dot whenever it is asked, and does not care why.
+/// Writes a dot at each pull, whatever its reason.
 struct Stubborn;
 
 impl App for Stubborn {

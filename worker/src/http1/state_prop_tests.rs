@@ -1,5 +1,5 @@
-//! Properties of whole connections: what was sent is what the app sees, however it is framed and cut; and no bytes
-//! whatsoever bring a connection out of its states or a malformed head to the app.
+//! Properties of whole connections: the app sees what was sent, however it is framed and cut; and no bytes at all break
+//! a connection's state machine or bring a malformed head to the app.
 
 use super::test_client::{Client, Echo, Paths};
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
@@ -17,7 +17,7 @@ struct Sent {
     target: String,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
-    /// Sizes of chunks by turns; none: Content-Length.
+    /// Chunk sizes, used in rotation; none: Content-Length.
     chunks: Vec<usize>,
     extension: String,
 }
@@ -36,7 +36,7 @@ impl Sent {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
         let mut rest = &self.body[..];
         for &size in self.chunks.iter().cycle() {
-            // Not so many chunks that their extensions pass what one body may have of them.
+            // Few enough chunks that their extensions stay below the limit of one body.
             let size = size.max(self.body.len() / 500);
             let (chunk, after) = rest.split_at(size.min(rest.len()));
             out.extend_from_slice(format!("{:x}{}\r\n", chunk.len(), self.extension).as_bytes());
@@ -63,10 +63,10 @@ fn sent() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// What an app saw of one request: its head, as text, and its body.
+/// One request as the app saw it: its head, as text, and its body.
 type Seen = (String, Vec<u8>);
 
-/// Echoes, and keeps what it saw.
+/// Echoes, and records what it saw.
 struct Recorder {
     seen: Rc<RefCell<Vec<Seen>>>,
     /// The most that one push takes.
@@ -106,7 +106,7 @@ impl Exchange for Recording {
     }
 }
 
-/// Cuts the bytes into pieces of these sizes by turns.
+/// Cuts the bytes into pieces of these sizes, used in rotation.
 fn cut<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     for &size in sizes.iter().cycle() {
@@ -120,7 +120,7 @@ fn cut<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// A good request with some bytes changed, put in or taken out: near enough to what is accepted to find the edge.
+/// A valid request with some bytes changed, inserted or removed: close enough to valid to find the edge.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let odd = prop_oneof![Just(b'\n'), Just(b'\r'), Just(0u8), Just(b' '), Just(b'\t'), Just(b':'), any::<u8>()];
     let good = sent().prop_map(|sent| Sent { body: sent.body[..sent.body.len().min(20)].to_vec(), ..sent }.bytes());
@@ -137,7 +137,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Sends the pieces until the connection closes; the state machine is asked no more after that.
+/// Sends the pieces until the connection closes; the state machine is not used after that.
 fn converse<A: App>(client: &mut Client<A>, pieces: &[&[u8]]) -> Next {
     let mut next = client.run();
     for piece in pieces {
@@ -175,7 +175,7 @@ proptest! {
             let length = format!("Content-Length: {}\r\n\r\n", sent.body.len());
             [b"HTTP/1.1 200 OK\r\n", &date[..], length.as_bytes(), &sent.body].concat()
         };
-        prop_assert!(client.taken == requests.iter().flat_map(answer).collect::<Vec<u8>>(), "the answers differ");
+        prop_assert!(client.taken == requests.iter().flat_map(answer).collect::<Vec<u8>>(), "the responses differ");
     }
 
     #[test]
@@ -190,7 +190,7 @@ proptest! {
         bytes in damaged(),
         sizes in vec(1usize..100, 1..4),
     ) {
-        // What the parser accepts holds nothing that another server could take for the end of a line or of the text.
+        // What the parser accepts contains nothing that another server could take for the end of a line or of the text.
         let mut fields = [const { std::mem::MaybeUninit::uninit() }; 100];
         let limits = tine_common::config::Limits::default();
         if let Ok(Some(parsed)) = super::parse::parse(&bytes, &mut fields, &limits) {
@@ -202,7 +202,7 @@ proptest! {
             }
             prop_assert!(head.ends_with(b"\r\n\r\n"));
         }
-        // The answers do not depend on how the bytes were cut.
+        // The responses do not depend on how the bytes were cut.
         let answer = |sizes: &[usize]| {
             let mut client = Client::new(Recorder { seen: Rc::default(), bite: usize::MAX });
             let next = converse(&mut client, &cut(&bytes, sizes));

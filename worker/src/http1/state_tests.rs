@@ -1,5 +1,5 @@
-//! Conversations as tables: what a client sends, what it gets, what the connection does then. Each conversation is held
-//! in one piece, byte by byte, and cut in two at every index, and must come to the same.
+//! Conversations as tables: what a client sends, what it gets, and what the connection does then. Each conversation is
+//! sent in one piece, byte by byte, and cut in two at every index, with the same result.
 
 use super::*;
 use crate::http1::test_client::*;
@@ -156,7 +156,7 @@ fn unread_bodies_do_not_desynchronise() {
 }
 
 #[test]
-fn an_endless_unread_body_is_dropped_only_so_far() {
+fn an_endless_unread_body_is_dropped_up_to_a_limit() {
     let mut client = Client::new(Paths);
     assert_eq!(client.send(post("/text", "Transfer-Encoding: chunked\r\n", "").as_bytes()), Wait);
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
@@ -258,7 +258,7 @@ fn refusals_of_head_have_no_body() {
 }
 
 #[test]
-fn what_an_app_does_wrong() {
+fn errors_of_the_app() {
     let then = |path: &str| get(path) + &get("/text");
     let kept = || failed("") + &hi();
     assert_conversations(
@@ -308,7 +308,7 @@ fn what_an_app_does_wrong() {
 }
 
 #[test]
-fn half_closed_clients_get_their_answers() {
+fn half_closed_clients_get_their_responses() {
     let cl = "Content-Length: 8\r\n";
     let echoed = sized("200 OK", "", "01234567");
     assert_conversations(
@@ -325,7 +325,7 @@ fn half_closed_clients_get_their_answers() {
             ("an echo", post("/echo", cl, "01234567"), echoed.clone(), Close(Flushed)),
             ("an echo in bites, idling", post("/echo/nibbling", cl, "01234567"), echoed, Close(Flushed)),
             ("an unread body", post("/text", cl, "0123"), hi(), Close(Flushed)),
-            // What is incomplete gets no answer, but what came before it does: not cut.
+            // An incomplete request gets no response, but the ones before it do.
             ("half a head", get("/text") + "GET /te", hi(), Close(Flushed)),
             ("half a body", get("/text") + &post("/echo", cl, "0123"), hi(), Close(Flushed)),
         ],

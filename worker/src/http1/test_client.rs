@@ -1,5 +1,5 @@
-//! A connection without a socket for the tests of the state machine: it does with [`Http1`] what `Connection` does,
-//! one read a step, and plays the client: it sends, takes answers as fast as told, ends its side, lets time pass.
+//! A connection without a socket for the tests of the state machine: it uses [`Http1`] as `Connection` does, with one
+//! read per step, and plays the client: it sends, reads responses at a given rate, ends its side, lets time pass.
 
 use super::Http1;
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull, WorkerInfo};
@@ -11,7 +11,7 @@ use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
-/// Steps without which a connection never comes to rest.
+/// A connection that does not come to rest within this many steps never does.
 const STEPS_MAX: usize = 10_000;
 
 pub struct Client<A: App> {
@@ -21,11 +21,11 @@ pub struct Client<A: App> {
     pub now: Instant,
     pub draining: bool,
     pub idle_end: Option<IdleEnd>,
-    /// `None`: it has all the time.
+    /// `None`: its time is never up.
     pub clock: Option<TurnClock>,
-    /// The most bytes of answers that are taken after a step.
+    /// The most bytes of responses that are read after a step.
     pub takes_bytes: usize,
-    /// All that was taken.
+    /// All that was read.
     pub taken: Vec<u8>,
     pub output: WriteQueue,
     input: ReadBuffer,
@@ -57,7 +57,7 @@ impl<A: App> Client<A> {
         }
     }
 
-    /// Sends the bytes and lets the server go on until it waits or closes.
+    /// Sends the bytes and runs the server until it waits or closes.
     pub fn send(&mut self, bytes: &[u8]) -> Next {
         self.unread.extend_from_slice(bytes);
         self.run()
@@ -74,14 +74,14 @@ impl<A: App> Client<A> {
         self.run()
     }
 
-    /// One read, if it is wanted, and one advance; takes what it may of the output.
+    /// One read, if it is wanted, and one advance; reads what it may of the output.
     pub fn step(&mut self) -> Next {
         let cx = Cx { clock: self.clock.as_ref(), ..cx(self.now, self.draining, &self.limits, &self.date) };
         if self.input.has_room() && self.http1.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min((64 << 10) - self.input.len());
             self.input.feed(&self.unread[..count]);
             self.unread.drain(..count);
-            // The end is a read of its own.
+            // The end of the stream is a read of its own.
             self.input_ended |= self.ended && count == 0;
         }
         let (input_ended, hung_up) = (self.input_ended, self.ended);
@@ -91,12 +91,12 @@ impl<A: App> Client<A> {
         if next == Next::Wait {
             let deadline = self.http1.deadline(self.output.len(), self.idle_end, &self.limits);
             let deadline = deadline.or((!self.output.is_empty()).then_some(self.now));
-            assert!(deadline.is_some_and(|at| at >= self.now), "it waits for what never comes, or for the past");
+            assert!(deadline.is_some_and(|at| at >= self.now), "it waits without a deadline, or for one in the past");
         }
         next
     }
 
-    /// Steps until the server waits for us, or closes.
+    /// Steps until the server waits for the client, or closes.
     pub fn run(&mut self) -> Next {
         for _ in 0..STEPS_MAX {
             let next = self.step();
@@ -128,7 +128,7 @@ impl<A: App> Client<A> {
         self.date.lines()
     }
 
-    /// What was taken, without the Server and Date lines.
+    /// What was read, without the Server and Date lines.
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.taken).into_owned();
         text.replace(std::str::from_utf8(self.date.lines()).expect("ASCII"), "")
@@ -157,7 +157,7 @@ pub fn post(path: &str, fields: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}")
 }
 
-/// A response with a declared length. `more`: header lines behind it.
+/// A response with a declared length. `more`: header lines after it.
 pub fn sized(status: &str, more: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{more}\r\n{body}", body.len())
 }
@@ -188,7 +188,7 @@ pub const EXPECT_5: &str = "Expect: 100-continue\r\nContent-Length: 5\r\n";
 pub const EXPECT_0: &str = "Expect: 100-continue\r\nContent-Length: 0\r\n";
 pub const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
-/// An exchange that is only what it answers to a pull; it takes and drops the body.
+/// An exchange that consists of its pull; it takes and drops the body.
 pub struct Pulled<F>(pub F);
 
 impl<F: FnMut(&mut Out<'_>, &Cx<'_>) -> Result<Pull, AppError>> Exchange for Pulled<F> {
@@ -201,7 +201,7 @@ pub fn pulled(answer: impl FnMut(&mut Out<'_>, &Cx<'_>) -> Result<Pull, AppError
     Answer::exchange(Pulled(answer))
 }
 
-/// Answers with the request's body once it has all come.
+/// Answers with the request body once it is complete.
 pub struct Echo {
     pub body: Vec<u8>,
     pub ended: bool,
@@ -209,7 +209,7 @@ pub struct Echo {
     pub bite: usize,
     /// Another bite may be taken; each pull allows one.
     pub hungry: bool,
-    /// What a pull says before the body has ended.
+    /// What a pull returns before the body has ended.
     pub meanwhile: fn(&Cx<'_>) -> Pull,
 }
 
@@ -240,7 +240,7 @@ impl Exchange for Echo {
     }
 }
 
-/// Asks for the body's next bytes at its own times only, every ten seconds.
+/// Takes the body's next bytes only every ten seconds.
 struct Later(Echo);
 
 impl Exchange for Later {
@@ -260,7 +260,7 @@ impl Exchange for Later {
     }
 }
 
-/// Wants no body, and waits for it.
+/// Does not want the body, and waits for it.
 struct Past;
 
 impl Exchange for Past {
@@ -301,7 +301,7 @@ impl Exchange for BadPush {
     }
 }
 
-/// One path for each thing that an application may do, right or wrong.
+/// A path for each thing that an application may do, right or wrong.
 pub struct Paths;
 
 impl App for Paths {

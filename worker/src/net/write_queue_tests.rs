@@ -35,7 +35,7 @@ fn keeps_order_and_counts() {
     let (queue, all) = mixed();
     assert_eq!((queue.contents(), queue.len()), (all.clone(), all.len()));
     assert_eq!(queue.segments.len(), 8);
-    assert_eq!(size_of::<Segment>(), 40, "what docs/design.md says of a piece");
+    assert_eq!(size_of::<Segment>(), 40, "as docs/design.md states");
 }
 
 #[test]

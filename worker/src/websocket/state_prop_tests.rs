@@ -1,5 +1,5 @@
-//! Properties of whole conversations: how the bytes are cut changes nothing, right messages come back, and no bytes
-//! whatsoever bring a WebSocket out of its states.
+//! Properties of whole conversations: how the bytes are cut changes nothing, valid messages are echoed, and no bytes at
+//! all break a WebSocket's state machine.
 
 use super::test_client::{BINARY, CLOSE, Client, Echo, SECOND, TEXT, frame, said};
 use crate::protocol::Next::{Close, Wait};
@@ -7,7 +7,7 @@ use crate::turn_clock::TurnClock;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A frame as some client might send it, mostly right: the first byte, the payload.
+/// A frame as a client might send it, mostly valid: the first byte, the payload.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let first = prop_oneof![
         8 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
@@ -22,7 +22,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     (first, payload).prop_map(|(first, payload)| frame(first, &payload))
 }
 
-/// What comes of these bytes, if they come in portions of these sizes and then the client's end.
+/// The output for these bytes, if they arrive in portions of these sizes and then the client's stream ends.
 fn conversation(bytes: &[u8], sizes: &[usize], is_time_up: bool) -> Vec<u8> {
     let mut client = Client::new(Echo);
     client.clock = is_time_up.then(TurnClock::always_up);
@@ -32,7 +32,7 @@ fn conversation(bytes: &[u8], sizes: &[usize], is_time_up: bool) -> Vec<u8> {
         rest = after;
         match client.send(portion) {
             Close(_) => return client.got,
-            next => assert_eq!((next, client.input.len()), (Wait, 0), "what it waits for is not there already"),
+            next => assert_eq!((next, client.input.len()), (Wait, 0), "what it waits for has not yet arrived"),
         }
     }
     client.input_ended = true;
@@ -54,7 +54,7 @@ proptest! {
     }
 
     #[test]
-    fn right_messages_come_back(
+    fn valid_messages_are_echoed(
         messages in vec(
             (prop_oneof![Just(TEXT), Just(BINARY)], "[a-zä€😀]{0,9}", 1usize..3000, vec(0usize..30_000, 0..3)),
             1..6,
@@ -88,7 +88,7 @@ proptest! {
                 return Ok(());
             }
         }
-        // A client that never reads is the connection's to end.
+        // The connection, not the protocol, closes a client that never reads.
         client.reads = true;
         for _ in 0..4 {
             client.now += SECOND * 120;

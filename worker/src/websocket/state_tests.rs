@@ -1,4 +1,4 @@
-//! Conversations with a WebSocket over memory: frames in, whole and byte by byte, and what comes back.
+//! Conversations with a WebSocket in memory: frames in, whole and byte by byte, and what comes back.
 
 use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, TEXT, closed, frame, head, said};
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
@@ -32,17 +32,17 @@ fn what_is_sent_and_what_comes_back() {
             said(TEXT, "é".as_bytes()),
             Wait,
         ),
-        ("a pong that nobody asked for", frame(PONG, b"x"), vec![], Wait),
+        ("an unsolicited pong", frame(PONG, b"x"), vec![], Wait),
         ("close", frame(CLOSE, &1000u16.to_be_bytes()), closed(1000, ""), Close(Lingering)),
         ("close without a code", frame(CLOSE, b""), said(CLOSE, b""), Close(Lingering)),
         (
-            "after a close nothing counts",
+            "after a close everything is ignored",
             [frame(CLOSE, &1001u16.to_be_bytes()), frame(TEXT, b"late")].concat(),
             closed(1001, ""),
             Close(Lingering),
         ),
         (
-            "a code that nobody may send",
+            "a code that must not be sent",
             frame(CLOSE, &1005u16.to_be_bytes()),
             closed(1002, "Protocol violation"),
             Close(Lingering),
@@ -60,7 +60,7 @@ fn what_is_sent_and_what_comes_back() {
         ("a reserved opcode", frame(0x83, b"a"), closed(1002, "protocol error"), Close(Lingering)),
         ("a fragmented ping", frame(0x09, b"a"), closed(1002, "protocol error"), Close(Lingering)),
         ("a long ping", frame(PING, &large[..126]), closed(1002, "protocol error"), Close(Lingering)),
-        ("a continuation of nothing", frame(0x80, b"a"), closed(1002, "protocol error"), Close(Lingering)),
+        ("a continuation without a message", frame(0x80, b"a"), closed(1002, "protocol error"), Close(Lingering)),
         ("no mask", said(TEXT, b"a"), closed(1002, "protocol error"), Close(Lingering)),
         ("too long a frame", frame(BINARY, &[0; 100_001]), closed(1009, "message too big"), Close(Lingering)),
         (
@@ -88,7 +88,7 @@ fn what_is_sent_and_what_comes_back() {
             Close(Lingering),
         ),
         (
-            "not UTF-8 at the begin of a long frame",
+            "not UTF-8 at the start of a long frame",
             [head(TEXT, 90_000, 0x80), vec![0; 4], vec![0xff; 20_000]].concat(),
             closed(1007, "invalid UTF-8"),
             Close(Lingering),
@@ -101,14 +101,14 @@ fn what_is_sent_and_what_comes_back() {
             closed(4000, "bye"),
             Close(Lingering),
         ),
-        ("the app closes with no code to send", frame(TEXT, b"wrong code"), closed(1011, ""), Wait),
+        ("the app closes with a code that must not be sent", frame(TEXT, b"wrong code"), closed(1011, ""), Wait),
         ("the app sends after its close", frame(TEXT, b"after close"), closed(1011, ""), Wait),
     ];
     for (name, sent, expected, end) in cases {
         let mut client = Client::new(Echo);
         assert_eq!((client.send(&sent), &client.got), (end, &expected), "{name}");
         let mut client = Client::new(Echo);
-        // Byte by byte, where that is no long wait.
+        // Byte by byte, unless that takes too long.
         let pieces = sent.chunks(if sent.len() < 1000 { 1 } else { 997 });
         for piece in pieces {
             if matches!(client.send(piece), Close(_)) {
@@ -120,18 +120,18 @@ fn what_is_sent_and_what_comes_back() {
 }
 
 #[test]
-fn a_client_that_ends_without_a_close_is_let_go() {
+fn a_client_that_ends_without_a_close_is_closed() {
     let mut client = Client::new(Echo);
     client.send(&frame(TEXT, b"a")[..3]);
     client.input_ended = true;
     assert_eq!((client.run(), client.got), (Close(Flushed), vec![]));
-    // But told what was wrong, where that was the last.
+    // But an error in its last frame is reported to it.
     let mut client = Client::new(Echo);
     client.input_ended = true;
     assert_eq!((client.send(&frame(0x83, b"")), client.got), (Close(Lingering), closed(1002, "protocol error")));
 }
 
-/// Speaks three times, a second apart, and ends.
+/// Sends three messages, a second apart, and ends.
 struct Ticks(u64, Instant);
 
 impl Peer for Ticks {
@@ -151,7 +151,7 @@ impl Peer for Ticks {
 }
 
 #[test]
-fn a_peer_speaks_at_its_time_and_ends() {
+fn a_peer_sends_at_its_time_and_ends() {
     let mut client = Client::new(Ticks(0, Instant::now()));
     client.later(SECOND / 2);
     assert_eq!((&client.got, client.deadline().is_some_and(|wait| wait <= SECOND / 2)), (&said(TEXT, b"1"), true));
@@ -162,7 +162,7 @@ fn a_peer_speaks_at_its_time_and_ends() {
     assert_eq!(client.got, [said(TEXT, b"1"), said(TEXT, b"2"), said(TEXT, b"3"), closed(1000, "")].concat());
 }
 
-/// Sends without looking, until it is refused.
+/// Sends without checking for room, until it is refused.
 struct Flood;
 
 impl Peer for Flood {
@@ -188,14 +188,14 @@ fn a_peer_cannot_write_without_room() {
     assert!(client.got.ends_with(&closed(1011, "")));
 }
 
-/// Keeps what it is told, and answers when it is asked.
+/// Keeps each message, and answers it at the next pull.
 struct Keeps(Option<Message>);
 
 impl Peer for Keeps {
     fn message(&mut self, message: Message, _: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
         match self.0.replace(message) {
             None => Ok(()),
-            Some(_) => Err(AppError::new("told more before it was asked")),
+            Some(_) => Err(AppError::new("another message before the pull")),
         }
     }
 
@@ -206,7 +206,7 @@ impl Peer for Keeps {
 }
 
 #[test]
-fn a_peer_is_asked_after_each_message() {
+fn a_peer_is_pulled_after_each_message() {
     let mut client = Client::new(Keeps(None));
     let sent: Vec<Vec<u8>> = (0..600).map(|at: u32| at.to_string().into_bytes()).collect();
     client.send(&sent.iter().flat_map(|text| frame(TEXT, text)).collect::<Vec<u8>>());
@@ -214,7 +214,7 @@ fn a_peer_is_asked_after_each_message() {
 }
 
 #[test]
-fn a_peer_is_heard_through_a_flood() {
+fn a_peer_sends_during_a_flood_of_messages() {
     let mut client = Client::new(Ticks(0, Instant::now()));
     client.input.feed(&frame(PONG, b"").repeat(50_000));
     client.step();
@@ -222,7 +222,7 @@ fn a_peer_is_heard_through_a_flood() {
 }
 
 #[test]
-fn a_turn_has_so_many_frames_whatever_they_are() {
+fn a_turn_has_a_limit_of_frames_of_any_kind() {
     for first in [0x00, TEXT, PING, PONG] {
         let mut client = Client::new(Echo);
         client.send(&frame(0x01, b"begun")[..if first == 0 { 11 } else { 0 }]);
@@ -233,7 +233,7 @@ fn a_turn_has_so_many_frames_whatever_they_are() {
     }
 }
 
-/// Fills all the room there is, each time that it is asked.
+/// Fills all the room at each pull.
 struct Streams;
 
 impl Peer for Streams {
@@ -250,7 +250,7 @@ impl Peer for Streams {
 }
 
 #[test]
-fn a_client_is_heard_through_a_stream() {
+fn a_client_is_read_from_during_a_stream() {
     let mut client = Client::new(Streams);
     client.step();
     client.input.feed(&frame(TEXT, b"enough"));
@@ -300,10 +300,10 @@ fn handshakes() {
 }
 
 #[test]
-fn only_what_the_app_chose_is_said_and_only_what_the_client_offered() {
+fn only_an_offered_subprotocol_that_the_app_chose_is_sent() {
     use crate::app::{Answer, App, Cx, Upgrade};
     use crate::http1::test_client::Client;
-    /// Chooses this one, or the last that is offered.
+    /// Chooses this one, or the last one offered.
     struct Chooses(Option<&'static str>);
     impl App for Chooses {
         fn call(&mut self, request: &crate::http::Request<'_>, _: &Cx<'_>) -> Answer {

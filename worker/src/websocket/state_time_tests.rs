@@ -1,4 +1,4 @@
-//! What is due: pings, the ends of waits, a drain; and who does not read.
+//! Pings, timeouts and drains; and clients that do not read.
 
 use super::test_client::{BINARY, CLOSE, Client, Echo, PING, PONG, SECOND, TEXT, closed, frame, said};
 use crate::protocol::Closing::{Lingering, Reset};
@@ -6,7 +6,7 @@ use crate::protocol::Next::{Again, Close, Wait};
 use std::time::Duration;
 
 #[test]
-fn who_does_not_read_is_not_read_from() {
+fn a_client_that_does_not_read_is_not_read_from() {
     let mut client = Client::new(Echo);
     client.reads = false;
     let message = frame(BINARY, &[7; 9000]);
@@ -14,7 +14,7 @@ fn who_does_not_read_is_not_read_from() {
     // Two fill it above the low watermark of 16 KiB.
     assert_eq!(client.output.len(), 2 * said(BINARY, &[7; 9000]).len());
     assert!(client.input.len() >= 17 * message.len());
-    assert_eq!(client.deadline(), None, "only its reading is waited for");
+    assert_eq!(client.deadline(), None, "only the write timeout runs");
     assert_eq!(client.later(1000 * SECOND), Again, "its silence does not count meanwhile");
     client.reads = true;
     assert_eq!(client.run(), Wait);
@@ -22,13 +22,13 @@ fn who_does_not_read_is_not_read_from() {
 }
 
 #[test]
-fn the_silent_are_pinged_and_then_closed() {
+fn silent_clients_are_pinged_and_then_closed() {
     let mut client = Client::new(Echo);
     assert_eq!((client.run(), client.deadline()), (Wait, Some(30 * SECOND)));
     assert_eq!((client.later(30 * SECOND), client.deadline()), (Wait, Some(60 * SECOND)));
     assert_eq!(client.got, said(PING, b""));
     client.send(&frame(PONG, b""));
-    assert_eq!(client.deadline(), Some(30 * SECOND), "it was heard");
+    assert_eq!(client.deadline(), Some(30 * SECOND), "it has sent bytes");
     client.later(30 * SECOND);
     client.later(60 * SECOND);
     assert_eq!(client.got, [said(PING, b""), said(PING, b""), closed(1001, "Idle timeout")].concat());
@@ -36,14 +36,14 @@ fn the_silent_are_pinged_and_then_closed() {
     assert_eq!(client.later(2 * SECOND), Close(Lingering));
 }
 
-/// Each byte is a sign of life, and the message never ends.
+/// Each byte resets the idle timeout, but the message never ends.
 #[test]
-fn a_message_that_dribbles_ends_with_1008() {
+fn a_message_that_trickles_ends_with_1008() {
     let dribble = |seconds: u64, client: &mut Client| {
         for _ in 0..seconds / 25 {
             client.later(25 * SECOND);
             client.send(&frame(0x00, b"x"));
-            client.got.clear(); // what it was pinged
+            client.got.clear(); // the pings
         }
     };
     let mut client = Client::new(Echo);
@@ -51,11 +51,11 @@ fn a_message_that_dribbles_ends_with_1008() {
     dribble(275, &mut client);
     assert_eq!(client.deadline(), Some(25 * SECOND));
     client.send(&[frame(0x80, b""), frame(0x01, b"half")].concat());
-    assert_eq!(client.got, said(TEXT, &[&b"half"[..], &[b'x'; 11]].concat()), "it was whole in time");
+    assert_eq!(client.got, said(TEXT, &[&b"half"[..], &[b'x'; 11]].concat()), "it was complete in time");
     client.got.clear();
     dribble(275, &mut client);
     client.later(25 * SECOND);
-    assert_eq!(client.got, closed(1008, "message took too long"), "a message later, with its own time");
+    assert_eq!(client.got, closed(1008, "message took too long"), "a later message, with its own timeout");
     let mut client = Client::new(Echo);
     client.limits.ws_message_timeout = Duration::ZERO;
     client.send(&frame(0x01, b"half"));
@@ -64,7 +64,7 @@ fn a_message_that_dribbles_ends_with_1008() {
 }
 
 #[test]
-fn without_a_ping_interval_nobody_is_pinged() {
+fn without_a_ping_interval_there_are_no_pings() {
     let mut client = Client::new(Echo);
     client.limits.ws_ping_interval = Duration::ZERO;
     client.run();
@@ -72,7 +72,7 @@ fn without_a_ping_interval_nobody_is_pinged() {
 }
 
 #[test]
-fn when_the_server_stops_everybody_gets_1001() {
+fn when_the_server_stops_all_clients_get_1001() {
     for busy in [false, true] {
         let mut client = Client::new(Echo);
         client.send(&if busy { frame(0x01, b"half") } else { vec![] });
@@ -84,7 +84,7 @@ fn when_the_server_stops_everybody_gets_1001() {
     }
 }
 
-/// A pong that is owed when our close is due comes before it.
+/// A pong that is due when our close is comes before it.
 #[test]
 fn nothing_follows_our_close() {
     for pings in 0..1030 {
@@ -98,9 +98,9 @@ fn nothing_follows_our_close() {
     }
 }
 
-/// Somebody who sends small frames faster than they are read: the input is never empty.
+/// A client that sends small frames faster than they are read: the input is never empty.
 #[test]
-fn a_client_that_never_stops_sending_holds_up_nothing() {
+fn a_client_that_never_stops_sending_delays_nothing() {
     let mut client = Client::new(Echo);
     let flood = frame(PONG, b"").repeat(50_000);
     client.input.feed(&flood);
@@ -111,14 +111,14 @@ fn a_client_that_never_stops_sending_holds_up_nothing() {
     client.input.feed(&flood);
     client.now += SECOND;
     assert_eq!(client.step(), Wait);
-    assert!(client.input.is_empty(), "what follows our close is dropped, all of it");
+    assert!(client.input.is_empty(), "all input after our close is dropped");
     client.input.feed(&flood);
     client.now += SECOND;
     assert_eq!((client.step(), client.output.len()), (Close(Lingering), 0));
 }
 
 #[test]
-fn who_does_not_read_has_1001_behind_what_waits() {
+fn a_client_that_does_not_read_has_1001_after_what_is_queued() {
     let mut client = Client::new(Echo);
     client.reads = false;
     let message = frame(BINARY, &[7; 9000]);
@@ -126,11 +126,11 @@ fn who_does_not_read_has_1001_behind_what_waits() {
     client.drain(SECOND / 2);
     assert_eq!(client.deadline(), Some(SECOND / 2));
     assert_eq!((client.later(SECOND / 2), client.websocket.is_closing()), (Wait, true));
-    assert!(client.input.is_empty(), "it may be stuck in its sending, and is to come to read");
+    assert!(client.input.is_empty(), "a client that is blocked in sending gets to read");
     let echoes = said(BINARY, &[7; 9000]).repeat(2);
     assert_eq!(client.output.contents(), [&echoes[..], &closed(1001, "Server shutting down")].concat());
 
-    // It has five seconds from each byte that it takes.
+    // It has five seconds from each byte that it reads.
     assert_eq!(client.deadline(), Some(5 * SECOND));
     client.later(4 * SECOND);
     let rest = client.output.contents().split_off(1000);
@@ -142,7 +142,7 @@ fn who_does_not_read_has_1001_behind_what_waits() {
 }
 
 #[test]
-fn a_close_behind_what_waits_has_the_write_timeout_where_nothing_presses() {
+fn a_close_after_queued_output_has_the_write_timeout_without_a_drain() {
     let mut client = Client::new(Echo);
     client.reads = false;
     client.send(&[frame(BINARY, &[7; 9000]), frame(BINARY, b"bye")].concat());

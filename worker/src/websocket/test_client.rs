@@ -46,13 +46,13 @@ pub fn closed(code: u16, reason: &str) -> Vec<u8> {
     said(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-/// A connection without a socket: takes what is said, as long as it reads.
+/// A connection without a socket: takes the output, as long as it reads.
 pub struct Client {
     pub websocket: WebSocket,
     pub limits: Limits,
     pub now: Instant,
     pub idle_end: Option<IdleEnd>,
-    /// `None`: it has all the time.
+    /// `None`: its time is never up.
     pub clock: Option<TurnClock>,
     pub input: ReadBuffer,
     pub output: WriteQueue,
@@ -98,7 +98,7 @@ impl Client {
         panic!("it never comes to rest");
     }
 
-    /// One call.
+    /// One call of advance.
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
         let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
