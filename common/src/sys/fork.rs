@@ -37,7 +37,7 @@ pub fn fork() -> io::Result<Fork> {
 }
 
 impl Child {
-    /// For a process that goes on without a fork, whose signals were held back from its start.
+    /// For a process that goes on without a fork, whose signals were blocked from its start.
     pub fn unforked() -> Child {
         Child { mask: SigSet::empty() }
     }

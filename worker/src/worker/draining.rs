@@ -94,8 +94,7 @@ impl Worker {
     pub(super) fn cut(&mut self, why: &str) {
         let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
         if busy > 0 {
-            let verb = if busy == 1 { "was" } else { "were" };
-            log::warn!("cut {} that {verb} in use, by {why}", counted(busy as u64, "connection"));
+            log::warn!("cut {} in use, by {why}", counted(busy as u64, "connection"));
         }
         self.slot.set_cut(busy as u64);
         self.exit = Some(0);
