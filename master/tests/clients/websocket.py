@@ -56,7 +56,7 @@ def too_large_a_message():
             ws.send(bytes(LARGEST + 1))
         except websockets.ConnectionClosed:
             pass  # while it was still sending
-        # A proxy that cannot pass on the rest of the message need not wait for the server.s reaction.
+        # A proxy that cannot pass on the rest of the message need not wait for the server's reaction.
         if not SOCKET:
             assert close_of(ws)[0] == 1009
 
