@@ -19,7 +19,7 @@ fn ends_with_the_cause(boot: &str, workers: &str) -> String {
 fn an_error_is_quoted() {
     for workers in ["1", "4"] {
         let line = ends_with_the_cause("error", workers);
-        assert!(line.contains("the app could not be built: there is no database"), "{line}");
+        assert!(line.contains("the app could not be built: the database is down"), "{line}");
     }
 }
 

@@ -21,7 +21,7 @@ fn may_unshare() -> bool {
     let may = Command::new("unshare").args(UNSHARE).arg("true").output();
     let may_unshare = may.as_ref().is_ok_and(|output| output.status.success());
     if !may_unshare {
-        println!("skipped: no process namespace may be made here: {may:?}");
+        println!("skipped: a process namespace cannot be made here: {may:?}");
     }
     may_unshare
 }

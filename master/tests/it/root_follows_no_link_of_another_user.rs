@@ -21,7 +21,7 @@ struct Place {
 impl Place {
     fn new() -> Option<Place> {
         if !Uid::effective().is_root() {
-            println!("skipped: only root has more rights than others");
+            println!("skipped: only root has more rights than other users");
             return None;
         }
         let folder = Path::new("/run").join(scratch_folder().file_name().expect("a name"));

@@ -18,12 +18,12 @@ use std::process::Command;
 /// The beginnings of commands that are not run.
 const NOT_RUN: [(&str, &str); 5] = [
     ("cargo build ", "builds for minutes"),
-    ("export PATH=", "the binary that is tested is found instead"),
-    ("tine top", "wants a terminal; top_restores_the_terminal has one"),
+    ("export PATH=", "PATH leads to the binary under test"),
+    ("tine top", "needs a terminal; top_restores_the_terminal has one"),
     ("kill ", "its pgrep finds the masters of other tests"),
     (
         "echo '{\"command\":\"status\"}' | nc ",
-        "asks a service of root's, in /run; a test of the control socket asks so, too",
+        "needs a service of root's, in /run; a test of the control socket sends the same",
     ),
 ];
 /// The first words that a command may have.
@@ -87,11 +87,11 @@ fn every_exception_is_used() {
 
 /// Runs the commands of a document as a shell does.
 const SHELL: &str = r#"
-# tine ctl finds this server alone, and none of a service's.
+# tine ctl must find this server, and not that of a service.
 ip link set lo up && mount -t tmpfs none /run || exit 9
 failed=0
 fail() { echo "FAILED: $1"; cat "$HERE/out" "$HERE/err" 2> /dev/null; failed=1; }
-# Starts what serves, until it says so.
+# Starts a server, and waits until it reports that it serves.
 start() {
   : > "$HERE/out"  # output of the previous command must not count for this one
   ( eval "exec $1" ) > "$HERE/out" 2> "$HERE/err" < /dev/null &
@@ -120,7 +120,7 @@ asked=
 fn they_run_as_typed() {
     let may = Command::new("unshare").args(["-rnm", "mount", "-t", "tmpfs", "none", "/run"]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("not run: neither a network nor a /run of one's own may be made here: {may:?}");
+        eprintln!("not run: a network namespace with its own /run cannot be made here: {may:?}");
         return;
     }
     let folder = scratch_folder();

@@ -41,7 +41,7 @@ fn the_nth_delay_of_a_seed_is_always_the_same() {
     assert_eq!(
         server.get("/mix?p50=20&p99=200&max=1000").text(),
         r#"{"n":1,"seed":0,"delay_ms":161}"#,
-        "the order of the fields counts for people"
+        "the fields are in the documented order"
     );
 }
 

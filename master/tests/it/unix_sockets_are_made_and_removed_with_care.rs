@@ -148,7 +148,7 @@ fn a_socket_that_is_made_while_an_old_server_drains_stays() {
         None
     });
     if !path.exists() {
-        println!("not shown: this file system does not use an inode again");
+        println!("not tested: this file system does not reuse an inode");
         fs::write(&path, "").expect("another file");
     }
     drop(client);

@@ -62,7 +62,7 @@ fn cost(what: &str, count: usize, message: &Frame, each_max: u64) {
     assert_eq!(other.next_message(), Some(Frame::new(true, 0, TEXT, "served")));
     assert_eq!(server.get("/bin/10M").body.len(), 10 << 20);
     let each = server.memory_bytes().saturating_sub(before) / count as u64;
-    println!("{what}: each costs {each} bytes and was let send {} on average", sent.iter().sum::<usize>() / count);
+    println!("{what}: each costs {each} bytes and has sent {} on average", sent.iter().sum::<usize>() / count);
     assert!(each <= each_max, "{what}: each costs {each} bytes");
     assert!(peers.iter().all(|peer| !peer.client.is_hung_up()));
 }

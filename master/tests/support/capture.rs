@@ -47,7 +47,7 @@ impl Capture {
             return Some(Capture { tcpdump, address });
         }
         let said = tcpdump.log();
-        println!("no capture here, the sockets alone tell: {}", said.lines().last().unwrap_or_default());
+        println!("no capture here, only the sockets are checked: {}", said.lines().last().unwrap_or_default());
         None
     }
 

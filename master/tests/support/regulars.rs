@@ -183,7 +183,7 @@ impl Regular {
         }
     }
 
-    /// Sends over and over from a thread of its own, while this one reads.
+    /// Sends without end from a second thread, while this one reads.
     fn stream(&mut self, mut client: Client, until: Instant) -> io::Result<()> {
         let (read, is_ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let mut sender = client.stream.try_clone()?;

@@ -46,7 +46,7 @@ impl Trace {
             (ended || is_traced).then(|| !ended || has_traced())
         });
         if !attached {
-            println!("skipped: strace may not trace here");
+            println!("skipped: strace is not permitted to trace here");
             return None;
         }
         Some(Trace { strace, folder })

@@ -48,7 +48,7 @@ pub fn hold(server: &Server, concurrency: usize, lenient: &[&str], cases: impl I
             Verdict::NonStrict if lenient.contains(&id.as_str()) => not_strict += 1,
             Verdict::NonStrict => {
                 failed += 1;
-                eprintln!("{id}: holds not strictly");
+                eprintln!("{id}: holds, but not strictly");
             }
             Verdict::Failed(why) => {
                 failed += 1;

@@ -163,7 +163,7 @@ impl Talk {
                 self.ended = Some(Ended::Reset(e));
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.ended = Some(Ended::ByUs(io::Error::other("nothing came any more")));
+                self.ended = Some(Ended::ByUs(io::Error::other("nothing more arrived")));
             }
             Err(e) => self.ended = Some(Ended::ByUs(e)),
         }

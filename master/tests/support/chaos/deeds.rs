@@ -65,7 +65,7 @@ impl<'a> Deeds<'a> {
             if self.is_told && said.elapsed() > Duration::from_secs(10) {
                 said = Instant::now();
                 let answered = self.scene.shared.answered.load(Ordering::Relaxed);
-                self.say(format_args!("… {answered} answered, workers {:?}", self.scene.workers()));
+                self.say(format_args!("{answered} answered, workers {:?}", self.scene.workers()));
             }
         }
         steps.len()

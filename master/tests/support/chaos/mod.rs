@@ -125,18 +125,18 @@ impl Chaos {
         }
         self.compare(&scene, &before, &mut findings);
         if !does_serve(scene.shared.address) {
-            findings.push("it does not serve any more".to_string());
+            findings.push("it no longer serves".to_string());
         }
         let total = self.end(&scene, &mut findings);
         check_sum(total, &tally, victims, &mut findings);
         println!(
-            "seed {}, {}, {done} deeds: {} answered, {} errors as asked, {} refused; {victims} workers killed, {} \
+            "seed {}, {}, {done} deeds: {} answered, {} errors as requested, {} refused; {victims} workers killed, {} \
              requests lost with them; {} held up",
             self.seed, self.accept, tally.answered, tally.failed_as_asked, tally.refused, tally.lost, tally.held_up
         );
         let again =
             format!("scripts/chaos --seed {} --seconds {} --accept {}", self.seed, self.lasts.as_secs(), self.accept);
-        assert!(findings.is_empty(), "{findings:#?}\nagain: {again}");
+        assert!(findings.is_empty(), "{findings:#?}\nto repeat: {again}");
         let _ = fs::remove_dir_all(&scene.folder);
     }
 
