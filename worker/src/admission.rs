@@ -96,7 +96,7 @@ impl Admission {
             self.spare = spare();
             return false;
         }
-        let accepted = accept(listener);
+        let (accepted, _) = accept(listener);
         let answered = match accepted {
             Accepted::Connection(fd) => {
                 answer(fd);

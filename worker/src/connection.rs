@@ -7,14 +7,13 @@ mod lingering;
 mod resetting;
 
 use crate::admission::{answer_to, send_and_close};
-use crate::app::{App, Cx};
-use crate::drain::IdleEnd;
+use crate::app::{App, ConnectionCx, Cx, TurnCx};
 use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
-use crate::protocol::{Closing, Io, Next, Protocol};
+use crate::protocol::{Closing, IdleEnd, Io, Next, Protocol};
 use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
 use lingering::{Linger, may_close};
@@ -207,12 +206,13 @@ impl Connection {
     }
 
     /// When it has to be advanced without an event.
-    pub fn deadline(&self, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Instant> {
-        let write = self.output.as_ref().map(|output| output.progressed() + cx.limits.write_timeout);
+    pub fn deadline(&self, idle_end: Option<IdleEnd>, turn: &TurnCx<'_>) -> Option<Instant> {
+        let cx = Cx { turn, connection: ConnectionCx { socket: Some(&self.socket), idle_end } };
+        let write = self.output.as_ref().map(|output| output.progressed() + cx.limits().write_timeout);
         match &self.phase {
             Phase::Open(protocol) => {
                 let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
-                [write, protocol.deadline(queued_bytes, idle_end, cx.limits)].into_iter().flatten().min()
+                [write, protocol.deadline(queued_bytes, &cx)].into_iter().flatten().min()
             }
             Phase::Finishing(_) => write,
             Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
@@ -221,7 +221,13 @@ impl Connection {
     }
 
     /// Reads, advances the protocol and writes, until one of them has to wait or the turn is over.
-    pub fn advance(&mut self, shared: &mut Buffers, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Turn {
+    pub fn advance(
+        &mut self,
+        shared: &mut Buffers,
+        app: &mut dyn App,
+        idle_end: Option<IdleEnd>,
+        turn: &TurnCx<'_>,
+    ) -> Turn {
         self.scheduled = false;
         if self.is_gone {
             return Turn::Closed;
@@ -229,7 +235,7 @@ impl Connection {
         // If the client has read some since, the flush below finds out.
         let is_stuck = !self.writable;
         if is_stuck
-            && self.output.as_ref().is_some_and(|output| cx.now >= output.progressed() + cx.limits.write_timeout)
+            && self.output.as_ref().is_some_and(|output| turn.now >= output.progressed() + turn.limits.write_timeout)
         {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             // An error here means that the socket is gone already.
@@ -242,11 +248,11 @@ impl Connection {
         }
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
-        let turn = self.steps(&mut shared.input, output, app, idle_end, cx);
-        if turn == Turn::Closed {
+        let end = self.steps(&mut shared.input, output, app, idle_end, turn);
+        if end == Turn::Closed {
             shared.input.clear();
             shared.output.clear();
-            return turn;
+            return end;
         }
         // What is left stays with the connection, in no more memory than it needs.
         if !shared.input.is_empty() {
@@ -263,14 +269,14 @@ impl Connection {
                 parked.shrink();
                 Some(parked)
             }
-            None if !shared.output.is_empty() => Some(Box::new(shared.output.park(cx.now))),
+            None if !shared.output.is_empty() => Some(Box::new(shared.output.park(turn.now))),
             _ => None,
         };
         debug_assert!(
-            self.output.is_none() || !self.writable || turn == Turn::Again,
+            self.output.is_none() || !self.writable || end == Turn::Again,
             "bytes are queued, and no event or turn will send them"
         );
-        turn
+        end
     }
 
     fn steps(
@@ -279,9 +285,9 @@ impl Connection {
         output: &mut WriteQueue,
         app: &mut dyn App,
         idle_end: Option<IdleEnd>,
-        cx: &Cx<'_>,
+        turn: &TurnCx<'_>,
     ) -> Turn {
-        let cx = Cx { socket: Some(&self.socket), ..*cx };
+        let cx = Cx { turn, connection: ConnectionCx { socket: Some(&self.socket), idle_end } };
         let mut sent_bytes = 0;
         // What a step leaves unread although it could go on is enough for the next: reading more would only copy it.
         let mut is_enough = false;
@@ -312,14 +318,14 @@ impl Connection {
                     }
                     let hung_up = self.hung_up | self.input_ended;
                     let mut io = Io { input, output, input_ended: self.input_ended, hung_up };
-                    let next = protocol.advance(&mut io, app, idle_end, &cx);
+                    let next = protocol.advance(&mut io, app, &cx);
                     self.answered += protocol.take_answered();
                     next
                 }
             };
             let queued_bytes = output.len();
             if self.writable && queued_bytes > 0 {
-                match output.flush(&self.socket, cx.now) {
+                match output.flush(&self.socket, cx.now()) {
                     Ok(Flushed::Empty) => {}
                     Ok(Flushed::Blocked) => self.writable = false,
                     Ok(Flushed::Broken(part)) => {
@@ -355,7 +361,7 @@ impl Connection {
                         return Turn::Waits;
                     }
                     if closing == Closing::ResetTaken {
-                        self.phase = Phase::Resetting(Unacknowledged::new(cx.now));
+                        self.phase = Phase::Resetting(Unacknowledged::new(cx.now()));
                         continue;
                     }
                     if self.input_ended || self.is_cut_short {
@@ -368,7 +374,7 @@ impl Connection {
                     if self.socket.finish_sending().is_err() {
                         return Turn::Closed;
                     }
-                    self.phase = Phase::Lingering(Linger::new(cx.now));
+                    self.phase = Phase::Lingering(Linger::new(cx.now()));
                 }
                 Next::Wait => {
                     let Phase::Open(protocol) = &self.phase else { return Turn::Waits };
@@ -384,7 +390,7 @@ impl Connection {
                     let Some(protocol) = protocol.switched() else { return Turn::Closed };
                     self.phase = Phase::Open(protocol);
                 }
-                Next::Again if output.len() > cx.limits.write_low_watermark_bytes => return Turn::Waits,
+                Next::Again if output.len() > cx.limits().write_low_watermark_bytes => return Turn::Waits,
                 Next::Sent if !output.is_empty() => return Turn::Waits,
                 Next::Again | Next::Sent if sent_bytes >= SENT_BYTES_PER_TURN => break,
                 Next::Again | Next::Sent if usize::from(self.answered) >= REQUESTS_PER_TURN => break,

@@ -9,6 +9,7 @@
 //! 4. What is left at the deadline is cut and counted. A worker whose successor serves has no deadline until the server
 //!    stops.
 
+use crate::protocol::IdleEnd;
 use crate::run_queue::Token;
 use std::time::{Duration, Instant};
 use tine_common::config::Config;
@@ -29,13 +30,6 @@ pub struct Drain {
     pub accept_grace_until: Instant,
     /// When the connections that are left are cut; `None`: no deadline.
     pub ends: Option<Instant>,
-}
-
-/// How long an idle connection is kept while the server stops.
-#[derive(Debug, Clone, Copy)]
-pub struct IdleEnd {
-    pub began: Instant,
-    pub stay: Duration,
 }
 
 impl Drain {
@@ -73,18 +67,5 @@ impl Drain {
         // A multiplier coprime to the spread scatters neighbours.
         let stay = IDLE_GRACE + Duration::from_millis(token as u64 * 97 % IDLE_SPREAD_MS);
         IdleEnd { began: self.began, stay }
-    }
-}
-
-impl IdleEnd {
-    /// When an exchange that waits by its own choice is told of the drain.
-    pub fn at(self) -> Instant {
-        self.began + self.stay
-    }
-
-    /// When a connection that has been idle `since` then is closed: a response head written before the drain did not
-    /// have `Connection: close`, so that the client's next request may be on its way.
-    pub fn after(self, since: Instant) -> Instant {
-        self.began.max(since) + self.stay
     }
 }

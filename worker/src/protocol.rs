@@ -4,12 +4,10 @@
 //! [`Protocol`] only dispatches to [`crate::http1`] and [`crate::websocket`].
 
 use crate::app::{App, Cx};
-use crate::drain::IdleEnd;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::websocket::{self, WebSocket};
-use std::time::Instant;
-use tine_common::config::Limits;
+use std::time::{Duration, Instant};
 
 pub enum Protocol {
     Http1(Http1),
@@ -58,6 +56,26 @@ pub enum Closing {
     ResetTaken,
 }
 
+/// How long an idle connection is kept while the server stops.
+#[derive(Debug, Clone, Copy)]
+pub struct IdleEnd {
+    pub began: Instant,
+    pub stay: Duration,
+}
+
+impl IdleEnd {
+    /// When an exchange that waits by its own choice is told of the drain.
+    pub fn at(self) -> Instant {
+        self.began + self.stay
+    }
+
+    /// When a connection that has been idle `since` then is closed: a response head written before the drain did not
+    /// have `Connection: close`, so that the client's next request may be on its way.
+    pub fn after(self, since: Instant) -> Instant {
+        self.began.max(since) + self.stay
+    }
+}
+
 impl Protocol {
     /// Whether a request is being answered.
     pub fn is_in_flight(&self) -> bool {
@@ -100,19 +118,19 @@ impl Protocol {
         }
     }
 
-    /// When to advance without an event. `idle_end`: the server stops; from then on no request is begun.
-    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+    /// When to advance without an event.
+    pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         match self {
-            Protocol::Http1(http1) => http1.deadline(queued_bytes, idle_end, limits),
-            Protocol::WebSocket(websocket) => websocket.deadline(queued_bytes, idle_end, limits),
+            Protocol::Http1(http1) => http1.deadline(queued_bytes, cx),
+            Protocol::WebSocket(websocket) => websocket.deadline(queued_bytes, cx),
         }
     }
 
     /// Advances as far as the bytes, the room for output and the time allow.
-    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
+    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         match self {
-            Protocol::Http1(http1) => http1.advance(io, app, idle_end, cx),
-            Protocol::WebSocket(websocket) => websocket.advance(io, idle_end, cx),
+            Protocol::Http1(http1) => http1.advance(io, app, cx),
+            Protocol::WebSocket(websocket) => websocket.advance(io, cx),
         }
     }
 

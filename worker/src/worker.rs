@@ -9,7 +9,7 @@ mod draining;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
-use crate::app::{App, AppFactory, Cx, WorkerInfo};
+use crate::app::{App, AppFactory, TurnCx, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
 use crate::eviction::Evictions;
@@ -373,7 +373,7 @@ impl Worker {
     fn expire(&mut self, now: Instant) {
         while let Some(token) = self.timers.expired(now) {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
-            let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, now);
+            let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
             let connection = &mut self.connections[token];
             connection.armed = None;
             match connection.deadline(idle_end, &cx) {
@@ -400,8 +400,8 @@ impl Worker {
     fn advance(&mut self, now: Instant) {
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
-        let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, now);
-        let cx = Cx { in_flight_table: Some(&self.in_flight_table), clock: Some(&self.clock), ..cx };
+        let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
+        let cx = TurnCx { in_flight_table: Some(&self.in_flight_table), clock: Some(&self.clock), ..cx };
         let mut is_first = true;
         while !self.run_queue.is_empty() {
             if !std::mem::take(&mut is_first) {
@@ -488,23 +488,12 @@ fn register(poll: &Poll, fd: RawFd, token: usize) -> io::Result<()> {
     poll.registry().register(&mut SourceFd(&fd), mio::Token(token), Interest::READABLE | Interest::WRITABLE)
 }
 
-fn context<'a>(
+fn turn_cx<'a>(
     config: &'a Config,
     worker: WorkerInfo,
     date: &'a DateLine,
-    drain: Option<Drain>,
-    lame_duck: bool,
+    is_lame_duck: bool,
     now: Instant,
-) -> Cx<'a> {
-    Cx {
-        now,
-        draining: drain.is_some(),
-        lame_duck,
-        limits: &config.limits,
-        date,
-        socket: None,
-        worker,
-        in_flight_table: None,
-        clock: None,
-    }
+) -> TurnCx<'a> {
+    TurnCx { now, date, limits: &config.limits, worker, is_lame_duck, in_flight_table: None, clock: None }
 }

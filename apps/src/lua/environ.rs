@@ -6,9 +6,6 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use tine_worker::app::Addresses;
 
-/// The connection's addresses, if they are still available.
-pub struct Endpoints(pub Option<Addresses>);
-
 /// Keys that are not HTTP_*.
 const CGI_KEYS: [&str; 8] = [
     "REQUEST_URI",
@@ -22,7 +19,7 @@ const CGI_KEYS: [&str; 8] = [
 ];
 
 /// The value of one key. `head` was checked when it was parsed.
-pub fn field<'a>(head: &'a [u8], key: &[u8], endpoints: &Endpoints) -> Option<Cow<'a, [u8]>> {
+pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow<'a, [u8]>> {
     if let Some(name) = key.strip_prefix(b"HTTP_") {
         return header(head, name).filter(|_| name != b"CONTENT_TYPE" && name != b"CONTENT_LENGTH");
     }
@@ -31,7 +28,6 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], endpoints: &Endpoints) -> Option<Co
     };
     let ip: fn(SocketAddr) -> String = |end| end.ip().to_string();
     let port: fn(SocketAddr) -> String = |end| end.port().to_string();
-    let (peer, local) = (|| endpoints.0.and_then(Addresses::peer), || endpoints.0.and_then(Addresses::local));
     match key {
         b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
         b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
@@ -40,10 +36,10 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], endpoints: &Endpoints) -> Option<Co
         // Otherwise always present, as in CGI: the empty string means that the field is absent.
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
         // A Unix socket has no addresses; PEP 3333 requires a server name and port in any case.
-        b"SERVER_NAME" => address(local(), ip, "localhost"),
-        b"SERVER_PORT" => address(local(), port, "80"),
-        b"REMOTE_ADDR" => address(peer(), ip, ""),
-        b"REMOTE_PORT" => address(peer(), port, ""),
+        b"SERVER_NAME" => address(addresses.local, ip, "localhost"),
+        b"SERVER_PORT" => address(addresses.local, port, "80"),
+        b"REMOTE_ADDR" => address(addresses.client, ip, ""),
+        b"REMOTE_PORT" => address(addresses.client, port, ""),
         _ => None,
     }
 }
@@ -51,11 +47,11 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], endpoints: &Endpoints) -> Option<Co
 /// Calls `set` with each key and value.
 pub fn fields<E>(
     head: &[u8],
-    endpoints: &Endpoints,
+    addresses: Addresses,
     mut set: impl FnMut(&str, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     for key in CGI_KEYS {
-        if let Some(value) = field(head, key.as_bytes(), endpoints) {
+        if let Some(value) = field(head, key.as_bytes(), addresses) {
             set(key, &value)?;
         }
     }
@@ -171,13 +167,13 @@ mod tests {
     #[test]
     fn fields_become_keys() {
         for (key, expected) in EXPECTED {
-            let value = field(HEAD, key.as_bytes(), &Endpoints(None));
+            let value = field(HEAD, key.as_bytes(), Addresses::default());
             assert_eq!(value.as_deref(), Some(expected.as_bytes()), "{key}");
         }
         for key in
             ["HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_X_B", "HTTP_X-A", "HTTP_x_a", "HTTP_", "HTTP", "", "X_A"]
         {
-            assert_eq!(field(HEAD, key.as_bytes(), &Endpoints(None)), None, "{key}");
+            assert_eq!(field(HEAD, key.as_bytes(), Addresses::default()), None, "{key}");
         }
     }
 
@@ -188,16 +184,16 @@ mod tests {
             all.push((key.to_string(), String::from_utf8_lossy(value).into_owned()));
             Ok(())
         };
-        fields::<()>(HEAD, &Endpoints(None), set).unwrap();
+        fields::<()>(HEAD, Addresses::default(), set).unwrap();
         assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
     #[test]
     fn a_chunked_body_has_no_length() {
         let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(field(head, b"CONTENT_LENGTH", &Endpoints(None)), None);
+        assert_eq!(field(head, b"CONTENT_LENGTH", Addresses::default()), None);
         let mut keys = Vec::new();
-        fields::<()>(head, &Endpoints(None), |key, _| {
+        fields::<()>(head, Addresses::default(), |key, _| {
             keys.push(key.to_string());
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! The functions that the driver gets from the server.
 
-use super::environ::{self, Endpoints};
+use super::environ;
 use super::reply::{self, Heads};
 use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
@@ -17,7 +17,7 @@ pub use tine_common::log::indented;
 #[derive(Default)]
 pub struct Turn {
     /// The addresses of its connection.
-    pub addresses: Cell<Option<Addresses>>,
+    pub addresses: Cell<Addresses>,
     /// The server is in the lame-duck phase of its stop (`--drain-delay`).
     pub is_lame_duck: Cell<bool>,
     /// When its request times out.
@@ -36,19 +36,19 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
     host.set("is_multiprocess", worker.workers > 1)?;
     let endpoints = {
         let turn = Rc::clone(turn);
-        move |is_current: bool| Endpoints(turn.addresses.get().filter(|_| is_current))
+        move |is_current: bool| if is_current { turn.addresses.get() } else { Addresses::default() }
     };
     let field = {
         let endpoints = endpoints.clone();
         move |lua: &Lua, (head, key, is_current): (String, String, bool)| {
             let head = head.as_bytes();
-            let value = environ::field(&head, &key.as_bytes(), &endpoints(is_current));
+            let value = environ::field(&head, &key.as_bytes(), endpoints(is_current));
             value.map(|value| lua.create_string(value)).transpose()
         }
     };
     host.set("field", lua.create_function(field)?)?;
     let fields = move |lua: &Lua, (environ, head, is_current): (Table, String, bool)| {
-        environ::fields(&head.as_bytes(), &endpoints(is_current), |key, value| {
+        environ::fields(&head.as_bytes(), endpoints(is_current), |key, value| {
             environ.raw_set(key, lua.create_string(value)?)
         })
     };

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_common::sys::lua_running::{self, Resumed};
-use tine_worker::app::{Cx, WorkerInfo};
+use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
@@ -253,7 +253,7 @@ impl Vm {
 
     /// The request ends before its app has finished: `close` is called, and the coroutine is not used again.
     pub fn abandon(&self, coroutine: &Coroutine, request: &RequestName) {
-        self.turn.addresses.set(None);
+        self.turn.addresses.set(Addresses::default());
         self.turn.deadline.set(None);
         if let Err(error) = self.abandon.call::<()>(&coroutine.table) {
             log::error!("{request}: closing the request failed: {}", host::indented(&error.to_string()));

@@ -2,11 +2,10 @@
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockFlag, SockaddrStorage, accept4, getpeername, getsockname};
 use socket2::{SockFilter, SockRef};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// MSG_MORE (send(2)): more follows at once, so the kernel need not send a partial packet.
@@ -30,41 +29,12 @@ pub enum Accepted {
     Failed(io::Error),
 }
 
-/// The peer's address; `None` on a Unix socket, when the peer has gone, and if `fd` is not a connection.
-pub fn peer_address(fd: RawFd) -> Option<SocketAddr> {
-    internet_address(&getpeername(fd).ok()?)
-}
-
-/// The local address; `None` as for [`peer_address`].
-pub fn local_address(fd: RawFd) -> Option<SocketAddr> {
-    internet_address(&getsockname(fd).ok()?)
-}
-
-fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-}
-
-/// Accepts one connection, nonblocking and CLOEXEC, in one call.
-pub fn accept(listener: BorrowedFd<'_>) -> Accepted {
-    loop {
-        return match accept4(listener.as_raw_fd(), SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
-            // SAFETY: the descriptor is new and has no other owner.
-            Ok(fd) => Accepted::Connection(unsafe { OwnedFd::from_raw_fd(fd) }),
-            Err(Errno::EINTR) => continue,
-            Err(e) => not_accepted(listener, e),
-        };
-    }
-}
-
-/// As [`accept`], with the client's address, which the same call returns even if the client has gone; `None` on a Unix
-/// socket.
-pub fn accept_with_address(listener: BorrowedFd<'_>) -> (Accepted, Option<IpAddr>) {
+/// Accepts one connection, nonblocking and CLOEXEC, in one call, which also returns the client's address, even if the
+/// client has gone; `None` on a Unix socket.
+pub fn accept(listener: BorrowedFd<'_>) -> (Accepted, Option<SocketAddr>) {
     loop {
         let e = match SockRef::from(&listener).accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
-            Ok((socket, from)) => {
-                return (Accepted::Connection(socket.into()), from.as_socket().map(|address| address.ip()));
-            }
+            Ok((socket, from)) => return (Accepted::Connection(socket.into()), from.as_socket()),
             Err(e) => e.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw),
         };
         if e != Errno::EINTR {

@@ -2,6 +2,7 @@
 
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
+use crate::protocol::IdleEnd;
 use crate::turn_clock::TurnClock;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
@@ -21,64 +22,105 @@ pub struct WorkerInfo {
     pub buffer_bytes: usize,
 }
 
-#[derive(Clone, Copy)]
-pub struct Cx<'a> {
-    pub(crate) now: Instant,
-    pub(crate) draining: bool,
-    pub(crate) lame_duck: bool,
-    pub(crate) limits: &'a Limits,
-    pub(crate) date: &'a DateLine,
-    pub(crate) socket: Option<&'a Socket>,
-    pub(crate) worker: WorkerInfo,
-    /// The worker's in-flight table; `None` outside of a worker.
-    pub(crate) in_flight_table: Option<&'a InFlightTable>,
-    /// `None` outside of a worker, where there are no turns.
-    pub(crate) clock: Option<&'a TurnClock>,
+/// What all calls of one turn share.
+pub(crate) struct TurnCx<'a> {
+    /// The monotonic time at which the turn began.
+    pub now: Instant,
+    pub date: &'a DateLine,
+    pub limits: &'a Limits,
+    pub worker: WorkerInfo,
+    pub is_lame_duck: bool,
+    /// Where this worker's requests are entered; `None` outside of a worker.
+    pub in_flight_table: Option<&'a InFlightTable>,
+    /// `None` outside of a worker, where nothing else waits for its turn.
+    pub clock: Option<&'a TurnClock>,
 }
 
-impl Cx<'_> {
+#[cfg(test)]
+impl<'a> TurnCx<'a> {
+    /// Of the only worker.
+    pub fn for_test(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
+        let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
+        TurnCx { now, date, limits, worker, is_lame_duck: false, in_flight_table: None, clock }
+    }
+}
+
+/// What belongs to the connection that has its turn.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ConnectionCx<'a> {
+    pub socket: Option<&'a Socket>,
+    /// The worker drains, and how long this connection may stay idle then.
+    pub idle_end: Option<IdleEnd>,
+}
+
+/// What surrounds a call: the turn, and the connection.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    pub(crate) turn: &'a TurnCx<'a>,
+    pub(crate) connection: ConnectionCx<'a>,
+}
+
+impl<'a> Cx<'a> {
     /// The monotonic time of this turn of the loop: no clock is read. For [`super::Pull::NotBefore`].
     pub fn now(&self) -> Instant {
-        self.now
+        self.turn.now
     }
 
     /// The wall clock's time, to the second, as in the response's `Date`. No clock is read.
     pub fn date(&self) -> SystemTime {
-        self.date.wall()
+        self.turn.date.wall()
     }
 
     /// The server is draining: responses that begin now close their connections.
     pub fn is_draining(&self) -> bool {
-        self.draining
+        self.connection.idle_end.is_some()
     }
 
     /// The server was told to stop and keeps serving for `--drain-delay`, so that load balancers stop routing here:
     /// health checks fail from now on. Always false without such a delay.
     pub fn is_lame_duck(&self) -> bool {
-        self.lame_duck
+        self.turn.is_lame_duck
     }
 
     pub fn worker(&self) -> WorkerInfo {
-        self.worker
+        self.turn.worker
     }
 
     /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.
     pub(crate) fn is_time_up(&self) -> bool {
-        self.clock.is_some_and(TurnClock::is_time_up)
+        self.turn.clock.is_some_and(TurnClock::is_time_up)
     }
 
-    /// Both addresses, read from the kernel only on demand; `None` outside of a connection.
-    pub fn addresses(&self) -> Option<Addresses> {
-        self.socket.map(Socket::addresses)
+    /// Both ends of the connection; each is `None` on a Unix socket, and outside of a connection.
+    pub fn addresses(&self) -> Addresses {
+        self.connection.socket.map_or(Addresses::default(), Socket::addresses)
     }
 
-    /// The client's address, read from the kernel; `None` on a Unix socket.
+    /// The client's address; `None` on a Unix socket.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.socket?.peer_address()
+        self.connection.socket?.client()
     }
 
-    /// The address that the client connected to, read from the kernel; `None` on a Unix socket.
+    /// The address that the client connected to; `None` on a Unix socket. Read from the kernel once a connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.socket?.local_address()
+        self.connection.socket?.local()
+    }
+
+    pub(crate) fn limits(&self) -> &'a Limits {
+        self.turn.limits
+    }
+
+    /// The lines of each response that do not depend on it.
+    pub(crate) fn date_line(&self) -> &'a DateLine {
+        self.turn.date
+    }
+
+    pub(crate) fn in_flight_table(&self) -> Option<&'a InFlightTable> {
+        self.turn.in_flight_table
+    }
+
+    /// How long the connection may stay idle, once the worker drains.
+    pub(crate) fn idle_end(&self) -> Option<IdleEnd> {
+        self.connection.idle_end
     }
 }

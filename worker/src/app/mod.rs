@@ -9,6 +9,7 @@ mod peer;
 mod raw;
 
 pub use crate::net::Addresses;
+pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
 pub(crate) use out::BodyWriter;
 pub use out::Out;

@@ -37,7 +37,7 @@ impl Out<'_> {
         }
         head.check().map_err(AppError::new)?;
         let framing = Framing::of(self.facts.with(&head), head.status, head.length);
-        encode::head(self.queue, &head, framing, self.facts, self.cx.date);
+        encode::head(self.queue, &head, framing, self.facts, self.cx.date_line());
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.body = Some(BodyWriter { framing: framing.body, end, has_begun_size: false });
         Ok(())
@@ -90,7 +90,7 @@ impl Out<'_> {
 
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
-        self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())
+        self.cx.limits().write_high_watermark_bytes.saturating_sub(self.queue.len())
     }
 
     pub fn has_room(&self) -> bool {

@@ -63,7 +63,7 @@ pub struct MessageOut<'a> {
 impl MessageOut<'_> {
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
-        self.cx.limits.write_high_watermark_bytes.saturating_sub(self.queue.len())
+        self.cx.limits().write_high_watermark_bytes.saturating_sub(self.queue.len())
     }
 
     pub fn has_room(&self) -> bool {

@@ -51,7 +51,7 @@ impl<'a> RawOut<'a> {
         body: &'a mut Option<BodyWriter>,
         cx: &Cx<'_>,
     ) -> Result<RawOut<'a>, AppError> {
-        let high_watermark_bytes = cx.limits.write_high_watermark_bytes;
+        let high_watermark_bytes = cx.limits().write_high_watermark_bytes;
         let raw = BodyWriter { framing: BodyFraming::Raw, end: ConnectionEnd::Closed, has_begun_size: false };
         let body = body.get_or_insert(raw);
         if body.framing != BodyFraming::Raw {

@@ -56,9 +56,9 @@ impl Linger {
         // Read first: bytes may have arrived at the same time as the deadline.
         let (turn, dropped) = drop_input(socket, scratch);
         if dropped && turn != Turn::Closed {
-            self.until = (cx.now + LINGER).min(self.ends.max(self.until));
+            self.until = (cx.now() + LINGER).min(self.ends.max(self.until));
         }
-        if turn == Turn::Closed || cx.now < self.until {
+        if turn == Turn::Closed || cx.now() < self.until {
             return turn;
         }
         // Without our FIN: it is the last to be acknowledged, and nothing is lost with it.
@@ -67,19 +67,19 @@ impl Linger {
             return Turn::Closed;
         }
         if bytes < self.bytes_at_risk {
-            (self.bytes_at_risk, self.progressed) = (bytes, cx.now);
+            (self.bytes_at_risk, self.progressed) = (bytes, cx.now());
         }
         // A client that reads slowly has as long as for any other output. A drain does not wait for one that makes no
         // progress: the kernel keeps sending without us.
-        if cx.draining && cx.now >= self.progressed + LINGER {
+        if cx.is_draining() && cx.now() >= self.progressed + LINGER {
             return Turn::Closed;
         }
-        if cx.now >= self.progressed + cx.limits.write_timeout {
+        if cx.now() >= self.progressed + cx.limits().write_timeout {
             // The same timeout as for our output. An error means that the connection is gone already.
             let _ = socket.reset_on_close();
             return Turn::Closed;
         }
-        self.until = cx.now + LINGER;
+        self.until = cx.now() + LINGER;
         turn
     }
 }

@@ -36,12 +36,12 @@ impl Unacknowledged {
         // The kernel holds less than 4 GiB for a socket.
         let bytes = socket.unacknowledged_bytes() as u32;
         if bytes < self.bytes {
-            (self.bytes, self.progressed) = (bytes, cx.now);
+            (self.bytes, self.progressed) = (bytes, cx.now());
         }
-        if bytes == 0 || cx.now >= self.progressed + cx.limits.write_timeout {
+        if bytes == 0 || cx.now() >= self.progressed + cx.limits().write_timeout {
             return false;
         }
-        self.check_at = cx.now + Duration::from_millis(self.check_ms.into());
+        self.check_at = cx.now() + Duration::from_millis(self.check_ms.into());
         self.check_ms = (2 * self.check_ms).min(CHECK_MS_MAX);
         true
     }
@@ -50,7 +50,7 @@ impl Unacknowledged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::WorkerInfo;
+    use crate::app::{ConnectionCx, TurnCx};
     use crate::http::DateLine;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
@@ -61,20 +61,10 @@ mod tests {
     fn it_waits_as_long_as_the_client_makes_progress() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let socket = Socket::new(ours.into(), false);
+        let socket = Socket::new(ours.into(), false, None);
         let (limits, date) = (Limits::default(), DateLine::new(Instant::now()));
         let began = Instant::now();
-        let cx = |now| Cx {
-            now,
-            draining: false,
-            lame_duck: false,
-            limits: &limits,
-            date: &date,
-            socket: None,
-            worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
-            in_flight_table: None,
-            clock: None,
-        };
+        let turn = |now| TurnCx::for_test(now, &limits, &date, None);
         for _ in 0..4 {
             assert_eq!(socket.send(&[0; 1000]).unwrap(), Some(1000));
         }
@@ -82,7 +72,7 @@ mod tests {
         let mut unacknowledged = Unacknowledged::new(now);
         let mut intervals = Vec::new();
         for _ in 0..7 {
-            assert!(unacknowledged.check(&socket, &cx(now)));
+            assert!(unacknowledged.check(&socket, &Cx { turn: &turn(now), connection: ConnectionCx::default() }));
             intervals.push((unacknowledged.check_at() - now).as_millis());
             now = unacknowledged.check_at();
         }
@@ -90,10 +80,20 @@ mod tests {
         for _ in 0..3 {
             theirs.read_exact(&mut [0; 1000]).unwrap();
             now += limits.write_timeout - Duration::from_millis(1);
-            assert!(unacknowledged.check(&socket, &cx(now)), "it reads slowly, but it reads");
+            assert!(
+                unacknowledged.check(&socket, &Cx { turn: &turn(now), connection: ConnectionCx::default() }),
+                "it reads slowly, but it reads"
+            );
         }
-        assert!(!unacknowledged.check(&socket, &cx(now + limits.write_timeout)), "it reads no more");
+        assert!(
+            !unacknowledged
+                .check(&socket, &Cx { turn: &turn(now + limits.write_timeout), connection: ConnectionCx::default() }),
+            "it reads no more"
+        );
         theirs.read_exact(&mut [0; 1000]).unwrap();
-        assert!(!unacknowledged.check(&socket, &cx(now)), "it has read all");
+        assert!(
+            !unacknowledged.check(&socket, &Cx { turn: &turn(now), connection: ConnectionCx::default() }),
+            "it has read all"
+        );
     }
 }

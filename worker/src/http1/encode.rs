@@ -121,7 +121,7 @@ pub fn response(
     let known = body.as_slice().len() as u64;
     let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
     let framing = Framing::of(facts.with(&head), head.status, Some(length));
-    self::head(queue, &head, framing, facts, cx.date);
+    self::head(queue, &head, framing, facts, cx.date_line());
     if framing.body != BodyFraming::Empty {
         match body {
             Body::Static(bytes) => queue.append_static(bytes),

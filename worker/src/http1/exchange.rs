@@ -5,12 +5,11 @@ use super::decode::{Decoder, Piece};
 use super::patience::Patience;
 use super::pipelined::is_request_pipelined;
 use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
-use crate::drain::IdleEnd;
 use crate::http::{BodyLength, Error, ResponseFacts, StatusCode, Version};
 use crate::net::ReadBuffer;
+use crate::protocol::IdleEnd;
 use crate::protocol::{Io, Next};
 use std::time::{Duration, Instant};
-use tine_common::config::Limits;
 use tine_common::request_name::RequestName;
 
 /// A client that has ended its side is probed after this long if the probe is visible to it, as an interim response:
@@ -88,8 +87,8 @@ impl Active {
         cx: &Cx<'_>,
     ) -> Self {
         let (body_ended, body_refused) = (false, false);
-        let mut patience = Patience::new(cx.limits);
-        patience.wait(cx.now);
+        let mut patience = Patience::new(cx.limits());
+        patience.wait(cx.now());
         Active {
             exchange,
             request,
@@ -111,8 +110,9 @@ impl Active {
     /// The facts for a head that is written now, given the input after the request. A client that never got `100
     /// Continue` may or may not send its body.
     pub fn facts_now(&self, input: &ReadBuffer, cx: &Cx<'_>) -> ResponseFacts {
-        let is_pipelined = || self.body_ended && is_request_pipelined(input.unconsumed(), BodyLength::None, cx.limits);
-        let keep_alive = self.facts.keep_alive && !self.owes_continue && (!cx.draining || is_pipelined());
+        let is_pipelined =
+            || self.body_ended && is_request_pipelined(input.unconsumed(), BodyLength::None, cx.limits());
+        let keep_alive = self.facts.keep_alive && !self.owes_continue && (!cx.is_draining() || is_pipelined());
         ResponseFacts { keep_alive, ..self.facts }
     }
 
@@ -147,13 +147,13 @@ impl Active {
     }
 
     /// When to continue without an event.
-    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+    pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         // While the client does not read the response, no other wait runs.
-        if queued_bytes > limits.write_low_watermark_bytes || self.waits_for_send && queued_bytes > 0 {
+        if queued_bytes > cx.limits().write_low_watermark_bytes || self.waits_for_send && queued_bytes > 0 {
             return None;
         }
-        let body = self.patience.ends(limits).filter(|_| self.wants_body() && self.is_body_due);
-        let drain = idle_end.filter(|_| !self.knows_of_drain).map(IdleEnd::at);
+        let body = self.patience.ends(cx.limits()).filter(|_| self.wants_body() && self.is_body_due);
+        let drain = cx.idle_end().filter(|_| !self.knows_of_drain).map(IdleEnd::at);
         let pull = self.not_before.map(|at| drain.map_or(at, |drain| at.min(drain)));
         [body, pull, self.probe_at()].into_iter().flatten().min()
     }
@@ -168,7 +168,7 @@ impl Active {
     }
 
     /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.
-    pub fn drive(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Result<Driven, Failed> {
+    pub fn drive(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
         // It returned Idle although it had left body bytes.
         let mut idled_over_body = false;
         loop {
@@ -180,7 +180,7 @@ impl Active {
                 idled_over_body = false;
             }
             if self.waits_for_send && !io.output.is_empty() {
-                self.patience.rest(cx.now);
+                self.patience.rest(cx.now());
                 return Ok(Driven::Waits(Next::Sent));
             }
             if std::mem::take(&mut self.waits_for_send)
@@ -188,13 +188,13 @@ impl Active {
             {
                 return Ok(ended);
             }
-            if io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.patience.rest(cx.now); // the client has to read the output first
+            if io.output.len() > cx.limits().write_low_watermark_bytes {
+                self.patience.rest(cx.now()); // the client has to read the output first
                 return Ok(Driven::Waits(Next::Again));
             }
-            let learns_of_drain = !self.knows_of_drain && idle_end.is_some_and(|end| cx.now >= end.at());
+            let learns_of_drain = !self.knows_of_drain && cx.idle_end().is_some_and(|end| cx.now() >= end.at());
             self.knows_of_drain |= learns_of_drain;
-            if self.not_before.is_some_and(|at| cx.now < at) && !learns_of_drain {
+            if self.not_before.is_some_and(|at| cx.now() < at) && !learns_of_drain {
                 return self.wait(io, cx);
             }
             self.not_before = None;
@@ -274,7 +274,7 @@ impl Active {
                     io.input.consume(taken);
                     self.body.consume(taken);
                     took |= taken > 0;
-                    self.patience.feed(taken, cx.limits, cx.now);
+                    self.patience.feed(taken, cx.limits(), cx.now());
                     if taken < bytes {
                         self.body_refused = true;
                         break;
@@ -296,9 +296,9 @@ impl Active {
     fn wait(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Result<Driven, Failed> {
         // While the body is read, the end of the stream tells.
         if io.hung_up && !self.wants_body() && self.presence == Presence::There {
-            self.presence = Presence::Doubtful(cx.now);
+            self.presence = Presence::Doubtful(cx.now());
         }
-        if self.probe_at().is_some_and(|at| cx.now >= at) {
+        if self.probe_at().is_some_and(|at| cx.now() >= at) {
             self.presence = Presence::Probed;
             let question = self.writer.as_mut().map_or(Some(CONTINUE), BodyWriter::begin_size);
             io.output.append(question.unwrap_or_default());
@@ -309,11 +309,11 @@ impl Active {
             }
             self.is_body_due = self.exchange.wants_body();
             if !self.is_body_due {
-                self.patience.rest(cx.now);
+                self.patience.rest(cx.now());
                 return Ok(Driven::Waits(Next::Wait));
             }
-            self.patience.wait(cx.now);
-            if let Some(why) = self.patience.is_over(cx.limits, cx.now) {
+            self.patience.wait(cx.now());
+            if let Some(why) = self.patience.is_over(cx.limits(), cx.now()) {
                 return Err(Error::new(StatusCode::REQUEST_TIMEOUT, why).into());
             }
             if self.owes_continue && self.writer.is_none() {

@@ -22,7 +22,6 @@ use super::exchange::{Active, Driven, Failed};
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
-use crate::drain::IdleEnd;
 use crate::eviction::Waits;
 use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
 use crate::net::WriteQueue;
@@ -30,7 +29,7 @@ use crate::protocol::{Closing, Io, Next};
 use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
-use tine_common::config::{HEADER_COUNT_CEILING, Limits};
+use tine_common::config::HEADER_COUNT_CEILING;
 use tine_common::log::indented;
 
 /// Up to this many bytes of an unread request body are read and dropped to keep the connection.
@@ -75,10 +74,10 @@ struct Discard {
 
 impl Discard {
     /// `since`: when the body's last byte arrived, or as `answered`. In a drain it ends like an idle connection.
-    fn until(&self, since: Instant, idle_end: Option<IdleEnd>, limits: &Limits) -> Instant {
-        let whole = self.answered + DISCARD_WAITS_MAX * limits.linger_timeout;
-        let until = whole.min(since + limits.linger_timeout);
-        idle_end.map_or(until, |end| until.min(end.after(self.answered)))
+    fn until(&self, since: Instant, cx: &Cx<'_>) -> Instant {
+        let whole = self.answered + DISCARD_WAITS_MAX * cx.limits().linger_timeout;
+        let until = whole.min(since + cx.limits().linger_timeout);
+        cx.idle_end().map_or(until, |end| until.min(end.after(self.answered)))
     }
 }
 
@@ -147,35 +146,35 @@ impl Http1 {
     /// Whether bytes from the client would be used now.
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match &self.stage {
-            Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits.write_low_watermark_bytes,
+            Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits().write_low_watermark_bytes,
             Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
             Stage::Upgraded(_) => false,
         }
     }
 
-    /// When the current wait times out. `idle_end`: as for [`Http1::advance`].
-    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+    /// When the current wait times out.
+    pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         match &self.stage {
             // Until the response is sent, only the client's reading counts.
             Stage::Head | Stage::Discard(_) if queued_bytes > 0 => None,
-            Stage::Head if self.seen > 0 => Some(self.since + limits.header_timeout),
+            Stage::Head if self.seen > 0 => Some(self.since + cx.limits().header_timeout),
             Stage::Head => {
-                let idle = self.since + limits.idle_timeout;
-                Some(idle_end.map_or(idle, |end| idle.min(end.after(self.since))))
+                let idle = self.since + cx.limits().idle_timeout;
+                Some(cx.idle_end().map_or(idle, |end| idle.min(end.after(self.since))))
             }
-            Stage::Exchange(active) => active.deadline(queued_bytes, idle_end, limits),
-            Stage::Discard(discard) => Some(discard.until(self.since, idle_end, limits)),
+            Stage::Exchange(active) => active.deadline(queued_bytes, cx),
+            Stage::Discard(discard) => Some(discard.until(self.since, cx)),
             Stage::Upgraded(_) => None,
         }
     }
 
-    /// Advances as far as possible. `idle_end`: the server stops, and an idle connection is closed then.
-    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
+    /// Advances as far as possible.
+    pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         for requests in 0..REQUESTS_PER_TURN {
             // Responses in order, and no more of them than the client reads.
-            if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits.write_low_watermark_bytes {
-                self.since = cx.now;
+            if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits().write_low_watermark_bytes {
+                self.since = cx.now();
                 return self.pause(io, cx);
             }
             let is_next = requests > 0 && matches!(self.stage, Stage::Head) && !io.input.is_empty();
@@ -183,9 +182,9 @@ impl Http1 {
                 return self.pause(io, cx);
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
-                Stage::Head => self.on_head(io, app, idle_end, cx),
-                Stage::Exchange(active) => self.on_exchange(active, io, idle_end, cx),
-                Stage::Discard(discard) => self.on_discard(discard, io, idle_end, cx),
+                Stage::Head => self.on_head(io, app, cx),
+                Stage::Exchange(active) => self.on_exchange(active, io, cx),
+                Stage::Discard(discard) => self.on_discard(discard, io, cx),
                 upgraded @ Stage::Upgraded(_) => {
                     self.stage = upgraded;
                     return Next::Switch;
@@ -202,12 +201,13 @@ impl Http1 {
     /// client that never stops sending would keep the drain from ending.
     fn pause(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Next {
         let is_at_head = matches!(self.stage, Stage::Head);
-        self.reads_no_more =
-            cx.draining && is_at_head && is_request_pipelined(io.input.unconsumed(), BodyLength::None, cx.limits);
+        self.reads_no_more = cx.is_draining()
+            && is_at_head
+            && is_request_pipelined(io.input.unconsumed(), BodyLength::None, cx.limits());
         Next::Again
     }
 
-    fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Step {
+    fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Step {
         // Empty lines before a request are skipped for old clients (RFC 9112, 2.2).
         while io.input.unconsumed().starts_with(b"\r\n") {
             io.input.consume(2);
@@ -217,11 +217,11 @@ impl Http1 {
         if arrived == 0 || io.input.unconsumed() == b"\r" {
             // It is idle once all output is sent.
             if !io.output.is_empty() {
-                self.since = cx.now;
+                self.since = cx.now();
             }
-            let until = self.since + cx.limits.idle_timeout;
-            let is_over =
-                self.ends_at_next_wait || cx.now >= idle_end.map_or(until, |end| until.min(end.after(self.since)));
+            let until = self.since + cx.limits().idle_timeout;
+            let is_over = self.ends_at_next_wait
+                || cx.now() >= cx.idle_end().map_or(until, |end| until.min(end.after(self.since)));
             return Step::Stop(match (io.input_ended, is_over) {
                 (true, _) => Next::Close(Closing::Flushed),
                 (false, true) => Next::Close(Closing::Lingering),
@@ -235,8 +235,8 @@ impl Http1 {
             || memchr::memchr(b'\n', &io.input.unconsumed()[seen.min(arrived)..]).is_some()
         {
             let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
-            let fields = &mut fields[..cx.limits.header_count_max];
-            match parse(io.input.unconsumed(), fields, cx.limits) {
+            let fields = &mut fields[..cx.limits().header_count_max];
+            match parse(io.input.unconsumed(), fields, cx.limits()) {
                 Ok(Some(mut parsed)) => {
                     self.seen = 0;
                     self.reads_no_more = false;
@@ -262,14 +262,14 @@ impl Http1 {
             }
         }
         if seen == 0 {
-            self.since = cx.now;
+            self.since = cx.now();
         }
         self.seen = arrived as u32;
         Step::Stop(if io.input_ended {
             // An incomplete request is dropped; the responses before it are still sent.
             io.input.clear();
             Next::Close(Closing::Flushed)
-        } else if self.ends_at_next_wait || cx.now >= self.since + cx.limits.header_timeout {
+        } else if self.ends_at_next_wait || cx.now() >= self.since + cx.limits().header_timeout {
             let is_head = is_head(io.input.unconsumed());
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
             return self.refuse(error, is_head, io, cx);
@@ -297,17 +297,17 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive,
         };
-        if let Some(in_flight_table) = cx.in_flight_table {
+        if let Some(in_flight_table) = cx.in_flight_table() {
             in_flight_table.begin(request.head(), request.method().len() + 1 + request.target().len());
         }
         let answer = match app.call(request, cx) {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
-                        output.append_with(|out| encode::switching(out, &lines, cx.date));
+                        output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
                         return (
                             parsed.length,
-                            Called::Upgraded(Box::new(WebSocket::new(peer, request.name(), cx.limits, cx.now))),
+                            Called::Upgraded(Box::new(WebSocket::new(peer, request.name(), cx.limits(), cx.now()))),
                         );
                     }
                     Err(Refusal::Client(response)) => Answer::Response(*response),
@@ -325,12 +325,12 @@ impl Http1 {
                 // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
-                facts.keep_alive &= !cx.draining || is_request_pipelined(rest, body, cx.limits);
+                facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
                 let keep_alive = respond(response, request, output, facts, cx);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
             }
             Answer::Exchange(exchange) => {
-                let body = Decoder::new(body, cx.limits.header_bytes_max);
+                let body = Decoder::new(body, cx.limits().header_bytes_max);
                 Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, is_held_back, cx)))
             }
         };
@@ -338,7 +338,7 @@ impl Http1 {
     }
 
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        self.since = cx.now;
+        self.since = cx.now();
         match called {
             Called::Upgraded(websocket) => {
                 self.answered += 1;
@@ -351,7 +351,7 @@ impl Http1 {
             }
             Called::Answered { body, keep_alive, is_clients_last } => {
                 self.answered += 1;
-                self.after_response(Decoder::new(body, cx.limits.header_bytes_max), keep_alive, is_clients_last, io)
+                self.after_response(Decoder::new(body, cx.limits().header_bytes_max), keep_alive, is_clients_last, io)
             }
         }
     }
@@ -375,21 +375,15 @@ impl Http1 {
         }
     }
 
-    fn on_exchange(
-        &mut self,
-        mut active: Box<Active>,
-        io: &mut Io<'_>,
-        idle_end: Option<IdleEnd>,
-        cx: &Cx<'_>,
-    ) -> Step {
-        let failed = match active.drive(io, idle_end, cx) {
+    fn on_exchange(&mut self, mut active: Box<Active>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+        let failed = match active.drive(io, cx) {
             Ok(Driven::Waits(next)) => {
                 self.stage = Stage::Exchange(active);
                 return Step::Stop(next);
             }
             Ok(Driven::Ended(end)) => {
                 self.answered += 1;
-                self.since = cx.now;
+                self.since = cx.now();
                 return match end {
                     ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
                     // No head announced this close: bytes that the client sends now would turn it into a reset.
@@ -424,7 +418,7 @@ impl Http1 {
             }
             Failed::App(_) => {
                 self.answered += 1;
-                self.since = cx.now;
+                self.since = cx.now();
                 let facts = active.facts_now(io.input, cx);
                 let keep_alive = encode::response(app_failed(), io.output, facts, cx).unwrap_or(false);
                 let is_clients_last = active.is_clients_last();
@@ -433,31 +427,25 @@ impl Http1 {
         }
     }
 
-    fn on_discard(
-        &mut self,
-        mut discard: Box<Discard>,
-        io: &mut Io<'_>,
-        idle_end: Option<IdleEnd>,
-        cx: &Cx<'_>,
-    ) -> Step {
+    fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         // The response has to be sent first.
         if !io.output.is_empty() {
-            (self.since, discard.answered) = (cx.now, cx.now);
+            (self.since, discard.answered) = (cx.now(), cx.now());
         }
         loop {
             match discard.body.next(io.input) {
                 Ok(Piece::Data { bytes, .. }) if bytes as u64 <= discard.bytes_left => {
-                    self.since = cx.now;
+                    self.since = cx.now();
                     discard.bytes_left -= bytes as u64;
                     discard.body.consume(bytes);
                     io.input.consume(bytes);
                 }
                 Ok(Piece::End) => {
-                    self.since = cx.now;
+                    self.since = cx.now();
                     return Step::Go;
                 }
                 Ok(Piece::NeedsInput) if io.input_ended => return Step::Stop(Next::Close(Closing::Flushed)),
-                Ok(Piece::NeedsInput) if cx.now < discard.until(self.since, idle_end, cx.limits) => {
+                Ok(Piece::NeedsInput) if cx.now() < discard.until(self.since, cx) => {
                     self.stage = Stage::Discard(discard);
                     return Step::Stop(Next::Wait);
                 }

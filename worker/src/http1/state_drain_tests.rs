@@ -2,12 +2,12 @@
 //! read.
 
 use super::test_client::*;
-use crate::drain::IdleEnd;
 use crate::protocol::Closing::{Flushed, Lingering};
 use crate::protocol::Next::{Close, Wait};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn streamed(more: &str) -> String {
     STREAMED.replace("\r\n\r\n3\r\none", &format!("\r\n{more}\r\n3\r\none"))
@@ -15,7 +15,7 @@ fn streamed(more: &str) -> String {
 
 fn draining() -> Client<Paths> {
     let mut client = Client::new(Paths);
-    client.draining = true;
+    client.drain(HOUR);
     client
 }
 
@@ -34,18 +34,18 @@ fn the_response_has_connection_close() {
     for (path, output) in [("/echo", sized("200 OK", CLOSE, "x")), ("/fails/push", failed(CLOSE))] {
         let mut client = Client::new(Paths);
         assert_eq!(client.send(post(path, "Content-Length: 1\r\n", "").as_bytes()), Wait);
-        client.draining = true;
+        client.drain(HOUR);
         assert_eq!((client.send(b"x"), client.text()), (Close(Lingering), output), "{path}");
     }
     // An idle connection is closed at the time that the drain sets.
     let mut client = Client::new(Paths);
     client.send(get("/text").as_bytes());
-    client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
+    client.drain(SECOND);
     assert_eq!((client.later(SECOND / 2), client.later(SECOND / 2)), (Wait, Close(Lingering)));
     // So is one whose request body is not complete and not read, even if the client keeps sending it.
     let mut client = Client::new(Paths);
     client.send(post("/text", "Content-Length: 100\r\n", "").as_bytes());
-    client.idle_end = Some(IdleEnd { began: client.now, stay: SECOND });
+    client.drain(SECOND);
     assert_eq!((client.later(SECOND / 2), client.send(b"x")), (Wait, Wait));
     assert_eq!((client.later(SECOND / 2), client.text()), (Close(Lingering), hi()));
 }
@@ -96,7 +96,7 @@ fn a_client_that_never_stops_sending_is_closed() {
     let mut client = Client::new(Paths);
     client.takes_bytes = 0;
     client.send(one.repeat(there * 20).as_bytes());
-    client.draining = true;
+    client.drain(HOUR);
     client.takes_bytes = usize::MAX;
     assert_eq!(client.run(), Close(Lingering));
     let said = client.text();

@@ -2,9 +2,9 @@
 
 use super::test_client::*;
 use crate::app::{Answer, App, AppError, ConnectionEnd, Cx, Out, Pull, RawAccess};
-use crate::drain::IdleEnd;
 use crate::http::{Head, Request, Response, StatusCode, Trailers};
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset, ResetTaken};
+use crate::protocol::IdleEnd;
 use crate::protocol::Next::{Close, Wait};
 use std::time::Duration;
 
@@ -258,8 +258,8 @@ fn an_exchange_that_waits_for_a_time_is_pulled_once_when_the_server_stops() {
     assert_eq!(client.send(get("/").as_bytes()), Wait);
     assert_eq!(client.later(Duration::from_secs(5)), Wait);
     let end = IdleEnd { began: client.now, stay: Duration::from_millis(300) };
-    (client.draining, client.idle_end) = (true, Some(end));
-    let deadline = client.http1.deadline(0, client.idle_end, &client.limits);
+    client.idle_end = Some(end);
+    let deadline = client.deadline();
     assert_eq!(deadline, Some(end.at()));
     assert_eq!(client.later(Duration::from_millis(200)), Wait);
     assert_eq!(client.later(Duration::from_millis(100)), Wait);
@@ -271,9 +271,9 @@ fn an_exchange_that_continues_although_the_server_stops_is_pulled_only_once() {
     let mut client = Client::new(Stubborn);
     client.send(get("/").as_bytes());
     let end = IdleEnd { began: client.now, stay: Duration::ZERO };
-    (client.draining, client.idle_end) = (true, Some(end));
+    client.idle_end = Some(end);
     assert_eq!(client.later(Duration::from_millis(1)), Wait);
-    assert!(client.http1.deadline(0, client.idle_end, &client.limits).is_some_and(|at| at > client.now));
+    assert!(client.deadline().is_some_and(|at| at > client.now));
     assert_eq!(client.text(), format!("{CHUNKED}1\r\n.\r\n1\r\n.\r\n"));
 }
 

@@ -2,11 +2,10 @@
 //! read per step, and plays the client: it sends, reads responses at a given rate, ends its side, lets time pass.
 
 use super::Http1;
-use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull, WorkerInfo};
-use crate::drain::IdleEnd;
+use crate::app::{Answer, App, AppError, ConnectionCx, Cx, Exchange, Out, Pull, TurnCx};
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::protocol::{Io, Next};
+use crate::protocol::{IdleEnd, Io, Next};
 use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
@@ -19,7 +18,6 @@ pub struct Client<A: App> {
     pub app: A,
     pub limits: Limits,
     pub now: Instant,
-    pub draining: bool,
     pub idle_end: Option<IdleEnd>,
     /// `None`: its time is never up.
     pub clock: Option<TurnClock>,
@@ -43,7 +41,6 @@ impl<A: App> Client<A> {
             app,
             limits: Limits::default(),
             now,
-            draining: false,
             idle_end: None,
             clock: None,
             takes_bytes: usize::MAX,
@@ -76,7 +73,8 @@ impl<A: App> Client<A> {
 
     /// One read, if it is wanted, and one advance; reads what it may of the output.
     pub fn step(&mut self) -> Next {
-        let cx = Cx { clock: self.clock.as_ref(), ..cx(self.now, self.draining, &self.limits, &self.date) };
+        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, self.clock.as_ref());
+        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
         if self.input.has_room() && self.http1.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min((64 << 10) - self.input.len());
             self.input.feed(&self.unread[..count]);
@@ -86,10 +84,10 @@ impl<A: App> Client<A> {
         }
         let (input_ended, hung_up) = (self.input_ended, self.ended);
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
-        let next = self.http1.advance(&mut io, &mut self.app, self.idle_end, &cx);
+        let next = self.http1.advance(&mut io, &mut self.app, &cx);
         self.take();
         if next == Next::Wait {
-            let deadline = self.http1.deadline(self.output.len(), self.idle_end, &self.limits);
+            let deadline = self.deadline();
             let deadline = deadline.or((!self.output.is_empty()).then_some(self.now));
             assert!(deadline.is_some_and(|at| at >= self.now), "it waits without a deadline, or for one in the past");
         }
@@ -112,8 +110,22 @@ impl<A: App> Client<A> {
     }
 
     pub fn wants_input(&self) -> bool {
-        let cx = cx(self.now, self.draining, &self.limits, &self.date);
-        self.http1.wants_input(self.output.len(), &cx)
+        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, None);
+        self.http1.wants_input(self.output.len(), &self.cx(&turn))
+    }
+
+    fn cx<'a>(&self, turn: &'a TurnCx<'a>) -> Cx<'a> {
+        Cx { turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } }
+    }
+
+    /// The server drains; this connection may stay idle for that long.
+    pub fn drain(&mut self, stay: Duration) {
+        self.idle_end = Some(IdleEnd { began: self.now, stay });
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, None);
+        self.http1.deadline(self.output.len(), &self.cx(&turn))
     }
 
     fn take(&mut self) {
@@ -132,20 +144,6 @@ impl<A: App> Client<A> {
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.taken).into_owned();
         text.replace(std::str::from_utf8(self.date.lines()).expect("ASCII"), "")
-    }
-}
-
-fn cx<'a>(now: Instant, draining: bool, limits: &'a Limits, date: &'a DateLine) -> Cx<'a> {
-    Cx {
-        now,
-        draining,
-        lame_duck: false,
-        limits,
-        date,
-        socket: None,
-        worker: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 },
-        in_flight_table: None,
-        clock: None,
     }
 }
 

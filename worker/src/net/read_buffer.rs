@@ -142,7 +142,7 @@ mod tests {
     fn it_reads_up_to_a_bound() {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let socket = Socket::new(ours.into(), true);
+        let socket = Socket::new(ours.into(), true, None);
         io::Write::write_all(&mut theirs, &[7; 100]).unwrap();
         let mut buffer = ReadBuffer::with_capacity(64);
         assert!(matches!(buffer.receive(&socket, 20), Ok(Received::Bytes { is_all: false })));

@@ -1,6 +1,7 @@
 //! One client's socket, TCP or Unix: nonblocking calls whose "not yet" is a value.
 
 use socket2::{SockRef, Socket as RawSocket};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
@@ -20,11 +21,22 @@ pub const FAST_CLIENT_BYTES: u32 = 8 << 20;
 pub struct Socket {
     raw: RawSocket,
     is_tcp: bool,
+    client: Option<SocketAddr>,
+    /// Once it was asked for.
+    local: OnceCell<Option<SocketAddr>>,
+}
+
+/// The two ends of a connection; each is `None` on a Unix socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Addresses {
+    pub client: Option<SocketAddr>,
+    pub local: Option<SocketAddr>,
 }
 
 impl Socket {
-    pub fn new(fd: OwnedFd, is_tcp: bool) -> Self {
-        Socket { raw: RawSocket::from(fd), is_tcp }
+    /// `client`: the address that accept(2) returned.
+    pub fn new(fd: OwnedFd, is_tcp: bool, client: Option<SocketAddr>) -> Self {
+        Socket { raw: RawSocket::from(fd), is_tcp, client, local: OnceCell::new() }
     }
 
     /// Whether a short read means that no more bytes are there. On a Unix socket it may also have stopped at a message
@@ -90,36 +102,18 @@ impl Socket {
     }
 
     pub fn addresses(&self) -> Addresses {
-        Addresses { fd: self.fd() }
+        Addresses { client: self.client, local: self.local() }
     }
 
-    /// The client's address; `None` on a Unix socket or when the client has gone.
-    pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.raw.peer_addr().ok()?.as_socket()
+    /// The client's address; `None` on a Unix socket.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.client
     }
 
-    /// The local address; `None` on a Unix socket.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        self.raw.local_addr().ok()?.as_socket()
-    }
-}
-
-/// The addresses of a connection, read from the kernel only on demand. To be called during that connection's turn:
-/// afterwards its descriptor may be closed or reused.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    fd: RawFd,
-}
-
-impl Addresses {
-    /// The client's address; `None` on a Unix socket or when the client has gone.
-    pub fn peer(self) -> Option<SocketAddr> {
-        tine_common::sys::socket::peer_address(self.fd)
-    }
-
-    /// The local address; `None` on a Unix socket.
-    pub fn local(self) -> Option<SocketAddr> {
-        tine_common::sys::socket::local_address(self.fd)
+    /// This end's address; `None` on a Unix socket. The kernel is asked the first time.
+    pub fn local(&self) -> Option<SocketAddr> {
+        let ask = || self.is_tcp.then(|| self.raw.local_addr().ok()?.as_socket()).flatten();
+        *self.local.get_or_init(ask)
     }
 }
 

@@ -79,7 +79,7 @@ fn a_queue_that_is_never_empty_does_not_grow() {
 fn flush_sends_everything_in_order_whatever_the_socket_takes() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let socket = Socket::new(ours.into(), false);
+    let socket = Socket::new(ours.into(), false, None);
     let mut queue = WriteQueue::new(Instant::now());
     let mut expected = Vec::new();
     for i in 0..600u32 {
@@ -104,7 +104,7 @@ fn flush_sends_everything_in_order_whatever_the_socket_takes() {
 fn pair() -> (Socket, std::os::unix::net::UnixStream) {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    (Socket::new(ours.into(), false), theirs)
+    (Socket::new(ours.into(), false, None), theirs)
 }
 
 #[test]

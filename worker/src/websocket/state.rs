@@ -10,9 +10,8 @@
 
 use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
-use crate::drain::IdleEnd;
 use crate::net::WriteQueue;
-use crate::protocol::{Closing, Io, Next};
+use crate::protocol::{Closing, IdleEnd, Io, Next};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -94,22 +93,22 @@ impl WebSocket {
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         // After our close input is dropped and cannot accumulate: a client that is blocked in sending gets to read the
         // close.
-        self.is_closing() || queued_bytes <= cx.limits.write_low_watermark_bytes
+        self.is_closing() || queued_bytes <= cx.limits().write_low_watermark_bytes
     }
 
-    /// When to advance without an event. `idle_end`: the server stops, and this connection is closed then.
-    pub fn deadline(&self, queued_bytes: usize, idle_end: Option<IdleEnd>, limits: &Limits) -> Option<Instant> {
+    /// When to advance without an event.
+    pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         if let Some(close_handshake) = &self.close_handshake {
-            return close_handshake.ends(queued_bytes, idle_end);
+            return close_handshake.ends(queued_bytes, cx.idle_end());
         }
-        let end = idle_end.map(IdleEnd::at);
+        let end = cx.idle_end().map(IdleEnd::at);
         // Until the client reads what is sent, its silence means nothing.
-        if queued_bytes > limits.write_low_watermark_bytes {
+        if queued_bytes > cx.limits().write_low_watermark_bytes {
             return end;
         }
-        let idle = self.active_at + limits.ws_idle_timeout;
+        let idle = self.active_at + cx.limits().ws_idle_timeout;
         let pull = self.pull_at.filter(|_| queued_bytes == 0 || !self.waits_for_send);
-        [Some(idle), self.ping_at(limits), self.message_ends(limits), pull, end].into_iter().flatten().min()
+        [Some(idle), self.ping_at(cx.limits()), self.message_ends(cx.limits()), pull, end].into_iter().flatten().min()
     }
 
     fn message_ends(&self, limits: &Limits) -> Option<Instant> {
@@ -123,22 +122,22 @@ impl WebSocket {
     }
 
     /// Advances as far as the bytes, the room for output and the time allow.
-    pub fn advance(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Next {
-        if !io.input.is_empty() || io.output.len() > cx.limits.write_low_watermark_bytes {
-            self.active_at = cx.now;
+    pub fn advance(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+        if !io.input.is_empty() || io.output.len() > cx.limits().write_low_watermark_bytes {
+            self.active_at = cx.now();
             self.pinged = false;
         }
-        if io.output.len() > cx.limits.write_low_watermark_bytes {
+        if io.output.len() > cx.limits().write_low_watermark_bytes {
             self.message_since = None;
         }
         let next = self.converse(io, cx);
         if matches!(next, Next::Close(_)) {
             return next;
         }
-        self.message_since = self.frames.is_in_message().then(|| self.message_since.unwrap_or(cx.now));
+        self.message_since = self.frames.is_in_message().then(|| self.message_since.unwrap_or(cx.now()));
         // Input first: it may have arrived at the same time as the deadline. But a client that never stops sending, or
         // does not read, does not postpone what is due.
-        self.on_time(io, idle_end, cx).unwrap_or(next)
+        self.on_time(io, cx).unwrap_or(next)
     }
 
     /// Calls the peer and reads, one after the other, as long as one of them has something and there is room.
@@ -152,7 +151,7 @@ impl WebSocket {
             if self.is_closing() {
                 budget = usize::MAX;
             } else if budget == 0
-                || io.output.len() > cx.limits.write_low_watermark_bytes
+                || io.output.len() > cx.limits().write_low_watermark_bytes
                 || has_more && cx.is_time_up()
             {
                 return Next::Again;
@@ -214,7 +213,7 @@ impl WebSocket {
         // Messages that were on their way when our close was sent are dropped (RFC 6455, 1.4).
         if !self.is_closing() {
             self.call_peer(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
-            self.pull_at = Some(cx.now);
+            self.pull_at = Some(cx.now());
         }
         Step::Go
     }
@@ -223,30 +222,30 @@ impl WebSocket {
     /// replaced.
     fn give_memory_back(&mut self, cx: &Cx<'_>) {
         if !self.is_closing() && self.frames.is_between_messages() && self.frames.has_passed(READ_BYTES) {
-            self.context = context(cx.limits);
+            self.context = context(cx.limits());
         }
     }
 
     /// Does what is due: the end of the close handshake, a drain, a timeout, a ping.
-    fn on_time(&mut self, io: &mut Io<'_>, idle_end: Option<IdleEnd>, cx: &Cx<'_>) -> Option<Next> {
+    fn on_time(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Option<Next> {
         if let Some(close_handshake) = &mut self.close_handshake {
             if (1..close_handshake.queued_bytes).contains(&io.output.len()) {
-                *close_handshake = CloseHandshake { since: cx.now, queued_bytes: io.output.len() };
+                *close_handshake = CloseHandshake { since: cx.now(), queued_bytes: io.output.len() };
             }
-            let is_over = close_handshake.ends(io.output.len(), idle_end).is_some_and(|at| cx.now >= at);
+            let is_over = close_handshake.ends(io.output.len(), cx.idle_end()).is_some_and(|at| cx.now() >= at);
             return is_over.then_some(Next::Close(match io.output.is_empty() {
                 true => Closing::Lingering,
                 false => Closing::Reset,
             }));
         }
-        let (code, why) = if idle_end.is_some_and(|end| cx.now >= end.at()) {
+        let (code, why) = if cx.idle_end().is_some_and(|end| cx.now() >= end.at()) {
             (CloseCode::Away, "Server shutting down")
-        } else if cx.now >= self.active_at + cx.limits.ws_idle_timeout {
+        } else if cx.now() >= self.active_at + cx.limits().ws_idle_timeout {
             (CloseCode::Away, "Idle timeout")
-        } else if self.message_ends(cx.limits).is_some_and(|at| cx.now >= at) {
+        } else if self.message_ends(cx.limits()).is_some_and(|at| cx.now() >= at) {
             (CloseCode::Policy, "message took too long")
         } else {
-            if self.ping_at(cx.limits).is_some_and(|at| cx.now >= at) {
+            if self.ping_at(cx.limits()).is_some_and(|at| cx.now() >= at) {
                 self.pinged = true;
                 let sent = self.context.write(&mut Queued(io.output), tungstenite::Message::Ping(Bytes::new()));
                 debug_assert!(sent.is_ok(), "an open context writes to memory");
@@ -260,7 +259,7 @@ impl WebSocket {
 
     /// Asks the peer for output, if it may have some; true if it should be asked again at once.
     fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
-        if self.is_closing() || self.pull_at.is_none_or(|at| cx.now < at) {
+        if self.is_closing() || self.pull_at.is_none_or(|at| cx.now() < at) {
             return false;
         }
         if self.waits_for_send && !output.is_empty() {
@@ -271,7 +270,7 @@ impl WebSocket {
         self.call_peer(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
         self.waits_for_send = pulled == Pull::Sent;
         self.pull_at = match pulled {
-            Pull::More | Pull::Sent => Some(cx.now),
+            Pull::More | Pull::Sent => Some(cx.now()),
             Pull::NotBefore(at) => Some(at),
             Pull::Idle => None,
             Pull::End => {
@@ -309,7 +308,7 @@ impl WebSocket {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         let queued = self.context.close(&mut Queued(output), Some(frame));
         debug_assert!(queued.is_ok(), "an open context writes to memory");
-        self.close_handshake = Some(CloseHandshake { since: cx.now, queued_bytes: output.len() });
+        self.close_handshake = Some(CloseHandshake { since: cx.now(), queued_bytes: output.len() });
     }
 }
 

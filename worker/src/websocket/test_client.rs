@@ -1,10 +1,10 @@
 //! The other end of a WebSocket for the tests: frames in bytes, and a connection without a socket.
 
 use super::WebSocket;
-use crate::app::{AppError, Cx, Message, MessageOut, Peer, WorkerInfo};
-use crate::drain::IdleEnd;
+use crate::app::{AppError, ConnectionCx, Cx, Message, MessageOut, Peer, TurnCx};
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
+use crate::protocol::IdleEnd;
 use crate::protocol::Io;
 use crate::protocol::Next::{self, Again};
 use crate::turn_clock::TurnClock;
@@ -101,21 +101,11 @@ impl Client {
     /// One call of advance.
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
-        let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
-        let cx = Cx {
-            now: self.now,
-            draining: false,
-            lame_duck: false,
-            limits: &self.limits,
-            date: &date,
-            socket: None,
-            worker,
-            in_flight_table: None,
-            clock: self.clock.as_ref(),
-        };
+        let turn = TurnCx::for_test(self.now, &self.limits, &date, self.clock.as_ref());
+        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
-        let next = self.websocket.advance(&mut io, self.idle_end, &cx);
+        let next = self.websocket.advance(&mut io, &cx);
         if self.reads {
             self.got.extend(self.output.contents());
             self.output.clear();
@@ -129,7 +119,10 @@ impl Client {
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        let deadline = self.websocket.deadline(self.output.len(), self.idle_end, &self.limits);
+        let date = DateLine::new(self.now);
+        let turn = TurnCx::for_test(self.now, &self.limits, &date, None);
+        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
+        let deadline = self.websocket.deadline(self.output.len(), &cx);
         deadline.map(|at| at.saturating_duration_since(self.now))
     }
 }

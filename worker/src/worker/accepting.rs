@@ -7,11 +7,11 @@ use crate::connection::Connection;
 use crate::net::Socket;
 use crate::run_queue::Token;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tine_common::address_counts::Entry;
 use tine_common::scoreboard::LoadSnapshot;
-use tine_common::sys::socket::{Accepted, accept, accept_with_address, is_of_descriptors};
+use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
 use tine_common::units::counted;
 
 /// Connections accepted from one listener in one turn.
@@ -76,14 +76,11 @@ impl Worker {
     /// False if none is pending, or accepting had to stop.
     fn accept_one(&mut self, index: usize, snapshot: &mut LoadSnapshot, now: Instant) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
-        let (accepted, address) = match self.per_address {
-            None => (accept(listener), None),
-            Some(_) => accept_with_address(listener),
-        };
+        let (accepted, client) = accept(listener);
         match accepted {
             Accepted::Connection(fd) => {
                 self.listeners.on_accepted();
-                self.admit(Socket::new(fd, self.listeners.is_tcp(index)), address, snapshot, now);
+                self.admit(Socket::new(fd, self.listeners.is_tcp(index), client), snapshot, now);
                 return true;
             }
             Accepted::WouldBlock => {}
@@ -143,11 +140,10 @@ impl Worker {
         }
     }
 
-    /// `address`: the client's, if connections are limited by address.
-    fn admit(&mut self, socket: Socket, address: Option<IpAddr>, snapshot: &mut LoadSnapshot, now: Instant) {
+    fn admit(&mut self, socket: Socket, snapshot: &mut LoadSnapshot, now: Instant) {
         self.counts.accepted += 1;
         // Before an eviction: no connection is evicted for a client that has its share.
-        let Ok(entry) = self.count_address(address, now) else { return self.refuse(socket, now) };
+        let Ok(entry) = self.count_address(socket.client(), now) else { return self.refuse(socket, now) };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
             snapshot.total = snapshot.total.saturating_sub(1);
         }
@@ -171,8 +167,10 @@ impl Worker {
     }
 
     /// Counts the connection for its client's address, if that is limited. An error: the address has reached its limit.
-    fn count_address(&mut self, address: Option<IpAddr>, now: Instant) -> Result<Option<Entry>, ()> {
-        let Some((per_address, address)) = self.per_address.as_ref().zip(address) else { return Ok(None) };
+    fn count_address(&mut self, client: Option<SocketAddr>, now: Instant) -> Result<Option<Entry>, ()> {
+        let Some((per_address, address)) = self.per_address.as_ref().zip(client.map(|client| client.ip())) else {
+            return Ok(None);
+        };
         let entry = per_address.enter(address);
         if entry.is_none() {
             self.admission.on_address_refused(address, per_address.most(), now);
@@ -229,7 +227,7 @@ impl Worker {
             let Some(listener) = self.listeners.get(index) else { return };
             let (is_tcp, input, date) = (self.listeners.is_tcp(index), &mut self.buffers.input, &self.date);
             let answer = |fd| {
-                let socket = Socket::new(fd, is_tcp);
+                let socket = Socket::new(fd, is_tcp, None);
                 send_and_close(&socket, &answer_to(&socket, date, input));
             };
             if !self.admission.use_spare(listener, answer) {

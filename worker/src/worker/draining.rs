@@ -1,6 +1,6 @@
 //! The steps of a turn that end the worker; the plan is in [`crate::drain`].
 
-use super::{LISTENER, Worker, context};
+use super::{LISTENER, Worker, turn_cx};
 use crate::drain::Drain;
 use std::io::Write;
 use std::time::Instant;
@@ -27,7 +27,7 @@ impl Worker {
             counted(self.connections.len() as u64, "connection"),
             counted(self.counts.in_flight, "request")
         );
-        let cx = context(&self.config, self.info, &self.date, self.drain, self.lame_duck, drain.began());
+        let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, drain.began());
         for (token, connection) in &mut self.connections {
             if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
