@@ -222,7 +222,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "90s", env = "TINE_WS_IDLE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_idle_timeout: Duration,
-    /// Maximum time to receive a message, from its first byte (close code 1008 above it); 0 is no limit
+    /// Maximum time to receive a message, from its first byte (close code 1008 above it); 0 is unlimited
     #[arg(long, value_name = "TIME", default_value = "5m", env = "TINE_WS_MESSAGE_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "WebSocket")]
     ws_message_timeout: Duration,

@@ -18,11 +18,11 @@ pub struct LuaArgs {
         help_heading = "Lua application"
     )]
     app_dir: Vec<PathBuf>,
-    /// Maximum time an app may spend on a request, including sleeps (504 above it); 0 is no limit
+    /// Maximum time an app may spend on a request, including sleeps (504 above it); 0 is unlimited
     #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_REQUEST_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Lua application")]
     request_timeout: Duration,
-    /// Maximum memory of a worker's Lua VM; a request that needs more gets a 500, and the worker is replaced; 0 is no limit
+    /// Maximum memory of a worker's Lua VM; a request that needs more gets a 500, and the worker is replaced; 0 is unlimited
     #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_LUA_MEMORY_MAX", hide_env = true,
           value_parser = memory_bytes, help_heading = "Lua application")]
     lua_memory_max: usize,

@@ -285,7 +285,7 @@ impl Master {
                 return Some(worker::Start {
                     config: self.start.config.clone(),
                     info: WorkerInfo {
-                        index: index,
+                        index,
                         workers: self.children.positions.len(),
                         generation: self.generation,
                         buffer_bytes: self.start.config.buffer_bytes,
@@ -293,7 +293,7 @@ impl Master {
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
                     scoreboard: self.scoreboard,
-                    slot: slot,
+                    slot,
                     requests_due,
                     are_sockets_lent,
                     master: Some(self.pid),

@@ -22,7 +22,7 @@ pub struct CtlArgs {
     /// Print the server's answer as one line of JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// How long to wait for the result; 0 is no limit [default: 10s for status, workers and reopen-logs, otherwise 0: the server's own limits apply]
+    /// How long to wait for the result; 0 is unlimited [default: 10s for status, workers and reopen-logs, otherwise 0: the server's own limits apply]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
     timeout: Option<Duration>,
     #[command(subcommand)]
