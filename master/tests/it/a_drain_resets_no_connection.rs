@@ -4,7 +4,7 @@
 
 use crate::support::Server;
 use crate::support::capture::Capture;
-use crate::support::regulars::{Manner, Regulars, Tally};
+use crate::support::keep_alive::{KeepAliveClients, Manner, Tally};
 use nix::sys::signal::Signal;
 
 const CLIENTS: [(Manner, usize); 4] =
@@ -25,7 +25,7 @@ fn stop_under(options: &[&str]) {
     for _ in 0..ROUNDS {
         let mut server = Server::start(options);
         let capture = Capture::start(server.address());
-        let clients = Regulars::start(server.address(), &CLIENTS);
+        let clients = KeepAliveClients::start(server.address(), &CLIENTS);
         clients.wait_answered(1000);
         clients.expect_end();
         let status = server.stop(Signal::SIGTERM);

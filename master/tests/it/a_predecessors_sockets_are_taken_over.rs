@@ -1,7 +1,7 @@
 //! The sockets of the previous master, under the names that it gives them, take the place of the same addresses on the
 //! command line, queue by queue; missing ones are bound, and the new master owns them all.
 
-use crate::support::{Client, eventually, given, scratch_folder};
+use crate::support::{Client, eventually, inherited, scratch_folder};
 use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +22,7 @@ fn their_addresses_are_those_of_the_command_line() {
     let listen = format!("unix:{}", path.display());
     let sockets = [(chosen.as_fd(), "tine-0-0"), (gone.as_fd(), "tine-1-0"), (unix.as_fd(), "tine-2-0")];
     let arguments = ["run", "0", "--listen", "127.0.0.2:0", "--listen", &listen, "--workers", "2"];
-    let mut server = given::start(&sockets, &arguments);
+    let mut server = inherited::start(&sockets, &arguments);
     let urls = urls(&server.stdout());
     assert_eq!(urls[0], format!("http://{}", chosen.local_addr().unwrap()), "the port that was chosen before");
     assert!(urls[1].starts_with("http://127.0.0.2:"), "bound again: {}", urls[1]);
@@ -51,7 +51,7 @@ fn each_queue_has_its_worker() {
     let second = queue(address);
     // A queue is made for the third worker.
     let arguments = ["run", "0", "--accept", "per-worker", "--workers", "3"];
-    let server = given::start(&[(second.as_fd(), "tine-0-1"), (first.as_fd(), "tine-0-0")], &arguments);
+    let server = inherited::start(&[(second.as_fd(), "tine-0-1"), (first.as_fd(), "tine-0-0")], &arguments);
     drop((first, second));
     assert_eq!(server.address(), address);
     let mut clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();

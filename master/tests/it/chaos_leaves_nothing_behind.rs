@@ -9,7 +9,7 @@ use std::time::Duration;
 const SEED: u64 = 20_261_121;
 
 fn briefly(accept: &'static str) {
-    Chaos { seed: SEED, lasts: Duration::from_secs(8), accept, is_told: false }.run();
+    Chaos { seed: SEED, lasts: Duration::from_secs(8), accept, is_verbose: false }.run();
 }
 
 #[test]
@@ -30,5 +30,5 @@ fn as_scripts_chaos_asks() {
     let seed = variable("CHAOS_SEED").and_then(|text| text.parse().ok()).unwrap_or(SEED);
     let seconds = variable("CHAOS_SECONDS").and_then(|text| text.parse().ok()).unwrap_or(60);
     let accept = if variable("CHAOS_ACCEPT").as_deref() == Some("per-worker") { "per-worker" } else { "shared" };
-    Chaos { seed, lasts: Duration::from_secs(seconds), accept, is_told: true }.run();
+    Chaos { seed, lasts: Duration::from_secs(seconds), accept, is_verbose: true }.run();
 }

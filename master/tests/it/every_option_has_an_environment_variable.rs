@@ -23,8 +23,8 @@ fn a_wrong_value_in_the_variable_is_refused() {
     let options = options();
     assert!(options.len() >= 25, "the help was parsed wrongly: {options:?}");
     for option in options {
-        // Not a number, size, duration, mode, address or boolean, nor a path that could be written. Options that take a
-        // path as it is, of a socket or in a URL, are left out.
+        // Not a number, size, duration, mode, address or boolean, nor a file that could be written.
+        // Options whose value is a path itself, of a socket or of a URL, get another wrong value.
         let wrong = match option.as_str() {
             "listen" => "no address",
             "health-path" => "no slash",

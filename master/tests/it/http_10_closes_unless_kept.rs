@@ -1,4 +1,4 @@
-//! HTTP/1.0 clients: the connection ends with the answer unless the client asks to keep it alive, and nothing is
+//! HTTP/1.0 clients: the connection ends with the answer unless both sides keep it alive, and nothing is
 //! chunked.
 
 use crate::support::Server;

@@ -2,7 +2,7 @@
 //! after the stop wait for the next start.
 
 use crate::support::{
-    Client, Server, eventually, given, lua, one_line_of, patience, run_to_end, scratch_folder, was_killed_by,
+    Client, Server, eventually, inherited, lua, one_line_of, patience, run_to_end, scratch_folder, was_killed_by,
 };
 use nix::sys::signal::Signal;
 use socket2::SockRef;
@@ -39,7 +39,7 @@ impl Lender {
     }
 
     fn start(&self) -> Server {
-        given::start(&self.sockets(), &["run", "--workers", "2"])
+        inherited::start(&self.sockets(), &["run", "--workers", "2"])
     }
 
     /// A client on each socket, with a request sent.
@@ -101,7 +101,7 @@ fn a_client_that_connects_after_a_stop_waits_for_the_next_start() {
 #[test]
 fn a_drain_stops_accepting_from_them() {
     let lender = Lender::new();
-    let mut server = given::spawn(&lender.sockets(), &["run", "--workers", "2"], &[("TINE_LOG", "debug")]);
+    let mut server = inherited::spawn(&lender.sockets(), &["run", "--workers", "2"], &[("TINE_LOG", "debug")]);
     server.wait_ready();
     let mut delayed = Client::connect(lender.address());
     delayed.send("GET /delay/1500 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -131,7 +131,7 @@ fn addresses_of_the_command_line_are_bound_too() {
     let lender = Lender::new();
     let address = lender.address().to_string();
     // An address that is lent is not bound a second time.
-    let server = given::start(&lender.sockets(), &["run", "0", "--listen", &address, "--workers", "2"]);
+    let server = inherited::start(&lender.sockets(), &["run", "0", "--listen", &address, "--workers", "2"]);
     lender.expect_served();
     let said = server.stdout();
     let urls: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  http://")).collect();
@@ -144,7 +144,7 @@ fn addresses_of_the_command_line_are_bound_too() {
 #[test]
 fn per_worker_queues_cannot_be_made_from_them() {
     let lender = Lender::new();
-    let _server = given::start(&lender.sockets(), &["run", "--workers", "2", "--accept", "per-worker"]);
+    let _server = inherited::start(&lender.sockets(), &["run", "--workers", "2", "--accept", "per-worker"]);
     for _ in 0..10 {
         lender.expect_served();
     }
@@ -159,7 +159,7 @@ fn the_app_does_not_see_them() {
     end";
     let folder = lua::folder_with(&[("app.lua", app)]);
     let path = folder.join("app.lua");
-    let server = given::start(&lender.sockets(), &["run", path.to_str().unwrap(), "--workers", "1"]);
+    let server = inherited::start(&lender.sockets(), &["run", path.to_str().unwrap(), "--workers", "1"]);
     assert_eq!(server.get("/").text(), "nilnilnil");
     fs::remove_dir_all(folder).expect("the app's folder");
 }
@@ -167,7 +167,7 @@ fn the_app_does_not_see_them() {
 #[test]
 fn check_names_them_and_changes_nothing() {
     let lender = Lender::new();
-    let mut server = given::spawn(&lender.sockets(), &["check", "--workers", "2"], &[]);
+    let mut server = inherited::spawn(&lender.sockets(), &["check", "--workers", "2"], &[]);
     assert_eq!(server.wait_exit().code(), Some(0), "{}", server.log());
     let said = server.stdout();
     assert!(said.contains(&format!("{} (inherited)", lender.address())), "{said}");
@@ -188,7 +188,7 @@ fn what_cannot_be_listened_on_is_one_line() {
         (file.as_fd(), "descriptor 4 (x) cannot be listened on: it is not a socket"),
     ] {
         for command in ["run", "check"] {
-            let mut server = given::spawn(&[lender.sockets()[0], (fd, "x")], &[command], &[]);
+            let mut server = inherited::spawn(&[lender.sockets()[0], (fd, "x")], &[command], &[]);
             assert_eq!(server.wait_exit().code(), Some(1));
             let said = server.log();
             assert!(said.lines().count() == 1 && said.contains(words), "{said}");

@@ -3,9 +3,9 @@
 
 use crate::support::capture::Capture;
 use crate::support::hey::Hey;
+use crate::support::keep_alive::{KeepAliveClients, Manner};
 use crate::support::load::{Habit, Load, Target};
 use crate::support::proxy::LoadProxy;
-use crate::support::regulars::{Manner, Regulars};
 use crate::support::{Server, eventually};
 use nix::sys::signal::Signal;
 
@@ -114,7 +114,7 @@ fn of_clients_that_keep_their_connections() {
     for accept in ["shared", "per-worker"] {
         let server = start(accept);
         let capture = Capture::start(server.address());
-        let clients = Regulars::start(server.address(), &CLIENTS);
+        let clients = KeepAliveClients::start(server.address(), &CLIENTS);
         clients.wait_answered(200);
         reload(&server, reloads());
         clients.expect_end();

@@ -1,5 +1,6 @@
-//! What a reader stumbles over, as far as a program can tell: words that our style bans, long files and long functions (a question, which
-//! the lists here answer), `unsafe` outside its directories, and documents that name what the code does not have.
+//! Obstacles for a reader, as far as a program can find them: words that our style bans, long files and long functions
+//! (a question that the lists here answer), `unsafe` outside its directories, and documents that name what the code
+//! does not have.
 
 use std::collections::BTreeSet;
 use std::fs;

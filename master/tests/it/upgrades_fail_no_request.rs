@@ -4,10 +4,10 @@
 
 use crate::support::capture::Capture;
 use crate::support::hey::{Hey, Verdict};
+use crate::support::keep_alive::{KeepAliveClients, Manner};
 use crate::support::load::{Habit, Load, Target};
 use crate::support::masters::{adopt_orphans, children_of, master_of, reap};
 use crate::support::proxy::LoadProxy;
-use crate::support::regulars::{Manner, Regulars};
 use crate::support::{
     Client, Server, TINE, eventually, group_members, is_alive, scratch_folder, send_signal, write_program,
 };
@@ -132,7 +132,7 @@ fn under_load(accept: &str) {
     let hey = [true, false].map(|keep_alive| Hey::start(&format!("http://{}/any", built.addresses[0]), keep_alive));
     let unix = Target::Unix(built.socket());
     let load = Load::start(&unix, &[(Habit::KeepAlive, "/any"), (Habit::Close, "/any"), (Habit::Close, "/delay/50")]);
-    let regulars = Regulars::start(
+    let clients = KeepAliveClients::start(
         built.addresses[1],
         &[(Manner::OneByOne, 5), (Manner::InEights, 5), (Manner::WithoutEnd, 1), (Manner::WithPauses, 10)],
     );
@@ -144,13 +144,13 @@ fn under_load(accept: &str) {
     for (hey, what) in hey.into_iter().zip(["keep-alive", "a connection each"]) {
         expect_clean(&hey.stop(), &format!("{accept}, {what}"), &built.server);
     }
-    regulars.expect_end();
+    clients.expect_end();
     load.expect_refusals();
     built.end();
     let tally = load.join();
     println!("{accept}, Unix socket: {} answered", tally.answered);
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
-    let tally = regulars.join();
+    let tally = clients.join();
     println!("{accept}, kept connections: {} answered, {} crossed", tally.answered, tally.crossed);
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
     if let Some(endings) = capture.map(Capture::stop) {

@@ -68,7 +68,7 @@ impl Clients {
         let habits = habits.into_iter().flat_map(|(habit, count)| (0..count).map(move |_| habit));
         let start = |(number, habit): (usize, Habit)| {
             let shared = Arc::clone(shared);
-            std::thread::spawn(move || Person { number: number as u64, asked: 0, habit, shared }.live())
+            std::thread::spawn(move || ChaosClient { number: number as u64, asked: 0, habit, shared }.live())
         };
         let clients: Vec<_> = habits.enumerate().map(start).collect();
         assert_eq!(clients.len() as u64, CLIENTS);
@@ -84,14 +84,14 @@ impl Clients {
     }
 }
 
-struct Person {
+struct ChaosClient {
     number: u64,
     asked: u64,
     habit: Habit,
     shared: Arc<Shared>,
 }
 
-impl Person {
+impl ChaosClient {
     fn live(mut self) -> Tally {
         let mut tally = Tally::default();
         while tally.failures.is_empty() && !self.shared.is_over.load(Ordering::SeqCst) {

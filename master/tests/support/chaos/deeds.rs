@@ -18,7 +18,7 @@ const BROKEN: &str = "return { app = \n";
 
 pub struct Deeds<'a> {
     scene: &'a Scene,
-    is_told: bool,
+    is_verbose: bool,
     began: Instant,
     /// What has to be undone, and when.
     pending: Vec<(Instant, Undo)>,
@@ -44,8 +44,8 @@ enum Disturbed {
 }
 
 impl<'a> Deeds<'a> {
-    pub fn new(scene: &'a Scene, is_told: bool) -> Self {
-        Deeds { scene, is_told, began: Instant::now(), pending: Vec::new(), hanging: Vec::new() }
+    pub fn new(scene: &'a Scene, is_verbose: bool) -> Self {
+        Deeds { scene, is_verbose, began: Instant::now(), pending: Vec::new(), hanging: Vec::new() }
     }
 
     /// Carries out all steps, each at its time; returns their number.
@@ -62,7 +62,7 @@ impl<'a> Deeds<'a> {
                 std::thread::sleep(Duration::from_millis(5));
             }
             self.act(step);
-            if self.is_told && said.elapsed() > Duration::from_secs(10) {
+            if self.is_verbose && said.elapsed() > Duration::from_secs(10) {
                 said = Instant::now();
                 let answered = self.scene.shared.answered.load(Ordering::Relaxed);
                 self.say(format_args!("{answered} answered, workers {:?}", self.scene.workers()));
@@ -220,7 +220,7 @@ impl<'a> Deeds<'a> {
     }
 
     fn say(&self, what: std::fmt::Arguments<'_>) {
-        if self.is_told {
+        if self.is_verbose {
             println!("{:7.2}s {what}", self.began.elapsed().as_secs_f64());
         }
     }

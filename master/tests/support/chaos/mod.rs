@@ -35,7 +35,7 @@ pub struct Chaos {
     pub lasts: Duration,
     pub accept: &'static str,
     /// Prints each deed as it is done.
-    pub is_told: bool,
+    pub is_verbose: bool,
 }
 
 /// The server and its files.
@@ -111,7 +111,7 @@ impl Chaos {
         let scene = Scene::start(self.accept);
         let before = [Holdings::of(scene.master()), Holdings::of(scene.workers()[0])];
         let clients = Clients::start(&scene.shared);
-        let mut deeds = Deeds::new(&scene, self.is_told);
+        let mut deeds = Deeds::new(&scene, self.is_verbose);
         let done = deeds.work_off(&plan::plan(self.seed, self.lasts));
         deeds.undo();
         let mut findings = Vec::new();

@@ -34,7 +34,7 @@ pub struct Tally {
     pub answered: u64,
     /// Connections that the server ended after an answer with `Connection: close`.
     pub told_to_close: u64,
-    /// Connections that ended without an answer, with no request in flight.
+    /// Connections that ended without an announcement, with no request in flight.
     pub ended_idle: u64,
     /// Connections that ended with a request in flight that crossed the end: it was not answered, in part or at all.
     pub crossed: u64,
@@ -49,21 +49,21 @@ struct Shared {
     answered: AtomicU64,
 }
 
-pub struct Regulars {
+pub struct KeepAliveClients {
     clients: Vec<JoinHandle<Tally>>,
     shared: Arc<Shared>,
 }
 
-impl Regulars {
+impl KeepAliveClients {
     /// Starts this many clients of each manner.
-    pub fn start(address: SocketAddr, clients: &[(Manner, usize)]) -> Regulars {
+    pub fn start(address: SocketAddr, clients: &[(Manner, usize)]) -> KeepAliveClients {
         let shared = Arc::new(Shared { address, is_over: AtomicBool::default(), answered: AtomicU64::default() });
         let manners = clients.iter().flat_map(|&(manner, count)| (0..count).map(move |_| manner));
         let start = |(number, manner)| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || Regular { number, manner, shared, tally: Tally::default() }.live())
+            std::thread::spawn(move || KeepAliveClient { number, manner, shared, tally: Tally::default() }.live())
         };
-        Regulars { clients: manners.enumerate().map(start).collect(), shared }
+        KeepAliveClients { clients: manners.enumerate().map(start).collect(), shared }
     }
 
     /// Waits until this many more requests have been answered.
@@ -82,7 +82,7 @@ impl Regulars {
         self.shared.is_over.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for the server to end every connection; [`Regulars::expect_end`] has to be called before.
+    /// Waits for the server to end every connection; [`KeepAliveClients::expect_end`] has to be called before.
     pub fn join(self) -> Tally {
         let mut sum = Tally::default();
         for client in self.clients {
@@ -98,7 +98,7 @@ impl Regulars {
     }
 }
 
-struct Regular {
+struct KeepAliveClient {
     number: usize,
     manner: Manner,
     shared: Arc<Shared>,
@@ -111,7 +111,7 @@ enum Came {
     End,
 }
 
-impl Regular {
+impl KeepAliveClient {
     fn live(mut self) -> Tally {
         let until = Instant::now() + 6 * patience();
         while self.tally.failures.is_empty() && !self.shared.is_over.load(Ordering::SeqCst) {
