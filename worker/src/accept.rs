@@ -79,7 +79,7 @@ struct Entry {
     listener: Listener,
     owner: Owner,
     in_poll: bool,
-    /// Accepted from it since it was put into the poll.
+    /// Connections accepted from it since it was added to the poll.
     taken: usize,
     /// This worker no longer accepts from it.
     is_left: bool,
@@ -388,8 +388,8 @@ impl Listeners {
     }
 }
 
-/// Whether `mine` exceeds the least-loaded worker's connections by more than one and a sixteenth; if that worker has
-/// none, whether `mine` is anything at all.
+/// Whether `mine` exceeds the connections of the least-loaded worker by more than one plus a sixteenth of them; if it
+/// has none, whether `mine` is not zero.
 pub fn is_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 16)
 }

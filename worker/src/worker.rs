@@ -75,7 +75,7 @@ pub struct Start {
     pub are_sockets_lent: bool,
     /// The master's process id; `None`: there is no master (`--workers 0`).
     pub master: Option<u32>,
-    /// Signals are blocked until the worker's own handlers stand.
+    /// Signals are blocked until the worker's own handlers are installed.
     pub signals: fork::Child,
 }
 

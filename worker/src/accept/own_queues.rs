@@ -106,8 +106,8 @@ impl Listeners {
     }
 }
 
-/// Whether `mine` exceeds `least` by more than one and an eighth: waking a worker for a connection costs more than
-/// throttling. As with [`is_over`](super::is_over), a worker that is not over holds at most two more than the
+/// Whether `mine` exceeds `least` by more than one plus an eighth of it: waking a worker for a connection costs more
+/// than throttling. As with [`is_over`](super::is_over), a worker that is not over holds at most two more than the
 /// least-loaded one while that one holds few.
 fn is_far_over(mine: u64, least: u64) -> bool {
     mine > least.saturating_add(least.min(1)).saturating_add(least / 8)

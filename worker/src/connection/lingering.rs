@@ -24,7 +24,7 @@ pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u32) -> 
     match drop_input(socket, scratch) {
         (Turn::Closed, _) => true,
         (Turn::Waits, false) => sent_bytes <= FLIGHT_BYTES_MAX || socket.bytes_at_risk() == 0,
-        // It sends after its last request, and may go on.
+        // It sends after its last request, and may continue.
         (Turn::Waits | Turn::Again, _) => false,
     }
 }
