@@ -24,6 +24,9 @@ pub struct Io<'a> {
     pub hung_up: bool,
 }
 
+/// Where an exchange's output goes: a response of the only protocol that has exchanges.
+pub type Sink<'a> = crate::http1::Sink<'a>;
+
 /// What the protocol waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {

@@ -11,7 +11,6 @@ mod raw;
 pub use crate::net::Addresses;
 pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
-pub(crate) use out::BodyWriter;
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};

@@ -4,10 +4,8 @@
 //! factory, `tine::serve` does not. Without it an application cannot break the framing of a response. The guarantees
 //! also hold here: output is accepted only while there is room, and every wait has its deadline.
 
-use super::out::BodyWriter;
-use super::{AppError, Cx};
-use crate::http::BodyFraming;
-use crate::net::WriteQueue;
+use super::AppError;
+use crate::protocol::Sink;
 use std::fmt;
 
 /// The right to write bytes without framing.
@@ -40,29 +38,18 @@ pub enum ConnectionEnd {
 
 /// Raw output of one pull. After the last byte the exchange calls [`RawOut::end`] and returns `Pull::End`.
 pub struct RawOut<'a> {
-    queue: &'a mut WriteQueue,
-    body: &'a mut BodyWriter,
-    high_watermark_bytes: usize,
+    sink: Sink<'a>,
 }
 
 impl<'a> RawOut<'a> {
-    pub(super) fn of(
-        queue: &'a mut WriteQueue,
-        body: &'a mut Option<BodyWriter>,
-        cx: &Cx<'_>,
-    ) -> Result<RawOut<'a>, AppError> {
-        let high_watermark_bytes = cx.limits().write_high_watermark_bytes;
-        let raw = BodyWriter { framing: BodyFraming::Raw, end: ConnectionEnd::Closed, has_begun_size: false };
-        let body = body.get_or_insert(raw);
-        if body.framing != BodyFraming::Raw {
-            return Err(AppError::new("raw bytes cannot follow a framed head"));
-        }
-        Ok(RawOut { queue, body, high_watermark_bytes })
+    pub(super) fn of(mut sink: Sink<'a>) -> Result<RawOut<'a>, AppError> {
+        sink.raw()?;
+        Ok(RawOut { sink })
     }
 
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
-        self.high_watermark_bytes.saturating_sub(self.queue.len())
+        self.sink.room()
     }
 
     /// Queues a copy of `bytes`, as they are.
@@ -70,12 +57,12 @@ impl<'a> RawOut<'a> {
         if !bytes.is_empty() && self.room() == 0 {
             return Err(AppError::new("the app wrote without room; check RawOut::room first"));
         }
-        self.queue.append(bytes);
+        self.sink.raw_bytes(bytes);
         Ok(())
     }
 
     /// Sets what happens to the connection once the exchange returns `Pull::End`; by default it is closed.
     pub fn end(&mut self, end: ConnectionEnd) {
-        self.body.end = end;
+        self.sink.raw_end(end);
     }
 }

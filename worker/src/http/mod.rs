@@ -12,7 +12,6 @@ mod response;
 mod weight;
 
 pub use body_length::{BODY_BYTES_MAX, BodyLength};
-pub(crate) use body_length::{BodyFraming, Framing, ResponseFacts};
 pub(crate) use date::DateLine;
 pub use date::HttpDate;
 pub use error::Error;

@@ -1,10 +1,9 @@
 //! Encodes response heads and chunk sizes.
 
+use super::framing::{BodyFraming, Framing, ResponseFacts};
 use super::state::is_head;
 use crate::app::Cx;
-use crate::http::{
-    Body, BodyFraming, DateLine, Error, Fields, Framing, Head, HeaderError, Response, ResponseFacts, Trailers, Version,
-};
+use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
 use crate::net::WriteQueue;
 use http::StatusCode;
 

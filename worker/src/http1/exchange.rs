@@ -2,10 +2,12 @@
 //! allows.
 
 use super::decode::{Decoder, Piece};
+use super::framing::ResponseFacts;
 use super::patience::Patience;
 use super::pipelined::is_request_pipelined;
-use crate::app::{AppError, BodyWriter, ConnectionEnd, Cx, Exchange, Out, Pull};
-use crate::http::{BodyLength, Error, ResponseFacts, StatusCode, Version};
+use super::writer::{Sink, Writer};
+use crate::app::{AppError, ConnectionEnd, Cx, Exchange, Out, Pull};
+use crate::http::{BodyLength, Error, StatusCode, Version};
 use crate::net::ReadBuffer;
 use crate::protocol::IdleEnd;
 use crate::protocol::{Io, Next};
@@ -33,7 +35,7 @@ pub struct Active {
     /// `100 Continue` has to be sent before the first body byte.
     owes_continue: bool,
     /// The head is written; what may follow.
-    writer: Option<BodyWriter>,
+    writer: Option<Writer>,
     not_before: Option<Instant>,
     /// The app is not called before all output is sent.
     waits_for_send: bool,
@@ -132,7 +134,7 @@ impl Active {
     }
 
     /// The body of the response, once its head is written.
-    pub fn writer(&self) -> Option<BodyWriter> {
+    pub fn writer(&self) -> Option<Writer> {
         self.writer
     }
 
@@ -200,7 +202,8 @@ impl Active {
             self.not_before = None;
             let before = io.output.len();
             let facts = self.facts_now(io.input, cx);
-            let mut out = Out { queue: io.output, body: &mut self.writer, request: &self.request, facts, cx };
+            let sink = Sink { queue: io.output, writer: &mut self.writer, facts, cx };
+            let mut out = Out { sink, request: &self.request };
             let pulled = self.exchange.pull(&mut out, cx)?;
             if pulled != Pull::Sent
                 && let Some(ended) = self.ended_without_body(io, cx)
@@ -300,7 +303,7 @@ impl Active {
         }
         if self.probe_at().is_some_and(|at| cx.now() >= at) {
             self.presence = Presence::Probed;
-            let question = self.writer.as_mut().map_or(Some(CONTINUE), BodyWriter::begin_size);
+            let question = self.writer.as_mut().map_or(Some(CONTINUE), Writer::begin_size);
             io.output.append(question.unwrap_or_default());
         }
         if !self.body_ended && !self.body_refused {

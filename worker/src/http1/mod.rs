@@ -1,8 +1,9 @@
 //! HTTP/1.1 and 1.0 (RFC 9110, RFC 9112), pure: bytes in, bytes out, and what it waits for. No socket, no clock.
 
 mod decode;
-pub(crate) mod encode;
+mod encode;
 mod exchange;
+mod framing;
 mod parse;
 mod patience;
 mod pipelined;
@@ -19,6 +20,8 @@ mod state_out_tests;
 mod state_prop_tests;
 #[cfg(test)]
 pub mod test_client;
+mod writer;
 
 pub use encode::refusal;
 pub use state::{Http1, REQUESTS_PER_TURN};
+pub use writer::Sink;

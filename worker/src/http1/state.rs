@@ -19,11 +19,13 @@
 use super::decode::{Decoder, Piece};
 use super::encode;
 use super::exchange::{Active, Driven, Failed};
+use super::framing::ResponseFacts;
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
-use crate::app::{Answer, App, BodyWriter, ConnectionEnd, Cx, Upgrade};
+use super::writer::Writer;
+use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
 use crate::eviction::Waits;
-use crate::http::{BodyLength, Error, Request, Response, ResponseFacts, StatusCode};
+use crate::http::{BodyLength, Error, Request, Response, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
 use crate::websocket::{self, Refusal, WebSocket};
@@ -387,7 +389,7 @@ impl Http1 {
                 return match end {
                     ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
                     // No head announced this close: bytes that the client sends now would turn it into a reset.
-                    ConnectionEnd::Closed if active.writer().is_some_and(BodyWriter::is_raw) => {
+                    ConnectionEnd::Closed if active.writer().is_some_and(Writer::is_raw) => {
                         io.input.clear();
                         Step::Stop(Next::Close(Closing::Lingering))
                     }

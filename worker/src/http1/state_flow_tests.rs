@@ -324,7 +324,7 @@ impl App for Producer {
             while out.has_room() {
                 out.write(&[b'x'; CHUNK_BYTES])?;
             }
-            seen.borrow_mut().push((before, out.queue.len()));
+            seen.borrow_mut().push((before, out.sink.queue.len()));
             Ok(Pull::More)
         })
     }
