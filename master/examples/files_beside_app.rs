@@ -1,4 +1,5 @@
-//! An application of your own with files beside it: what lies below /assets comes from a directory, the rest is computed.
+//! An application of your own with files beside it: paths below /assets are served from a directory, the rest is
+//! computed.
 //!
 //!     cargo run --release --example files_beside_app -- run 8081 --assets DIR
 
@@ -30,7 +31,7 @@ pub fn main() -> std::process::ExitCode {
         let options = asked.options;
         let root = Root::open(Path::new(&options.assets)).map_err(|e| format!("--assets: {e}"))?;
         let at: UrlPrefix = "/assets".parse()?;
-        // In each worker anew: a reload serves what has the name by then.
+        // Opened in each worker: a reload serves the directory that has the name by then.
         let factory: AppFactory = Box::new(move |_| {
             let files = Files::new(Arc::new(root.reopen().map_err(AppError::new)?), at.clone());
             Ok(Box::new(Router::new(files, Box::new(Hello))))

@@ -1,5 +1,5 @@
-//! What one call of a Lua application costs, without its sockets: `curl URL/path?calls=1000000` calls the app in
-//! `LUA_APP` so many times with just this request and says how long one call took, in nanoseconds.
+//! The cost of one call of a Lua application, without its sockets: `curl URL/path?calls=1000000` calls the app in
+//! `LUA_APP` this many times with this very request and answers with the time of one call, in nanoseconds.
 //!
 //!     LUA_APP=examples/hello.lua cargo run --release --example lua_call_cost -- run 8080 --workers 1
 
@@ -26,7 +26,7 @@ impl App for Counted {
             began.elapsed()
         };
         time(calls / 10);
-        // The least of five: what a shared machine adds is not the call's.
+        // The least of five: interference on a shared machine does not count.
         let best: Duration = (0..5).map(|_| time(calls / 5)).min().unwrap_or_default();
         let nanoseconds = best.as_nanos() as f64 / f64::from((calls / 5).max(1));
         let text = format!("{nanoseconds:.0} ns a call; {exchanges} of the calls did not end at once\n");

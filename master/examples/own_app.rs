@@ -1,4 +1,4 @@
-//! An application of one's own: `cargo run --example own_app -- run 8080`, then `curl -N http://127.0.0.1:8080/`.
+//! An application of your own: `cargo run --example own_app -- run 8080`, then `curl -N http://127.0.0.1:8080/`.
 use std::time::{Duration, Instant};
 use tine::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
 use tine::http::{Head, Request, StatusCode};

@@ -1,9 +1,9 @@
-//! The client of `scripts/bench websocket`: one thread, some connections, and on each so many binary messages in
-//! flight. Every byte that comes back is compared with what an echo has to say: one frame of the shortest form.
+//! The client of `scripts/bench websocket`: one thread, several connections, and on each a number of binary messages in
+//! flight. Every byte that comes back is compared with the expected echo: one frame in the shortest form.
 //!
-//! `websocket_load IP:PORT PATH CONNECTIONS BYTES WINDOW SECONDS` says `ready` once all handshakes are over and begins
-//! when it is told so by a line. At the end, when all that it sent has come back, it says `MESSAGES SECONDS` and waits
-//! for the end of its input: until then the connections stay.
+//! `websocket_load IP:PORT PATH CONNECTIONS BYTES WINDOW SECONDS` prints `ready` once all handshakes are done, and
+//! begins when it reads a line. At the end, when everything that it sent has come back, it prints `MESSAGES SECONDS`
+//! and waits for the end of its input: until then the connections stay open.
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::error::Error;
@@ -11,9 +11,9 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Different messages, sent by turns: a swapped or repeated one is seen.
+/// Different messages, sent in turns: a swapped or repeated one is detected.
 const MESSAGES: usize = 16;
-/// Without any byte for so long, the server has lost something.
+/// Without any byte for this long, the server has lost something.
 const STALL: Duration = Duration::from_secs(10);
 /// The key of RFC 6455, 1.3, and its answer.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -42,13 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What goes out and what has to come back, each over and over.
+/// The bytes to send and the bytes to expect, each over and over.
 struct Traffic {
     frames: Cycle,
     echoes: Cycle,
 }
 
-/// All messages, twice, so that what begins with any of them is one slice.
+/// All messages, twice, so that a message's worth of bytes from any offset is one slice.
 struct Cycle {
     bytes: Vec<u8>,
     frame_bytes: u64,
@@ -56,7 +56,7 @@ struct Cycle {
 
 impl Traffic {
     fn new(payload_bytes: usize) -> Self {
-        // xorshift64: payloads and masks are to differ, nothing else.
+        // xorshift64: payloads and masks only have to differ.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
             state ^= state << 13;
@@ -78,7 +78,7 @@ impl Traffic {
     }
 }
 
-/// Of a whole binary message (RFC 6455, 5.2).
+/// Appends the head of a whole binary message (RFC 6455, 5.2).
 fn head(out: &mut Vec<u8>, length: usize, masked: u8) {
     out.push(0x82);
     match length {
@@ -114,7 +114,7 @@ struct Client {
 }
 
 impl Client {
-    /// Connected, shaken hands.
+    /// Connects and completes the handshake.
     fn connect(address: SocketAddr, path: &str) -> Result<Self, Box<dyn Error>> {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -138,7 +138,7 @@ impl Client {
         Ok(Client { stream: TcpStream::from_std(stream), sent_bytes: 0, received_bytes: 0 })
     }
 
-    /// Reads and compares all that is there; true if something was.
+    /// Reads and compares everything that has arrived; true if anything had.
     fn receive(&mut self, echoes: &Cycle, room: &mut [u8]) -> Result<bool, Box<dyn Error>> {
         let before = self.received_bytes;
         loop {
@@ -149,7 +149,7 @@ impl Client {
                     while !got.is_empty() {
                         let expected = echoes.slice(self.received_bytes, got.len() as u64);
                         if got[..expected.len()] != *expected {
-                            return Err(format!("byte {} to come is no echo", self.received_bytes).into());
+                            return Err(format!("byte {} is not the echo", self.received_bytes).into());
                         }
                         self.received_bytes += expected.len() as u64;
                         got = &got[expected.len()..];
@@ -165,7 +165,7 @@ impl Client {
         Ok(self.received_bytes > before)
     }
 
-    /// Sends up to this byte of the stream, as far as the socket takes it.
+    /// Sends up to this byte of the stream, as far as the socket accepts it.
     fn send(&mut self, frames: &Cycle, until: u64) -> io::Result<()> {
         while self.sent_bytes < until {
             match self.stream.write(frames.slice(self.sent_bytes, until - self.sent_bytes)) {
@@ -177,14 +177,14 @@ impl Client {
         Ok(())
     }
 
-    /// Every message that was begun has come back.
+    /// Whether every message that was begun has come back.
     fn is_answered(&self, traffic: &Traffic) -> bool {
         let begun = self.sent_bytes.div_ceil(traffic.frames.frame_bytes);
         self.received_bytes == begun * traffic.echoes.frame_bytes
     }
 }
 
-/// Until that time, and then until all is back; how many messages there were.
+/// Runs until that time, and then until every echo is back; returns the number of messages.
 fn exchange(clients: &mut [Client], traffic: &Traffic, window: u64, until: Instant) -> Result<u64, Box<dyn Error>> {
     let Traffic { frames, echoes } = traffic;
     let mut room = vec![0; 256 << 10];
@@ -209,7 +209,7 @@ fn exchange(clients: &mut [Client], traffic: &Traffic, window: u64, until: Insta
             }
             let allowed = match now < until {
                 true => client.received_bytes / echoes.frame_bytes + window,
-                false => client.sent_bytes.div_ceil(frames.frame_bytes), // what is begun is ended
+                false => client.sent_bytes.div_ceil(frames.frame_bytes), // a message that was begun is completed
             };
             client.send(frames, allowed * frames.frame_bytes)?;
         }

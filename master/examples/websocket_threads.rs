@@ -1,5 +1,5 @@
 //! A WebSocket echo as one would write it first, which `scripts/bench websocket` measures beside tine: blocking
-//! sockets, a thread a connection, tungstenite. Says where it listens.
+//! sockets, a thread for each connection, tungstenite. Prints its address.
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use tungstenite::Error;

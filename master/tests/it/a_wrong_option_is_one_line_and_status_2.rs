@@ -135,7 +135,7 @@ fn so_is_a_wrong_command_port_or_variable() {
 }
 
 #[test]
-fn an_address_that_is_not_here_is_status_1() {
+fn an_address_of_another_host_is_status_1() {
     // TEST-NET-1 of RFC 5737: assigned to no host.
     let output = run_to_end(&["run", "0", "--host", "192.0.2.1"]);
     let line = one_line_of(&output);
@@ -144,7 +144,7 @@ fn an_address_that_is_not_here_is_status_1() {
 }
 
 #[test]
-fn a_port_without_the_right_to_it_is_status_1() {
+fn a_port_without_permission_is_status_1() {
     let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
     if first_free.trim() != "1024" {
         println!("skipped: ports from {} need no right here", first_free.trim());

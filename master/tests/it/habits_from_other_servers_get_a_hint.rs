@@ -106,7 +106,7 @@ fn addresses_in_the_notation_of_other_servers() {
 }
 
 #[test]
-fn numbers_of_ctl() {
+fn numbers_out_of_range_for_ctl() {
     for (arguments, words) in [
         (["scale", "abc"], "from 1 to 1024"),
         (["scale", "0"], "from 1 to 1024"),

@@ -41,7 +41,7 @@ fn in_the_format_that_the_client_prefers() {
 }
 
 #[test]
-fn a_line_each_in_the_text() {
+fn each_has_a_line_in_the_text() {
     let server = Server::start(&["--workers", "1"]);
     let text = help(&mut server.connect(), "").text();
     assert!(text.starts_with("Available endpoints:\n"));
@@ -81,7 +81,7 @@ fn a_line_each_in_the_text() {
 
 /// Each path in the text has a row with an example, and the examples are valid.
 #[test]
-fn a_link_each_on_the_page() {
+fn each_has_a_link_on_the_page() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     let lines = help(&mut client, "").text().lines().filter(|line| line.starts_with("  /")).count();

@@ -114,7 +114,7 @@ fn every_level() {
 }
 
 #[test]
-fn nothing_that_is_acceptable() {
+fn without_an_acceptable_coding() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = server.connect();
     for (path, token, _) in ENDPOINTS {

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 #[track_caller]
 fn wait_count(server: &Server, wanted: usize) {
-    eventually("so many workers", || (server.workers().len() == wanted).then_some(()));
+    eventually("this many workers", || (server.workers().len() == wanted).then_some(()));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The cases of the Autobahn test suite (github.com/crossbario/autobahn-testsuite, categories 1 to 10) that are the
 //! same for every server: how a case is written ([`case`]), run ([`talk`]) and judged ([`verdict`]). The tables are in
-//! `websocket_holds_autobahn_*.rs`.
+//! `websocket_passes_autobahn_*.rs`.
 //!
-//! What is sent, and in which writes, is what Autobahn sends, and a case holds as it does there. Where Autobahn waits
+//! What is sent, and in which writes, is what Autobahn sends, and a case passes as it does there. Where Autobahn waits
 //! one or two seconds for something that must arrive, this waits for [`patience`](super::patience), so that no verdict
 //! depends on the machine's speed.
 
@@ -18,9 +18,14 @@ use std::sync::Mutex;
 use talk::Talk;
 use verdict::{Verdict, judge};
 
-/// Runs the cases, `concurrency` of them at a time, and fails the test unless all hold strictly; those of `lenient` may
-/// also hold not strictly. Returns the number of cases.
-pub fn hold(server: &Server, concurrency: usize, lenient: &[&str], cases: impl Iterator<Item = Case> + Send) -> usize {
+/// Runs the cases, `concurrency` of them at a time, and fails the test unless all pass strictly; those of `lenient` may
+/// also pass non-strictly. Returns the number of cases.
+pub fn expect_all_pass(
+    server: &Server,
+    concurrency: usize,
+    lenient: &[&str],
+    cases: impl Iterator<Item = Case> + Send,
+) -> usize {
     let cases = Mutex::new(cases.enumerate());
     let outcomes = Mutex::new(Vec::new());
     let next = || cases.lock().expect("a table that does not panic").next();
@@ -48,7 +53,7 @@ pub fn hold(server: &Server, concurrency: usize, lenient: &[&str], cases: impl I
             Verdict::NonStrict if lenient.contains(&id.as_str()) => not_strict += 1,
             Verdict::NonStrict => {
                 failed += 1;
-                eprintln!("{id}: holds, but not strictly");
+                eprintln!("{id}: passes, but not strictly");
             }
             Verdict::Failed(why) => {
                 failed += 1;
@@ -59,8 +64,8 @@ pub fn hold(server: &Server, concurrency: usize, lenient: &[&str], cases: impl I
     let sum = outcomes.len();
     let held = sum - failed;
     eprintln!(
-        "{held} of {sum} cases hold: {ok} strictly, {not_strict} not strictly, {informational} are informational"
+        "{held} of {sum} cases pass: {ok} strictly, {not_strict} not strictly, {informational} are informational"
     );
-    assert!(failed == 0, "{failed} of {sum} cases do not hold");
+    assert!(failed == 0, "{failed} of {sum} cases fail");
     sum
 }

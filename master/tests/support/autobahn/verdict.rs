@@ -1,4 +1,4 @@
-//! Whether a case holds.
+//! Whether a case passes.
 //!
 //! [`verdict`] is Autobahn's judgement. [`shortfall`] is what is required beyond it: a server that fails the connection
 //! gives the reason in a Close (Autobahn also accepts a bare end), and the connection ends cleanly, not by a reset,

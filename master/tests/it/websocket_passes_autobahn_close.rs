@@ -2,16 +2,16 @@
 
 use crate::support::Server;
 use crate::support::autobahn::Writes::Joined;
-use crate::support::autobahn::{Case, begin, came, hold, last, ping, text};
+use crate::support::autobahn::{Case, begin, came, expect_all_pass, last, ping, text};
 use crate::support::websocket::{CLOSE, Frame, TEXT};
 
 const HELLO: &str = "Hello World!";
 
 #[test]
-fn websocket_holds_autobahn_close() {
+fn websocket_passes_autobahn_close() {
     let server = Server::start(&["--workers", "2"]);
     let cases = [after_close(), lengths(), valid_codes(), invalid_codes(), undefined_codes()];
-    let count = hold(&server, 8, &[], cases.into_iter().flatten());
+    let count = expect_all_pass(&server, 8, &[], cases.into_iter().flatten());
     assert_eq!(count, 37, "Autobahn has this many");
 }
 

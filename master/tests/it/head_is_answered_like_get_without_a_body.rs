@@ -8,7 +8,7 @@ fn dateless(response: &Response) -> String {
 }
 
 #[test]
-fn head_has_gets_head_and_no_body() {
+fn head_is_answered_like_get_without_a_body() {
     let server = Server::start(&["--workers", "1"]);
     for path in [
         "/health",

@@ -24,7 +24,7 @@ fn head(path: &str, bytes: usize) -> String {
 
 /// If it were compressed in one go, few other requests would be answered between its last byte and its answer.
 #[test]
-fn a_compression_leaves_others_their_turn() {
+fn a_compression_does_not_block_others() {
     let server = Server::start(&["--workers", "1"]);
     let body = noise(MIB / 2);
     for path in ["/gzip?level=9", "/brotli?level=5", "/zstd?level=6"] {
