@@ -1,6 +1,6 @@
-//! A chunk is the client's before the app is called for the next, which may take its time (PEP 3333, "Buffering and
-//! Streaming"): here the app reads from a FIFO, and so holds up its worker until the test has seen the chunk before. Chunks
-//! that are at hand are sent together.
+//! A chunk reaches the client before the app is called for the next, which may take long (PEP 3333, "Buffering and
+//! Streaming"): here the app reads from a FIFO and so blocks its worker until the test has seen the previous chunk. Chunks
+//! that exist already are sent together.
 
 use crate::support::lua::{folder_with, serve_from};
 use crate::support::{Client, Server, Trace};
@@ -14,7 +14,7 @@ local function wait()
   fifo:read()
   fifo:close()
 end
--- The first of three chunks is there; each of the others, and the end, is waited for.
+-- The first of three chunks exists; the app waits for each of the others, and for the end.
 local function chunk(number)
   if number > 1 then wait() end
   return number < 4 and "chunk" .. number or nil
@@ -90,7 +90,7 @@ fn ask(server: &Server, way: &str, version: &str) -> Client {
     client
 }
 
-/// The app goes on.
+/// Lets the app continue.
 fn release(folder: &Path) {
     fs::write(folder.join("fifo"), "go on\n").expect("the app reads it");
 }
@@ -106,7 +106,7 @@ fn where_the_app_is_called_for_it() {
             release(&folder);
         }
         assert_eq!(client.chunk().expect("the end"), b"", "{way}");
-        // To HTTP/1.0 without chunks, and the end is the connection's.
+        // HTTP/1.0 has no chunks; the body ends with the connection.
         let mut client = ask(&server, way, "1.0");
         client.head();
         for number in 1..=3 {
@@ -136,21 +136,21 @@ fn before_close_is_called() {
         let mut client = ask(&server, way, "1.1");
         assert_eq!(client.response().text(), text, "{way}");
         release(&folder);
-        // And the connection goes on.
+        // And the connection is kept.
         client.send("GET /table HTTP/1.1\r\nHost: t\r\n\r\n");
         assert!(client.response().text().ends_with("chunk10"), "after {way}");
     }
-    // Of chunks too long to be joined the last is sent before, too.
+    // The same for the last of chunks that are too long to be joined.
     let mut client = ask(&server, "long", "1.1");
     assert_eq!(client.response().body.len(), 400_000);
     release(&folder);
-    // And the head is, where there is no body.
+    // Without a body the head is sent first.
     for way in ["two", "long", "pairs_and_close"] {
         client.send(format!("HEAD /{way} HTTP/1.1\r\nHost: t\r\n\r\n"));
         assert_eq!(client.response_to("HEAD").status, 200, "{way}");
         release(&folder);
     }
-    // `pairs` is asked for its next, and then closes.
+    // `pairs` is called for its next value, and then closed.
     let mut client = ask(&server, "pairs_and_close", "1.1");
     client.head();
     assert_eq!(client.chunk().expect("a chunk"), b"chunk1");
@@ -161,7 +161,7 @@ fn before_close_is_called() {
 }
 
 #[test]
-fn those_at_hand_are_sent_together() {
+fn existing_chunks_are_sent_together() {
     let (server, folder) = start();
     for way in ["table", "triple", "pairs"] {
         let mut client = server.connect();

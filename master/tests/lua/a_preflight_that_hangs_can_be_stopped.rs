@@ -1,4 +1,4 @@
-//! An app that hangs while it is loaded is ended by Ctrl-C and TERM, and does not outlive the server however that ends.
+//! Ctrl-C and TERM end an app that hangs while it is loaded, and it never outlives the server, however that ends.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, eventually, is_alive, was_killed_by};
@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::process::Command;
 
-/// A server whose app hangs, and the process that it hangs in.
+/// A server whose app hangs while it is loaded, and the pid of the process that hangs.
 fn hung(source: &str, command: &str) -> (Server, i32, std::path::PathBuf) {
     let folder = folder_with(&[("hang.lua", source)]);
     let server = Server::spawn(Command::new(TINE).args([command, "hang", "0"]).current_dir(&folder));
@@ -46,7 +46,7 @@ fn a_preflight_that_hangs_can_be_stopped() {
 }
 
 #[test]
-fn a_check_that_was_stopped_has_not_passed() {
+fn a_check_that_was_stopped_fails() {
     let (mut server, preflight, folder) = hung(BUSY, "check");
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(1));
     assert_eq!(server.log(), "tine: SIGTERM: interrupted while loading hang\n");

@@ -1,4 +1,4 @@
-//! HUP loads the app's code as it is now; code that cannot be loaded changes nothing for those who are served.
+//! HUP loads the app's current code. If it cannot be loaded, the old workers keep serving.
 
 use crate::support::lua::{folder_with, serve_from, text_of};
 use nix::sys::signal::Signal;

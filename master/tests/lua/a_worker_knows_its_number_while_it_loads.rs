@@ -1,4 +1,4 @@
-//! `tine.worker` is the number of the worker, from when the app is loaded on; in the preflight it is 0.
+//! `tine.worker` is the number of the worker, already while the app is loading; in the preflight it is 0.
 
 use crate::support::lua::{serve, text_of};
 

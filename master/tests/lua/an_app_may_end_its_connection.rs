@@ -1,5 +1,5 @@
-//! `Connection: close` of an app ends the connection after its answer, in whatever form it answers; what else belongs to
-//! the connection stays the server's.
+//! `Connection: close` from an app closes the connection after the response, whatever the form of the response. All other
+//! connection headers belong to the server.
 
 use crate::support::lua::serve;
 
@@ -21,11 +21,11 @@ fn request(path: &str, name: &str, value: &str) -> String {
 }
 
 #[test]
-fn the_connection_ends_after_the_answer() {
+fn the_connection_ends_after_the_response() {
     let server = serve(APP, &[]);
     for path in ["/whole", "/list", "/stream", "/slept"] {
         for (name, value) in [("Connection", "close"), ("connection", "Close")] {
-            // Twice: a head that was seen before takes another way.
+            // Twice: a head that was seen before takes another code path.
             for _ in 0..2 {
                 let mut client = server.connect();
                 client.send([request(path, name, value), request("/whole", "X-Any", "1")].concat());
@@ -36,7 +36,7 @@ fn the_connection_ends_after_the_answer() {
             }
         }
     }
-    // The next connection is kept as ever.
+    // The next connection is kept as usual.
     let mut client = server.connect();
     for _ in 0..2 {
         client.send(request("/whole", "X-Any", "1"));
@@ -46,7 +46,7 @@ fn the_connection_ends_after_the_answer() {
 }
 
 #[test]
-fn nothing_else_of_the_connection_is_the_apps() {
+fn other_connection_headers_are_refused() {
     let server = serve(APP, &[]);
     for (name, value) in [
         ("Connection", "keep-alive"),

@@ -1,5 +1,5 @@
-//! `--lua-memory-max`: the request that needs more gets a 500; the worker then ends as if alone, a fresh one takes its place
-//! at once however often that happens, and no other request is lost.
+//! `--lua-memory-max`: the request that needs more gets a 500; the worker then retires and is replaced at once, however often
+//! that happens, and no other request is lost.
 
 use crate::support::Server;
 use crate::support::load::{Habit, Load, Target};
@@ -24,7 +24,7 @@ fn start(accept: &str) -> Server {
     serve(APP, &["--lua-memory-max", "20M", "--accept", accept])
 }
 
-/// Asks the only worker for more than there is; returns its successor.
+/// Exhausts the memory of the only worker; returns the pid of its successor.
 #[track_caller]
 fn exhaust(server: &Server) -> i32 {
     let before = server.workers();
@@ -35,12 +35,12 @@ fn exhaust(server: &Server) -> i32 {
 }
 
 #[test]
-fn the_next_request_is_answered_by_a_fresh_worker() {
+fn the_next_request_is_answered_by_a_new_worker() {
     for accept in MODES {
         let server = start(accept);
         let before = server.workers()[0];
         assert_eq!(server.get("/hoard").status, 500);
-        // Waits in the queue until the successor is there; the old one takes nobody in any more.
+        // Waits in the queue for the successor; the old worker accepts no more connections.
         assert_eq!(server.get("/").text(), "hello", "{accept}: {}", server.log());
         server.wait_gone(&[before]);
         let line = server.wait_log(&format!("worker 0 (pid {before}) retires after "));
@@ -58,7 +58,7 @@ fn files_beside_the_app_change_nothing() {
 }
 
 #[test]
-fn no_request_beside_it_is_lost() {
+fn no_other_request_is_lost() {
     for accept in MODES {
         let mut server = start(accept);
         let habits = [
@@ -96,5 +96,5 @@ fn many_in_a_row_are_replaced_at_once() {
     }
     let log = server.log();
     assert_eq!(log.matches(" retires after ").count(), 8, "{log}");
-    assert!(!log.contains("quick deaths") && !log.contains("exited with"), "a retirement is no crash: {log}");
+    assert!(!log.contains("quick deaths") && !log.contains("exited with"), "a retirement is not a crash: {log}");
 }

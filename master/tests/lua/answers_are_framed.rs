@@ -1,4 +1,4 @@
-//! Each answer ends where its head says, whatever the status, the method and the version; the next one follows.
+//! Each response ends where its head says, whatever the status, the method and the version; then the next one follows.
 
 use crate::support::lua::{ask, serve};
 
@@ -15,7 +15,7 @@ end
 "#;
 
 #[test]
-fn a_body_is_there_where_one_may_be() {
+fn a_body_is_sent_where_one_is_allowed() {
     let server = serve(APP, &[]);
     let mut client = server.connect();
     for status in ["200", "204", "205", "304", "404", "500"] {
@@ -58,7 +58,7 @@ fn http_10_and_close_end_the_connection() {
         assert_eq!((response.text().as_str(), response.header("connection")), ("abc", Some("close")), "{form}");
         client.expect_end();
     }
-    // A length is known: HTTP/1.0 may keep the connection.
+    // The length is known, so HTTP/1.0 may keep the connection.
     let mut client = server.connect();
     for _ in 0..2 {
         client.send("GET /200/one HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -82,16 +82,16 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn ten_mebibytes_come_whole() {
+fn ten_mebibytes_arrive_whole() {
     let server = serve(APP, &[]);
     let response = ask(&server, "GET /200/large HTTP/1.1\r\nHost: t", b"");
     assert_eq!(response.header("content-length"), Some("10485760"));
     assert!(response.body == b"0123456789abcdef".repeat(655_360));
 }
 
-/// The head alone fills the output: what follows waits, and comes.
+/// The head alone fills the output; the body follows later.
 #[test]
-fn the_smallest_watermarks_will_do() {
+fn the_smallest_watermarks_are_enough() {
     let server = serve(
         r#"
         function app(environ, start_response)

@@ -1,4 +1,4 @@
-//! tine.log and wsgi.errors are lines of the log with the worker's process and the request; no text can forge another.
+//! tine.log and wsgi.errors write log lines with the worker's process and the request; no text can forge another line.
 
 use crate::support::Server;
 use crate::support::lua::{folder_with, serve, text_of};
@@ -71,14 +71,14 @@ fn levels_are_those_of_the_log() {
 }
 
 #[test]
-fn wrong_levels_are_the_apps_error() {
+fn an_unknown_level_is_an_error_of_the_app() {
     let server = serve(APP, &[]);
     assert_eq!(text_of(&server, "/wrong"), "done");
     assert!(!server.log().contains("never said"));
 }
 
 #[test]
-fn any_text_is_one_entry() {
+fn any_text_is_one_record() {
     let server = serve(APP, &[]);
     for path in ["/forged", "/values", "/nested"] {
         assert_eq!(text_of(&server, path), "done");
@@ -102,7 +102,7 @@ fn any_text_is_one_entry() {
 }
 
 #[test]
-fn wsgi_errors_is_a_stream_of_them() {
+fn wsgi_errors_writes_log_lines() {
     let server = serve(APP, &[]);
     let pid = server.workers()[0];
     assert_eq!(text_of(&server, "/errors"), "done", "{}", server.log());
@@ -113,7 +113,7 @@ fn wsgi_errors_is_a_stream_of_them() {
     }
 }
 
-/// What an app has put in place of method and path is no reason to fail where something is logged.
+/// Logging works even if the app has replaced method and path with other values.
 #[test]
 fn a_log_line_needs_no_method_and_no_path() {
     let server = serve(

@@ -1,5 +1,5 @@
-//! `--max-body`: a request that announces more gets 413 before its body is asked for; one that does not, where the limit
-//! is crossed.
+//! `--max-body`: a request that announces a longer body gets 413 before its body is read; a chunked one when it crosses the
+//! limit.
 
 use crate::support::lua::serve;
 use crate::support::{Client, Response};
@@ -63,7 +63,7 @@ fn announced_bodies_are_refused_at_once() {
     let server = serve(APP, &["--max-body", "100"]);
     let mut client = server.connect();
     assert_eq!(answer(&mut client, &sized("/", 100)).text(), "100", "exactly the limit passes");
-    // On a connection that was kept, before a byte of the body is there.
+    // On a kept connection, before a byte of the body has been sent.
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\n\r\n");
     let response = client.response();
     assert_eq!(response.status, 413);
@@ -71,7 +71,7 @@ fn announced_bodies_are_refused_at_once() {
 
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\nExpect: 100-continue\r\n\r\n");
-    assert_eq!(client.response().status, 413, "and nobody is told to go on");
+    assert_eq!(client.response().status, 413, "and no 100 Continue is sent");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.response().status, 100);
@@ -81,7 +81,7 @@ fn announced_bodies_are_refused_at_once() {
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999999999999999999\r\n\r\n");
     assert!(matches!(client.response().status, 400 | 413), "no number is too long to be compared");
-    // Two of these were passed on to the app.
+    // Two of these reached the app.
     assert_eq!(server.get("/asked").text(), "2");
 }
 
@@ -99,7 +99,7 @@ fn a_client_that_sends_its_body_anyway_gets_the_413() {
 }
 
 #[test]
-fn chunked_bodies_are_refused_where_they_cross_it() {
+fn chunked_bodies_are_refused_when_they_cross_the_limit() {
     let server = serve(APP, &["--max-body", "100"]);
     for path in ["/", "/pieces", "/lines"] {
         let mut client = server.connect();
@@ -114,7 +114,7 @@ fn chunked_bodies_are_refused_where_they_cross_it() {
             let _ = client.try_send(chunked(path, sizes));
             assert_eq!(client.response().status, 413, "{path} {sizes:?}");
         }
-        // Before the end of the body, which may never come.
+        // Before the end of the body, which may never arrive.
         let mut client = server.connect();
         client.send(format!(
             "POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{}\r\n",
@@ -122,12 +122,12 @@ fn chunked_bodies_are_refused_where_they_cross_it() {
         ));
         assert_eq!(client.response().status, 413, "{path}");
     }
-    // It is the client's fault and not the app's.
+    // It is the client's error, not the app's.
     assert!(!server.log().contains("ERROR"), "{}", server.log());
 }
 
 #[test]
-fn after_the_head_the_connection_is_cut() {
+fn after_the_head_the_connection_is_reset() {
     let server = serve(APP, &["--max-body", "100"]);
     let mut client = server.connect();
     client.send("POST /streamed HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -150,11 +150,11 @@ fn zero_is_no_body_at_all() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_is_not_kept() {
+fn an_unread_body_is_not_kept() {
     let server = serve(APP, &["--max-body", "100"]);
     let mut client = server.connect();
     assert_eq!(answer(&mut client, &chunked("/unread", &[50, 50])).text(), "unread");
-    // An app that has answered is not undone by a body that it did not want.
+    // A response that the app has sent is not replaced because of a body that it did not read.
     assert_eq!(answer(&mut server.connect(), &chunked("/unread", &[5000])).text(), "unread");
 }
 

@@ -1,5 +1,5 @@
-//! Modules in C find the Lua that is in the binary: Debian's own, where Debian puts them, without LUA_CPATH; and one that
-//! is compiled here and uses every function that Lua's headers promise.
+//! C modules find the Lua in the binary: Debian's modules, in Debian's directories and without LUA_CPATH; and one that is
+//! compiled here and uses every function that Lua's headers declare.
 
 use crate::support::lua::{LUA_HEADERS, compile, folder_with, serve, serve_from};
 use std::collections::BTreeSet;
@@ -84,7 +84,7 @@ int luaopen_own_counter(lua_State *L) {
 "#;
 
 #[test]
-fn a_module_of_ones_own_loads_and_its_errors_are_the_apps() {
+fn a_users_module_loads_and_its_errors_are_the_apps() {
     let app = r#"
         local counter = require("own.counter")
         local mine = counter.new()
@@ -105,7 +105,7 @@ fn a_module_of_ones_own_loads_and_its_errors_are_the_apps() {
     assert_eq!(server.get("/").text(), "42");
     assert_eq!(server.get("/wrong").status, 500);
     server.wait_log("GET /wrong: app.lua:6: bad argument #1 to 'count'");
-    // C has its frame on the stack: Lua cannot leave it for a while.
+    // There is a C frame on the stack, across which Lua cannot yield.
     assert_eq!(server.get("/sleep").status, 500);
     server.wait_log("attempt to yield across");
     assert_eq!(server.get("/").text(), "84");
@@ -113,7 +113,7 @@ fn a_module_of_ones_own_loads_and_its_errors_are_the_apps() {
     fs::remove_dir_all(folder).expect("the test's own folder");
 }
 
-/// Lua loads a module with all its symbols or not at all, so it is enough to have them named.
+/// Lua loads a module with all its symbols or not at all, so it is enough to name them.
 #[test]
 fn every_function_of_the_headers_is_there() {
     let mut names = BTreeSet::new();
@@ -122,7 +122,7 @@ fn every_function_of_the_headers_is_there() {
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         names.extend(declared(&text).map(str::to_string));
     }
-    // LuaJIT declares it, as Lua 5.1 did, and does not have it.
+    // LuaJIT declares it, as Lua 5.1 did, but does not define it.
     names.remove("lua_setlevel");
     assert!(names.len() > 100 && names.contains("luaL_newstate"), "{names:?}");
     let mut source = "#include <lua.h>\n#include <lauxlib.h>\n#include <lualib.h>\nvoid *all[] = {\n".to_string();
@@ -145,12 +145,12 @@ fn every_function_of_the_headers_is_there() {
     fs::remove_dir_all(folder).expect("the test's own folder");
 }
 
-/// The names of the functions that a header declares, such as `LUA_API int (lua_gettop) (lua_State *L);`; unlike a type's,
-/// they begin with a small letter.
+/// The names of the functions that a header declares, such as `LUA_API int (lua_gettop) (lua_State *L);`. Unlike those of
+/// types, they begin with a lower-case letter.
 fn declared(header: &str) -> impl Iterator<Item = &str> {
     let is_function = |word: &&str| {
-        let behind = ["lua_", "luaL_", "luaopen_"].iter().find_map(|prefix| word.strip_prefix(prefix));
-        behind.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        let suffix = ["lua_", "luaL_", "luaopen_"].iter().find_map(|prefix| word.strip_prefix(prefix));
+        suffix.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
     };
     let declarations = header.lines().filter(|line| line.starts_with("LUA") && line.contains("_API "));
     declarations.filter_map(move |line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').find(is_function))

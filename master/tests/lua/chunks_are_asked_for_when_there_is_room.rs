@@ -1,9 +1,9 @@
-//! Each chunk is asked for only when the client has room for it, and none where no body is sent; nobody else waits.
+//! Each chunk is requested from the app only when there is room for it, and none if no body is sent; no other request waits.
 
 use crate::support::eventually;
 use crate::support::lua::{ask, serve, text_of};
 
-/// `/count` tells how many chunks were asked for, and how often `close` was called.
+/// `/count` reports how many chunks were requested, and how often `close` was called.
 const APP: &str = r#"
 local asked, closed = 0, 0
 local function endless(size, most)
@@ -41,7 +41,7 @@ fn many_small_chunks_wait_for_a_slow_reader() {
     let head = client.head();
     assert!(head.contains("chunked"), "{head}");
     let mut last = String::new();
-    // It stands still once the buffers are full: in between are the kernel's, whose size is the system's.
+    // The count stops once the buffers are full, including the kernel's, whose size depends on the system.
     let stands = eventually("nothing more is asked for", || {
         std::thread::sleep(std::time::Duration::from_millis(100));
         let now = text_of(&server, "/count");
@@ -66,7 +66,7 @@ fn many_small_chunks_wait_for_a_slow_reader() {
 }
 
 #[test]
-fn without_a_body_next_to_none_is_asked_for() {
+fn without_a_body_hardly_any_is_requested() {
     let server = serve(APP, &[]);
     for (head, status) in [
         ("HEAD / HTTP/1.1\r\nHost: t", 200),
@@ -82,9 +82,9 @@ fn without_a_body_next_to_none_is_asked_for() {
     }
 }
 
-/// Nor while the request's body is still on its way.
+/// Also while the request's body is still arriving.
 #[test]
-fn an_endless_answer_to_head_leaves_others_their_turn() {
+fn an_endless_response_to_head_does_not_block_others() {
     let server = serve(APP, &[]);
     let mut client = server.connect();
     client.send("HEAD / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n");

@@ -1,10 +1,10 @@
-//! `close` is called once, however the request ends. (When the client leaves: clients_that_leave_end_their_request.)
+//! `close` is called once, however the request ends. (If the client disconnects: disconnected_clients_end_their_request.)
 
 use crate::support::lua::{ask, serve, text_of};
 use crate::support::{Server, eventually};
 use nix::sys::signal::Signal;
 
-/// Each call of `close` is one line in the log: so it is seen of a worker that ends, too.
+/// Each call of `close` writes a log line, so it can be counted even if the worker ends.
 const APP: &str = r#"
 local function closing(f, how)
   return setmetatable({ close = function() tine.log("info", "closed " .. how) end }, { __call = f })
@@ -48,7 +48,7 @@ end
 #[track_caller]
 fn expect_closed(server: &Server, how: &str) {
     server.wait_log(&format!("closed {how}"));
-    // One more request is behind all that this one could still do.
+    // Another request comes after everything that this one could still do.
     server.get("/end");
     let count = server.log().lines().filter(|line| line.ends_with(&format!("closed {how}"))).count();
     assert_eq!(count, 1, "{how}: {}", server.log());
@@ -79,7 +79,7 @@ fn at_the_end_and_after_an_error() {
 }
 
 #[test]
-fn an_error_in_it_is_logged_only() {
+fn an_error_in_it_is_only_logged() {
     let server = serve(APP, &[]);
     for how in ["closing-fails", "closing-fails-stream"] {
         assert_eq!(text_of(&server, &format!("/{how}")), "fine");
@@ -90,7 +90,7 @@ fn an_error_in_it_is_logged_only() {
 }
 
 #[test]
-fn at_the_cut_of_a_drain() {
+fn at_the_graceful_timeout() {
     let mut server = serve(APP, &["--graceful-timeout", "300ms"]);
     let mut client = server.connect();
     client.send("GET /sleeps HTTP/1.1\r\nHost: t\r\n\r\n");

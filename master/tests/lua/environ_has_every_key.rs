@@ -1,10 +1,10 @@
-//! environ has the keys of PEP 3333 and those of the issue, with the request's own values, whatever their bytes.
+//! environ has the keys of PEP 3333 and those of docs/lua.md, with the values of the request, whatever their bytes.
 
 use crate::support::lua::{ask, serve};
 use crate::support::{Client, Response, Server};
 use std::collections::BTreeMap;
 
-/// Answers with environ: a line `key=value` each, other bytes than printable ASCII as `\xx`.
+/// Responds with environ: one line `key=value` each, bytes other than printable ASCII as `\xx`.
 const DUMP: &str = r#"
 local function shown(value)
   if type(value) == "table" and value[1] then
@@ -113,7 +113,7 @@ fn targets_of_any_form_have_a_path_and_a_query() {
     for target in ["/%", "/%4", "/%zz%41", "/%00"] {
         assert_eq!(ask(&server, &format!("GET {target} HTTP/1.1\r\nHost: t"), b"").status, 400, "{target}");
     }
-    // Bytes above ASCII come as they were sent.
+    // Bytes above ASCII arrive as they were sent.
     let (path, query) = ("/\\c3\\a9", "\\c3\\bc");
     let keys = dump(&server, "GET /\u{e9}?\u{fc} HTTP/1.1\r\nHost: t", b"");
     expect(&keys, &[("PATH_INFO", path), ("QUERY_STRING", query), ("REQUEST_URI", &format!("{path}?{query}"))]);
@@ -132,7 +132,7 @@ fn http_10_needs_no_host() {
 }
 
 #[test]
-fn a_chunked_body_has_no_length_and_yet_an_end() {
+fn a_chunked_body_has_an_end_but_no_length() {
     let server = serve(DUMP, &[]);
     let keys = dump(&server, "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked", b"2\r\nhi\r\n0\r\n\r\n");
     assert!(!keys.contains_key("CONTENT_LENGTH"), "not even an empty one: {keys:#?}");
@@ -140,7 +140,7 @@ fn a_chunked_body_has_no_length_and_yet_an_end() {
 }
 
 #[test]
-fn headers_are_joined_and_none_can_pose_as_another() {
+fn headers_are_joined_and_none_can_pass_for_another() {
     let server = serve(DUMP, &[]);
     let mut client = server.connect();
     client.send(
@@ -168,7 +168,7 @@ fn headers_are_joined_and_none_can_pose_as_another() {
 }
 
 #[test]
-fn a_hundred_headers_are_all_there() {
+fn a_hundred_headers_are_complete() {
     let server = serve(DUMP, &["--header-count-max", "200"]);
     let fields: String = (0..100).map(|i| format!("\r\nX-N-{i}: v{i}")).collect();
     let keys = dump(&server, &format!("GET / HTTP/1.1\r\nHost: t{fields}"), b"");
@@ -178,7 +178,7 @@ fn a_hundred_headers_are_all_there() {
 }
 
 #[test]
-fn on_a_unix_socket_nobody_has_an_address() {
+fn a_unix_socket_has_no_addresses() {
     let folder = crate::support::scratch_folder();
     let path = folder.join("s");
     let listen = format!("unix:{}", path.display());
@@ -190,7 +190,7 @@ fn on_a_unix_socket_nobody_has_an_address() {
 }
 
 #[test]
-fn a_key_can_be_looked_up_as_often_as_one_likes() {
+fn a_key_can_be_looked_up_repeatedly() {
     let server = serve(
         r#"
         function app(environ, start_response)

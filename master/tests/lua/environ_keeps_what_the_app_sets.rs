@@ -1,4 +1,4 @@
-//! environ is the app's table: what it sets there stays, whether the rest was looked up before or not.
+//! environ is the app's table: what it sets there stays, whether other keys were looked up before or not.
 
 use crate::support::lua::{ask, serve};
 
@@ -33,9 +33,9 @@ fn what_is_set_before_the_first_lookup_stays() {
     }
 }
 
-/// A wrapper strips what the client must not say; the app behind it looks in any way that it likes.
+/// A wrapper strips what a client must not send; the wrapped app may read environ in any way.
 #[test]
-fn what_is_removed_stays_away() {
+fn what_is_removed_stays_removed() {
     let server = serve(
         r#"
         local strip = {
@@ -70,7 +70,7 @@ fn what_is_removed_stays_away() {
 }
 
 #[test]
-fn what_is_removed_before_the_first_lookup_stays_away() {
+fn what_is_removed_before_the_first_lookup_stays_removed() {
     let server = serve(
         r#"
         function app(environ, start_response)
@@ -87,7 +87,7 @@ fn what_is_removed_before_the_first_lookup_stays_away() {
 }
 
 #[test]
-fn a_wrapper_around_the_app_may_hand_on_a_copy() {
+fn a_wrapper_may_pass_on_a_copy() {
     let server = serve(
         r#"
         local function inner(environ, start_response)

@@ -1,9 +1,9 @@
-//! An environ that the app keeps and completes after its request shows that request and nobody else's.
+//! An environ that the app keeps and completes after its request shows that request and no other.
 
 use crate::support::eventually;
 use crate::support::lua::{ask, serve, text_of};
 
-/// `/keep` keeps its environ; `/late` looks at it, and at the body that it could read.
+/// `/keep` keeps its environ; `/late` reads it, and the body if it can.
 const APP: &str = r#"
 local kept
 local function late()
@@ -39,13 +39,13 @@ end
 fn completed_late_it_has_no_other_clients_addresses_or_body() {
     let server = serve(APP, &[]);
     assert_eq!(ask(&server, "GET /keep HTTP/1.1\r\nHost: t\r\nX: first", b"").text(), "kept");
-    // By another client's request, whose body is there.
+    // By the request of another client, whose body has arrived.
     let response = ask(&server, "POST /late HTTP/1.1\r\nHost: t\r\nX: second\r\nContent-Length: 6", b"secret");
     assert_eq!(response.text(), "/keep|first|||[]", "{}", server.log());
 }
 
 #[test]
-fn with_a_body_that_nobody_read_it_has_none() {
+fn an_unread_body_is_gone() {
     let server = serve(APP, &[]);
     ask(&server, "POST /keep HTTP/1.1\r\nHost: t\r\nX: first\r\nContent-Length: 3", b"own");
     let response = ask(&server, "POST /late-own HTTP/1.1\r\nHost: t\r\nContent-Length: 6", b"secret");
@@ -61,7 +61,7 @@ fn completed_in_time_it_keeps_its_addresses_and_its_body_is_closed() {
 }
 
 #[test]
-fn completed_by_another_while_its_own_still_runs_it_takes_nothing_from_either() {
+fn completed_by_another_request_while_its_own_runs_it_takes_nothing_from_either() {
     let server = serve(APP, &[]);
     let mut holder = server.connect();
     holder.send("POST /hold HTTP/1.1\r\nHost: t\r\nX: held\r\nContent-Length: 3\r\n\r\nown");

@@ -1,5 +1,5 @@
-//! An error of the app is a 500 with nothing of the app in it, and a line in the log with method, path, worker and a
-//! traceback; the worker goes on. Behind the head the connection is cut.
+//! An error of the app is answered with a 500 that shows nothing of the app, and logged with method, path, worker and
+//! traceback; the worker keeps serving. After the head the connection is reset.
 
 use crate::support::lua::{ask, serve, text_of};
 use crate::support::{Ending, Server};
@@ -43,7 +43,7 @@ calls["/bytes"] = function() error("bad \255\254 bytes") end
 calls["/fine"] = function(s) s("200 OK", {}) return "fine" end
 calls["/late"] = function(s)
   s("200 OK", {})
-  return coroutine.wrap(function() coroutine.yield("begun") error("secret behind the head") end)
+  return coroutine.wrap(function() coroutine.yield("begun") error("secret after the head") end)
 end
 function app(environ, start_response)
   local body = calls[environ.PATH_INFO](start_response)
@@ -86,7 +86,7 @@ fn logged(server: &Server, path: &str) -> String {
 }
 
 #[test]
-fn whatever_is_raised_the_client_learns_nothing_and_the_worker_goes_on() {
+fn whatever_is_raised_the_client_learns_nothing_and_the_worker_continues() {
     let server = serve(APP, &[]);
     let workers = server.workers();
     let mut client = server.connect();
@@ -140,11 +140,11 @@ fn with_debug_the_client_gets_the_traceback() {
 }
 
 #[test]
-fn behind_the_head_the_connection_is_cut() {
+fn after_the_head_the_connection_is_reset() {
     let server = serve(APP, &[]);
     for (request, ending) in [
         ("GET /late HTTP/1.1\r\nHost: t\r\n\r\n", None),
-        // Its end would be the body's: only a reset says that it is not.
+        // A close would mark the end of the body, so only a reset shows that it is incomplete.
         ("GET /late HTTP/1.0\r\n\r\n", Some(Ending::Reset)),
     ] {
         let mut client = server.connect();
@@ -154,7 +154,7 @@ fn behind_the_head_the_connection_is_cut() {
         assert!(!text.contains("secret") && !text.ends_with("0\r\n\r\n"), "{text}");
         assert!(ending.is_none_or(|ending| ending == ended), "{request}: {ended:?}");
     }
-    let line = server.wait_log("secret behind the head");
+    let line = server.wait_log("secret after the head");
     assert!(line.contains("GET /late") && line.contains("app.lua:"), "{line}");
     assert_eq!(text_of(&server, "/fine"), "fine");
 }

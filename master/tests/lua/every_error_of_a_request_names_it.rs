@@ -1,5 +1,5 @@
-//! Each line that says that a request failed has its method and path, whenever it is noticed: in the app, at the end of a
-//! body that does not have its length, in `close`. Of a long path the line has the beginning.
+//! Each log line about a failed request has its method and path, whenever the failure is noticed: in the app, at the end of a
+//! body with a wrong length, in `close`. A long path is truncated.
 
 use crate::support::lua::serve;
 
@@ -49,7 +49,7 @@ fn method_and_path_are_in_each_line() {
 }
 
 #[test]
-fn a_long_path_is_cut() {
+fn a_long_path_is_truncated() {
     let server = serve(APP, &[]);
     let rest = "x".repeat(2000);
     for path in ["raised", "late", "close"] {

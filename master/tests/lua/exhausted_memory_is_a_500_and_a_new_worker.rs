@@ -1,5 +1,5 @@
-//! `--lua-memory-max`: who needs more gets a 500, who is in flight is finished, and the worker is replaced. An app that
-//! survives it by itself keeps its worker.
+//! `--lua-memory-max`: a request that needs more gets a 500, requests in flight are finished, and the worker is replaced. An
+//! app that handles the error itself keeps its worker.
 
 use crate::support::lua::serve;
 use crate::support::{Server, eventually};
@@ -53,7 +53,7 @@ end
 
 const OPTIONS: [&str; 2] = ["--lua-memory-max", "16M"];
 
-/// The worker ends and another one serves.
+/// Waits until the worker has ended and another one serves.
 #[track_caller]
 fn expect_replaced(server: &Server, worker: &[i32], what: &str) {
     server.wait_gone(worker);
@@ -88,7 +88,7 @@ fn requests_in_flight_are_finished() {
     for client in &mut others {
         client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
     }
-    // Behind the others in this worker's queue.
+    // After the others in this worker's queue.
     assert_eq!(server.get("/hoard").status, 500);
     for client in &mut others {
         let response = client.response();
@@ -98,7 +98,7 @@ fn requests_in_flight_are_finished() {
 }
 
 #[test]
-fn exhaustion_while_streaming_cuts_the_connection() {
+fn exhaustion_while_streaming_resets_the_connection() {
     let server = serve(APP, &OPTIONS);
     let worker = server.workers();
     let mut client = server.connect();
@@ -110,7 +110,7 @@ fn exhaustion_while_streaming_cuts_the_connection() {
     expect_replaced(&server, &worker, "in the middle of a stream");
 }
 
-/// What the server itself brings into the VM is not the app's fault, and no worse for the worker.
+/// Memory that the server itself allocates in the VM is treated the same.
 #[test]
 fn exhaustion_in_our_own_callbacks_is_the_same() {
     let server = serve(APP, &["--lua-memory-max", "4M", "--max-body", "64M"]);
@@ -122,7 +122,7 @@ fn exhaustion_in_our_own_callbacks_is_the_same() {
     assert_eq!(client.response().status, 500, "{}", server.log());
     expect_replaced(&server, &worker, "a body that does not fit");
 
-    // So little is left that environ cannot be completed; which of the many allocations fails depends on the rest.
+    // Too little is left to complete environ; which of the many allocations fails depends on the rest.
     let filler = r#"
         local kept = {}
         function app(environ, start_response)

@@ -1,4 +1,4 @@
-//! The client is read as fast as the app reads, and the worker keeps next to nothing of the body.
+//! The server reads from the client as fast as the app reads, and the worker buffers almost nothing of the body.
 
 use crate::support::eventually;
 use crate::support::lua::{serve, text_of};
@@ -32,13 +32,13 @@ fn a_body_stays_with_the_client_until_it_is_read() {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: t\r\n{framed}"));
         let sent = client.send_until_blocked(&[b'x'; 65536], 100 * MIB);
-        // What was taken is in the kernel's buffers (tcp_rmem, tcp_wmem: some megabytes each), not in the worker.
+        // What was sent is in the kernel's buffers (tcp_rmem, tcp_wmem: some megabytes each), not in the worker.
         assert!(sent < 64 * MIB, "the server took {sent} bytes");
         let grown = server.memory_bytes().saturating_sub(before);
         assert!(grown < 2 * MIB as u64, "grew by {grown} bytes");
         let read: usize = text_of(&server, "/read").parse().expect("a number");
         assert!((65536..20 * MIB).contains(&read), "the app read {read} bytes");
-        // It goes on reading.
+        // The app continues reading.
         eventually("more is read", || (text_of(&server, "/read") != read.to_string()).then_some(()));
     }
 }

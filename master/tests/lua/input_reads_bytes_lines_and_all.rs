@@ -1,10 +1,9 @@
-//! wsgi.input reads as a Lua file does: bytes, lines and all that is left, in any mix, however the body is framed and
-//! cut into packets.
+//! wsgi.input reads like a Lua file: bytes, lines and the rest, in any mix, however the body is framed and split into packets.
 
 use crate::support::Server;
 use crate::support::lua::{ask, serve};
 
-/// Runs the reads that the query names, and answers with what each gave.
+/// Runs the reads that the query names, and responds with their results.
 const APP: &str = r#"
 local function shown(value)
   return value == nil and "nil" or "[" .. value .. "]"
@@ -79,7 +78,7 @@ fn reads_of_every_kind_mix() {
     assert_eq!(ask(&server, "GET /?0 HTTP/1.1\r\nHost: t", b"").text(), "nil");
 }
 
-/// Each byte in a packet of its own, where it lands: the app waits in the middle of every read.
+/// Each byte in its own packet, so the app waits in the middle of every read.
 #[test]
 fn reads_wait_across_packets() {
     let server = server();
@@ -95,7 +94,7 @@ fn reads_wait_across_packets() {
             };
             client.send(format!("POST /?{reads} HTTP/1.1\r\nHost: t\r\n{field}\r\n\r\n"));
             for byte in bytes.as_bytes() {
-                // The app may have its answer before the last byte; the connection stays all the same.
+                // The app may respond before the last byte; the connection is kept all the same.
                 client.send([*byte]);
                 std::thread::yield_now();
             }
@@ -107,7 +106,7 @@ fn reads_wait_across_packets() {
 }
 
 #[test]
-fn a_large_body_comes_in_pieces_of_the_size_asked_for() {
+fn a_large_body_arrives_in_pieces_of_the_requested_size() {
     let server = serve(
         r#"
         function app(environ, start_response)
@@ -130,7 +129,7 @@ fn a_large_body_comes_in_pieces_of_the_size_asked_for() {
 }
 
 #[test]
-fn a_wrong_argument_is_the_apps_error() {
+fn a_wrong_argument_is_an_error_of_the_app() {
     let server = serve(
         r#"
         function app(environ, start_response)

@@ -1,5 +1,5 @@
-//! The memory of a worker, and of its VM, after very many requests is what it was after some: whole answers, those that
-//! look at all of environ, bodies, streams, sleeps, coroutines, errors, clients that leave.
+//! The memory of a worker and of its VM is the same after many requests as after a few: whole responses, apps that read all of
+//! environ, bodies, streams, sleeps, coroutines, errors, clients that disconnect.
 //!
 //! Here 60 000; `SOAK_REQUESTS=1000000 cargo test --release -p tine --test lua memory_does_not_grow` is the long form.
 
@@ -41,12 +41,12 @@ function app(environ, start_response)
 end
 "#;
 
-/// Requests of the mix, in the order in which a connection asks for them again and again.
+/// The requests that a connection sends, in this order, over and over.
 const MIX: [&str; 12] =
     ["/", "/environ", "/echo", "/", "/stream", "/", "/sleep", "/echo", "/coroutine", "/environ", "/", "/fail"];
 const CLIENTS: usize = 4;
 
-/// So many requests; failures are answered with 500, all others with 200.
+/// Sends this many requests; failures are answered with 500, all others with 200.
 fn ask(server: &Server, requests: usize) {
     std::thread::scope(|scope| {
         for first in 0..CLIENTS {
@@ -56,7 +56,7 @@ fn ask(server: &Server, requests: usize) {
                     let path = MIX[(first * 3 + number) % MIX.len()];
                     let (method, body) =
                         if path == "/echo" { ("POST", "x".repeat(500)) } else { ("GET", String::new()) };
-                    // A path and a field that come once only.
+                    // A path and a field that occur only once.
                     client.send(format!(
                         "{method} {path}?{number} HTTP/1.1\r\nHost: t\r\nX-Once-{number}: {number}\r\n\
                          Content-Length: {}\r\n\r\n{body}",
@@ -75,7 +75,7 @@ fn ask(server: &Server, requests: usize) {
     });
 }
 
-/// What the worker holds, and what its VM says it holds.
+/// The memory of the worker, and that of its VM as Lua reports it.
 fn held(server: &Server) -> (u64, u64) {
     let used = server.get("/used").text().parse().expect("a number of bytes");
     (proportional_bytes(server.workers()[0]), used)
@@ -90,7 +90,7 @@ fn memory_does_not_grow() {
     ask(&server, requests);
     let after = held(&server);
     eprintln!("after {} requests {before:?}, after {requests} more {after:?} bytes (worker, VM)", requests / 4);
-    // A leak of 8 bytes a request would be seen; the allocators' own disorder is less.
+    // A leak of 8 bytes per request would be detected; fragmentation is less than that.
     let allowed = 256 * 1024 + requests as u64 / 2;
     assert!(after.0 <= before.0 + allowed, "the worker: {before:?}, {after:?}");
     assert!(after.1 <= before.1 + 32 * 1024, "the VM: {before:?}, {after:?}");
@@ -121,7 +121,7 @@ end
 "#;
 
 #[test]
-fn heads_that_cannot_be_kept_leave_nothing_behind() {
+fn heads_that_cannot_be_kept_do_not_leak() {
     let server = serve(HEADS, &[]);
     let mut client = server.connect();
     let mut ask = |requests| {

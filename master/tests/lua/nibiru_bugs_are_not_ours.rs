@@ -1,4 +1,4 @@
-//! What nibiru 76c23b0 does wrong with its own contract, one test a bug; its static files have theirs elsewhere.
+//! Bugs of nibiru 76c23b0 against its own contract, one test per bug; those of its static files are tested elsewhere.
 
 use crate::support::lua::{ask, serve, text_of};
 use crate::support::{Client, Server, eventually, is_alive, send_signal};
@@ -99,7 +99,7 @@ fn head_gets_no_body() {
 }
 
 #[test]
-fn a_status_that_nobody_has_heard_of_is_sent() {
+fn an_unknown_status_is_sent() {
     let server = server();
     for code in ["299", "418", "499", "599"] {
         assert_eq!(server.get(&format!("/status?{code}")).status.to_string(), code);
@@ -112,9 +112,9 @@ fn http_10_is_spoken() {
     assert_eq!((response.status, response.text().as_str()), (200, "one two three"));
 }
 
-/// A head in two packets was a 400.
+/// nibiru answered a head in two packets with 400.
 #[test]
-fn a_request_may_come_in_many_packets() {
+fn a_request_may_arrive_in_many_packets() {
     let server = server();
     let mut client = server.connect();
     for part in ["G", "ET / HT", "TP/1.1\r", "\nHost", ": t\r\n\r", "\n"] {
@@ -124,9 +124,9 @@ fn a_request_may_come_in_many_packets() {
     assert_eq!(client.response().text(), "root");
 }
 
-/// Its buffer had 10 000 bytes; one more, a NUL, was written behind them.
+/// nibiru's buffer had 10 000 bytes, and a NUL was written after them.
 #[test]
-fn a_request_of_ten_thousand_bytes_is_one_as_any_other() {
+fn a_request_of_ten_thousand_bytes_is_like_any_other() {
     let server = serve(APP, &["--header-max", "32K"]);
     for size in [9_999, 10_000, 10_001, 20_000] {
         let head = "GET / HTTP/1.1\r\nHost: t\r\nX-Fill: ";
@@ -135,7 +135,7 @@ fn a_request_of_ten_thousand_bytes_is_one_as_any_other() {
     }
 }
 
-/// Its parser went on with pointers that it had not set.
+/// nibiru's parser continued with uninitialised pointers.
 #[test]
 fn half_a_request_line_is_a_400() {
     let server = server();
@@ -149,9 +149,9 @@ fn half_a_request_line_is_a_400() {
     assert_eq!(text_of(&server, "/"), "root");
 }
 
-/// The status was a global of its connector.
+/// The status was a global variable of nibiru's connector.
 #[test]
-fn an_app_that_says_no_status_does_not_send_the_last_one() {
+fn an_app_without_a_status_does_not_send_the_last_one() {
     let server = server();
     let mut client = server.connect();
     assert_eq!(get(&mut client, "/status?201").0, 201);
@@ -160,9 +160,9 @@ fn an_app_that_says_no_status_does_not_send_the_last_one() {
     assert_eq!(get(&mut client, "/silent").0, 500);
 }
 
-/// Each error left its value on the Lua stack.
+/// In nibiru each error left its value on the Lua stack.
 #[test]
-fn thousands_of_errors_leave_nothing_behind() {
+fn thousands_of_errors_do_not_leak() {
     let server = server();
     let workers = server.workers();
     let mut client = server.connect();
@@ -184,21 +184,21 @@ fn thousands_of_errors_leave_nothing_behind() {
 }
 
 #[test]
-fn idle_clients_block_nobody() {
+fn idle_clients_do_not_block_others() {
     let server = server();
     let mut idle: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     for (i, client) in idle.iter_mut().enumerate() {
         client.send(&b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"[..i]);
     }
     assert_eq!(text_of(&server, "/"), "root");
-    // Nor does one that does not read, or one whose app sleeps.
+    // Nor does a client that does not read, or one whose app sleeps.
     let mut sleeper = server.connect();
     sleeper.send("GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
     sleeper.head();
     assert_eq!(text_of(&server, "/"), "root");
 }
 
-/// Its master did not look after its children: they became zombies, and nobody took their place.
+/// nibiru's master did not wait for its children: they became zombies and were not replaced.
 #[test]
 fn a_dead_worker_is_replaced_and_leaves_no_zombie() {
     let server = serve(APP, &["--workers", "2"]);
@@ -211,9 +211,9 @@ fn a_dead_worker_is_replaced_and_leaves_no_zombie() {
     assert_eq!(text_of(&server, "/"), "root");
 }
 
-/// Its master left at once, and what was being answered with it.
+/// nibiru's master exited at once, and requests in flight were lost.
 #[test]
-fn the_end_waits_for_what_is_in_flight_and_leaves_nobody() {
+fn a_stop_waits_for_requests_in_flight_and_leaves_no_process() {
     let mut server = serve(
         r#"
         function app(environ, start_response)
@@ -240,7 +240,7 @@ fn the_end_waits_for_what_is_in_flight_and_leaves_nobody() {
     assert!(workers.iter().all(|&pid| !is_alive(pid)));
 }
 
-/// 65 workers were one more than its table had.
+/// nibiru's table had room for 64 workers.
 #[test]
 fn sixty_five_workers_are_no_more_than_asked_for() {
     let server = serve(APP, &["--workers", "65"]);

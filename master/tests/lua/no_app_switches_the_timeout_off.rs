@@ -1,5 +1,5 @@
-//! `--request-timeout` holds whatever an app does to its hooks: for itself, for later requests, and in coroutines of whatever
-//! origin. And an app's own hooks work beside it.
+//! `--request-timeout` works whatever an app does to its hooks: for itself, for later requests, and in coroutines of any origin.
+//! The app's own hooks work, too.
 
 use crate::support::Server;
 use crate::support::lua::{compile, folder_with, serve, serve_from};
@@ -95,7 +95,7 @@ fn neither_for_itself_nor_for_others() {
 }
 
 #[test]
-fn its_own_hooks_work() {
+fn the_apps_own_hooks_work() {
     let app = r#"
         local function count_of(hook_count, turns)
           local events, kinds = 0, {}
@@ -119,7 +119,7 @@ fn its_own_hooks_work() {
           assert(close(count_of(10000, 100000), 10))
           assert(close(count_of(15000, 150000), 10))
           assert(close(count_of(25000, 100000), 4))
-          -- Lines and calls, and where: level 2 is what runs.
+          -- Lines and calls, and their place: level 2 is the running function.
           local lines, calls, names = 0, 0, {}
           debug.sethook(function(event, line)
             if event == "line" then
@@ -140,7 +140,7 @@ fn its_own_hooks_work() {
           assert(lines >= 4 and calls >= 2 and names.called, lines .. " lines, " .. calls .. " calls")
           assert(mask == "cl" and count == 0)
           assert(not pcall(debug.sethook, 1) and not pcall(debug.sethook, function() end))
-          -- An error of the hook's is the app's.
+          -- An error in the hook is raised in the app.
           debug.sethook(function() error("enough", 0) end, "", 100)
           local ok, message = pcall(function() while true do end end)
           debug.sethook()
@@ -149,7 +149,7 @@ fn its_own_hooks_work() {
           return "done"
         end
     "#;
-    // As they do without the option, in interpreted code.
+    // As without the option, in interpreted code.
     for options in [&["--request-timeout", "1m"][..], &[]] {
         let app = if options.is_empty() { format!("if jit then jit.off() end\n{app}") } else { app.to_string() };
         let server = serve(&app, options);
@@ -192,10 +192,10 @@ int luaopen_hooks(lua_State *L) {
 }
 "#;
 
-/// A module in C makes coroutines past `coroutine.create`, and can take any hook; it cannot for the next request, or after
-/// a wait.
+/// A C module creates coroutines without `coroutine.create`, and can remove any hook; but not for the next request, or after a
+/// wait.
 #[test]
-fn not_even_through_c() {
+fn not_even_from_c() {
     let app = r#"
         local hooks = require("hooks")
         function app(environ, start_response)

@@ -1,4 +1,4 @@
-//! Watching an app costs: nobody is watched without `--request-timeout`, and with it every coroutine is.
+//! Hooks cost time: without `--request-timeout` no coroutine has one, and with it every coroutine has.
 
 use crate::support::lua::{compile, folder_with, serve_from};
 use std::fs;

@@ -1,4 +1,4 @@
-//! `math.random` is seeded by the server: no worker draws what another draws, and none what it drew before a restart.
+//! `math.random` is seeded by the server: the numbers differ between workers, and after a restart.
 
 use crate::support::eventually;
 use crate::support::lua::serve;
@@ -31,7 +31,7 @@ fn random_numbers_differ_between_workers() {
         });
         for numbers in by_worker.into_values() {
             let mut numbers: Vec<_> = numbers.split(' ').map(str::to_string).collect();
-            // A seed of the app's own is what it says.
+            // A seed that the app sets is respected.
             fixed.extend(numbers.pop());
             drawn.extend(numbers);
         }

@@ -1,4 +1,4 @@
-//! Ten thousand requests of random shape: the echo of each, by an app that tells all it got, is what was sent.
+//! Ten thousand requests of random shape: an app echoes all it received of each, and that equals what was sent.
 //!
 //! A failure is shrunk, and its seed printed; PROPTEST_RNG_SEED runs it again, PROPTEST_CASES runs more or fewer.
 
@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 
-/// Each value with its length before it, so that nothing is ambiguous.
+/// Each value is preceded by its length, so that nothing is ambiguous.
 const APP: &str = r#"
 local function told(text) return #text .. ":" .. text end
 function app(environ, start_response)
@@ -50,7 +50,7 @@ struct Shape {
     fields: Vec<(String, String)>,
     content_type: Option<String>,
     body: Vec<u8>,
-    /// The ends of chunks, in parts of 256; `None`: by length, or without a body.
+    /// Where chunks end, in 256ths of the body; `None`: sent with a length, or without a body.
     chunks: Option<Vec<u8>>,
     read_bytes: Option<usize>,
     is_streamed: bool,
@@ -82,7 +82,7 @@ fn shape() -> impl Strategy<Value = Shape> {
                 query,
                 fields,
                 content_type,
-                // Many small reads of a large body are slow, and tell nothing more.
+                // Many small reads of a large body are slow and test nothing more.
                 read_bytes: read.map(|bytes| if body.len() > 5000 { bytes * 100 } else { bytes }),
                 body,
                 chunks,
@@ -97,7 +97,7 @@ impl Shape {
         self.query.as_ref().map_or(self.path.clone(), |query| format!("{}?{query}", self.path))
     }
 
-    /// Its own fields, and those that tell the app what to do.
+    /// The random fields, and those that tell the app what to do.
     fn all_fields(&self, number: usize) -> Vec<(String, String)> {
         let mut fields = vec![("Host".to_string(), "t".to_string()), ("X-Number".to_string(), number.to_string())];
         fields.extend(self.fields.iter().cloned());
@@ -148,7 +148,7 @@ impl Shape {
         bytes
     }
 
-    /// What the app should tell.
+    /// The expected echo.
     fn told(&self, number: usize) -> Vec<u8> {
         let mut told = Vec::new();
         let mut tell = |bytes: &[u8]| {
@@ -178,7 +178,7 @@ impl Shape {
     }
 }
 
-/// Written without a look at the server's own.
+/// Implemented independently of the server's decoder.
 fn decoded(path: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -194,13 +194,13 @@ fn decoded(path: &str) -> Vec<u8> {
     out
 }
 
-/// Sends all of them at once, or in pieces, and compares each answer; a connection that a request ends is opened again.
+/// Sends the requests pipelined or one by one, and compares each response. Reconnects after a request that ends its connection.
 fn ask(server: &Server, client: &mut Client, shapes: &[Shape], is_pipelined: bool) -> Result<(), TestCaseError> {
-    // Behind the one that ends its connection nothing is sent.
+    // Nothing is sent after a request that ends its connection.
     let connections = shapes.split_inclusive(|shape| shape.is_last);
     for group in connections.flat_map(|shapes| shapes.chunks(if is_pipelined { 20 } else { 1 })) {
         let bytes: Vec<u8> = group.iter().enumerate().flat_map(|(number, shape)| shape.bytes(number)).collect();
-        // What fits into the kernel's buffers is sent at once; behind more of it somebody has to read the answers.
+        // What fits into the kernel's buffers is sent at once; with more, the responses have to be read in between.
         let rest = if bytes.len() <= 32 << 10 {
             client.try_send(&bytes).map_err(|e| TestCaseError::fail(format!("sending: {e}")))?;
             None
@@ -236,7 +236,7 @@ fn ask(server: &Server, client: &mut Client, shapes: &[Shape], is_pipelined: boo
 fn random_requests_come_back_as_sent() {
     let server = serve(APP, &[]);
     let config = Config::default();
-    // The same ones in each run, unless the environment says otherwise.
+    // The same requests in each run, unless the environment says otherwise.
     let seed = if config.rng_seed == RngSeed::Random { RngSeed::Fixed(20_261_121) } else { config.rng_seed };
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 500 };
     let config = Config { cases, rng_seed: seed, failure_persistence: None, max_shrink_iters: 2000, ..config };

@@ -5,8 +5,8 @@ use crate::support::{Client, eventually};
 
 #[test]
 fn a_thousand_requests_sleep_at_the_same_time() {
-    // Nobody is woken before all have come: the app sleeps on until it has counted a thousand, so that one that slept
-    // alone would never end.
+    // No request continues before all have arrived: the app sleeps until it has counted a thousand, so requests that slept one
+    // after another would never end.
     let server = serve(
         r#"
         local asleep, most = 0, 0
@@ -90,7 +90,7 @@ calls.huge = function(environ)
   tine.sleep(tonumber(environ.QUERY_STRING))
   return "woken"
 end
--- Sleeps no time at all, and others have their turn.
+-- Sleeps for zero seconds, and other requests get their turn.
 calls.spin = function()
   flag = false
   repeat tine.sleep(0) until flag
@@ -136,7 +136,7 @@ fn from_anywhere_in_the_app() {
 }
 
 #[test]
-fn no_time_at_all_is_a_turn_for_the_others() {
+fn a_sleep_of_zero_seconds_lets_others_run() {
     let server = serve(APP, &[]);
     let mut client = server.connect();
     client.send("GET /spin HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -148,7 +148,7 @@ fn no_time_at_all_is_a_turn_for_the_others() {
 }
 
 #[test]
-fn without_end_is_a_year() {
+fn an_endless_sleep_is_cut_to_a_year() {
     let server = serve(APP, &[]);
     for seconds in ["1e9", "1e300", "1e19"] {
         let mut client = server.connect();
@@ -177,7 +177,7 @@ fn the_module_can_be_required() {
 }
 
 #[test]
-fn no_request_goes_on_because_another_resumes_it() {
+fn a_request_cannot_resume_another() {
     let server = serve(
         r#"
         local sleeper
@@ -202,7 +202,7 @@ fn no_request_goes_on_because_another_resumes_it() {
     );
     let mut client = server.connect();
     client.send("GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n");
-    // It was begun when the next request is.
+    // It has begun by the time the next request begins.
     let answer = server.get("/resume");
     assert_eq!(
         answer.text(),
@@ -215,7 +215,7 @@ fn no_request_goes_on_because_another_resumes_it() {
 }
 
 #[test]
-fn a_generator_that_calls_itself_is_told_so() {
+fn a_generator_that_resumes_itself_gets_an_error() {
     let server = serve(
         r#"
         function app(environ, start_response)
@@ -231,7 +231,7 @@ fn a_generator_that_calls_itself_is_told_so() {
         &[],
     );
     let text = server.get("/").text();
-    // Lua 5.4, LuaJIT.
+    // Lua 5.4 and LuaJIT word it differently.
     let said = ["cannot resume non-suspended coroutine, goes on", "cannot resume running coroutine, goes on"];
     assert!(said.iter().any(|said| text.ends_with(said)), "{text}\n{}", server.log());
 }

@@ -1,5 +1,5 @@
-//! start_response is called once in each request, before the first chunk; whatever else an app does, a client never gets
-//! the status of another request.
+//! start_response has to be called once in each request, before the first chunk. Whatever else an app does, a client never
+//! gets the status of another request.
 
 use crate::support::lua::{serve, text_of};
 
@@ -27,7 +27,7 @@ calls["/error-info-late"] = function(s)
   s("200 OK", {})
   return coroutine.wrap(function()
     coroutine.yield("begun")
-    s("503 Sorry", {}, "the error behind the head")
+    s("503 Sorry", {}, "the error after the head")
     coroutine.yield("never")
   end)
 end
@@ -67,7 +67,7 @@ end
 "#;
 
 #[test]
-fn never_is_a_500_and_not_the_status_before_it() {
+fn without_it_the_response_is_a_500_and_not_the_previous_status() {
     let server = serve(APP, &[]);
     for path in ["/never", "/never-empty", "/never-stream", "/never-nil", "/twice"] {
         let mut client = server.connect();
@@ -83,7 +83,7 @@ fn never_is_a_500_and_not_the_status_before_it() {
 }
 
 #[test]
-fn a_second_time_is_the_apps_error_unless_it_has_one() {
+fn a_second_call_is_an_error_unless_it_passes_one() {
     let server = serve(APP, &[]);
     let response = server.get("/twice-caught");
     assert_eq!((response.status, response.header("x-first"), response.header("x-second")), (200, Some("1"), None));
@@ -102,7 +102,7 @@ fn after_the_head_it_is_too_late() {
     let mut client = server.connect();
     client.send("GET /error-info-late HTTP/1.1\r\nHost: t\r\n\r\n");
     assert!(client.try_response("GET").is_err(), "the answer is cut");
-    server.wait_log("the error behind the head");
+    server.wait_log("the error after the head");
 }
 
 #[test]

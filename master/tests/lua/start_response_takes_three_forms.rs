@@ -1,5 +1,5 @@
-//! start_response takes a status as text or number and headers in the three forms that are seen in the wild; what could
-//! split or break the response is refused with a 500 and a line that names the app's own.
+//! start_response takes the status as text or number and headers in the three forms that apps use. Anything that could split or
+//! break the response is refused with a 500 and a log line that names the line of the app.
 
 use crate::support::Server;
 use crate::support::lua::{ask, serve, text_of};
@@ -18,7 +18,7 @@ fn serve_calls(calls: &[(&str, &str)]) -> Server {
 }
 
 #[test]
-fn headers_come_as_pairs_as_a_map_or_as_a_map_of_lists() {
+fn headers_are_pairs_a_map_or_a_map_of_lists() {
     let server = serve_calls(&[
         ("pairs", r#"s("200 OK", { { "Content-Type", "a/b" }, { "Set-Cookie", "a=1" }, { "Set-Cookie", "b=2" } })"#),
         ("map", r#"s("200 OK", { ["Content-Type"] = "a/b", ["Set-Cookie"] = { "a=1", "b=2" } })"#),
@@ -152,7 +152,7 @@ fn what_cannot_be_sent_is_a_500_that_names_the_line() {
 }
 
 #[test]
-fn an_app_hears_of_its_mistake_where_it_made_it() {
+fn an_error_is_raised_at_the_apps_call() {
     let server = serve(
         r#"
         function app(environ, start_response)
@@ -178,9 +178,9 @@ fn an_app_hears_of_its_mistake_where_it_made_it() {
     assert_eq!(text_of(&server, "/"), "all refused");
 }
 
-/// What is remembered of a head is the head itself, and not one that looks the same to a table.
+/// A remembered head is not confused with another whose values are equal as table keys.
 #[test]
-fn a_head_that_was_sent_before_is_no_other() {
+fn a_remembered_head_is_sent_exactly() {
     let server = serve_calls(&[
         ("a", r#"s("200 OK", { { "X", 1.5 - 0.5 } })"#),
         ("b", r#"s("200 OK", { { "X", 1 } })"#),
@@ -206,7 +206,7 @@ fn a_head_that_was_sent_before_is_no_other() {
 }
 
 #[test]
-fn date_and_server_can_be_replaced_and_come_once() {
+fn date_and_server_can_be_replaced_and_are_sent_once() {
     let server = serve_calls(&[
         ("own", r#"s("200 OK", { Date = "Thu, 01 Jan 1970 00:00:00 GMT", SERVER = "mine" })"#),
         ("ours", r#"s("200 OK", {})"#),
@@ -220,7 +220,7 @@ fn date_and_server_can_be_replaced_and_come_once() {
 }
 
 #[test]
-fn a_length_of_the_apps_own_is_kept_to() {
+fn a_length_that_the_app_declares_is_enforced() {
     let server = serve(
         r#"
         function app(environ, start_response)
@@ -238,7 +238,7 @@ fn a_length_of_the_apps_own_is_kept_to() {
         let response = server.get(&format!("/5/{form}"));
         assert_eq!((response.text().as_str(), response.header("content-length")), ("hello", Some("5")), "{form}");
         assert_eq!(response.header("transfer-encoding"), None, "{form}");
-        // A HEAD's body need not be made.
+        // For HEAD the body need not be produced.
         for length in ["5", "99"] {
             let response = ask(&server, &format!("HEAD /{length}/{form} HTTP/1.1\r\nHost: t"), b"");
             assert_eq!((response.status, response.header("content-length")), (200, Some(length)), "{form}");
@@ -246,11 +246,11 @@ fn a_length_of_the_apps_own_is_kept_to() {
     }
     let response = ask(&server, "HEAD /99/empty HTTP/1.1\r\nHost: t", b"");
     assert_eq!((response.status, response.header("content-length")), (200, Some("99")));
-    // All known: still time to say so.
+    // The whole body is known, so a 500 is still possible.
     for path in ["/4/whole", "/6/whole", "/4/table", "/9/table", "/1/empty"] {
         assert_eq!(server.get(path).status, 500, "{path}");
     }
-    // Too late: the connection is cut, and never is more sent than was declared.
+    // Too late: the connection is reset, and never more is sent than was declared.
     for path in ["/4/stream", "/9/stream"] {
         let mut client = server.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));

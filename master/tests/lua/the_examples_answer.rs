@@ -14,7 +14,7 @@ fn docs(options: &[&str]) -> Server {
     serve_file(examples().join("docs/app.lua").to_str().expect("a path in UTF-8"), options)
 }
 
-/// One request by curl: the body, a line break, the status and the content type.
+/// One request with curl: returns the body, a line break, the status and the content type.
 fn ask(server: &Server, path: &str, options: &[&str]) -> String {
     let url = server.url(path);
     curl(&[options, &["-w", "\n%{http_code} %{content_type}", &url]].concat()).text()
@@ -50,7 +50,7 @@ fn docs_has_a_page_and_errors() {
 }
 
 #[test]
-fn docs_reads_a_form_and_escapes_what_it_says() {
+fn docs_reads_a_form_and_escapes_its_fields() {
     let server = docs(&[]);
     let greeted = ask(&server, "/greet", &["--data-urlencode", "name=<Ada> & \"co\""]);
     assert!(
@@ -67,7 +67,7 @@ fn docs_reads_a_form_and_escapes_what_it_says() {
 }
 
 #[test]
-fn docs_tells_the_request_as_json() {
+fn docs_shows_the_request_as_json() {
     let server = docs(&[]);
     let told = ask(&server, "/request?b=2&a=%22%5C%0A&b=3&c", &["-A", "me"]);
     let expected =

@@ -1,5 +1,5 @@
-//! A conformance app looks at the server from inside, while requests of all kinds are answered by apps of all kinds:
-//! whatever it finds wrong is a failure, with its text.
+//! A conformance app checks the server from inside, while apps of all kinds answer requests of all kinds. Every violation that
+//! it finds is a failure.
 
 use crate::support::lua::{folder_with, serve_file};
 use crate::support::{Server, eventually};
@@ -95,7 +95,7 @@ fn server() -> Server {
     serve_file(app.to_str().expect("a path in UTF-8"), &["--max-body", "1M"])
 }
 
-/// The heads that each app is asked with, without the fields of the body, and the bodies.
+/// The heads that are sent to each app, without the fields of the body, and the bodies.
 const HEADS: [&str; 7] = [
     "GET /APP HTTP/1.1\r\nHost: t\r\n",
     "GET /APP?query=1&x=%20 HTTP/1.1\r\nHost: t\r\nAccept: */*\r\nX-A: 1\r\nX-A: 2\r\nCookie: a=1\r\nCookie: b=2\r\n",
@@ -134,7 +134,7 @@ fn the_server_conforms() {
                 let response = client.response_to(method);
                 assert_eq!(response.status, 200, "{head}: {}; {}", response.text(), server.log());
                 asked += 1;
-                // What was not read is dropped, or the connection was ended.
+                // What the app did not read is dropped, or the connection is closed.
                 if response.header("connection") == Some("close") {
                     client = server.connect();
                 }
@@ -151,8 +151,8 @@ fn the_server_conforms_when_things_go_wrong() {
     for _ in 0..20 {
         let mut client = server.connect();
         client.send("GET /failing_iterator HTTP/1.1\r\nHost: t\r\n\r\n");
-        client.try_response("GET").expect_err("an error behind the head cuts the connection");
-        // Clients that leave in the middle, of a response or of their own body.
+        client.try_response("GET").expect_err("an error after the head resets the connection");
+        // Clients that disconnect in the middle of a response or of their own body.
         let mut client = server.connect();
         client.send("GET /endless HTTP/1.1\r\nHost: t\r\n\r\n");
         client.take(100_000).expect("a part of it");

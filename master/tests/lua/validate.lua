@@ -1,10 +1,10 @@
--- Checks a server from inside, in the spirit of Python's wsgiref.validate: `validate.wrap(app)` is an app that looks at
--- everything that the server gives it and does with what it gets. What is wrong is collected, one line each, and told
--- with `validate.report()`; checks that were not made would be told by their number.
+-- Checks a server from inside, in the spirit of Python's wsgiref.validate: `validate.wrap(app)` is an app that checks
+-- everything that it gets from the server and what the server does with its result. `validate.report()` returns the
+-- violations, one line each, and the number of checks, which shows whether some were not made.
 
 local validate = {}
 local violations, checks, open, environs = {}, 0, 0, setmetatable({}, { __mode = "k" })
-local current -- what is being asked, for the messages
+local current -- the current request, for the messages
 
 local function check(holds, text, ...)
   checks = checks + 1
@@ -64,7 +64,7 @@ local function check_values(environ)
       check(object and type(object[name]) == "function", "%s has a method %s", key, name)
     end
   end
-  check(environ.HTTP_CONTENT_TYPE == nil and environ.HTTP_CONTENT_LENGTH == nil, "the body's fields are no HTTP_*")
+  check(environ.HTTP_CONTENT_TYPE == nil and environ.HTTP_CONTENT_LENGTH == nil, "the body's fields are not HTTP_*")
   check(environ.NO_SUCH_KEY == nil and environ.HTTP_NO_SUCH_FIELD == nil, "a key that is not there is nil")
   local uri, query = environ.REQUEST_URI, environ.QUERY_STRING
   check((uri:match("%?(.*)") or "") == query, "QUERY_STRING is what follows the question mark of %q: %q", uri, query)
@@ -76,7 +76,7 @@ local function check_environ(environ)
   end
   check(not environs[environ], "each request has an environ of its own")
   environs[environ] = true
-  local host = environ.HTTP_HOST -- before anything else is looked at
+  local host = environ.HTTP_HOST -- before any other key is looked up
   check_values(environ)
   local seen = {}
   for key, value in pairs(environ) do
@@ -104,7 +104,7 @@ end
 
 -- wsgi.input and wsgi.errors ------------------------------------------------------------------------------------------
 
--- What an app reads through goes on to be counted here.
+-- Counts what the app reads.
 local function checked_input(environ)
   local input, length, total, ended = environ["wsgi.input"], tonumber(environ.CONTENT_LENGTH), 0, false
   local checked = {}
@@ -116,7 +116,7 @@ local function checked_input(environ)
       end
     else
       check(type(text) == "string", "%s returns strings", what)
-      check(not ended, "%s returns nothing behind the end", what)
+      check(not ended, "%s returns nothing after the end", what)
       total = total + #text
       check(not length or total <= length, "no more can be read than was announced")
     end
@@ -134,7 +134,7 @@ local function checked_input(environ)
       check(type(text) == "string", "read() returns a string in any case")
       total, ended = total + #text, true
       check(not length or total == length, "read() returns all: %s bytes were announced and %d read", length, total)
-      check(input:read() == "" and input:read(1) == nil and input:read_line() == nil, "and nothing behind it")
+      check(input:read() == "" and input:read(1) == nil and input:read_line() == nil, "and nothing after it")
       return text
     end
     return note(text, "read(n)")
@@ -199,20 +199,20 @@ end
 
 -- The response --------------------------------------------------------------------------------------------------------
 
--- An iterable that knows how it has to be asked.
-local function checked_iterable(who, step, state, control, close)
+-- An iterable that checks how it is called.
+local function checked_iterable(request, step, state, control, close)
   open = open + 1
   local is_inside, is_over, closed, last = false, false, 0, control
   local iterable = {}
   local function body(self, given_state, given_control)
-    current = who
+    current = request
     check(self == iterable, "the iterable is called as itself")
-    check(not is_inside, "it is not asked again while it works")
-    check(not is_over, "it is not asked again at its end")
-    check(closed == 0, "it is not asked again when it was closed")
+    check(not is_inside, "it is not called again while it runs")
+    check(not is_over, "it is not called again after its end")
+    check(closed == 0, "it is not called again after it was closed")
     is_inside = true
     local first, second = step(state, last)
-    current = who
+    current = request
     is_inside = false
     last = first
     if first == nil then
@@ -225,7 +225,7 @@ local function checked_iterable(who, step, state, control, close)
     return second
   end
   function iterable.close(self)
-    current = who
+    current = request
     check(self == iterable, "close is called on the iterable")
     closed = closed + 1
     check(closed == 1, "close is called once")
@@ -239,15 +239,15 @@ local function checked_iterable(who, step, state, control, close)
   return setmetatable(iterable, { __call = body })
 end
 
--- A generic-for triple that knows what it has to be given.
-local function checked_triple(who, step, state, control)
+-- A generic-for triple that checks its arguments.
+local function checked_triple(request, step, state, control)
   local expected_control, is_over, is_inside = control, false, false
   return function(given_state, given_control)
-    current = who
-    check(rawequal(given_state, state), "the state is handed back")
+    current = request
+    check(rawequal(given_state, state), "the state is passed back")
     check(rawequal(given_control, expected_control), "the control is the first value before: %s, not %s",
       tostring(expected_control), tostring(given_control))
-    check(not is_over and not is_inside, "it is asked once at a time, and not at its end")
+    check(not is_over and not is_inside, "it is called once at a time, and not after its end")
     is_inside = true
     local first, second = step(given_state, given_control)
     is_inside = false
@@ -259,25 +259,25 @@ end
 function validate.wrap(app)
   return function(...)
     local environ, start_response = ...
-    local who = ("%s %s"):format(tostring(environ.REQUEST_METHOD), tostring(environ.PATH_INFO))
-    current = who
+    local request = ("%s %s"):format(tostring(environ.REQUEST_METHOD), tostring(environ.PATH_INFO))
+    current = request
     check(select("#", ...) == 2, "the app is called with environ and start_response")
     check_environ(environ)
     check_errors(environ)
     checked_input(environ)
     local first, state, control = app(environ, checked_start(start_response))
-    current = who
+    current = request
     if type(first) ~= "function" then
       if type(first) == "table" and getmetatable(first) then
-        return checked_iterable(who, function() return first() end, nil, nil, function()
+        return checked_iterable(request, function() return first() end, nil, nil, function()
           if first.close then first:close() end
         end)
       end
       return first
     elseif state ~= nil then
-      return checked_triple(who, first, state, control)
+      return checked_triple(request, first, state, control)
     end
-    return checked_iterable(who, first, state, control)
+    return checked_iterable(request, first, state, control)
   end
 end
 

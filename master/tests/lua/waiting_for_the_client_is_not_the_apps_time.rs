@@ -1,5 +1,5 @@
-//! `--request-timeout` is about the app: as long as it waits for its client, to send a body or to read the response, no
-//! time passes for it.
+//! `--request-timeout` limits the app: the time while it waits for its client, to send a body or to read the response, does not
+//! count.
 
 use crate::support::lua::serve;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn waiting_for_a_body_is_not_the_apps_time() {
     }
     let response = client.response();
     assert_eq!((response.status, response.text().as_str()), (200, "8 lines"), "{}", server.log());
-    // The app's own time is counted behind it.
+    // After that, the app's own time counts.
     client.send("POST /read_and_loop HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\n");
     assert!(
         !client.is_readable_within(Duration::from_millis(600)).expect("a connection"),

@@ -1,10 +1,10 @@
-//! docs/lua.md, "Coroutines": where an app may sleep, in each of the two languages. A row says yes, no, or which of them.
+//! docs/lua.md, "Coroutines": where an app may sleep, in each of the two languages. A row says yes or no for each.
 
 use crate::support::lua::{folder_with, serve_from};
 use crate::support::markdown::table;
 use std::fs;
 
-/// In the order of the table's rows; each function is called in a request.
+/// In the order of the table's rows. Each function is called in a request.
 const APP: &str = r#"
 local function sleep(...) tine.sleep(0) return ... end
 local function meta(name) return setmetatable({}, { [name] = function() return sleep("") end }) end

@@ -1,4 +1,4 @@
-//! The body is whatever can be iterated: the triple of a generic `for`, a plain iterator, a table, a string; anything else
+//! The body is anything that can be iterated: the triple of a generic `for`, a plain iterator, a table, a string. Anything else
 //! is an error of the app.
 
 use crate::support::lua::{folder_with, serve_file, text_of};
@@ -39,7 +39,7 @@ add("callable", function()
     { __call = function(self) i = i + 1 return ({ "a", "b", "c" })[i] end })
 end)
 add("callable-list", function()
-  -- A table that can be called is an iterator, whatever else is in it.
+  -- A callable table is an iterator, whatever else it contains.
   local done
   return setmetatable({ "no" }, { __call = function() if not done then done = true return "abc" end end })
 end)
@@ -77,7 +77,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn any_form_will_do() {
+fn any_form_is_accepted() {
     let server = server();
     let mut client = server.connect();
     for (name, body) in [
@@ -145,9 +145,9 @@ fn anything_else_is_an_error() {
     }
 }
 
-/// As `..` has it.
+/// As the `..` operator converts them.
 #[test]
-fn numbers_are_their_text() {
+fn numbers_are_sent_as_text() {
     let server = server();
     for (name, body) in [("number", "5"), ("chunk-number", "5"), ("numbers", "56"), ("numbers-stream", "56")] {
         assert_eq!(text_of(&server, &format!("/{name}")), body, "{name}");

@@ -1,5 +1,4 @@
-//! What the app returns whole is sent with Content-Length, in any of the forms that it may have: a string, or a list that
-//! has all the chunks.
+//! A response that the app returns whole, as a string or as a list of all chunks, is sent with Content-Length.
 
 use crate::support::lua::serve;
 
@@ -32,9 +31,9 @@ fn whole_answers_have_a_length() {
     }
 }
 
-/// What is too long to be joined is sent piece by piece, as there is room for it.
+/// A list too long to be joined is sent chunk by chunk, as there is room.
 #[test]
-fn so_have_long_lists() {
+fn and_so_do_long_lists() {
     let server = serve(
         r#"
         function app(environ, start_response)

@@ -1,5 +1,5 @@
-//! `--request-timeout`: an app that does not let go is interrupted wherever it is; the answer is 504, the log says where
-//! it was, and the worker serves on.
+//! `--request-timeout`: an app that does not yield is interrupted wherever it is; the response is 504, the log says where the
+//! app was, and the worker keeps serving.
 
 use crate::support::lua::serve;
 
@@ -74,7 +74,7 @@ function names()
 end
 "#;
 
-/// What the loops above are called.
+/// The names of the loops above.
 fn names() -> Vec<&'static str> {
     let loops = APP.split_once("local loops = {\n").expect("the table").1.split_once("\n}\n").expect("its end").0;
     let name = |line: &'static str| line.strip_prefix("  ")?.split_once(" = ").filter(|(name, _)| !name.contains(' '));
@@ -82,7 +82,7 @@ fn names() -> Vec<&'static str> {
 }
 
 #[test]
-fn an_app_out_of_time_is_interrupted() {
+fn an_app_that_times_out_is_interrupted() {
     let names = names();
     assert!(names.len() > 20, "{names:?}");
     let server = serve(APP, &["--request-timeout", "100ms"]);
@@ -92,7 +92,7 @@ fn an_app_out_of_time_is_interrupted() {
         let response = server.get(&format!("/{name}"));
         assert_eq!(response.status, 504, "{name}: {}", response.text());
         assert!(!response.text().contains("app.lua"), "{name}: a client is not shown the traceback");
-        // The request, the reason, and a line of the app that is in the loop.
+        // The request, the reason, and a line of the loop.
         let said = server.wait_log(&format!("GET /{name}: "));
         assert!(said.contains("--request-timeout"), "{name}: {said}");
         let log = server.log();

@@ -1,5 +1,5 @@
-//! SIGABRT, which the master sends to a worker that hangs: before it dies by it the worker logs the request that it is in
-//! and where its app's code is, be that in a loop, in a C function, in a finalizer or in a coroutine of the app's own.
+//! The master sends SIGABRT to a hung worker. Before the worker dies, it logs its current request and where the app's code is:
+//! in a loop, in a C function, in a finalizer or in one of the app's coroutines.
 
 use crate::support::lua::{folder_with, serve, serve_file};
 use crate::support::{Client, Server, TINE, cpu_ticks, eventually, send_signal, wait_asleep};
@@ -50,13 +50,13 @@ function app(environ, start_response)
 end
 "#;
 
-/// The line of the source that ends with this comment, as a traceback names it.
+/// The source line that ends with this comment, as a traceback names it.
 fn line_with(source: &str, comment: &str) -> String {
     let at = source.lines().position(|line| line.ends_with(comment)).expect("the comment");
     format!("app.lua:{}:", at + 1)
 }
 
-/// Sends a request and waits until the worker is in it: computing, or waiting for a process of its own.
+/// Sends a request and waits until the worker hangs in it: computing, or waiting for a child process.
 fn hang(server: &Server, worker: i32, name: &str) -> Client {
     let before = cpu_ticks(worker);
     let mut client = server.connect();
@@ -68,7 +68,7 @@ fn hang(server: &Server, worker: i32, name: &str) -> Client {
     client
 }
 
-/// Aborts the worker: the line that says what it hangs in, and the lines of its traceback.
+/// Aborts the worker. Returns the log line that says what it hangs in, and the lines of its traceback.
 #[track_caller]
 fn abort(server: &Server, worker: i32) -> (String, Vec<String>) {
     send_signal(worker, Signal::SIGABRT);
@@ -114,12 +114,12 @@ fn in_plain_loops() {
     expect_trace("iterator", &[("-- LOOP", " in ")], &[]);
     expect_trace("close", &[("-- LOOP", " in ")], &[]);
     expect_trace("later", &[("-- LOOP", "forever")], &[]);
-    // With the hook of --request-timeout.
+    // With the --request-timeout hook.
     expect_trace("loop", &[("-- LOOP", "forever")], &["--request-timeout", "5m"]);
 }
 
 #[test]
-fn in_coroutines_of_the_apps_own() {
+fn in_the_apps_own_coroutines() {
     expect_trace("coroutine", &[("-- LOOP", " in "), ("coroutine.wrap(forever)() end, -- CALLER", " in ")], &[]);
     expect_trace("coroutines", &[("-- LOOP", "forever"), ("coroutine.resume(outer) -- CALLER", " in ")], &[]);
     expect_trace("short_coroutines", &[("local n = 0 end)() end end, -- LOOP", " in ")], &[]);
@@ -132,7 +132,7 @@ fn in_c_functions_and_finalizers() {
     let execute = "os.execute(\"exec sleep 60\") end)() end, -- LOOP";
     expect_trace("execute_in_coroutine", &[("", "'execute'"), (execute, " in ")], &[]);
     expect_trace("pattern", &[("", "'find'"), ("\"b\") return at end, -- LOOP", " in ")], &[]);
-    // LuaJIT has a stack of its own for them, which nobody sees.
+    // LuaJIT runs finalizers on a separate stack, which cannot be seen.
     let finalizer =
         &[("-- LOOP", " in "), ("collectgarbage() -- CALLER", " in ")][usize::from(cfg!(feature = "luajit"))..];
     expect_trace("finalizer", finalizer, &[]);
@@ -149,9 +149,9 @@ fn between_requests() {
     assert_eq!(trace, [""; 0]);
 }
 
-/// The preflight builds it, and no worker after it.
+/// An app that loads in the preflight, and hangs in the workers after it.
 #[test]
-fn while_the_app_is_built() {
+fn while_the_app_is_loaded() {
     const APP: &str = r#"
 local file = io.open("built")
 if file then
@@ -172,11 +172,11 @@ function app() end
     let (said, trace) = abort(&server, worker);
     assert!(said.contains("] hangs while its app is built for "), "{said}");
     assert!(trace[0].contains(&line_with(APP, "-- LOOP")), "{trace:?}");
-    // No worker was ever ready, so that the server gives up.
+    // No worker was ever ready, so the server gives up.
     assert!(!server.wait_exit().success());
 }
 
-/// abort(3) of a C library is no hang, and where it was called is worth the same.
+/// abort(3) called by a C library is not a hang, but the place of the call is as useful.
 #[cfg(feature = "luajit")]
 #[test]
 fn where_a_library_aborts() {
@@ -197,7 +197,7 @@ end
     server.wait_log(&line_with(APP, "-- HERE"));
 }
 
-/// Who is told a second time does not say it a second time.
+/// A second SIGABRT does not log a second report.
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = folder_with(&[("app.lua", APP)]);

@@ -1,9 +1,9 @@
-//! A client that leaves ends its request: `close` is called, once, and the worker holds nothing of it any more.
+//! A client that disconnects ends its request: `close` is called once, and the worker keeps nothing of the request.
 
 use crate::support::lua::{leave, serve, text_of};
 use crate::support::{Server, eventually};
 
-/// `/closed` tells how often `close` was called, `/state` what the app had done by then.
+/// `/closed` reports how often `close` was called, `/state` what the app had done by then.
 const APP: &str = r#"
 local closed, stage = 0, "none"
 local function closing(f)
@@ -39,7 +39,7 @@ function app(environ, start_response)
       return chunk
     end)
   elseif path == "/body-sleep" then
-    -- With a body that is there and not asked for.
+    -- With a body that has arrived and is not read.
     return closing(function()
       stage = "sleeps"
       tine.sleep(3600)
@@ -80,9 +80,9 @@ fn while_the_app_sleeps_reads_or_waits_for_room() {
     assert!(!server.log().contains("ERROR"), "{}", server.log());
 }
 
-/// Also one that says goodbye in order, in the middle of its body.
+/// Also a client that closes with FIN in the middle of its body.
 #[test]
-fn at_the_end_of_a_body_that_is_not_whole() {
+fn at_the_end_of_an_incomplete_body() {
     let server = serve(APP, &[]);
     let sockets = server.sockets();
     let mut client = server.connect();
@@ -93,9 +93,9 @@ fn at_the_end_of_a_body_that_is_not_whole() {
     eventually("its socket is closed", || (server.sockets() == sockets).then_some(()));
 }
 
-/// … and when all of its request was read, so that nothing of it is waited for.
+/// Also with a FIN when the whole request has been read, so that the server waits for no more of it.
 #[test]
-fn in_order_while_the_app_sleeps() {
+fn by_fin_while_the_app_sleeps() {
     let server = serve(APP, &["--defer-accept", "0"]);
     let sockets = server.sockets();
     for (count, path) in [(1, "/sleep"), (2, "/nested")] {
@@ -108,9 +108,9 @@ fn in_order_while_the_app_sleeps() {
     }
 }
 
-/// The number of requests in flight is what a drain waits for.
+/// A drain waits for the requests in flight.
 #[test]
-fn and_nothing_of_it_holds_up_a_drain() {
+fn and_do_not_delay_a_drain() {
     let mut server = serve(APP, &["--graceful-timeout", "1h"]);
     for request in
         ["GET /sleep HTTP/1.1\r\nHost: t\r\n\r\n", "POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nhalf"]
@@ -126,7 +126,7 @@ fn and_nothing_of_it_holds_up_a_drain() {
 
 #[cfg(feature = "lua54")]
 #[test]
-fn variables_to_be_closed_are_closed_while_the_app_still_runs() {
+fn to_be_closed_variables_are_closed_while_the_app_runs() {
     let server = serve(
         r#"
         local closed, stage = 0, "none"

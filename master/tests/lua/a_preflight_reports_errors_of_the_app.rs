@@ -1,5 +1,5 @@
-//! Before anything is bound, the app is built once in a process of its own: what is wrong with it is said in its own words,
-//! and status 1 follows, of `run` as of `check`.
+//! Before anything is bound, the app is loaded once in a separate process. Its errors are reported with its own message, and
+//! both `run` and `check` exit with status 1.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, within_patience};
@@ -23,8 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What `tine run APP 0` and `tine check APP` say of what `source` does when it is loaded as `docs/app.lua`; the whole of
-/// both outputs.
+/// The output of `tine run APP 0` and `tine check APP` when `source` is loaded as `docs/app.lua`. Both print nothing else.
 #[track_caller]
 fn said_of(source: &str, app: &str, options: &[&str]) -> String {
     let folder = folder_with(&[("docs/app.lua", source), ("good.lua", GOOD)]);
@@ -43,7 +42,7 @@ fn said_of(source: &str, app: &str, options: &[&str]) -> String {
 }
 
 #[test]
-fn in_the_apps_own_words() {
+fn with_the_apps_own_message() {
     for (source, app, expected) in [
         ("local x = 1\n\nlocal y = = 2", "docs.app:app", "docs/app.lua:3: unexpected symbol near '='"),
         ("local x = 1\n\nlocal y = = 2", "docs/app.lua", "docs/app.lua:3: unexpected symbol near '='"),
@@ -77,18 +76,18 @@ fn in_the_apps_own_words() {
 }
 
 #[test]
-fn a_module_that_the_app_lacks_is_named_with_who_wants_it() {
+fn a_missing_module_is_named_with_the_line_that_requires_it() {
     let said = said_of("\nrequire('no.such.module')", "docs.app", &[]);
     assert!(said.starts_with("tine: docs/app.lua:2: module 'no.such.module' not found:\n"), "{said}");
 }
 
 #[test]
-fn debug_shows_the_apps_part_of_the_stack() {
+fn debug_shows_the_apps_frames() {
     let said = said_of("local function open() error('no database') end\nopen()", "docs.app", &["--debug"]);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[..2], ["tine: docs/app.lua:1: no database", "stack traceback:"], "{said}");
     assert!(said.contains("./docs/app.lua:2: in main chunk"), "{said}");
-    assert!(!said.contains("\ttine:"), "none of ours: {said}");
+    assert!(!said.contains("\ttine:"), "no frames of the server: {said}");
 }
 
 #[test]
@@ -101,7 +100,7 @@ fn nothing_is_bound_before_or_by_a_check() {
     assert!(checked.status.success(), "{checked:?}");
     assert!(said.contains(" would serve good with\n") && said.contains(&format!("127.0.0.1:{port}\n")), "{said}");
     assert!(said.lines().any(|line| line.split_whitespace().eq(["max-body", "10M"])), "{said}");
-    // The app is what is wrong first, whether or not the port is free, and the pidfile is not written.
+    // The app's error comes first, whether or not the port is free, and the pidfile is not written.
     let failed = output(&folder, &["run", "bad", &port, "--pidfile", "pid"]);
     assert_eq!(text(&failed.stderr), "tine: bad.lua:1: no database\n");
     assert!(!folder.join("pid").exists());
@@ -112,7 +111,7 @@ fn nothing_is_bound_before_or_by_a_check() {
 }
 
 #[test]
-fn what_an_app_prints_while_it_is_loaded_is_seen() {
+fn output_of_an_app_while_it_is_loaded_appears() {
     let folder = folder_with(&[("good.lua", GOOD), ("bad.lua", "print('before the end')\nerror('no database')")]);
     let checked = output(&folder, &["check", "good"]);
     assert!(text(&checked.stdout).starts_with("printed by the app\n"), "{checked:?}");

@@ -1,9 +1,9 @@
-//! However short an app sleeps, others are served meanwhile.
+//! Even during the shortest sleep of an app, other requests are served.
 
 use crate::support::lua::serve;
 
 #[test]
-fn a_sleep_lets_others_have_their_turn() {
+fn a_short_sleep_yields_to_other_requests() {
     let server = serve(
         r#"
         function app(environ, start_response)

@@ -1,5 +1,5 @@
-//! A module in C that suspends a request by itself ends it with 500; whatever it yields is no answer, and no later request
-//! goes on with what this one has left.
+//! A C module that suspends a request on its own ends it with 500. Whatever it yields is not taken for a response, and no later
+//! request continues where this one stopped.
 
 use crate::support::Server;
 use crate::support::lua::{compile, folder_with, serve_from};
@@ -17,7 +17,7 @@ int luaopen_suspend(lua_State *L) {
 }
 "#;
 
-/// What the driver yields are numbers and strings, too: kinds from 1 to 7, with a text or without.
+/// The driver yields numbers and strings, too: kinds from 1 to 7, with or without a text.
 const APP: &str = r#"
 local suspend = require("suspend")
 local ways = {
@@ -82,7 +82,7 @@ fn whatever_it_yields() {
         assert!(server.log().contains("in function 'suspend'"), "{}", server.log());
         expect_own_answers(&server, name);
     }
-    // After the head the connection is cut, after the answer it ends.
+    // After the head the connection is reset, after the response it is closed.
     let mut client = server.connect();
     client.send("GET /after_head HTTP/1.1\r\nHost: t\r\n\r\n");
     assert!(client.try_response("GET").is_err());
@@ -96,7 +96,7 @@ fn whatever_it_yields() {
     fs::remove_dir_all(folder).expect("the test's own folder");
 }
 
-/// Debian's lua-cqueues has coroutines of its own, and suspends the one that waits for them.
+/// Debian's lua-cqueues has its own coroutines, and suspends the one that waits for them.
 #[cfg(feature = "lua54")]
 #[test]
 fn as_cqueues_does() {

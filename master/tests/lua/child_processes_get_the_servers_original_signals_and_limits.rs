@@ -1,6 +1,6 @@
-//! A program that an app starts finds signals and limits as the server itself found them: none blocked or ignored that was
-//! not, and the soft limit of open files not raised. In the preflight, while a worker loads the app, and for a request; by
-//! os.execute, by io.popen, and by a C module that forks.
+//! A program that an app starts inherits signals and limits as the server found them: no additional signals blocked or ignored,
+//! and the soft limit of open files not raised. In the preflight, while a worker loads the app, and during a request; with
+//! os.execute, with io.popen, and with a C module that forks.
 
 use crate::support::lua::{folder_with, text_of};
 use crate::support::{Server, TINE};
@@ -32,7 +32,7 @@ int luaopen_forks(lua_State *L) {
 }
 "#;
 
-/// What a program says of itself.
+/// The state that a program prints.
 const LOOK: &str = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ulimit -S -n; ulimit -H -n";
 
 const APP: &str = r#"
@@ -76,7 +76,7 @@ fn module(folder: &Path) {
     assert!(built.success());
 }
 
-/// Under a shell that has `begun` so.
+/// Runs `then` under a shell that first runs `begun`.
 fn shell(begun: &str, then: &str, folder: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{begun}{then}")]).current_dir(folder);
@@ -91,7 +91,7 @@ fn check(begun: &str) {
     assert_eq!(expected.lines().count(), 4, "{expected}");
     let run = format!("exec {TINE} run ./app.lua 0 --workers 1 --chdir {}", folder.display());
     let server = Server::start_command(&mut shell(begun, &run, &folder));
-    // Of the worker itself the limit is raised.
+    // In the worker itself the limit is raised.
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.workers()[0])).expect("the worker's limits");
     let open_files: Vec<&str> =
         limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit").split_whitespace().collect();
@@ -122,8 +122,8 @@ fn with_a_small_soft_limit() {
     check("ulimit -S -n 100; ");
 }
 
-/// As systemd has it for services, nohup for its program, a shell for what runs in its background.
+/// As set by systemd for services, by nohup, and by a shell for background jobs.
 #[test]
-fn what_was_ignored_stays_so() {
+fn ignored_signals_stay_ignored() {
     check("trap '' PIPE HUP INT USR1; ");
 }

@@ -1,5 +1,5 @@
-//! A worker that cannot load its app any more, because the file has changed since the start, is told of in the log with the
-//! app's own message; once the file is right again, a worker serves again.
+//! If a worker can no longer load its app, because the file has changed since the start, the log has the app's own message;
+//! once the file is right again, a worker serves again.
 
 use crate::support::lua::{folder_with, serve_file};
 use crate::support::{eventually, send_signal};
@@ -14,7 +14,7 @@ const GOOD: &str = r#"
 "#;
 
 #[test]
-fn an_app_that_breaks_later_is_told_in_its_own_words() {
+fn an_app_that_breaks_later_is_reported_in_its_own_words() {
     let folder = folder_with(&[("app.lua", GOOD)]);
     let path = folder.join("app.lua");
     let server = serve_file(path.to_str().expect("a path in UTF-8"), &[]);

@@ -1,6 +1,6 @@
-//! A framework in nibiru's way: it asks `nibiru.boot_parameters` which module the server was started with and reads that
-//! module's neighbour, `config.lua`; its application is a table that can be called, and its routes answer in each form of
-//! headers that WSGI applications in Lua have.
+//! A framework like nibiru's: it reads from `nibiru.boot_parameters` which module the server was started with and loads
+//! `config.lua` beside that module; its application is a callable table, and its routes use each form of headers that WSGI
+//! applications in Lua have.
 
 use crate::support::TINE;
 use crate::support::lua::{folder_with, serve_from};
@@ -57,7 +57,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn a_framework_asks_where_its_app_is() {
+fn a_framework_finds_its_app() {
     let folder = folder();
     let server = serve_from(&folder, "site.app:app", &["--app-dir", "lua", "--workers", "2"], &[]);
     for (path, status, text) in
@@ -80,7 +80,7 @@ fn a_framework_asks_where_its_app_is() {
 }
 
 #[test]
-fn its_folder_may_stand_in_lua_path_and_its_module_may_be_the_app() {
+fn its_directory_may_be_in_lua_path_and_its_module_may_be_the_app() {
     let folder = folder();
     let server = serve_from(&folder, "site.app", &[], &[("LUA_PATH", "./lua/?.lua;;")]);
     assert_eq!(server.get("/").text(), "a title");
@@ -88,7 +88,7 @@ fn its_folder_may_stand_in_lua_path_and_its_module_may_be_the_app() {
     fs::remove_dir_all(folder).expect("the test's own folder");
 }
 
-/// A file has the name by which `require` would find it.
+/// A file gets the name by which `require` would find it.
 #[test]
 fn its_app_may_be_a_file() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! What an app prints is on standard output line by line, while the server runs, whatever standard output is.
+//! What an app prints appears on standard output line by line, while the server runs, whatever standard output is.
 
 use crate::support::eventually;
 use crate::support::lua::{serve, text_of};

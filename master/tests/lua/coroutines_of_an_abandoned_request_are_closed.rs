@@ -1,6 +1,6 @@
-//! A request that ends before its app is done leaves nothing half-done: under Lua 5.4 the variables to be closed of its
-//! coroutines are closed, the inner ones first, and under both Luas all of it is garbage. What is not the request's own goes
-//! on. (The request's own coroutine: clients_that_leave_end_their_request.)
+//! A request that ends before its app has finished leaves nothing half-done: under Lua 5.4 the to-be-closed variables of its
+//! coroutines are closed, nested ones first, and under both Luas everything becomes garbage. What does not belong to the
+//! request continues. (The request's own coroutine: disconnected_clients_end_their_request.)
 
 use crate::support::eventually;
 use crate::support::lua::{leave, serve, text_of};
@@ -93,7 +93,7 @@ local ways = {
     end)
   end,
 }
--- Made while the app loads, and by a request for all.
+-- Created while the app loads, and by a request for all requests.
 local ticks, lazy = coroutine.wrap(function()
   local variable <close> = guard("ticks")
   while true do
@@ -130,7 +130,7 @@ fn expect_closed(server: &crate::support::Server, way: &str, names: &str) {
 
 #[cfg(feature = "lua54")]
 #[test]
-fn when_the_client_leaves() {
+fn when_the_client_disconnects() {
     let server = serve(APP, &[]);
     for (way, stage, names) in [
         ("sends", "sends", "inner"),
@@ -161,7 +161,7 @@ fn when_the_client_leaves() {
 
 #[cfg(feature = "lua54")]
 #[test]
-fn where_no_body_is_sent_and_where_the_app_fails() {
+fn when_no_body_is_sent_and_when_the_app_fails() {
     let server = serve(APP, &["--request-timeout", "300ms"]);
     for (method, way, status, names) in [
         ("HEAD", "sends", 200, "inner"),
@@ -197,7 +197,7 @@ fn but_not_what_is_shared() {
 }
 
 #[test]
-fn all_of_it_is_garbage() {
+fn everything_becomes_garbage() {
     let server = serve(
         r#"
         local finalized, stage = 0, "none"

@@ -1,5 +1,5 @@
-//! However an app ran out of time, the request ends: `close` is called and has a time of its own, what the app's
-//! variables have to close is closed, and after the head the connection is cut.
+//! However an app times out, its request ends: `close` is called and has time of its own, the app's to-be-closed variables are
+//! closed, and if the head has been sent, the connection is reset.
 
 use crate::support::lua::serve;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ fn close_is_called_and_has_time_of_its_own() {
     server.wait_log("closed /loop_in_iterator");
     assert_eq!(server.get("/pcall_cleans_up").status, 504);
     server.wait_log("closed /pcall_cleans_up");
-    // One that does not end is interrupted, too; it does not undo an answer that is complete.
+    // A `close` that does not end is interrupted, too; a response that is complete stays so.
     for (path, status, failures) in
         [("/loop_in_close", 200, 1), ("/loop_in_both", 504, 2), ("/sleep_and_loop_in_close", 504, 2)]
     {
@@ -97,7 +97,7 @@ fn close_is_called_and_has_time_of_its_own() {
 }
 
 #[test]
-fn after_the_head_the_connection_is_cut() {
+fn after_the_head_the_connection_is_reset() {
     let server = serve(APP, &OPTIONS);
     for path in ["/after_head", "/sleep_after_head"] {
         let mut client = server.connect();
@@ -111,7 +111,7 @@ fn after_the_head_the_connection_is_cut() {
     }
 }
 
-/// Only Lua 5.4 has variables that are closed.
+/// Only Lua 5.4 has to-be-closed variables.
 #[cfg(feature = "lua54")]
 #[test]
 fn variables_are_closed() {

@@ -1,5 +1,5 @@
-//! A body that the app does not read, or not to its end, is dropped, and what follows on the connection is served; a
-//! client that waits for 100 is told to go on when the app reads, and not before.
+//! A body that the app does not read, or not to its end, is dropped, and the next request on the connection is served. A
+//! client that waits for 100 Continue gets it when the app reads, and not before.
 
 use crate::support::lua::{ask, serve};
 use std::time::Duration;
@@ -34,10 +34,10 @@ end
 "#;
 
 #[test]
-fn the_connection_goes_on_behind_a_small_body() {
+fn the_connection_is_kept_after_a_small_body() {
     let server = serve(APP, &[]);
     for framed in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
-        // In one packet, so that all of it is there with the head.
+        // In one packet, so that all of it arrives with the head.
         for (path, expected) in
             [("/", "unread"), ("/two", "he"), ("/late", "ab"), ("/sleep", "slept"), ("/all", "hello")]
         {
@@ -53,7 +53,7 @@ fn the_connection_goes_on_behind_a_small_body() {
 }
 
 #[test]
-fn a_large_body_gets_its_answer_too() {
+fn a_large_body_gets_a_response_too() {
     let server = serve(APP, &[]);
     let body = vec![b'x'; 5 << 20];
     let coded = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
@@ -70,7 +70,7 @@ fn expecting(path: &str) -> String {
 }
 
 #[test]
-fn an_app_that_reads_says_100() {
+fn an_app_that_reads_causes_a_100() {
     let server = serve(APP, &[]);
     for (path, expected) in [("/all", "hello"), ("/two", "he"), ("/sleep-all", "hello")] {
         let mut client = server.connect();
@@ -82,22 +82,22 @@ fn an_app_that_reads_says_100() {
 }
 
 #[test]
-fn an_app_that_does_not_read_says_no_100() {
+fn an_app_that_does_not_read_causes_no_100() {
     let server = serve(APP, &[]);
     for (path, expected) in [("/", "unread"), ("/late", "ab"), ("/sleep", "slept")] {
         let mut client = server.connect();
         client.send(expecting(path));
         let response = client.response();
         assert_eq!((response.status, response.text().as_str()), (200, expected), "{path}");
-        // Whether the body comes is not known any more.
+        // It is unknown now whether the body will follow.
         assert_eq!(response.header("connection"), Some("close"), "{path}");
         client.expect_end();
     }
 }
 
-/// The client owes nothing while the app does not ask.
+/// The client need not send anything before the app reads.
 #[test]
-fn a_body_that_is_not_asked_for_is_not_late() {
+fn a_body_that_was_not_requested_does_not_time_out() {
     let server = serve(&APP.replace("0.3", "1.5"), &["--body-timeout", "500ms"]);
     let mut client = server.connect();
     client.send("POST /sleep-all HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Requests in flight in the same VM go on when one is interrupted, and those to come are watched as before.
+//! When a request is interrupted, others in flight in the same VM continue, and later ones can still time out.
 
 use crate::support::lua::serve;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ end
 "#;
 
 #[test]
-fn an_interruption_harms_nobody_else() {
+fn an_interruption_affects_only_its_request() {
     let server = serve(APP, &["--request-timeout", "2s"]);
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n");
     let mut sleeping: Vec<_> = (0..5).map(|_| server.connect()).collect();
@@ -38,14 +38,14 @@ fn an_interruption_harms_nobody_else() {
             client.send(get(path));
         }
     }
-    // They are in flight when the heads of the streams are here.
+    // They are in flight once the heads of the streams have arrived.
     for client in &mut streaming {
         assert!(client.head().starts_with("HTTP/1.1 200"));
     }
     let mut looping = server.connect();
     looping.send(get("/loop"));
     assert_eq!(looping.response().status, 504);
-    // The loop has held them up for longer than they may work, but their own time is not over.
+    // The loop has blocked them for longer than their timeout, but that does not count as their own time.
     for client in &mut sleeping {
         let response = client.response();
         assert_eq!((response.status, response.text().as_str()), (200, "done"));
@@ -66,7 +66,7 @@ fn an_interruption_harms_nobody_else() {
 }
 
 #[test]
-fn later_requests_are_watched_as_before() {
+fn later_requests_still_time_out() {
     let server = serve(APP, &["--request-timeout", "20ms"]);
     let worker = server.workers();
     let mut client = server.connect();

@@ -1,4 +1,5 @@
-//! `tine ctl upgrade` whose new master cannot start says why in that master's own words: in one line, and so does the log.
+//! If the new master of `tine ctl upgrade` cannot start, its own error message appears in one line on standard error and in the
+//! log.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, write_program};
@@ -8,7 +9,7 @@ use std::process::Command;
 
 const GOOD: &str = "function app(environ, start_response) start_response('200 OK', {}) return 'hello' end\n";
 
-/// The preflight builds it, and no worker after it.
+/// An app that loads in the preflight, but not in the workers after it.
 const NOT_TWICE: &str = r#"
 local file = io.open("built")
 if file then error("the second build is refused") end
@@ -21,7 +22,7 @@ fn write(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_failed_upgrade_tells_its_reason() {
+fn a_failed_upgrade_reports_its_reason() {
     let folder = folder_with(&[("app.lua", GOOD)]);
     let (app, program) = (folder.join("app.lua"), folder.join("tine"));
     fs::hard_link(TINE, &program).expect("a link");
@@ -45,7 +46,7 @@ fn a_failed_upgrade_tells_its_reason() {
         assert_eq!((server.get("/").text(), server.workers()), ("hello".to_string(), before.clone()), "{what}");
     };
     write(&app, "function app(\n");
-    expect("a file that is no Lua", &["app.lua:", "<eof>"]);
+    expect("a file that is not Lua", &["app.lua:", "<eof>"]);
     write(&app, "error('red \\27[31m and a bell \\7\\nH R T Q C')\n");
     expect("control characters", &["red \\u{1b}[31m and a bell \\u{7}"]);
     write(&app, NOT_TWICE);

@@ -1,5 +1,5 @@
-//! Where `require` looks: in each --app-dir, the current folder, a rocks tree around the executable, LUA_PATH and LUA_CPATH;
-//! and what nibiru's framework is told before its application is loaded.
+//! Where `require` looks: in each --app-dir, the current directory, a rocks tree around the executable, LUA_PATH and LUA_CPATH;
+//! and what nibiru's framework gets before its application is loaded.
 
 use crate::support::lua::folder_with;
 use crate::support::{TINE, copy_program};
@@ -17,7 +17,7 @@ fn in_tree(tree: &Path) -> PathBuf {
     path
 }
 
-/// What an application prints while it is loaded; or, if it cannot be, what tine says.
+/// What an application prints while it is loaded or, if it cannot be loaded, the error from tine.
 fn printed(tine: &Path, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(tine);
     command.arg("check").args(arguments).current_dir(folder);
@@ -48,7 +48,7 @@ fn lua_modules() {
             let environment: Vec<(&str, &str)> = environment.into_iter().chain([("LUA_PATH", path.as_str())]).collect();
             assert_eq!(printed(&tine, &here, arguments, &environment), place, "{arguments:?}");
         }
-        // The next place has its turn.
+        // Now the next place is used.
         fs::remove_file(folder.join(place)).expect("the module is there");
     }
     let said = printed(&tine, &here, &["main"], &[]);
@@ -57,7 +57,7 @@ fn lua_modules() {
 }
 
 #[test]
-fn a_module_in_a_folder_of_its_own() {
+fn a_module_in_its_own_directory() {
     let folder = folder_with(&[
         ("main.lua", "print((require('site.pages'))) return { app = print }"),
         ("src/site/pages/init.lua", "return 'an init.lua'"),
@@ -74,7 +74,7 @@ fn a_module_in_a_folder_of_its_own() {
 }
 
 #[test]
-fn modules_in_c() {
+fn c_modules() {
     let folder = folder_with(&[
         ("main.lua", "print(package.cpath) return { app = print }"),
         ("one/empty", ""),
@@ -87,16 +87,16 @@ fn modules_in_c() {
     assert!(path.starts_with(&expected), "{path}");
     assert!(
         !printed(Path::new(TINE), &folder, &["main"], &[]).contains("target"),
-        "there is no tree where cargo builds"
+        "cargo's directories are not a rocks tree"
     );
     fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
 #[test]
-fn nibirus_framework_is_told_the_name_of_its_application_first() {
+fn nibirus_framework_gets_the_name_of_its_application_first() {
     let app = "print(require('nibiru.boot_parameters').app_module) return { app = print }";
     for (parameters, said) in [
-        ("return { app_module = 'nobody' }", "docs.app"),
+        ("return { app_module = 'none' }", "docs.app"),
         ("error('no parameters')", "tine: nibiru/boot_parameters.lua:1: no parameters"),
     ] {
         let folder = folder_with(&[("docs/app.lua", app), ("nibiru/boot_parameters.lua", parameters)]);
