@@ -11,7 +11,7 @@ use std::process::Command;
 const APP: &str = r#"
 local function wait()
   local fifo = assert(io.open("fifo"))
-  fifo:read()
+  fifo:read("*a") -- to the end: while the writer has the FIFO open, the next io.open would not wait for another
   fifo:close()
 end
 -- The first of three chunks exists; the app waits for each of the others, and for the end.
