@@ -48,7 +48,7 @@ struct Traffic {
     echoes: Cycle,
 }
 
-/// All messages, twice, so that a message's worth of bytes from any offset is one slice.
+/// All messages, twice, so that a run of messages from any offset is one slice.
 struct Cycle {
     bytes: Vec<u8>,
     frame_bytes: u64,
