@@ -1,4 +1,4 @@
-//! Chaos, at random and under load: workers are killed, stopped, frozen, dismissed and starved of descriptors; the
+//! Chaos, at random and under load: workers are killed, stopped, frozen, terminated and starved of descriptors; the
 //! master has to reload, upgrade, rest, grow and shrink; apps fail. No request fails except those of a killed worker,
 //! and at the end everything is as it was. `scripts/chaos` runs it for longer, and can repeat a seed.
 

@@ -95,7 +95,7 @@ fn not_even_a_spare_one() {
     while began.elapsed() < Duration::from_secs(1) {
         inside.send(GET);
         assert_eq!(inside.response().status, 200);
-        std::thread::sleep(Duration::from_millis(50)); // the second that is measured, not a wait
+        std::thread::sleep(Duration::from_millis(50)); // part of the measured second, not a wait
     }
     let used = cpu_ticks(worker) - ticks;
     assert!(used <= 20, "{used} hundredths of a second of CPU in one second");

@@ -1,5 +1,4 @@
-//! HTTP/1.0 clients: the connection ends with the answer unless both sides keep it alive, and nothing is
-//! chunked.
+//! HTTP/1.0 clients: the connection ends with the answer unless both sides keep it alive, and nothing is chunked.
 
 use crate::support::Server;
 

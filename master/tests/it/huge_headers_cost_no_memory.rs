@@ -19,7 +19,7 @@ fn of_64_mebibytes() {
 #[test]
 fn for_clients_that_do_not_read() {
     let server = Server::start(&["--workers", "1"]);
-    assert_eq!(server.get("/fault/100s").status, 100); // what the first use allocates is allocated
+    assert_eq!(server.get("/fault/100s").status, 100); // allocates what the first use needs
     let before = server.memory_bytes();
     let clients: Vec<_> = (0..50)
         .map(|_| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 fn no_worker_survives_a_master_that_dies_early() {
     for delay_ms in [5, 15, 30, 60] {
         let mut server = Server::spawn(Command::new(TINE).args(["run", "0", "--workers", "60"]));
-        // Whatever moment of the boot each of these is on a given machine: the claim has to hold for all of them.
+        // Which moment of the boot each delay hits depends on the machine: the claim has to hold for all of them.
         let at = Instant::now() + Duration::from_millis(delay_ms);
         eventually("some are forked", || (Instant::now() >= at && !server.workers().is_empty()).then_some(()));
         server.stop(Signal::SIGKILL);

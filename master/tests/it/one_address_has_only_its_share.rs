@@ -170,7 +170,7 @@ fn not_without_the_option() {
         .collect();
 }
 
-/// All clients on it are the proxy, or on the same machine.
+/// Its clients are a proxy, or on the same machine.
 #[test]
 fn not_over_a_unix_socket() {
     let folder = crate::support::scratch_folder();

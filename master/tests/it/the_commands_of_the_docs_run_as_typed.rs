@@ -81,7 +81,7 @@ fn every_exception_is_used() {
     for start in NOT_RUN.iter().map(|(start, _)| *start).chain(FAILS.iter().map(|(start, _)| *start)).chain([EXAMPLE]) {
         assert!(all.iter().any(|command| command.starts_with(start)), "no command begins with {start:?}: {all:#?}");
     }
-    // The way to run an application that the assignment gives.
+    // The command line that the project was specified with.
     assert!(all.iter().any(|command| *command == "tine run docs.app:app 8080 --workers 16"), "{all:#?}");
 }
 

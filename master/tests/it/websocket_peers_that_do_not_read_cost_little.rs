@@ -97,7 +97,7 @@ fn they_are_reset_by_the_write_timeout() {
     for peer in &mut peers {
         peer.client.stream.set_nonblocking(true).expect("a mode");
     }
-    // As much as the kernel accepts, again and again: the server has more to send to each than it can.
+    // As much as the kernel accepts, again and again: the server has more to send to each than it can send.
     eventually("they are reset", || {
         peers.retain_mut(|peer| match peer.client.stream.write(&bytes) {
             Ok(_) => true,
