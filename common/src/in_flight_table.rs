@@ -9,6 +9,7 @@
 //! sees half of one request and half of another (a seqlock). Writing an entry takes no system call and no allocation.
 
 use crate::log::one_line;
+use crate::metric::Metric;
 use crate::scoreboard::Slot;
 use crate::sys::mmap::Line;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -193,7 +194,7 @@ impl InFlightTable {
             .filter_map(|line| Some((line, self.lines[line as usize].read()?)));
         let mut entries: Vec<(u64, Entry)> = entries.collect();
         entries.sort_by_key(|(_, entry)| entry.begun_ms);
-        let others = self.slot.in_flight().saturating_sub(u64::from(taken.count_ones()));
+        let others = self.slot.get(Metric::InFlight).saturating_sub(u64::from(taken.count_ones()));
         let listed = entries.into_iter().map(|(line, entry)| InFlight {
             method: one_line(&String::from_utf8_lossy(entry.method())),
             target: one_line(&String::from_utf8_lossy(entry.target())),

@@ -90,7 +90,7 @@ fn what_does_not_fit_is_counted() {
         table.turn_to(Before::Idle);
         begin(&table, "GET", &format!("/{place}"));
         kept.push(table.keep(None, true));
-        board.slot(1).set_in_flight(place as u64 + 1);
+        board.slot(1).set(crate::metric::Metric::InFlight, place as u64 + 1);
     }
     table.turn_away();
     let requests = table.requests(now);

@@ -21,6 +21,7 @@ pub mod fixed_text;
 pub mod in_flight_table;
 pub mod log;
 pub mod message;
+pub mod metric;
 pub mod privileges;
 pub mod request_name;
 pub mod scoreboard;

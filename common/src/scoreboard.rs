@@ -7,6 +7,7 @@
 
 use crate::address_counts::{AddressCounts, Tables};
 use crate::in_flight_table::{self, InFlightTable};
+use crate::metric::{Kind, Metric, Metrics};
 use crate::sys::mmap::{Line, shared_lines};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -44,30 +45,20 @@ impl State {
 enum Word {
     State,
     Heartbeat,
-    Connections,
-    InFlight,
-    Requests,
-    Accepted,
-    Refused,
-    Cut,
     /// The worker's index; written by the master before the fork.
     Index,
     Progress,
 }
 
+impl Word {
+    const ALL: [Word; 4] = [Word::State, Word::Heartbeat, Word::Index, Word::Progress];
+}
+
+/// The first of the words that follow: one a metric.
+const METRICS: usize = Word::ALL.len();
 /// The word of line 0 that is not a total: the number of slots to read.
 const REACH: usize = 15;
-
-/// Sums over all workers, including those that have exited.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Totals {
-    pub connections: u64,
-    pub in_flight: u64,
-    pub requests: u64,
-    pub accepted: u64,
-    pub refused: u64,
-    pub cut: u64,
-}
+const _: () = assert!(METRICS + Metric::ALL.len() <= REACH, "a line has a word for each");
 
 #[derive(Clone, Copy)]
 pub struct Scoreboard {
@@ -153,7 +144,7 @@ impl Scoreboard {
     pub fn load_snapshot(&self, now: Instant, asking: usize) -> LoadSnapshot {
         let mut snapshot = LoadSnapshot::NONE;
         for slot in self.slots().skip(asking + 1).chain(self.slots().take(asking + 1)) {
-            let connections = slot.load(Word::Connections);
+            let connections = slot.get(Metric::Connections);
             snapshot.total += connections;
             if slot.is_accepting(now) {
                 snapshot.accepting += 1;
@@ -171,15 +162,13 @@ impl Scoreboard {
         owners.map(|slot| slot.worker_index()).collect()
     }
 
-    pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+    /// Sums over all workers; counters include those of workers that have exited.
+    pub fn totals(&self) -> Metrics {
+        let mut totals = Metrics::default();
         for slot in self.slots().chain([self.retired()]) {
-            totals.connections += slot.load(Word::Connections);
-            totals.in_flight += slot.load(Word::InFlight);
-            totals.requests += slot.load(Word::Requests);
-            totals.accepted += slot.load(Word::Accepted);
-            totals.refused += slot.load(Word::Refused);
-            totals.cut += slot.load(Word::Cut);
+            for metric in Metric::ALL {
+                totals[metric] += slot.get(metric);
+            }
         }
         totals
     }
@@ -191,13 +180,13 @@ impl Scoreboard {
     /// Master only: adds the counters of a dead worker to the retired totals and clears its slot.
     pub fn retire(&self, number: usize) {
         let (retired, slot) = (self.retired(), self.slot(number));
-        for word in [Word::Requests, Word::Accepted, Word::Refused, Word::Cut] {
-            retired.store(word, retired.load(word) + slot.load(word));
-            slot.store(word, 0);
+        for metric in Metric::ALL {
+            if metric.kind() == Kind::Counter {
+                retired.set(metric, retired.get(metric) + slot.get(metric));
+            }
+            slot.set(metric, 0);
         }
-        for word in [Word::State, Word::Heartbeat, Word::Connections, Word::InFlight, Word::Index, Word::Progress] {
-            slot.store(word, 0);
-        }
+        Word::ALL.into_iter().for_each(|word| slot.store(word, 0));
         self.in_flight_table(number).clear();
         if let Some(tables) = self.addresses {
             tables.clear(number);
@@ -269,40 +258,16 @@ impl Slot {
         self.store(Word::Progress, units);
     }
 
-    pub fn set_connections(&self, connections: u64) {
-        self.store(Word::Connections, connections);
+    pub fn set(&self, metric: Metric, value: u64) {
+        self.line.words[METRICS + metric as usize].store(value, Relaxed);
     }
 
-    pub fn set_in_flight(&self, in_flight: u64) {
-        self.store(Word::InFlight, in_flight);
+    pub fn get(&self, metric: Metric) -> u64 {
+        self.line.words[METRICS + metric as usize].load(Relaxed)
     }
 
-    pub fn set_requests(&self, requests: u64) {
-        self.store(Word::Requests, requests);
-    }
-
-    pub fn set_accepted(&self, accepted: u64) {
-        self.store(Word::Accepted, accepted);
-    }
-
-    pub fn set_refused(&self, refused: u64) {
-        self.store(Word::Refused, refused);
-    }
-
-    pub fn set_cut(&self, cut: u64) {
-        self.store(Word::Cut, cut);
-    }
-
-    pub fn connections(&self) -> u64 {
-        self.load(Word::Connections)
-    }
-
-    pub fn in_flight(&self) -> u64 {
-        self.load(Word::InFlight)
-    }
-
-    pub fn requests(&self) -> u64 {
-        self.load(Word::Requests)
+    pub fn publish(&self, metrics: &Metrics) {
+        Metric::ALL.into_iter().for_each(|metric| self.set(metric, metrics[metric]));
     }
 
     fn is_accepting(&self, now: Instant) -> bool {
@@ -340,7 +305,7 @@ mod tests {
         {
             board.take(i, 10 + i);
             board.slot(i).set_state(state);
-            board.slot(i).set_connections(connections);
+            board.slot(i).set(Metric::Connections, connections);
             board.slot(i).heartbeat(now - Duration::from_millis(age_ms), waiting);
         }
         assert_eq!(board.load_snapshot(now, 0), LoadSnapshot { least: 5, least_worker: 11, total: 13, accepting: 2 });
@@ -361,7 +326,7 @@ mod tests {
         for (slot, connections) in [(0, 2), (1, 2), (2, 3), (3, 2)] {
             board.take(slot, slot);
             board.slot(slot).set_state(State::Ready);
-            board.slot(slot).set_connections(connections);
+            board.slot(slot).set(Metric::Connections, connections);
             board.slot(slot).heartbeat(now, true);
         }
         for (asking, named) in [(0, 1), (1, 3), (2, 3), (3, 0)] {
@@ -373,12 +338,12 @@ mod tests {
     fn totals_never_go_backwards() {
         let board = Scoreboard::new(2).unwrap();
         (0..2).for_each(|i| board.take(i, i));
-        board.slot(1).set_requests(40);
-        board.slot(1).set_connections(3);
-        board.slot(0).set_requests(2);
-        assert_eq!(board.totals().requests, 42);
+        board.slot(1).set(Metric::Requests, 40);
+        board.slot(1).set(Metric::Connections, 3);
+        board.slot(0).set(Metric::Requests, 2);
+        assert_eq!(board.totals()[Metric::Requests], 42);
         board.retire(1);
-        assert_eq!(board.totals().requests, 42);
-        assert_eq!(board.totals().connections, 0);
+        assert_eq!(board.totals()[Metric::Requests], 42);
+        assert_eq!(board.totals()[Metric::Connections], 0);
     }
 }

@@ -4,6 +4,7 @@
 //! or before one: a missing field gets its default, an unknown field is ignored, and an unknown state is `Unknown`.
 //! Counters only grow while the server lives; readers calculate rates from two samples.
 
+use crate::metric::Metrics;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,15 +27,9 @@ pub struct Status {
     pub state: ServerState,
     pub workers_wanted: u64,
     pub workers_ready: u64,
-    pub connections: u64,
-    pub in_flight: u64,
-    /// Requests answered since the start, also by workers that have exited; the next three count in the same way.
-    pub requests: u64,
-    pub accepted: u64,
-    /// Connections answered with 503.
-    pub refused: u64,
-    /// Connections cut while in use.
-    pub cut: u64,
+    /// Sums over all workers, those that have exited included.
+    #[serde(flatten)]
+    pub totals: Metrics,
     /// The memory of all processes, each page counted once; `None`: the kernel does not report it.
     pub memory_bytes: Option<u64>,
     /// Why the last worker died unexpectedly.

@@ -34,6 +34,7 @@ use tine_common::config::{AcceptMode, Config};
 use tine_common::crash_report::CrashReport;
 use tine_common::in_flight_table::InFlightTable;
 use tine_common::message::Report;
+use tine_common::metric::{Metric, Metrics};
 use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
 use tine_common::sys::{abort, descriptor, fork, process, started_with};
 
@@ -183,6 +184,7 @@ struct Worker {
     requests_due: Option<u64>,
     /// The server stops soon (`Order::LameDuck`).
     lame_duck: bool,
+    metrics: Metrics,
     counts: Counts,
     own: OwnDescriptors,
     /// Listeners with pending connections, in this turn.
@@ -194,10 +196,6 @@ struct Worker {
 
 #[derive(Default)]
 struct Counts {
-    in_flight: u64,
-    requests: u64,
-    accepted: u64,
-    refused: u64,
     /// Connections that were refused or evicted and are still being closed.
     refused_open: usize,
     /// Connections were opened or closed since the last load snapshot.
@@ -267,6 +265,7 @@ impl Worker {
             are_sockets_lent,
             requests_due,
             lame_duck: false,
+            metrics: Metrics::default(),
             counts: Counts::default(),
             own,
             ready_listeners: Vec::new(),
@@ -421,21 +420,21 @@ impl Worker {
                     Ok(()) => connection.registered = true,
                     Err(e) => {
                         // No event would report its bytes.
-                        self.counts.refused += 1;
+                        self.metrics[Metric::Refused] += 1;
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
                         connection.turn_away(&self.date, &mut self.buffers.input);
                         end = Turn::Closed;
                     }
                 }
             }
-            self.counts.requests += u64::from(connection.take_answered());
+            self.metrics[Metric::Requests] += u64::from(connection.take_answered());
             let is_in_flight = end != Turn::Closed && connection.is_in_flight();
             connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, is_in_flight);
             if is_in_flight != was_in_flight {
-                self.counts.in_flight += u64::from(is_in_flight);
-                self.counts.in_flight -= u64::from(was_in_flight);
+                self.metrics[Metric::InFlight] += u64::from(is_in_flight);
+                self.metrics[Metric::InFlight] -= u64::from(was_in_flight);
                 // At once: a worker that hangs in its next connection publishes nothing more.
-                self.slot.set_in_flight(self.counts.in_flight);
+                self.slot.set(Metric::InFlight, self.metrics[Metric::InFlight]);
             }
             match end {
                 Turn::Closed => {
@@ -447,7 +446,7 @@ impl Worker {
                     self.counts.refused_open -= usize::from(connection.is_refused());
                     self.counts.changed = true;
                     // Before the client sees the close: another worker may admit its next connection.
-                    self.slot.set_connections(self.admitted() as u64);
+                    self.slot.set(Metric::Connections, self.admitted() as u64);
                     drop(connection);
                     continue;
                 }
@@ -465,12 +464,9 @@ impl Worker {
         self.run_queue.end_turn();
     }
 
-    fn publish(&self) {
-        self.slot.set_connections(self.admitted() as u64);
-        self.slot.set_in_flight(self.counts.in_flight);
-        self.slot.set_requests(self.counts.requests);
-        self.slot.set_accepted(self.counts.accepted);
-        self.slot.set_refused(self.counts.refused);
+    fn publish(&mut self) {
+        self.metrics[Metric::Connections] = self.admitted() as u64;
+        self.slot.publish(&self.metrics);
     }
 
     fn balance(&mut self, now: Instant) {

@@ -2,6 +2,7 @@
 //! to arrive does not matter.
 
 use super::is_same_server;
+use tine_common::metric::Metric;
 use tine_common::status::{Status, WorkerStatus};
 
 /// `None`: not known, as for a worker that was not in the first sample.
@@ -17,7 +18,9 @@ impl Rates {
         let Some(seconds) = seconds(before, after) else { return Rates::default() };
         let workers = after.workers.iter().filter_map(|worker| Rates::of_worker(before, after, worker).cpu_percent);
         Rates {
-            requests_per_s: Some(after.requests.saturating_sub(before.requests) as f64 / seconds),
+            requests_per_s: Some(
+                after.totals[Metric::Requests].saturating_sub(before.totals[Metric::Requests]) as f64 / seconds,
+            ),
             cpu_percent: Some(workers.sum()),
         }
     }
@@ -49,7 +52,13 @@ mod tests {
             cpu_s,
             ..WorkerStatus::default()
         };
-        Status { pid, uptime_s, requests, workers: workers.iter().map(worker).collect(), ..Status::default() }
+        Status {
+            pid,
+            uptime_s,
+            totals: [(Metric::Requests, requests)].into(),
+            workers: workers.iter().map(worker).collect(),
+            ..Status::default()
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Rates;
 use super::show::{age, bytes, count, fit, percent, rate, width};
+use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, Status, WorkerState, WorkerStatus};
 use tine_common::units::counted;
 
@@ -23,11 +24,14 @@ pub fn status(status: &Status) -> String {
     line("state", format!("{}, {}", status.state, generations(status)));
     line("master", format!("process {}, for {}", status.pid, age(status.uptime_s)));
     line("workers", format!("{} ready of {}", status.workers_ready, status.workers_wanted));
-    line("connections", format!("{}, of {} accepted", status.connections, status.accepted));
-    line("in flight", status.in_flight.to_string());
-    line("answered", status.requests.to_string());
-    line("refused", format!("{} with 503", counted(status.refused, "connection")));
-    line("cut", format!("{} in use", counted(status.cut, "connection")));
+    line(
+        "connections",
+        format!("{}, of {} accepted", status.totals[Metric::Connections], status.totals[Metric::Accepted]),
+    );
+    line("in flight", status.totals[Metric::InFlight].to_string());
+    line("answered", status.totals[Metric::Requests].to_string());
+    line("refused", format!("{} with 503", counted(status.totals[Metric::Refused], "connection")));
+    line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
     if let Some(reload) = &status.reload {
         line("last reload", reload.clone());
@@ -178,10 +182,13 @@ mod tests {
             state: ServerState::Serving,
             workers_wanted: 3,
             workers_ready: 1,
-            connections: 24,
-            in_flight: 9,
-            requests: 52_020,
-            accepted: 130,
+            totals: [
+                (Metric::Connections, 24),
+                (Metric::InFlight, 9),
+                (Metric::Requests, 52_020),
+                (Metric::Accepted, 130),
+            ]
+            .into(),
             memory_bytes: Some(24_222_106),
             last_cause: Some(format!("worker 2 (pid 7) was killed by SIGSEGV (11){}", " and so on".repeat(80))),
             workers,

@@ -6,6 +6,7 @@ use crate::listener::Bound;
 use crate::memory_line::Counts;
 use crate::resident;
 use std::time::Instant;
+use tine_common::metric::Metric;
 use tine_common::units;
 
 impl Master {
@@ -47,7 +48,8 @@ impl Master {
         let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
         let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
         let totals = self.scoreboard.totals();
-        let (connections, in_flight, requests) = (totals.connections, totals.in_flight, totals.requests);
+        let (connections, in_flight, requests) =
+            (totals[Metric::Connections], totals[Metric::InFlight], totals[Metric::Requests]);
         if let Some(line) = memory_line.sample(now, Counts { memory_bytes, connections, in_flight, requests }) {
             log::info!("{line}");
         }

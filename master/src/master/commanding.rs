@@ -11,6 +11,7 @@ use signal_hook::consts::SIGCHLD;
 use std::time::{Duration, Instant};
 use tine_common::config::WORKERS_MAX;
 use tine_common::message::Order;
+use tine_common::metric::Metric;
 
 /// A worker that is told to leave while it boots has this long to become ready and exit.
 const BOOT_MARGIN: Duration = Duration::from_secs(5);
@@ -35,7 +36,10 @@ impl Master {
                 return Ok(Wait::End);
             }
             Command::StopNow => {
-                log::info!("{source}: stopping at once, {} requests in flight", self.scoreboard.totals().in_flight);
+                log::info!(
+                    "{source}: stopping at once, {} requests in flight",
+                    self.scoreboard.totals()[Metric::InFlight]
+                );
                 self.stop_now(now);
                 return Ok(Wait::End);
             }

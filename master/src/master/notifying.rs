@@ -5,6 +5,7 @@ use super::Master;
 use super::announcing::counted;
 use super::stopping::Stage;
 use std::time::{Duration, Instant};
+use tine_common::metric::Metric;
 use tine_common::units;
 
 /// How often the numbers in the status line are updated. A new line wakes every process that watches the service.
@@ -53,7 +54,8 @@ impl Master {
                 Condition::Stopping if changed => notifier.stopping(&status, now),
                 _ => notifier.status(&status, now),
             }
-            self.notified = Notified { condition, numbers_at: now, requests: self.scoreboard.totals().requests };
+            self.notified =
+                Notified { condition, numbers_at: now, requests: self.scoreboard.totals()[Metric::Requests] };
         }
         self.start.notifier.send_due(now);
     }
@@ -74,10 +76,10 @@ impl Master {
         let totals = self.scoreboard.totals();
         let (ready, positions) = (self.children.count_ready(), self.children.positions.len());
         let seconds = now.duration_since(self.notified.numbers_at).as_secs_f64().max(0.001);
-        let rate = (totals.requests - self.notified.requests) as f64 / seconds;
+        let rate = (totals[Metric::Requests] - self.notified.requests) as f64 / seconds;
         let workers =
             if ready == positions { counted(positions) } else { format!("{ready} of {} ready", counted(positions)) };
-        let (connections, requests) = (totals.connections, totals.in_flight);
+        let (connections, requests) = (totals[Metric::Connections], totals[Metric::InFlight]);
         let load =
             format!("{}, {} in flight", units::counted(connections, "connection"), units::counted(requests, "request"));
         let cause = self.last_cause.as_ref().filter(|_| ready < positions).map(|(cause, _)| format!("; {cause}"));

@@ -7,6 +7,7 @@ use crate::rollout::{self, Limits, PositionView, Step};
 use std::time::{Duration, Instant};
 use tine_common::log::and_others;
 use tine_common::message::Order;
+use tine_common::metric::Metric;
 
 /// A reload in progress.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ impl Master {
         let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
         let kill_at = now + self.start.config.graceful_timeout + KILL_MARGIN;
         let role = self.children.on_leaving(slot, Some(kill_at), now);
-        let is_useless = self.scoreboard.slot(slot).requests() == 0;
+        let is_useless = self.scoreboard.slot(slot).get(Metric::Requests) == 0;
         let mut delay = Duration::ZERO;
         if let Some(entry) = self.children.positions.get_mut(index).filter(|_| role == Role::Current && is_useless)
             && let Some(at) = &mut entry.next_start

@@ -8,6 +8,7 @@ use crate::resident;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tine_common::VERSION;
+use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
 
 /// A sleeping worker has a heartbeat every second.
@@ -16,7 +17,6 @@ const HUNG_AFTER: Duration = Duration::from_secs(3);
 impl Master {
     /// `with_workers`: with the status of each worker.
     pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
-        let totals = self.scoreboard.totals();
         let generations = self.generations();
         let pids = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
         Status {
@@ -30,12 +30,7 @@ impl Master {
             state: self.state(),
             workers_wanted: self.children.positions.len() as u64,
             workers_ready: self.children.count_ready() as u64,
-            connections: totals.connections,
-            in_flight: totals.in_flight,
-            requests: totals.requests,
-            accepted: totals.accepted,
-            refused: totals.refused,
-            cut: totals.cut,
+            totals: self.scoreboard.totals(),
             memory_bytes: resident::together(std::iter::once(self.pid).chain(pids)),
             last_cause: self.last_cause.as_ref().map(|(cause, _)| cause.clone()),
             last_cause_age_s: self.last_cause.as_ref().map(|(_, at)| now.duration_since(*at).as_secs_f64()),
@@ -113,9 +108,9 @@ impl Master {
             age_s: now.duration_since(child.started).as_secs_f64(),
             beat_age_s: heartbeat_age.map(|age| age.as_secs_f64()),
             starts_in_s: None,
-            connections: shared.connections(),
-            in_flight: shared.in_flight(),
-            requests: shared.requests(),
+            connections: shared.get(Metric::Connections),
+            in_flight: shared.get(Metric::InFlight),
+            requests: shared.get(Metric::Requests),
             cpu_s: resident::cpu_seconds(pid).unwrap_or_default(),
             rss_bytes: resident::alone(pid).unwrap_or_default(),
             in_flight_requests: listed.collect(),

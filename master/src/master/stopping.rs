@@ -9,6 +9,7 @@ use crate::start::Health;
 use nix::sys::signal::{Signal, kill};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
+use tine_common::metric::Metric;
 use tine_common::units::counted;
 
 /// A stop that is repeated within this time counts as the same one: timeout(1) and others signal the process and then its
@@ -106,8 +107,8 @@ impl Master {
         let graceful = self.start.config.graceful_timeout;
         log::info!(
             "{source}: draining {}, {} in flight, for at most {graceful:.1?}",
-            counted(totals.connections, "connection"),
-            counted(totals.in_flight, "request")
+            counted(totals[Metric::Connections], "connection"),
+            counted(totals[Metric::InFlight], "request")
         );
         self.abandon_reload("the server is stopping");
         self.abandon_upgrade("the server is stopping");
@@ -115,7 +116,7 @@ impl Master {
             self.order_old_master(Word::Stop, graceful, now);
         }
         if self.stage != Stage::HandedOver {
-            self.cut_before = totals.cut;
+            self.cut_before = totals[Metric::Cut];
         }
         self.leave_sockets_to_predecessor();
         self.start.pidfile.iter().for_each(Pidfile::release);
@@ -163,18 +164,18 @@ impl Master {
             Stage::Stopping { status } => Some(Ending { status, has_cut: false }),
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
-                let cut = totals.cut - self.cut_before + self.cut_by_kill;
+                let cut = totals[Metric::Cut] - self.cut_before + self.cut_by_kill;
                 let has_cut = cut > 0 || self.old_master_has_cut;
                 if let Some(new_master) = self.new_master.as_ref().filter(|_| has_cut) {
                     new_master.report_cuts();
                 }
                 if cut == 0 {
-                    let requests = counted(totals.requests, "request");
-                    log::info!("drained: {requests} answered in all{}", and_refused(totals.refused));
+                    let requests = counted(totals[Metric::Requests], "request");
+                    log::info!("drained: {requests} answered in all{}", and_refused(totals[Metric::Refused]));
                 } else {
                     log::warn!(
                         "stopped: {} answered in all, {} cut while in use",
-                        counted(totals.requests, "request"),
+                        counted(totals[Metric::Requests], "request"),
                         counted(cut, "connection")
                     );
                 }

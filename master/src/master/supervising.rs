@@ -16,6 +16,7 @@ use std::time::Instant;
 use tine_common::in_flight_table::Running;
 use tine_common::log::{and_others, indented};
 use tine_common::message::Report;
+use tine_common::metric::Metric;
 use tine_common::units::counted;
 
 impl Master {
@@ -52,7 +53,7 @@ impl Master {
         let was_ready = last.heartbeat_word() > 0;
         // The request that it hung or crashed in was not counted yet.
         let is_in_one = !matches!(self.scoreboard.in_flight_table(slot).running(), Running::Nothing);
-        let in_flight = last.in_flight().max(u64::from(is_in_one));
+        let in_flight = last.get(Metric::InFlight).max(u64::from(is_in_one));
         let requests = counted(in_flight, "request");
         self.scoreboard.retire(slot);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));

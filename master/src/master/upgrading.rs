@@ -21,6 +21,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
+use tine_common::metric::Metric;
 use tine_common::sys::exec::Minded;
 
 /// The source of a stop that the new master passes on, for the log.
@@ -145,10 +146,10 @@ impl Master {
             return self.end_upgrade(&mut upgrade, status);
         }
         let totals = self.scoreboard.totals();
-        let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals.in_flight);
+        let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals[Metric::InFlight]);
         log::info!("process {pid} has taken over after {took:.1} s; finishing {in_flight} requests here");
         self.abandon_reload("another master has taken over");
-        self.cut_before = totals.cut;
+        self.cut_before = totals[Metric::Cut];
         self.start.bound.iter_mut().for_each(Bound::hand_over);
         self.start.bound.iter_mut().for_each(Bound::close);
         self.start.pidfile.iter_mut().for_each(Pidfile::hand_over);

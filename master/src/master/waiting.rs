@@ -7,6 +7,7 @@ use crate::command::Command;
 use crate::control::{Answer, ClientId, Request};
 use nix::unistd::Pid;
 use std::time::Instant;
+use tine_common::metric::Metric;
 use tine_common::units::counted;
 
 /// What a client waits for.
@@ -151,7 +152,7 @@ impl Master {
                 None => Progress::Done(format!("worker {index} (pid {pid}) has exited")),
                 Some((slot, child)) => {
                     let what = if child.phase == Phase::Ready { "is told to drain" } else { "drains" };
-                    let connections = self.scoreboard.slot(slot).connections();
+                    let connections = self.scoreboard.slot(slot).get(Metric::Connections);
                     Progress::Still(format!(
                         "worker {index} (pid {pid}) {what}, {} left",
                         counted(connections, "connection")
@@ -170,8 +171,8 @@ impl Master {
                 let totals = self.scoreboard.totals();
                 Progress::Still(format!(
                     "{}, {} in flight left",
-                    counted(totals.connections, "connection"),
-                    counted(totals.in_flight, "request")
+                    counted(totals[Metric::Connections], "connection"),
+                    counted(totals[Metric::InFlight], "request")
                 ))
             }
         }

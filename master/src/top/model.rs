@@ -208,6 +208,7 @@ fn identity(worker: &WorkerStatus) -> Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tine_common::metric::Metric;
     use tine_common::status::WorkerState;
 
     fn status(uptime_s: f64, workers: &[(u64, u64, u64)]) -> Status {
@@ -221,7 +222,13 @@ mod tests {
             ..WorkerStatus::default()
         };
         let requests = workers.iter().map(|worker| worker.2).sum();
-        Status { pid: 1, uptime_s, requests, workers: workers.iter().map(worker).collect(), ..Status::default() }
+        Status {
+            pid: 1,
+            uptime_s,
+            totals: [(Metric::Requests, requests)].into(),
+            workers: workers.iter().map(worker).collect(),
+            ..Status::default()
+        }
     }
 
     fn slots(model: &Model) -> Vec<u64> {

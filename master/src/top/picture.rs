@@ -10,6 +10,7 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use std::fmt::Write;
 use std::path::Path;
+use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
 
 const CELL_WIDTH: f64 = 8.0;
@@ -95,10 +96,13 @@ fn sample_status(second: u64, wave: f64) -> Status {
         state: ServerState::Serving,
         workers_wanted: 16,
         workers_ready: 14,
-        connections: workers.iter().map(|worker| worker.connections).sum(),
-        in_flight: workers.iter().map(|worker| worker.in_flight).sum(),
-        requests: workers.iter().map(|worker| worker.requests).sum(),
-        accepted: 20_311,
+        totals: [
+            (Metric::Connections, workers.iter().map(|worker| worker.connections).sum()),
+            (Metric::InFlight, workers.iter().map(|worker| worker.in_flight).sum()),
+            (Metric::Requests, workers.iter().map(|worker| worker.requests).sum()),
+            (Metric::Accepted, 20_311),
+        ]
+        .into(),
         memory_bytes: Some(152 << 20),
         last_cause: Some("worker 9 (pid 48109) was killed by SIGSEGV (11) after 7343.8 s".to_string()),
         workers,

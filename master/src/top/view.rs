@@ -12,6 +12,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::bar;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, RenderDirection, Sparkline};
+use tine_common::metric::Metric;
 use tine_common::status::{Status, WorkerState};
 
 /// Below this, nothing useful fits.
@@ -95,15 +96,15 @@ fn head(status: &Status, model: &Model, columns: usize, capabilities: Capabiliti
         "workers {}/{}  connections {}  in flight {}  refused {}  cut {}  {}",
         status.workers_ready,
         status.workers_wanted,
-        count(status.connections),
-        count(status.in_flight),
-        count(status.refused),
-        count(status.cut),
+        count(status.totals[Metric::Connections]),
+        count(status.totals[Metric::InFlight]),
+        count(status.totals[Metric::Refused]),
+        count(status.totals[Metric::Cut]),
         tables::generations(status),
     )));
     lines.push(plain(format!(
         "answered {}  requests/s {}  CPU {}  memory {}",
-        count(status.requests),
+        count(status.totals[Metric::Requests]),
         model.rates.requests_per_s.map_or_else(unknown, rate),
         model.rates.cpu_percent.map_or_else(unknown, percent),
         status.memory_bytes.map_or_else(unknown, bytes),

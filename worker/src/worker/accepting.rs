@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tine_common::address_counts::Entry;
+use tine_common::metric::Metric;
 use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
 use tine_common::units::counted;
@@ -106,14 +107,14 @@ impl Worker {
     /// Accepts the connections that were handed off and are still pending.
     fn end_handoff(&mut self, now: Instant) {
         let mut snapshot = self.load_snapshot_first(now);
-        let before = self.counts.accepted;
+        let before = self.metrics[Metric::Accepted];
         let mine: Vec<usize> = self.listeners.own().collect();
         for index in mine {
             if self.accept_from(index, &mut snapshot, now) {
                 self.ready_listeners.push(index);
             }
         }
-        self.listeners.end_handoff(self.counts.accepted > before, now);
+        self.listeners.end_handoff(self.metrics[Metric::Accepted] > before, now);
     }
 
     /// Another worker has handed off connections, or its queue is orphaned: accepts until this worker has its share,
@@ -141,7 +142,7 @@ impl Worker {
     }
 
     fn admit(&mut self, socket: Socket, snapshot: &mut LoadSnapshot, now: Instant) {
-        self.counts.accepted += 1;
+        self.metrics[Metric::Accepted] += 1;
         // Before an eviction: no connection is evicted for a client that has its share.
         let Ok(entry) = self.count_address(socket.client(), now) else { return self.refuse(socket, now) };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
@@ -154,7 +155,7 @@ impl Worker {
             if let Some((per_address, entry)) = self.per_address.as_mut().zip(entry) {
                 per_address.keep(token, entry);
             }
-            self.slot.set_connections(self.admitted() as u64);
+            self.slot.set(Metric::Connections, self.admitted() as u64);
             return;
         }
         if let Some((per_address, entry)) = self.per_address.as_ref().zip(entry) {
@@ -180,7 +181,7 @@ impl Worker {
 
     /// Answers with a 503 that has a `Retry-After`.
     fn refuse(&mut self, socket: Socket, now: Instant) {
-        self.counts.refused += 1;
+        self.metrics[Metric::Refused] += 1;
         let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
@@ -233,8 +234,8 @@ impl Worker {
             if !self.admission.use_spare(listener, answer) {
                 break;
             }
-            self.counts.accepted += 1;
-            self.counts.refused += 1;
+            self.metrics[Metric::Accepted] += 1;
+            self.metrics[Metric::Refused] += 1;
         }
         self.listeners.pause(now + EXHAUSTED_PAUSE, now);
     }

@@ -6,6 +6,7 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use std::io::{self, Read};
 use std::time::Instant;
 use tine_common::message::Order;
+use tine_common::metric::Metric;
 use tine_common::sys::descriptor;
 use tine_common::units::counted;
 
@@ -77,7 +78,7 @@ impl Worker {
             self.exit = Some(0);
             return;
         }
-        log::info!("stopping; finishing {}", counted(self.counts.in_flight, "request"));
+        log::info!("stopping; finishing {}", counted(self.metrics[Metric::InFlight], "request"));
         if !self.are_sockets_lent {
             self.listeners.stop_new_connections();
         }

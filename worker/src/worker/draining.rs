@@ -5,6 +5,7 @@ use crate::drain::Drain;
 use std::io::Write;
 use std::time::Instant;
 use tine_common::message::Report;
+use tine_common::metric::Metric;
 use tine_common::scoreboard::State;
 use tine_common::units::counted;
 
@@ -25,7 +26,7 @@ impl Worker {
         log::debug!(
             "draining {}, {} in flight",
             counted(self.connections.len() as u64, "connection"),
-            counted(self.counts.in_flight, "request")
+            counted(self.metrics[Metric::InFlight], "request")
         );
         let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, drain.began());
         for (token, connection) in &mut self.connections {
@@ -46,7 +47,7 @@ impl Worker {
                 false => log::warn!("this worker ends and is replaced: {why}"),
             }
             self.leave(now);
-        } else if self.requests_due.is_some_and(|due| self.counts.requests >= due) {
+        } else if self.requests_due.is_some_and(|due| self.metrics[Metric::Requests] >= due) {
             self.requests_due = None;
             self.report(Report::Due);
         }
@@ -70,10 +71,10 @@ impl Worker {
         if !self.listeners.is_closed() && now >= drain.accept_grace_until {
             // What is pending now is the last to be accepted.
             while drain.has_accept_grace() {
-                let before = self.counts.accepted;
+                let before = self.metrics[Metric::Accepted];
                 self.ready_listeners.extend(0..self.listeners.len());
                 self.accept(now);
-                if self.counts.accepted == before {
+                if self.metrics[Metric::Accepted] == before {
                     break;
                 }
             }
@@ -96,7 +97,8 @@ impl Worker {
         if busy > 0 {
             log::warn!("cut {} in use, by {why}", counted(busy as u64, "connection"));
         }
-        self.slot.set_cut(busy as u64);
+        self.metrics[Metric::Cut] = busy as u64;
+        self.publish();
         self.exit = Some(0);
     }
 }
