@@ -1,8 +1,8 @@
--- A small application to copy from:   tine run examples/docs/app.lua
+-- A small example application:        tine run examples/docs/app.lua
 -- or, as a module:                    tine run docs.app:app --app-dir examples
 --
 -- Routes, a form, an upload of any length in constant memory, a report that is sent while it is made, a cookie, JSON, a
--- redirect and errors, in plain Lua that runs under Lua 5.4 and LuaJIT. docs/lua.md has the contract behind it.
+-- redirect and errors, in plain Lua that runs under Lua 5.4 and LuaJIT. The contract is in docs/lua.md.
 
 local tine = require("tine")
 
@@ -11,13 +11,13 @@ local READ_BYTES = 64 * 1024
 
 -- Text ----------------------------------------------------------------------------------------------------------------
 
--- Whatever a client sent is escaped where it is put into HTML. The parentheses drop gsub's second result.
+-- Everything that a client has sent is escaped when it is put into HTML. The parentheses drop gsub's second result.
 local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local function escape(text)
   return (text:gsub("[&<>\"']", ENTITIES))
 end
 
--- Text that is not UTF-8 is passed on as it is; where that matters, lua-cjson or a like library is better than this.
+-- Text that is not UTF-8 is passed on as it is. If that matters, use a library such as lua-cjson.
 local function json_string(text)
   local escaped = text:gsub('[%c"\\]', function(character)
     return ("\\u%04x"):format(character:byte())
@@ -32,7 +32,7 @@ local function url_decode(text)
   return text
 end
 
--- "name=Ada&city=London" of a query or of a form, as a table. Of a name that comes twice the last value counts.
+-- The fields of a query or a form, "name=Ada&city=London", as a table. If a name occurs twice, the last value counts.
 local function fields_of(text)
   local fields = {}
   for name, value in text:gmatch("([^&=]+)=?([^&]*)") do
@@ -49,7 +49,7 @@ local function cookies_of(environ)
   return cookies
 end
 
--- Responses: status, content type, body, further headers ---------------------------------------------------------------
+-- Responses: status, content type, body, more headers ------------------------------------------------------------------
 
 local function page(title, body, headers)
   local html = ("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>%s</title>\n<h1>%s</h1>\n%s\n"):format(
@@ -68,7 +68,7 @@ local function index()
 <form action=/greet method=post><input name=name placeholder="Your name"> <button>Greet me</button></form>
 <ul>
 <li><a href="/report?lines=5">A report that is sent while it is made</a>
-<li><a href=/visits>How often you were here</a>, by a cookie
+<li><a href=/visits>A count of your visits</a>, kept in a cookie
 <li><a href="/request?a=1">The request as JSON</a>
 <li><a href=/old>A redirect</a>
 <li><code>curl -T file http://127.0.0.1:8080/upload</code>
@@ -76,7 +76,7 @@ local function index()
 end
 
 local function greet(environ)
-  -- At most this much is read, whatever Content-Length says; the server itself stops at --max-body.
+  -- Reads at most this much, whatever Content-Length says. The server itself stops at --max-body.
   local body = environ["wsgi.input"]:read(FORM_BYTES_MAX + 1) or ""
   if #body > FORM_BYTES_MAX then
     return failure("413 Payload Too Large")
@@ -88,7 +88,8 @@ local function greet(environ)
   return page("Hello, " .. name .. "!", '<p><a href="/">Back</a></p>')
 end
 
--- Read piece by piece: while nothing comes, the worker serves others, and the client sends no faster than this reads.
+-- Read piece by piece: while no data arrives, the worker serves other requests, and the client sends no faster than this
+-- reads.
 local function upload(environ)
   local input, bytes, lines = environ["wsgi.input"], 0, 0
   while true do
@@ -102,8 +103,8 @@ local function upload(environ)
   return "200 OK", "application/json", ('{"bytes":%d,"lines":%d}\n'):format(bytes, lines)
 end
 
--- The body may be a function that is called for each chunk until it returns nil. It is called when the client has taken
--- the chunks before, and tine.sleep lets others have the worker.
+-- The body may be a function that is called for each chunk until it returns nil. It is called when the client has taken the
+-- previous chunks. During tine.sleep the worker serves other requests.
 local function report(environ)
   local lines = tonumber(fields_of(environ.QUERY_STRING).lines) or 10
   local body = coroutine.wrap(function()
@@ -115,7 +116,7 @@ local function report(environ)
   return "200 OK", "text/plain; charset=utf-8", body
 end
 
--- What a client sends back may be anything: here it has to be a short number.
+-- A client may send anything in a cookie, so only a short number is accepted.
 local function visits(environ)
   local seen = tonumber((cookies_of(environ).visits or ""):match("^%d%d?%d?%d?$")) or 0
   local cookie = ("visits=%d; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"):format(seen + 1)
@@ -158,7 +159,7 @@ local function find(environ)
   if route == nil then
     return failure("404 Not Found")
   end
-  -- A HEAD is answered as a GET; the server leaves the body out.
+  -- HEAD is handled like GET; the server omits the body.
   local method = environ.REQUEST_METHOD == "HEAD" and "GET" or environ.REQUEST_METHOD
   if route[method] == nil then
     local allowed = {}

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MESSAGES: usize = 16;
 /// Without any byte for this long, the server has lost something.
 const STALL: Duration = Duration::from_secs(10);
-/// The key of RFC 6455, 1.3, and its answer.
+/// The example key of RFC 6455, 1.3, and its Sec-WebSocket-Accept.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -214,7 +214,7 @@ fn exchange(clients: &mut [Client], traffic: &Traffic, window: u64, until: Insta
             client.send(frames, allowed * frames.frame_bytes)?;
         }
         if now > moved + STALL {
-            return Err(format!("nothing has come for {} s", STALL.as_secs()).into());
+            return Err(format!("no byte has arrived for {} s", STALL.as_secs()).into());
         }
     }
 }
