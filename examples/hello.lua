@@ -1,7 +1,7 @@
 -- The smallest application:   tine run examples/hello.lua
 --
--- An application is a function. It gets the request as a table, `environ`, and a function that begins the response. What it
--- returns is the body. The whole contract is in docs/lua.md.
+-- An application is a function. It gets the request as a table, `environ`, and a function that begins the response.
+-- What it returns is the body. The whole contract is in docs/lua.md.
 
 local function app(environ, start_response)
   start_response("200 OK", { { "Content-Type", "text/plain; charset=utf-8" } })

@@ -1,4 +1,5 @@
-//! The health check for load balancers: at the origin's `/health`, and at the path of `--health-path` before any application.
+//! The health check for load balancers: at the origin's `/health`, and at the path of `--health-path` before any
+//! application.
 
 use crate::files::UrlPrefix;
 use tine_worker::app::{Answer, App, AppFactory, Cx};

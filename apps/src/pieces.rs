@@ -1,5 +1,5 @@
-//! A body of pieces, in order: the text that frames the parts of a multipart response, and ranges of a representation, each of
-//! which may take several pulls.
+//! A body of pieces, in order: the text that frames the parts of a multipart response, and ranges of a representation,
+//! each of which may take several pulls.
 
 use std::collections::VecDeque;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};

@@ -49,7 +49,8 @@ local function cookies_of(environ)
   return cookies
 end
 
--- Responses: status, content type, body, more headers ------------------------------------------------------------------
+-- Responses: status, content type, body, more headers
+-- ------------------------------------------------------------------
 
 local function page(title, body, headers)
   local html = ("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>%s</title>\n<h1>%s</h1>\n%s\n"):format(
@@ -61,7 +62,8 @@ local function failure(status, headers)
   return status, "text/plain; charset=utf-8", status .. "\n", headers
 end
 
--- Routes: each gets the environ and returns a response ------------------------------------------------------------------
+-- Routes: each gets the environ and returns a response
+-- ------------------------------------------------------------------
 
 local function index()
   return page("An application in Lua", [[
@@ -88,8 +90,8 @@ local function greet(environ)
   return page("Hello, " .. name .. "!", '<p><a href="/">Back</a></p>')
 end
 
--- Read piece by piece: while no data arrives, the worker serves other requests, and the client sends no faster than this
--- reads.
+-- Read piece by piece: while no data arrives, the worker serves other requests, and the client sends no faster than
+-- this reads.
 local function upload(environ)
   local input, bytes, lines = environ["wsgi.input"], 0, 0
   while true do
@@ -103,8 +105,8 @@ local function upload(environ)
   return "200 OK", "application/json", ('{"bytes":%d,"lines":%d}\n'):format(bytes, lines)
 end
 
--- The body may be a function that is called for each chunk until it returns nil. It is called when the client has taken the
--- previous chunks. During tine.sleep the worker serves other requests.
+-- The body may be a function that is called for each chunk until it returns nil. It is called when the client has taken
+-- the previous chunks. During tine.sleep the worker serves other requests.
 local function report(environ)
   local lines = tonumber(fields_of(environ.QUERY_STRING).lines) or 10
   local body = coroutine.wrap(function()

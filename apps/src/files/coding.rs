@@ -1,4 +1,5 @@
-//! Precompressed siblings: `app.js.br` beside `app.js` is the same file in a coding, made once instead of at each request.
+//! Precompressed siblings: `app.js.br` beside `app.js` is the same file in a coding, made once instead of at each
+//! request.
 
 use super::root::{Found, Root};
 use std::fs::{File, Metadata};
@@ -44,9 +45,9 @@ pub enum Chosen {
     Nothing,
 }
 
-/// The sibling of the file at `path` that the client prefers. A sibling older than its file belongs to an older version and is
-/// ignored, as is one that cannot be opened or is not a regular file. Without Accept-Encoding the file is sent as it is: the
-/// client may not know any coding.
+/// The sibling of the file at `path` that the client prefers. A sibling older than its file belongs to an older version
+/// and is ignored, as is one that cannot be opened or is not a regular file. Without Accept-Encoding the file is sent
+/// as it is: the client may not know any coding.
 pub fn choose_sibling(root: &Root, path: &[u8], of: &Metadata, headers: Headers<'_>) -> Chosen {
     if !headers.has("accept-encoding") {
         return Chosen::Plain;

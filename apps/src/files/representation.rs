@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use tine_worker::http::conditional::{EntityTag, Validators};
 use tine_worker::http::{Head, HttpDate, StatusCode};
 
-/// A file that changed more recently may change again with the same time stamp: file system clocks are coarse, and HTTP dates
-/// have a resolution of a second (RFC 9110, 8.8.2.2). Until then its validators are weak.
+/// A file that changed more recently may change again with the same time stamp: file system clocks are coarse, and HTTP
+/// dates have a resolution of a second (RFC 9110, 8.8.2.2). Until then its validators are weak.
 const STRONG_AFTER: Duration = Duration::from_secs(2);
 
 pub struct Representation {
@@ -75,7 +75,8 @@ impl Representation {
         head.header("Last-Modified", self.last_modified.to_string())
     }
 
-    /// Whether the bytes are coded. Then only a single range can be sent: the framing of several would be taken for coded bytes.
+    /// Whether the bytes are coded. Then only a single range can be sent: the framing of several would be taken for
+    /// coded bytes.
     pub fn is_coded(&self) -> bool {
         self.coding.is_some()
     }

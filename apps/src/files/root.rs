@@ -40,8 +40,8 @@ pub enum NotFound {
 }
 
 impl Root {
-    /// Opens the directory, and tests that files beneath it can be opened with openat2. The error is one line that says what is
-    /// wrong, without the directory's name.
+    /// Opens the directory, and tests that files beneath it can be opened with openat2. The error is one line that says
+    /// what is wrong, without the directory's name.
     pub fn open(path: &Path) -> Result<Root, String> {
         let wrong = |e: Errno| match e {
             Errno::ENOENT => "there is no such directory".to_string(),
@@ -64,8 +64,8 @@ impl Root {
         }
     }
 
-    /// Opens the directory that has the name now: for a reload, when a symbolic link may lead elsewhere. The error is as in
-    /// [`Root::open`].
+    /// Opens the directory that has the name now: for a reload, when a symbolic link may lead elsewhere. The error is
+    /// as in [`Root::open`].
     pub fn reopen(&self) -> Result<Root, String> {
         Root::open(&self.path)
     }
@@ -88,8 +88,8 @@ impl Root {
             Ok((_, metadata)) if metadata.is_dir() => Ok(Found::Directory),
             Ok(_) => Err(NotFound::Absent),
             Err(e) => Err(match e {
-                // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow. ENXIO and ENODEV: a socket, a
-                // device without a driver.
+                // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow. ENXIO and ENODEV: a
+                // socket, a device without a driver.
                 Errno::ENOENT
                 | Errno::ENOTDIR
                 | Errno::ENAMETOOLONG

@@ -11,8 +11,8 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 use tine_worker::http::{Head, Response};
 
-/// Up to this size, reading into memory costs less than another system call. CPU per request, read and sendfile(2): 4 KiB 14
-/// and 16 us, 8 KiB 18 and 15 us, 16 KiB 20 and 14 us (medians of five, 16 connections on loopback).
+/// Up to this size, reading into memory costs less than another system call. CPU per request, read and sendfile(2): 4
+/// KiB 14 and 16 us, 8 KiB 18 and 15 us, 16 KiB 20 and 14 us (medians of five, 16 connections on loopback).
 const READ_BYTES_MAX: u64 = 4 << 10;
 
 /// The head alone, for HEAD, of a response with a body of `length` bytes.

@@ -1,8 +1,8 @@
 //! The URL prefix of the files, and which file a path names.
 //!
-//! A path is compared and decoded segment by segment, as it was sent: dot segments are not resolved, empty segments are not
-//! merged, and an encoded slash stays inside its segment, where no file name can have one. So each file has exactly one path,
-//! except for the encoding of its characters.
+//! A path is compared and decoded segment by segment, as it was sent: dot segments are not resolved, empty segments are
+//! not merged, and an encoded slash stays inside its segment, where no file name can have one. So each file has exactly
+//! one path, except for the encoding of its characters.
 
 use crate::percent;
 use std::borrow::Cow;
@@ -24,8 +24,8 @@ impl UrlPrefix {
         self.segments.is_empty()
     }
 
-    /// The rest of `path`, which is undecoded, after the prefix: empty, or with its leading slash. `None`: `path` is not below
-    /// the prefix.
+    /// The rest of `path`, which is undecoded, after the prefix: empty, or with its leading slash. `None`: `path` is
+    /// not below the prefix.
     pub fn strip<'p>(&self, path: &'p str) -> Option<&'p str> {
         let mut rest = path;
         for segment in &self.segments {

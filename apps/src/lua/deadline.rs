@@ -1,12 +1,12 @@
-//! `--request-timeout` for an app that does not yield: the driver sets a hook that checks the clock every `INSTRUCTIONS`
-//! instructions and raises an error once the time is up.
+//! `--request-timeout` for an app that does not yield: the driver sets a hook that checks the clock every
+//! `INSTRUCTIONS` instructions and raises an error once the time is up.
 //!
-//! The app may catch the error and clean up for `CLEAN_UP_TIME`. If it continues after that, the error is raised again at
-//! each instruction. A single call of a C function, such as a string.rep or a pattern that takes hours, cannot be
+//! The app may catch the error and clean up for `CLEAN_UP_TIME`. If it continues after that, the error is raised again
+//! at each instruction. A single call of a C function, such as a string.rep or a pattern that takes hours, cannot be
 //! interrupted, nor can finalizers (`__gc`), in which Lua itself switches hooks off.
 //!
-//! mlua's own hooks do not do here: an error from one clears the stack of the function that it interrupts, and closes its
-//! variables with hooks switched off.
+//! mlua's own hooks do not do here: an error from one clears the stack of the function that it interrupts, and closes
+//! its variables with hooks switched off.
 
 use super::host::{self, Turn};
 use mlua::{Function, Lua, String, Table, Thread};
@@ -63,8 +63,8 @@ pub fn watch(coroutine: &Thread) {
     lua_hook::set(coroutine, b"", INSTRUCTIONS);
 }
 
-/// Restores the hook of a coroutine that is resumed. A hook that the app has set with debug.sethook is called from ours, but
-/// one that a C module has set replaces it.
+/// Restores the hook of a coroutine that is resumed. A hook that the app has set with debug.sethook is called from
+/// ours, but one that a C module has set replaces it.
 pub fn watch_again(coroutine: &Thread) {
     if !lua_hook::is_set(coroutine) {
         watch(coroutine);

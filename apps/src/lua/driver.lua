@@ -59,7 +59,8 @@ function driver.raise_in_app(text)
   error(text, level)
 end
 
--- Logs with the request's method and path where environ still has them; the app may have changed them, so this uses rawget.
+-- Logs with the request's method and path where environ still has them; the app may have changed them, so this uses
+-- rawget.
 function driver.log(level, text, environ)
   return host.log(level, text, environ and rawget(environ, "REQUEST_METHOD"), environ and rawget(environ, "PATH_INFO"))
 end

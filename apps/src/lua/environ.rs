@@ -97,8 +97,8 @@ fn header<'a>(head: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
     Some(value)
 }
 
-/// Names and values. Names with an underscore are left out: `X_A` and `X-A` would be one key, and a proxy that strips one
-/// lets the other pass.
+/// Names and values. Names with an underscore are left out: `X_A` and `X-A` would be one key, and a proxy that strips
+/// one lets the other pass.
 fn headers(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let lines = head.split(|&b| b == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let pairs = lines.filter_map(|line| {

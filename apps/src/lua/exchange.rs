@@ -229,8 +229,8 @@ impl LuaExchange {
                     }
                 }
                 if out.is_bodyless() {
-                    // The app does not produce a body that is not sent; it may be endless. Send the head first: abandoning
-                    // the app may take long.
+                    // The app does not produce a body that is not sent; it may be endless. Send the head first:
+                    // abandoning the app may take long.
                     self.step = Step::Abandon;
                     return Ok(Some(Pull::Sent));
                 }
@@ -290,7 +290,8 @@ impl LuaExchange {
         self.answer_instead(Page::timed_out(&text, &self.config), &text, out)
     }
 
-    /// Sends a page in place of the app's response. Once the head is sent that is not possible, and the connection is reset.
+    /// Sends a page in place of the app's response. Once the head is sent that is not possible, and the connection is
+    /// reset.
     fn answer_instead(&self, page: Page, why: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
         if out.has_head() {
             return Err(AppError::new(why));

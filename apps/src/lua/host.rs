@@ -96,8 +96,8 @@ fn time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Logs a text of the app; false if the level is unknown. Path and text come from the client or the app, so they are escaped
-/// to stay one log record. The app may have set method or path to values that are not strings.
+/// Logs a text of the app; false if the level is unknown. Path and text come from the client or the app, so they are
+/// escaped to stay one log record. The app may have set method or path to values that are not strings.
 fn log(_: &Lua, arguments: (String, String, Value, Value)) -> mlua::Result<bool> {
     let (level, text, method, path) = arguments;
     let level = match &*level.as_bytes() {
@@ -132,8 +132,8 @@ fn describe(lua: &Lua, error: &Value) -> std::string::String {
     }
 }
 
-/// A traceback without the server's own frames: the caller of the app, the server's functions that the app called, and those
-/// between its coroutines. Empty if no frame of the app is left.
+/// A traceback without the server's own frames: the caller of the app, the server's functions that the app called, and
+/// those between its coroutines. Empty if no frame of the app is left.
 pub fn without_server_frames(trace: &str) -> std::string::String {
     let is_ours = |line: &&str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|start| line.starts_with(start));
     let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();

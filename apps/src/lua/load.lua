@@ -1,5 +1,5 @@
--- Finds the application. Takes the module's name, the path if it is a file, and the name of the callable or nil; returns
--- the application, or nil, an error message and a traceback.
+-- Finds the application. Takes the module's name, the path if it is a file, and the name of the callable or nil;
+-- returns the application, or nil, an error message and a traceback.
 
 local module_name, file, wanted = ...
 local source = file or module_name

@@ -11,8 +11,8 @@ const LOAD: &str = include_str!("load.lua");
 /// The name of the directories that hold this language's modules.
 const VERSION: &str = if cfg!(feature = "lua54") { "5.4" } else { "5.1" };
 
-/// Sets `package.path` and `package.cpath`: the app's directories and the current one, a rocks tree around the executable,
-/// then `LUA_PATH` and `LUA_CPATH` or Lua's own defaults, then the directories of Linux distributions.
+/// Sets `package.path` and `package.cpath`: the app's directories and the current one, a rocks tree around the
+/// executable, then `LUA_PATH` and `LUA_CPATH` or Lua's own defaults, then the directories of Linux distributions.
 pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
     let mut dirs = config.app_dirs.clone();
     if let Source::File(path) = &config.app.source {
@@ -48,7 +48,8 @@ pub fn set_paths(lua: &Lua, config: &LuaConfig) -> mlua::Result<()> {
     package.set("cpath", cpath.join(";"))
 }
 
-/// TREE, if the executable is `TREE/bin/tine` and luarocks has put rocks for this language into `TREE/lib` or `TREE/share`.
+/// TREE, if the executable is `TREE/bin/tine` and luarocks has put rocks for this language into `TREE/lib` or
+/// `TREE/share`.
 fn rocks_tree() -> Option<PathBuf> {
     let tree = std::env::current_exe().ok()?.parent()?.parent()?.to_path_buf();
     let has = |directory: &str| tree.join(directory).join("lua").join(VERSION).is_dir();
@@ -118,8 +119,8 @@ fn no_file(named: &Path) -> String {
     format!("no file {name}{or_with}{here}; give the path of a Lua file, or the name of a module")
 }
 
-/// The name by which `require` would find the file: relative to a directory that is searched for modules, else the file's
-/// own name.
+/// The name by which `require` would find the file: relative to a directory that is searched for modules, else the
+/// file's own name.
 fn module_of(path: &Path, config: &LuaConfig) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let directories = config.app_dirs.iter().map(PathBuf::as_path).chain([here.as_path(), Path::new(".")]);

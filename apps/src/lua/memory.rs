@@ -1,6 +1,7 @@
 //! `--lua-memory-max`: limits the memory of a VM, and detects when it was exhausted.
 //!
-//! Lua 5.4 collects all garbage before it lets an allocation fail. LuaJIT does not, so there [`Memory::keep_room`] does.
+//! Lua 5.4 collects all garbage before it lets an allocation fail. LuaJIT does not, so there [`Memory::keep_room`]
+//! does.
 
 use mlua::Lua;
 use std::cell::Cell;
@@ -28,8 +29,8 @@ impl Memory {
                 lua.gc_inc(125, 400, 0);
             }
             if cfg!(all(feature = "luajit", debug_assertions)) {
-                // LuaJIT built with assertions aborts when it closes a VM in which an allocation has failed, because some
-                // bytes are not freed. So such a VM is never closed; it ends with its process.
+                // LuaJIT built with assertions aborts when it closes a VM in which an allocation has failed, because
+                // some bytes are not freed. So such a VM is never closed; it ends with its process.
                 std::mem::forget(lua.clone());
             }
         }
@@ -47,8 +48,8 @@ impl Memory {
         }
     }
 
-    /// Marks the VM as exhausted if this error says that memory ran out. The whole first line has to match: an app's own
-    /// error may begin with the same words.
+    /// Marks the VM as exhausted if this error says that memory ran out. The whole first line has to match: an app's
+    /// own error may begin with the same words.
     pub fn detect_exhaustion(&self, lua: &Lua, text: &str) {
         let is_first = |line: &str| text.lines().next() == Some(line);
         let is_full = || self.bytes_max.is_some_and(|most| lua.used_memory() > most / 8 * 7);

@@ -6,7 +6,8 @@
 //! - `vm`: the VM and its pooled coroutines; `host`: the functions that the driver gets; `environ`: a request as a WSGI
 //!   environ.
 //! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
-//! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one turn.
+//! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one
+//!   turn.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;

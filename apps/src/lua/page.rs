@@ -25,7 +25,8 @@ impl Page {
         Page { status: StatusCode::PAYLOAD_TOO_LARGE, text: text.to_string() }
     }
 
-    /// 400: C functions would take the path to end at the zero byte, so an app could check one file name and open another.
+    /// 400: C functions would take the path to end at the zero byte, so an app could check one file name and open
+    /// another.
     pub fn zero_byte() -> Page {
         let text = "400 Bad Request: the path has a zero byte (%00)\n";
         Page { status: StatusCode::BAD_REQUEST, text: text.to_string() }

@@ -25,8 +25,8 @@ impl Heads {
         heads.len()
     }
 
-    /// The head of a response whose body has `length` bytes; for HEAD the body need not match. The error is what the app did
-    /// wrong.
+    /// The head of a response whose body has `length` bytes; for HEAD the body need not match. The error is what the
+    /// app did wrong.
     pub fn whole(&self, reply: &Reply, length: u64, is_head: bool) -> Result<Head, String> {
         self.streamed(reply, Some(length), is_head)
     }

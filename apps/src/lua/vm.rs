@@ -242,8 +242,8 @@ impl Vm {
         text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
     }
 
-    /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure included, it
-    /// may be in the middle of the app's code and has to be abandoned.
+    /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure
+    /// included, it may be in the middle of the app's code and has to be abandoned.
     pub fn release(&self, coroutine: Coroutine) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_COROUTINES_MAX {

@@ -42,8 +42,8 @@ pub enum Wanted {
     Line,
 }
 
-/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; kind + 16 *
-/// number; and up to three texts. mlua reads a tuple from the stack directly.
+/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; kind + 16
+/// * number; and up to three texts. mlua reads a tuple from the stack directly.
 pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
 
 /// The target type in mlua's conversion error if the first yielded value is not a number.

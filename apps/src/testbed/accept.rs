@@ -2,8 +2,8 @@
 
 use tine_worker::http::{Headers, parse_weight};
 
-/// The client's weight for this type, in thousandths from 0 (not acceptable) to 1000: that of the most specific range in its
-/// Accept fields that matches. Without Accept every type has 1000.
+/// The client's weight for this type, in thousandths from 0 (not acceptable) to 1000: that of the most specific range
+/// in its Accept fields that matches. Without Accept every type has 1000.
 pub fn quality(headers: Headers<'_>, kind: &str, subkind: &str) -> u16 {
     let lines = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
     quality_in(lines.filter_map(|(_, value)| std::str::from_utf8(value).ok()), kind, subkind)
@@ -19,7 +19,8 @@ fn quality_in<'a>(lines: impl Iterator<Item = &'a str>, kind: &str, subkind: &st
     matching.max_by_key(|&(rank, _)| rank).map_or(0, |(_, quality)| quality)
 }
 
-/// A range and its weight; `None` if the weight is malformed. Other parameters are ignored: our types do not differ in them.
+/// A range and its weight; `None` if the weight is malformed. Other parameters are ignored: our types do not differ in
+/// them.
 fn parse(range: &str) -> Option<(&str, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let range = parts.next()?;

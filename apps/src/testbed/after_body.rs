@@ -1,5 +1,5 @@
-//! Responses that wait for the end of the request's body, which is read and dropped. How the connection ends is then our
-//! choice, not the kernel's, which resets a connection that is closed with unread bytes.
+//! Responses that wait for the end of the request's body, which is read and dropped. How the connection ends is then
+//! our choice, not the kernel's, which resets a connection that is closed with unread bytes.
 
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 

@@ -1,8 +1,8 @@
 //! The content codings that the origin makes itself: bytes in, coded bytes out, in memory.
 //!
 //! The levels allowed are those at which [`SLICE_BYTES`] of any content cost at most about five milliseconds. Measured
-//! on a core of an AMD EPYC, the worst of noise, words and escaped control characters: gzip 6 0.8 ms, br 3 0.5 ms,
-//! zstd 3 0.8 ms (the defaults); gzip 9 2.5 ms, br 5 4.6 ms, zstd 6 3.1 ms (the highest). Further up, an encoder works on
+//! on a core of an AMD EPYC, the worst of noise, words and escaped control characters: gzip 6 0.8 ms, br 3 0.5 ms, zstd
+//! 3 0.8 ms (the defaults); gzip 9 2.5 ms, br 5 4.6 ms, zstd 6 3.1 ms (the highest). Further up, an encoder works on
 //! blocks that cost 50 ms and more (br 9, zstd 12), in 30 MB and more.
 
 use brotli::CompressorWriter;

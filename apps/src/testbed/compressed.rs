@@ -1,8 +1,8 @@
 //! `/gzip`, `/brotli`, `/zstd`: the echo in that coding, if the client accepts it.
 //!
 //! Without Accept-Encoding any coding is acceptable (RFC 9110, 12.5.3), and the path asks for this one. The length is
-//! declared, so the whole body is coded before the head is written: in slices, between which other connections get their
-//! turn, and only one long body at a time per worker, so that a single encoder holds a long body's memory.
+//! declared, so the whole body is coded before the head is written: in slices, between which other connections get
+//! their turn, and only one long body at a time per worker, so that a single encoder holds a long body's memory.
 
 use super::coder::{Coder, Coding, SLICE_BYTES};
 use super::echo::{EchoedBody, Reply, RequestJson};

@@ -1,5 +1,5 @@
-//! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, reads the body in pieces, `read` ms apart, so that the
-//! client's send window fills.
+//! `/delay/{reply}[/{read}]`: echoes after `reply` ms; with `read`, reads the body in pieces, `read` ms apart, so that
+//! the client's send window fills.
 
 use super::echo::{EchoedBody, Reply, RequestJson};
 use super::numbers;

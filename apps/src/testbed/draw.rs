@@ -31,8 +31,8 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// The draw that a request asks for: `seed=`, by default 0; `n=`, by default the number of the request on its connection,
-    /// from 1. The error is the text of a 400.
+    /// The draw that a request asks for: `seed=`, by default 0; `n=`, by default the number of the request on its
+    /// connection, from 1. The error is the text of a 400.
     pub fn asked_by(request: &Request<'_>) -> Result<Draw, String> {
         let seed = query::number(request, "seed", 0..=u64::MAX)?.unwrap_or(0);
         let n = query::number(request, "n", 1..=u64::MAX)?.unwrap_or(request.place().into());

@@ -29,8 +29,8 @@ fn head(status: StatusCode, content_type: &'static str, length: u64) -> Head {
     status::with_required_fields(Head::new(status).content_type(content_type), status, length)
 }
 
-/// What the origin reports about a request, except for the body. As JSON the fields are in hpdummy's order: the head, the
-/// body, the usage, the addresses, and what the endpoint adds.
+/// What the origin reports about a request, except for the body. As JSON the fields are in hpdummy's order: the head,
+/// the body, the usage, the addresses, and what the endpoint adds.
 #[derive(Default)]
 pub struct RequestJson {
     head: Map<String, Value>,
@@ -124,8 +124,8 @@ impl EchoedBody {
     }
 }
 
-/// The whole response of an exchange that responds with JSON. The echoed body is escaped as the client reads, because it can
-/// be six times as long when escaped.
+/// The whole response of an exchange that responds with JSON. The echoed body is escaped as the client reads, because
+/// it can be six times as long when escaped.
 pub struct Reply {
     /// Up to the opening quote of the body's text; empty once written.
     start: String,

@@ -1,5 +1,5 @@
-//! `/help`: one line per endpoint, from one table, as text or as HTML. A new endpoint needs a line under the heading of its
-//! family.
+//! `/help`: one line per endpoint, from one table, as text or as HTML. A new endpoint needs a line under the heading of
+//! its family.
 
 use super::fault::FAULTS;
 use super::{accept, help_page};

@@ -1,6 +1,6 @@
-//! Escapes bytes piece by piece into the content of a JSON string. Only the raw bytes are kept, however long they become when
-//! escaped (a NUL becomes `\u0000`). Invalid UTF-8 becomes U+FFFD. The pieces together are byte for byte what `serde_json`
-//! makes of `String::from_utf8_lossy` of the whole, without the quotes. Called by `echo::Reply`.
+//! Escapes bytes piece by piece into the content of a JSON string. Only the raw bytes are kept, however long they
+//! become when escaped (a NUL becomes `\u0000`). Invalid UTF-8 becomes U+FFFD. The pieces together are byte for byte
+//! what `serde_json` makes of `String::from_utf8_lossy` of the whole, without the quotes. Called by `echo::Reply`.
 
 /// Raw bytes of one piece. Escaped they are at most six times as many, which is little compared to the high watermark.
 const PIECE_BYTES_MAX: usize = 1 << 10;
@@ -45,8 +45,8 @@ impl JsonText {
     }
 }
 
-/// Where to split without splitting a character: before the last byte that begins one. If the four bytes up to `bytes_max`
-/// are all continuation bytes, no character is split there, because none is longer than four bytes.
+/// Where to split without splitting a character: before the last byte that begins one. If the four bytes up to
+/// `bytes_max` are all continuation bytes, no character is split there, because none is longer than four bytes.
 fn piece_end(bytes: &[u8], bytes_max: usize) -> usize {
     if bytes.len() <= bytes_max {
         return bytes.len();

@@ -1,7 +1,8 @@
-//! `/mix?p50=20&p99=200&max=1000`: responds after a delay drawn from a distribution that the query defines by quantiles.
+//! `/mix?p50=20&p99=200&max=1000`: responds after a delay drawn from a distribution that the query defines by
+//! quantiles.
 //!
-//! The draw is a [`Draw`], so the n-th response of a seed always has the same delay. docs/origin.md tells clients how to
-//! compute it; the operations here are the same, in the same order, on IEEE 754 doubles.
+//! The draw is a [`Draw`], so the n-th response of a seed always has the same delay. docs/origin.md tells clients how
+//! to compute it; the operations here are the same, in the same order, on IEEE 754 doubles.
 
 use super::delay::DELAY_MS_MAX;
 use super::draw::Draw;
@@ -80,8 +81,8 @@ impl Quantiles {
     }
 }
 
-/// The share of responses, in thousandths, that a parameter's name stands for: `p5` 5 %, `p50` 50 %, `p999` 99.9 %. `None`:
-/// the parameter is not a quantile.
+/// The share of responses, in thousandths, that a parameter's name stands for: `p5` 5 %, `p50` 50 %, `p999` 99.9 %.
+/// `None`: the parameter is not a quantile.
 fn per_mille(name: &str) -> Result<Option<u64>, String> {
     let digits = match name {
         "min" => return Ok(Some(0)),

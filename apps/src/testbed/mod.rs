@@ -1,7 +1,8 @@
 //! The built-in test origin: a backend for testing and measuring proxies, load balancers and gateways.
 //!
-//! One file per family of endpoints; this one routes. Paths without an endpoint are echoed, so there is no 404. A path is
-//! routed by its decoded form, whichever characters were percent-encoded (RFC 3986, 6.2.2.2), and echoed as it was sent.
+//! One file per family of endpoints; this one routes. Paths without an endpoint are echoed, so there is no 404. A path
+//! is routed by its decoded form, whichever characters were percent-encoded (RFC 3986, 6.2.2.2), and echoed as it was
+//! sent.
 
 mod accept;
 mod after_body;

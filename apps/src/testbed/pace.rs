@@ -1,5 +1,5 @@
-//! Events at a fixed interval: the first at once, the next after `every_ms`, and so on, all counted from the first. A late
-//! event does not delay later ones, so a stream does not drift; no event is early.
+//! Events at a fixed interval: the first at once, the next after `every_ms`, and so on, all counted from the first. A
+//! late event does not delay later ones, so a stream does not drift; no event is early.
 
 use std::time::{Duration, Instant};
 use tine_worker::app::Cx;

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use tine_worker::http::Request;
 
-/// The value of a parameter. Name and value are percent-decoded; a parameter without `=` has the value `""`; the first of
-/// several counts.
+/// The value of a parameter. Name and value are percent-decoded; a parameter without `=` has the value `""`; the first
+/// of several counts.
 pub fn value<'a>(request: &Request<'a>, name: &str) -> Option<Cow<'a, str>> {
     value_in(request.query()?, name)
 }

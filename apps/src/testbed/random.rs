@@ -1,7 +1,7 @@
 //! `/random/{size}`: bytes that no proxy can compress and any client can recompute, followed by their digest.
 //!
-//! They are the words of [`draw::word`] in order, each little-endian, truncated to the size. Each piece is made when there is
-//! room for it: only the position and the state of the digest are kept.
+//! They are the words of [`draw::word`] in order, each little-endian, truncated to the size. Each piece is made when
+//! there is room for it: only the position and the state of the digest are kept.
 
 use super::{bin, draw, numbers, query};
 use base64::Engine;

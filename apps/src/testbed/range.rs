@@ -1,5 +1,5 @@
-//! `/range/{size}`: the bytes of `/bin/{size}`, whole or the parts that a Range field asks for. Byte i of one is byte i of the
-//! other.
+//! `/range/{size}`: the bytes of `/bin/{size}`, whole or the parts that a Range field asks for. Byte i of one is byte i
+//! of the other.
 
 use super::bin::{self, Pattern};
 use super::{etag, numbers};

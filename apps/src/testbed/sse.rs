@@ -1,7 +1,7 @@
 //! `/sse[?count=&every=]`: numbered server-sent events at a fixed interval.
 //!
-//! The numbers are the events' ids: a client that reconnects continues where it was, on any worker, and one that has received
-//! all `count` events gets a 204, which tells it not to reconnect (HTML, 9.2).
+//! The numbers are the events' ids: a client that reconnects continues where it was, on any worker, and one that has
+//! received all `count` events gets a 204, which tells it not to reconnect (HTML, 9.2).
 
 use super::numbers;
 use super::pace::Pace;

@@ -1,7 +1,7 @@
 //! Runs one large task at a time per worker: a task takes a ticket, and tickets are served in order.
 //!
-//! So the memory of such a task is needed only once, however many clients ask for it. Dropping a ticket, because its client
-//! disconnected or its task is done, lets the next one proceed.
+//! So the memory of such a task is needed only once, however many clients ask for it. Dropping a ticket, because its
+//! client disconnected or its task is done, lets the next one proceed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

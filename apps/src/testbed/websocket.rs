@@ -1,5 +1,5 @@
-//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: sends messages on its own. All accept the
-//! first subprotocol that the client offers, because some clients disconnect without one.
+//! `/ws`: echoes messages; `/ws/close`: answers one and closes; `/ws/ticker?every=`: sends messages on its own. All
+//! accept the first subprotocol that the client offers, because some clients disconnect without one.
 
 use super::numbers;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! A response to HEAD, or with a status that has no body, ends with its head: an app that would produce an endless body is
-//! abandoned there, its `close` is called, and its worker serves other requests.
+//! A response to HEAD, or with a status that has no body, ends with its head: an app that would produce an endless body
+//! is abandoned there, its `close` is called, and its worker serves other requests.
 
 use crate::support::lua::serve;
 

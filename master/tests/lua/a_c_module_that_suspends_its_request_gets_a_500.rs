@@ -1,5 +1,5 @@
-//! A C module that suspends a request on its own ends it with 500. Whatever it yields is not taken for a response, and no later
-//! request continues where this one stopped.
+//! A C module that suspends a request on its own ends it with 500. Whatever it yields is not taken for a response, and
+//! no later request continues where this one stopped.
 
 use crate::support::Server;
 use crate::support::lua::{compile, folder_with, serve_from};

@@ -1,6 +1,6 @@
 //! A chunk reaches the client before the app is called for the next, which may take long (PEP 3333, "Buffering and
-//! Streaming"): here the app reads from a FIFO and so blocks its worker until the test has seen the previous chunk. Chunks
-//! that exist already are sent together.
+//! Streaming"): here the app reads from a FIFO and so blocks its worker until the test has seen the previous chunk.
+//! Chunks that exist already are sent together.
 
 use crate::support::lua::{folder_with, serve_from};
 use crate::support::{Client, Server, Trace};

@@ -1,5 +1,5 @@
-//! If the new master of `tine ctl upgrade` cannot start, its own error message appears in one line on standard error and in the
-//! log.
+//! If the new master of `tine ctl upgrade` cannot start, its own error message appears in one line on standard error
+//! and in the log.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, write_program};

@@ -1,6 +1,6 @@
 //! A framework like nibiru's: it reads from `nibiru.boot_parameters` which module the server was started with and loads
-//! `config.lua` beside that module; its application is a callable table, and its routes use each form of headers that WSGI
-//! applications in Lua have.
+//! `config.lua` beside that module; its application is a callable table, and its routes use each form of headers that
+//! WSGI applications in Lua have.
 
 use crate::support::TINE;
 use crate::support::lua::{folder_with, serve_from};

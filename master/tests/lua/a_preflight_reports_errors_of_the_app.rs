@@ -1,5 +1,5 @@
-//! Before anything is bound, the app is loaded once in a separate process. Its errors are reported with its own message, and
-//! both `run` and `check` exit with status 1.
+//! Before anything is bound, the app is loaded once in a separate process. Its errors are reported with its own
+//! message, and both `run` and `check` exit with status 1.
 
 use crate::support::lua::folder_with;
 use crate::support::{Server, TINE, within_patience};
@@ -23,7 +23,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The output of `tine run APP 0` and `tine check APP` when `source` is loaded as `docs/app.lua`. Both print nothing else.
+/// The output of `tine run APP 0` and `tine check APP` when `source` is loaded as `docs/app.lua`. Both print nothing
+/// else.
 #[track_caller]
 fn said_of(source: &str, app: &str, options: &[&str]) -> String {
     let folder = folder_with(&[("docs/app.lua", source), ("good.lua", GOOD)]);

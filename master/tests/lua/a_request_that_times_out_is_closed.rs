@@ -1,5 +1,5 @@
-//! However an app times out, its request ends: `close` is called and has time of its own, the app's to-be-closed variables are
-//! closed, and if the head has been sent, the connection is reset.
+//! However an app times out, its request ends: `close` is called and has time of its own, the app's to-be-closed
+//! variables are closed, and if the head has been sent, the connection is reset.
 
 use crate::support::lua::serve;
 use std::time::{Duration, Instant};

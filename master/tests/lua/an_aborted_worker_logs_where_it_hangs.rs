@@ -1,5 +1,5 @@
-//! The master sends SIGABRT to a hung worker. Before the worker dies, it logs its current request and where the app's code is:
-//! in a loop, in a C function, in a finalizer or in one of the app's coroutines.
+//! The master sends SIGABRT to a hung worker. Before the worker dies, it logs its current request and where the app's
+//! code is: in a loop, in a C function, in a finalizer or in one of the app's coroutines.
 
 use crate::support::lua::{folder_with, serve, serve_file};
 use crate::support::{Client, Server, TINE, cpu_ticks, eventually, send_signal, wait_asleep};

@@ -1,5 +1,5 @@
-//! `Connection: close` from an app closes the connection after the response, whatever the form of the response. All other
-//! connection headers belong to the server.
+//! `Connection: close` from an app closes the connection after the response, whatever the form of the response. All
+//! other connection headers belong to the server.
 
 use crate::support::lua::serve;
 

@@ -1,5 +1,5 @@
-//! If a worker can no longer load its app, because the file has changed since the start, the log has the app's own message;
-//! once the file is right again, a worker serves again.
+//! If a worker can no longer load its app, because the file has changed since the start, the log has the app's own
+//! message; once the file is right again, a worker serves again.
 
 use crate::support::lua::{folder_with, serve_file};
 use crate::support::{eventually, send_signal};

@@ -1,5 +1,5 @@
-//! `--request-timeout`: an app that does not yield is interrupted wherever it is; the response is 504, the log says where the
-//! app was, and the worker keeps serving.
+//! `--request-timeout`: an app that does not yield is interrupted wherever it is; the response is 504, the log says
+//! where the app was, and the worker keeps serving.
 
 use crate::support::lua::serve;
 

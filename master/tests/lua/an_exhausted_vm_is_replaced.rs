@@ -1,5 +1,5 @@
-//! `--lua-memory-max`: the request that needs more gets a 500; the worker then retires and is replaced at once, however often
-//! that happens, and no other request is lost.
+//! `--lua-memory-max`: the request that needs more gets a 500; the worker then retires and is replaced at once, however
+//! often that happens, and no other request is lost.
 
 use crate::support::Server;
 use crate::support::load::{Habit, Load, Target};

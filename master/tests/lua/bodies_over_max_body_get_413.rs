@@ -1,5 +1,5 @@
-//! `--max-body`: a request that announces a longer body gets 413 before its body is read; a chunked one when it crosses the
-//! limit.
+//! `--max-body`: a request that announces a longer body gets 413 before its body is read; a chunked one when it crosses
+//! the limit.
 
 use crate::support::lua::serve;
 use crate::support::{Client, Response};

@@ -1,5 +1,5 @@
-//! C modules find the Lua in the binary: Debian's modules, in Debian's directories and without LUA_CPATH; and one that is
-//! compiled here and uses every function that Lua's headers declare.
+//! C modules find the Lua in the binary: Debian's modules, in Debian's directories and without LUA_CPATH; and one that
+//! is compiled here and uses every function that Lua's headers declare.
 
 use crate::support::lua::{LUA_HEADERS, compile, folder_with, serve, serve_from};
 use std::collections::BTreeSet;
@@ -145,8 +145,8 @@ fn every_function_of_the_headers_is_there() {
     fs::remove_dir_all(folder).expect("the test's own folder");
 }
 
-/// The names of the functions that a header declares, such as `LUA_API int (lua_gettop) (lua_State *L);`. Unlike those of
-/// types, they begin with a lower-case letter.
+/// The names of the functions that a header declares, such as `LUA_API int (lua_gettop) (lua_State *L);`. Unlike those
+/// of types, they begin with a lower-case letter.
 fn declared(header: &str) -> impl Iterator<Item = &str> {
     let is_function = |word: &&str| {
         let suffix = ["lua_", "luaL_", "luaopen_"].iter().find_map(|prefix| word.strip_prefix(prefix));

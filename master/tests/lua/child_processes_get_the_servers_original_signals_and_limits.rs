@@ -1,6 +1,6 @@
-//! A program that an app starts inherits signals and limits as the server found them: no additional signals blocked or ignored,
-//! and the soft limit of open files not raised. In the preflight, while a worker loads the app, and during a request; with
-//! os.execute, with io.popen, and with a C module that forks.
+//! A program that an app starts inherits signals and limits as the server found them: no additional signals blocked or
+//! ignored, and the soft limit of open files not raised. In the preflight, while a worker loads the app, and during a
+//! request; with os.execute, with io.popen, and with a C module that forks.
 
 use crate::support::lua::{folder_with, text_of};
 use crate::support::{Server, TINE};

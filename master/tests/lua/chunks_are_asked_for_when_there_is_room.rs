@@ -1,4 +1,5 @@
-//! Each chunk is requested from the app only when there is room for it, and none if no body is sent; no other request waits.
+//! Each chunk is requested from the app only when there is room for it, and none if no body is sent; no other request
+//! waits.
 
 use crate::support::eventually;
 use crate::support::lua::{ask, serve, text_of};

@@ -1,4 +1,5 @@
-//! `close` is called once, however the request ends. (If the client disconnects: disconnected_clients_end_their_request.)
+//! `close` is called once, however the request ends. (If the client disconnects:
+//! disconnected_clients_end_their_request.)
 
 use crate::support::lua::{ask, serve, text_of};
 use crate::support::{Server, eventually};

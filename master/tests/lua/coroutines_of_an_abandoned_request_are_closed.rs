@@ -1,6 +1,6 @@
-//! A request that ends before its app has finished leaves nothing half-done: under Lua 5.4 the to-be-closed variables of its
-//! coroutines are closed, nested ones first, and under both Luas everything becomes garbage. What does not belong to the
-//! request continues. (The request's own coroutine: disconnected_clients_end_their_request.)
+//! A request that ends before its app has finished leaves nothing half-done: under Lua 5.4 the to-be-closed variables
+//! of its coroutines are closed, nested ones first, and under both Luas everything becomes garbage. What does not
+//! belong to the request continues. (The request's own coroutine: disconnected_clients_end_their_request.)
 
 use crate::support::eventually;
 use crate::support::lua::{leave, serve, text_of};

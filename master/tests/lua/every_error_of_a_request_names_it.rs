@@ -1,5 +1,5 @@
-//! Each log line about a failed request has its method and path, whenever the failure is noticed: in the app, at the end of a
-//! body with a wrong length, in `close`. A long path is truncated.
+//! Each log line about a failed request has its method and path, whenever the failure is noticed: in the app, at the
+//! end of a body with a wrong length, in `close`. A long path is truncated.
 
 use crate::support::lua::serve;
 

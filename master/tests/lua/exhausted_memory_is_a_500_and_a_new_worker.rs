@@ -1,5 +1,5 @@
-//! `--lua-memory-max`: a request that needs more gets a 500, requests in flight are finished, and the worker is replaced. An
-//! app that handles the error itself keeps its worker.
+//! `--lua-memory-max`: a request that needs more gets a 500, requests in flight are finished, and the worker is
+//! replaced. An app that handles the error itself keeps its worker.
 
 use crate::support::lua::serve;
 use crate::support::{Server, eventually};

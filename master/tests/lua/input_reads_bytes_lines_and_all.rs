@@ -1,4 +1,5 @@
-//! wsgi.input reads like a Lua file: bytes, lines and the rest, in any mix, however the body is framed and split into packets.
+//! wsgi.input reads like a Lua file: bytes, lines and the rest, in any mix, however the body is framed and split into
+//! packets.
 
 use crate::support::Server;
 use crate::support::lua::{ask, serve};

@@ -1,5 +1,5 @@
-//! The memory of a worker and of its VM is the same after many requests as after a few: whole responses, apps that read all of
-//! environ, bodies, streams, sleeps, coroutines, errors, clients that disconnect.
+//! The memory of a worker and of its VM is the same after many requests as after a few: whole responses, apps that read
+//! all of environ, bodies, streams, sleeps, coroutines, errors, clients that disconnect.
 //!
 //! Here 60 000; `SOAK_REQUESTS=1000000 cargo test --release -p tine --test lua memory_does_not_grow` is the long form.
 

@@ -1,5 +1,5 @@
-//! Where `require` looks: in each --app-dir, the current directory, a rocks tree around the executable, LUA_PATH and LUA_CPATH;
-//! and what nibiru's framework gets before its application is loaded.
+//! Where `require` looks: in each --app-dir, the current directory, a rocks tree around the executable, LUA_PATH and
+//! LUA_CPATH; and what nibiru's framework gets before its application is loaded.
 
 use crate::support::lua::folder_with;
 use crate::support::{TINE, copy_program};

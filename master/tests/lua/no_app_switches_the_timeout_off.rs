@@ -1,5 +1,5 @@
-//! `--request-timeout` works whatever an app does to its hooks: for itself, for later requests, and in coroutines of any origin.
-//! The app's own hooks work, too.
+//! `--request-timeout` works whatever an app does to its hooks: for itself, for later requests, and in coroutines of
+//! any origin. The app's own hooks work, too.
 
 use crate::support::Server;
 use crate::support::lua::{compile, folder_with, serve, serve_from};
@@ -192,8 +192,8 @@ int luaopen_hooks(lua_State *L) {
 }
 "#;
 
-/// A C module creates coroutines without `coroutine.create`, and can remove any hook; but not for the next request, or after a
-/// wait.
+/// A C module creates coroutines without `coroutine.create`, and can remove any hook; but not for the next request, or
+/// after a wait.
 #[test]
 fn not_even_from_c() {
     let app = r#"

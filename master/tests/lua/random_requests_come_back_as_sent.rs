@@ -194,7 +194,8 @@ fn decoded(path: &str) -> Vec<u8> {
     out
 }
 
-/// Sends the requests pipelined or one by one, and compares each response. Reconnects after a request that ends its connection.
+/// Sends the requests pipelined or one by one, and compares each response. Reconnects after a request that ends its
+/// connection.
 fn ask(server: &Server, client: &mut Client, shapes: &[Shape], is_pipelined: bool) -> Result<(), TestCaseError> {
     // Nothing is sent after a request that ends its connection.
     let connections = shapes.split_inclusive(|shape| shape.is_last);

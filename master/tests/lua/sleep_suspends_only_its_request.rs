@@ -5,8 +5,8 @@ use crate::support::{Client, eventually};
 
 #[test]
 fn a_thousand_requests_sleep_at_the_same_time() {
-    // No request continues before all have arrived: the app sleeps until it has counted a thousand, so requests that slept one
-    // after another would never end.
+    // No request continues before all have arrived: the app sleeps until it has counted a thousand, so requests that
+    // slept one after another would never end.
     let server = serve(
         r#"
         local asleep, most = 0, 0

@@ -1,5 +1,5 @@
-//! start_response has to be called once in each request, before the first chunk. Whatever else an app does, a client never
-//! gets the status of another request.
+//! start_response has to be called once in each request, before the first chunk. Whatever else an app does, a client
+//! never gets the status of another request.
 
 use crate::support::lua::{serve, text_of};
 

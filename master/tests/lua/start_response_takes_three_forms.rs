@@ -1,5 +1,5 @@
-//! start_response takes the status as text or number and headers in the three forms that apps use. Anything that could split or
-//! break the response is refused with a 500 and a log line that names the line of the app.
+//! start_response takes the status as text or number and headers in the three forms that apps use. Anything that could
+//! split or break the response is refused with a 500 and a log line that names the line of the app.
 
 use crate::support::Server;
 use crate::support::lua::{ask, serve, text_of};

@@ -1,5 +1,5 @@
-//! A conformance app checks the server from inside, while apps of all kinds answer requests of all kinds. Every violation that
-//! it finds is a failure.
+//! A conformance app checks the server from inside, while apps of all kinds answer requests of all kinds. Every
+//! violation that it finds is a failure.
 
 use crate::support::lua::{folder_with, serve_file};
 use crate::support::{Server, eventually};

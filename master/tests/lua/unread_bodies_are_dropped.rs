@@ -1,5 +1,5 @@
-//! A body that the app does not read, or not to its end, is dropped, and the next request on the connection is served. A
-//! client that waits for 100 Continue gets it when the app reads, and not before.
+//! A body that the app does not read, or not to its end, is dropped, and the next request on the connection is served.
+//! A client that waits for 100 Continue gets it when the app reads, and not before.
 
 use crate::support::lua::{ask, serve};
 use std::time::Duration;

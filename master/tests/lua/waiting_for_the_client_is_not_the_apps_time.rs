@@ -1,5 +1,5 @@
-//! `--request-timeout` limits the app: the time while it waits for its client, to send a body or to read the response, does not
-//! count.
+//! `--request-timeout` limits the app: the time while it waits for its client, to send a body or to read the response,
+//! does not count.
 
 use crate::support::lua::serve;
 use std::time::Duration;

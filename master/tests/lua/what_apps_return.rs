@@ -1,5 +1,5 @@
-//! The body is anything that can be iterated: the triple of a generic `for`, a plain iterator, a table, a string. Anything else
-//! is an error of the app.
+//! The body is anything that can be iterated: the triple of a generic `for`, a plain iterator, a table, a string.
+//! Anything else is an error of the app.
 
 use crate::support::lua::{folder_with, serve_file, text_of};
 use crate::support::{Server, lua::ask};

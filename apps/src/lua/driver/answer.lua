@@ -78,8 +78,8 @@ local function method_of(object, name)
   return ok and type(method) == "function" and method or nil
 end
 
--- Remembers what is to be called when the response is over, however it ends: `close` of the iterable or of its state, or
--- what a generic `for` would close.
+-- Remembers what is to be called when the response is over, however it ends: `close` of the iterable or of its state,
+-- or what a generic `for` would close.
 local function find_close(co, iterable, state, closing)
   co.close, co.closed = method_of(iterable, "close"), iterable
   if not co.close then

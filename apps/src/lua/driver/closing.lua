@@ -1,5 +1,5 @@
--- Closes an abandoned request under Lua 5.4: its pooled coroutine, and before that the coroutines nested in it, which Lua
--- itself would not close. LuaJIT has neither to-be-closed variables nor coroutine.close and needs none of this.
+-- Closes an abandoned request under Lua 5.4: its pooled coroutine, and before that the coroutines nested in it, which
+-- Lua itself would not close. LuaJIT has neither to-be-closed variables nor coroutine.close and needs none of this.
 --
 -- Nested coroutines are those that the request created and has not finished: the coroutines that it waits in, the
 -- generators of its loops, others in its local variables, and the iterator that makes its response, also if that is a

@@ -1,6 +1,6 @@
--- `--request-timeout` for an app that does not yield: a hook that checks the clock every INSTRUCTIONS instructions. In Lua
--- 5.4 each coroutine has its own hook, in LuaJIT there is one for all. Without the option no hook is set and none of this
--- is active.
+-- `--request-timeout` for an app that does not yield: a hook that checks the clock every INSTRUCTIONS instructions. In
+-- Lua 5.4 each coroutine has its own hook, in LuaJIT there is one for all. Without the option no hook is set and none
+-- of this is active.
 --
 -- The hook is the server's: it is set when a request begins, and a hook that the app sets with debug.sethook is called
 -- from it. So no app can switch the timeout off, neither for itself nor for later requests.
@@ -58,8 +58,8 @@ deadline.hook_calls(function(event, line)
     end
     return
   end
-  -- Lua counts the instructions of hooks, too: with line or call events the count may always run out inside a hook, where
-  -- no count event is raised.
+  -- Lua counts the instructions of hooks, too: with line or call events the count may always run out inside a hook,
+  -- where no count event is raised.
   its.until_check = its.until_check - (is_count and its.step or INSTRUCTIONS / 1000)
   if its.until_check <= 0 then
     its.until_check = INSTRUCTIONS

@@ -1,5 +1,5 @@
--- Seeds math.random differently in each worker and at each start. By default LuaJIT always uses the same seed, and Lua 5.4
--- uses the time in seconds and an address, which workers that were forked together share.
+-- Seeds math.random differently in each worker and at each start. By default LuaJIT always uses the same seed, and Lua
+-- 5.4 uses the time in seconds and an address, which workers that were forked together share.
 
 local host = ...
 local seed, select = math.randomseed, select

@@ -9,8 +9,8 @@ local value_kind = math.type or function(value)
   return type(value) == "number" and "integer"
 end
 
--- Joins all names and values, each followed by a NUL: a single string crosses the boundary, and no NUL can be smuggled in,
--- since the server counts them when it checks the head.
+-- Joins all names and values, each followed by a NUL: a single string crosses the boundary, and no NUL can be smuggled
+-- in, since the server counts them when it checks the head.
 local function add(parts, name, value)
   if type(name) ~= "string" then
     raise_in_app("start_response: the name of a header is a string, not a " .. type(name))
@@ -63,8 +63,8 @@ local function join(headers)
   return concat(parts, "\0") .. "\0", count
 end
 
--- Most apps send few different heads. The server keeps each that it has seen under a number; a tree leads to the number:
--- by status, then by each name and value in turn.
+-- Most apps send few different heads. The server keeps each that it has seen under a number; a tree leads to the
+-- number: by status, then by each name and value in turn.
 local heads, heads_count = {}, 0
 local NUMBER, BRANCHES = {}, {}
 local HEADS_MAX, BRANCHES_MAX, LENGTH_MAX = 256, 16, 256
@@ -115,8 +115,8 @@ local function remember(status, spelled, headers, joined, count)
       return nil
     end
   end
-  -- Below the first new branch all branches are new and have room: the tree grows only for heads that are kept in the end,
-  -- and their number is limited.
+  -- Below the first new branch all branches are new and have room: the tree grows only for heads that are kept in the
+  -- end, and their number is limited.
   local node = branch(heads, status)
   for i = 1, count do
     local header = headers[i]

@@ -1,5 +1,5 @@
--- How a request waits: its pooled coroutine yields to the server, whichever of the app's coroutines starts the wait. Also
--- the module `tine`, whose sleep is such a wait.
+-- How a request waits: its pooled coroutine yields to the server, whichever of the app's coroutines starts the wait.
+-- Also the module `tine`, whose sleep is such a wait.
 
 local host, driver = ...
 local raise_in_app, deadline, threads = driver.raise_in_app, driver.deadline, driver.threads

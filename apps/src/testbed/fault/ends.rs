@@ -8,7 +8,8 @@ use tine_worker::http::Request;
 /// How many more bytes are declared than sent.
 pub const MISSING_BYTES: u64 = 1024;
 
-/// A reset (RST) after `after` bytes of the body; without `after`, before any byte. A Unix socket, which has no RST, is closed.
+/// A reset (RST) after `after` bytes of the body; without `after`, before any byte. A Unix socket, which has no RST, is
+/// closed.
 pub fn reset(request: &Request<'_>) -> Result<Script, String> {
     let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?;
     Ok(after.map_or(Script::new(), part_of_body).then(Reset))

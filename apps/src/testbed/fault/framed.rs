@@ -1,5 +1,5 @@
-//! Faults that are valid HTTP: a stall, many interim responses, responses that fail at random. They need no raw access. As for
-//! the others, the request's body is read and dropped first.
+//! Faults that are valid HTTP: a stall, many interim responses, responses that fail at random. They need no raw access.
+//! As for the others, the request's body is read and dropped first.
 
 use super::ends::MISSING_BYTES;
 use super::params;

@@ -24,8 +24,8 @@ pub fn huge_header(request: &Request<'_>) -> Result<Script, String> {
     Ok(Script::new().text(head).cycle(&FILL, size).text("\r\n\r\nfill\n").then(Kept))
 }
 
-/// Malformed status lines of responses that are otherwise valid. The connection ends, and the head says so: a client that
-/// tolerates the line gets a whole response.
+/// Malformed status lines of responses that are otherwise valid. The connection ends, and the head says so: a client
+/// that tolerates the line gets a whole response.
 const STATUS_LINES: &[(&str, &str)] = &[
     ("no-status", "HTTP/1.1 OK"),
     ("protocol", "HTTQ/1.1 200 OK"),

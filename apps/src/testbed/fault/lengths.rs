@@ -1,5 +1,5 @@
-//! Faults of a body with a declared length. Most keep the connection: how the recipient has understood the body then shows in
-//! the response to its next request.
+//! Faults of a body with a declared length. Most keep the connection: how the recipient has understood the body then
+//! shows in the response to its next request.
 
 use super::params;
 use super::script::Script;
@@ -9,8 +9,8 @@ use tine_worker::http::Request;
 
 const ENDS: &[(&str, ConnectionEnd)] = &[("close", Closed), ("keep", Kept)];
 
-/// A body of `sent` bytes that declares `declared`. If fewer are sent, the connection ends; with `then=keep` it stays open,
-/// and the recipient waits for bytes that never come. If more are sent, it is kept.
+/// A body of `sent` bytes that declares `declared`. If fewer are sent, the connection ends; with `then=keep` it stays
+/// open, and the recipient waits for bytes that never come. If more are sent, it is kept.
 pub fn wrong_length(request: &Request<'_>) -> Result<Script, String> {
     let declared = params::bytes(request, "declared", params::BODY_BYTES_MAX)?.unwrap_or(100);
     let sent = params::bytes(request, "sent", params::BODY_BYTES_MAX)?.unwrap_or(50);

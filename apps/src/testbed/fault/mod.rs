@@ -1,8 +1,8 @@
 //! `/fault/...`: failures that a proxy must survive, on request and exact on the wire.
 //!
 //! Most are a [`Script`] of bytes that no framed response could hold; they need raw access, which the binary grants
-//! (`tine_worker::raw_access`). The others are valid HTTP that only behaves badly. A fault applies to every method, and the
-//! request's body is read first. Heads have no Date and no Server, so that every byte is known.
+//! (`tine_worker::raw_access`). The others are valid HTTP that only behaves badly. A fault applies to every method, and
+//! the request's body is read first. Heads have no Date and no Server, so that every byte is known.
 
 mod chunks;
 mod ends;

@@ -1,5 +1,5 @@
-//! Query parameters of faults: bytes, milliseconds, flags, one of several kinds. Every number has a bound, and every error is
-//! the text of a 400 that says what is accepted.
+//! Query parameters of faults: bytes, milliseconds, flags, one of several kinds. Every number has a bound, and every
+//! error is the text of a 400 that says what is accepted.
 
 use crate::testbed::query;
 use tine_worker::http::Request;
