@@ -113,7 +113,8 @@ impl Files {
                 Representation::new(file, &metadata, content_type, Some(coding), cx.date())
             }
             Chosen::Nothing => {
-                let text = "406 Not Acceptable: Accept-Encoding allows neither the file nor a compressed version of it\n";
+                let text =
+                    "406 Not Acceptable: Accept-Encoding allows neither the file nor a compressed version of it\n";
                 return negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
             }
         };
