@@ -8,6 +8,7 @@ mod resetting;
 
 use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, ConnectionCx, Cx, TurnCx};
+use crate::dispatch;
 use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
@@ -42,8 +43,10 @@ pub struct Connection {
     input_ended: bool,
     /// Bytes sent so far; saturating.
     taken_bytes: u32,
-    /// Requests answered in this turn and not yet reported to the worker.
-    answered: u16,
+    /// Requests whose response is complete and not all sent.
+    unsent: u16,
+    /// Requests that were answered or cut in this turn and are not yet reported to the worker.
+    settled: Settled,
     scheduled: bool,
     /// Its last turn.
     pub had_turn: TurnNumber,
@@ -78,6 +81,15 @@ pub struct Buffers {
     pub output: WriteQueue,
 }
 
+/// Requests that are over, by what became of their responses.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Settled {
+    /// All of the response was passed to the kernel.
+    pub answered: u16,
+    /// The server closed the connection before that.
+    pub cut: u16,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Waits for the socket or its deadline.
@@ -110,7 +122,8 @@ impl Connection {
             is_gone: false,
             input_ended: false,
             taken_bytes: 0,
-            answered: 0,
+            unsent: 0,
+            settled: Settled::default(),
             scheduled: false,
             had_turn: 0,
             refused: false,
@@ -200,9 +213,21 @@ impl Connection {
         }
     }
 
-    /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u16 {
-        std::mem::take(&mut self.answered)
+    /// Requests that were answered or cut since the last call.
+    pub fn take_settled(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Responses that are cut if the connection is closed now.
+    pub fn unfinished(&self) -> u16 {
+        self.unsent + u16::from(self.is_in_flight())
+    }
+
+    /// The connection is closed by the server, before all is sent.
+    fn cut(&mut self) -> Turn {
+        self.settled.cut += self.unfinished();
+        self.unsent = 0;
+        Turn::Closed
     }
 
     /// When it has to be advanced without an event.
@@ -240,7 +265,7 @@ impl Connection {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             // An error here means that the socket is gone already.
             let _ = self.socket.reset_on_close();
-            return Turn::Closed;
+            return self.cut();
         }
         let parked_input = self.input.take();
         if let Some(parked) = &parked_input {
@@ -288,7 +313,7 @@ impl Connection {
         turn: &TurnCx<'_>,
     ) -> Turn {
         let cx = Cx { turn, connection: ConnectionCx { socket: Some(&self.socket), idle_end } };
-        let mut sent_bytes = 0;
+        let (mut sent_bytes, mut completed) = (0, 0);
         // What a step leaves unread although it could go on is enough for the next: reading more would only copy it.
         let mut is_enough = false;
         for step in 0..STEPS_PER_TURN {
@@ -319,7 +344,10 @@ impl Connection {
                     let hung_up = self.hung_up | self.input_ended;
                     let mut io = Io { input, output, input_ended: self.input_ended, hung_up };
                     let next = protocol.advance(&mut io, app, &cx);
-                    self.answered += protocol.take_answered();
+                    let ended = protocol.take_ended();
+                    self.unsent += ended.complete;
+                    self.settled.cut += ended.cut;
+                    completed += usize::from(ended.complete);
                     next
                 }
             };
@@ -329,15 +357,18 @@ impl Connection {
                     Ok(Flushed::Empty) => {}
                     Ok(Flushed::Blocked) => self.writable = false,
                     Ok(Flushed::Broken(part)) => {
-                        log::error!("{}: the response is cut: {part}", part.request);
+                        dispatch::log_cut(&part.request, &part);
                         if part.ends_with_connection {
                             // As for Closing::Reset.
                             let _ = self.socket.reset_on_close();
                         }
-                        return Turn::Closed;
+                        return self.cut();
                     }
                     Err(_) => return Turn::Closed, // as above
                 }
+            }
+            if output.is_empty() {
+                self.settled.answered += std::mem::take(&mut self.unsent);
             }
             let taken_bytes = queued_bytes - output.len();
             sent_bytes += taken_bytes;
@@ -349,11 +380,11 @@ impl Connection {
             }
             is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
             match next {
-                Next::Close(Closing::Cut) => return Turn::Closed,
+                Next::Close(Closing::Cut) => return self.cut(),
                 Next::Close(Closing::Reset) => {
                     // An error means that the connection is gone already.
                     let _ = self.socket.reset_on_close();
-                    return Turn::Closed;
+                    return self.cut();
                 }
                 Next::Close(closing) => {
                     if !output.is_empty() {
@@ -393,7 +424,7 @@ impl Connection {
                 Next::Again if output.len() > cx.limits().write_low_watermark_bytes => return Turn::Waits,
                 Next::Sent if !output.is_empty() => return Turn::Waits,
                 Next::Again | Next::Sent if sent_bytes >= SENT_BYTES_PER_TURN => break,
-                Next::Again | Next::Sent if usize::from(self.answered) >= REQUESTS_PER_TURN => break,
+                Next::Again | Next::Sent if completed >= REQUESTS_PER_TURN => break,
                 Next::Again | Next::Sent => {}
             }
         }

@@ -17,6 +17,7 @@ pub mod http;
 mod accept;
 mod admission;
 mod connection;
+mod dispatch;
 mod drain;
 mod eviction;
 mod http1;

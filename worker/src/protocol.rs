@@ -4,6 +4,7 @@
 //! [`Protocol`] only dispatches to [`crate::http1`] and [`crate::websocket`].
 
 use crate::app::{App, Cx};
+use crate::dispatch::Ended;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::websocket::{self, WebSocket};
@@ -97,11 +98,11 @@ impl Protocol {
         }
     }
 
-    /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u16 {
+    /// Requests that have ended since the last call.
+    pub fn take_ended(&mut self) -> Ended {
         match self {
-            Protocol::Http1(http1) => http1.take_answered(),
-            Protocol::WebSocket(_) => 0,
+            Protocol::Http1(http1) => http1.take_ended(),
+            Protocol::WebSocket(_) => Ended::default(),
         }
     }
 

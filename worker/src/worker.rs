@@ -427,7 +427,9 @@ impl Worker {
                     }
                 }
             }
-            self.metrics[Metric::Requests] += u64::from(connection.take_answered());
+            let settled = connection.take_settled();
+            self.metrics[Metric::Requests] += u64::from(settled.answered);
+            self.metrics[Metric::ResponsesCut] += u64::from(settled.cut);
             let is_in_flight = end != Turn::Closed && connection.is_in_flight();
             connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, is_in_flight);
             if is_in_flight != was_in_flight {

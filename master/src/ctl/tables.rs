@@ -29,7 +29,8 @@ pub fn status(status: &Status) -> String {
         format!("{}, of {} accepted", status.totals[Metric::Connections], status.totals[Metric::Accepted]),
     );
     line("in flight", status.totals[Metric::InFlight].to_string());
-    line("answered", status.totals[Metric::Requests].to_string());
+    let cut = status.totals[Metric::ResponsesCut];
+    line("answered", format!("{}, {} cut", counted(status.totals[Metric::Requests], "request"), counted(cut, "response")));
     line("refused", format!("{} with 503", counted(status.totals[Metric::Refused], "connection")));
     line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
@@ -216,7 +217,7 @@ tine 0.1.0 serves docs.app:app
   workers     1 ready of 3
   connections 24, of 130 accepted
   in flight   9
-  answered    52020
+  answered    52020 requests, 0 responses cut
   refused     0 connections with 503
   cut         0 connections in use
   memory      23.1M

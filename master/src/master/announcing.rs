@@ -61,6 +61,10 @@ pub(super) fn counted(workers: usize) -> String {
     units::counted(workers as u64, "worker")
 }
 
+pub(super) fn and_cut(responses: u64) -> String {
+    if responses == 0 { String::new() } else { format!(", {} cut", units::counted(responses, "response")) }
+}
+
 pub(super) fn and_refused(refused: u64) -> String {
     if refused == 0 { String::new() } else { format!(", {} refused with 503", units::counted(refused, "connection")) }
 }

@@ -1,6 +1,6 @@
 //! How the server stops: the stages from the first command to the exit of the last worker.
 
-use super::announcing::and_refused;
+use super::announcing::{and_cut, and_refused};
 use super::{KILL_MARGIN, Master};
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
@@ -171,7 +171,8 @@ impl Master {
                 }
                 if cut == 0 {
                     let requests = counted(totals[Metric::Requests], "request");
-                    log::info!("drained: {requests} answered in all{}", and_refused(totals[Metric::Refused]));
+                    let others = and_cut(totals[Metric::ResponsesCut]) + &and_refused(totals[Metric::Refused]);
+                    log::info!("drained: {requests} answered in all{others}");
                 } else {
                     log::warn!(
                         "stopped: {} answered in all, {} cut while in use",

@@ -128,6 +128,7 @@ mod relative_paths_are_relative_to_chdir;
 mod reloads_fail_no_request;
 mod requested_information_is_printed_with_status_0;
 mod requests_may_arrive_byte_by_byte;
+mod responses_that_are_cut_are_counted;
 mod root_follows_no_link_of_another_user;
 mod roots_ctl_finds_a_server_of_another_user;
 mod sigabrt_logs_what_the_worker_was_doing;

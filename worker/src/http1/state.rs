@@ -24,6 +24,7 @@ use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
+use crate::dispatch::{self, Ended, Outcome};
 use crate::eviction::Waits;
 use crate::http::{BodyLength, Error, Request, Response, StatusCode};
 use crate::net::WriteQueue;
@@ -32,7 +33,6 @@ use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::HEADER_COUNT_CEILING;
-use tine_common::log::indented;
 
 /// Up to this many bytes of an unread request body are read and dropped to keep the connection.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
@@ -48,8 +48,7 @@ pub struct Http1 {
     /// doubled.
     seen: u32,
     stage: Stage,
-    /// Requests answered since the last [`Http1::take_answered`].
-    answered: u16,
+    ended: Ended,
     /// The number of requests of this connection whose head has arrived.
     place: u32,
     /// The worker drains, and the requests in the input are the last that are answered.
@@ -95,7 +94,7 @@ impl Http1 {
             since: now,
             seen: 0,
             stage: Stage::Head,
-            answered: 0,
+            ended: Ended::default(),
             place: 0,
             reads_no_more: false,
             ends_at_next_wait: false,
@@ -132,9 +131,9 @@ impl Http1 {
         }
     }
 
-    /// Requests answered since the last call.
-    pub fn take_answered(&mut self) -> u16 {
-        std::mem::take(&mut self.answered)
+    /// Requests that have ended since the last call.
+    pub fn take_ended(&mut self) -> Ended {
+        self.ended.take()
     }
 
     /// The protocol that the connection continues with, after [`Next::Switch`].
@@ -299,10 +298,7 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive,
         };
-        if let Some(in_flight_table) = cx.in_flight_table() {
-            in_flight_table.begin(request.head(), request.method().len() + 1 + request.target().len());
-        }
-        let answer = match app.call(request, cx) {
+        let answer = match dispatch::begin(request, app, cx) {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
@@ -314,7 +310,7 @@ impl Http1 {
                     }
                     Err(Refusal::Client(response)) => Answer::Response(*response),
                     Err(Refusal::App(error)) => {
-                        log_refused(request, error);
+                        dispatch::log_refused(&request.name(), error);
                         Answer::Response(app_failed())
                     }
                 }
@@ -343,7 +339,7 @@ impl Http1 {
         self.since = cx.now();
         match called {
             Called::Upgraded(websocket) => {
-                self.answered += 1;
+                self.ended.count(Outcome::Complete);
                 self.stage = Stage::Upgraded(websocket);
                 Step::Go
             }
@@ -352,7 +348,7 @@ impl Http1 {
                 Step::Go
             }
             Called::Answered { body, keep_alive, is_clients_last } => {
-                self.answered += 1;
+                self.ended.count(Outcome::Complete);
                 self.after_response(Decoder::new(body, cx.limits().header_bytes_max), keep_alive, is_clients_last, io)
             }
         }
@@ -384,7 +380,7 @@ impl Http1 {
                 return Step::Stop(next);
             }
             Ok(Driven::Ended(end)) => {
-                self.answered += 1;
+                self.ended.count(Outcome::Complete);
                 self.since = cx.now();
                 return match end {
                     ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
@@ -402,24 +398,27 @@ impl Http1 {
             Err(failed) => failed,
         };
         if let Failed::App(error) = &failed {
-            let level = if error.is_clients() { log::Level::Debug } else { log::Level::Error };
-            log::log!(level, "{}: {}", active.request(), indented(&error.to_string()));
+            dispatch::log_failure(active.request(), error);
         }
         // After the head only the close can tell the client that the response is incomplete.
         if let Some(writer) = active.writer() {
-            self.answered += 1;
+            self.ended.count(match failed {
+                Failed::ClientLeft => Outcome::ClientLeft,
+                Failed::App(_) | Failed::Client(_) => Outcome::Cut,
+            });
             let closing = if writer.ends_with_connection() { Closing::Reset } else { Closing::Cut };
             return Step::Stop(Next::Close(closing));
         }
         match failed {
             Failed::Client(error) => self.refuse(error, active.is_head(), io, cx),
             Failed::ClientLeft => {
+                self.ended.count(Outcome::ClientLeft);
                 // As for an incomplete head.
                 io.input.clear();
                 Step::Stop(Next::Close(Closing::Flushed))
             }
             Failed::App(_) => {
-                self.answered += 1;
+                self.ended.count(Outcome::Complete);
                 self.since = cx.now();
                 let facts = active.facts_now(io.input, cx);
                 let keep_alive = encode::response(app_failed(), io.output, facts, cx).unwrap_or(false);
@@ -462,7 +461,7 @@ impl Http1 {
 
     /// Answers with the client's error, and closes.
     fn refuse(&mut self, error: Error, is_head: bool, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        self.answered += 1;
+        self.ended.count(Outcome::Complete);
         self.seen = 0;
         let facts = ResponseFacts { version: crate::http::Version::Http11, is_head, keep_alive: false };
         let queued = encode::response(encode::error_response(error), io.output, facts, cx);
@@ -493,13 +492,9 @@ fn respond(
     cx: &Cx<'_>,
 ) -> bool {
     encode::response(response, output, facts, cx).unwrap_or_else(|error| {
-        log_refused(request, error);
+        dispatch::log_refused(&request.name(), error);
         encode::response(app_failed(), output, facts, cx).unwrap_or(false)
     })
-}
-
-fn log_refused(request: &Request<'_>, error: impl std::fmt::Display) {
-    log::error!("{}: the app's response cannot be sent: {}", request.name(), indented(&error.to_string()));
 }
 
 fn app_failed() -> Response {

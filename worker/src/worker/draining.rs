@@ -98,6 +98,8 @@ impl Worker {
             log::warn!("cut {} in use, by {why}", counted(busy as u64, "connection"));
         }
         self.metrics[Metric::Cut] = busy as u64;
+        let unfinished = self.connections.iter().map(|(_, connection)| u64::from(connection.unfinished()));
+        self.metrics[Metric::ResponsesCut] += unfinished.sum::<u64>();
         self.publish();
         self.exit = Some(0);
     }
