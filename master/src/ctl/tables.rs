@@ -30,7 +30,10 @@ pub fn status(status: &Status) -> String {
     );
     line("in flight", status.totals[Metric::InFlight].to_string());
     let cut = status.totals[Metric::ResponsesCut];
-    line("answered", format!("{}, {} cut", counted(status.totals[Metric::Requests], "request"), counted(cut, "response")));
+    line(
+        "answered",
+        format!("{}, {} cut", counted(status.totals[Metric::Requests], "request"), counted(cut, "response")),
+    );
     line("refused", format!("{} with 503", counted(status.totals[Metric::Refused], "connection")));
     line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
