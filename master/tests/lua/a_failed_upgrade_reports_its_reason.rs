@@ -32,14 +32,14 @@ fn a_failed_upgrade_reports_its_reason() {
     let before = server.workers();
     let expect = |what: &str, words: &[&str]| {
         let output = server.ctl(&["upgrade"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
-        let last = said.trim_end().lines().last().unwrap_or_default();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{what}: {message}");
+        let last = message.trim_end().lines().last().unwrap_or_default();
         let log = server.wait_log(words[0]);
         for word in
             words.iter().chain(&["exited with status ", " before it served: ", "; this master continues to serve"])
         {
-            assert!(last.contains(word), "{what}: {word:?} in {said:?}");
+            assert!(last.contains(word), "{what}: {word:?} in {message:?}");
         }
         let failed = server.log().lines().rfind(|line| line.contains("the upgrade failed: ")).map(str::to_string);
         assert!(failed.as_ref().is_some_and(|line| line.contains(words[0])), "{what}: {failed:?}, not {log}");

@@ -98,8 +98,8 @@ fn its_app_may_be_a_file() {
         assert_eq!(server.get("/").text(), "a title", "{app}");
     }
     let output = Command::new(TINE).args(["check", "site/none:app"]).current_dir(&folder).output().expect("tine runs");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     let words = format!("tine: no file site/none or site/none.lua in {}; give", folder.display());
-    assert!(said.starts_with(&words), "{said}");
+    assert!(message.starts_with(&words), "{message}");
     fs::remove_dir_all(folder).expect("the test's own folder");
 }

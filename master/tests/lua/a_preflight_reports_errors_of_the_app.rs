@@ -26,9 +26,9 @@ fn text(bytes: &[u8]) -> String {
 /// The output of `tine run APP 0` and `tine check APP` when `source` is loaded as `docs/app.lua`. Both print nothing
 /// else.
 #[track_caller]
-fn said_of(source: &str, app: &str, options: &[&str]) -> String {
+fn output_of(source: &str, app: &str, options: &[&str]) -> String {
     let folder = folder_with(&[("docs/app.lua", source), ("good.lua", GOOD)]);
-    let said: Vec<String> = ["run", "check"]
+    let messages: Vec<String> = ["run", "check"]
         .iter()
         .map(|command| {
             let output = output(&folder, &[&[command, app, "0"], options].concat());
@@ -37,9 +37,9 @@ fn said_of(source: &str, app: &str, options: &[&str]) -> String {
             text(&output.stderr)
         })
         .collect();
-    assert_eq!(said[0], said[1], "run and check say the same");
+    assert_eq!(messages[0], messages[1], "run and check say the same");
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
-    said[0].replace(folder.to_str().expect("UTF-8"), "FOLDER")
+    messages[0].replace(folder.to_str().expect("UTF-8"), "FOLDER")
 }
 
 #[test]
@@ -72,23 +72,23 @@ fn with_the_apps_own_message() {
         ("os.execute('kill -ABRT $PPID')", "docs.app", "docs.app crashed while it was loaded: killed by SIGABRT (6)"),
         ("os.execute('kill -KILL $PPID')", "docs.app", "docs.app crashed while it was loaded: killed by SIGKILL (9)"),
     ] {
-        assert_eq!(said_of(source, app, &[]), format!("tine: {expected}\n"), "{source}");
+        assert_eq!(output_of(source, app, &[]), format!("tine: {expected}\n"), "{source}");
     }
 }
 
 #[test]
 fn a_missing_module_is_named_with_the_line_that_requires_it() {
-    let said = said_of("\nrequire('no.such.module')", "docs.app", &[]);
-    assert!(said.starts_with("tine: docs/app.lua:2: module 'no.such.module' not found:\n"), "{said}");
+    let message = output_of("\nrequire('no.such.module')", "docs.app", &[]);
+    assert!(message.starts_with("tine: docs/app.lua:2: module 'no.such.module' not found:\n"), "{message}");
 }
 
 #[test]
 fn debug_shows_the_apps_frames() {
-    let said = said_of("local function open() error('no database') end\nopen()", "docs.app", &["--debug"]);
-    let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[..2], ["tine: docs/app.lua:1: no database", "stack traceback:"], "{said}");
-    assert!(said.contains("./docs/app.lua:2: in main chunk"), "{said}");
-    assert!(!said.contains("\ttine:"), "no frames of the server: {said}");
+    let message = output_of("local function open() error('no database') end\nopen()", "docs.app", &["--debug"]);
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(lines[..2], ["tine: docs/app.lua:1: no database", "stack traceback:"], "{message}");
+    assert!(message.contains("./docs/app.lua:2: in main chunk"), "{message}");
+    assert!(!message.contains("\ttine:"), "no frames of the server: {message}");
 }
 
 #[test]
@@ -97,10 +97,13 @@ fn nothing_is_bound_before_or_by_a_check() {
     let live = Server::start(&["--workers", "1"]);
     let port = live.address().port().to_string();
     let checked = output(&folder, &["check", "good", &port, "--workers", "3"]);
-    let said = text(&checked.stdout);
+    let message = text(&checked.stdout);
     assert!(checked.status.success(), "{checked:?}");
-    assert!(said.contains(" would serve good with\n") && said.contains(&format!("127.0.0.1:{port}\n")), "{said}");
-    assert!(said.lines().any(|line| line.split_whitespace().eq(["max-body", "10M"])), "{said}");
+    assert!(
+        message.contains(" would serve good with\n") && message.contains(&format!("127.0.0.1:{port}\n")),
+        "{message}"
+    );
+    assert!(message.lines().any(|line| line.split_whitespace().eq(["max-body", "10M"])), "{message}");
     // The app's error comes first, whether or not the port is free, and the pidfile is not written.
     let failed = output(&folder, &["run", "bad", &port, "--pidfile", "pid"]);
     assert_eq!(text(&failed.stderr), "tine: bad.lua:1: no database\n");

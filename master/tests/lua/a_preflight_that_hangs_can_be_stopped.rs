@@ -40,7 +40,7 @@ fn a_preflight_that_hangs_can_be_stopped() {
         }
         assert_eq!(server.wait_exit().code(), Some(0), "{signal}: {}", server.log());
         server.wait_gone(&[preflight]);
-        assert_eq!(server.stdout(), "", "it never said that it serves");
+        assert_eq!(server.stdout(), "", "it never reported that it serves");
         fs::remove_dir_all(&folder).expect("the folder is ours");
     }
 }

@@ -27,9 +27,9 @@ fn new_code_is_served_and_broken_code_is_not() {
     ] {
         write(&folder, code);
         let output = server.ctl(&["reload"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{code}: {said}");
-        assert!(said.contains(words) && said.contains("continue to serve"), "{code}: {said}");
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{code}: {message}");
+        assert!(message.contains(words) && message.contains("continue to serve"), "{code}: {message}");
         assert_eq!((text_of(&server, "/"), server.workers()), ("one".to_string(), before.clone()), "{code}");
     }
     write(&folder, &SAYS.replace("WORD", "'two'"));

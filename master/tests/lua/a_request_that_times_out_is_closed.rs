@@ -27,10 +27,10 @@ function app(environ, start_response)
   elseif path == "/loop_in_iterator" then
     return iterable(forever, log_close)
   elseif path == "/loop_in_close" then
-    local said = false
+    local is_sent = false
     return iterable(function()
-      said = not said
-      return said and "body" or nil
+      is_sent = not is_sent
+      return is_sent and "body" or nil
     end, forever)
   elseif path == "/loop_in_both" then
     return iterable(forever, forever)
@@ -64,10 +64,10 @@ fn sleeping_ends_in_time() {
         let begin = Instant::now();
         assert_eq!(server.get(path).status, 504, "{path}");
         assert!(begin.elapsed() >= Duration::from_millis(100), "{path}: not before its time");
-        let said = server.wait_log(&format!("GET {path}: "));
-        assert!(said.contains("--request-timeout"), "{said}");
+        let message = server.wait_log(&format!("GET {path}: "));
+        assert!(message.contains("--request-timeout"), "{message}");
         let log = server.log();
-        let traceback = log.rsplit_once(&said).expect("the line that was found").1;
+        let traceback = log.rsplit_once(&message).expect("the line that was found").1;
         let at = traceback.lines().skip(1).take_while(|line| line.starts_with("  "));
         assert!(at.into_iter().any(|line| line.contains("app.lua:")), "{path}: where it sleeps; {log}");
     }
@@ -90,8 +90,8 @@ fn close_is_called_and_has_time_of_its_own() {
         assert_eq!(response.status, status, "{path}");
         assert_eq!(server.get("/").text(), "hello", "after {path}");
         let log = server.log();
-        let said = log.lines().filter(|line| line.contains(&format!("GET {path}: "))).count();
-        assert_eq!(said, failures, "{path}: {log}");
+        let count = log.lines().filter(|line| line.contains(&format!("GET {path}: "))).count();
+        assert_eq!(count, failures, "{path}: {log}");
     }
     assert_eq!(server.workers(), worker);
 }

@@ -75,13 +75,15 @@ fn abort(server: &Server, worker: i32) -> (String, Vec<String>) {
     let death = server.wait_log("was killed by");
     assert!(death.contains(&format!("worker 0 (pid {worker}) was killed by SIGABRT (6)")), "{death}");
     let log = server.log();
-    let said = log.lines().find(|line| line.contains(&format!("ERROR worker 0[{worker}] "))).unwrap_or_default();
-    let is_time =
-        said.len() > 24 && said.as_bytes()[10] == b'T' && said[19..].starts_with('.') && said.as_bytes()[23] == b'Z';
-    assert!(is_time, "a line like the others, not {said:?}; the log says:\n{log}");
+    let message = log.lines().find(|line| line.contains(&format!("ERROR worker 0[{worker}] "))).unwrap_or_default();
+    let is_time = message.len() > 24
+        && message.as_bytes()[10] == b'T'
+        && message[19..].starts_with('.')
+        && message.as_bytes()[23] == b'Z';
+    assert!(is_time, "a line like the others, not {message:?}; the log says:\n{log}");
     let trace = log.split_once("its code is here:\n  stack traceback:\n").map_or("", |(_, trace)| trace);
     let trace = trace.lines().take_while(|line| line.starts_with("  \t")).map(str::to_string).collect();
-    (said.to_string(), trace)
+    (message.to_string(), trace)
 }
 
 #[track_caller]
@@ -90,9 +92,9 @@ fn expect_trace(name: &str, lines: &[(&str, &str)], options: &[&str]) {
     let server = serve(APP, options);
     let worker = server.workers()[0];
     let _client = hang(&server, worker, name);
-    let (said, trace) = abort(&server, worker);
-    assert!(said.contains(&format!("] hangs in GET /{name}?x=1 for ")), "{name}: {said}");
-    assert_eq!(name == "later", said.contains("; the request came "), "{name}: {said}");
+    let (message, trace) = abort(&server, worker);
+    assert!(message.contains(&format!("] hangs in GET /{name}?x=1 for ")), "{name}: {message}");
+    assert_eq!(name == "later", message.contains("; the request came "), "{name}: {message}");
     let mut rest = trace.iter();
     for (comment, what) in lines {
         let place = if comment.is_empty() { "[C]:".to_string() } else { line_with(APP, comment) };
@@ -144,8 +146,8 @@ fn between_requests() {
     assert_eq!(server.get("/").text(), "hello");
     let worker = server.workers()[0];
     wait_asleep(worker);
-    let (said, trace) = abort(&server, worker);
-    assert!(said.contains("] received SIGABRT while waiting for events"), "{said}");
+    let (message, trace) = abort(&server, worker);
+    assert!(message.contains("] received SIGABRT while waiting for events"), "{message}");
     assert_eq!(trace, [""; 0]);
 }
 
@@ -169,8 +171,8 @@ function app() end
         let name = fs::read_to_string(format!("/proc/{worker}/comm")).ok()?;
         (name.trim() == "tine: worker 0" && cpu_ticks(worker) > 20).then_some(worker)
     });
-    let (said, trace) = abort(&server, worker);
-    assert!(said.contains("] hangs while its app is built for "), "{said}");
+    let (message, trace) = abort(&server, worker);
+    assert!(message.contains("] hangs while its app is built for "), "{message}");
     assert!(trace[0].contains(&line_with(APP, "-- LOOP")), "{trace:?}");
     // No worker was ever ready, so the server gives up.
     assert!(!server.wait_exit().success());

@@ -22,10 +22,10 @@ fn an_app_that_breaks_later_is_reported_in_its_own_words() {
     let broken = "\nerror('there is no database\\n2026-01-01T00:00:00Z INFO nobody[1] a line of its own\\27[1m')";
     fs::write(&path, broken).expect("the app can be changed");
     send_signal(server.workers()[0], Signal::SIGKILL);
-    let said = format!(": the app could not be built: {}:2: there is no database", path.display());
-    let line = server.wait_log(&said);
+    let message = format!(": the app could not be built: {}:2: there is no database", path.display());
+    let line = server.wait_log(&message);
     assert!(line.contains(" WARN master[") && line.contains("exited with status 3 after "), "{line}");
-    assert!(line.ends_with(&said), "the message comes last, as it may have several lines: {line}");
+    assert!(line.ends_with(&message), "the message comes last, as it may have several lines: {line}");
     let log = server.log();
     let next = log.lines().skip_while(|other| *other != line).nth(1);
     assert_eq!(next, Some("  2026-01-01T00:00:00Z INFO nobody[1] a line of its own\\u{1b}[1m"), "{log}");

@@ -93,10 +93,10 @@ fn an_app_that_times_out_is_interrupted() {
         assert_eq!(response.status, 504, "{name}: {}", response.text());
         assert!(!response.text().contains("app.lua"), "{name}: a client is not shown the traceback");
         // The request, the reason, and a line of the loop.
-        let said = server.wait_log(&format!("GET /{name}: "));
-        assert!(said.contains("--request-timeout"), "{name}: {said}");
+        let message = server.wait_log(&format!("GET /{name}: "));
+        assert!(message.contains("--request-timeout"), "{name}: {message}");
         let log = server.log();
-        let (_, traceback) = log.rsplit_once(&said).expect("the line that was found");
+        let (_, traceback) = log.rsplit_once(&message).expect("the line that was found");
         assert!(
             traceback.lines().skip(1).take_while(|line| line.starts_with("  ")).any(|line| line.contains("app.lua:")),
             "{name}: a traceback; the log says:\n{log}"

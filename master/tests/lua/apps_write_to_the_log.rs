@@ -137,7 +137,7 @@ fn a_log_line_needs_no_method_and_no_path() {
     );
     assert_eq!(text_of(&server, "/"), "all of it");
     server.wait_log("WARN");
-    for said in ["GET /: before", "app: without them", "app: close failed: "] {
-        server.wait_log(said);
+    for message in ["GET /: before", "app: without them", "app: close failed: "] {
+        server.wait_log(message);
     }
 }

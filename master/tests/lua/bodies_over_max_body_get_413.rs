@@ -28,10 +28,10 @@ function app(environ, start_response)
     return "unread"
   elseif path == "/streamed" then
     start_response("200 OK", {})
-    local said = false
+    local is_sent = false
     return function()
-      if not said then
-        said = true
+      if not is_sent then
+        is_sent = true
         return "begun"
       end
       return #input:read() .. ""
@@ -132,7 +132,7 @@ fn after_the_head_the_connection_is_reset() {
     let mut client = server.connect();
     client.send("POST /streamed HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert!(client.head().starts_with("HTTP/1.1 200"));
-    assert_eq!(client.chunk().expect("what was said before"), b"begun");
+    assert_eq!(client.chunk().expect("what was sent before"), b"begun");
     let _ = client.try_send(format!("{:x}\r\n{}\r\n0\r\n\r\n", 101, "x".repeat(101)));
     client.chunk().expect_err("neither another chunk nor the last one");
     assert!(!server.log().contains("ERROR"), "{}", server.log());

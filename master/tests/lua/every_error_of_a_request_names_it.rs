@@ -30,7 +30,7 @@ end
 #[test]
 fn method_and_path_are_in_each_line() {
     let server = serve(APP, &[]);
-    for (target, said) in [
+    for (target, message) in [
         ("/raised?q=1", "POST /raised?q=1: "),
         ("/short?q=1", "POST /short?q=1: the body ended 4 bytes short"),
         ("/long?q=1", "POST /long?q=1: the body is 4 bytes longer"),
@@ -40,11 +40,11 @@ fn method_and_path_are_in_each_line() {
         let mut client = server.connect();
         client.send(format!("POST {target} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"));
         client.read_to_end();
-        let line = server.wait_log(said);
+        let line = server.wait_log(message);
         assert!(line.contains(" ERROR worker 0["), "{line}");
     }
     let log = server.log();
-    assert_eq!(log.matches("POST /late?q=1").count(), 1, "said once: {log}");
+    assert_eq!(log.matches("POST /late?q=1").count(), 1, "logged once: {log}");
     assert!(log.contains("too\n  late"), "one entry: {log}");
 }
 

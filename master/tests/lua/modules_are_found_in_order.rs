@@ -51,8 +51,8 @@ fn lua_modules() {
         // Now the next place is used.
         fs::remove_file(folder.join(place)).expect("the module is there");
     }
-    let said = printed(&tine, &here, &["main"], &[]);
-    assert_eq!(said, "tine: main.lua:1: module 'which' not found:");
+    let message = printed(&tine, &here, &["main"], &[]);
+    assert_eq!(message, "tine: main.lua:1: module 'which' not found:");
     fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
@@ -63,13 +63,13 @@ fn a_module_in_its_own_directory() {
         ("src/site/pages/init.lua", "return 'an init.lua'"),
     ]);
     assert_eq!(printed(Path::new(TINE), &folder, &["main", "--app-dir", "src"], &[]), "an init.lua");
-    let said = printed(Path::new(TINE), &folder, &["none", "--app-dir", "src"], &[]);
+    let message = printed(Path::new(TINE), &folder, &["none", "--app-dir", "src"], &[]);
     let expected = format!(
         "tine: module 'none' not found: looked for src/none.lua, src/none/init.lua, ./none.lua, ./none/init.lua in {}, and \
          in LUA_PATH and LUA_CPATH; start tine in the directory of its modules, or name that with --app-dir",
         folder.display()
     );
-    assert_eq!(said, expected);
+    assert_eq!(message, expected);
     fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
@@ -95,12 +95,12 @@ fn c_modules() {
 #[test]
 fn nibirus_framework_gets_the_name_of_its_application_first() {
     let app = "print(require('nibiru.boot_parameters').app_module) return { app = print }";
-    for (parameters, said) in [
+    for (parameters, message) in [
         ("return { app_module = 'none' }", "docs.app"),
         ("error('no parameters')", "tine: nibiru/boot_parameters.lua:1: no parameters"),
     ] {
         let folder = folder_with(&[("docs/app.lua", app), ("nibiru/boot_parameters.lua", parameters)]);
-        assert_eq!(printed(Path::new(TINE), &folder, &["docs.app:app"], &[]), said);
+        assert_eq!(printed(Path::new(TINE), &folder, &["docs.app:app"], &[]), message);
         fs::remove_dir_all(&folder).expect("the folder is ours");
     }
 }

@@ -12,19 +12,19 @@ use std::fmt::Write;
 
 /// Each value is preceded by its length, so that nothing is ambiguous.
 const APP: &str = r#"
-local function told(text) return #text .. ":" .. text end
+local function with_length(text) return #text .. ":" .. text end
 function app(environ, start_response)
-  local wanted = { told(environ.REQUEST_METHOD), told(environ.PATH_INFO), told(environ.QUERY_STRING),
-    told(environ.REQUEST_URI), told(environ.CONTENT_TYPE) }
+  local wanted = { with_length(environ.REQUEST_METHOD), with_length(environ.PATH_INFO), with_length(environ.QUERY_STRING),
+    with_length(environ.REQUEST_URI), with_length(environ.CONTENT_TYPE) }
   local names = {}
   -- Half of the requests look fields up by name first.
-  local first = environ.QUERY_STRING:sub(1, 1) < "m" and told(environ.HTTP_X_A or "-") or nil
+  local first = environ.QUERY_STRING:sub(1, 1) < "m" and with_length(environ.HTTP_X_A or "-") or nil
   for key in pairs(environ) do
     if key:find("^HTTP_") and key ~= "HTTP_TRANSFER_ENCODING" then names[#names + 1] = key end
   end
   table.sort(names)
-  for _, name in ipairs(names) do wanted[#wanted + 1] = told(name) .. told(environ[name]) end
-  assert(not first or first == told(environ.HTTP_X_A or "-"))
+  for _, name in ipairs(names) do wanted[#wanted + 1] = with_length(name) .. with_length(environ[name]) end
+  assert(not first or first == with_length(environ.HTTP_X_A or "-"))
   local input, parts = environ["wsgi.input"], {}
   local size = tonumber(environ.HTTP_X_READ)
   if size then
@@ -32,7 +32,7 @@ function app(environ, start_response)
   else
     parts[1] = input:read()
   end
-  wanted[#wanted + 1] = told(table.concat(parts))
+  wanted[#wanted + 1] = with_length(table.concat(parts))
   start_response("200 OK", { { "X-Number", environ.HTTP_X_NUMBER } })
   if environ.HTTP_X_STREAM then
     local at = 0
@@ -149,11 +149,11 @@ impl Shape {
     }
 
     /// The expected echo.
-    fn told(&self, number: usize) -> Vec<u8> {
-        let mut told = Vec::new();
+    fn expected(&self, number: usize) -> Vec<u8> {
+        let mut expected = Vec::new();
         let mut tell = |bytes: &[u8]| {
-            told.extend(format!("{}:", bytes.len()).into_bytes());
-            told.extend(bytes);
+            expected.extend(format!("{}:", bytes.len()).into_bytes());
+            expected.extend(bytes);
         };
         tell(self.method.as_bytes());
         tell(&decoded(&self.path));
@@ -174,7 +174,7 @@ impl Shape {
             tell(value.as_bytes());
         }
         tell(&self.body);
-        told
+        expected
     }
 }
 
@@ -214,7 +214,7 @@ fn ask(server: &Server, client: &mut Client, shapes: &[Shape], is_pipelined: boo
             let response = response.map_err(|e| TestCaseError::fail(format!("request {number}: {e}")))?;
             prop_assert_eq!(response.status, 200, "{}: {:?}: {}", response.text(), shape, server.log());
             prop_assert_eq!(response.header("x-number").map(str::to_string), Some(number.to_string()));
-            let expected = shape.told(number);
+            let expected = shape.expected(number);
             prop_assert!(
                 response.body == expected,
                 "request {}:\n got {:?}\nsent {:?}",

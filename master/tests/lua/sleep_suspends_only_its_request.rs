@@ -187,10 +187,10 @@ fn a_request_cannot_resume_another() {
             sleeper = coroutine.running()
             start_response("200 OK", {})
             return function()
-              local said = text
+              local copy = text
               tine.sleep(text and 0.3 or 0)
               text = nil
-              return said
+              return copy
             end
           end
           local ok, why = coroutine.resume(sleeper)
@@ -232,6 +232,6 @@ fn a_generator_that_resumes_itself_gets_an_error() {
     );
     let text = server.get("/").text();
     // Lua 5.4 and LuaJIT word it differently.
-    let said = ["cannot resume non-suspended coroutine, goes on", "cannot resume running coroutine, goes on"];
-    assert!(said.iter().any(|said| text.ends_with(said)), "{text}\n{}", server.log());
+    let messages = ["cannot resume non-suspended coroutine, goes on", "cannot resume running coroutine, goes on"];
+    assert!(messages.iter().any(|message| text.ends_with(message)), "{text}\n{}", server.log());
 }

@@ -57,10 +57,10 @@ apps.read_while_streaming = started(function(environ)
   return function() return input:read(1000) end
 end)
 apps.lazy = function(environ, start_response)
-  local said = false
+  local is_sent = false
   return function()
-    if said then return nil end
-    said = true
+    if is_sent then return nil end
+    is_sent = true
     start_response("200 OK", {})
     return "lazy"
   end

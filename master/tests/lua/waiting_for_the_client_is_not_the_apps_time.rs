@@ -42,7 +42,7 @@ fn waiting_for_a_body_is_not_the_apps_time() {
     client.send("POST /read_and_loop HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\n");
     assert!(
         !client.is_readable_within(Duration::from_millis(600)).expect("a connection"),
-        "nothing is said while the client waits"
+        "nothing is logged while the client waits"
     );
     client.send("x");
     assert_eq!(client.response().status, 504);

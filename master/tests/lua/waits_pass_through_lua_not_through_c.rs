@@ -53,7 +53,7 @@ fn waits_pass_through_lua_not_through_c() {
     for (index, row) in rows.iter().enumerate() {
         let number = (index + 1).to_string();
         let of_row: Vec<_> = answers.iter().filter(|(row, _)| *row == number).collect();
-        assert!(!of_row.is_empty() && of_row.iter().all(|(_, said)| *said == row[column]), "{row:?}: {of_row:?}");
+        assert!(!of_row.is_empty() && of_row.iter().all(|(_, result)| *result == row[column]), "{row:?}: {of_row:?}");
     }
     drop(server);
     fs::remove_dir_all(folder).expect("the test's own folder");

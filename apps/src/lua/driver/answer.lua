@@ -1,4 +1,4 @@
--- What the app returns: whole, or handed over chunk by chunk.
+-- Sends what the app returns: whole, or chunk by chunk.
 
 local driver = ...
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
@@ -125,7 +125,7 @@ local function stream(co, step, state, control)
       return finish_stream(co)
     end
     control = first
-    -- The chunk is the second loop value; a plain iterator function has but one.
+    -- The chunk is the second loop value; a plain iterator function has only one.
     if second == nil and is_plain then
       second = first
     end
