@@ -15,9 +15,9 @@ fn each_its_own() {
         "#,
         &["--workers", "2"],
     );
-    for (who, number) in [("preflight[", 0), ("worker 0[", 0), ("worker 1[", 1)] {
+    for (process, number) in [("preflight[", 0), ("worker 0[", 0), ("worker 1[", 1)] {
         let line =
-            server.log().lines().find(|line| line.contains(who) && line.contains("loaded by")).map(str::to_string);
+            server.log().lines().find(|line| line.contains(process) && line.contains("loaded by")).map(str::to_string);
         assert!(line.as_ref().is_some_and(|line| line.ends_with(&format!("loaded by {number}"))), "{}", server.log());
     }
     assert_eq!(text_of(&server, "/"), "true");

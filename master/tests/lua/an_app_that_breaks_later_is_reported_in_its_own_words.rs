@@ -19,7 +19,7 @@ fn an_app_that_breaks_later_is_reported_in_its_own_words() {
     let path = folder.join("app.lua");
     let server = serve_file(path.to_str().expect("a path in UTF-8"), &[]);
     assert_eq!(server.get("/").text(), "hello");
-    let broken = "\nerror('there is no database\\n2026-01-01T00:00:00Z INFO nobody[1] a line of its own\\27[1m')";
+    let broken = "\nerror('there is no database\\n2026-01-01T00:00:00Z INFO forged[1] a line of its own\\27[1m')";
     fs::write(&path, broken).expect("the app can be changed");
     send_signal(server.workers()[0], Signal::SIGKILL);
     let message = format!(": the app could not be built: {}:2: there is no database", path.display());
@@ -28,7 +28,7 @@ fn an_app_that_breaks_later_is_reported_in_its_own_words() {
     assert!(line.ends_with(&message), "the message comes last, as it may have several lines: {line}");
     let log = server.log();
     let next = log.lines().skip_while(|other| *other != line).nth(1);
-    assert_eq!(next, Some("  2026-01-01T00:00:00Z INFO nobody[1] a line of its own\\u{1b}[1m"), "{log}");
+    assert_eq!(next, Some("  2026-01-01T00:00:00Z INFO forged[1] a line of its own\\u{1b}[1m"), "{log}");
     fs::write(&path, GOOD).expect("the app can be changed");
     eventually("a worker serves again", || {
         let mut client = crate::support::Client::connect(server.address());
