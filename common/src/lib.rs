@@ -9,14 +9,14 @@
 //! - [`request_name`]: the name of a request in the log.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
-//! - [`crash_report`]: what a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
+//! - [`crash`]: the report that a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
 //! - [`log`]: one line per record, and [`log::Burst`], which bounds repetition.
 //! - [`sys`]: system calls; the only directory of the project that may use `unsafe`.
 #![deny(unsafe_code)]
 
 pub mod address_counts;
 pub mod config;
-pub mod crash_report;
+pub mod crash;
 pub mod fixed_text;
 pub mod in_flight_table;
 pub mod log;

@@ -31,12 +31,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_common::config::{AcceptMode, Config};
-use tine_common::crash_report::CrashReport;
+use tine_common::crash::{self, CrashReport};
 use tine_common::in_flight_table::InFlightTable;
 use tine_common::message::Report;
 use tine_common::metric::{Metric, Metrics};
 use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
-use tine_common::sys::{abort, descriptor, fork, process, started_with};
+use tine_common::sys::{descriptor, fork, process, started_with};
 
 pub use crate::accept::{Listener, Place, Queue};
 
@@ -110,7 +110,7 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     }
     let (info, slot) = (start.info, start.scoreboard.slot(start.slot));
     // Before the app is built, which may hang.
-    if let Err(e) = abort::report_on_abort(CrashReport::new(slot, start.scoreboard.in_flight_table(start.slot))) {
+    if let Err(e) = crash::report_on_abort(CrashReport::new(slot, start.scoreboard.in_flight_table(start.slot))) {
         return failed(&mut channel, format!("cannot handle SIGABRT: {e}"));
     }
     // Processes that the app starts while it is built inherit the signals as this server did.

@@ -1,139 +1,96 @@
-//! SIGABRT of a worker: log a crash report, then die.
+//! The signals of a process that is told to abort: SIGABRT, then SIGALRM if that takes too long, and faults on the way.
 //!
-//! The handler logs the first line itself, from shared memory alone. If code of an interpreter runs, its traceback
-//! follows: the handler asks the interpreter to stop at its next instruction ([`Interpreter::interrupt`]), where its
-//! stack is consistent. If it has not stopped after `PATIENCE`, because it is in a C function or in compiled code, the
-//! handler of SIGALRM takes the traceback where it is. Then the process ends by SIGABRT, as it would without a handler.
-//! It also does so if anything of this fails: the handler is installed for one signal only, and a fault on the way ends
-//! the process at once.
-//!
-//! The handlers allocate nothing and wait neither for a lock nor for the reader of the log.
+//! Only the calls are here. What the handlers do is registered once ([`handle`]); of a worker, that is `crash`. A handler
+//! is installed for one SIGABRT only: if anything fails after it, the process ends as it would without a handler.
 
-use crate::crash_report::{CrashReport, End};
-use crate::fixed_text::FixedText;
 use nix::errno::Errno;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long an interpreter may take to its next instruction. The sender of the signal will not wait for long.
-const PATIENCE: Duration = Duration::from_millis(300);
 /// Signals of a fault, which may occur when an inconsistent stack is read.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
-static REPORT: OnceLock<CrashReport> = OnceLock::new();
-static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
-static IS_TRACED: AtomicBool = AtomicBool::new(false);
+static HANDLERS: OnceLock<Handlers> = OnceLock::new();
 
-/// An interpreter that can report where its code is. Both functions may be called from a signal handler at any time.
-pub struct Interpreter {
-    /// Arranges for [`trace_and_die`] to be called at its next instruction; false if it runs nothing.
-    pub interrupt: fn() -> bool,
-    /// Writes where its code is, innermost first: a newline and a line for each call, or nothing.
-    pub trace: fn(&mut FixedText),
+/// What sent SIGABRT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// Another process.
+    Other,
+    /// This process: it called abort(3), which does not come back.
+    This,
 }
 
-/// Installs the handler: from now on this process logs a crash report. SIGABRT is unblocked, whatever else is blocked.
-pub fn report_on_abort(report: CrashReport) -> io::Result<()> {
-    let is_first = REPORT.set(report).is_ok();
+/// Functions that signal handlers call, at any time. They do only what a handler may do (signal-safety(7)): they
+/// allocate nothing and wait for no lock.
+pub struct Handlers {
+    /// SIGABRT. If it returns, the process goes on.
+    pub on_abort: fn(Sender),
+    /// SIGALRM, which [`set_alarm`] arranges for.
+    pub on_alarm: fn(),
+}
+
+/// Installs the handler of SIGABRT. It and SIGALRM are unblocked, whatever else is blocked.
+pub fn handle(handlers: Handlers) -> io::Result<()> {
+    let is_first = HANDLERS.set(handlers).is_ok();
     debug_assert!(is_first, "the handler is installed once");
-    // SAFETY: the handler does what a handler may do (see above).
-    unsafe { handle(libc::SIGABRT, on_abort as *const () as usize, libc::SA_SIGINFO | libc::SA_RESETHAND)? };
+    // SAFETY: the handler calls nothing but what is registered as safe.
+    unsafe { install(libc::SIGABRT, on_abort as *const () as usize, libc::SA_SIGINFO | libc::SA_RESETHAND)? };
     unblock(libc::SIGABRT)?;
     unblock(libc::SIGALRM)
-}
-
-/// Sets the interpreter of the application's code, before it runs any.
-pub fn set_interpreter(interpreter: Interpreter) {
-    // A second one would be the same.
-    let _ = INTERPRETER.set(interpreter);
 }
 
 extern "C" fn on_abort(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let errno = Errno::last_raw();
     // SAFETY: the kernel gives a handler with SA_SIGINFO a valid siginfo_t, and for SIGABRT all senders fill in si_pid.
     let is_own = unsafe { (*info).si_pid() } == std::process::id() as libc::pid_t;
-    let end = if is_own { End::Own } else { End::Signalled };
-    if let Some(report) = REPORT.get().filter(|_| is_logged()) {
-        let mut text = FixedText::default();
-        report.begin_line(&mut text);
-        report.push_place(end, Instant::now(), &mut text);
-        crate::log::in_handler(text.end_line());
-    }
-    let Some(interpreter) = INTERPRETER.get() else { die() };
-    for fault in FAULTS {
-        // SAFETY: the handler only dies.
-        let _ = unsafe { handle(fault, on_fault as *const () as usize, libc::SA_ONSTACK) };
-    }
-    match end {
-        // The call of abort(3) does not come back.
-        End::Own => trace_and_die(),
-        End::Signalled if (interpreter.interrupt)() => {
-            // SAFETY: the handler does what a handler may do.
-            let handled = unsafe { handle(libc::SIGALRM, on_alarm as *const () as usize, 0) };
-            if handled.is_err() || !set_alarm(PATIENCE) {
-                trace_and_die();
-            }
-            Errno::set_raw(errno);
-        }
-        End::Signalled => die(),
-    }
+    let Some(handlers) = HANDLERS.get() else { die() };
+    (handlers.on_abort)(if is_own { Sender::This } else { Sender::Other });
+    Errno::set_raw(errno);
 }
 
 extern "C" fn on_alarm(_: libc::c_int) {
-    trace_and_die_once();
+    let errno = Errno::last_raw();
+    if let Some(handlers) = HANDLERS.get() {
+        (handlers.on_alarm)();
+    }
+    Errno::set_raw(errno);
 }
 
 extern "C" fn on_fault(_: libc::c_int) {
     die();
 }
 
-/// Called by the interpreter between two instructions.
-pub fn trace_and_die() -> ! {
-    trace_and_die_once();
-    die()
+/// From now on a fault ends the process at once, by SIGABRT.
+pub fn die_of_faults() {
+    for fault in FAULTS {
+        // If it cannot be installed, the fault ends the process by its own signal.
+        // SAFETY: the handler only dies.
+        let _ = unsafe { install(fault, on_fault as *const () as usize, libc::SA_ONSTACK) };
+    }
 }
 
-/// If the alarm interrupts a trace, the trace goes on.
-fn trace_and_die_once() {
-    if IS_TRACED.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    if let (Some(report), Some(interpreter)) = (REPORT.get().filter(|_| is_logged()), INTERPRETER.get()) {
-        let mut text = FixedText::default();
-        report.begin_line(&mut text);
-        text.push("its code is here:\n  stack traceback:");
-        let before = text.as_bytes().len();
-        (interpreter.trace)(&mut text);
-        if text.as_bytes().len() > before {
-            crate::log::in_handler(text.end_line());
-        }
-    }
-    die()
+/// Arranges for SIGALRM after `wait`, which is less than a second; false if that fails. alarm(2) counts in seconds.
+pub fn set_alarm(wait: Duration) -> bool {
+    // SAFETY: the handler calls nothing but what is registered as safe.
+    let installed = unsafe { install(libc::SIGALRM, on_alarm as *const () as usize, 0) };
+    // SAFETY: all zeros is a valid itimerval.
+    let mut timer: libc::itimerval = unsafe { std::mem::zeroed() };
+    timer.it_value.tv_usec = wait.subsec_micros().into();
+    // SAFETY: `timer` is initialised and outlives the call; the old one is not requested.
+    installed.is_ok() && unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) == 0 }
 }
 
-fn die() -> ! {
+/// Ends the process by SIGABRT.
+pub fn die() -> ! {
     // SAFETY: SIG_DFL runs no code of ours.
-    let _ = unsafe { handle(libc::SIGABRT, libc::SIG_DFL, 0) };
+    let _ = unsafe { install(libc::SIGABRT, libc::SIG_DFL, 0) };
     let _ = unblock(libc::SIGABRT);
     // SAFETY: raise(3) takes any signal, and may be called in a handler.
     unsafe { libc::raise(libc::SIGABRT) };
     // SAFETY: _exit(2) takes any number and does not return. Only process 1 of a container may get here.
     unsafe { libc::_exit(128 + libc::SIGABRT) }
-}
-
-fn is_logged() -> bool {
-    log::max_level() >= log::LevelFilter::Error
-}
-
-/// Arranges for SIGALRM after `wait`. alarm(2) counts in seconds.
-fn set_alarm(wait: Duration) -> bool {
-    // SAFETY: all zeros is a valid itimerval.
-    let mut timer: libc::itimerval = unsafe { std::mem::zeroed() };
-    timer.it_value.tv_usec = wait.subsec_micros().into();
-    // SAFETY: `timer` is initialised and outlives the call; the old one is not requested.
-    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) == 0 }
 }
 
 fn unblock(signal: libc::c_int) -> io::Result<()> {
@@ -151,7 +108,7 @@ fn unblock(signal: libc::c_int) -> io::Result<()> {
 /// # Safety
 /// `handler` is SIG_DFL or a function of the kind that `flags` require, which does only what a handler may do
 /// (signal-safety(7)).
-unsafe fn handle(signal: libc::c_int, handler: usize, flags: libc::c_int) -> io::Result<()> {
+unsafe fn install(signal: libc::c_int, handler: usize, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: all zeros is a valid sigaction: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;

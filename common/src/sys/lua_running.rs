@@ -1,4 +1,4 @@
-//! Which Lua code runs, for the crash report of a worker that hangs in it (`abort`).
+//! Which Lua code runs, for the crash report of a worker that hangs in it (`crash`).
 //!
 //! Rust code that resumes a coroutine records it ([`resumed`]). What that coroutine has resumed in turn is found from
 //! its stack: the first argument of the C function on top, `coroutine.resume`, is the coroutine that it waits for.
@@ -8,7 +8,7 @@
 //! handler. So it uses only what neither allocates nor changes a stack: lua_getstack and lua_getinfo. LuaJIT's
 //! finalizers have a stack of their own, which is not visible: the trace ends where the collector ran.
 
-use super::abort::{self, Interpreter};
+use crate::crash::{self, Interpreter};
 use crate::fixed_text::FixedText;
 use mlua::{Thread, ffi, lua_State};
 use std::ffi::CStr;
@@ -54,7 +54,7 @@ impl Drop for Resumed {
 
 /// Makes the crash report of this process include where Lua is.
 pub(super) fn register() {
-    abort::set_interpreter(Interpreter { interrupt, trace });
+    crash::set_interpreter(Interpreter { interrupt, trace });
 }
 
 fn interrupt() -> bool {
@@ -79,7 +79,7 @@ fn interrupt() -> bool {
 }
 
 unsafe extern "C-unwind" fn on_instruction(_: *mut lua_State, _: *mut ffi::lua_Debug) {
-    abort::trace_and_die();
+    crash::trace_and_die();
 }
 
 /// The coroutines that are running, each resumed by the one before.

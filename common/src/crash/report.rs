@@ -1,11 +1,11 @@
 //! The crash report of a worker that gets SIGABRT: what it hangs in, and for how long.
 //!
-//! Everything here may be called from a signal handler: nothing is allocated, no lock is taken. The handler itself is
-//! in `sys::abort`.
+//! Everything here but `new` may be called from a signal handler: nothing is allocated, no lock is taken.
 
 use crate::fixed_text::FixedText;
 use crate::in_flight_table::{InFlightTable, Running};
 use crate::scoreboard::Slot;
+use crate::sys::abort::Sender;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,6 @@ pub struct CrashReport {
     born: Instant,
 }
 
-/// Why the process ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Another process sent the signal, because this one hangs.
-    Signalled,
-    /// It called abort(3).
-    Own,
-}
-
 impl CrashReport {
     /// For this process, which begins now.
     pub fn new(slot: Slot, in_flight_table: InFlightTable) -> CrashReport {
@@ -40,14 +31,14 @@ impl CrashReport {
         crate::log::push_head(text, "ERROR", &self.process_name);
     }
 
-    /// Pushes what it hangs in, or was in when it called abort(3).
-    pub fn push_place(&self, end: End, now: Instant, text: &mut FixedText) {
+    /// Pushes what it hangs in if another process sent the signal, or was in when it called abort(3).
+    pub fn push_place(&self, sender: Sender, now: Instant, text: &mut FixedText) {
         let turn = self.slot.heartbeat_age(now);
         let running = self.in_flight_table.running();
-        if end == End::Signalled && turn.is_some() && self.slot.is_waiting() {
+        if sender == Sender::Other && turn.is_some() && self.slot.is_waiting() {
             return text.push("received SIGABRT while waiting for events");
         }
-        text.push(if end == End::Signalled { "hangs" } else { "aborts" });
+        text.push(if sender == Sender::Other { "hangs" } else { "aborts" });
         match (turn, running) {
             (None, _) => text.push(" while its app is built"),
             (_, Running::Nothing) => text.push(" outside of any request"),
@@ -62,9 +53,9 @@ impl CrashReport {
             }
         }
         let turn = turn.unwrap_or(now.saturating_duration_since(self.born));
-        let _ = match end {
-            End::Signalled => write!(text, " for {:.1} s", turn.as_secs_f64()),
-            End::Own => write!(text, ", after {:.1} s in this turn of the event loop", turn.as_secs_f64()),
+        let _ = match sender {
+            Sender::Other => write!(text, " for {:.1} s", turn.as_secs_f64()),
+            Sender::This => write!(text, ", after {:.1} s in this turn of the event loop", turn.as_secs_f64()),
         };
         if let Running::Request(entry) = running {
             let age = self.slot.since(entry.begun_ms(), now);
@@ -81,9 +72,9 @@ mod tests {
     use crate::in_flight_table::Before;
     use crate::scoreboard::{Scoreboard, State};
 
-    fn place(report: &CrashReport, end: End, now: Instant) -> String {
+    fn place(report: &CrashReport, sender: Sender, now: Instant) -> String {
         let mut text = FixedText::default();
-        report.push_place(end, now, &mut text);
+        report.push_place(sender, now, &mut text);
         String::from_utf8(text.as_bytes().to_vec()).unwrap()
     }
 
@@ -95,20 +86,20 @@ mod tests {
         let report = CrashReport::new(slot, table);
         let s = Duration::from_secs;
         let born = report.born;
-        assert_eq!(place(&report, End::Signalled, born + s(3)), "hangs while its app is built for 3.0 s");
+        assert_eq!(place(&report, Sender::Other, born + s(3)), "hangs while its app is built for 3.0 s");
         slot.set_state(State::Ready);
         let now = born + s(100);
         slot.heartbeat(now, true);
-        assert_eq!(place(&report, End::Signalled, now), "received SIGABRT while waiting for events");
+        assert_eq!(place(&report, Sender::Other, now), "received SIGABRT while waiting for events");
         slot.heartbeat(now, false);
-        assert_eq!(place(&report, End::Signalled, now + s(2)), "hangs outside of any request for 2.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(2)), "hangs outside of any request for 2.0 s");
         table.turn_to(Before::WebSocket);
-        assert_eq!(place(&report, End::Signalled, now + s(2)), "hangs in a WebSocket for 2.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(2)), "hangs in a WebSocket for 2.0 s");
         table.turn_to(Before::Idle);
         table.begin(b"GET /slow?x=\x1b[1m HTTP/1.1\r\n\r\n", "GET /slow?x=\x1b[1m".len());
-        assert_eq!(place(&report, End::Signalled, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
         assert_eq!(
-            place(&report, End::Own, now),
+            place(&report, Sender::This, now),
             "aborts in GET /slow?x=\\u{1b}[1m, after 0.0 s in this turn of the event loop",
             "a bug of the app's that the C library found"
         );
@@ -117,10 +108,10 @@ mod tests {
         slot.heartbeat(now + s(10), false);
         table.turn_to(Before::InFlight(kept));
         let expected = "hangs in GET /slow?x=\\u{1b}[1m for 2.0 s; the request came 12.0 s ago";
-        assert_eq!(place(&report, End::Signalled, now + s(12)), expected);
+        assert_eq!(place(&report, Sender::Other, now + s(12)), expected);
         table.turn_to(Before::InFlight(None));
         assert_eq!(
-            place(&report, End::Signalled, now + s(12)),
+            place(&report, Sender::Other, now + s(12)),
             "hangs in a request that is not in the in-flight table for 2.0 s"
         );
     }
