@@ -1,5 +1,6 @@
 //! Applications that come with Tine. They use only `tine_worker::app` and `tine_worker::http`, as any user's app would.
-#![forbid(unsafe_code)]
+//! `unsafe` is allowed in `lua/sys` only.
+#![deny(unsafe_code)]
 
 pub mod files;
 pub mod health;

@@ -11,7 +11,7 @@
 //! - [`message`]: the messages between master and worker.
 //! - [`crash`]: the report that a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
 //! - [`log`]: one line per record, and [`log::Burst`], which bounds repetition.
-//! - [`sys`]: system calls; the only directory of the project that may use `unsafe`.
+//! - [`sys`]: system calls; the only directory of this crate that may use `unsafe`.
 #![deny(unsafe_code)]
 
 pub mod address_counts;

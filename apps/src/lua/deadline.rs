@@ -9,10 +9,10 @@
 //! its variables with hooks switched off.
 
 use super::host::{self, Turn};
+use super::sys::hook;
 use mlua::{Function, Lua, String, Table, Thread};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tine_common::sys::lua_hook;
 
 /// Instructions between two checks of the clock: about 50 us of plain Lua.
 const INSTRUCTIONS: i32 = 10_000;
@@ -28,11 +28,11 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
     let deadline = lua.create_table()?;
     deadline.set("timed_out", TIMED_OUT)?;
     deadline.set("instructions", INSTRUCTIONS)?;
-    deadline.set("hook_calls", lua.create_function(|lua, function: Function| lua_hook::calls(lua, &function))?)?;
+    deadline.set("hook_calls", lua.create_function(|lua, function: Function| hook::calls(lua, &function))?)?;
     deadline.set(
         "set_hook",
         lua.create_function(|_, (thread, events, count): (Thread, String, i32)| {
-            lua_hook::set(&thread, &events.as_bytes(), count);
+            hook::set(&thread, &events.as_bytes(), count);
             Ok(())
         })?,
     )?;
@@ -60,13 +60,13 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>) -> mlua::Result<Table> {
 
 /// Sets the hook of a coroutine that begins a request, whatever the previous request did to it.
 pub fn watch(coroutine: &Thread) {
-    lua_hook::set(coroutine, b"", INSTRUCTIONS);
+    hook::set(coroutine, b"", INSTRUCTIONS);
 }
 
 /// Restores the hook of a coroutine that is resumed. A hook that the app has set with debug.sethook is called from
 /// ours, but one that a C module has set replaces it.
 pub fn watch_again(coroutine: &Thread) {
-    if !lua_hook::is_set(coroutine) {
+    if !hook::is_set(coroutine) {
         watch(coroutine);
     }
 }

@@ -8,6 +8,7 @@
 //! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
 //! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one
 //!   turn.
+//! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;
@@ -20,6 +21,7 @@ mod load;
 mod memory;
 mod page;
 mod reply;
+mod sys;
 mod vm;
 mod yielded;
 

@@ -4,14 +4,14 @@ use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
 use super::reply::Heads;
+use super::sys::running::{self, Resumed};
 use super::yielded::{Raw, SEAL_TYPE, Yielded};
-use super::{deadline, environ, load};
+use super::{deadline, environ, load, sys};
 use mlua::{Function, IntoLuaMulti, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
-use tine_common::sys::lua_running::{self, Resumed};
 use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::Request;
 
@@ -61,8 +61,8 @@ impl Vm {
     /// A VM with the application loaded. The error is the application's own message.
     pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
         let own = |error: mlua::Error| error.to_string();
-        let lua = tine_common::sys::lua::open().map_err(own)?;
-        let running = lua_running::opened(&lua.current_thread());
+        let lua = sys::open().map_err(own)?;
+        let running = running::opened(&lua.current_thread());
         load::set_paths(&lua, config).map_err(own)?;
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
@@ -172,7 +172,7 @@ impl Vm {
         if self.is_watched {
             deadline::watch_again(&coroutine.thread);
         }
-        let running = lua_running::resumed(&coroutine.thread);
+        let running = running::resumed(&coroutine.thread);
         let raw = coroutine.thread.resume::<Raw>(with);
         drop(running);
         let yielded = match raw {

@@ -1,4 +1,4 @@
-//! System calls: the only directory of the project that may use `unsafe`.
+//! System calls: the only directory of this crate that may use `unsafe`.
 //!
 //! Each unsafe block is one call under a `SAFETY:` line. Descriptors are `OwnedFd` from birth, CLOEXEC and
 //! nonblocking; EINTR is handled here; an error names its call.
@@ -11,12 +11,6 @@ pub mod exec;
 pub mod file;
 pub mod fork;
 pub mod inherit;
-#[cfg(any(feature = "lua54", feature = "luajit"))]
-pub mod lua;
-#[cfg(any(feature = "lua54", feature = "luajit"))]
-pub mod lua_hook;
-#[cfg(any(feature = "lua54", feature = "luajit"))]
-pub mod lua_running;
 pub mod mmap;
 pub mod output;
 pub mod process;

@@ -1,11 +1,11 @@
 //! A Lua VM as a user's program expects it: every standard library, and modules in C.
 
-use super::lua_running;
+use super::running;
 use mlua::{Lua, LuaOptions, StdLib};
 
 /// A new VM. Its `require` finds C modules, and its `debug` library is whole, as in the stand-alone interpreter.
 pub fn open() -> mlua::Result<Lua> {
-    lua_running::register();
+    running::register();
     // pcall stays Lua's own: coroutines could not yield through mlua's.
     let options = LuaOptions::new().catch_rust_panics(true);
     // SAFETY: what mlua otherwise withholds (C modules, `debug`, loading bytecode) can break memory only if the user's

@@ -8,14 +8,14 @@
 //! handler. So it uses only what neither allocates nor changes a stack: lua_getstack and lua_getinfo. LuaJIT's
 //! finalizers have a stack of their own, which is not visible: the trace ends where the collector ran.
 
-use crate::crash::{self, Interpreter};
-use crate::fixed_text::FixedText;
 use mlua::{Thread, ffi, lua_State};
 use std::ffi::CStr;
 use std::fmt::Write;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::Relaxed;
+use tine_common::crash::{self, Interpreter};
+use tine_common::fixed_text::FixedText;
 
 /// Nested coroutines; Lua allows about as many.
 const DEPTH_MAX: usize = 200;

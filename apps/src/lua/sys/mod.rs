@@ -1,0 +1,15 @@
+//! Lua's C functions: the only directory of this crate that may use `unsafe`.
+//!
+//! - `open`: a VM as a user's program expects it.
+//! - `hook`: the hook that watches coroutines for `--request-timeout`.
+//! - `running`: which code runs, for the crash report.
+//!
+//! Each unsafe block is one call under a `SAFETY:` line. An error of Lua may jump over a frame of Rust: such a function
+//! says so, and has no value that needs to be dropped.
+#![allow(unsafe_code)]
+
+pub mod hook;
+mod open;
+pub mod running;
+
+pub use open::open;
