@@ -14,11 +14,13 @@ mod head;
 mod journal;
 mod out;
 mod repeats;
+mod shown_path;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
 pub use out::{in_handler, report_suppressed, write_last};
 pub use repeats::APP;
+pub use shown_path::shown_path;
 
 use crate::fixed_text::FixedText;
 use log::LevelFilter;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-use tine_common::sys::file::shown_path;
+use tine_common::log::shown_path;
 use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::range::{ByteRange, MultipartPiece};
 use tine_worker::http::{Head, Response};

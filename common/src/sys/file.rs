@@ -1,12 +1,9 @@
-//! sendfile(2), which sends bytes from a file to a socket without copying them to this process. And an open file's
-//! path.
+//! sendfile(2), which sends bytes from a file to a socket without copying them to this process.
 
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd;
 
 /// The outcome of one sendfile(2).
 #[derive(Debug)]
@@ -48,16 +45,5 @@ pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) 
             // Whatever it is, reading and sending will either work or report it, too.
             Err(_) => Ok(SentFile::NotThisWay),
         };
-    }
-}
-
-/// The name of an open file in the log: its current path, followed by ` (deleted)` if it no longer has one. Without
-/// /proc, its inode identifies it.
-pub fn shown_path(file: &File) -> String {
-    match std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) {
-        Ok(path) => crate::log::one_line(&path.to_string_lossy()),
-        Err(_) => {
-            file.metadata().map_or_else(|_| "a file".to_string(), |file| format!("the file with inode {}", file.ino()))
-        }
     }
 }

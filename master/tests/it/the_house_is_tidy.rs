@@ -1,6 +1,6 @@
 //! Obstacles for a reader, as far as a program can find them: words that our style bans, long files and long functions
-//! (a question that the lists here answer), `unsafe` outside its directories, and documents that name what the code
-//! does not have.
+//! (a question that the lists here answer), `unsafe` outside its directories and what these import, and documents that
+//! name what the code does not have.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,6 +30,9 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
 
 /// Where `unsafe` may be written.
 const UNSAFE: &[&str] = &["common/src/sys/", "apps/src/lua/sys/", "master/tests/it/apps/mod.rs"];
+
+/// Directories with `unsafe` that import nothing of their crate but what is inside of them, each with its module.
+const LEAVES: &[(&str, &str)] = &[("common/src/sys/", "crate::sys"), ("apps/src/lua/sys/", "crate::lua::sys")];
 
 /// Old entries of a journal stay as they are.
 const NOT_READ: &[&str] = &["benchmarks.md", "master/tests/it/the_house_is_tidy.rs"];
@@ -229,6 +232,47 @@ fn unsafe_stays_where_it_belongs() {
         }
     }
     expect_none(&found, "unsafe outside of its directories");
+}
+
+/// The first path of the line that leads out of the module, which is given by its path from `crate` and the number of
+/// modules that enclose the line inside of it.
+fn leads_out<'a>(line: &'a str, module: &str, depth: usize) -> Option<&'a str> {
+    let code = line.split("//").next().unwrap_or_default();
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    code.split(|c: char| !is_path(c)).find(|path| {
+        let inside = path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+        let ups = path.split("::").take_while(|name| *name == "super").count();
+        path.starts_with("crate::") && !inside || ups > depth
+    })
+}
+
+#[test]
+fn unsafe_directories_import_nothing_else_of_their_crate() {
+    for (line, out) in [
+        ("use crate::log::one_line;", Some("crate::log::one_line")),
+        ("    crate::log(crate::sys::fork)", Some("crate::log")),
+        ("use crate::{log, sys};", Some("crate::")),
+        ("use crate::system;", Some("crate::system")),
+        ("use super::super::log;", Some("super::super::log")),
+        ("use super::{fork, output}; // not crate::log", None),
+        ("crate::sys::fork(), pub(crate) fn", None),
+    ] {
+        assert_eq!(leads_out(line, "crate::sys", 1), out, "{line}");
+    }
+    let mut found = Vec::new();
+    for (place, module) in LEAVES {
+        for Text { path, text } in files(&[place], &["rs"]) {
+            let below = path.strip_prefix(place).expect("a file of the directory");
+            let mut depth = below.matches('/').count() + usize::from(!below.ends_with("mod.rs"));
+            for (number, line) in text.lines().enumerate() {
+                depth += usize::from(line == "mod tests {");
+                if let Some(out) = leads_out(line, module, depth) {
+                    found.push(format!("{path}:{}: {out}", number + 1));
+                }
+            }
+        }
+    }
+    expect_none(&found, "what is unsafe knows nothing of what uses it: pass it, or register a function");
 }
 
 /// The spans between backticks in a document's text, without its code blocks.

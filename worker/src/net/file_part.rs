@@ -11,8 +11,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
+use tine_common::log::shown_path;
 use tine_common::request_name::RequestName;
-use tine_common::sys::file::{SentFile, shown_path};
+use tine_common::sys::file::SentFile;
 
 /// The most of a file that is queued at a time: what a connection may send in one turn.
 pub const FILE_PIECE_BYTES_MAX: u64 = 1 << 20;
