@@ -1,6 +1,11 @@
-//! Every limit and choice of a server, named with its unit. Built once, from the command line, before the first fork.
+//! Every limit and choice of a server, named with its unit.
 //!
-//! [`Config::check`] checks the values; their spelling belongs to the command line.
+//! [`MasterConfig`] is the whole, built from the command line before the first fork; each worker gets its part of it,
+//! [`WorkerConfig`]. [`MasterConfig::check`] checks the values; their spelling belongs to the command line.
+
+mod worker;
+
+pub use worker::{Limits, WorkerConfig};
 
 use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
@@ -16,13 +21,11 @@ pub const HEADER_COUNT_CEILING: usize = 256;
 /// Each sample walks the page tables of all processes.
 const MEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
+/// What the master has, and its workers' part.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct MasterConfig {
     pub workers: usize,
-    /// There is no master: the process itself serves, as the only worker.
-    pub is_alone: bool,
     pub listen: Vec<Address>,
-    pub accept: AcceptMode,
     pub backlog: u32,
     pub tcp_fastopen: bool,
     /// How long the kernel holds back a connection that has sent nothing (TCP_DEFER_ACCEPT); zero is off.
@@ -30,11 +33,6 @@ pub struct Config {
     /// The kernel's receive buffer of a TCP connection, its bookkeeping included; `None`: as much as the system's
     /// settings let it grow to.
     pub receive_buffer_bytes: Option<usize>,
-    /// Connections of the whole server; `None`: as many as the descriptors allow.
-    pub connections_max: Option<usize>,
-    /// Connections of each client's address; `None`: any number.
-    pub connections_per_address_max: Option<usize>,
-    pub graceful_timeout: Duration,
     /// From the order to stop to the drain: requests are served as before, but health checks fail.
     pub drain_delay: Duration,
     /// The path at which the server itself answers health checks, before the application.
@@ -49,9 +47,7 @@ pub struct Config {
     pub quiet: bool,
     /// `None`: not given on the command line; `TINE_LOG` may give one.
     pub log_level: Option<log::LevelFilter>,
-    /// The most that a worker reads from a client at once; also for the app, see `WorkerInfo`.
-    pub buffer_bytes: usize,
-    pub limits: Limits,
+    pub worker: WorkerConfig,
     pub supervision: Supervision,
     pub privileges: Privileges,
 }
@@ -83,63 +79,8 @@ pub struct Recycling {
     pub rss_bytes_max: Option<u64>,
 }
 
-/// What one connection may use and how long it may wait.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// A producer has room for output up to this many queued bytes; it may exceed it by one chunk.
-    pub write_high_watermark_bytes: usize,
-    /// A producer is asked for output only while at most this many bytes are queued.
-    pub write_low_watermark_bytes: usize,
-    pub request_line_bytes_max: usize,
-    /// All header lines of one request together; also all of its trailer lines.
-    pub header_bytes_max: usize,
-    pub header_count_max: usize,
-    /// From the first byte of a request's head to its last.
-    pub header_timeout: Duration,
-    /// Between two requests, and before the first.
-    pub idle_timeout: Duration,
-    /// Between two pieces of a request's body.
-    pub body_timeout: Duration,
-    /// Between two pieces of a request body that the app did not read, after the response.
-    pub linger_timeout: Duration,
-    /// The minimum rate of a request body, over any longer time in which the server waits for it; 0: any.
-    pub body_rate_min_bytes: u64,
-    /// Without progress in sending a response.
-    pub write_timeout: Duration,
-    /// The longest message from a WebSocket's client.
-    pub ws_message_bytes_max: usize,
-    /// A WebSocket's client that is silent for this long is pinged; zero: never.
-    pub ws_ping_interval: Duration,
-    /// From the first byte of a message to its last; zero: no limit.
-    pub ws_message_timeout: Duration,
-    /// A WebSocket whose client sends nothing for this long, not even a pong, is closed.
-    pub ws_idle_timeout: Duration,
-}
-
 /// The default of `--receive-buffer`. Most systems clip it to 416K, without a warning.
 pub const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            write_high_watermark_bytes: 64 << 10,
-            write_low_watermark_bytes: 16 << 10,
-            request_line_bytes_max: 8 << 10,
-            header_bytes_max: 16 << 10,
-            header_count_max: 100,
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(30),
-            linger_timeout: Duration::from_secs(5),
-            body_rate_min_bytes: 240,
-            write_timeout: Duration::from_secs(60),
-            ws_message_bytes_max: 16 << 20,
-            ws_ping_interval: Duration::from_secs(30),
-            ws_message_timeout: Duration::from_secs(300),
-            ws_idle_timeout: Duration::from_secs(90),
-        }
-    }
-}
 
 /// Where the master's control socket is.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -249,19 +190,9 @@ impl Address {
     }
 }
 
-impl Config {
+impl MasterConfig {
     /// Whether the values fit together; the error is one line that names them, the reason and what would be right.
     pub fn check(&self) -> Result<(), String> {
-        let limits = &self.limits;
-        let (low, high) = (limits.write_low_watermark_bytes, limits.write_high_watermark_bytes);
-        if low > high {
-            return Err(format!(
-                "--write-low-watermark {} is above --write-high-watermark {}; give a low mark of at most {}",
-                show_size(low as u64),
-                show_size(high as u64),
-                show_size(high as u64)
-            ));
-        }
         for (i, address) in self.listen.iter().enumerate() {
             // PORT and --host, if given, come first; so the later one is always a --listen.
             for earlier in &self.listen[..i] {
@@ -274,84 +205,35 @@ impl Config {
                 return Err(format!("--listen {address} {why}; give each address once"));
             }
         }
-        for (name, value) in [
-            ("--header-timeout", limits.header_timeout),
-            ("--idle-timeout", limits.idle_timeout),
-            ("--body-timeout", limits.body_timeout),
-            ("--linger-timeout", limits.linger_timeout),
-            ("--write-timeout", limits.write_timeout),
-            ("--ws-idle-timeout", limits.ws_idle_timeout),
-        ] {
-            if value.is_zero() {
-                return Err(format!("{name} 0s would end every connection at once; give at least 1ms"));
-            }
-        }
         if !self.mem_interval.is_zero() && self.mem_interval < MEM_INTERVAL_MIN {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 to turn it off"));
         }
+        self.worker.limits.check()?;
         self.supervision.check()?;
-        self.privileges.check()?;
-        let (ping, idle) = (limits.ws_ping_interval, limits.ws_idle_timeout);
-        if ping >= idle {
-            return Err(format!(
-                "--ws-ping-interval {} is not below --ws-idle-timeout {}: clients would be closed before they are \
-                 pinged; give a shorter interval, or 0 for no pings",
-                show_duration(ping),
-                show_duration(idle)
-            ));
-        }
-        Ok(())
-    }
-
-    /// The bytes of a worker's read buffer: a whole head always fits, however small a buffer was asked for.
-    pub fn read_buffer_bytes(&self) -> usize {
-        self.buffer_bytes.max(self.limits.request_line_bytes_max + self.limits.header_bytes_max + 4096)
+        self.privileges.check()
     }
 
     /// One `name value` pair per line, for `tine check`.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
-        let limits = &self.limits;
-        let size = |bytes: usize| show_size(bytes as u64);
+        let path = |path: &Option<PathBuf>| path.as_ref().map_or("none".to_string(), |path| path.display().to_string());
         vec![
-            ("workers", if self.is_alone { "0".to_string() } else { self.workers.to_string() }),
-            ("accept", self.accept.to_string()),
+            ("workers", if self.worker.is_alone { "0".to_string() } else { self.workers.to_string() }),
             ("backlog", self.backlog.to_string()),
             ("defer-accept", show_duration(self.defer_accept)),
-            ("receive-buffer", self.receive_buffer_bytes.map_or("auto".to_string(), size)),
+            ("receive-buffer", self.receive_buffer_bytes.map_or("auto".to_string(), |bytes| show_size(bytes as u64))),
             ("tcp-fastopen", on_or_off(self.tcp_fastopen)),
-            ("max-connections", self.connections_max.map_or("auto".to_string(), |n| n.to_string())),
-            (
-                "max-connections-per-address",
-                self.connections_per_address_max.map_or("off".to_string(), |n| n.to_string()),
-            ),
-            ("buffer-size", size(self.buffer_bytes)),
-            ("write-high-watermark", size(limits.write_high_watermark_bytes)),
-            ("write-low-watermark", size(limits.write_low_watermark_bytes)),
-            ("request-line-max", size(limits.request_line_bytes_max)),
-            ("header-max", size(limits.header_bytes_max)),
-            ("header-count-max", limits.header_count_max.to_string()),
-            ("header-timeout", show_duration(limits.header_timeout)),
-            ("idle-timeout", show_duration(limits.idle_timeout)),
-            ("body-timeout", show_duration(limits.body_timeout)),
-            ("linger-timeout", show_duration(limits.linger_timeout)),
-            ("body-rate-min", size(limits.body_rate_min_bytes as usize)),
-            ("write-timeout", show_duration(limits.write_timeout)),
-            ("ws-message-max", size(limits.ws_message_bytes_max)),
-            ("ws-ping-interval", show_duration(limits.ws_ping_interval)),
-            ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
-            ("ws-message-timeout", show_duration(limits.ws_message_timeout)),
-            ("graceful-timeout", show_duration(self.graceful_timeout)),
             ("drain-delay", show_duration(self.drain_delay)),
             ("health-path", self.health_path.clone().unwrap_or_else(|| "none".to_string())),
-            ("pidfile", self.pidfile.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
-            ("log-file", self.log_file.as_ref().map_or("none".to_string(), |p| p.display().to_string())),
+            ("pidfile", path(&self.pidfile)),
+            ("log-file", path(&self.log_file)),
             ("control", self.control.to_string()),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),
         ]
         .into_iter()
+        .chain(self.worker.describe())
         .chain(self.supervision.describe())
         .chain(self.privileges.describe())
         .collect()

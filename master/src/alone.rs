@@ -12,7 +12,7 @@ use crate::{affinity, args::Given, supervision_args::SupervisionArgs};
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
-use tine_common::config::Config;
+use tine_common::config::MasterConfig;
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork;
 use tine_worker::app::{AppFactory, WorkerInfo};
@@ -26,7 +26,7 @@ pub struct Alone {
     pub name: String,
     pub try_next: String,
     pub also: Vec<String>,
-    pub config: Config,
+    pub config: MasterConfig,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
     pub notifier: Notifier,
@@ -59,7 +59,7 @@ impl Alone {
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
         let Alone { name, try_next, also, config, bound, notifier, .. } = self;
         let mut scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
-        if config.connections_per_address_max.is_some() {
+        if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
         }
         scoreboard.take(0, 0);
@@ -69,8 +69,8 @@ impl Alone {
         let urls: Vec<String> = bound.iter().map(Bound::url).collect();
         let (is_quiet, notifier) = (config.quiet, RefCell::new(notifier));
         let start = worker::Start {
-            info: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: config.buffer_bytes },
-            config,
+            info: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: config.worker.buffer_bytes },
+            config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
             channel,
             scoreboard,

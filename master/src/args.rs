@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tine_common::config::{AcceptMode, Address, Config, HEADER_COUNT_CEILING, Limits, WORKERS_MAX};
+use tine_common::config::{AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
 const ABOUT: &str = "Pre-fork HTTP server: a master and N single-threaded workers that accept connections themselves";
@@ -233,24 +233,19 @@ type Most = Option<usize>;
 
 impl ServerArgs {
     /// `is_listening`: this process has inherited sockets, so no address is required.
-    pub fn config(self, port: Option<u16>, is_listening: bool) -> Config {
+    pub fn config(self, port: Option<u16>, is_listening: bool) -> MasterConfig {
         let mut listen = self.listen;
         if listen.is_empty() && !is_listening || port.is_some() || self.host.is_some() {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
-        Config {
+        MasterConfig {
             workers: self.workers.max(1),
-            is_alone: self.workers == 0,
             listen,
-            accept: self.accept,
             backlog: self.backlog,
             tcp_fastopen: self.tcp_fastopen,
             defer_accept: self.defer_accept,
             receive_buffer_bytes: self.receive_buffer,
-            connections_max: self.max_connections,
-            connections_per_address_max: self.max_connections_per_address,
-            graceful_timeout: self.graceful_timeout,
             drain_delay: self.drain.drain_delay,
             health_path: self.drain.health_path,
             pidfile: self.pidfile,
@@ -261,23 +256,30 @@ impl ServerArgs {
             log_level: self.log.log_level,
             supervision: self.supervision.config(),
             privileges: self.privileges.config(),
-            buffer_bytes: self.buffer_size,
-            limits: Limits {
-                write_high_watermark_bytes: self.write_high_watermark,
-                write_low_watermark_bytes: self.write_low_watermark,
-                request_line_bytes_max: self.request_line_max,
-                header_bytes_max: self.header_max,
-                header_count_max: self.header_count_max,
-                header_timeout: self.header_timeout,
-                idle_timeout: self.idle_timeout,
-                body_timeout: self.body_timeout,
-                linger_timeout: self.linger_timeout,
-                body_rate_min_bytes: self.body_rate_min,
-                write_timeout: self.write_timeout,
-                ws_message_bytes_max: self.ws_message_max,
-                ws_ping_interval: self.ws_ping_interval,
-                ws_message_timeout: self.ws_message_timeout,
-                ws_idle_timeout: self.ws_idle_timeout,
+            worker: WorkerConfig {
+                is_alone: self.workers == 0,
+                accept: self.accept,
+                connections_max: self.max_connections,
+                connections_per_address_max: self.max_connections_per_address,
+                graceful_timeout: self.graceful_timeout,
+                buffer_bytes: self.buffer_size,
+                limits: Limits {
+                    write_high_watermark_bytes: self.write_high_watermark,
+                    write_low_watermark_bytes: self.write_low_watermark,
+                    request_line_bytes_max: self.request_line_max,
+                    header_bytes_max: self.header_max,
+                    header_count_max: self.header_count_max,
+                    header_timeout: self.header_timeout,
+                    idle_timeout: self.idle_timeout,
+                    body_timeout: self.body_timeout,
+                    linger_timeout: self.linger_timeout,
+                    body_rate_min_bytes: self.body_rate_min,
+                    write_timeout: self.write_timeout,
+                    ws_message_bytes_max: self.ws_message_max,
+                    ws_ping_interval: self.ws_ping_interval,
+                    ws_message_timeout: self.ws_message_timeout,
+                    ws_idle_timeout: self.ws_idle_timeout,
+                },
             },
         }
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Address, Config, ControlAt, RECEIVE_BUFFER_BYTES};
+use tine_common::config::{AcceptMode, Address, MasterConfig, ControlAt, RECEIVE_BUFFER_BYTES};
 use tine_common::sys::process;
 use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{
@@ -55,9 +55,9 @@ enum Sockets {
 
 /// The most descriptors that the master holds: standard streams, poll and signals, a channel for each worker, listeners, the
 /// control socket and its clients.
-pub fn descriptors_needed(config: &Config) -> u64 {
+pub fn descriptors_needed(config: &MasterConfig) -> u64 {
     const OWN: usize = 16;
-    let sockets = |address: &Address| match (address, config.accept) {
+    let sockets = |address: &Address| match (address, config.worker.accept) {
         // Each with its waker.
         (Address::Tcp(_), AcceptMode::PerWorker) => 2 * config.workers,
         _ => 1,
@@ -67,7 +67,7 @@ pub fn descriptors_needed(config: &Config) -> u64 {
 }
 
 /// A warning of one line for each option that the kernel's settings limit.
-pub fn warnings(config: &Config) -> Vec<String> {
+pub fn warnings(config: &MasterConfig) -> Vec<String> {
     const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
     const FASTOPEN: &str = "/proc/sys/net/ipv4/tcp_fastopen";
     /// The bit of ip-sysctl's tcp_fastopen that TCP_FASTOPEN on a listener requires.
@@ -101,7 +101,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
 /// addresses. The error is one line with the address, the cause and a hint.
 ///
 /// `patience`: how long to wait for workers of a stopping server, which hold an address for their accept grace.
-pub fn bind(config: &Config, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
+pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
     let until = Instant::now() + patience;
     let (lent, mut own) = inherited.sort(&config.listen);
     let mut bound: Vec<Bound> = Vec::new();
@@ -262,7 +262,7 @@ pub fn remove_unix_sockets(bound: &mut [Bound]) {
 }
 
 /// `own`: the queues that were handed down.
-fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Result<Bound> {
+fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &MasterConfig) -> io::Result<Bound> {
     let is_new = own.is_empty();
     // The old server may have begun to stop and disabled new connections. A socket that stays disabled is replaced.
     let own: Vec<Socket> = own.into_iter().filter(|socket| resume_new_connections(socket.as_fd()).is_ok()).collect();
@@ -272,7 +272,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
         let probe = tcp_socket(address)?;
         probe.bind(&address.into())?;
     }
-    let count = match config.accept {
+    let count = match config.worker.accept {
         AcceptMode::Shared | AcceptMode::Plain => 1,
         // Dropping a queue would lose its pending connections.
         AcceptMode::PerWorker => config.workers.max(own.len()),
@@ -302,7 +302,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         sockets.push(socket);
     }
-    let sockets = match config.accept {
+    let sockets = match config.worker.accept {
         AcceptMode::Shared | AcceptMode::Plain => Sockets::Shared(sockets.remove(0)),
         AcceptMode::PerWorker => {
             let wakers = sockets.iter().map(|_| QueueWaker::new()).collect::<io::Result<_>>()?;
@@ -313,7 +313,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &Config) -> io::Resul
 }
 
 /// Prepares a socket that is listening already. An option that the kernel refuses stays as it was.
-fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> {
+fn adopt(socket: &Socket, address: &Address, config: &MasterConfig) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if matches!(address, Address::Tcp(_)) {
         set_tcp_options(socket, config).iter().for_each(|line| log::warn!("the socket of {address}: {line}"));
@@ -324,8 +324,8 @@ fn adopt(socket: &Socket, address: &Address, config: &Config) -> io::Result<()> 
 
 /// Sets the options that accepted sockets inherit; returns a line for each that was refused, as a server can do without
 /// (gVisor does not have all). To be called before listen(2), as the window scale depends on the receive buffer.
-fn set_tcp_options(socket: &Socket, config: &Config) -> Vec<String> {
-    let patience = config.limits.write_timeout.max(Duration::from_millis(1));
+fn set_tcp_options(socket: &Socket, config: &MasterConfig) -> Vec<String> {
+    let patience = config.worker.limits.write_timeout.max(Duration::from_millis(1));
     // TCP_USER_TIMEOUT also limits keepalive probes (tcp(7)): several must be lost before it expires.
     let idle = KEEPALIVE_IDLE.min(patience / 2).max(Duration::from_secs(1));
     let interval = KEEPALIVE_INTERVAL.min(patience / 6).max(Duration::from_secs(1));
@@ -365,7 +365,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// A Unix socket has one queue, which all workers share in either mode.
-fn bind_unix(path: &Path, own: Vec<Socket>, config: &Config) -> Result<Bound, String> {
+fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bound, String> {
     let shown = path.display();
     let address = Address::Unix(path.to_path_buf());
     if let Some(socket) = own.into_iter().next() {

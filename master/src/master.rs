@@ -34,7 +34,7 @@ use signal_hook_mio::v1_0::Signals;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
-use tine_common::config::Config;
+use tine_common::config::MasterConfig;
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Scoreboard;
@@ -63,7 +63,7 @@ pub struct Start {
     /// One line for each thing that is served in addition.
     pub also: Vec<String>,
     pub health: Health,
-    pub config: Config,
+    pub config: MasterConfig,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
     pub program: Program,
@@ -128,7 +128,7 @@ pub struct Master {
 impl Master {
     pub fn new(mut start: Start) -> io::Result<Master> {
         let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
-        if start.config.connections_per_address_max.is_some() {
+        if start.config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
         }
         let poll = Poll::new()?;
@@ -283,12 +283,12 @@ impl Master {
                 drop(ours);
                 let bound = std::mem::take(&mut self.start.bound);
                 return Some(worker::Start {
-                    config: self.start.config.clone(),
+                    config: self.start.config.worker.clone(),
                     info: WorkerInfo {
                         index,
                         workers: self.children.positions.len(),
                         generation: self.generation,
-                        buffer_bytes: self.start.config.buffer_bytes,
+                        buffer_bytes: self.start.config.worker.buffer_bytes,
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,

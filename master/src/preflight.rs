@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
-use tine_common::config::Config;
+use tine_common::config::MasterConfig;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
 use tine_worker::app::{AppFactory, WorkerInfo};
@@ -39,7 +39,7 @@ pub enum Preflight {
 /// app ended it.
 pub fn run(
     name: &str,
-    config: &Config,
+    config: &MasterConfig,
     identity: Option<&Identity>,
     factory: &AppFactory,
 ) -> Result<Preflight, String> {
@@ -86,7 +86,7 @@ fn build(
     parent: u32,
     mask: &SigSet,
     mut channel: UnixStream,
-    config: &Config,
+    config: &MasterConfig,
     identity: Option<&Identity>,
     factory: &AppFactory,
 ) -> i32 {
@@ -100,7 +100,7 @@ fn build(
         .map_err(io::Error::other)
         .and_then(|()| process::end_after_parent(parent, Duration::ZERO))
         .and_then(|is_wanted| mask.thread_set_mask().map(|()| is_wanted).map_err(io::Error::from));
-    let info = WorkerInfo { index: 0, workers: config.workers, generation: 1, buffer_bytes: config.buffer_bytes };
+    let info = WorkerInfo { index: 0, workers: config.workers, generation: 1, buffer_bytes: config.worker.buffer_bytes };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),
         Ok(false) => return 1,

@@ -21,7 +21,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tine_apps::health;
-use tine_common::config::{Address, Config, ControlAt};
+use tine_common::config::{Address, ControlAt, MasterConfig};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
@@ -175,7 +175,7 @@ fn run_command_line<A: clap::Args>(
     let level = enter(&config.privileges)
         .and_then(|()| config.check())
         .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
-    let has_no_master = config.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten();
+    let has_no_master = config.worker.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten();
     let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
     let (level, mut served) = chosen.map_err(Failure::usage)?;
     let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
@@ -189,7 +189,7 @@ fn run_command_line<A: clap::Args>(
         served.warnings.push(line);
     }
     tine_common::log::init(level);
-    tine_common::log::set_process_name(if config.is_alone { "server" } else { "master" });
+    tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     if served.has_preflight {
         let ended = preflight::run(&served.name, &config, identity.as_ref(), &served.factory);
         match ended.map_err(Failure::system)? {
@@ -228,18 +228,23 @@ struct Origin {
     identity: Option<Identity>,
 }
 
-fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<Predecessor>) -> Result<u8, String> {
+fn run(
+    served: Served,
+    config: MasterConfig,
+    origin: Origin,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<u8, String> {
     let Served { name, try_next, also, health, warnings, factory, .. } = served;
     let Origin { inherited, notifier, program, identity } = origin;
     let Prepared { nofile, pidfile, log_file, mut bound } =
-        prepare(&config, inherited, predecessor.as_ref(), config.graceful_timeout + ORPHANS_MARGIN)?;
+        prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
         listener::remove_unix_sockets(&mut bound);
         return Err(line);
     }
     // A predecessor's control socket is taken over together with the server.
     let control = match predecessor {
-        _ if config.is_alone => None,
+        _ if config.worker.is_alone => None,
         Some(_) => None,
         None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
             .inspect_err(|_| listener::remove_unix_sockets(&mut bound))?,
@@ -259,11 +264,12 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
     } else {
         log::info!("open files: limit is {}", nofile.now);
     }
-    if config.is_alone {
+    if config.worker.is_alone {
         return Alone { name, try_next, also, config, bound, pidfile, notifier }.run(factory);
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
+    let privileges = config.privileges.clone();
     let start = Start { name, try_next, also, health, config, bound, pidfile, notifier, program, predecessor, control };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
@@ -272,9 +278,9 @@ fn run(served: Served, config: Config, origin: Origin, predecessor: &mut Option<
             let name = format!("worker {}", start.info.index);
             process::set_title(&format!("tine: {name}"));
             tine_common::log::set_process_name(&name);
-            affinity::pin(&start.config.privileges.affinity, start.info.index);
+            affinity::pin(&privileges.affinity, start.info.index);
             // A link may lead elsewhere by now: to the version that a reload is to load.
-            if let Err(line) = go_to(&start.config.privileges) {
+            if let Err(line) = go_to(&privileges) {
                 log::warn!("{line}; this worker stays in the master's directory");
             }
             // No destructor of the master may run in a worker: exit at once.
@@ -322,7 +328,7 @@ fn hand_to(
 }
 
 /// An app that runs as root gives the machine to anyone who finds a hole in it.
-fn warn_of_root(served: &Served, config: &Config, identity: Option<&Identity>) -> Option<String> {
+fn warn_of_root(served: &Served, config: &MasterConfig, identity: Option<&Identity>) -> Option<String> {
     let is_warned = served.has_preflight && !config.privileges.allow_root && identity::is_root(identity);
     is_warned.then(|| {
         format!("{} runs as root; --user USER runs it as another user, --allow-root hides this warning", served.name)
@@ -330,7 +336,7 @@ fn warn_of_root(served: &Served, config: &Config, identity: Option<&Identity>) -
 }
 
 /// The delay has an effect only if load balancers can see it.
-fn warn_of_silence(served: &Served, config: &Config) -> Option<String> {
+fn warn_of_silence(served: &Served, config: &MasterConfig) -> Option<String> {
     let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
     is_silent.then(|| {
         format!(
@@ -350,7 +356,7 @@ struct Prepared {
 
 /// `patience`: see [`listener::bind`].
 fn prepare(
-    config: &Config,
+    config: &MasterConfig,
     inherited: Inherited,
     predecessor: Option<&Predecessor>,
     patience: Duration,
@@ -373,7 +379,7 @@ fn prepare(
 /// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
 /// beside the server that runs it. Otherwise prepares as `run` does and releases it again, so that a port in use or a missing
 /// permission is reported. Inherited sockets are named and left as they are.
-fn check(served: &Served, config: &Config, inherited: Inherited) -> Result<String, String> {
+fn check(served: &Served, config: &MasterConfig, inherited: Inherited) -> Result<String, String> {
     let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
     let lent: Vec<Address> = inherited.lent();
     let own = config.listen.iter().filter(|address| !lent.contains(address)).map(Address::to_string);

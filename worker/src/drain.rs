@@ -12,7 +12,7 @@
 use crate::protocol::IdleEnd;
 use crate::run_queue::Token;
 use std::time::{Duration, Instant};
-use tine_common::config::Config;
+use tine_common::config::WorkerConfig;
 
 /// How long connections that have begun may still arrive: two round trips over any ocean. A client that the kernel
 /// holds back because it has not sent anything (`--defer-accept`) believes that it is connected; it should have the
@@ -34,12 +34,12 @@ pub struct Drain {
 
 impl Drain {
     /// The whole server ends.
-    pub fn of_server(now: Instant, config: &Config) -> Self {
+    pub fn of_server(now: Instant, config: &WorkerConfig) -> Self {
         Drain { began: now, accept_grace_until: now + ACCEPT_GRACE, ends: Some(now + config.graceful_timeout) }
     }
 
     /// This worker ends alone.
-    pub fn of_worker(now: Instant, config: &Config) -> Self {
+    pub fn of_worker(now: Instant, config: &WorkerConfig) -> Self {
         Drain { began: now, accept_grace_until: now, ends: Some(now + config.graceful_timeout) }
     }
 

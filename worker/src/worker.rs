@@ -30,7 +30,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Config};
+use tine_common::config::{AcceptMode, WorkerConfig};
 use tine_common::crash::{self, CrashReport};
 use tine_common::in_flight_table::InFlightTable;
 use tine_common::message::Report;
@@ -63,7 +63,7 @@ const LISTENERS: usize = usize::MAX / 2;
 
 /// What the master passes to a new worker.
 pub struct Start {
-    pub config: Config,
+    pub config: WorkerConfig,
     pub info: WorkerInfo,
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
@@ -153,7 +153,7 @@ fn handle_signals(blocked: &fork::Child) -> io::Result<(Signals, Vec<RawFd>)> {
 }
 
 struct Worker {
-    config: Config,
+    config: WorkerConfig,
     info: WorkerInfo,
     poll: Poll,
     signals: Signals,
@@ -487,7 +487,7 @@ fn register(poll: &Poll, fd: RawFd, token: usize) -> io::Result<()> {
 }
 
 fn turn_cx<'a>(
-    config: &'a Config,
+    config: &'a WorkerConfig,
     worker: WorkerInfo,
     date: &'a DateLine,
     is_lame_duck: bool,

@@ -71,7 +71,7 @@ impl Master {
             Stage::Serving => {
                 log::info!("{source}: stopping in {delay:.1?}; {}", self.describe_health());
                 self.abandon_upgrade("the server is stopping");
-                self.order_old_master(Word::Stop, delay + self.start.config.graceful_timeout, now);
+                self.order_old_master(Word::Stop, delay + self.start.config.worker.graceful_timeout, now);
                 self.order_all(Order::LameDuck);
                 self.stage = Stage::LameDuck { began: now, until: now + delay };
             }
@@ -104,7 +104,7 @@ impl Master {
 
     fn drain(&mut self, source: &str, now: Instant) {
         let totals = self.scoreboard.totals();
-        let graceful = self.start.config.graceful_timeout;
+        let graceful = self.start.config.worker.graceful_timeout;
         log::info!(
             "{source}: draining {}, {} in flight, for at most {graceful:.1?}",
             counted(totals[Metric::Connections], "connection"),
