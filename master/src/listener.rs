@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Address, MasterConfig, ControlAt, RECEIVE_BUFFER_BYTES};
+use tine_common::config::{AcceptMode, Address, ControlAt, MasterConfig, RECEIVE_BUFFER_BYTES};
 use tine_common::sys::process;
 use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{

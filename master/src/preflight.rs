@@ -100,7 +100,8 @@ fn build(
         .map_err(io::Error::other)
         .and_then(|()| process::end_after_parent(parent, Duration::ZERO))
         .and_then(|is_wanted| mask.thread_set_mask().map(|()| is_wanted).map_err(io::Error::from));
-    let info = WorkerInfo { index: 0, workers: config.workers, generation: 1, buffer_bytes: config.worker.buffer_bytes };
+    let info =
+        WorkerInfo { index: 0, workers: config.workers, generation: 1, buffer_bytes: config.worker.buffer_bytes };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),
         Ok(false) => return 1,
