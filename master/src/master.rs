@@ -230,6 +230,7 @@ impl Master {
             self.enforce_old_master(now);
             self.keep_reloading(now);
             self.keep_upgrading(now);
+            self.keep_taking_over();
             self.announce();
             self.log_memory(now);
             tine_common::log::report_suppressed(now);

@@ -10,22 +10,15 @@ use tine_common::metric::Metric;
 use tine_common::units;
 
 impl Master {
-    /// Once all workers are ready: takes over in an upgrade, then prints the server's addresses and what to try.
+    /// Once all workers are ready and the server has taken over, if it is to: prints its addresses and what to try.
     pub(super) fn announce(&mut self) {
         if self.announced
+            || self.start.predecessor.is_some()
             || !self.stage.is_serving()
             || !self.children.are_all_settled()
             || self.children.count_ready() == 0
         {
             return;
-        }
-        if let Err(line) = self.take_over() {
-            log::error!("{line}");
-            self.send_reason(&line);
-            return self.stop_at_once(1);
-        }
-        if self.start.predecessor.is_some() {
-            return; // not all are ready
         }
         self.announced = true;
         let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();

@@ -33,15 +33,23 @@ impl OldMaster {
 }
 
 impl Master {
-    /// All workers are ready: takes over from the predecessor, if there is one.
-    pub(super) fn take_over(&mut self) -> Result<(), String> {
+    /// Takes over from the predecessor, if there is one, once all workers are ready.
+    pub(super) fn keep_taking_over(&mut self) {
         // A new master that is stopped before it is ready leaves everything to the old one.
-        if self.stage != Stage::Serving || self.children.count_ready() < self.children.positions.len() {
-            return Ok(());
+        if self.start.predecessor.is_none()
+            || self.stage != Stage::Serving
+            || self.children.count_ready() < self.children.positions.len()
+        {
+            return;
         }
-        if self.start.predecessor.is_none() {
-            return Ok(());
+        if let Err(line) = self.take_over() {
+            log::error!("{line}");
+            self.send_reason(&line);
+            self.stop_at_once(1);
         }
+    }
+
+    fn take_over(&mut self) -> Result<(), String> {
         self.start.bound.iter_mut().for_each(Bound::claim_file);
         self.write_pidfile()?;
         let first = self.start.bound.first().map(|one| &one.address);
