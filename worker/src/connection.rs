@@ -5,44 +5,27 @@
 
 mod lingering;
 mod resetting;
+mod steps;
 
 use crate::admission::{answer_to, send_and_close};
-use crate::app::{App, ConnectionCx, Cx, TurnCx};
-use crate::dispatch;
+use crate::app::{App, TurnCx};
 use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
-use crate::http1::REQUESTS_PER_TURN;
-use crate::net::{FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
-use crate::protocol::{Closing, IdleEnd, Io, Next, Protocol};
+use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
+use crate::protocol::{Closing, IdleEnd, Protocol};
 use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
-use lingering::{Linger, may_close};
+use lingering::Linger;
 use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
 use std::time::Instant;
+use steps::Step;
 use tine_common::in_flight_table::{Before, Kept};
 
-/// Reads and writes of one connection in one turn.
-const STEPS_PER_TURN: usize = 16;
-/// Bytes sent on one connection in one turn.
-const SENT_BYTES_PER_TURN: usize = 1 << 20;
-
 pub struct Connection {
-    socket: Socket,
-    /// The socket may have bytes or an end of stream; false once a read came short.
-    readable: bool,
-    /// The socket may take bytes; false once a write came short.
-    writable: bool,
-    /// The client ended its side, as an event reported: read until the end of the stream.
-    hung_up: bool,
-    /// Nothing can be sent any more: the client reset the connection, or both sides have ended.
-    is_gone: bool,
-    /// The end of the client's stream has been read.
-    input_ended: bool,
-    /// Bytes sent so far; saturating.
-    taken_bytes: u32,
+    transport: Transport,
     /// Requests whose response is complete and not all sent.
     unsent: u16,
     /// Requests that were answered or cut in this turn and are not yet reported to the worker.
@@ -115,13 +98,7 @@ impl Connection {
 
     fn in_phase(socket: Socket, phase: Phase) -> Self {
         Connection {
-            socket,
-            readable: true,
-            writable: true,
-            hung_up: false,
-            is_gone: false,
-            input_ended: false,
-            taken_bytes: 0,
+            transport: Transport::new(socket),
             unsent: 0,
             settled: Settled::default(),
             scheduled: false,
@@ -138,28 +115,25 @@ impl Connection {
     }
 
     pub fn fd(&self) -> RawFd {
-        self.socket.fd()
+        self.transport.socket.fd()
     }
 
     /// Records what the kernel reported.
     pub fn on_event(&mut self, event: &Event) {
-        let hung_up = event.is_read_closed();
-        self.is_gone |= event.is_error() || event.is_write_closed();
-        self.readable |= event.is_readable() | hung_up;
-        self.writable |= event.is_writable();
-        self.hung_up |= hung_up;
+        self.transport.on_event(event);
     }
 
     /// The deadline has passed. Whatever it was for, the socket is read first: a request may have arrived at the same
     /// time.
     pub fn on_deadline(&mut self) {
-        self.readable = true;
+        self.transport.try_reading();
     }
 
     /// It cannot be served after all and is closed, with a 503 if nothing was sent yet.
     pub fn turn_away(&self, date: &DateLine, scratch: &mut ReadBuffer) {
-        if self.taken_bytes == 0 {
-            send_and_close(&self.socket, &answer_to(&self.socket, date, scratch));
+        if self.transport.sent_bytes() == 0 {
+            let socket = &self.transport.socket;
+            send_and_close(socket, &answer_to(socket, date, scratch));
         }
     }
 
@@ -232,7 +206,7 @@ impl Connection {
 
     /// When it has to be advanced without an event.
     pub fn deadline(&self, idle_end: Option<IdleEnd>, turn: &TurnCx<'_>) -> Option<Instant> {
-        let cx = Cx { turn, connection: ConnectionCx { socket: Some(&self.socket), idle_end } };
+        let cx = Step { turn, idle_end }.cx(&self.transport);
         let write = self.output.as_ref().map(|output| output.progressed() + cx.limits().write_timeout);
         match &self.phase {
             Phase::Open(protocol) => {
@@ -254,17 +228,15 @@ impl Connection {
         turn: &TurnCx<'_>,
     ) -> Turn {
         self.scheduled = false;
-        if self.is_gone {
+        if self.transport.is_gone() {
             return Turn::Closed;
         }
         // If the client has read some since, the flush below finds out.
-        let is_stuck = !self.writable;
-        if is_stuck
+        if !self.transport.is_writable()
             && self.output.as_ref().is_some_and(|output| turn.now >= output.progressed() + turn.limits.write_timeout)
         {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
-            // An error here means that the socket is gone already.
-            let _ = self.socket.reset_on_close();
+            self.transport.reset_on_close();
             return self.cut();
         }
         let parked_input = self.input.take();
@@ -273,7 +245,7 @@ impl Connection {
         }
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
-        let end = self.steps(&mut shared.input, output, app, idle_end, turn);
+        let end = self.steps(&mut shared.input, output, app, Step { turn, idle_end });
         if end == Turn::Closed {
             shared.input.clear();
             shared.output.clear();
@@ -298,136 +270,9 @@ impl Connection {
             _ => None,
         };
         debug_assert!(
-            self.output.is_none() || !self.writable || end == Turn::Again,
+            self.output.is_none() || !self.transport.is_writable() || end == Turn::Again,
             "bytes are queued, and no event or turn will send them"
         );
         end
-    }
-
-    fn steps(
-        &mut self,
-        input: &mut ReadBuffer,
-        output: &mut WriteQueue,
-        app: &mut dyn App,
-        idle_end: Option<IdleEnd>,
-        turn: &TurnCx<'_>,
-    ) -> Turn {
-        let cx = Cx { turn, connection: ConnectionCx { socket: Some(&self.socket), idle_end } };
-        let (mut sent_bytes, mut completed) = (0, 0);
-        // What a step leaves unread although it could go on is enough for the next: reading more would only copy it.
-        let mut is_enough = false;
-        for step in 0..STEPS_PER_TURN {
-            if step > 0 && cx.is_time_up() {
-                break;
-            }
-            let next = match &mut self.phase {
-                Phase::Lingering(linger) => return linger.go_on(&self.socket, input, &cx),
-                Phase::Finishing(closing) => Next::Close(*closing),
-                Phase::Resetting(unacknowledged) => {
-                    if unacknowledged.check(&self.socket, &cx) {
-                        return Turn::Waits;
-                    }
-                    Next::Close(Closing::Reset)
-                }
-                Phase::Open(protocol) => {
-                    let bytes_max = protocol.input_bytes_max();
-                    let can_read = self.readable && !self.input_ended && input.has_room_below(bytes_max);
-                    if can_read && !is_enough && protocol.wants_input(output.len(), &cx) {
-                        match input.receive(&self.socket, bytes_max) {
-                            Ok(Received::Bytes { is_all }) => self.readable = !is_all || self.hung_up,
-                            Ok(Received::Nothing) => self.readable = false,
-                            Ok(Received::End) => self.input_ended = true,
-                            // The client reset the connection: there is no one left to answer.
-                            Err(_) => return Turn::Closed,
-                        }
-                    }
-                    let hung_up = self.hung_up | self.input_ended;
-                    let mut io = Io { input, output, input_ended: self.input_ended, hung_up };
-                    let next = protocol.advance(&mut io, app, &cx);
-                    let ended = protocol.take_ended();
-                    self.unsent += ended.complete;
-                    self.settled.cut += ended.cut;
-                    completed += usize::from(ended.complete);
-                    next
-                }
-            };
-            let queued_bytes = output.len();
-            if self.writable && queued_bytes > 0 {
-                match output.flush(&self.socket, cx.now()) {
-                    Ok(Flushed::Empty) => {}
-                    Ok(Flushed::Blocked) => self.writable = false,
-                    Ok(Flushed::Broken(part)) => {
-                        dispatch::log_cut(&part.request, &part);
-                        if part.ends_with_connection {
-                            // As for Closing::Reset.
-                            let _ = self.socket.reset_on_close();
-                        }
-                        return self.cut();
-                    }
-                    Err(_) => return Turn::Closed, // as above
-                }
-            }
-            if output.is_empty() {
-                self.settled.answered += std::mem::take(&mut self.unsent);
-            }
-            let taken_bytes = queued_bytes - output.len();
-            sent_bytes += taken_bytes;
-            let taken_before = self.taken_bytes;
-            self.taken_bytes = taken_before.saturating_add(taken_bytes as u32);
-            if taken_before < FAST_CLIENT_BYTES && self.taken_bytes >= FAST_CLIENT_BYTES {
-                // A Unix socket has no such option, and does not need it.
-                let _ = self.socket.send_in_long_bursts();
-            }
-            is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
-            match next {
-                Next::Close(Closing::Cut) => return self.cut(),
-                Next::Close(Closing::Reset) => {
-                    // An error means that the connection is gone already.
-                    let _ = self.socket.reset_on_close();
-                    return self.cut();
-                }
-                Next::Close(closing) => {
-                    if !output.is_empty() {
-                        self.phase = Phase::Finishing(closing);
-                        return Turn::Waits;
-                    }
-                    if closing == Closing::ResetTaken {
-                        self.phase = Phase::Resetting(Unacknowledged::new(cx.now()));
-                        continue;
-                    }
-                    if self.input_ended || self.is_cut_short {
-                        return Turn::Closed;
-                    }
-                    if closing == Closing::Flushed && may_close(&self.socket, input, self.taken_bytes) {
-                        return Turn::Closed;
-                    }
-                    // An error of shutdown means that the client is gone.
-                    if self.socket.finish_sending().is_err() {
-                        return Turn::Closed;
-                    }
-                    self.phase = Phase::Lingering(Linger::new(cx.now()));
-                }
-                Next::Wait => {
-                    let Phase::Open(protocol) = &self.phase else { return Turn::Waits };
-                    let has_room = input.has_room_below(protocol.input_bytes_max());
-                    let can_read = self.readable && !self.input_ended && has_room;
-                    if !(can_read && protocol.wants_input(output.len(), &cx)) {
-                        return Turn::Waits;
-                    }
-                }
-                Next::Switch => {
-                    let phase = std::mem::replace(&mut self.phase, Phase::Finishing(Closing::Flushed));
-                    let Phase::Open(protocol) = phase else { return Turn::Closed };
-                    let Some(protocol) = protocol.switched() else { return Turn::Closed };
-                    self.phase = Phase::Open(protocol);
-                }
-                Next::Again if output.len() > cx.limits().write_low_watermark_bytes => return Turn::Waits,
-                Next::Sent if !output.is_empty() => return Turn::Waits,
-                Next::Again | Next::Sent if sent_bytes >= SENT_BYTES_PER_TURN => break,
-                Next::Again | Next::Sent if completed >= REQUESTS_PER_TURN => break,
-                Next::Again | Next::Sent => {}
-            }
-        }
-        Turn::Again
     }
 }

@@ -36,6 +36,13 @@ pub(crate) struct TurnCx<'a> {
     pub clock: Option<&'a TurnClock>,
 }
 
+impl TurnCx<'_> {
+    /// Between two units of work of one connection: whether it has used its time.
+    pub fn is_time_up(&self) -> bool {
+        self.clock.is_some_and(TurnClock::is_time_up)
+    }
+}
+
 #[cfg(test)]
 impl<'a> TurnCx<'a> {
     /// Of the only worker.
@@ -88,7 +95,7 @@ impl<'a> Cx<'a> {
 
     /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.
     pub(crate) fn is_time_up(&self) -> bool {
-        self.turn.clock.is_some_and(TurnClock::is_time_up)
+        self.turn.is_time_up()
     }
 
     /// Both ends of the connection; each is `None` on a Unix socket, and outside of a connection.

@@ -5,7 +5,8 @@
 //! and what the client still sends is read and dropped ([`Linger`]) until the client ends its side too, or has
 //! acknowledged all output and is silent for a while.
 
-use super::{STEPS_PER_TURN, Turn};
+use super::Turn;
+use super::steps::STEPS_PER_TURN;
 use crate::app::Cx;
 use crate::net::{ReadBuffer, Received, Socket};
 use std::time::{Duration, Instant};

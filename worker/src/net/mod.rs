@@ -5,6 +5,7 @@
 mod file_part;
 mod read_buffer;
 mod socket;
+mod transport;
 mod write_queue;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub(crate) use file_part::file_of;
 pub(crate) use file_part::{BrokenPart, FILE_PIECE_BYTES_MAX, FilePart};
 pub(crate) use read_buffer::{ReadBuffer, Received};
 pub(crate) use socket::{FAST_CLIENT_BYTES, Socket};
+pub(crate) use transport::Transport;
 pub(crate) use write_queue::{Flushed, WriteQueue};
 
 pub use socket::{Addresses, UNSENT_BYTES_MIN};

@@ -1,0 +1,194 @@
+//! The steps of a connection's turn: read, advance the protocol, flush, and settle what follows.
+
+use super::lingering::{Linger, may_close};
+use super::resetting::Unacknowledged;
+use super::{Connection, Phase, Turn};
+use crate::app::{App, ConnectionCx, Cx, TurnCx};
+use crate::dispatch;
+use crate::http1::REQUESTS_PER_TURN;
+use crate::net::{ReadBuffer, Transport, WriteQueue};
+use crate::protocol::{Closing, IdleEnd, Io, Next};
+
+/// Reads and writes of one connection in one turn.
+pub const STEPS_PER_TURN: usize = 16;
+/// Bytes sent on one connection in one turn.
+const SENT_BYTES_PER_TURN: usize = 1 << 20;
+
+/// What surrounds the steps of one turn.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub turn: &'a TurnCx<'a>,
+    pub idle_end: Option<IdleEnd>,
+}
+
+impl<'a> Step<'a> {
+    pub fn cx(self, transport: &'a Transport) -> Cx<'a> {
+        Cx { turn: self.turn, connection: ConnectionCx { socket: Some(&transport.socket), idle_end: self.idle_end } }
+    }
+}
+
+/// What the steps of one turn have done so far.
+#[derive(Default)]
+struct Done {
+    sent_bytes: usize,
+    /// Requests whose response is complete.
+    completed: usize,
+    /// What the last step left unread although it could go on is enough for the next: reading more would only copy it.
+    is_enough: bool,
+}
+
+impl Connection {
+    /// Up to [`STEPS_PER_TURN`] steps, until one ends the turn.
+    pub fn steps(
+        &mut self,
+        input: &mut ReadBuffer,
+        output: &mut WriteQueue,
+        app: &mut dyn App,
+        step: Step<'_>,
+    ) -> Turn {
+        let mut done = Done::default();
+        for count in 0..STEPS_PER_TURN {
+            if count > 0 && step.turn.is_time_up() {
+                break;
+            }
+            let proceed = self
+                .read_and_advance(input, output, app, step, &mut done)
+                .and_then(|next| self.flush(output, step, &mut done).map(|()| next))
+                .and_then(|next| self.settle(next, input, output, step, &done));
+            if let Err(turn) = proceed {
+                return turn;
+            }
+        }
+        Turn::Again
+    }
+
+    /// Reads, if the protocol wants input, and lets the protocol or the phase advance.
+    fn read_and_advance(
+        &mut self,
+        input: &mut ReadBuffer,
+        output: &mut WriteQueue,
+        app: &mut dyn App,
+        step: Step<'_>,
+        done: &mut Done,
+    ) -> Result<Next, Turn> {
+        let protocol = match &mut self.phase {
+            Phase::Open(protocol) => protocol,
+            Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
+            Phase::Lingering(linger) => {
+                return Err(linger.go_on(&self.transport.socket, input, &step.cx(&self.transport)));
+            }
+            Phase::Resetting(unacknowledged) => {
+                return match unacknowledged.check(&self.transport.socket, &step.cx(&self.transport)) {
+                    true => Err(Turn::Waits),
+                    false => Ok(Next::Close(Closing::Reset)),
+                };
+            }
+        };
+        let bytes_max = protocol.input_bytes_max();
+        if self.transport.can_receive(input, bytes_max)
+            && !done.is_enough
+            && protocol.wants_input(output.len(), &step.cx(&self.transport))
+        {
+            // After a reset there is no client left to answer.
+            self.transport.receive(input, bytes_max).map_err(|_| Turn::Closed)?;
+        }
+        let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
+        let next = protocol.advance(&mut Io { input, output, input_ended, hung_up }, app, &step.cx(&self.transport));
+        let ended = protocol.take_ended();
+        self.unsent += ended.complete;
+        self.settled.cut += ended.cut;
+        done.completed += usize::from(ended.complete);
+        done.is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
+        Ok(next)
+    }
+
+    /// Sends what the kernel takes.
+    fn flush(&mut self, output: &mut WriteQueue, step: Step<'_>, done: &mut Done) -> Result<(), Turn> {
+        // After a reset there is no client left to send to.
+        let (bytes, broken) = self.transport.flush(output, step.turn.now).map_err(|_| Turn::Closed)?;
+        done.sent_bytes += bytes;
+        if let Some(part) = broken {
+            dispatch::log_cut(&part.request, &part);
+            if part.ends_with_connection {
+                // As for Closing::Reset.
+                self.transport.reset_on_close();
+            }
+            return Err(self.cut());
+        }
+        if output.is_empty() {
+            self.settled.answered += std::mem::take(&mut self.unsent);
+        }
+        Ok(())
+    }
+
+    /// What follows from what the protocol waits for. The error ends the turn.
+    fn settle(
+        &mut self,
+        next: Next,
+        input: &mut ReadBuffer,
+        output: &WriteQueue,
+        step: Step<'_>,
+        done: &Done,
+    ) -> Result<(), Turn> {
+        let is_over = done.sent_bytes >= SENT_BYTES_PER_TURN || done.completed >= REQUESTS_PER_TURN;
+        match next {
+            Next::Close(closing) => self.close(closing, input, output, step),
+            Next::Wait => match &self.phase {
+                Phase::Open(protocol)
+                    if self.transport.can_receive(input, protocol.input_bytes_max())
+                        && protocol.wants_input(output.len(), &step.cx(&self.transport)) =>
+                {
+                    Ok(())
+                }
+                _ => Err(Turn::Waits),
+            },
+            Next::Switch => {
+                let phase = std::mem::replace(&mut self.phase, Phase::Finishing(Closing::Flushed));
+                let Phase::Open(protocol) = phase else { return Err(Turn::Closed) };
+                self.phase = Phase::Open(protocol.switched().ok_or(Turn::Closed)?);
+                Ok(())
+            }
+            Next::Again if output.len() > step.turn.limits.write_low_watermark_bytes => Err(Turn::Waits),
+            Next::Sent if !output.is_empty() => Err(Turn::Waits),
+            Next::Again | Next::Sent if is_over => Err(Turn::Again),
+            Next::Again | Next::Sent => Ok(()),
+        }
+    }
+
+    /// Closes the connection as soon as `closing` allows.
+    fn close(
+        &mut self,
+        closing: Closing,
+        input: &mut ReadBuffer,
+        output: &WriteQueue,
+        step: Step<'_>,
+    ) -> Result<(), Turn> {
+        match closing {
+            Closing::Cut => return Err(self.cut()),
+            Closing::Reset => {
+                self.transport.reset_on_close();
+                return Err(self.cut());
+            }
+            Closing::Flushed | Closing::Lingering | Closing::ResetTaken => {}
+        }
+        if !output.is_empty() {
+            self.phase = Phase::Finishing(closing);
+            return Err(Turn::Waits);
+        }
+        if closing == Closing::ResetTaken {
+            self.phase = Phase::Resetting(Unacknowledged::new(step.turn.now));
+            return Ok(());
+        }
+        if self.transport.input_ended() || self.is_cut_short {
+            return Err(Turn::Closed);
+        }
+        let socket = &self.transport.socket;
+        if closing == Closing::Flushed && may_close(socket, input, self.transport.sent_bytes()) {
+            return Err(Turn::Closed);
+        }
+        // An error of shutdown means that the client is gone.
+        socket.finish_sending().map_err(|_| Turn::Closed)?;
+        self.phase = Phase::Lingering(Linger::new(step.turn.now));
+        Ok(())
+    }
+}

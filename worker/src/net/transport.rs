@@ -1,0 +1,119 @@
+//! A client's socket and what is known of it. An event of the edge-triggered poll reports a state once; it is latched here
+//! until a short read or a short write says otherwise.
+
+use super::{BrokenPart, FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
+use mio::event::Event;
+use std::io;
+use std::time::Instant;
+
+pub struct Transport {
+    pub socket: Socket,
+    /// The socket may have bytes or an end of stream; false once a read came short.
+    readable: bool,
+    /// The socket may take bytes; false once a write came short.
+    writable: bool,
+    /// The client ended its side, as an event reported: read until the end of the stream.
+    hung_up: bool,
+    /// Nothing can be sent any more: the client reset the connection, or both sides have ended.
+    is_gone: bool,
+    /// The end of the client's stream has been read.
+    input_ended: bool,
+    /// Bytes sent so far; saturating.
+    sent_bytes: u32,
+}
+
+impl Transport {
+    /// Of a connection just accepted. With TCP_DEFER_ACCEPT its first bytes have already arrived.
+    pub fn new(socket: Socket) -> Self {
+        Transport {
+            socket,
+            readable: true,
+            writable: true,
+            hung_up: false,
+            is_gone: false,
+            input_ended: false,
+            sent_bytes: 0,
+        }
+    }
+
+    /// Records what the kernel reported.
+    pub fn on_event(&mut self, event: &Event) {
+        let hung_up = event.is_read_closed();
+        self.is_gone |= event.is_error() || event.is_write_closed();
+        self.readable |= event.is_readable() | hung_up;
+        self.writable |= event.is_writable();
+        self.hung_up |= hung_up;
+    }
+
+    /// The next read is tried, whatever the last one said.
+    pub fn try_reading(&mut self) {
+        self.readable = true;
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// All that the client sent was read, and it has ended its side.
+    pub fn input_ended(&self) -> bool {
+        self.input_ended
+    }
+
+    /// The client has ended its side, read or not.
+    pub fn hung_up(&self) -> bool {
+        self.hung_up | self.input_ended
+    }
+
+    pub fn sent_bytes(&self) -> u32 {
+        self.sent_bytes
+    }
+
+    /// Whether a read may give something that `input` has room for.
+    pub fn can_receive(&self, input: &ReadBuffer, bytes_max: usize) -> bool {
+        self.readable && !self.input_ended && input.has_room_below(bytes_max)
+    }
+
+    /// One read. The error: the client reset the connection.
+    pub fn receive(&mut self, input: &mut ReadBuffer, bytes_max: usize) -> io::Result<()> {
+        match input.receive(&self.socket, bytes_max)? {
+            Received::Bytes { is_all } => self.readable = !is_all || self.hung_up,
+            Received::Nothing => self.readable = false,
+            Received::End => self.input_ended = true,
+        }
+        Ok(())
+    }
+
+    /// Sends what the kernel takes; returns how many bytes, and the part that can never be sent, if that is next. The error:
+    /// the client reset the connection.
+    pub fn flush(&mut self, output: &mut WriteQueue, now: Instant) -> io::Result<(usize, Option<BrokenPart>)> {
+        let queued_bytes = output.len();
+        if !self.writable || queued_bytes == 0 {
+            return Ok((0, None));
+        }
+        let broken = match output.flush(&self.socket, now)? {
+            Flushed::Empty => None,
+            Flushed::Blocked => {
+                self.writable = false;
+                None
+            }
+            Flushed::Broken(part) => Some(part),
+        };
+        let bytes = queued_bytes - output.len();
+        let before = self.sent_bytes;
+        self.sent_bytes = before.saturating_add(bytes as u32);
+        if before < FAST_CLIENT_BYTES && self.sent_bytes >= FAST_CLIENT_BYTES {
+            // A Unix socket has no such option, and does not need it.
+            let _ = self.socket.send_in_long_bursts();
+        }
+        Ok((bytes, broken))
+    }
+
+    /// Makes the coming close a reset, which discards what is unsent. An error means that the socket is gone already.
+    pub fn reset_on_close(&self) {
+        let _ = self.socket.reset_on_close();
+    }
+}
