@@ -23,9 +23,8 @@ const LONG_FILES: &[(&str, &str)] = &[
 /// A function longer than this does not fit on a screen.
 const FUNCTION_LINES_MAX: usize = 80;
 /// Functions that were checked and read better whole.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
-    ("master/src/master.rs", "spawn", "one list of what a worker gets and what the master keeps"),
-];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] =
+    &[("master/src/master.rs", "spawn", "one list of what a worker gets and what the master keeps")];
 
 /// Where `unsafe` may be written.
 const UNSAFE: &[&str] = &["common/src/sys/", "apps/src/lua/sys/", "master/tests/it/apps/mod.rs"];
