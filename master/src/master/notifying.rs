@@ -3,9 +3,9 @@
 
 use super::Master;
 use super::announcing::counted;
-use super::stopping::Stage;
 use std::time::{Duration, Instant};
 use tine_common::metric::Metric;
+use tine_common::status::ServerState;
 use tine_common::units;
 
 /// How often the numbers in the status line are updated. A new line wakes every process that watches the service.
@@ -14,23 +14,14 @@ const NUMBERS_INTERVAL: Duration = Duration::from_secs(5);
 /// What the service manager was notified of last.
 #[derive(Debug)]
 pub struct Notified {
-    condition: Condition,
+    condition: ServerState,
     numbers_at: Instant,
     requests: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Condition {
-    /// Not yet announced.
-    Starting,
-    Serving,
-    Reloading,
-    Stopping,
-}
-
 impl Notified {
     pub fn nothing(now: Instant) -> Notified {
-        Notified { condition: Condition::Starting, numbers_at: now, requests: 0 }
+        Notified { condition: ServerState::Starting, numbers_at: now, requests: 0 }
     }
 }
 
@@ -40,18 +31,18 @@ impl Master {
         if !self.start.notifier.is_active() {
             return self.start.notifier.send_due(now);
         }
-        let condition = self.condition();
+        let condition = self.managers_condition();
         let changed = condition != self.notified.condition;
         if changed || now >= self.notified.numbers_at + NUMBERS_INTERVAL {
             let status = self.status_line(condition, now);
             let notifier = &mut self.start.notifier;
             match condition {
-                Condition::Serving if changed => notifier.ready(&status, now),
-                Condition::Reloading if changed => {
+                ServerState::Serving if changed => notifier.ready(&status, now),
+                ServerState::Reloading if changed => {
                     notifier.reloading(now);
                     notifier.status(&status, now);
                 }
-                Condition::Stopping if changed => notifier.stopping(&status, now),
+                ServerState::Draining if changed => notifier.stopping(&status, now),
                 _ => notifier.status(&status, now),
             }
             self.notified =
@@ -60,19 +51,19 @@ impl Master {
         self.start.notifier.send_due(now);
     }
 
-    fn condition(&self) -> Condition {
-        match self.stage {
-            Stage::Serving if !self.announced => Condition::Starting,
-            Stage::Serving if self.reload.is_some() => Condition::Reloading,
-            Stage::Serving => Condition::Serving,
-            Stage::LameDuck { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
-                Condition::Stopping
-            }
+    /// The server's condition as the service manager has it: a start ends with the announcement, and while a new binary
+    /// starts or the workers rest, the service is up.
+    fn managers_condition(&self) -> ServerState {
+        match self.condition() {
+            ServerState::Draining => ServerState::Draining,
+            _ if !self.announced => ServerState::Starting,
+            _ if self.reload.is_some() => ServerState::Reloading,
+            _ => ServerState::Serving,
         }
     }
 
     /// One line for `systemctl status`.
-    fn status_line(&self, condition: Condition, now: Instant) -> String {
+    fn status_line(&self, condition: ServerState, now: Instant) -> String {
         let totals = self.scoreboard.totals();
         let (ready, positions) = (self.children.count_ready(), self.children.positions.len());
         let seconds = now.duration_since(self.notified.numbers_at).as_secs_f64().max(0.001);
@@ -85,10 +76,10 @@ impl Master {
         let cause = self.last_cause.as_ref().filter(|_| ready < positions).map(|(cause, _)| format!("; {cause}"));
         let cause = cause.unwrap_or_default();
         match condition {
-            Condition::Starting => format!("starting {}{cause}", counted(positions)),
-            Condition::Serving => format!("{workers}, {load}, {rate:.0} requests/s{cause}"),
-            Condition::Reloading => format!("reloading, generation {}: {workers}, {load}{cause}", self.generation),
-            Condition::Stopping => format!("stopping: {load}"),
+            ServerState::Starting => format!("starting {}{cause}", counted(positions)),
+            ServerState::Reloading => format!("reloading, generation {}: {workers}, {load}{cause}", self.generation),
+            ServerState::Draining => format!("stopping: {load}"),
+            _ => format!("{workers}, {load}, {rate:.0} requests/s{cause}"),
         }
     }
 }

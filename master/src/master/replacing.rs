@@ -60,6 +60,11 @@ impl Master {
         (0..self.children.positions.len()).filter(is_fresh).count()
     }
 
+    /// How far the reload has come.
+    pub(super) fn reload_progress(&self) -> String {
+        format!("generation {}: {} of {} workers", self.generation, self.count_fresh(), self.children.positions.len())
+    }
+
     pub(super) fn keep_reloading(&mut self, now: Instant) {
         let Some(reload) = &self.reload else { return };
         if self.count_fresh() == self.children.positions.len() {

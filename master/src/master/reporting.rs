@@ -2,6 +2,7 @@
 
 use super::Master;
 use super::stopping::Stage;
+use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
 use crate::resident;
@@ -27,7 +28,7 @@ impl Master {
             listen: self.start.bound.iter().map(Bound::url).collect(),
             generation: generations.last().copied().unwrap_or(self.generation),
             generations,
-            state: self.state(),
+            state: self.condition(),
             workers_wanted: self.children.positions.len() as u64,
             workers_ready: self.children.count_ready() as u64,
             totals: self.scoreboard.totals(),
@@ -46,7 +47,8 @@ impl Master {
         generations.into_iter().collect()
     }
 
-    fn state(&self) -> ServerState {
+    /// What the server does: the one answer for control clients and the service manager.
+    pub(super) fn condition(&self) -> ServerState {
         match self.stage {
             Stage::LameDuck { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
                 ServerState::Draining
@@ -60,10 +62,9 @@ impl Master {
     }
 
     fn reload_text(&self) -> Option<String> {
-        let (fresh, wanted) = (self.count_fresh(), self.children.positions.len());
         match (&self.reload, &self.upgrade, &self.last_upgrade, &self.last_reload) {
-            (Some(_), ..) => Some(format!("generation {}: {fresh} of {wanted} workers", self.generation)),
-            (_, Some(_), ..) => Some("the new binary starts".to_string()),
+            (Some(_), ..) => Some(self.reload_progress()),
+            (_, Some(_), ..) => Some(UPGRADE_PROGRESS.to_string()),
             (.., Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
             (.., Some((_, Ok(said)))) => Some(said.clone()),
             (.., Some((_, Err(why)))) => Some(format!("the last reload failed: {why}")),

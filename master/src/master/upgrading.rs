@@ -29,6 +29,9 @@ const NEW_MASTER: &str = "the master that has taken over";
 /// Time limit of an upgrade if `--boot-timeout` is 0.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// How an upgrade in progress is reported.
+pub const UPGRADE_PROGRESS: &str = "the new binary starts";
+
 /// An upgrade in progress: the new master is starting.
 pub struct Upgrade {
     new_master: Minded,

@@ -2,6 +2,7 @@
 
 use super::Master;
 use super::stopping::Ending;
+use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::Phase;
 use crate::command::Command;
 use crate::control::{Answer, ClientId, Request};
@@ -124,11 +125,7 @@ impl Master {
         match waiter.wait {
             Wait::Done => Progress::Done("done".to_string()),
             Wait::Reload { generation } => match (&self.reload, &self.last_reload) {
-                (Some(_), _) => Progress::Still(format!(
-                    "generation {}: {} of {wanted} workers",
-                    self.generation,
-                    self.count_fresh()
-                )),
+                (Some(_), _) => Progress::Still(self.reload_progress()),
                 (None, Some((ended, Ok(said)))) if *ended >= generation => Progress::Done(said.clone()),
                 (None, Some((ended, Err(why)))) if *ended >= generation => Progress::Failed(why.clone()),
                 (None, _) => Progress::Failed("the reload was abandoned".to_string()),
@@ -136,7 +133,7 @@ impl Master {
             Wait::Upgrade => match (&self.upgrade, &self.last_upgrade) {
                 (None, Some(Ok(said))) => Progress::Done(said.clone()),
                 (None, Some(Err(why))) => Progress::Failed(why.clone()),
-                _ => Progress::Still("the new binary starts".to_string()),
+                _ => Progress::Still(UPGRADE_PROGRESS.to_string()),
             },
             _ if is_stopping => Progress::Failed("the server is stopping".to_string()),
             Wait::Workers | Wait::Replaced { .. } if !self.children.is_open() => {
