@@ -127,9 +127,12 @@ fn banned(line: &str) -> Option<String> {
             "nobody" => !is_quoted,
             "somebody" | "everybody" | "anybody" | "he" | "him" | "his" | "she" | "her" | "whom" => !is_quoted,
             "who" => !is_quoted && !PEOPLE.contains(&before.to_lowercase().as_str()),
+            "behind" if LAGS.contains(&before) => false,
             "behind" => !(index + 1..index + 5).any(|next| IN_FRONT.contains(&word(next).to_lowercase().as_str())),
             "so" => after == "many" || after == "much",
-            "is" | "are" | "was" | "were" => after == "no" && !ADVERBS.contains(&word(index + 2)),
+            "is" | "are" | "was" | "were" if !before.trim_matches('\'').eq_ignore_ascii_case("there") => {
+                after == "no" && !ADVERBS.contains(&word(index + 2))
+            }
             _ => false,
         };
         if is_banned {
@@ -144,15 +147,20 @@ fn the_ban_finds_what_it_is_for() {
     for line in ["who sleeps wakes", "for him", "nobody's", "bytes behind the head", "is no file", "so many of them"] {
         assert!(banned(line).is_some() || line == "nobody's", "{line}");
     }
-    for line in
-        ["users who measure", "`--user nobody`", "behind a proxy", "is no longer", "so that many do", "the head"]
-    {
+    for line in [
+        "users who measure",
+        "`--user nobody`",
+        "behind a proxy",
+        "is no longer",
+        "there is no file",
+        "so that many do",
+        "the head",
+    ] {
         assert_eq!(banned(line), None, "{line}");
     }
 }
 
 #[test]
-#[ignore = "while the words are being changed"]
 fn no_word_stops_a_reader() {
     let places = [CODE, &["docs", "examples", "deploy", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]].concat();
     let mut found = Vec::new();
