@@ -108,6 +108,8 @@ const PEOPLE: &[&str] = &[
 ];
 /// What may follow *behind*.
 const IN_FRONT: &[&str] = &["balancer", "cdn", "firewall", "gateway", "haproxy", "nat", "nginx", "proxies", "proxy"];
+/// What is *behind* something in plain English, too.
+const LAGS: &[&str] = &["fall", "falls", "lag", "lags", "left"];
 /// Adverbs that may follow `is no`.
 const ADVERBS: &[&str] = &["fewer", "greater", "later", "less", "longer", "matter", "more", "sooner"];
 
