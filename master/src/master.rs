@@ -34,6 +34,7 @@ use signal_hook_mio::v1_0::Signals;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
+use stopping::Stopping;
 use tine_common::config::MasterConfig;
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
@@ -86,7 +87,7 @@ pub struct Master {
     children: Children,
     poll: Poll,
     signals: Signals,
-    stage: stopping::Stage,
+    stopping: Stopping,
     notified: notifying::Notified,
     /// Counts the reloads; each worker has the number at its fork.
     generation: u64,
@@ -100,7 +101,6 @@ pub struct Master {
     new_master: Option<upgrading::NewMaster>,
     /// The master that this one has taken over from.
     old_master: Option<inheriting::OldMaster>,
-    old_master_has_cut: bool,
     /// A worker has been ready: the app can be built.
     ever_ready: bool,
     announced: bool,
@@ -118,10 +118,6 @@ pub struct Master {
     /// When the living workers were last checked, and their memory.
     checked: Instant,
     memory_checked: Instant,
-    /// Requests lost with workers that hung or crashed while the server stopped.
-    cut_by_kill: u64,
-    /// Connections cut by workers before the server began to stop.
-    cut_before: u64,
     pid: u32,
 }
 
@@ -152,7 +148,7 @@ impl Master {
             scoreboard,
             poll,
             signals,
-            stage: stopping::Stage::Serving,
+            stopping: Stopping::default(),
             notified: notifying::Notified::nothing(now),
             generation: 1,
             reload: None,
@@ -161,7 +157,6 @@ impl Master {
             last_upgrade: None,
             new_master: None,
             old_master: None,
-            old_master_has_cut: false,
             ever_ready: false,
             announced: false,
             boot_failures: 0,
@@ -175,8 +170,6 @@ impl Master {
             began: now,
             checked: now,
             memory_checked: now,
-            cut_by_kill: 0,
-            cut_before: 0,
             pid: std::process::id(),
         })
     }
@@ -255,7 +248,7 @@ impl Master {
         let manager = self.start.notifier.due();
         let old_master = self.old_master.as_ref().and_then(inheriting::OldMaster::kill_at);
         let deadlines =
-            [self.stage.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
+            [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
         let next_check = self.checked + watchdog::CHECK_INTERVAL;
         let nearest = deadlines.into_iter().flatten().fold(next_check, Instant::min);
         nearest.saturating_duration_since(now)
@@ -329,7 +322,7 @@ impl Master {
                         if self.upgrade.is_some() {
                             self.order(slot, Order::Lent);
                         }
-                        if self.stage != stopping::Stage::Serving {
+                        if self.is_stopping() {
                             self.order(slot, Order::LameDuck);
                         }
                     }

@@ -14,7 +14,7 @@ impl Master {
     pub(super) fn announce(&mut self) {
         if self.announced
             || self.start.predecessor.is_some()
-            || !self.stage.is_serving()
+            || !self.is_serving()
             || !self.children.are_all_settled()
             || self.children.count_ready() == 0
         {

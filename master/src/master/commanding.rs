@@ -1,7 +1,6 @@
 //! Carries out the commands of signals and of the control socket.
 
 use super::Master;
-use super::stopping::Stage;
 use super::waiting::Wait;
 use crate::children::Phase;
 use crate::command::Command;
@@ -43,7 +42,7 @@ impl Master {
                 self.stop_now(now);
                 return Ok(Wait::End);
             }
-            _ if self.stage != Stage::Serving => return Err("the server is stopping".to_string()),
+            _ if self.is_stopping() => return Err("the server is stopping".to_string()),
             _ => {}
         }
         let workers = self.children.positions.len();

@@ -2,7 +2,6 @@
 //! flight. To the service manager the new master is the whole service: it gets the signal to stop, and processes that are
 //! left when it exits are killed. So it passes the stop on to the old master, and exits last.
 
-use super::stopping::Stage;
 use super::{CONTROL, KILL_MARGIN, Master, OLD_MASTER};
 use crate::control::{self, Claim};
 use crate::handover::{Predecessor, Reason, Word};
@@ -37,7 +36,7 @@ impl Master {
     pub(super) fn keep_taking_over(&mut self) {
         // A new master that is stopped before it is ready leaves everything to the old one.
         if self.start.predecessor.is_none()
-            || self.stage != Stage::Serving
+            || self.is_stopping()
             || self.children.count_ready() < self.children.positions.len()
         {
             return;
@@ -87,7 +86,7 @@ impl Master {
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),
-                Word::HasCut => self.old_master_has_cut = true,
+                Word::HasCut => self.stopping.on_old_master_cut(),
                 Word::Serves | Word::Stop | Word::StopNow => {}
             }
         }
@@ -136,7 +135,7 @@ impl Master {
         };
         log::warn!("the old master, process {}, did not exit in time; killing it", old_master.pid);
         old_master.kill_at = Some(now + KILL_MARGIN);
-        self.old_master_has_cut = true;
+        self.stopping.on_old_master_cut();
         // It lives: its end of the channel was open a moment ago.
         let _ = kill(old_master.pid, Signal::SIGKILL);
     }

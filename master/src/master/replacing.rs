@@ -77,7 +77,7 @@ impl Master {
 
     /// Takes the gate's next step; returns the index for which a worker is to be started.
     pub(super) fn next_successor(&mut self, now: Instant) -> Option<usize> {
-        if !self.stage.is_serving() || self.shortage.defers(now) || !self.is_any_due() {
+        if !self.is_serving() || self.shortage.defers(now) || !self.is_any_due() {
             return None;
         }
         let supervision = &self.start.config.supervision;
@@ -158,7 +158,7 @@ impl Master {
             delay = entry.respawn.delay(uptime, fastrand::f64());
             *at = now + delay;
         }
-        if let Some(others) = self.deaths_allowance.admits(now).filter(|_| self.stage.is_serving()) {
+        if let Some(others) = self.deaths_allowance.admits(now).filter(|_| self.is_serving()) {
             let (age, others) = (uptime.as_secs_f64(), and_others(others));
             let when = match delay.is_zero() {
                 true => "replacing it now".to_string(),

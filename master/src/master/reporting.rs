@@ -1,7 +1,6 @@
 //! The server's status, from the table of children and the scoreboard; available even if no worker responds.
 
 use super::Master;
-use super::stopping::Stage;
 use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
@@ -49,15 +48,18 @@ impl Master {
 
     /// What the server does: the one answer for control clients and the service manager.
     pub(super) fn condition(&self) -> ServerState {
-        match self.stage {
-            Stage::LameDuck { .. } | Stage::Draining { .. } | Stage::HandedOver | Stage::Stopping { .. } => {
-                ServerState::Draining
-            }
-            Stage::Serving if !self.children.is_open() => ServerState::Resting,
-            Stage::Serving if self.upgrade.is_some() => ServerState::Upgrading,
-            Stage::Serving if self.reload.is_some() => ServerState::Reloading,
-            Stage::Serving if !self.ever_ready => ServerState::Starting,
-            Stage::Serving => ServerState::Serving,
+        if self.is_stopping() {
+            ServerState::Draining
+        } else if !self.children.is_open() {
+            ServerState::Resting
+        } else if self.upgrade.is_some() {
+            ServerState::Upgrading
+        } else if self.reload.is_some() {
+            ServerState::Reloading
+        } else if !self.ever_ready {
+            ServerState::Starting
+        } else {
+            ServerState::Serving
         }
     }
 

@@ -16,39 +16,71 @@ use tine_common::units::counted;
 /// group.
 const SAME_STOP: Duration = Duration::from_millis(200);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+/// How far the server has come in stopping, and what was lost by it.
+#[derive(Debug, Default)]
+pub struct Stopping {
+    stage: Stage,
+    /// Connections cut by workers before the server began to stop.
+    cut_before: u64,
+    /// Requests lost with workers that hung or crashed while the server stopped.
+    cut_by_kill: u64,
+    /// The old master had to cut connections, or was killed.
+    old_master_has_cut: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    #[default]
     Serving,
     /// Serves as before, but health checks fail (`--drain-delay`).
-    LameDuck {
-        began: Instant,
-        until: Instant,
-    },
+    LameDuck { began: Instant, until: Instant },
     /// Workers finish; those left at `kill_at` are killed.
-    Draining {
-        began: Instant,
-        kill_at: Instant,
-        is_cut: bool,
-    },
+    Draining { began: Instant, kill_at: Instant, is_cut: bool },
     /// Another master has taken over. Workers finish, however long that takes.
     HandedOver,
     /// QUIT, or no worker ever became ready: the exit status once all are reaped.
-    Stopping {
-        status: u8,
-    },
+    Stopping { status: u8 },
 }
 
-impl Stage {
-    /// Workers accept connections, and dead ones are replaced.
-    pub fn is_serving(self) -> bool {
-        matches!(self, Stage::Serving | Stage::LameDuck { .. })
-    }
-
-    pub fn deadline(self) -> Option<Instant> {
-        match self {
+impl Stopping {
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.stage {
             Stage::LameDuck { until, .. } => Some(until),
             Stage::Draining { kill_at, .. } => Some(kill_at),
             Stage::Serving | Stage::HandedOver | Stage::Stopping { .. } => None,
+        }
+    }
+
+    pub fn has_handed_over(&self) -> bool {
+        self.stage == Stage::HandedOver
+    }
+
+    /// All workers were killed.
+    pub fn is_at_once(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { .. })
+    }
+
+    /// Another master has taken over; `cut` connections were cut so far.
+    pub fn on_handed_over(&mut self, cut: u64) {
+        (self.stage, self.cut_before) = (Stage::HandedOver, cut);
+    }
+
+    pub fn on_requests_lost(&mut self, requests: u64) {
+        self.cut_by_kill += requests;
+    }
+
+    pub fn on_old_master_cut(&mut self) {
+        self.old_master_has_cut = true;
+    }
+
+    /// The time of the drain is over: what is left is killed now, and again after a margin.
+    pub fn is_kill_due(&mut self, now: Instant) -> bool {
+        match &mut self.stage {
+            Stage::Draining { kill_at, is_cut, .. } if now >= *kill_at => {
+                (*kill_at, *is_cut) = (now + KILL_MARGIN, true);
+                true
+            }
+            _ => false,
         }
     }
 }
@@ -62,18 +94,28 @@ pub struct Ending {
 }
 
 impl Master {
+    /// A stop or a handover has begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.stage != Stage::Serving
+    }
+
+    /// Workers accept connections, and dead ones are replaced.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.stopping.stage, Stage::Serving | Stage::LameDuck { .. })
+    }
+
     /// The first time: finishes what is in flight, after the delay if there is one. The next time ends the delay; the one
     /// after that cuts what is left.
     pub(super) fn stop(&mut self, source: &str, now: Instant) {
         let delay = self.start.config.drain_delay;
-        match self.stage {
+        match self.stopping.stage {
             Stage::Serving if delay.is_zero() => self.drain(source, now),
             Stage::Serving => {
                 log::info!("{source}: stopping in {delay:.1?}; {}", self.describe_health());
                 self.abandon_upgrade("the server is stopping");
                 self.order_old_master(Word::Stop, delay + self.start.config.worker.graceful_timeout, now);
                 self.order_all(Order::LameDuck);
-                self.stage = Stage::LameDuck { began: now, until: now + delay };
+                self.stopping.stage = Stage::LameDuck { began: now, until: now + delay };
             }
             Stage::LameDuck { began, .. } if now.duration_since(began) < SAME_STOP => {}
             Stage::LameDuck { .. } | Stage::HandedOver => self.drain(source, now),
@@ -82,7 +124,7 @@ impl Master {
                 log::warn!("{source} again: cutting what is left");
                 self.order_old_master(Word::Stop, Duration::ZERO, now);
                 self.order_all(Order::Cut);
-                self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
+                self.stopping.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
             }
             Stage::Draining { .. } | Stage::Stopping { .. } => {}
         }
@@ -112,11 +154,11 @@ impl Master {
         );
         self.abandon_reload("the server is stopping");
         self.abandon_upgrade("the server is stopping");
-        if !matches!(self.stage, Stage::LameDuck { .. }) {
+        if !matches!(self.stopping.stage, Stage::LameDuck { .. }) {
             self.order_old_master(Word::Stop, graceful, now);
         }
-        if self.stage != Stage::HandedOver {
-            self.cut_before = totals[Metric::Cut];
+        if self.stopping.stage != Stage::HandedOver {
+            self.stopping.cut_before = totals[Metric::Cut];
         }
         self.leave_sockets_to_predecessor();
         self.start.pidfile.iter().for_each(Pidfile::release);
@@ -128,11 +170,11 @@ impl Master {
         }
         self.children.close();
         self.order_all(Order::Drain);
-        self.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
+        self.stopping.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
     }
 
     pub(super) fn keep_stopping(&mut self, now: Instant) {
-        if matches!(self.stage, Stage::LameDuck { until, .. } if now >= until) {
+        if matches!(self.stopping.stage, Stage::LameDuck { until, .. } if now >= until) {
             self.drain("--drain-delay is over", now);
         }
     }
@@ -146,7 +188,7 @@ impl Master {
     pub(super) fn stop_at_once(&mut self, status: u8) {
         self.abandon_upgrade("the server is stopping");
         self.children.close();
-        self.stage = Stage::Stopping { status };
+        self.stopping.stage = Stage::Stopping { status };
         for (_, child) in self.children.iter_mut() {
             child.is_killed = true;
             // It may have just exited.
@@ -159,13 +201,13 @@ impl Master {
         if self.children.count() > 0 || self.old_master.is_some() {
             return None;
         }
-        match self.stage {
+        match self.stopping.stage {
             Stage::Serving | Stage::LameDuck { .. } => None,
             Stage::Stopping { status } => Some(Ending { status, has_cut: false }),
             Stage::HandedOver | Stage::Draining { .. } => {
                 let totals = self.scoreboard.totals();
-                let cut = totals[Metric::Cut] - self.cut_before + self.cut_by_kill;
-                let has_cut = cut > 0 || self.old_master_has_cut;
+                let cut = totals[Metric::Cut] - self.stopping.cut_before + self.stopping.cut_by_kill;
+                let has_cut = cut > 0 || self.stopping.old_master_has_cut;
                 if let Some(new_master) = self.new_master.as_ref().filter(|_| has_cut) {
                     new_master.report_cuts();
                 }

@@ -1,6 +1,5 @@
 //! Supervises the workers: deaths, failed starts, hung workers, and workers that do not exit in time.
 
-use super::stopping::Stage;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
 use crate::recycle::{self, MEMORY_INTERVAL, RSS_STRIKES_MAX};
@@ -68,14 +67,14 @@ impl Master {
             Some(text) => format!(": {}", indented(&String::from_utf8_lossy(text))),
             None => String::new(),
         };
-        if !self.stage.is_serving() {
+        if !self.is_serving() {
             let is_intended =
-                matches!((self.stage, status), (Stage::Stopping { .. }, WaitStatus::Signaled(_, Signal::SIGKILL, _)));
+                self.stopping.is_at_once() && matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
             if is_intended {
                 // All workers were killed at once.
                 log::debug!("{line}");
             } else if !is_clean {
-                self.cut_by_kill += in_flight;
+                self.stopping.on_requests_lost(in_flight);
                 log::warn!("{line}, {requests} in flight{cause}");
             }
             return;
@@ -123,7 +122,7 @@ impl Master {
     pub(super) fn check_workers(&mut self, now: Instant) {
         let since = now.duration_since(self.checked);
         // Also after an upgrade, while workers finish: no other process would end one of them that hangs.
-        let is_on_guard = self.stage.is_serving() || self.stage == Stage::HandedOver;
+        let is_on_guard = self.is_serving() || self.stopping.has_handed_over();
         if since < CHECK_INTERVAL {
             return;
         }
@@ -175,13 +174,7 @@ impl Master {
 
     /// Kills workers that have not exited in time.
     pub(super) fn enforce(&mut self, now: Instant) {
-        let stage_ends = match self.stage {
-            Stage::Draining { began, kill_at, .. } if now >= kill_at => {
-                self.stage = Stage::Draining { began, kill_at: now + KILL_MARGIN, is_cut: true };
-                true
-            }
-            _ => false,
-        };
+        let drain_ends = self.stopping.is_kill_due(now);
         for (_, child) in self.children.iter_mut() {
             let is_late = match &mut child.phase {
                 Phase::Leaving { kill_at: Some(kill_at), .. } if now >= *kill_at => {
@@ -190,7 +183,7 @@ impl Master {
                 }
                 _ => false,
             };
-            if is_late || stage_ends {
+            if is_late || drain_ends {
                 log::warn!("worker {} (pid {}) did not exit in time; killing it", child.index, child.pid);
                 child.is_killed = true;
                 // It may have just exited.
@@ -224,7 +217,7 @@ impl Master {
 
     /// Gives up when no worker was ever ready and as many starts have failed as there are positions.
     fn on_boots_failed(&mut self, count: usize, cause: String) {
-        if self.ever_ready || !self.stage.is_serving() {
+        if self.ever_ready || !self.is_serving() {
             return;
         }
         self.boot_failures += count;

@@ -3,7 +3,6 @@
 //!
 //! Until then this master serves as usual, and a failure of the new one changes nothing here.
 
-use super::stopping::Stage;
 use super::{Master, UPGRADE};
 use crate::control::Control;
 use crate::handover::{CHANNEL, Reason, Word};
@@ -152,7 +151,6 @@ impl Master {
         let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals[Metric::InFlight]);
         log::info!("process {pid} has taken over after {took:.1} s; finishing {in_flight} requests here");
         self.abandon_reload("another master has taken over");
-        self.cut_before = totals[Metric::Cut];
         self.start.bound.iter_mut().for_each(Bound::hand_over);
         self.start.bound.iter_mut().for_each(Bound::close);
         self.start.pidfile.iter_mut().for_each(Pidfile::hand_over);
@@ -160,7 +158,7 @@ impl Master {
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.start.notifier.hold();
         self.new_master = Some(NewMaster { channel: upgrade.channel, is_notified: false });
-        self.stage = Stage::HandedOver;
+        self.stopping.on_handed_over(totals[Metric::Cut]);
         self.order_all_to_leave(now);
     }
 
@@ -215,7 +213,7 @@ impl Master {
         log::error!("the upgrade failed: {why}");
         self.last_upgrade = Some(Err(why));
         self.order_all(Order::Owned);
-        if !self.stage.is_serving() {
+        if !self.is_serving() {
             return;
         }
         // It may have taken over the paths before it died.

@@ -121,7 +121,6 @@ impl Master {
         let (ready, wanted) = (self.children.count_ready(), self.children.positions.len());
         let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
         let cause = || self.last_cause.as_ref().map(|(cause, _)| cause.clone()).unwrap_or_default();
-        let is_stopping = !self.stage.is_serving() && waiter.wait != Wait::End;
         match waiter.wait {
             Wait::Done => Progress::Done("done".to_string()),
             Wait::Reload { generation } => match (&self.reload, &self.last_reload) {
@@ -135,7 +134,15 @@ impl Master {
                 (None, Some(Err(why))) => Progress::Failed(why.clone()),
                 _ => Progress::Still(UPGRADE_PROGRESS.to_string()),
             },
-            _ if is_stopping => Progress::Failed("the server is stopping".to_string()),
+            Wait::End => {
+                let totals = self.scoreboard.totals();
+                Progress::Still(format!(
+                    "{}, {} in flight left",
+                    counted(totals[Metric::Connections], "connection"),
+                    counted(totals[Metric::InFlight], "request")
+                ))
+            }
+            _ if !self.is_serving() => Progress::Failed("the server is stopping".to_string()),
             Wait::Workers | Wait::Replaced { .. } if !self.children.is_open() => {
                 Progress::Failed("all workers leave".to_string())
             }
@@ -164,14 +171,6 @@ impl Master {
                 _ if index >= wanted => Progress::Failed(format!("there is no slot {index} any more")),
                 _ => Progress::Still(format!("worker {index} waits for its successor")),
             },
-            Wait::End => {
-                let totals = self.scoreboard.totals();
-                Progress::Still(format!(
-                    "{}, {} in flight left",
-                    counted(totals[Metric::Connections], "connection"),
-                    counted(totals[Metric::InFlight], "request")
-                ))
-            }
         }
     }
 }
