@@ -9,6 +9,7 @@
 //!             +--zero size--> Trailers --empty line--> Ended
 //! ```
 
+use crate::exchange::Piece;
 use crate::http::{BODY_BYTES_MAX, BodyLength, Error, is_token_byte};
 use crate::net::ReadBuffer;
 use http::StatusCode;
@@ -36,19 +37,6 @@ enum Stage {
     DataEnd,
     Trailers,
     Ended,
-}
-
-/// What is at the front of the input.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Data; `last`: nothing follows it.
-    Data {
-        bytes: usize,
-        last: bool,
-    },
-    /// Nothing yet.
-    NeedsInput,
-    End,
 }
 
 impl Decoder {

@@ -5,7 +5,6 @@ mod encode;
 mod exchange;
 mod framing;
 mod parse;
-mod patience;
 mod pipelined;
 mod state;
 #[cfg(test)]

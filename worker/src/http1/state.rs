@@ -16,9 +16,9 @@
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and returns what it waits for.
 
-use super::decode::{Decoder, Piece};
+use super::decode::Decoder;
 use super::encode;
-use super::exchange::{Active, Driven, Failed};
+use super::exchange::Active;
 use super::framing::ResponseFacts;
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
@@ -26,6 +26,7 @@ use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
 use crate::dispatch::{self, Ended, Outcome};
 use crate::eviction::Waits;
+use crate::exchange::{Driven, Failed, Piece};
 use crate::http::{BodyLength, Error, Request, Response, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next};
@@ -379,7 +380,8 @@ impl Http1 {
                 self.stage = Stage::Exchange(active);
                 return Step::Stop(next);
             }
-            Ok(Driven::Ended(end)) => {
+            Ok(Driven::Ended) => {
+                let end = active.end(io.input, cx);
                 self.ended.count(Outcome::Complete);
                 self.since = cx.now();
                 return match end {
