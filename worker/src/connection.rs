@@ -174,15 +174,19 @@ impl Connection {
         self.on_deadline();
     }
 
-    pub fn is_in_flight(&self) -> bool {
-        matches!(&self.phase, Phase::Open(protocol) if protocol.is_in_flight())
+    /// Requests that are being answered.
+    pub fn in_flight(&self) -> u16 {
+        match &self.phase {
+            Phase::Open(protocol) => protocol.in_flight(),
+            _ => 0,
+        }
     }
 
     /// Its state before its turn, for the in-flight table.
     pub fn before(&self) -> Before {
         match &self.phase {
             Phase::Open(Protocol::WebSocket(_)) => Before::WebSocket,
-            _ if self.is_in_flight() => Before::InFlight(self.in_flight_entry),
+            _ if self.in_flight() > 0 => Before::InFlight(self.in_flight_entry),
             _ => Before::Idle,
         }
     }
@@ -194,7 +198,7 @@ impl Connection {
 
     /// Responses that are cut if the connection is closed now.
     pub fn unfinished(&self) -> u16 {
-        self.unsent + u16::from(self.is_in_flight())
+        self.unsent + self.in_flight()
     }
 
     /// The connection is closed by the server, before all is sent.
@@ -207,7 +211,7 @@ impl Connection {
     /// When it has to be advanced without an event.
     pub fn deadline(&self, idle_end: Option<IdleEnd>, turn: &TurnCx<'_>) -> Option<Instant> {
         let cx = Step { turn, idle_end }.cx(&self.transport);
-        let write = self.output.as_ref().map(|output| output.progressed() + cx.limits().write_timeout);
+        let write = self.write_deadline(turn);
         match &self.phase {
             Phase::Open(protocol) => {
                 let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
@@ -217,6 +221,11 @@ impl Connection {
             Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
             Phase::Lingering(linger) => Some(linger.until()),
         }
+    }
+
+    /// When the client must have read some of the output.
+    fn write_deadline(&self, turn: &TurnCx<'_>) -> Option<Instant> {
+        self.output.as_ref().map(|output| output.progressed() + turn.limits.write_timeout)
     }
 
     /// Reads, advances the protocol and writes, until one of them has to wait or the turn is over.
@@ -232,9 +241,7 @@ impl Connection {
             return Turn::Closed;
         }
         // If the client has read some since, the flush below finds out.
-        if !self.transport.is_writable()
-            && self.output.as_ref().is_some_and(|output| turn.now >= output.progressed() + turn.limits.write_timeout)
-        {
+        if !self.transport.is_writable() && self.write_deadline(turn).is_some_and(|at| turn.now >= at) {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             self.transport.reset_on_close();
             return self.cut();

@@ -81,11 +81,11 @@ impl IdleEnd {
 }
 
 impl Protocol {
-    /// Whether a request is being answered.
-    pub fn is_in_flight(&self) -> bool {
+    /// Requests that are being answered.
+    pub fn in_flight(&self) -> u16 {
         match self {
-            Protocol::Http1(http1) => http1.is_in_flight(),
-            Protocol::WebSocket(_) => false,
+            Protocol::Http1(http1) => http1.is_in_flight().into(),
+            Protocol::WebSocket(_) => 0,
         }
     }
 

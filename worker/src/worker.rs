@@ -411,7 +411,7 @@ impl Worker {
             let idle_end = self.drain.map(|drain| drain.idle_end(token));
             let connection = &mut self.connections[token];
             connection.had_turn = turn;
-            let was_in_flight = connection.is_in_flight();
+            let were_in_flight = connection.in_flight();
             self.in_flight_table.turn_to(connection.before());
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             // A connection that is answered and closed in its first turn is never registered.
@@ -430,11 +430,11 @@ impl Worker {
             let settled = connection.take_settled();
             self.metrics[Metric::Requests] += u64::from(settled.answered);
             self.metrics[Metric::ResponsesCut] += u64::from(settled.cut);
-            let is_in_flight = end != Turn::Closed && connection.is_in_flight();
-            connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, is_in_flight);
-            if is_in_flight != was_in_flight {
-                self.metrics[Metric::InFlight] += u64::from(is_in_flight);
-                self.metrics[Metric::InFlight] -= u64::from(was_in_flight);
+            let are_in_flight = if end == Turn::Closed { 0 } else { connection.in_flight() };
+            connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, are_in_flight > 0);
+            if are_in_flight != were_in_flight {
+                self.metrics[Metric::InFlight] += u64::from(are_in_flight);
+                self.metrics[Metric::InFlight] -= u64::from(were_in_flight);
                 // At once: a worker that hangs in its next connection publishes nothing more.
                 self.slot.set(Metric::InFlight, self.metrics[Metric::InFlight]);
             }

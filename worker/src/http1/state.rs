@@ -160,11 +160,7 @@ impl Http1 {
         match &self.stage {
             // Until the response is sent, only the client's reading counts.
             Stage::Head | Stage::Discard(_) if queued_bytes > 0 => None,
-            Stage::Head if self.seen > 0 => Some(self.since + cx.limits().header_timeout),
-            Stage::Head => {
-                let idle = self.since + cx.limits().idle_timeout;
-                Some(cx.idle_end().map_or(idle, |end| idle.min(end.after(self.since))))
-            }
+            Stage::Head => Some(self.head_deadline(cx)),
             Stage::Exchange(active) => active.deadline(queued_bytes, cx),
             Stage::Discard(discard) => Some(discard.until(self.since, cx)),
             Stage::Upgraded(_) => None,
@@ -209,6 +205,19 @@ impl Http1 {
         Next::Again
     }
 
+    /// When the wait for a head, or for the rest of one, times out.
+    fn head_deadline(&self, cx: &Cx<'_>) -> Instant {
+        if self.seen > 0 {
+            return self.since + cx.limits().header_timeout;
+        }
+        let idle = self.since + cx.limits().idle_timeout;
+        cx.idle_end().map_or(idle, |end| idle.min(end.after(self.since)))
+    }
+
+    fn is_wait_over(&self, cx: &Cx<'_>) -> bool {
+        self.ends_at_next_wait || cx.now() >= self.head_deadline(cx)
+    }
+
     fn on_head(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Step {
         // Empty lines before a request are skipped for old clients (RFC 9112, 2.2).
         while io.input.unconsumed().starts_with(b"\r\n") {
@@ -221,10 +230,7 @@ impl Http1 {
             if !io.output.is_empty() {
                 self.since = cx.now();
             }
-            let until = self.since + cx.limits().idle_timeout;
-            let is_over = self.ends_at_next_wait
-                || cx.now() >= cx.idle_end().map_or(until, |end| until.min(end.after(self.since)));
-            return Step::Stop(match (io.input_ended, is_over) {
+            return Step::Stop(match (io.input_ended, self.is_wait_over(cx)) {
                 (true, _) => Next::Close(Closing::Flushed),
                 (false, true) => Next::Close(Closing::Lingering),
                 (false, false) => Next::Wait,
@@ -271,7 +277,7 @@ impl Http1 {
             // An incomplete request is dropped; the responses before it are still sent.
             io.input.clear();
             Next::Close(Closing::Flushed)
-        } else if self.ends_at_next_wait || cx.now() >= self.since + cx.limits().header_timeout {
+        } else if self.is_wait_over(cx) {
             let is_head = is_head(io.input.unconsumed());
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
             return self.refuse(error, is_head, io, cx);

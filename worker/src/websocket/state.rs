@@ -106,7 +106,7 @@ impl WebSocket {
         if queued_bytes > cx.limits().write_low_watermark_bytes {
             return end;
         }
-        let idle = self.active_at + cx.limits().ws_idle_timeout;
+        let idle = self.idle_deadline(cx);
         let pull = self.pull_at.filter(|_| queued_bytes == 0 || !self.waits_for_send);
         [Some(idle), self.ping_at(cx.limits()), self.message_ends(cx.limits()), pull, end].into_iter().flatten().min()
     }
@@ -114,6 +114,10 @@ impl WebSocket {
     fn message_ends(&self, limits: &Limits) -> Option<Instant> {
         let is_limited = !limits.ws_message_timeout.is_zero();
         self.message_since.filter(|_| is_limited).map(|since| since + limits.ws_message_timeout)
+    }
+
+    fn idle_deadline(&self, cx: &Cx<'_>) -> Instant {
+        self.active_at + cx.limits().ws_idle_timeout
     }
 
     fn ping_at(&self, limits: &Limits) -> Option<Instant> {
@@ -240,7 +244,7 @@ impl WebSocket {
         }
         let (code, why) = if cx.idle_end().is_some_and(|end| cx.now() >= end.at()) {
             (CloseCode::Away, "Server shutting down")
-        } else if cx.now() >= self.active_at + cx.limits().ws_idle_timeout {
+        } else if cx.now() >= self.idle_deadline(cx) {
             (CloseCode::Away, "Idle timeout")
         } else if self.message_ends(cx.limits()).is_some_and(|at| cx.now() >= at) {
             (CloseCode::Policy, "message took too long")
