@@ -29,6 +29,7 @@ use crate::watchdog::{self, Watch};
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
+use replacing::Replacing;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
 use std::io::{self, Read, Write};
@@ -89,11 +90,7 @@ pub struct Master {
     signals: Signals,
     stopping: Stopping,
     notified: notifying::Notified,
-    /// Counts the reloads; each worker has the number at its fork.
-    generation: u64,
-    reload: Option<replacing::Reload>,
-    /// The generation of the last reload, and its result.
-    last_reload: Option<(u64, Result<String, String>)>,
+    replacing: Replacing,
     upgrade: Option<upgrading::Upgrade>,
     /// The result of the last upgrade.
     last_upgrade: Option<Result<String, String>>,
@@ -150,9 +147,7 @@ impl Master {
             signals,
             stopping: Stopping::default(),
             notified: notifying::Notified::nothing(now),
-            generation: 1,
-            reload: None,
-            last_reload: None,
+            replacing: Replacing::default(),
             upgrade: None,
             last_upgrade: None,
             new_master: None,
@@ -281,7 +276,7 @@ impl Master {
                     info: WorkerInfo {
                         index,
                         workers: self.children.positions.len(),
-                        generation: self.generation,
+                        generation: self.replacing.generation(),
                         buffer_bytes: self.start.config.worker.buffer_bytes,
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
@@ -295,7 +290,7 @@ impl Master {
                 });
             }
             Ok(Fork::Parent(pid)) => {
-                log::debug!("worker {index} of generation {} is process {pid}", self.generation);
+                log::debug!("worker {index} of generation {} is process {pid}", self.replacing.generation());
                 // Both can fail only for lack of memory or descriptors; the worker then counts as dead.
                 let watched = ours.set_nonblocking(true).and_then(|()| {
                     let mut channel = mio::net::UnixStream::from_std(ours);
@@ -307,7 +302,7 @@ impl Master {
                         let child = Child {
                             pid,
                             index,
-                            generation: self.generation,
+                            generation: self.replacing.generation(),
                             started: now,
                             phase: Phase::Booting,
                             boot_error: None,

@@ -50,7 +50,7 @@ impl Master {
             Command::Stop | Command::StopNow => Wait::End,
             Command::Reload => {
                 self.reload(source, now);
-                Wait::Reload { generation: self.generation }
+                Wait::Reload { generation: self.replacing.generation() }
             }
             Command::Upgrade => self.upgrade(source, now).map(|()| Wait::Upgrade)?,
             Command::ReopenLogs => self.reopen_logs(source).map(|()| Wait::Done)?,

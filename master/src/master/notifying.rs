@@ -57,7 +57,7 @@ impl Master {
         match self.condition() {
             ServerState::Draining => ServerState::Draining,
             _ if !self.announced => ServerState::Starting,
-            _ if self.reload.is_some() => ServerState::Reloading,
+            _ if self.replacing.is_reloading() => ServerState::Reloading,
             _ => ServerState::Serving,
         }
     }
@@ -77,7 +77,9 @@ impl Master {
         let cause = cause.unwrap_or_default();
         match condition {
             ServerState::Starting => format!("starting {}{cause}", counted(positions)),
-            ServerState::Reloading => format!("reloading, generation {}: {workers}, {load}{cause}", self.generation),
+            ServerState::Reloading => {
+                format!("reloading, generation {}: {workers}, {load}{cause}", self.replacing.generation())
+            }
             ServerState::Draining => format!("stopping: {load}"),
             _ => format!("{workers}, {load}, {rate:.0} requests/s{cause}"),
         }

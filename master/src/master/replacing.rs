@@ -9,19 +9,52 @@ use tine_common::log::and_others;
 use tine_common::message::Order;
 use tine_common::metric::Metric;
 
-/// A reload in progress.
+/// The reloads so far: the one in progress, and how the last one ended.
 #[derive(Debug)]
-pub struct Reload {
-    began: Instant,
+pub struct Replacing {
+    /// 1, and one more for each reload; each worker has the number at its fork.
+    generation: u64,
+    /// When the reload in progress began.
+    reload_began: Option<Instant>,
+    /// The generation of the last reload that ended, and its result.
+    last: Option<(u64, Result<String, String>)>,
+}
+
+impl Default for Replacing {
+    fn default() -> Self {
+        Replacing { generation: 1, reload_began: None, last: None }
+    }
+}
+
+impl Replacing {
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn is_reloading(&self) -> bool {
+        self.reload_began.is_some()
+    }
+
+    pub fn last(&self) -> Option<&(u64, Result<String, String>)> {
+        self.last.as_ref()
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.generation += 1;
+        self.reload_began = Some(now);
+    }
+
+    fn end(&mut self, result: Result<String, String>) {
+        (self.reload_began, self.last) = (None, Some((self.generation, result)));
+    }
 }
 
 impl Master {
     /// Begins a reload, or restarts it with a further generation.
     pub(super) fn reload(&mut self, source: &str, now: Instant) {
-        self.generation += 1;
+        self.replacing.begin(now);
         let workers = counted(self.children.positions.len());
-        log::info!("{source}: reloading {} in {workers}, generation {}", self.start.name, self.generation);
-        self.reload = Some(Reload { began: now });
+        log::info!("{source}: reloading {} in {workers}, generation {}", self.start.name, self.replacing.generation);
         // Positions that wait because the app could not be built can try the new app.
         self.children.open(now);
         self.shortage.retry_now(now);
@@ -29,17 +62,17 @@ impl Master {
 
     /// Ends a reload that cannot be completed. Current workers stay; successors that still boot leave.
     pub(super) fn abandon_reload(&mut self, why: &str) {
-        if self.reload.take().is_none() {
+        if !self.replacing.is_reloading() {
             return;
         }
-        let generation = self.generation;
+        let generation = self.replacing.generation;
         let fresh = self.count_fresh();
         let left = match fresh {
             0 => "the previous workers continue to serve".to_string(),
             _ => format!("{} of it serve, the others were not replaced", counted(fresh)),
         };
         log::error!("the reload failed, generation {generation}: {why}; {left}");
-        self.last_reload = Some((generation, Err(format!("{why}; {left}"))));
+        self.replacing.end(Err(format!("{why}; {left}")));
         let now = Instant::now();
         let successors: Vec<usize> = self.children.positions.iter().filter_map(|position| position.successor).collect();
         for slot in successors {
@@ -55,23 +88,28 @@ impl Master {
     pub(super) fn count_fresh(&self) -> usize {
         let is_fresh = |index: &usize| {
             let current = self.children.current(*index);
-            current.is_some_and(|child| child.phase == Phase::Ready && child.generation == self.generation)
+            current.is_some_and(|child| child.phase == Phase::Ready && child.generation == self.replacing.generation)
         };
         (0..self.children.positions.len()).filter(is_fresh).count()
     }
 
     /// How far the reload has come.
     pub(super) fn reload_progress(&self) -> String {
-        format!("generation {}: {} of {} workers", self.generation, self.count_fresh(), self.children.positions.len())
+        format!(
+            "generation {}: {} of {} workers",
+            self.replacing.generation,
+            self.count_fresh(),
+            self.children.positions.len()
+        )
     }
 
     pub(super) fn keep_reloading(&mut self, now: Instant) {
-        let Some(reload) = &self.reload else { return };
+        let Some(began) = self.replacing.reload_began else { return };
         if self.count_fresh() == self.children.positions.len() {
-            let (workers, took) = (counted(self.children.positions.len()), now.duration_since(reload.began));
-            let said = format!("{workers} of generation {} in {:.1} s", self.generation, took.as_secs_f64());
+            let (workers, took) = (counted(self.children.positions.len()), now.duration_since(began));
+            let said = format!("{workers} of generation {} in {:.1} s", self.replacing.generation, took.as_secs_f64());
             log::info!("reloaded: {said}");
-            (self.reload, self.last_reload) = (None, Some((self.generation, Ok(said))));
+            self.replacing.end(Ok(said));
         }
     }
 
@@ -110,7 +148,7 @@ impl Master {
 
     /// The child is to be replaced, for a reason of its own or because of a reload.
     fn is_due(&self, child: &Child) -> bool {
-        child.is_due || self.reload.is_some() && child.generation < self.generation
+        child.is_due || self.replacing.is_reloading() && child.generation < self.replacing.generation
     }
 
     /// Whether any worker is due. Almost never true, which saves calling the gate in every turn.

@@ -25,7 +25,7 @@ impl Master {
             uptime_s: now.duration_since(self.began).as_secs_f64(),
             name: self.start.name.clone(),
             listen: self.start.bound.iter().map(Bound::url).collect(),
-            generation: generations.last().copied().unwrap_or(self.generation),
+            generation: generations.last().copied().unwrap_or(self.replacing.generation()),
             generations,
             state: self.condition(),
             workers_wanted: self.children.positions.len() as u64,
@@ -54,7 +54,7 @@ impl Master {
             ServerState::Resting
         } else if self.upgrade.is_some() {
             ServerState::Upgrading
-        } else if self.reload.is_some() {
+        } else if self.replacing.is_reloading() {
             ServerState::Reloading
         } else if !self.ever_ready {
             ServerState::Starting
@@ -64,10 +64,10 @@ impl Master {
     }
 
     fn reload_text(&self) -> Option<String> {
-        match (&self.reload, &self.upgrade, &self.last_upgrade, &self.last_reload) {
-            (Some(_), ..) => Some(self.reload_progress()),
-            (_, Some(_), ..) => Some(UPGRADE_PROGRESS.to_string()),
-            (.., Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
+        match (&self.upgrade, &self.last_upgrade, self.replacing.last()) {
+            _ if self.replacing.is_reloading() => Some(self.reload_progress()),
+            (Some(_), ..) => Some(UPGRADE_PROGRESS.to_string()),
+            (_, Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
             (.., Some((_, Ok(said)))) => Some(said.clone()),
             (.., Some((_, Err(why)))) => Some(format!("the last reload failed: {why}")),
             _ => None,

@@ -113,7 +113,7 @@ impl Master {
             };
             log::warn!("{line}, {requests} in flight; {when}{}{cause}", and_others(others));
         }
-        if is_booting && child.generation == self.generation {
+        if is_booting && child.generation == self.replacing.generation() {
             self.abandon_reload(&format!("{line}{cause}"));
         }
     }

@@ -123,11 +123,11 @@ impl Master {
         let cause = || self.last_cause.as_ref().map(|(cause, _)| cause.clone()).unwrap_or_default();
         match waiter.wait {
             Wait::Done => Progress::Done("done".to_string()),
-            Wait::Reload { generation } => match (&self.reload, &self.last_reload) {
-                (Some(_), _) => Progress::Still(self.reload_progress()),
-                (None, Some((ended, Ok(said)))) if *ended >= generation => Progress::Done(said.clone()),
-                (None, Some((ended, Err(why)))) if *ended >= generation => Progress::Failed(why.clone()),
-                (None, _) => Progress::Failed("the reload was abandoned".to_string()),
+            Wait::Reload { .. } if self.replacing.is_reloading() => Progress::Still(self.reload_progress()),
+            Wait::Reload { generation } => match self.replacing.last() {
+                Some((ended, Ok(said))) if *ended >= generation => Progress::Done(said.clone()),
+                Some((ended, Err(why))) if *ended >= generation => Progress::Failed(why.clone()),
+                _ => Progress::Failed("the reload was abandoned".to_string()),
             },
             Wait::Upgrade => match (&self.upgrade, &self.last_upgrade) {
                 (None, Some(Ok(said))) => Progress::Done(said.clone()),
