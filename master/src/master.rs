@@ -44,6 +44,7 @@ use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, signals};
 use tine_worker::app::WorkerInfo;
 use tine_worker::worker;
+use upgrading::Upgrading;
 
 /// A worker that has not exited at the graceful timeout, or after an order to cut, is killed this much later.
 const KILL_MARGIN: Duration = Duration::from_secs(1);
@@ -91,11 +92,7 @@ pub struct Master {
     stopping: Stopping,
     notified: notifying::Notified,
     replacing: Replacing,
-    upgrade: Option<upgrading::Upgrade>,
-    /// The result of the last upgrade.
-    last_upgrade: Option<Result<String, String>>,
-    /// The master that has taken over from this one.
-    new_master: Option<upgrading::NewMaster>,
+    upgrading: Upgrading,
     /// The master that this one has taken over from.
     old_master: Option<inheriting::OldMaster>,
     /// A worker has been ready: the app can be built.
@@ -148,9 +145,7 @@ impl Master {
             stopping: Stopping::default(),
             notified: notifying::Notified::nothing(now),
             replacing: Replacing::default(),
-            upgrade: None,
-            last_upgrade: None,
-            new_master: None,
+            upgrading: Upgrading::default(),
             old_master: None,
             ever_ready: false,
             announced: false,
@@ -314,7 +309,7 @@ impl Master {
                             is_killed: false,
                         };
                         self.children.insert(slot, child);
-                        if self.upgrade.is_some() {
+                        if self.upgrading.is_in_progress() {
                             self.order(slot, Order::Lent);
                         }
                         if self.is_stopping() {

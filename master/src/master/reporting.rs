@@ -52,7 +52,7 @@ impl Master {
             ServerState::Draining
         } else if !self.children.is_open() {
             ServerState::Resting
-        } else if self.upgrade.is_some() {
+        } else if self.upgrading.is_in_progress() {
             ServerState::Upgrading
         } else if self.replacing.is_reloading() {
             ServerState::Reloading
@@ -64,13 +64,13 @@ impl Master {
     }
 
     fn reload_text(&self) -> Option<String> {
-        match (&self.upgrade, &self.last_upgrade, self.replacing.last()) {
+        match (self.upgrading.last(), self.replacing.last()) {
             _ if self.replacing.is_reloading() => Some(self.reload_progress()),
-            (Some(_), ..) => Some(UPGRADE_PROGRESS.to_string()),
-            (_, Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
-            (.., Some((_, Ok(said)))) => Some(said.clone()),
-            (.., Some((_, Err(why)))) => Some(format!("the last reload failed: {why}")),
-            _ => None,
+            _ if self.upgrading.is_in_progress() => Some(UPGRADE_PROGRESS.to_string()),
+            (Some(Err(why)), _) => Some(format!("the last upgrade failed: {why}")),
+            (_, Some((_, Ok(said)))) => Some(said.clone()),
+            (_, Some((_, Err(why)))) => Some(format!("the last reload failed: {why}")),
+            (_, None) => None,
         }
     }
 

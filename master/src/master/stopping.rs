@@ -208,8 +208,8 @@ impl Master {
                 let totals = self.scoreboard.totals();
                 let cut = totals[Metric::Cut] - self.stopping.cut_before + self.stopping.cut_by_kill;
                 let has_cut = cut > 0 || self.stopping.old_master_has_cut;
-                if let Some(new_master) = self.new_master.as_ref().filter(|_| has_cut) {
-                    new_master.report_cuts();
+                if has_cut {
+                    self.upgrading.report_cuts();
                 }
                 if cut == 0 {
                     let requests = counted(totals[Metric::Requests], "request");

@@ -31,8 +31,17 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// How an upgrade in progress is reported.
 pub const UPGRADE_PROGRESS: &str = "the new binary starts";
 
+/// The upgrade in progress, how the last one ended, and the master that has taken over.
+#[derive(Default)]
+pub struct Upgrading {
+    now: Option<Upgrade>,
+    /// `None` as well while an upgrade is in progress.
+    last: Option<Result<String, String>>,
+    new_master: Option<NewMaster>,
+}
+
 /// An upgrade in progress: the new master is starting.
-pub struct Upgrade {
+struct Upgrade {
     new_master: Minded,
     channel: UnixStream,
     began: Instant,
@@ -44,10 +53,28 @@ pub struct Upgrade {
 }
 
 /// The master that has taken over from this one.
-pub struct NewMaster {
+struct NewMaster {
     channel: UnixStream,
     /// [`Word::HandedOver`] was sent.
     is_notified: bool,
+}
+
+impl Upgrading {
+    pub fn is_in_progress(&self) -> bool {
+        self.now.is_some()
+    }
+
+    pub fn last(&self) -> Option<&Result<String, String>> {
+        self.last.as_ref()
+    }
+
+    /// Tells the new master, if there is one, that this one had to cut connections.
+    pub fn report_cuts(&self) {
+        if let Some(new_master) = &self.new_master {
+            // It may have exited.
+            let _ = Word::HasCut.send(&new_master.channel);
+        }
+    }
 }
 
 impl Upgrade {
@@ -67,17 +94,10 @@ impl Upgrade {
     }
 }
 
-impl NewMaster {
-    pub fn report_cuts(&self) {
-        // It may have exited.
-        let _ = Word::HasCut.send(&self.channel);
-    }
-}
-
 impl Master {
     /// Starts the new master; the error says why that failed.
     pub(super) fn upgrade(&mut self, source: &str, now: Instant) -> Result<(), String> {
-        if let Some(upgrade) = &self.upgrade {
+        if let Some(upgrade) = &self.upgrading.now {
             return Err(format!("process {} is about to take over already", upgrade.new_master.pid));
         }
         if self.pid == 1 {
@@ -91,14 +111,14 @@ impl Master {
         self.order_all(Order::Lent);
         let (new_master, channel) = self.start_new_master().map_err(|e| {
             self.order_all(Order::Owned);
-            self.last_upgrade = Some(Err(e.to_string()));
+            self.upgrading.last = Some(Err(e.to_string()));
             format!("the upgrade failed: {e}; this master continues to serve")
         })?;
         log::info!("{source}: upgrading, process {} was started from {program}", new_master.pid);
         // The app is built twice: in the preflight and in the workers.
         let limit = self.start.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
-        self.last_upgrade = None;
-        self.upgrade = Some(Upgrade {
+        self.upgrading.last = None;
+        self.upgrading.now = Some(Upgrade {
             new_master,
             channel,
             began: now,
@@ -122,7 +142,7 @@ impl Master {
 
     pub(super) fn handle_new_master(&mut self, now: Instant) {
         // The end of the stream is not handled: the minder of the new master is reaped, or nothing follows.
-        let (words, _) = match (&mut self.upgrade, &self.new_master) {
+        let (words, _) = match (&mut self.upgrading.now, &self.upgrading.new_master) {
             (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.reason),
             (None, Some(new_master)) => Word::receive(&new_master.channel, &mut Reason::default()),
             (None, None) => return,
@@ -130,8 +150,8 @@ impl Master {
         for word in words {
             match word {
                 Word::Serves => self.hand_over(now),
-                Word::Stop if self.new_master.is_some() => self.stop(NEW_MASTER, now),
-                Word::StopNow if self.new_master.is_some() => {
+                Word::Stop if self.upgrading.new_master.is_some() => self.stop(NEW_MASTER, now),
+                Word::StopNow if self.upgrading.new_master.is_some() => {
                     log::info!("{NEW_MASTER}: stopping at once");
                     self.stop_now(now);
                 }
@@ -142,7 +162,7 @@ impl Master {
 
     /// The new master serves: this one accepts no more connections and finishes what is in flight.
     fn hand_over(&mut self, now: Instant) {
-        let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
+        let Some(mut upgrade) = self.upgrading.now.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
         let pid = upgrade.new_master.pid;
         if let Err(status) = upgrade.release() {
             return self.end_upgrade(&mut upgrade, status);
@@ -154,24 +174,25 @@ impl Master {
         self.start.bound.iter_mut().for_each(Bound::hand_over);
         self.start.bound.iter_mut().for_each(Bound::close);
         self.start.pidfile.iter_mut().for_each(Pidfile::hand_over);
-        self.last_upgrade = Some(Ok(format!("process {pid} serves")));
+        self.upgrading.last = Some(Ok(format!("process {pid} serves")));
         self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
         self.start.notifier.hold();
-        self.new_master = Some(NewMaster { channel: upgrade.channel, is_notified: false });
+        self.upgrading.new_master = Some(NewMaster { channel: upgrade.channel, is_notified: false });
         self.stopping.on_handed_over(totals[Metric::Cut]);
         self.order_all_to_leave(now);
     }
 
     /// Ends an upgrade that takes too long. After a handover, notifies the new master once the service manager knows of it.
     pub(super) fn keep_upgrading(&mut self, now: Instant) {
-        if let Some(new_master) =
-            self.new_master.as_mut().filter(|new_master| !new_master.is_notified && self.start.notifier.is_flushed())
+        if let Some(new_master) = &mut self.upgrading.new_master
+            && !new_master.is_notified
+            && self.start.notifier.is_flushed()
         {
             new_master.is_notified = true;
             // It may have ended.
             let _ = Word::HandedOver.send(&new_master.channel);
         }
-        let Some(upgrade) = self.upgrade.as_ref().filter(|upgrade| now >= upgrade.deadline) else { return };
+        let Some(upgrade) = self.upgrading.now.as_ref().filter(|upgrade| now >= upgrade.deadline) else { return };
         let seconds = now.duration_since(upgrade.began).as_secs_f64();
         self.abandon_upgrade(&format!(
             "process {} does not serve after {seconds:.0} s and is killed; this master continues to serve",
@@ -181,7 +202,7 @@ impl Master {
 
     /// A child that is not a worker has died: the minder, because the new master has exited, or an adopted orphan.
     pub(super) fn on_other_death(&mut self, pid: Pid, status: WaitStatus) {
-        if let Some(mut upgrade) = self.upgrade.take_if(|upgrade| upgrade.new_master.minder == pid) {
+        if let Some(mut upgrade) = self.upgrading.now.take_if(|upgrade| upgrade.new_master.minder == pid) {
             self.end_upgrade(&mut upgrade, status);
         }
     }
@@ -189,7 +210,7 @@ impl Master {
     /// Kills the new master. The failure is reported once it is gone ([`Master::on_other_death`]): only then can it change no
     /// more paths, and this master's children are all workers.
     pub(super) fn abandon_upgrade(&mut self, why: &str) {
-        let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.given_up.is_none()) else { return };
+        let Some(upgrade) = self.upgrading.now.as_mut().filter(|upgrade| upgrade.given_up.is_none()) else { return };
         upgrade.given_up = Some(why.to_string());
         // Its workers see the end of their channels. Its process ID is not reused while its minder lives.
         let _ = kill(upgrade.new_master.pid, Signal::SIGKILL);
@@ -211,7 +232,7 @@ impl Master {
         let died = || format!("process {pid} {} before it served{reason}; this master continues to serve", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);
         log::error!("the upgrade failed: {why}");
-        self.last_upgrade = Some(Err(why));
+        self.upgrading.last = Some(Err(why));
         self.order_all(Order::Owned);
         if !self.is_serving() {
             return;

@@ -129,10 +129,10 @@ impl Master {
                 Some((ended, Err(why))) if *ended >= generation => Progress::Failed(why.clone()),
                 _ => Progress::Failed("the reload was abandoned".to_string()),
             },
-            Wait::Upgrade => match (&self.upgrade, &self.last_upgrade) {
-                (None, Some(Ok(said))) => Progress::Done(said.clone()),
-                (None, Some(Err(why))) => Progress::Failed(why.clone()),
-                _ => Progress::Still(UPGRADE_PROGRESS.to_string()),
+            Wait::Upgrade => match self.upgrading.last() {
+                Some(Ok(said)) => Progress::Done(said.clone()),
+                Some(Err(why)) => Progress::Failed(why.clone()),
+                None => Progress::Still(UPGRADE_PROGRESS.to_string()),
             },
             Wait::End => {
                 let totals = self.scoreboard.totals();
