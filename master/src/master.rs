@@ -26,6 +26,7 @@ use crate::recycle;
 use crate::shortage::Shortage;
 use crate::start::Health;
 use crate::watchdog::{self, Watch};
+use inheriting::Succession;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -93,8 +94,7 @@ pub struct Master {
     notified: notifying::Notified,
     replacing: Replacing,
     upgrading: Upgrading,
-    /// The master that this one has taken over from.
-    old_master: Option<inheriting::OldMaster>,
+    succession: Succession,
     /// A worker has been ready: the app can be built.
     ever_ready: bool,
     announced: bool,
@@ -137,6 +137,7 @@ impl Master {
         let memory_line =
             MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
         Ok(Master {
+            succession: Succession::of(start.predecessor.take()),
             children: Children::new(start.config.workers, now),
             start,
             scoreboard,
@@ -146,7 +147,6 @@ impl Master {
             notified: notifying::Notified::nothing(now),
             replacing: Replacing::default(),
             upgrading: Upgrading::default(),
-            old_master: None,
             ever_ready: false,
             announced: false,
             boot_failures: 0,
@@ -167,7 +167,7 @@ impl Master {
     /// Serves until told to stop. In a process just forked it returns at once with that worker's start; dropping the master
     /// there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
-        if self.start.predecessor.is_none() {
+        if !self.succession.is_pending() {
             self.start.bound.iter_mut().for_each(Bound::claim_file);
             if let Err(line) = self.write_pidfile() {
                 log::error!("{line}");
@@ -236,7 +236,7 @@ impl Master {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
         let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
         let manager = self.start.notifier.due();
-        let old_master = self.old_master.as_ref().and_then(inheriting::OldMaster::kill_at);
+        let old_master = self.succession.kill_at();
         let deadlines =
             [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
         let next_check = self.checked + watchdog::CHECK_INTERVAL;

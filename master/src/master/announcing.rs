@@ -13,7 +13,7 @@ impl Master {
     /// Once all workers are ready and the server has taken over, if it is to: prints its addresses and what to try.
     pub(super) fn announce(&mut self) {
         if self.announced
-            || self.start.predecessor.is_some()
+            || self.succession.is_pending()
             || !self.is_serving()
             || !self.children.are_all_settled()
             || self.children.count_ready() == 0

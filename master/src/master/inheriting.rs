@@ -15,6 +15,18 @@ use std::io;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
 
+/// What this master has to do with one before it.
+#[derive(Default)]
+pub enum Succession {
+    /// There was none, or it has exited.
+    #[default]
+    None,
+    /// This one is to take over once its workers are ready.
+    Pending(Predecessor),
+    /// This one has taken over, and the old one finishes.
+    TakenOver(OldMaster),
+}
+
 /// The master that this one has taken over from, until it exits.
 pub struct OldMaster {
     pid: Pid,
@@ -25,9 +37,33 @@ pub struct OldMaster {
     kill_at: Option<Instant>,
 }
 
-impl OldMaster {
+impl Succession {
+    pub fn of(predecessor: Option<Predecessor>) -> Succession {
+        predecessor.map_or(Succession::None, Succession::Pending)
+    }
+
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Succession::Pending(_))
+    }
+
+    /// Until the old master has exited.
+    pub fn has_old_master(&self) -> bool {
+        matches!(self, Succession::TakenOver(_))
+    }
+
+    /// When the old master is killed.
     pub fn kill_at(&self) -> Option<Instant> {
-        self.kill_at
+        match self {
+            Succession::TakenOver(old_master) => old_master.kill_at,
+            Succession::None | Succession::Pending(_) => None,
+        }
+    }
+
+    fn old_master(&mut self) -> Option<&mut OldMaster> {
+        match self {
+            Succession::TakenOver(old_master) => Some(old_master),
+            Succession::None | Succession::Pending(_) => None,
+        }
     }
 }
 
@@ -35,7 +71,7 @@ impl Master {
     /// Takes over from the predecessor, if there is one, once all workers are ready.
     pub(super) fn keep_taking_over(&mut self) {
         // A new master that is stopped before it is ready leaves everything to the old one.
-        if self.start.predecessor.is_none()
+        if !self.succession.is_pending()
             || self.is_stopping()
             || self.children.count_ready() < self.children.positions.len()
         {
@@ -57,31 +93,43 @@ impl Master {
             let registered = control.register(self.poll.registry(), CONTROL);
             registered.map_err(|e| format!("the control socket cannot be watched: {e}"))?;
         }
-        let Some(Predecessor { pid, channel }) = self.start.predecessor.take() else { return Ok(()) };
-        let mut channel = UnixStream::from_std(channel);
-        let told = self.poll.registry().register(&mut channel, mio::Token(OLD_MASTER), Interest::READABLE);
-        let told = told.and_then(|()| Word::Serves.send(&channel));
-        self.old_master = Some(OldMaster { pid, channel, has_handed_over: false, kill_at: None });
-        if let Err(e) = told {
-            log::warn!("the master before this one, process {pid}, has ended already: {e}");
-            self.on_old_master_gone();
+        match std::mem::take(&mut self.succession) {
+            Succession::Pending(predecessor) => self.succeed(predecessor),
+            other => self.succession = other,
         }
         Ok(())
     }
 
+    /// Tells the predecessor that this master serves; from now on it is the old master.
+    fn succeed(&mut self, Predecessor { pid, channel }: Predecessor) {
+        let mut channel = UnixStream::from_std(channel);
+        let told = self.poll.registry().register(&mut channel, mio::Token(OLD_MASTER), Interest::READABLE);
+        let told = told.and_then(|()| Word::Serves.send(&channel));
+        self.succession = Succession::TakenOver(OldMaster { pid, channel, has_handed_over: false, kill_at: None });
+        if let Err(e) = told {
+            log::warn!("the master before this one, process {pid}, has ended already: {e}");
+            self.on_old_master_gone();
+        }
+    }
+
     /// Tells the predecessor why this master cannot take over.
     pub(super) fn send_reason(&self, line: &str) {
-        self.start.predecessor.iter().for_each(|predecessor| predecessor.send_reason(line));
+        if let Succession::Pending(predecessor) = &self.succession {
+            predecessor.send_reason(line);
+        }
     }
 
     /// Whether another master has the listening sockets, too, and is affected by what is done to them.
     pub(super) fn are_sockets_shared(&self) -> bool {
-        self.start.predecessor.is_some()
-            || self.old_master.as_ref().is_some_and(|old_master| !old_master.has_handed_over)
+        match &self.succession {
+            Succession::None => false,
+            Succession::Pending(_) => true,
+            Succession::TakenOver(old_master) => !old_master.has_handed_over,
+        }
     }
 
     pub(super) fn handle_old_master(&mut self) {
-        let Some(old_master) = &mut self.old_master else { return };
+        let Some(old_master) = self.succession.old_master() else { return };
         let (words, has_ended) = Word::receive(&old_master.channel, &mut Reason::default());
         for word in words {
             match word {
@@ -96,7 +144,7 @@ impl Master {
     }
 
     fn on_handed_over(&mut self) {
-        let Some(old_master) = self.old_master.as_mut().filter(|old_master| !old_master.has_handed_over) else {
+        let Some(old_master) = self.succession.old_master().filter(|old_master| !old_master.has_handed_over) else {
             return;
         };
         old_master.has_handed_over = true;
@@ -107,12 +155,12 @@ impl Master {
 
     fn on_old_master_gone(&mut self) {
         self.on_handed_over();
-        self.old_master = None;
+        self.succession = Succession::None;
     }
 
     /// Orders the old master, if there is one, to stop; it is killed if it does not within `time` and a margin.
     pub(super) fn order_old_master(&mut self, word: Word, time: Duration, now: Instant) {
-        let Some(old_master) = &mut self.old_master else { return };
+        let Some(old_master) = self.succession.old_master() else { return };
         if old_master.kill_at.is_none() {
             log::info!("process {}, the old master, has not finished; telling it to stop, too", old_master.pid);
         }
@@ -129,7 +177,7 @@ impl Master {
 
     pub(super) fn enforce_old_master(&mut self, now: Instant) {
         let Some(old_master) =
-            self.old_master.as_mut().filter(|old_master| old_master.kill_at.is_some_and(|at| now >= at))
+            self.succession.old_master().filter(|old_master| old_master.kill_at.is_some_and(|at| now >= at))
         else {
             return;
         };

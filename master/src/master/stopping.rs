@@ -198,7 +198,7 @@ impl Master {
 
     /// How the server ended, once no process is left, including the old master.
     pub(super) fn finished(&mut self) -> Option<Ending> {
-        if self.children.count() > 0 || self.old_master.is_some() {
+        if self.children.count() > 0 || self.succession.has_old_master() {
             return None;
         }
         match self.stopping.stage {
@@ -229,7 +229,7 @@ impl Master {
 
     /// If this master stops before it has taken over, the sockets and the files of Unix sockets belong to the predecessor.
     fn leave_sockets_to_predecessor(&mut self) {
-        if self.start.predecessor.is_some() {
+        if self.succession.is_pending() {
             self.start.bound.iter_mut().for_each(Bound::hand_over);
         }
     }
