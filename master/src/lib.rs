@@ -19,6 +19,8 @@
 //!     tine::serve("hello", |_worker| Ok(Box::new(Hello)))
 //! }
 //! ```
+//!
+//! Its tests need no server: [`testing`] drives it without a socket.
 #![forbid(unsafe_code)]
 
 mod affinity;
@@ -61,4 +63,4 @@ pub use args::Given;
 pub use operands::Operands;
 pub use start::{Asked, Health, Served, serve, serve_raw, serve_with};
 pub use tine_apps::{files, router};
-pub use tine_worker::{app, http};
+pub use tine_worker::{app, http, testing};

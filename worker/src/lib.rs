@@ -29,6 +29,7 @@ mod per_address;
 mod protocol;
 pub mod raw_access;
 mod run_queue;
+pub mod testing;
 mod timers;
 mod turn_clock;
 mod websocket;

@@ -43,10 +43,9 @@ impl TurnCx<'_> {
     }
 }
 
-#[cfg(test)]
 impl<'a> TurnCx<'a> {
-    /// Of the only worker.
-    pub fn for_test(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
+    /// Of the only worker, outside of a worker.
+    pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
         let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
         TurnCx { now, date, limits, worker, is_lame_duck: false, in_flight_table: None, clock }
     }

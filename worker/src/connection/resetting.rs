@@ -64,7 +64,7 @@ mod tests {
         let socket = Socket::new(ours.into(), false, None);
         let (limits, date) = (Limits::default(), DateLine::new(Instant::now()));
         let began = Instant::now();
-        let turn = |now| TurnCx::for_test(now, &limits, &date, None);
+        let turn = |now| TurnCx::alone(now, &limits, &date, None);
         for _ in 0..4 {
             assert_eq!(socket.send(&[0; 1000]).unwrap(), Some(1000));
         }

@@ -73,7 +73,7 @@ impl<A: App> Client<A> {
 
     /// One read, if it is wanted, and one advance; reads what it may of the output.
     pub fn step(&mut self) -> Next {
-        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, self.clock.as_ref());
+        let turn = TurnCx::alone(self.now, &self.limits, &self.date, self.clock.as_ref());
         let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
         if self.input.has_room() && self.http1.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min((64 << 10) - self.input.len());
@@ -110,7 +110,7 @@ impl<A: App> Client<A> {
     }
 
     pub fn wants_input(&self) -> bool {
-        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, None);
+        let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
         self.http1.wants_input(self.output.len(), &self.cx(&turn))
     }
 
@@ -124,7 +124,7 @@ impl<A: App> Client<A> {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let turn = TurnCx::for_test(self.now, &self.limits, &self.date, None);
+        let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
         self.http1.deadline(self.output.len(), &self.cx(&turn))
     }
 

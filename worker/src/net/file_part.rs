@@ -118,7 +118,7 @@ impl FilePart {
         }
     }
 
-    #[cfg(test)]
+    /// The bytes of the file.
     pub fn contents(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len()];
         self.file.read_exact_at(&mut bytes, self.offset).expect("the file has the part");

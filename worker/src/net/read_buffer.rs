@@ -109,7 +109,6 @@ impl ReadBuffer {
     }
 }
 
-#[cfg(test)]
 impl ReadBuffer {
     /// Adds bytes as if they had been read.
     pub fn feed(&mut self, bytes: &[u8]) {

@@ -256,7 +256,6 @@ impl WriteQueue {
     }
 }
 
-#[cfg(test)]
 impl WriteQueue {
     /// All queued bytes, in order.
     pub fn contents(&self) -> Vec<u8> {

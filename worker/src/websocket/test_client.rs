@@ -101,7 +101,7 @@ impl Client {
     /// One call of advance.
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
-        let turn = TurnCx::for_test(self.now, &self.limits, &date, self.clock.as_ref());
+        let turn = TurnCx::alone(self.now, &self.limits, &date, self.clock.as_ref());
         let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
@@ -120,7 +120,7 @@ impl Client {
 
     pub fn deadline(&self) -> Option<Duration> {
         let date = DateLine::new(self.now);
-        let turn = TurnCx::for_test(self.now, &self.limits, &date, None);
+        let turn = TurnCx::alone(self.now, &self.limits, &date, None);
         let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
         let deadline = self.websocket.deadline(self.output.len(), &cx);
         deadline.map(|at| at.saturating_duration_since(self.now))

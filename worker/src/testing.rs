@@ -1,0 +1,311 @@
+//! Drives an application without a socket or a server, for its own tests.
+//!
+//! A [`Client`] speaks HTTP/1.1 to the application through the server's protocol, with a clock of its own: where the
+//! application waits ([`Pull::NotBefore`](crate::app::Pull::NotBefore)), the time passes at once.
+//!
+//! ```
+//! # extern crate tine_worker as tine;
+//! use tine::app::{Answer, App, Cx};
+//! use tine::http::{Request, Response, StatusCode};
+//! use tine::testing::Client;
+//!
+//! struct Hello;
+//!
+//! impl App for Hello {
+//!     fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
+//!         Response::text(StatusCode::OK, format!("hello from {}\n", request.path())).into()
+//!     }
+//! }
+//!
+//! let response = Client::new(Hello).get("/x");
+//! assert_eq!((response.status, response.text()), (200, "hello from /x\n"));
+//! assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
+//! ```
+
+use crate::app::{App, ConnectionCx, Cx, TurnCx};
+use crate::http::DateLine;
+use crate::http1::Http1;
+use crate::net::{ReadBuffer, WriteQueue};
+use crate::protocol::{IdleEnd, Io, Next};
+use std::time::{Duration, Instant};
+use tine_common::config::Limits;
+
+/// Advances of the protocol without which an application never comes to an end.
+const STEPS_MAX: usize = 1_000_000;
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A client of one application; each request has a connection of its own.
+pub struct Client {
+    app: Box<dyn App>,
+    limits: Limits,
+    began: Instant,
+    now: Instant,
+    time_limit: Duration,
+    is_lame_duck: bool,
+    is_draining: bool,
+}
+
+/// What the application answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// In the order in which they were sent, those of the server included.
+    pub headers: Vec<(String, String)>,
+    /// Without its framing.
+    pub body: Vec<u8>,
+    /// The statuses of the interim responses before it.
+    pub interim: Vec<u16>,
+    /// All of it came; false if the application failed after its head.
+    pub is_complete: bool,
+}
+
+impl Response {
+    /// The first field of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, which must be UTF-8.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a body in UTF-8")
+    }
+}
+
+impl Client {
+    pub fn new(app: impl App + 'static) -> Client {
+        let now = Instant::now();
+        Client {
+            app: Box::new(app),
+            limits: Limits::default(),
+            began: now,
+            now,
+            time_limit: Duration::from_secs(3600),
+            is_lame_duck: false,
+            is_draining: false,
+        }
+    }
+
+    /// How much of its time a response may take; an hour by default.
+    pub fn time_limit(mut self, limit: Duration) -> Client {
+        self.time_limit = limit;
+        self
+    }
+
+    /// From now on the server is in the lame-duck phase of its stop (`--drain-delay`).
+    pub fn lame_duck(&mut self) {
+        self.is_lame_duck = true;
+    }
+
+    /// From now on the server drains.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// The time that has passed for the application.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.began
+    }
+
+    /// A GET without a body.
+    #[track_caller]
+    pub fn get(&mut self, target: &str) -> Response {
+        self.request("GET", target, &[], b"")
+    }
+
+    /// A POST with this body.
+    #[track_caller]
+    pub fn post(&mut self, target: &str, body: &[u8]) -> Response {
+        self.request("POST", target, &[], body)
+    }
+
+    /// Any request. `Host`, `Connection: close` and, for a body, `Content-Length` are added, unless they are given.
+    ///
+    /// # Panics
+    /// If the application does not come to an end within the time limit, or the connection becomes a WebSocket.
+    #[track_caller]
+    pub fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        let mut wire = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+        let length = body.len().to_string();
+        let mut added = vec![("Host", "localhost"), ("Connection", "close")];
+        if !body.is_empty() {
+            added.push(("Content-Length", &length));
+        }
+        added.retain(|(name, _)| !headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)));
+        for (name, value) in added.iter().chain(headers) {
+            wire.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        wire.extend_from_slice(b"\r\n");
+        wire.extend_from_slice(body);
+        parse(&self.exchange(&wire), method == "HEAD")
+    }
+
+    /// All bytes that the server sends for these, to the end of the connection.
+    #[track_caller]
+    fn exchange(&mut self, mut unread: &[u8]) -> Vec<u8> {
+        let (mut http1, ends) = (Http1::new(self.now), self.now + self.time_limit);
+        let (mut input, mut output) = (ReadBuffer::with_capacity(BUFFER_BYTES), WriteQueue::new(self.now));
+        let mut sent = Vec::new();
+        for _ in 0..STEPS_MAX {
+            let date = DateLine::new(self.now);
+            let turn = TurnCx { is_lame_duck: self.is_lame_duck, ..TurnCx::alone(self.now, &self.limits, &date, None) };
+            let stay = Duration::from_secs(86400);
+            let idle_end = self.is_draining.then_some(IdleEnd { began: self.began, stay });
+            let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end } };
+            if input.has_room() && http1.wants_input(output.len(), &cx) {
+                let count = unread.len().min(BUFFER_BYTES - input.len());
+                input.feed(&unread[..count]);
+                unread = &unread[count..];
+            }
+            let mut io = Io { input: &mut input, output: &mut output, input_ended: false, hung_up: false };
+            let next = http1.advance(&mut io, &mut *self.app, &cx);
+            sent.extend(output.contents());
+            output.clear();
+            match next {
+                Next::Close(_) => return sent,
+                Next::Again | Next::Sent => {}
+                Next::Switch => panic!("the application made a WebSocket of the connection"),
+                Next::Wait if !unread.is_empty() => {}
+                Next::Wait => {
+                    let at = http1.deadline(0, &cx).expect("the protocol waits for something");
+                    assert!(at <= ends, "no end of the response within {:?} of the application's time", self.time_limit);
+                    self.now = at;
+                }
+            }
+        }
+        panic!("the application never comes to an end; it was called {STEPS_MAX} times")
+    }
+}
+
+/// The response in these bytes, which the server sent to the end of the connection.
+fn parse(mut bytes: &[u8], is_head: bool) -> Response {
+    let mut interim = Vec::new();
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 1024];
+        let mut head = httparse::Response::new(&mut fields);
+        let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else {
+            panic!("the application sent no response: {:?}", String::from_utf8_lossy(bytes));
+        };
+        let status = head.code.unwrap_or_default();
+        bytes = &bytes[length..];
+        if (100..200).contains(&status) {
+            interim.push(status);
+            continue;
+        }
+        let value = |field: &httparse::Header<'_>| String::from_utf8_lossy(field.value).into_owned();
+        let headers: Vec<_> = head.headers.iter().map(|field| (field.name.to_string(), value(field))).collect();
+        let mut response = Response { status, headers, body: Vec::new(), interim, is_complete: true };
+        let has_none = is_head || status == 204 || status == 304;
+        let length = response.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        if has_none {
+        } else if response.header("transfer-encoding").is_some() {
+            response.is_complete = dechunk(bytes, &mut response.body);
+        } else {
+            response.body = bytes.to_vec();
+            response.is_complete = length.is_none_or(|length| length == bytes.len());
+        }
+        return response;
+    }
+}
+
+/// Adds the data of all chunks; false if the last one is missing.
+fn dechunk(mut bytes: &[u8], body: &mut Vec<u8>) -> bool {
+    while let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(bytes) {
+        if size == 0 {
+            return true;
+        }
+        let data = &bytes[line..];
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        body.extend_from_slice(&data[..size.min(data.len())]);
+        match data.get(size.saturating_add(2)..) {
+            Some(rest) => bytes = rest,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Answer, AppError, Exchange, Out, Pull};
+    use crate::http::{Head, Request, StatusCode};
+
+    struct Paths;
+
+    /// Echoes the body in chunks, and then counts to three, a second apart.
+    struct Echo {
+        body: Vec<u8>,
+        ticks: u32,
+        at: Option<Instant>,
+    }
+
+    impl App for Paths {
+        fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+            match request.path() {
+                "/health" => crate::http::Response::text(
+                    if cx.is_lame_duck() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK },
+                    "health",
+                )
+                .into(),
+                _ => Answer::exchange(Echo { body: Vec::new(), ticks: 0, at: None }),
+            }
+        }
+    }
+
+    impl Exchange for Echo {
+        fn push(&mut self, bytes: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+            self.body.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+            if !out.has_head() {
+                out.interim(Head::new(StatusCode::from_u16(103).expect("a status")))?;
+                out.head(Head::new(StatusCode::OK))?;
+                out.write(&self.body)?;
+            }
+            if self.body == b"fail" {
+                return Err(AppError::new("as the test wants it"));
+            }
+            if self.at.is_some_and(|at| cx.now() < at) {
+                return Ok(Pull::NotBefore(cx.now()));
+            }
+            if self.ticks == 3 {
+                return Ok(Pull::End);
+            }
+            self.ticks += 1;
+            out.write(format!(" {}", self.ticks).as_bytes())?;
+            let at = cx.now() + Duration::from_secs(1);
+            self.at = Some(at);
+            Ok(Pull::NotBefore(at))
+        }
+    }
+
+    #[test]
+    fn an_app_is_driven_to_its_end_and_time_passes_at_once() {
+        let mut client = Client::new(Paths);
+        let response = client.post("/", b"abc");
+        assert_eq!((response.status, response.text(), response.interim.as_slice()), (200, "abc 1 2 3", &[103][..]));
+        assert!(response.is_complete && client.elapsed() == Duration::from_secs(3));
+        assert_eq!(client.get("/health").status, 200);
+        client.lame_duck();
+        assert_eq!(client.get("/health").status, 503);
+        assert!(client.request("HEAD", "/health", &[("X", "y")], b"").body.is_empty());
+    }
+
+    #[test]
+    fn a_response_that_breaks_off_is_not_complete() {
+        let response = Client::new(Paths).post("/", b"fail");
+        assert_eq!((response.status, response.text(), response.is_complete), (200, "fail", false));
+    }
+
+    #[test]
+    #[should_panic(expected = "no end of the response within 2s")]
+    fn the_time_is_limited() {
+        Client::new(Paths).time_limit(Duration::from_secs(2)).get("/");
+    }
+}
