@@ -171,7 +171,11 @@ impl Client {
                 Next::Wait if !unread.is_empty() => {}
                 Next::Wait => {
                     let at = http1.deadline(0, &cx).expect("the protocol waits for something");
-                    assert!(at <= ends, "no end of the response within {:?} of the application's time", self.time_limit);
+                    assert!(
+                        at <= ends,
+                        "no end of the response within {:?} of the application's time",
+                        self.time_limit
+                    );
                     self.now = at;
                 }
             }
