@@ -29,6 +29,7 @@ mod args;
 mod banner;
 mod children;
 mod command;
+mod command_line;
 mod control;
 mod ctl;
 mod drain_args;
@@ -59,7 +60,7 @@ mod top;
 mod unix_socket;
 mod watchdog;
 
-pub use args::Given;
+pub use command_line::Given;
 pub use operands::Operands;
 pub use start::{Asked, Health, Served, serve, serve_raw, serve_with};
 pub use tine_apps::{files, router};

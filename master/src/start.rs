@@ -2,8 +2,8 @@
 
 use crate::affinity;
 use crate::alone::{self, Alone};
-use crate::args::{self, Cli, CommandLine, Complaint, Given};
 use crate::command::Command;
+use crate::command_line::{self, Cli, CommandLine, Complaint, Given};
 use crate::control::{self, Claim};
 use crate::ctl;
 use crate::handover::{Predecessor, Program};
@@ -159,8 +159,8 @@ fn run_command_line<A: clap::Args>(
     notifier: Notifier,
     predecessor: &mut Option<Predecessor>,
 ) -> Result<ExitCode, Failure> {
-    let unknown = args::unknown_variables::<A>(operands);
-    let Cli { is_check, server, operands, app, given } = match args::parse::<A>(std::env::args_os(), operands) {
+    let unknown = command_line::unknown_variables::<A>(operands);
+    let Cli { is_check, server, operands, app, given } = match command_line::parse::<A>(std::env::args_os(), operands) {
         Ok(CommandLine::Serve(cli)) => *cli,
         Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
         Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
