@@ -8,7 +8,7 @@ use crate::banner::Banner;
 use crate::listener::{self, Bound};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
-use crate::{affinity, command_line::Given, supervision_args::SupervisionArgs};
+use crate::{affinity, given::Given, supervision_args::SupervisionArgs};
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;

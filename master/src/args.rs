@@ -9,13 +9,14 @@ use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tine_common::config::{
-    AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig,
-};
+use tine_common::config::{AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
 #[derive(Args, Debug)]
 pub struct ServerArgs {
+    /// Read options from this file: idle-timeout = "10s". The command line and the environment take precedence; a reload reads it again
+    #[arg(long, value_name = "PATH", env = "TINE_CONFIG", hide_env = true, help_heading = "Processes")]
+    config: Option<PathBuf>,
     /// IP address to listen on, or localhost [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TINE_HOST", hide_env = true, value_parser = host, help_heading = "Listening")]
     host: Option<IpAddr>,

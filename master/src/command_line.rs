@@ -1,15 +1,18 @@
 //! The command line and its environment variables. A mistake in them is reported in one line.
 
 use crate::args::ServerArgs;
+use crate::config_file::ConfigFile;
 use crate::ctl::CtlArgs;
+use crate::given::{Given, GivenOperands, Source};
 use crate::hints;
 use crate::operands::{self, Operands};
 use crate::top::TopArgs;
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "Pre-fork HTTP server: a master and N single-threaded workers that accept connections themselves";
 
@@ -38,24 +41,6 @@ pub struct Cli<A> {
     pub given: Given,
 }
 
-/// The options that were given, on the command line or in the environment.
-pub struct Given {
-    matches: ArgMatches,
-}
-
-impl Given {
-    /// Those of `A`, as they are typed: `--stream-mb`.
-    pub fn options_of<A: Args>(&self) -> Vec<String> {
-        let is_given = |id: &str| {
-            let source = self.matches.try_contains_id(id).ok().and_then(|_| self.matches.value_source(id));
-            matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
-        };
-        let options = A::augment_args(clap::Command::new(""));
-        let given = options.get_arguments().filter(|arg| is_given(arg.get_id().as_str()));
-        given.filter_map(|arg| Some(format!("--{}", arg.get_long()?))).collect()
-    }
-}
-
 fn command<A: Args>(operands: Operands) -> clap::Command {
     let app_variable = if operands == Operands::AppAndPort { ", APP is TINE_APP" } else { "" };
     let with_options = |name: &'static str, about: &'static str| {
@@ -76,29 +61,64 @@ fn command<A: Args>(operands: Operands) -> clap::Command {
         .subcommand(TopArgs::augment_args(clap::Command::new("top")).about("Watch a running server in the terminal"))
 }
 
-/// Parses the command line. `Err` is a text to print: help, the version or a mistake.
+/// Parses the command line and the configuration file that it names, whose path begins at `directory`. `Err` is a text to
+/// print: help, the version or a mistake.
 pub fn parse<A: Args>(
-    arguments: impl Iterator<Item = OsString>,
+    arguments: &[OsString],
     operands: Operands,
+    directory: &Path,
 ) -> Result<CommandLine<A>, Complaint> {
-    let arguments = command_first::<A>(joined(version_asked(arguments.collect())));
+    let arguments = command_first::<A>(joined(version_asked(arguments.to_vec())));
     let complaint = |error: clap::Error| complaint(&error, &arguments);
-    let matches = without_empty_variables(command::<A>(operands)).try_get_matches_from(&arguments);
-    let mut matches = matches.map_err(complaint)?;
-    let (command, matches) = matches.remove_subcommand().expect("clap requires one");
+    let read = |command: clap::Command| {
+        let mut matches = command.try_get_matches_from(&arguments).map_err(complaint)?;
+        Ok(matches.remove_subcommand().expect("clap requires one"))
+    };
+    let tine = without_empty_variables(command::<A>(operands));
+    let (command, mut matches) = read(tine.clone())?;
     match command.as_str() {
         "ctl" => return CtlArgs::from_arg_matches(&matches).map(CommandLine::Ctl).map_err(complaint),
         "top" => return TopArgs::from_arg_matches(&matches).map(CommandLine::Top).map_err(complaint),
         _ => {}
     }
+    let options = A::augment_args(ServerArgs::augment_args(clap::Command::new("")));
+    let path = matches.get_one::<PathBuf>("config");
+    let file = path.map(|path| ConfigFile::read(path, directory, &options, operands)).transpose();
+    let file = file.map_err(Complaint::Wrong)?;
+    if let Some(file) = &file {
+        (_, matches) = read(tine.mut_subcommand(&command, |command| file.as_defaults(command)))?;
+    }
     let server = ServerArgs::from_arg_matches(&matches).map_err(complaint)?;
     let app = A::from_arg_matches(&matches).map_err(complaint)?;
-    let texts = operands::IDS.iter().filter_map(|id| matches.try_get_many::<String>(id).ok().flatten());
-    let texts: Vec<String> = texts.flatten().cloned().collect();
-    let variable = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
-    let operands = operands.sort(&texts, variable("TINE_APP"), variable("TINE_PORT")).map_err(Complaint::Wrong)?;
-    let is_check = command == "check";
-    Ok(CommandLine::Serve(Box::new(Cli { is_check, server, operands, app, given: Given { matches } })))
+    let (operands, sources) = sorted(operands, &matches, file.as_ref()).map_err(Complaint::Wrong)?;
+    let given = Given::new(matches, &options, sources, file);
+    Ok(CommandLine::Serve(Box::new(Cli { is_check: command == "check", server, operands, app, given })))
+}
+
+/// The operands, and the value and the source of each that was given.
+fn sorted(
+    operands: Operands,
+    matches: &ArgMatches,
+    file: Option<&ConfigFile>,
+) -> Result<(operands::Sorted, GivenOperands), String> {
+    let typed = operands::IDS.iter().filter_map(|id| matches.try_get_many::<String>(id).ok().flatten());
+    let typed: Vec<String> = typed.flatten().cloned().collect();
+    let set = |name: &str| {
+        let variable = variable(&format!("TINE_{}", name.to_ascii_uppercase()));
+        let variable = variable.map(|value| (value.to_string_lossy().into_owned(), Source::Environment));
+        variable.or_else(|| file.and_then(|file| Some((file.value(name)?.to_string(), Source::File(file.line(name)?)))))
+    };
+    let sets: BTreeMap<_, _> = operands.names().iter().filter_map(|&name| Some((name, set(name)?))).collect();
+    let text = |name: &str| sets.get(name).map(|(text, _)| text.clone());
+    let sorted = operands.sort(&typed, text("app"), text("port"))?;
+    // What was typed has taken the place of what was set elsewhere.
+    let values = [("app", sorted.app.clone()), ("port", sorted.port.map(|port| port.to_string()))];
+    let is_typed = |name: &str| typed.iter().any(|text| operands.name_of(text) == name);
+    let sources = values.into_iter().filter_map(|(name, value)| {
+        let source = if is_typed(name) { Source::CommandLine } else { sets.get(name)?.1 };
+        Some((name, (value?, source)))
+    });
+    Ok((sorted, sources.collect()))
 }
 
 /// The value of a variable. An empty one counts as unset: unit files and compose files leave one out like that.

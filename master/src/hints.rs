@@ -28,11 +28,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--worker-connections", "--max-clients", "--maxconn"], "that is --max-connections N, of the whole server"),
     (&["-v", "--verbose"], "--log-level debug logs more; `tine --version` prints the version"),
     (&["--level", "--loglevel", "-l"], "that is --log-level LEVEL"),
-    (
-        &["-c", "--config", "--conf", "--config-file", "--ini"],
-        "there is no configuration file; each option is also an environment variable: --idle-timeout is \
-         TINE_IDLE_TIMEOUT",
-    ),
+    (&["-c", "--conf", "--config-file", "--ini"], "that is --config PATH, a file with the same options"),
     (
         &["-D", "-d", "--daemon", "--daemonize", "--background"],
         "the server stays in the foreground; deploy/tine.service runs it under systemd",
@@ -85,6 +81,12 @@ pub fn for_command(word: &str) -> Option<String> {
     Path::new(word).is_dir().then(|| format!("`tine run --static {word}` serves the files in it"))
 }
 
+/// The name that was probably meant.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    known.min_by_key(|known| distance(known)).filter(|known| distance(known) <= 3)
+}
+
 /// One line for each variable with our prefix that is not among the `known`, with the nearest known one.
 pub fn unknown_variables(names: impl Iterator<Item = String>, known: &[String]) -> Vec<String> {
     // Kubernetes sets these for a service that is named tine.
@@ -92,8 +94,7 @@ pub fn unknown_variables(names: impl Iterator<Item = String>, known: &[String]) 
     let unknown = names.filter(|name| name.starts_with("TINE_") && !known.contains(name) && !is_of_kubernetes(name));
     let mut lines: Vec<String> = unknown
         .map(|name| {
-            let distance = |known: &&String| strsim::damerau_levenshtein(&name, known);
-            let nearest = known.iter().min_by_key(distance).filter(|known| distance(known) <= 3);
+            let nearest = nearest(&name, known.iter().map(String::as_str));
             let tip = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest}?"));
             format!("unknown environment variable {}{tip}", tine_common::log::one_line(&name))
         })

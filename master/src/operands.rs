@@ -1,7 +1,7 @@
 //! The operands of the command line: `[APP] [PORT]`, or `[PORT]` where the program is one application.
 //!
 //! A port is known by its digits, so either operand may be left out, and they may come in either order. A missing one
-//! comes from `TINE_APP` or `TINE_PORT`.
+//! comes from `TINE_APP` or `TINE_PORT`, or from the configuration file.
 
 use clap::{Arg, ArgAction};
 use tine_common::config::Address;
@@ -39,12 +39,26 @@ impl Operands {
         args
     }
 
-    /// Tells the app and the port apart in `given`; `app` and `port` come from the environment. The error is one line with
+    /// The operands by the names that the configuration file and the environment have for them.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Operands::Port => &["port"],
+            Operands::AppAndPort => &["app", "port"],
+        }
+    }
+
+    /// Which of them a given text is.
+    pub fn name_of(self, text: &str) -> &'static str {
+        if self == Operands::Port || is_number(text) { "port" } else { "app" }
+    }
+
+    /// Tells the app and the port apart in `given`; `app` and `port` come from the environment or the
+    /// configuration file. The error is one line with
     /// a correction.
     pub fn sort(self, given: &[String], app: Option<String>, port: Option<String>) -> Result<Sorted, String> {
         let mut sorted = Sorted::default();
         for text in given {
-            if self == Operands::Port || is_number(text) {
+            if self.name_of(text) == "port" {
                 if let Some(first) = sorted.port {
                     return Err(format!("{first} and {text} are two ports; give one, and more addresses by --listen"));
                 }
@@ -80,7 +94,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn port_of(text: &str, what: &str) -> Result<u16, String> {
+pub fn port_of(text: &str, what: &str) -> Result<u16, String> {
     let port = Some(text).filter(|text| is_number(text)).and_then(|text| text.parse().ok());
     port.ok_or_else(|| format!("{text:?} cannot be {what}; a port is a number from 0 to 65535"))
 }

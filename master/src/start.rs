@@ -2,10 +2,12 @@
 
 use crate::affinity;
 use crate::alone::{self, Alone};
+use crate::check;
 use crate::command::Command;
-use crate::command_line::{self, Cli, CommandLine, Complaint, Given};
+use crate::command_line::{self, Cli, CommandLine, Complaint};
 use crate::control::{self, Claim};
 use crate::ctl;
+use crate::given::Given;
 use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
@@ -17,11 +19,12 @@ use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
 use crate::top;
 use nix::sys::stat::Mode;
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tine_apps::health;
-use tine_common::config::{Address, ControlAt, MasterConfig};
+use tine_common::config::{ControlAt, MasterConfig};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
@@ -160,13 +163,17 @@ fn run_command_line<A: clap::Args>(
     predecessor: &mut Option<Predecessor>,
 ) -> Result<ExitCode, Failure> {
     let unknown = command_line::unknown_variables::<A>(operands);
-    let Cli { is_check, server, operands, app, given } = match command_line::parse::<A>(std::env::args_os(), operands) {
-        Ok(CommandLine::Serve(cli)) => *cli,
-        Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
-        Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
-        Err(Complaint::Asked(text)) => return Ok(say(&text, 0)),
-        Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),
-    };
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Where it cannot be read, a relative path is tried as it is.
+    let directory = std::env::current_dir().unwrap_or_default();
+    let Cli { is_check, server, operands, app, given } =
+        match command_line::parse::<A>(&arguments, operands, &directory) {
+            Ok(CommandLine::Serve(cli)) => *cli,
+            Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
+            Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
+            Err(Complaint::Asked(text)) => return Ok(say(&text, 0)),
+            Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),
+        };
     let inherited = inherited.map_err(Failure::system)?;
     let config = server.config(operands.port, !inherited.lent().is_empty());
     let program =
@@ -176,8 +183,9 @@ fn run_command_line<A: clap::Args>(
         .and_then(|()| config.check())
         .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
     let has_no_master = config.worker.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten();
-    let chosen = level.and_then(|level| Ok((level, choose(Asked { app: operands.app, options: app, given })?)));
-    let (level, mut served) = chosen.map_err(Failure::usage)?;
+    let asked = Asked { app: operands.app, options: app, given: given.clone() };
+    let chosen = level.and_then(|level| Ok((level, choose(asked)?)));
+    let (level, mut served) = chosen.map_err(|line| Failure::usage(given.locate(line)))?;
     let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
     served.warnings.extend(unknown);
     served.warnings.extend(has_no_master);
@@ -205,7 +213,7 @@ fn run_command_line<A: clap::Args>(
         }
     }
     let ended = if is_check {
-        check(&served, &config, inherited).map(|text| say(&text, 0))
+        check::describe(&served, &config, &given, inherited).map(|text| say(&text, 0))
     } else {
         run(served, config, Origin { inherited, notifier, program, identity }, predecessor).map(ExitCode::from)
     };
@@ -347,15 +355,15 @@ fn warn_of_silence(served: &Served, config: &MasterConfig) -> Option<String> {
 }
 
 /// Everything that the system may refuse before the first fork.
-struct Prepared {
+pub struct Prepared {
     nofile: Nofile,
     pidfile: Option<Pidfile>,
-    log_file: Option<LogFile>,
-    bound: Vec<Bound>,
+    pub log_file: Option<LogFile>,
+    pub bound: Vec<Bound>,
 }
 
 /// `patience`: see [`listener::bind`].
-fn prepare(
+pub fn prepare(
     config: &MasterConfig,
     inherited: Inherited,
     predecessor: Option<&Predecessor>,
@@ -374,43 +382,6 @@ fn prepare(
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
     let bound = listener::bind(config, inherited, patience)?;
     Ok(Prepared { nofile, pidfile, log_file, bound })
-}
-
-/// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
-/// beside the server that runs it. Otherwise prepares as `run` does and releases it again, so that a port in use or a missing
-/// permission is reported. Inherited sockets are named and left as they are.
-fn check(served: &Served, config: &MasterConfig, inherited: Inherited) -> Result<String, String> {
-    let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
-    let lent: Vec<Address> = inherited.lent();
-    let own = config.listen.iter().filter(|address| !lent.contains(address)).map(Address::to_string);
-    let listen = lent.iter().map(|address| format!("{address} (inherited)")).chain(own);
-    if served.has_preflight {
-        text.push_str(&format!(" with\n  {:<22} {}\n", "listen", listen.collect::<Vec<_>>().join(", ")));
-    } else {
-        let mut own = config.clone();
-        own.listen.retain(|address| !lent.contains(address));
-        let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
-        let control = match &config.control {
-            ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
-            ControlAt::Auto | ControlAt::Nowhere => Ok(None),
-        };
-        listener::remove_unix_sockets(&mut bound);
-        control?.into_iter().for_each(|control| control.remove());
-        if let Some(file) = log_file {
-            file.discard();
-        }
-        text.push_str(" on\n");
-        text.extend(listen.map(|address| format!("  {address}\n")));
-        text.push_str("with\n");
-    }
-    for (option, value) in config.describe().iter().chain(&served.options) {
-        text.push_str(&format!("  {option:<22} {value}\n"));
-    }
-    text.extend(served.also.iter().map(|line| format!("also {line}\n")));
-    for line in served.warnings.iter().chain(&listener::warnings(config)) {
-        text.push_str(&format!("warning: {line}\n"));
-    }
-    Ok(text)
 }
 
 /// Prints to standard output. A reader that has gone is not an error, a full disk is.

@@ -72,7 +72,7 @@ fn options_of_the_master_are_reported_as_having_no_effect() {
     assert_eq!([server.get("/health").status, server.get("/health").status], [200, 200]);
     let output = run_to_end(&["check", "0", "--workers", "0"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("  workers                0\n"), "{said}");
+    assert!(said.lines().any(|line| line.split_whitespace().take(2).eq(["workers", "0"])), "{said}");
     let output = run_to_end(&["run", "0", "--workers", "0", "--listen", "unix:/no/such/directory/s"]);
     assert_eq!(output.status.code(), Some(1), "{}", one_line_of(&output));
 }

@@ -63,7 +63,7 @@ fn options_of_other_servers() {
         ("-p", "--pidfile"),
         ("-v", "--log-level debug"),
         ("-t", "`tine check`"),
-        ("-c", "no configuration file"),
+        ("-c", "--config PATH"),
         ("-D", "foreground"),
         ("-s", "`tine ctl stop`"),
         ("-k", "--workers N"),
@@ -81,8 +81,8 @@ fn options_of_other_servers() {
 #[test]
 fn short_options_of_gunicorn_and_nginx() {
     let said = check(&["-w", "3", "-b", "127.0.0.1:0", "-b", "[::1]:0"], &[]);
-    assert!(said.contains("\nworkers 3\n") && said.contains("127.0.0.1:0\n[::1]:0\n"), "{said}");
-    assert!(check(&["0", "-w5"], &[]).contains("\nworkers 5\n"));
+    assert!(said.contains("\nworkers 3 command line\n") && said.contains("127.0.0.1:0\n[::1]:0\n"), "{said}");
+    assert!(check(&["0", "-w5"], &[]).contains("\nworkers 5 command line\n"));
     let before = run_to_end(&["-w", "3", "check", "0"]);
     assert!(before.status.success(), "{}", one_line_of(&before));
 }

@@ -15,6 +15,7 @@ mod a_client_cannot_fill_the_log;
 mod a_client_that_leaves_is_noticed_at_once;
 mod a_client_that_resets_is_forgotten_at_once;
 mod a_compression_does_not_block_others;
+mod a_config_file_sets_every_option;
 mod a_crash_loop_backs_off_and_logs_little;
 mod a_dead_workers_queue_is_served;
 mod a_directory_static_is_served_and_reported;
