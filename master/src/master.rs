@@ -2,7 +2,7 @@
 //!
 //! One thread, one loop: handle signals, handle workers' reports, reap the dead, check the living, start what is due.
 
-mod announcing;
+mod booting;
 mod commanding;
 mod inheriting;
 mod notifying;
@@ -26,6 +26,7 @@ use crate::recycle;
 use crate::shortage::Shortage;
 use crate::start::Health;
 use crate::watchdog::{self, Watch};
+use booting::Boot;
 use inheriting::Succession;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
@@ -95,10 +96,7 @@ pub struct Master {
     replacing: Replacing,
     upgrading: Upgrading,
     succession: Succession,
-    /// A worker has been ready: the app can be built.
-    ever_ready: bool,
-    announced: bool,
-    boot_failures: usize,
+    boot: Boot,
     shortage: Shortage,
     deaths_allowance: Allowance,
     poll_failures_allowance: Allowance,
@@ -147,9 +145,7 @@ impl Master {
             notified: notifying::Notified::nothing(now),
             replacing: Replacing::default(),
             upgrading: Upgrading::default(),
-            ever_ready: false,
-            announced: false,
-            boot_failures: 0,
+            boot: Boot::NoneReady { failures: 0 },
             shortage: Shortage::default(),
             deaths_allowance: Allowance::new(20.0, 0.5),
             poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),

@@ -2,7 +2,7 @@
 //! remember to send them.
 
 use super::Master;
-use super::announcing::counted;
+use super::reporting::counted;
 use std::time::{Duration, Instant};
 use tine_common::metric::Metric;
 use tine_common::status::ServerState;
@@ -56,7 +56,7 @@ impl Master {
     fn managers_condition(&self) -> ServerState {
         match self.condition() {
             ServerState::Draining => ServerState::Draining,
-            _ if !self.announced => ServerState::Starting,
+            _ if !self.boot.is_announced() => ServerState::Starting,
             _ if self.replacing.is_reloading() => ServerState::Reloading,
             _ => ServerState::Serving,
         }

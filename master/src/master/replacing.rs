@@ -1,6 +1,6 @@
 //! Replaces workers, for whatever reason, through the gate of [`crate::rollout`]: new before old.
 
-use super::announcing::counted;
+use super::reporting::counted;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Leavers, Phase, Position, Role};
 use crate::rollout::{self, Limits, PositionView, Step};
@@ -175,7 +175,7 @@ impl Master {
     }
 
     pub(super) fn on_ready(&mut self, slot: usize, now: Instant) {
-        self.ever_ready = true;
+        self.boot.on_ready();
         if let Some(old) = self.children.on_ready(slot) {
             self.order_leave(old, now);
         }

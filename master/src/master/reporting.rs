@@ -1,15 +1,18 @@
-//! The server's status, from the table of children and the scoreboard; available even if no worker responds.
+//! The server's status, from the table of children and the scoreboard; available even if no worker responds. And the memory
+//! line in the log.
 
 use super::Master;
 use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
+use crate::memory_line::Counts;
 use crate::resident;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tine_common::VERSION;
 use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
+use tine_common::units;
 
 /// A sleeping worker has a heartbeat every second.
 const HUNG_AFTER: Duration = Duration::from_secs(3);
@@ -56,7 +59,7 @@ impl Master {
             ServerState::Upgrading
         } else if self.replacing.is_reloading() {
             ServerState::Reloading
-        } else if !self.ever_ready {
+        } else if !self.boot.has_been_ready() {
             ServerState::Starting
         } else {
             ServerState::Serving
@@ -120,4 +123,22 @@ impl Master {
             in_flight_not_shown: requests.others,
         }
     }
+
+    /// Logs the memory line when it is due.
+    pub(super) fn log_memory(&mut self, now: Instant) {
+        let Some(memory_line) = self.memory_line.as_mut().filter(|line| line.due() <= now) else { return };
+        let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
+        let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
+        let totals = self.scoreboard.totals();
+        let (connections, in_flight, requests) =
+            (totals[Metric::Connections], totals[Metric::InFlight], totals[Metric::Requests]);
+        if let Some(line) = memory_line.sample(now, Counts { memory_bytes, connections, in_flight, requests }) {
+            log::info!("{line}");
+        }
+    }
+}
+
+/// `1 worker`, `3 workers`.
+pub(super) fn counted(workers: usize) -> String {
+    units::counted(workers as u64, "worker")
 }

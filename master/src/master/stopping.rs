@@ -1,6 +1,5 @@
 //! How the server stops: the stages from the first command to the exit of the last worker.
 
-use super::announcing::{and_cut, and_refused};
 use super::{KILL_MARGIN, Master};
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
@@ -246,4 +245,12 @@ impl Master {
         }
         ending.status
     }
+}
+
+fn and_cut(responses: u64) -> String {
+    if responses == 0 { String::new() } else { format!(", {} cut", counted(responses, "response")) }
+}
+
+fn and_refused(refused: u64) -> String {
+    if refused == 0 { String::new() } else { format!(", {} refused with 503", counted(refused, "connection")) }
 }

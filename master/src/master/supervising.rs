@@ -101,7 +101,7 @@ impl Master {
             _ if entry.current.is_some() => {}
             _ => entry.next_start = Some(now + delay),
         }
-        if !self.ever_ready {
+        if !self.boot.has_been_ready() {
             self.on_boots_failed(1, line + &cause);
             return;
         }
@@ -212,20 +212,6 @@ impl Master {
         // Booting workers may still become ready, and the server can serve with them.
         if self.children.count() == 0 {
             self.on_boots_failed(missing, line);
-        }
-    }
-
-    /// Gives up when no worker was ever ready and as many starts have failed as there are positions.
-    fn on_boots_failed(&mut self, count: usize, cause: String) {
-        if self.ever_ready || !self.is_serving() {
-            return;
-        }
-        self.boot_failures += count;
-        if self.boot_failures >= self.start.config.workers {
-            let line = format!("no worker became ready; the last failure: {cause}");
-            log::error!("{line}");
-            self.send_reason(&line);
-            self.stop_at_once(1);
         }
     }
 }
