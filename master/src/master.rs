@@ -20,12 +20,11 @@ use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
-use crate::oom::OomKills;
 use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::shortage::Shortage;
 use crate::start::Health;
-use crate::watchdog::{self, Watch};
+use crate::watchdog::Watch;
 use booting::Boot;
 use inheriting::Succession;
 use mio::{Events, Interest, Poll};
@@ -38,6 +37,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use stopping::Stopping;
+use supervising::Supervising;
 use tine_common::config::MasterConfig;
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
@@ -97,19 +97,13 @@ pub struct Master {
     upgrading: Upgrading,
     succession: Succession,
     boot: Boot,
+    supervising: Supervising,
     shortage: Shortage,
-    deaths_allowance: Allowance,
     poll_failures_allowance: Allowance,
-    oom_kills: OomKills,
-    /// Why the last worker died that was not told to exit.
-    last_cause: Option<(String, Instant)>,
     waiters: Vec<waiting::Waiter>,
     /// `None`: off, or not logged at this level.
     memory_line: Option<MemoryLine>,
     began: Instant,
-    /// When the living workers were last checked, and their memory.
-    checked: Instant,
-    memory_checked: Instant,
     pid: u32,
 }
 
@@ -146,16 +140,12 @@ impl Master {
             replacing: Replacing::default(),
             upgrading: Upgrading::default(),
             boot: Boot::NoneReady { failures: 0 },
+            supervising: Supervising::new(now),
             shortage: Shortage::default(),
-            deaths_allowance: Allowance::new(20.0, 0.5),
             poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),
-            oom_kills: OomKills::new(),
-            last_cause: None,
             waiters: Vec::new(),
             memory_line,
             began: now,
-            checked: now,
-            memory_checked: now,
             pid: std::process::id(),
         })
     }
@@ -235,8 +225,7 @@ impl Master {
         let old_master = self.succession.kill_at();
         let deadlines =
             [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
-        let next_check = self.checked + watchdog::CHECK_INTERVAL;
-        let nearest = deadlines.into_iter().flatten().fold(next_check, Instant::min);
+        let nearest = deadlines.into_iter().flatten().fold(self.supervising.next_check(), Instant::min);
         nearest.saturating_duration_since(now)
     }
 

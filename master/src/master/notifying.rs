@@ -73,7 +73,7 @@ impl Master {
         let (connections, requests) = (totals[Metric::Connections], totals[Metric::InFlight]);
         let load =
             format!("{}, {} in flight", units::counted(connections, "connection"), units::counted(requests, "request"));
-        let cause = self.last_cause.as_ref().filter(|_| ready < positions).map(|(cause, _)| format!("; {cause}"));
+        let cause = self.supervising.last_cause().filter(|_| ready < positions).map(|(cause, _)| format!("; {cause}"));
         let cause = cause.unwrap_or_default();
         match condition {
             ServerState::Starting => format!("starting {}{cause}", counted(positions)),

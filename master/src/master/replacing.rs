@@ -2,12 +2,10 @@
 
 use super::reporting::counted;
 use super::{KILL_MARGIN, Master};
-use crate::children::{Child, Leavers, Phase, Position, Role};
+use crate::children::{Child, Leavers, Phase, Position};
 use crate::rollout::{self, Limits, PositionView, Step};
 use std::time::{Duration, Instant};
-use tine_common::log::and_others;
 use tine_common::message::Order;
-use tine_common::metric::Metric;
 
 /// The reloads so far: the one in progress, and how the last one ended.
 #[derive(Debug)]
@@ -178,31 +176,6 @@ impl Master {
         self.boot.on_ready();
         if let Some(old) = self.children.on_ready(slot) {
             self.order_leave(old, now);
-        }
-    }
-
-    /// A worker has begun to leave because of a signal or its app. It is replaced at once, unless it never answered a
-    /// request; then it is replaced with back-off, like a crash.
-    pub(super) fn on_left_by_itself(&mut self, slot: usize, now: Instant) {
-        let Some(child) = self.children.get(slot) else { return };
-        let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
-        let kill_at = now + self.start.config.worker.graceful_timeout + KILL_MARGIN;
-        let role = self.children.on_leaving(slot, Some(kill_at), now);
-        let is_useless = self.scoreboard.slot(slot).get(Metric::Requests) == 0;
-        let mut delay = Duration::ZERO;
-        if let Some(entry) = self.children.positions.get_mut(index).filter(|_| role == Role::Current && is_useless)
-            && let Some(at) = &mut entry.next_start
-        {
-            delay = entry.respawn.delay(uptime, fastrand::f64());
-            *at = now + delay;
-        }
-        if let Some(others) = self.deaths_allowance.admits(now).filter(|_| self.is_serving()) {
-            let (age, others) = (uptime.as_secs_f64(), and_others(others));
-            let when = match delay.is_zero() {
-                true => "replacing it now".to_string(),
-                false => format!("it never answered a request, replacing it in {:.1} s", delay.as_secs_f64()),
-            };
-            log::info!("worker {index} (pid {pid}) retires after {age:.1} s; {when}{others}");
         }
     }
 }

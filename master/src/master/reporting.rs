@@ -21,6 +21,7 @@ impl Master {
     /// `with_workers`: with the status of each worker.
     pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
         let generations = self.generations();
+        let last_cause = self.supervising.last_cause();
         let pids = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
         Status {
             version: VERSION.to_string(),
@@ -35,8 +36,8 @@ impl Master {
             workers_ready: self.children.count_ready() as u64,
             totals: self.scoreboard.totals(),
             memory_bytes: resident::together(std::iter::once(self.pid).chain(pids)),
-            last_cause: self.last_cause.as_ref().map(|(cause, _)| cause.clone()),
-            last_cause_age_s: self.last_cause.as_ref().map(|(_, at)| now.duration_since(*at).as_secs_f64()),
+            last_cause: last_cause.map(|(cause, _)| cause.to_string()),
+            last_cause_age_s: last_cause.map(|(_, at)| now.duration_since(at).as_secs_f64()),
             reload: self.reload_text(),
             workers: if with_workers { self.workers(now) } else { Vec::new() },
         }

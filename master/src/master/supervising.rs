@@ -1,7 +1,8 @@
-//! Supervises the workers: deaths, failed starts, hung workers, and workers that do not exit in time.
+//! Supervises the workers: deaths, failed starts, hung workers, and workers that leave by themselves or do not exit in time.
 
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
+use crate::oom::OomKills;
 use crate::recycle::{self, MEMORY_INTERVAL, RSS_STRIKES_MAX};
 use crate::resident;
 use crate::shortage::Round;
@@ -11,12 +12,44 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::in_flight_table::Running;
-use tine_common::log::{and_others, indented};
+use tine_common::log::{Allowance, and_others, indented};
 use tine_common::message::Report;
 use tine_common::metric::Metric;
 use tine_common::units::counted;
+
+/// What supervising keeps between the turns.
+pub struct Supervising {
+    deaths_allowance: Allowance,
+    oom_kills: OomKills,
+    /// Why the last worker died that was not told to exit.
+    last_cause: Option<(String, Instant)>,
+    /// When the living workers were last checked, and their memory.
+    checked: Instant,
+    memory_checked: Instant,
+}
+
+impl Supervising {
+    pub fn new(now: Instant) -> Self {
+        Supervising {
+            deaths_allowance: Allowance::new(20.0, 0.5),
+            oom_kills: OomKills::new(),
+            last_cause: None,
+            checked: now,
+            memory_checked: now,
+        }
+    }
+
+    pub fn next_check(&self) -> Instant {
+        self.checked + CHECK_INTERVAL
+    }
+
+    /// Why the last worker died that was not told to exit, and when.
+    pub fn last_cause(&self) -> Option<(&str, Instant)> {
+        self.last_cause.as_ref().map(|(cause, at)| (cause.as_str(), *at))
+    }
+}
 
 impl Master {
     /// Reaps all children that have exited: workers, and as process 1 also adopted orphans, which are not logged.
@@ -57,7 +90,7 @@ impl Master {
         self.scoreboard.retire(slot);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         let is_killed_by_another = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) && !child.is_killed;
-        let by_oom = match is_killed_by_another && self.oom_kills.explains_a_death() {
+        let by_oom = match is_killed_by_another && self.supervising.oom_kills.explains_a_death() {
             true => "; the kernel's OOM killer did it: the control group was out of memory",
             false => "",
         };
@@ -88,7 +121,7 @@ impl Master {
             }
             return;
         }
-        self.last_cause = Some((format!("{line}{cause}"), now));
+        self.supervising.last_cause = Some((format!("{line}{cause}"), now));
         let uptime = now.duration_since(child.started);
         let Some(entry) = self.children.positions.get_mut(child.index) else { return };
         entry.is_settled = true;
@@ -105,7 +138,7 @@ impl Master {
             self.on_boots_failed(1, line + &cause);
             return;
         }
-        if let Some(others) = self.deaths_allowance.admits(now) {
+        if let Some(others) = self.supervising.deaths_allowance.admits(now) {
             let when = match (role, delay.is_zero()) {
                 (Role::Successor, _) => "the worker that it was to replace continues to serve".to_string(),
                 (_, true) => "replacing it now".to_string(),
@@ -118,23 +151,48 @@ impl Master {
         }
     }
 
+    /// A worker has begun to leave because of a signal or its app. It is replaced at once, unless it never answered a
+    /// request; then it is replaced with back-off, like a crash.
+    pub(super) fn on_left_by_itself(&mut self, slot: usize, now: Instant) {
+        let Some(child) = self.children.get(slot) else { return };
+        let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
+        let kill_at = now + self.start.config.worker.graceful_timeout + KILL_MARGIN;
+        let role = self.children.on_leaving(slot, Some(kill_at), now);
+        let is_useless = self.scoreboard.slot(slot).get(Metric::Requests) == 0;
+        let mut delay = Duration::ZERO;
+        if let Some(entry) = self.children.positions.get_mut(index).filter(|_| role == Role::Current && is_useless)
+            && let Some(at) = &mut entry.next_start
+        {
+            delay = entry.respawn.delay(uptime, fastrand::f64());
+            *at = now + delay;
+        }
+        if let Some(others) = self.supervising.deaths_allowance.admits(now).filter(|_| self.is_serving()) {
+            let (age, others) = (uptime.as_secs_f64(), and_others(others));
+            let when = match delay.is_zero() {
+                true => "replacing it now".to_string(),
+                false => format!("it never answered a request, replacing it in {:.1} s", delay.as_secs_f64()),
+            };
+            log::info!("worker {index} (pid {pid}) retires after {age:.1} s; {when}{others}");
+        }
+    }
+
     /// Checks the living workers once a second: which hang, which are due to be replaced.
     pub(super) fn check_workers(&mut self, now: Instant) {
-        let since = now.duration_since(self.checked);
+        let since = now.duration_since(self.supervising.checked);
         // Also after an upgrade, while workers finish: no other process would end one of them that hangs.
         let is_on_guard = self.is_serving() || self.stopping.has_handed_over();
         if since < CHECK_INTERVAL {
             return;
         }
-        self.checked = now;
+        self.supervising.checked = now;
         if !is_on_guard {
             return;
         }
         let supervision = &self.start.config.supervision;
         let is_memory_due =
-            supervision.recycling.rss_bytes_max.is_some() && now >= self.memory_checked + MEMORY_INTERVAL;
+            supervision.recycling.rss_bytes_max.is_some() && now >= self.supervising.memory_checked + MEMORY_INTERVAL;
         if is_memory_due {
-            self.memory_checked = now;
+            self.supervising.memory_checked = now;
         }
         for (slot, child) in self.children.iter_mut() {
             let slot = self.scoreboard.slot(slot);
@@ -202,12 +260,12 @@ impl Master {
             _ => counted(missing as u64, "worker"),
         };
         let line = format!("{what} cannot be started: {error}");
-        let others = || self.deaths_allowance.admits(now);
+        let others = || self.supervising.deaths_allowance.admits(now);
         if let Some(others) = matches!(round, Round::Begins(_)).then(others).flatten() {
             let seconds = until.duration_since(now).as_secs_f64();
             log::error!("{line}; trying again in {seconds:.1} s{}", and_others(others));
         }
-        self.last_cause = Some((line.clone(), now));
+        self.supervising.last_cause = Some((line.clone(), now));
         self.abandon_reload(&line);
         // Booting workers may still become ready, and the server can serve with them.
         if self.children.count() == 0 {

@@ -120,7 +120,7 @@ impl Master {
     fn progress(&self, waiter: &Waiter) -> Progress {
         let (ready, wanted) = (self.children.count_ready(), self.children.positions.len());
         let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
-        let cause = || self.last_cause.as_ref().map(|(cause, _)| cause.clone()).unwrap_or_default();
+        let cause = || self.supervising.last_cause().map_or(String::new(), |(cause, _)| cause.to_string());
         match waiter.wait {
             Wait::Done => Progress::Done("done".to_string()),
             Wait::Reload { .. } if self.replacing.is_reloading() => Progress::Still(self.reload_progress()),
