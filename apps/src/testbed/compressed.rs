@@ -4,6 +4,7 @@
 //! declared, so the whole body is coded before the head is written: in slices, between which other connections get
 //! their turn, and only one long body at a time per worker, so that a single encoder holds a long body's memory.
 
+use super::Origin;
 use super::coder::{Coder, Coding, SLICE_BYTES};
 use super::echo::{EchoedBody, Reply, RequestJson};
 use super::query;
@@ -14,20 +15,15 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::accept_encoding::{Choice, choose};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
-/// The endpoint of each coding, and its field in the JSON.
-const ENDPOINTS: [(&str, Coding, &str); 3] =
-    [("/gzip", Coding::Gzip, "gzipped"), ("/brotli", Coding::Brotli, "brotli"), ("/zstd", Coding::Zstd, "zstd")];
 /// A waiting ticket polls after this time for each ticket ahead of it.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// The longest time between two polls.
 const POLL_INTERVAL_MAX: Duration = Duration::from_millis(100);
 
-/// `None`: the path is not one of these.
-pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str, tickets: &Tickets) -> Option<Answer> {
-    let (_, coding, field) = *ENDPOINTS.iter().find(|(endpoint, ..)| *endpoint == path)?;
+pub fn answer(coding: Coding, origin: &Origin, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let level = match query::number(request, "level", coding.levels()) {
         Ok(level) => level.unwrap_or(coding.default_level()),
-        Err(text) => return Some(Response::text(StatusCode::BAD_REQUEST, text).into()),
+        Err(text) => return Response::text(StatusCode::BAD_REQUEST, text).into(),
     };
     let is_coded = match choose(request.headers(), &[coding.token()]) {
         Choice::Coding(_) => true,
@@ -35,13 +31,22 @@ pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>, hostname: &str, ti
         Choice::NotAcceptable => {
             let text = format!("406 Not Acceptable: Accept-Encoding allows neither {} nor identity\n", coding.token());
             let response = Response::text(StatusCode::NOT_ACCEPTABLE, text);
-            return Some(response.header("Vary", "Accept-Encoding").into());
+            return response.header("Vary", "Accept-Encoding").into();
         }
     };
-    let mut json = RequestJson::new(request, cx, hostname);
-    json.insert(field, is_coded);
+    let mut json = RequestJson::new(request, cx, &origin.hostname);
+    json.insert(field(coding), is_coded);
     let stage = Stage::Reading { json, body: EchoedBody::default() };
-    Some(Answer::exchange(Compressed { stage, is_coded, coding, level, tickets: tickets.clone() }))
+    Answer::exchange(Compressed { stage, is_coded, coding, level, tickets: origin.compressions.clone() })
+}
+
+/// The field of the JSON that says whether the echo is coded.
+fn field(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Gzip => "gzipped",
+        Coding::Brotli => "brotli",
+        Coding::Zstd => "zstd",
+    }
 }
 
 struct Compressed {

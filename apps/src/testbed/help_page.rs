@@ -1,26 +1,26 @@
 //! `/help` as HTML: the table of [`super::help`] in the frame `help_page.html`, which loads nothing else.
 
-use super::help::Family;
+use super::help::Section;
 
 const FRAME: &str = include_str!("help_page.html");
 /// The placeholder for the tables.
 const PLACE: &str = "{{endpoints}}\n";
 
-pub fn page(families: &[&Family]) -> String {
-    FRAME.replace(PLACE, &tables(families))
+pub fn page(sections: &[Section]) -> String {
+    FRAME.replace(PLACE, &tables(sections))
 }
 
 /// One table per family.
-fn tables(families: &[&Family]) -> String {
+fn tables(sections: &[Section]) -> String {
     let mut html = String::new();
-    for family in families {
+    for section in sections {
         let mut rows = String::new();
-        for endpoint in family.endpoints {
-            let (path, example, does) = (escape(endpoint.path), escape(endpoint.example), escape(endpoint.does));
-            rows.push_str(&format!("<tr><td><code>{path}</code></td><td>{does}</td>"));
+        for line in &section.lines {
+            let (usage, example, does) = (escape(line.usage), escape(line.example), escape(line.does));
+            rows.push_str(&format!("<tr><td><code>{usage}</code></td><td>{does}</td>"));
             rows.push_str(&format!("<td><a href=\"{example}\"><code>{example}</code></a></td></tr>\n"));
         }
-        html.push_str(&format!("<h2>{}</h2>\n<table>\n{rows}</table>\n", escape(family.heading)));
+        html.push_str(&format!("<h2>{}</h2>\n<table>\n{rows}</table>\n", escape(section.heading)));
     }
     html
 }
@@ -31,7 +31,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::help::FAMILIES;
+    use super::super::endpoints::{ENDPOINTS, Endpoint, HelpLine};
+    use super::super::help::sections;
     use super::*;
 
     #[test]
@@ -42,10 +43,10 @@ mod tests {
     #[test]
     fn every_endpoint_has_its_row_and_its_link() {
         assert!(FRAME.contains(PLACE), "the frame has no place for the table");
-        let page = page(&FAMILIES.iter().collect::<Vec<_>>());
-        for endpoint in FAMILIES.iter().flat_map(|family| family.endpoints) {
-            assert!(page.contains(&format!("<td><code>{}</code></td>", escape(endpoint.path))), "{}", endpoint.path);
-            assert!(page.contains(&format!("<a href=\"{}\">", escape(endpoint.example))), "{}", endpoint.example);
+        let page = page(&sections(true));
+        for HelpLine { usage, example, .. } in ENDPOINTS.iter().flat_map(Endpoint::lines) {
+            assert!(page.contains(&format!("<td><code>{}</code></td>", escape(usage))), "{usage}");
+            assert!(page.contains(&format!("<a href=\"{}\">", escape(example))), "{example}");
         }
         assert!(!page.contains("{{"), "something was not filled in");
     }

@@ -15,14 +15,19 @@ impl Pattern {
     }
 }
 
-/// Digits only, clamped to 1..=1000; `None` for any other path, which is not this endpoint's.
-pub fn megabytes(text: &str) -> Option<u64> {
-    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX).clamp(1, 1000))
+/// `rest`: what follows `/stream`. `None`: the path is not this endpoint's.
+pub fn answer(rest: &str, megabytes_default: u64, pattern: &Pattern) -> Option<Answer> {
+    let megabytes = match rest.strip_prefix('/') {
+        None => megabytes_default,
+        Some(text) => megabytes(text)?,
+    };
+    Some(after_body::answer(Stream { left: megabytes << 20, size: megabytes << 20, chunk: pattern.0 }))
 }
 
-pub fn answer(megabytes: u64, pattern: &Pattern) -> Answer {
-    after_body::answer(Stream { left: megabytes << 20, size: megabytes << 20, chunk: pattern.0 })
+/// Digits only, clamped to 1..=1000.
+fn megabytes(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX).clamp(1, 1000))
 }
 
 struct Stream {

@@ -11,24 +11,15 @@ const EVERY_MS: u64 = 1000;
 /// An hour: anything longer is a mistake.
 const EVERY_MS_MAX: u64 = 3_600_000;
 
-/// Every path that begins with `/ws`, as in hpdummy.
-pub fn answer(path: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-    match path {
-        "/ws/close" => upgrade(request, Close),
-        "/ws/ticker" => ticker(request, cx),
-        _ => upgrade(request, Echo),
-    }
+pub fn echo(request: &Request<'_>) -> Answer {
+    upgrade(request, Echo)
 }
 
-fn upgrade(request: &Request<'_>, peer: impl Peer + 'static) -> Answer {
-    let upgrade = Upgrade::new(peer);
-    match request.subprotocols().next() {
-        Some(first) => upgrade.subprotocol(first).into(),
-        None => upgrade.into(),
-    }
+pub fn close(request: &Request<'_>) -> Answer {
+    upgrade(request, Close)
 }
 
-fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+pub fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let every = numbers::parameter(request, "every", EVERY_MS, 1..=EVERY_MS_MAX);
     let count = numbers::parameter(request, "count", u64::MAX, 1..=u64::MAX);
     match (every, count) {
@@ -40,6 +31,14 @@ fn ticker(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
                 format!("every is 1 to {EVERY_MS_MAX} milliseconds, count at least 1: /ws/ticker?every=100&count=5\n");
             Response::text(StatusCode::BAD_REQUEST, text).into()
         }
+    }
+}
+
+fn upgrade(request: &Request<'_>, peer: impl Peer + 'static) -> Answer {
+    let upgrade = Upgrade::new(peer);
+    match request.subprotocols().next() {
+        Some(first) => upgrade.subprotocol(first).into(),
+        None => upgrade.into(),
     }
 }
 

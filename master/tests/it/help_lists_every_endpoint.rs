@@ -1,6 +1,7 @@
 //! `/help` lists the endpoints: as text by default, and as a page for clients that prefer HTML.
 
 use crate::support::{Client, Response, Server};
+use tine_apps::testbed::{ENDPOINTS, Endpoint, HelpLine};
 
 /// What a browser sends.
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
@@ -45,51 +46,35 @@ fn each_has_a_line_in_the_text() {
     let server = Server::start(&["--workers", "1"]);
     let text = help(&mut server.connect(), "").text();
     assert!(text.starts_with("Available endpoints:\n"));
-    for path in [
-        "/",
-        "/health",
-        "/help",
-        "/bin/{size}",
-        "/chunked/{n}",
-        "/stream",
-        "/delay/{ms}",
-        "/status/{code}",
-        "/nousage",
-        "/upload",
-        "/sse",
-        "/trickle/{bytes}",
-        "/ws",
-        "/random/{size}",
-        "/mix",
-        "/headers/{n}",
-        "/cookies/{n}",
-        "/redirect/{n}",
-        "/anything",
-        "/ip",
-        "/uuid",
-        "/etag/{tag}",
-        "/range/{size}",
-        "/gzip",
-        "/brotli",
-        "/zstd",
-    ] {
-        let says_it = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.starts_with(path));
-        assert!(text.lines().any(says_it), "{path} is not in {text}");
+    let mut listed: Vec<&str> = text.lines().filter(|line| line.starts_with("  /")).collect();
+    for HelpLine { usage, does, .. } in ENDPOINTS.iter().flat_map(Endpoint::lines) {
+        let says_it = |line: &str| {
+            line.trim_start().strip_prefix(usage).is_some_and(|rest| rest.starts_with("  ") && rest.trim() == *does)
+        };
+        let Some(at) = listed.iter().position(|line| says_it(line)) else { panic!("{usage} is not in {text}") };
+        listed.remove(at);
     }
+    assert!(listed.is_empty(), "listed, but in no table: {listed:?}");
     assert!(text.lines().all(|line| line.len() <= 120), "no line is too long for a terminal: {text}");
 }
 
-/// Each path in the text has a row with an example, and the examples are valid.
+/// Each has a row with an example, and the examples are valid.
 #[test]
 fn each_has_a_link_on_the_page() {
     let server = Server::start(&["--workers", "1"]);
-    let mut client = server.connect();
-    let lines = help(&mut client, "").text().lines().filter(|line| line.starts_with("  /")).count();
-    let page = help(&mut client, BROWSER).text();
+    let page = help(&mut server.connect(), BROWSER).text();
     let table = &page[..page.find("<h2 id=\"live\">").expect("a live section")];
-    let links: Vec<&str> = table.split("<a href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert_eq!(links.len(), lines);
-    for link in links.iter().map(|link| link.split('#').next().unwrap_or_default().replace("&amp;", "&")) {
+    let links: Vec<String> = table
+        .split("<a href=\"")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split('"').next()?.replace("&amp;", "&")))
+        .collect();
+    let mut examples: Vec<&str> = ENDPOINTS.iter().flat_map(Endpoint::lines).map(|line| line.example).collect();
+    let mut found: Vec<&str> = links.iter().map(String::as_str).collect();
+    examples.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, examples);
+    for link in examples.iter().filter_map(|link| link.split('#').next()) {
         // HEAD, because some of them never end.
         let mut client = server.connect();
         client.send(format!("HEAD {link} HTTP/1.1\r\nHost: t\r\n\r\n"));

@@ -4,6 +4,7 @@ use crate::support::{Client, Response, Server};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tine_apps::testbed::{ENDPOINTS, Routes};
 
 /// The text that `{echo}` stands for.
 const ECHO: &str =
@@ -29,9 +30,13 @@ struct Answer {
     took: Duration,
 }
 
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
 fn rows() -> Vec<Row> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("parity.md");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let text = page("parity.md");
     let is_request = |line: &&str| {
         let methods = ["GET", "HEAD", "POST", "PUT", "DELETE"];
         methods.iter().any(|method| line.starts_with(&format!("| `{method} /")))
@@ -219,6 +224,21 @@ fn nothing_is_missing() {
         assert!(says, "{request:?} does not say whether its model answers the same: {model:?}");
         assert!(!expectations.is_empty(), "{request:?} expects nothing of the answer");
     }
+}
+
+/// Each endpoint of the origin is in a row here, or in a heading of docs/origin.md.
+#[test]
+fn every_endpoint_is_documented() {
+    let origin = page("origin.md");
+    let headings = origin.lines().filter(|line| line.starts_with("## ")).flat_map(spans);
+    let requests = rows().into_iter().filter_map(|row| Some(row.request[0].split(' ').nth(1)?.to_string()));
+    let routes = Routes::of(ENDPOINTS);
+    let path = |target: &str| target.split(['?', '{', '[']).next().unwrap_or_default().to_string();
+    let usages: Vec<&str> =
+        requests.chain(headings).map(|target| routes.find(&path(&target)).0.lines()[0].usage).collect();
+    let missing: Vec<&str> =
+        ENDPOINTS.iter().map(|endpoint| endpoint.lines()[0].usage).filter(|usage| !usages.contains(usage)).collect();
+    assert!(missing.is_empty(), "neither in docs/parity.md nor in a heading of docs/origin.md: {missing:?}");
 }
 
 /// The check itself can fail.

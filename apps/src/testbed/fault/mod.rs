@@ -85,11 +85,12 @@ impl Fault {
     }
 }
 
-/// Answers `/fault` and all paths below it; `path` is decoded. Without raw access faults are turned off.
-pub fn answer(path: &str, request: &Request<'_>, raw_access: Option<RawAccess>) -> Answer {
+/// Answers `/fault` and all paths below it; `rest` is what follows. Without raw access faults are turned off.
+pub fn answer(rest: &str, request: &Request<'_>, raw_access: Option<RawAccess>) -> Answer {
     let Some(raw_access) = raw_access else {
         return not_found("faults are disabled: this server runs with --no-faults\n".to_string());
     };
+    let path = format!("/fault{rest}");
     let Some(fault) = FAULTS.iter().find(|fault| fault.path() == path) else {
         let line = |fault: &Fault| format!("  {:<40} {}\n", fault.example, fault.does);
         let lines: String = FAULTS.iter().map(line).collect();
