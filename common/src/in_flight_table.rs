@@ -129,15 +129,16 @@ impl InFlightTable {
         self.header(RUNNING).store(NOWHERE, Relaxed);
     }
 
-    /// A request is about to be passed to the app. Its head begins with method and target, `length` bytes in all.
-    pub fn begin(&self, head: &[u8], length: usize) {
+    /// A request is about to be passed to the app. Its text begins with method and target, `length` bytes in all. They are
+    /// copied by words where they lie: put together from two strings they cost 80 instructions more.
+    pub fn begin(&self, text: &[u8], length: usize) {
         let running = self.header(RUNNING);
         let before = running.load(Relaxed);
         if before > CURRENT && before < LINES as u64 {
             // The connection's earlier request, which is answered.
             self.set_taken(before, false);
         }
-        self.lines[CURRENT as usize].write(self.slot.heartbeat_ms(), head, length);
+        self.lines[CURRENT as usize].write(self.slot.heartbeat_ms(), text, length);
         running.store(CURRENT, Relaxed);
     }
 

@@ -10,7 +10,7 @@ use tine_common::request_name::RequestName;
 /// Passes a request to the app.
 pub fn begin(request: &Request<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Answer {
     if let Some(table) = cx.in_flight_table() {
-        table.begin(request.head(), request.method().len() + 1 + request.target().len());
+        table.begin(request.text(), request.method().len() + 1 + request.target().len());
     }
     app.call(request, cx)
 }

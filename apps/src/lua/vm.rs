@@ -154,7 +154,7 @@ impl Vm {
             None | Some("") => self.empty.clone(),
             Some(query) => self.lua.create_string(query)?,
         };
-        Ok((method, path, query, self.lua.create_string(request.head())?))
+        Ok((method, path, query, self.lua.create_string(request.text())?))
     }
 
     /// Resumes a coroutine until it yields.

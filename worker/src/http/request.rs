@@ -29,7 +29,7 @@ pub struct Request<'a> {
     headers: Headers<'a>,
     body: BodyLength,
     place: u32,
-    head: &'a [u8],
+    text: &'a [u8],
 }
 
 impl<'a> Request<'a> {
@@ -45,7 +45,7 @@ impl<'a> Request<'a> {
         let rest = &target.as_bytes()[path_start..];
         // Most targets are short: a plain loop is faster than a call of a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
-        Request { method, target, path: (path_start, end), version, headers, body, place: 1, head: b"" }
+        Request { method, target, path: (path_start, end), version, headers, body, place: 1, text: b"" }
     }
 
     pub fn method(&self) -> &'a str {
@@ -104,13 +104,13 @@ impl<'a> Request<'a> {
         self.place
     }
 
-    /// The whole head as it arrived, checked: lines that end with CRLF, an empty one last, none of them folded.
-    pub fn head(&self) -> &'a [u8] {
-        self.head
+    /// The request as text: its line and its fields as HTTP/1.1 writes them, an empty line last, no field folded.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
     }
 
-    pub(crate) fn set_head(&mut self, head: &'a [u8]) {
-        self.head = head;
+    pub(crate) fn set_text(&mut self, text: &'a [u8]) {
+        self.text = text;
     }
 
     pub(crate) fn set_place(&mut self, place: u32) {

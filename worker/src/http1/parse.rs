@@ -87,7 +87,7 @@ fn complete<'a>(
         return Err(Error::bad_request("an HTTP/1.1 request must have a Host header"));
     }
     let mut request = Request::new(method, target, path_start, version, Headers::new(fields), known.body);
-    request.set_head(&bytes[..length]);
+    request.set_text(&bytes[..length]);
     let keep_alive = !known.close && (version == Version::Http11 || known.keep_alive);
     Ok(Parsed { request, length, keep_alive, expects_continue: known.expects_continue })
 }
