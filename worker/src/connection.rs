@@ -6,6 +6,7 @@
 mod lingering;
 mod resetting;
 mod steps;
+mod unsent;
 
 use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, TurnCx};
@@ -23,11 +24,13 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 use steps::Step;
 use tine_common::in_flight_table::{Before, Kept};
+use unsent::Unsent;
 
 pub struct Connection {
     transport: Transport,
-    /// Requests whose response is complete and not all sent.
-    unsent: u16,
+    /// Responses that this step has completed.
+    completed: u16,
+    unsent: Unsent,
     /// Requests that were answered or cut in this turn and are not yet reported to the worker.
     settled: Settled,
     scheduled: bool,
@@ -68,9 +71,9 @@ pub struct Buffers {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Settled {
     /// All of the response was passed to the kernel.
-    pub answered: u16,
+    pub answered: u32,
     /// The server closed the connection before that.
-    pub cut: u16,
+    pub cut: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +102,8 @@ impl Connection {
     fn in_phase(socket: Socket, phase: Phase) -> Self {
         Connection {
             transport: Transport::new(socket),
-            unsent: 0,
+            completed: 0,
+            unsent: Unsent::default(),
             settled: Settled::default(),
             scheduled: false,
             had_turn: 0,
@@ -197,14 +201,14 @@ impl Connection {
     }
 
     /// Responses that are cut if the connection is closed now.
-    pub fn unfinished(&self) -> u16 {
-        self.unsent + self.in_flight()
+    pub fn unfinished(&self) -> u32 {
+        u32::from(self.completed) + self.unsent.count() + u32::from(self.in_flight())
     }
 
     /// The connection is closed by the server, before all is sent.
     fn cut(&mut self) -> Turn {
         self.settled.cut += self.unfinished();
-        self.unsent = 0;
+        (self.completed, self.unsent) = (0, Unsent::default());
         Turn::Closed
     }
 

@@ -79,3 +79,18 @@ fn a_client_that_reads_nothing_and_one_that_leaves() {
     eventually("it has gone", || (server.in_flight() == 0).then_some(()));
     assert_eq!(counted(&server), (1, 1));
 }
+
+/// A client that reads slower than it asks: the output is never empty, and each response counts as soon as it is sent.
+#[test]
+fn responses_are_counted_one_by_one_while_others_are_queued() {
+    let server = Server::start(&["--workers", "1", "--write-timeout", "1h"]);
+    let mut client = server.connect_narrow();
+    client.send("GET /bin/4M HTTP/1.1\r\nHost: t\r\n\r\n".repeat(3));
+    for answered in 1..=2 {
+        assert_eq!(client.response().body.len(), 4 << 20);
+        eventually(&format!("{answered} of 3 are answered"), || (counted(&server).0 >= answered).then_some(()));
+        assert!(counted(&server).0 <= answered + 1, "{:?}", counted(&server));
+    }
+    assert_eq!(client.response().body.len(), 4 << 20);
+    wait_counted(&server, 3, 0);
+}

@@ -17,11 +17,11 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX: Duration = Duration::from_secs(30);
 /// Up to this many bytes on a new connection leave in one flight: TCP's initial window is ten segments (RFC 6928), even
 /// the small ones of tunnels. A reset can only arrive after them.
-const FLIGHT_BYTES_MAX: u32 = 8 << 10;
+const FLIGHT_BYTES_MAX: u64 = 8 << 10;
 
 /// Whether a socket may be closed at once, after the client asked for the close and all output was passed to the
 /// kernel. Costs one recv(2) for a small response.
-pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u32) -> bool {
+pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u64) -> bool {
     match drop_input(socket, scratch) {
         (Turn::Closed, _) => true,
         (Turn::Waits, false) => sent_bytes <= FLIGHT_BYTES_MAX || socket.bytes_at_risk() == 0,

@@ -95,8 +95,8 @@ impl Connection {
         let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
         let next = protocol.advance(&mut Io { input, output, input_ended, hung_up }, app, &step.cx(&self.transport));
         let ended = protocol.take_ended();
-        self.unsent += ended.complete;
-        self.settled.cut += ended.cut;
+        self.completed = ended.complete;
+        self.settled.cut += u32::from(ended.cut);
         done.completed += usize::from(ended.complete);
         done.is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
         Ok(next)
@@ -115,9 +115,13 @@ impl Connection {
             }
             return Err(self.cut());
         }
-        if output.is_empty() {
-            self.settled.answered += std::mem::take(&mut self.unsent);
+        let sent_bytes = self.transport.sent_bytes();
+        match std::mem::take(&mut self.completed) {
+            0 => {}
+            completed if output.is_empty() => self.settled.answered += u32::from(completed),
+            completed => self.unsent.push(completed, sent_bytes + output.len() as u64),
         }
+        self.settled.answered += self.unsent.take_sent(sent_bytes);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ pub const UNSENT_BYTES_MIN: u32 = 128 << 10;
 /// The same for a client that has read [`FAST_CLIENT_BYTES`]: long bursts cost a third less CPU per byte.
 const UNSENT_BYTES_FAST: u32 = 1 << 20;
 /// A client that has taken this many bytes does read: no window is that large before anything was read.
-pub const FAST_CLIENT_BYTES: u32 = 8 << 20;
+pub const FAST_CLIENT_BYTES: u64 = 8 << 20;
 
 pub struct Socket {
     raw: RawSocket,

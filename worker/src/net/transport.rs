@@ -18,8 +18,7 @@ pub struct Transport {
     is_gone: bool,
     /// The end of the client's stream has been read.
     input_ended: bool,
-    /// Bytes sent so far; saturating.
-    sent_bytes: u32,
+    sent_bytes: u64,
 }
 
 impl Transport {
@@ -68,7 +67,7 @@ impl Transport {
         self.hung_up | self.input_ended
     }
 
-    pub fn sent_bytes(&self) -> u32 {
+    pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes
     }
 
@@ -104,7 +103,7 @@ impl Transport {
         };
         let bytes = queued_bytes - output.len();
         let before = self.sent_bytes;
-        self.sent_bytes = before.saturating_add(bytes as u32);
+        self.sent_bytes = before + bytes as u64;
         if before < FAST_CLIENT_BYTES && self.sent_bytes >= FAST_CLIENT_BYTES {
             // A Unix socket has no such option, and does not need it.
             let _ = self.socket.send_in_long_bursts();

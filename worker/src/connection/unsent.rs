@@ -1,0 +1,55 @@
+//! Responses that are complete and not all sent. There are some only while the client reads slower than it asks.
+
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub struct Unsent(Option<Box<VecDeque<Group>>>);
+
+/// Responses that were completed together.
+struct Group {
+    responses: u16,
+    /// The bytes of the connection up to the end of the last of them.
+    end: u64,
+}
+
+impl Unsent {
+    /// Responses that end at this byte of the connection.
+    pub fn push(&mut self, responses: u16, end: u64) {
+        self.0.get_or_insert_default().push_back(Group { responses, end });
+    }
+
+    /// Takes those of which all is sent, given the bytes that were sent on the connection.
+    pub fn take_sent(&mut self, sent_bytes: u64) -> u32 {
+        let Some(groups) = &mut self.0 else { return 0 };
+        let mut responses = 0;
+        while groups.front().is_some_and(|group| group.end <= sent_bytes) {
+            responses += groups.pop_front().map_or(0, |group| u32::from(group.responses));
+        }
+        if groups.is_empty() {
+            self.0 = None;
+        }
+        responses
+    }
+
+    pub fn count(&self) -> u32 {
+        self.0.iter().flat_map(|groups| groups.iter()).map(|group| u32::from(group.responses)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_are_sent_in_order_and_together() {
+        let mut unsent = Unsent::default();
+        assert_eq!((unsent.take_sent(100), unsent.count()), (0, 0));
+        unsent.push(2, 150);
+        unsent.push(1, 300);
+        assert_eq!((unsent.take_sent(149), unsent.count()), (0, 3));
+        assert_eq!((unsent.take_sent(150), unsent.count()), (2, 1));
+        unsent.push(u16::MAX, 301);
+        assert_eq!((unsent.take_sent(1000), unsent.count()), (65536, 0));
+        assert!(unsent.0.is_none());
+    }
+}
