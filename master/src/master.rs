@@ -61,13 +61,18 @@ const OLD_MASTER: usize = usize::MAX - 3;
 /// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
-/// All that the master is built from.
-pub struct Start {
+/// What is served, as the banner, the status and the log describe it.
+pub struct About {
     pub name: String,
     pub try_next: String,
     /// One line for each thing that is served in addition.
     pub also: Vec<String>,
     pub health: Health,
+}
+
+/// All that the master is built from.
+pub struct Start {
+    pub about: About,
     pub config: MasterConfig,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
@@ -86,31 +91,41 @@ pub enum End {
 }
 
 pub struct Master {
-    start: Start,
-    scoreboard: Scoreboard,
-    children: Children,
+    about: About,
+    config: MasterConfig,
+    program: Program,
+    pid: u32,
+    began: Instant,
+    // What it owns of the system.
+    bound: Vec<Bound>,
+    pidfile: Option<Pidfile>,
+    /// `None`: not wanted, not available, or not taken over yet.
+    control: Option<Control>,
+    notifier: Notifier,
     poll: Poll,
     signals: Signals,
-    stopping: Stopping,
-    notified: notifying::Notified,
+    scoreboard: Scoreboard,
+    children: Children,
+    shortage: Shortage,
+    poll_failures_allowance: Allowance,
+    /// `None`: off, or not logged at this level.
+    memory_line: Option<MemoryLine>,
+    // What it does: the fields of each are private to the file that does it.
+    boot: Boot,
+    supervising: Supervising,
     replacing: Replacing,
     upgrading: Upgrading,
     succession: Succession,
-    boot: Boot,
-    supervising: Supervising,
-    shortage: Shortage,
-    poll_failures_allowance: Allowance,
+    stopping: Stopping,
+    notified: notifying::Notified,
     waiters: Vec<waiting::Waiter>,
-    /// `None`: off, or not logged at this level.
-    memory_line: Option<MemoryLine>,
-    began: Instant,
-    pid: u32,
 }
 
 impl Master {
-    pub fn new(mut start: Start) -> io::Result<Master> {
+    pub fn new(start: Start) -> io::Result<Master> {
+        let Start { about, config, bound, pidfile, program, predecessor, mut control, mut notifier } = start;
         let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
-        if start.config.worker.connections_per_address_max.is_some() {
+        if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
         }
         let poll = Poll::new()?;
@@ -118,35 +133,40 @@ impl Master {
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         signals::release()?;
-        if let Some(control) = &mut start.control {
+        if let Some(control) = &mut control {
             control.register(poll.registry(), CONTROL)?;
         }
-        if start.predecessor.is_some() {
+        if predecessor.is_some() {
             // Until the handover, the predecessor speaks for the service.
-            start.notifier.hold();
+            notifier.hold();
         }
         let now = Instant::now();
-        let memory_line =
-            MemoryLine::new(start.config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
+        let memory_line = MemoryLine::new(config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
         Ok(Master {
-            succession: Succession::of(start.predecessor.take()),
-            children: Children::new(start.config.workers, now),
-            start,
-            scoreboard,
+            children: Children::new(config.workers, now),
+            about,
+            config,
+            program,
+            pid: std::process::id(),
+            began: now,
+            bound,
+            pidfile,
+            control,
+            notifier,
             poll,
             signals,
-            stopping: Stopping::default(),
-            notified: notifying::Notified::nothing(now),
-            replacing: Replacing::default(),
-            upgrading: Upgrading::default(),
+            scoreboard,
             boot: Boot::NoneReady { failures: 0 },
             supervising: Supervising::new(now),
+            replacing: Replacing::default(),
+            upgrading: Upgrading::default(),
+            succession: Succession::of(predecessor),
+            stopping: Stopping::default(),
+            notified: notifying::Notified::nothing(now),
+            waiters: Vec::new(),
             shortage: Shortage::default(),
             poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),
-            waiters: Vec::new(),
             memory_line,
-            began: now,
-            pid: std::process::id(),
         })
     }
 
@@ -154,10 +174,10 @@ impl Master {
     /// there closes the descriptors that are not the worker's.
     pub fn run(mut self) -> End {
         if !self.succession.is_pending() {
-            self.start.bound.iter_mut().for_each(Bound::claim_file);
+            self.bound.iter_mut().for_each(Bound::claim_file);
             if let Err(line) = self.write_pidfile() {
                 log::error!("{line}");
-                remove_unix_sockets(&mut self.start.bound);
+                remove_unix_sockets(&mut self.bound);
                 return End::Exit(1);
             }
         }
@@ -187,7 +207,7 @@ impl Master {
                     SIGNALS => self.on_signals(now),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
-                    CONTROL.. => self.start.control.iter_mut().for_each(|control| control.on_event(event, now)),
+                    CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }
             }
@@ -220,8 +240,8 @@ impl Master {
 
     fn timeout(&self, now: Instant) -> Duration {
         let memory_line = self.memory_line.as_ref().map(MemoryLine::due);
-        let control = self.start.control.as_ref().and_then(|control| control.deadline(now));
-        let manager = self.start.notifier.due();
+        let control = self.control.as_ref().and_then(|control| control.deadline(now));
+        let manager = self.notifier.due();
         let old_master = self.succession.kill_at();
         let deadlines =
             [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
@@ -242,7 +262,7 @@ impl Master {
                 return None;
             }
         };
-        let recycling = &self.start.config.supervision.recycling;
+        let recycling = &self.config.supervision.recycling;
         let requests_due = recycle::requests(recycling, fastrand::f64());
         let lifetime = recycle::lifetime(recycling, fastrand::f64());
         let are_sockets_lent = self.are_sockets_shared();
@@ -250,14 +270,14 @@ impl Master {
         match fork() {
             Ok(Fork::Child(signals)) => {
                 drop(ours);
-                let bound = std::mem::take(&mut self.start.bound);
+                let bound = std::mem::take(&mut self.bound);
                 return Some(worker::Start {
-                    config: self.start.config.worker.clone(),
+                    config: self.config.worker.clone(),
                     info: WorkerInfo {
                         index,
                         workers: self.children.positions.len(),
                         generation: self.replacing.generation(),
-                        buffer_bytes: self.start.config.worker.buffer_bytes,
+                        buffer_bytes: self.config.worker.buffer_bytes,
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
@@ -365,6 +385,6 @@ impl Master {
     }
 
     fn write_pidfile(&mut self) -> Result<(), String> {
-        self.start.pidfile.as_mut().map_or(Ok(()), Pidfile::write)
+        self.pidfile.as_mut().map_or(Ok(()), Pidfile::write)
     }
 }

@@ -12,7 +12,7 @@ use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
-use crate::master::{End, Master, Start};
+use crate::master::{About, End, Master, Start};
 use crate::notify::Notifier;
 use crate::operands::Operands;
 use crate::pidfile::Pidfile;
@@ -278,7 +278,8 @@ fn run(
     process::set_title("tine: master");
     let predecessor = predecessor.take();
     let privileges = config.privileges.clone();
-    let start = Start { name, try_next, also, health, config, bound, pidfile, notifier, program, predecessor, control };
+    let about = About { name, try_next, also, health };
+    let start = Start { about, config, bound, pidfile, program, predecessor, control, notifier };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),

@@ -40,7 +40,7 @@ impl Master {
         }
         let Boot::NoneReady { failures } = &mut self.boot else { return };
         *failures += count;
-        if *failures >= self.start.config.workers {
+        if *failures >= self.config.workers {
             let line = format!("no worker became ready; the last failure: {cause}");
             log::error!("{line}");
             self.send_reason(&line);
@@ -59,16 +59,16 @@ impl Master {
             return;
         }
         self.boot = Boot::Announced;
-        let urls: Vec<String> = self.start.bound.iter().map(Bound::url).collect();
+        let urls: Vec<String> = self.bound.iter().map(Bound::url).collect();
         let by = counted(self.children.count_ready());
         Banner {
-            name: &self.start.name,
+            name: &self.about.name,
             by: &by,
             urls: &urls,
-            also: &self.start.also,
-            try_next: &self.start.try_next,
+            also: &self.about.also,
+            try_next: &self.about.try_next,
             pid: self.pid,
-            is_quiet: self.start.config.quiet,
+            is_quiet: self.config.quiet,
         }
         .show();
     }

@@ -85,11 +85,11 @@ impl Master {
     }
 
     fn take_over(&mut self) -> Result<(), String> {
-        self.start.bound.iter_mut().for_each(Bound::claim_file);
+        self.bound.iter_mut().for_each(Bound::claim_file);
         self.write_pidfile()?;
-        let first = self.start.bound.first().map(|one| &one.address);
-        self.start.control = control::open(&self.start.config.control, first, Claim::TakeOver)?;
-        if let Some(control) = &mut self.start.control {
+        let first = self.bound.first().map(|one| &one.address);
+        self.control = control::open(&self.config.control, first, Claim::TakeOver)?;
+        if let Some(control) = &mut self.control {
             let registered = control.register(self.poll.registry(), CONTROL);
             registered.map_err(|e| format!("the control socket cannot be watched: {e}"))?;
         }
@@ -149,8 +149,8 @@ impl Master {
         };
         old_master.has_handed_over = true;
         self.order_all(Order::Owned);
-        self.start.pidfile.iter().for_each(Pidfile::lock);
-        self.start.notifier.release();
+        self.pidfile.iter().for_each(Pidfile::lock);
+        self.notifier.release();
     }
 
     fn on_old_master_gone(&mut self) {

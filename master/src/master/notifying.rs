@@ -28,14 +28,14 @@ impl Notified {
 impl Master {
     pub(super) fn notify(&mut self, now: Instant) {
         // While another master speaks for the service, only queued messages are sent.
-        if !self.start.notifier.is_active() {
-            return self.start.notifier.send_due(now);
+        if !self.notifier.is_active() {
+            return self.notifier.send_due(now);
         }
         let condition = self.managers_condition();
         let changed = condition != self.notified.condition;
         if changed || now >= self.notified.numbers_at + NUMBERS_INTERVAL {
             let status = self.status_line(condition, now);
-            let notifier = &mut self.start.notifier;
+            let notifier = &mut self.notifier;
             match condition {
                 ServerState::Serving if changed => notifier.ready(&status, now),
                 ServerState::Reloading if changed => {
@@ -48,7 +48,7 @@ impl Master {
             self.notified =
                 Notified { condition, numbers_at: now, requests: self.scoreboard.totals()[Metric::Requests] };
         }
-        self.start.notifier.send_due(now);
+        self.notifier.send_due(now);
     }
 
     /// The server's condition as the service manager has it: a start ends with the announcement, and while a new binary

@@ -52,7 +52,7 @@ impl Master {
     pub(super) fn reload(&mut self, source: &str, now: Instant) {
         self.replacing.begin(now);
         let workers = counted(self.children.positions.len());
-        log::info!("{source}: reloading {} in {workers}, generation {}", self.start.name, self.replacing.generation);
+        log::info!("{source}: reloading {} in {workers}, generation {}", self.about.name, self.replacing.generation);
         // Positions that wait because the app could not be built can try the new app.
         self.children.open(now);
         self.shortage.retry_now(now);
@@ -116,7 +116,7 @@ impl Master {
         if !self.is_serving() || self.shortage.defers(now) || !self.is_any_due() {
             return None;
         }
-        let supervision = &self.start.config.supervision;
+        let supervision = &self.config.supervision;
         let limits = Limits {
             unavailable_max: supervision.unavailable_max,
             surge_max: supervision.surge_max,

@@ -106,13 +106,13 @@ impl Master {
     /// The first time: finishes what is in flight, after the delay if there is one. The next time ends the delay; the one
     /// after that cuts what is left.
     pub(super) fn stop(&mut self, source: &str, now: Instant) {
-        let delay = self.start.config.drain_delay;
+        let delay = self.config.drain_delay;
         match self.stopping.stage {
             Stage::Serving if delay.is_zero() => self.drain(source, now),
             Stage::Serving => {
                 log::info!("{source}: stopping in {delay:.1?}; {}", self.describe_health());
                 self.abandon_upgrade("the server is stopping");
-                self.order_old_master(Word::Stop, delay + self.start.config.worker.graceful_timeout, now);
+                self.order_old_master(Word::Stop, delay + self.config.worker.graceful_timeout, now);
                 self.order_all(Order::LameDuck);
                 self.stopping.stage = Stage::LameDuck { began: now, until: now + delay };
             }
@@ -131,12 +131,12 @@ impl Master {
 
     /// How load balancers notice the stop.
     fn describe_health(&self) -> String {
-        let own = match self.start.health {
+        let own = match self.about.health {
             Health::At(path) => Some(path),
             Health::AppsOwn | Health::Nowhere => None,
         };
-        let paths: Vec<&str> = own.into_iter().chain(self.start.config.health_path.as_deref()).collect();
-        match (paths.is_empty(), self.start.health) {
+        let paths: Vec<&str> = own.into_iter().chain(self.config.health_path.as_deref()).collect();
+        match (paths.is_empty(), self.about.health) {
             (false, _) => format!("{} answers 503 until then", paths.join(", as does ")),
             (true, Health::Nowhere) => "load balancers cannot see it without --health-path".to_string(),
             (true, _) => "without --health-path, load balancers see it only if the application tells them".to_string(),
@@ -145,7 +145,7 @@ impl Master {
 
     fn drain(&mut self, source: &str, now: Instant) {
         let totals = self.scoreboard.totals();
-        let graceful = self.start.config.worker.graceful_timeout;
+        let graceful = self.config.worker.graceful_timeout;
         log::info!(
             "{source}: draining {}, {} in flight, for at most {graceful:.1?}",
             counted(totals[Metric::Connections], "connection"),
@@ -160,10 +160,10 @@ impl Master {
             self.stopping.cut_before = totals[Metric::Cut];
         }
         self.leave_sockets_to_predecessor();
-        self.start.pidfile.iter().for_each(Pidfile::release);
+        self.pidfile.iter().for_each(Pidfile::release);
         // The workers keep the sockets for their accept grace; then no process of this server holds them.
-        remove_unix_sockets(&mut self.start.bound);
-        for bound in &mut self.start.bound {
+        remove_unix_sockets(&mut self.bound);
+        for bound in &mut self.bound {
             bound.stop_new_connections();
             bound.close();
         }
@@ -229,18 +229,18 @@ impl Master {
     /// If this master stops before it has taken over, the sockets and the files of Unix sockets belong to the predecessor.
     fn leave_sockets_to_predecessor(&mut self) {
         if self.succession.is_pending() {
-            self.start.bound.iter_mut().for_each(Bound::hand_over);
+            self.bound.iter_mut().for_each(Bound::hand_over);
         }
     }
 
     pub(super) fn clean_up(&mut self, ending: Ending) -> u8 {
         self.leave_sockets_to_predecessor();
         self.report_end(ending);
-        remove_unix_sockets(&mut self.start.bound);
-        if let Some(pidfile) = &mut self.start.pidfile {
+        remove_unix_sockets(&mut self.bound);
+        if let Some(pidfile) = &mut self.pidfile {
             pidfile.remove();
         }
-        if let Some(control) = &self.start.control {
+        if let Some(control) = &self.control {
             control.remove();
         }
         ending.status

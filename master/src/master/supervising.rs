@@ -156,7 +156,7 @@ impl Master {
     pub(super) fn on_left_by_itself(&mut self, slot: usize, now: Instant) {
         let Some(child) = self.children.get(slot) else { return };
         let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
-        let kill_at = now + self.start.config.worker.graceful_timeout + KILL_MARGIN;
+        let kill_at = now + self.config.worker.graceful_timeout + KILL_MARGIN;
         let role = self.children.on_leaving(slot, Some(kill_at), now);
         let is_useless = self.scoreboard.slot(slot).get(Metric::Requests) == 0;
         let mut delay = Duration::ZERO;
@@ -188,7 +188,7 @@ impl Master {
         if !is_on_guard {
             return;
         }
-        let supervision = &self.start.config.supervision;
+        let supervision = &self.config.supervision;
         let is_memory_due =
             supervision.recycling.rss_bytes_max.is_some() && now >= self.supervising.memory_checked + MEMORY_INTERVAL;
         if is_memory_due {

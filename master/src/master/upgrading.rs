@@ -106,7 +106,7 @@ impl Master {
         if let Some(why) = supervisor::why_not_to_hand_over() {
             return Err(format!("an upgrade is refused: {why}"));
         }
-        let program = self.start.program.path().display().to_string();
+        let program = self.program.path().display().to_string();
         // From now on no worker here may change the sockets in a way that affects another user of them.
         self.order_all(Order::Lent);
         let (new_master, channel) = self.start_new_master().map_err(|e| {
@@ -116,7 +116,7 @@ impl Master {
         })?;
         log::info!("{source}: upgrading, process {} was started from {program}", new_master.pid);
         // The app is built twice: in the preflight and in the workers.
-        let limit = self.start.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
+        let limit = self.config.supervision.boot_timeout.map_or(DEADLINE, |boot| 2 * boot);
         self.upgrading.last = None;
         self.upgrading.now = Some(Upgrade {
             new_master,
@@ -134,9 +134,9 @@ impl Master {
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours);
         self.poll.registry().register(&mut channel, mio::Token(UPGRADE), Interest::READABLE)?;
-        let mut descriptors = listener::hand_down(&self.start.bound);
+        let mut descriptors = listener::hand_down(&self.bound);
         descriptors.push((theirs.as_fd(), CHANNEL.to_string()));
-        let new_master = self.start.program.start(&descriptors, &self.start.notifier.environment())?;
+        let new_master = self.program.start(&descriptors, &self.notifier.environment())?;
         Ok((new_master, channel))
     }
 
@@ -171,12 +171,12 @@ impl Master {
         let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals[Metric::InFlight]);
         log::info!("process {pid} has taken over after {took:.1} s; finishing {in_flight} requests here");
         self.abandon_reload("another master has taken over");
-        self.start.bound.iter_mut().for_each(Bound::hand_over);
-        self.start.bound.iter_mut().for_each(Bound::close);
-        self.start.pidfile.iter_mut().for_each(Pidfile::hand_over);
+        self.bound.iter_mut().for_each(Bound::hand_over);
+        self.bound.iter_mut().for_each(Bound::close);
+        self.pidfile.iter_mut().for_each(Pidfile::hand_over);
         self.upgrading.last = Some(Ok(format!("process {pid} serves")));
-        self.start.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
-        self.start.notifier.hold();
+        self.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
+        self.notifier.hold();
         self.upgrading.new_master = Some(NewMaster { channel: upgrade.channel, is_notified: false });
         self.stopping.on_handed_over(totals[Metric::Cut]);
         self.order_all_to_leave(now);
@@ -186,7 +186,7 @@ impl Master {
     pub(super) fn keep_upgrading(&mut self, now: Instant) {
         if let Some(new_master) = &mut self.upgrading.new_master
             && !new_master.is_notified
-            && self.start.notifier.is_flushed()
+            && self.notifier.is_flushed()
         {
             new_master.is_notified = true;
             // It may have ended.
@@ -241,7 +241,7 @@ impl Master {
         if let Err(line) = self.write_pidfile() {
             log::warn!("{line}");
         }
-        if let Some(Err(line)) = self.start.control.as_mut().map(Control::reclaim) {
+        if let Some(Err(line)) = self.control.as_mut().map(Control::reclaim) {
             log::warn!("{line}");
         }
     }

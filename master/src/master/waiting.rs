@@ -48,7 +48,7 @@ enum Progress {
 impl Master {
     /// Carries out the requests of control clients.
     pub(super) fn handle_control_requests(&mut self, now: Instant) {
-        let Some(control) = &mut self.start.control else { return };
+        let Some(control) = &mut self.control else { return };
         for (client, request) in control.turn(now) {
             let outcome = match command(request) {
                 None => Err(Answer::status(self.status(request == Request::Workers, now))),
@@ -69,7 +69,7 @@ impl Master {
     }
 
     fn answer(&mut self, client: ClientId, outcome: Result<Answer, String>) {
-        if let Some(control) = &mut self.start.control {
+        if let Some(control) = &mut self.control {
             control.answer(client, outcome);
         }
     }
@@ -77,7 +77,7 @@ impl Master {
     /// Sends progress and outcomes to the waiting clients.
     pub(super) fn update_waiters(&mut self) {
         for mut waiter in std::mem::take(&mut self.waiters) {
-            if !self.start.control.as_ref().is_some_and(|control| control.is_there(waiter.client)) {
+            if !self.control.as_ref().is_some_and(|control| control.is_there(waiter.client)) {
                 continue; // the client has gone; the command goes on
             }
             match self.progress(&waiter) {
@@ -85,7 +85,7 @@ impl Master {
                 Progress::Failed(why) => self.answer(waiter.client, Err(why)),
                 Progress::Still(said) => {
                     if said != waiter.said
-                        && let Some(control) = &mut self.start.control
+                        && let Some(control) = &mut self.control
                     {
                         control.report_progress(waiter.client, &said);
                         waiter.said = said;
