@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 #[derive(Default)]
-pub struct Unsent(Option<Box<VecDeque<Group>>>);
+pub struct Unsent(VecDeque<Group>);
 
 /// Responses that were completed together.
 struct Group {
@@ -15,24 +15,24 @@ struct Group {
 impl Unsent {
     /// Responses that end at this byte of the connection.
     pub fn push(&mut self, responses: u16, end: u64) {
-        self.0.get_or_insert_default().push_back(Group { responses, end });
+        self.0.push_back(Group { responses, end });
     }
 
     /// Takes those of which all is sent, given the bytes that were sent on the connection.
     pub fn take_sent(&mut self, sent_bytes: u64) -> u32 {
-        let Some(groups) = &mut self.0 else { return 0 };
         let mut responses = 0;
-        while groups.front().is_some_and(|group| group.end <= sent_bytes) {
-            responses += groups.pop_front().map_or(0, |group| u32::from(group.responses));
+        while self.0.front().is_some_and(|group| group.end <= sent_bytes) {
+            responses += self.0.pop_front().map_or(0, |group| u32::from(group.responses));
         }
-        if groups.is_empty() {
-            self.0 = None;
+        if self.0.is_empty() && self.0.capacity() > 0 {
+            // Most connections never need it again.
+            self.0 = VecDeque::new();
         }
         responses
     }
 
     pub fn count(&self) -> u32 {
-        self.0.iter().flat_map(|groups| groups.iter()).map(|group| u32::from(group.responses)).sum()
+        self.0.iter().map(|group| u32::from(group.responses)).sum()
     }
 }
 
@@ -50,6 +50,6 @@ mod tests {
         assert_eq!((unsent.take_sent(150), unsent.count()), (2, 1));
         unsent.push(u16::MAX, 301);
         assert_eq!((unsent.take_sent(1000), unsent.count()), (65536, 0));
-        assert!(unsent.0.is_none());
+        assert_eq!(unsent.0.capacity(), 0);
     }
 }
