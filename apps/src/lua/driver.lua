@@ -2,8 +2,9 @@
 --
 -- Requests run on pooled coroutines, each of which handles one request after another. The server resumes one with a
 -- request and gets back a part of the response, in a single call across the boundary between Rust and Lua:
--- yield(SEAL, kind + 16 * number, text, text, text); see `Yielded` in yielded.rs. When the app has to wait (tine.sleep,
--- wsgi.input), the coroutine yields too, and the server resumes it when the wait is over.
+-- yield(SEAL, kind + NUMBER * number, text, text, text); see `Yielded` in yielded.rs, where the kinds have their numbers.
+-- When the app has to wait (tine.sleep, wsgi.input), the coroutine yields too, and the server resumes it when the wait
+-- is over.
 --
 -- A C module may yield on its own, in the middle of the app's code. It does not know the seal, so the server recognises
 -- the yield as foreign and never uses that coroutine again.
@@ -29,24 +30,18 @@ local driver = {
   made = coroutine.close and setmetatable({}, { __mode = "kv" }),
   -- The app is being loaded: no request is in flight.
   is_loading = true,
-  -- The kinds of yield; they follow the seal.
+  -- The first value of each yield.
   SEAL = host.seal,
-  LENGTH = 0,
-  WHOLE = 1,
-  HEAD = 2,
-  CHUNK = 3,
-  END = 4,
-  SLEEP = 5,
-  READ = 6,
-  -- Added to a chunk: the next one is already there and costs no call into the app. Otherwise the server sends what it
-  -- has before it asks for the next.
-  AT_ONCE = 8,
-  -- Added to a whole response: it is sent before the coroutine is resumed to close what the app returned.
-  CLOSES = 8,
   -- Lua's own; the app gets a wrapper (waiting.lua).
   raw_yield = raw_yield,
 }
-local SEAL, FAILED = driver.SEAL, 7
+-- The kinds of yield, and what is added to them. Added to a chunk, AT_ONCE says that the next one is already there and
+-- costs no call into the app; otherwise the server sends what it has before it asks for the next. Added to a whole
+-- response, CLOSES says that it is sent before the coroutine is resumed to close what the app returned.
+for name, number in pairs(host.yields) do
+  driver[name] = number
+end
+local SEAL, FAILED = driver.SEAL, driver.FAILED
 -- Header names that a pooled coroutine remembers. Bounded, because an app may look up names that clients choose.
 local FETCHED_MAX = 256
 

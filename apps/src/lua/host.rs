@@ -2,6 +2,7 @@
 
 use super::environ;
 use super::reply::{self, Heads};
+use super::yielded;
 use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -30,6 +31,7 @@ pub struct Turn {
 
 pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerInfo) -> mlua::Result<Table> {
     let host = lua.create_table()?;
+    host.set("yields", lua.create_table_from(yielded::CONSTANTS)?)?;
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
     host.set("open_files_before", started_with::raised_open_files())?;

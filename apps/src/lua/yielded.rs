@@ -4,7 +4,6 @@ use super::reply::Reply;
 use mlua::String;
 use std::time::Duration;
 
-/// The numbers of the kinds are defined in driver.lua.
 pub enum Yielded {
     /// The whole response.
     Whole(Reply, String),
@@ -42,8 +41,45 @@ pub enum Wanted {
     Line,
 }
 
-/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; kind + 16
-/// * number; and up to three texts. mlua reads a tuple from the stack directly.
+// The kinds of yield. The driver gets these numbers from here.
+const LENGTH: i64 = 0;
+const WHOLE: i64 = 1;
+const HEAD: i64 = 2;
+const CHUNK: i64 = 3;
+const END: i64 = 4;
+const SLEEP: i64 = 5;
+const READ: i64 = 6;
+const FAILED: i64 = 7;
+/// Added to a head or a chunk it means [`Following::AtOnce`], to a whole response [`Yielded::WholeBeforeClose`]. More
+/// than any kind.
+const FLAG: i64 = 8;
+/// A number is added as a multiple of this.
+const NUMBER: i64 = 2 * FLAG;
+/// What READ wants, other than a number of bytes. READ_MIN is subtracted, so that the number is not negative.
+const READ_ALL: i64 = -1;
+const READ_LINE: i64 = -2;
+const READ_MIN: i64 = READ_LINE;
+
+/// The constants that the driver gets in `host.yields`.
+pub const CONSTANTS: [(&str, i64); 14] = [
+    ("LENGTH", LENGTH),
+    ("WHOLE", WHOLE),
+    ("HEAD", HEAD),
+    ("CHUNK", CHUNK),
+    ("END", END),
+    ("SLEEP", SLEEP),
+    ("READ", READ),
+    ("FAILED", FAILED),
+    ("AT_ONCE", FLAG),
+    ("CLOSES", FLAG),
+    ("NUMBER", NUMBER),
+    ("READ_ALL", READ_ALL),
+    ("READ_LINE", READ_LINE),
+    ("READ_MIN", READ_MIN),
+];
+
+/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; the sum
+/// of kind, flag and NUMBER * number; and up to three texts. mlua reads a tuple from the stack directly.
 pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
 
 /// The target type in mlua's conversion error if the first yielded value is not a number.
@@ -53,26 +89,27 @@ impl Yielded {
     /// `None`: not a combination that the driver yields.
     pub fn of(raw: Raw) -> Option<Yielded> {
         let (_, what, first, second, third) = raw;
-        let (kind, has_flag, number) = (what & 7, what & 8 != 0, what >> 4);
+        let (number, sum) = (what.div_euclid(NUMBER), what.rem_euclid(NUMBER));
+        let (kind, has_flag) = (sum % FLAG, sum >= FLAG);
         let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
             (Some(status), Some(joined)) => Reply::Spelled { status, joined },
             _ => Reply::Known(number as usize),
         };
         let following = if has_flag { Following::AtOnce } else { Following::AfterSend };
         Some(match (kind, first, second, third) {
-            (0, ..) => Yielded::Length(number as u64),
-            (1, Some(body), status, joined) if has_flag => Yielded::WholeBeforeClose(reply(status, joined), body),
-            (1, Some(body), status, joined) => Yielded::Whole(reply(status, joined), body),
-            (2, Some(chunk), status, joined) => Yielded::Head(reply(status, joined), chunk, following),
-            (3, Some(chunk), ..) => Yielded::Chunk(chunk, following),
-            (4, ..) => Yielded::End,
-            (5, ..) => Yielded::Sleep(Duration::from_micros(number as u64)),
-            (6, ..) => Yielded::Read(match number - 2 {
-                -1 => Wanted::All,
-                -2 => Wanted::Line,
+            (LENGTH, ..) => Yielded::Length(number as u64),
+            (WHOLE, Some(body), status, joined) if has_flag => Yielded::WholeBeforeClose(reply(status, joined), body),
+            (WHOLE, Some(body), status, joined) => Yielded::Whole(reply(status, joined), body),
+            (HEAD, Some(chunk), status, joined) => Yielded::Head(reply(status, joined), chunk, following),
+            (CHUNK, Some(chunk), ..) => Yielded::Chunk(chunk, following),
+            (END, ..) => Yielded::End,
+            (SLEEP, ..) => Yielded::Sleep(Duration::from_micros(number as u64)),
+            (READ, ..) => Yielded::Read(match number + READ_MIN {
+                READ_ALL => Wanted::All,
+                READ_LINE => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
-            (7, Some(text), ..) => Yielded::Failed(text.to_string_lossy()),
+            (FAILED, Some(text), ..) => Yielded::Failed(text.to_string_lossy()),
             _ => return None,
         })
     }
@@ -101,6 +138,16 @@ impl Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One sum holds a kind, what is added to it, and a number.
+    #[test]
+    fn the_parts_of_a_sum_do_not_overlap() {
+        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED];
+        for (i, kind) in kinds.iter().enumerate() {
+            assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
+        }
+        assert_eq!(READ_MIN, READ_ALL.min(READ_LINE));
+    }
 
     #[test]
     fn no_more_is_taken_than_wanted() {

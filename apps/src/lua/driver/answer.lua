@@ -2,7 +2,8 @@
 
 local driver = ...
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
-local SEAL, AT_ONCE, CLOSES, raw_yield = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.raw_yield
+local SEAL, AT_ONCE, CLOSES, NUMBER = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.NUMBER
+local raw_yield = driver.raw_yield
 local error, getmetatable, ipairs, next, pcall = error, getmetatable, ipairs, next, pcall
 local rawget, tostring, type = rawget, tostring, type
 local concat, format = table.concat, string.format
@@ -21,7 +22,7 @@ local function whole(co, chunk)
   end
   local number = co.number
   if number > 0 then
-    return WHOLE + 16 * number, chunk
+    return WHOLE + NUMBER * number, chunk
   end
   return WHOLE, chunk, co.spelled, co.joined
 end
@@ -58,7 +59,7 @@ local function send(co, chunk, at_once)
     co.sent = true
     local number = co.number
     if number > 0 then
-      raw_yield(SEAL, HEAD + at_once + 16 * number, chunk)
+      raw_yield(SEAL, HEAD + at_once + NUMBER * number, chunk)
     else
       raw_yield(SEAL, HEAD + at_once, chunk, co.spelled, co.joined)
     end
@@ -148,7 +149,7 @@ local function list(co, chunks)
   if bytes <= JOINED_BYTES_MAX then
     return whole_before_close(co, concat(chunks))
   end
-  raw_yield(SEAL, LENGTH + 16 * bytes)
+  raw_yield(SEAL, LENGTH + NUMBER * bytes)
   driver.current = co
   for i = 1, #chunks do
     -- After the last chunk there may be something to close.

@@ -1,7 +1,8 @@
 -- wsgi.input and wsgi.errors.
 
 local host, driver, wait = ...
-local raise_in_app, READ = driver.raise_in_app, driver.READ
+local raise_in_app, READ, NUMBER = driver.raise_in_app, driver.READ, driver.NUMBER
+local READ_ALL, READ_LINE, READ_MIN = driver.READ_ALL, driver.READ_LINE, driver.READ_MIN
 local ipairs, setmetatable, type = ipairs, setmetatable, type
 local concat, min, sub = table.concat, math.min, string.sub
 
@@ -10,7 +11,7 @@ Input.__index = Input
 
 local BYTES_MAX = 2 ^ 40
 
--- `wanted`: a number of bytes, -1 for all, or -2 for a line with its end. Returns less where the body ends.
+-- `wanted`: a number of bytes, READ_ALL, or READ_LINE for a line with its end. Returns less where the body ends.
 local function receive(input, wanted)
   if input.ended then
     return ""
@@ -19,13 +20,13 @@ local function receive(input, wanted)
   if not co or co.input ~= input then
     raise_in_app("wsgi.input is read outside of its request")
   end
-  local bytes, ended = wait(READ + 16 * (min(wanted, BYTES_MAX) + 2))
+  local bytes, ended = wait(READ + NUMBER * (min(wanted, BYTES_MAX) - READ_MIN))
   input.ended = ended
   return bytes
 end
 
 local function read_line(input, keep)
-  local line = receive(input, -2)
+  local line = receive(input, READ_LINE)
   if line == "" then
     return nil
   end
@@ -39,7 +40,7 @@ end
 -- where the body ends, nil at the end. The formats "a", "l" and "L" are supported, too.
 function Input:read(count)
   if count == nil or count == "a" or count == "*a" then
-    return receive(self, -1)
+    return receive(self, READ_ALL)
   elseif type(count) == "number" and count >= 0 and count % 1 == 0 then
     local bytes = receive(self, count)
     if bytes == "" and (count > 0 or self.ended) then

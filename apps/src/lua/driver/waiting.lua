@@ -3,7 +3,7 @@
 
 local host, driver = ...
 local raise_in_app, deadline, threads = driver.raise_in_app, driver.deadline, driver.threads
-local SEAL, SLEEP = driver.SEAL, driver.SLEEP
+local SEAL, SLEEP, NUMBER = driver.SEAL, driver.SLEEP, driver.NUMBER
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local status, close_thread, made = coroutine.status, driver.close_thread, driver.made
 local error, tostring, type = error, tostring, type
@@ -109,7 +109,7 @@ function tine.sleep(seconds)
     raise_in_app("tine.sleep takes a number of seconds, from 0")
   end
   if driver.current then
-    wait(SLEEP + 16 * floor(min(seconds, SECONDS_MAX) * 1e6))
+    wait(SLEEP + NUMBER * floor(min(seconds, SECONDS_MAX) * 1e6))
   elseif driver.is_loading then
     host.sleep(seconds)
   else
