@@ -1,6 +1,7 @@
 //! Hints for users who type the options and commands of other servers: what the same thing is called here.
 
-use crate::ctl::COMMANDS;
+use crate::command::Command;
+use clap::Subcommand;
 use std::path::Path;
 
 /// Options of gunicorn, nginx, uWSGI and others that do not exist here, and the hint for each.
@@ -56,7 +57,7 @@ pub fn for_option(option: &str) -> Option<&'static str> {
 
 /// The hint for a command that does not exist.
 pub fn for_command(word: &str) -> Option<String> {
-    if COMMANDS.contains(&word) {
+    if Command::has_subcommand(word) {
         return Some(format!("`tine ctl {word}` is for a running server"));
     }
     match word {

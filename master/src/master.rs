@@ -223,7 +223,7 @@ impl Master {
             self.announce();
             self.log_memory(now);
             tine_common::log::report_suppressed(now);
-            self.update_waiters();
+            self.update_waiters(now);
             self.notify(now);
         }
     }

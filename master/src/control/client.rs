@@ -3,7 +3,8 @@
 //! Invariants: one request at a time is handed out, and the next only after the previous answer was sent. So neither the
 //! input (one line) nor the output (one answer and some progress) grows with what a client sends or does not read.
 
-use super::protocol::{ANSWER_BYTES_MAX, Answer, Line, REQUEST_BYTES_MAX, Request};
+use super::protocol::{ANSWER_BYTES_MAX, Answer, Line, REQUEST_BYTES_MAX};
+use crate::command::Command;
 use mio::net::UnixStream;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ pub struct ControlClient {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     Nothing,
-    Request(Request),
+    Request(Command),
     /// The connection can be closed.
     Over,
 }
@@ -70,7 +71,7 @@ impl ControlClient {
             }
             match self.next_line() {
                 Ok(Some(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Some(line)) => match Request::parse(&line) {
+                Ok(Some(line)) => match Command::parse(&line) {
                     Ok(request) => {
                         self.is_waiting = true;
                         return Step::Request(request);

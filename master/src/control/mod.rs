@@ -20,10 +20,11 @@ mod tests;
 
 pub use args::{ControlArgs, WhereArgs};
 pub use place::{Found, NotFound, Wanted, find, make_directory_for, open};
-pub use protocol::{Answer, Line, Request};
+pub use protocol::{Answer, Line};
 pub use socket_file::{Claim, identity};
 pub use talk::{Last, Talk, TalkError};
 
+use crate::command::Command;
 use client::{ControlClient, Step};
 use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
@@ -59,7 +60,7 @@ pub struct Control {
     /// Ids count from 1: the token base itself is the listener's token.
     last_id: usize,
     events_seen: u64,
-    requests: Vec<(ClientId, Request)>,
+    requests: Vec<(ClientId, Command)>,
     /// When to accept again: a connection may be pending for which no further event will arrive.
     accept_at: Option<Instant>,
 }
@@ -135,7 +136,7 @@ impl Control {
 
     /// The requests to carry out now, at most one of each client; each is answered exactly once. Also drops clients that have
     /// stalled.
-    pub fn turn(&mut self, now: Instant) -> Vec<(ClientId, Request)> {
+    pub fn turn(&mut self, now: Instant) -> Vec<(ClientId, Command)> {
         if self.accept_at.is_some_and(|at| at <= now) {
             self.accept(now);
         }

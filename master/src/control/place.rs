@@ -5,7 +5,8 @@
 //! socket is not taken for a server's.
 
 use super::talk::{Talk, TalkError};
-use super::{Claim, Control, Request, identity};
+use super::{Claim, Control, identity};
+use crate::command::Command;
 use crate::unix_socket::is_live_of;
 use nix::unistd::geteuid;
 use std::ffi::OsString;
@@ -96,7 +97,7 @@ fn open_or_replace(path: &Path, claim: Claim) -> Result<Control, String> {
 /// Whether the server at the path reports that it is draining.
 fn is_leaving(path: &Path) -> bool {
     let ask = || -> Result<bool, TalkError> {
-        let answer = Talk::open(path, Some(QUESTION_TIMEOUT))?.ask(Request::Status, |_| {})?;
+        let answer = Talk::open(path, Some(QUESTION_TIMEOUT))?.ask(Command::Status, |_| {})?;
         Ok(answer.line.status.is_some_and(|status| status.state == ServerState::Draining))
     };
     ask().unwrap_or(false)

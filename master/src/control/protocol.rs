@@ -2,6 +2,7 @@
 //!
 //! Used by both ends. The server reads requests strictly, since it acts on them; the client reads answers leniently.
 
+use crate::command::Command;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tine_common::status::Status;
@@ -11,41 +12,13 @@ pub const REQUEST_BYTES_MAX: usize = 4096;
 /// The longest line of an answer. The status of 1024 workers, each with its requests in flight, takes half of it.
 pub const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// A client's request: `{"command":"scale","workers":4}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Request {
-    /// The server as a whole.
-    Status,
-    /// The server and each of its workers.
-    Workers,
-    Reload,
-    Upgrade,
-    Scale {
-        workers: usize,
-    },
-    /// Adds one worker.
-    Add,
-    /// Removes one worker: that of the last slot.
-    Remove,
-    /// Drains the worker of a slot, which then gets a new one.
-    Drain {
-        slot: usize,
-    },
-    /// Replaces the worker of a slot: the new one is ready before the old one drains.
-    Recycle {
-        slot: usize,
-    },
-    ReopenLogs,
-    Stop,
-}
-
-impl Request {
+/// A client's request is one command: `{"command":"scale","workers":4}`.
+impl Command {
     /// Parses a line; the error says what is wrong with it.
-    pub fn parse(line: &[u8]) -> Result<Request, String> {
+    pub fn parse(line: &[u8]) -> Result<Command, String> {
         let wrong = |why: String| format!("invalid request: {why}; a valid one is {{\"command\":\"status\"}}");
         let value: Value = serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
-        let request = Request::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
+        let request = Command::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
         // An unknown field may be the point of the request, but serde accepts it beside a command without fields.
         match serde_json::to_value(request) {
             Ok(understood) if understood == value => Ok(request),
@@ -117,21 +90,21 @@ mod tests {
     #[test]
     fn requests_are_read_as_they_are_written() {
         for (line, request) in [
-            (r#"{"command":"status"}"#, Request::Status),
-            (r#"{"command":"workers"}"#, Request::Workers),
-            (r#"{"command":"reload"}"#, Request::Reload),
-            (r#"{"command":"upgrade"}"#, Request::Upgrade),
-            (r#"{"command":"scale","workers":4}"#, Request::Scale { workers: 4 }),
-            (r#"{"command":"add"}"#, Request::Add),
-            (r#"{"command":"remove"}"#, Request::Remove),
-            (r#"{"command":"drain","slot":0}"#, Request::Drain { slot: 0 }),
-            (r#"{"command":"recycle","slot":15}"#, Request::Recycle { slot: 15 }),
-            (r#"{"command":"reopen-logs"}"#, Request::ReopenLogs),
-            (r#"{"command":"stop"}"#, Request::Stop),
+            (r#"{"command":"status"}"#, Command::Status),
+            (r#"{"command":"workers"}"#, Command::Workers),
+            (r#"{"command":"reload"}"#, Command::Reload),
+            (r#"{"command":"upgrade"}"#, Command::Upgrade),
+            (r#"{"command":"scale","workers":4}"#, Command::Scale { workers: 4 }),
+            (r#"{"command":"add"}"#, Command::Add),
+            (r#"{"command":"remove"}"#, Command::Remove),
+            (r#"{"command":"drain","slot":0}"#, Command::Drain { slot: 0 }),
+            (r#"{"command":"recycle","slot":15}"#, Command::Recycle { slot: 15 }),
+            (r#"{"command":"reopen-logs"}"#, Command::ReopenLogs),
+            (r#"{"command":"stop"}"#, Command::Stop),
         ] {
             assert_eq!(request.line(), format!("{line}\n"));
-            assert_eq!(Request::parse(line.as_bytes()), Ok(request), "{line}");
-            assert_eq!(Request::parse(format!(" {line}\r").as_bytes()), Ok(request), "spaces around {line}");
+            assert_eq!(Command::parse(line.as_bytes()), Ok(request), "{line}");
+            assert_eq!(Command::parse(format!(" {line}\r").as_bytes()), Ok(request), "spaces around {line}");
         }
     }
 
@@ -153,7 +126,7 @@ mod tests {
             br#"{"command":"stop"}{"command":"stop"}"#,
             b"GET / HTTP/1.1\r",
         ] {
-            let error = Request::parse(line).expect_err("it is none");
+            let error = Command::parse(line).expect_err("it is none");
             assert!(error.contains(r#"{"command":"status"}"#) && !error.contains('\n'), "{error}");
         }
     }

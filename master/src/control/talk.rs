@@ -1,7 +1,8 @@
 //! The client's end of the control socket: sends a request and waits for its answer. Blocking, with a deadline for each answer.
 
 use super::place::Found;
-use super::protocol::{ANSWER_BYTES_MAX, Line, Request};
+use super::protocol::{ANSWER_BYTES_MAX, Line};
+use crate::command::Command;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -64,10 +65,10 @@ impl Talk {
         }
     }
 
-    /// Sends a request and waits for its outcome; `on_progress` gets each line of progress.
-    pub fn ask(&mut self, request: Request, mut on_progress: impl FnMut(&str)) -> Result<Last, TalkError> {
+    /// Sends a command and waits for its outcome; `on_progress` gets each line of progress.
+    pub fn ask(&mut self, command: Command, mut on_progress: impl FnMut(&str)) -> Result<Last, TalkError> {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        self.stream.get_mut().write_all(request.line().as_bytes()).map_err(|e| self.lost(&e))?;
+        self.stream.get_mut().write_all(command.line().as_bytes()).map_err(|e| self.lost(&e))?;
         loop {
             let text = self.read_line(deadline)?;
             let line: Line = serde_json::from_str(&text).map_err(|e| TalkError::Strange(e.to_string()))?;
@@ -146,7 +147,7 @@ mod tests {
         });
         let mut progress = Vec::new();
         let mut talk = Talk::open(&path, Some(Duration::from_secs(20))).unwrap();
-        let last = talk.ask(Request::Reload, |said| progress.push(said.to_string()));
+        let last = talk.ask(Command::Reload, |said| progress.push(said.to_string()));
         assert_eq!(server.join().unwrap(), b"{\"command\":\"reload\"}\n");
         std::fs::remove_file(&path).unwrap();
         (last, progress)
@@ -180,7 +181,7 @@ mod tests {
         let path = path("late");
         let _listener = UnixListener::bind(&path).unwrap();
         let mut talk = Talk::open(&path, Some(Duration::from_millis(50))).unwrap();
-        assert!(matches!(talk.ask(Request::Status, |_| {}), Err(TalkError::Late(_))));
+        assert!(matches!(talk.ask(Command::Status, |_| {}), Err(TalkError::Late(_))));
         assert!(matches!(talk.wait_end(), Err(TalkError::Late(_))));
         std::fs::remove_file(&path).unwrap();
     }

@@ -65,7 +65,7 @@ impl Server {
         stream
     }
 
-    fn turn(&mut self) -> Vec<(ClientId, Request)> {
+    fn turn(&mut self) -> Vec<(ClientId, Command)> {
         let mut events = Events::with_capacity(64);
         let sleep = self.control.deadline(self.now).map_or(Duration::from_millis(2), |_| Duration::ZERO);
         self.poll.poll(&mut events, Some(sleep)).unwrap();
@@ -77,12 +77,12 @@ impl Server {
 
     /// The next requests.
     #[track_caller]
-    fn requests(&mut self) -> Vec<(ClientId, Request)> {
+    fn requests(&mut self) -> Vec<(ClientId, Command)> {
         self.until("a request", |server| Some(server.turn()).filter(|requests| !requests.is_empty()))
     }
 
     #[track_caller]
-    fn request(&mut self) -> (ClientId, Request) {
+    fn request(&mut self) -> (ClientId, Command) {
         let requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
         requests[0]
@@ -134,14 +134,14 @@ fn done(text: &str) -> Result<Answer, String> {
 #[test]
 fn a_request_may_come_in_any_pieces() {
     let mut server = Server::new();
-    let line = Request::Scale { workers: 4 }.line();
+    let line = Command::Scale { workers: 4 }.line();
     for split in 1..line.len() {
         let mut stream = server.connect();
         stream.write_all(&line.as_bytes()[..split]).unwrap();
         assert_eq!(server.turn(), [], "split at {split}");
         stream.write_all(&line.as_bytes()[split..]).unwrap();
         let (id, request) = server.request();
-        assert_eq!(request, Request::Scale { workers: 4 });
+        assert_eq!(request, Command::Scale { workers: 4 });
         server.control.report_progress(id, "worker 3 ready, 4 of 4");
         server.control.answer(id, done("4 workers"));
         assert_eq!(server.line_for(&mut stream).as_deref(), Some(r#"{"said":"worker 3 ready, 4 of 4"}"#));
@@ -161,9 +161,9 @@ fn a_request_may_come_in_any_pieces() {
 fn requests_of_one_client_are_handed_out_one_after_another() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    let (reload, status) = (Request::Reload.line(), Request::Status.line());
+    let (reload, status) = (Command::Reload.line(), Command::Status.line());
     stream.write_all(format!("{reload}\n{status}\r\n{reload}").as_bytes()).unwrap();
-    for expected in [Request::Reload, Request::Status, Request::Reload] {
+    for expected in [Command::Reload, Command::Status, Command::Reload] {
         let (id, request) = server.request();
         assert_eq!(request, expected);
         assert_eq!(server.turn(), [], "the next waits for the answer");
@@ -181,8 +181,8 @@ fn garbage_is_answered_and_the_client_may_go_on() {
     stream.write_all(b"\xff\x00GET / HTTP/1.1\r\n").unwrap();
     let line = server.line_for(&mut stream).expect("an answer");
     assert!(line.starts_with(r#"{"ok":false,"error":"invalid request"#), "{line}");
-    stream.write_all(Request::Stop.line().as_bytes()).unwrap();
-    assert_eq!(server.request().1, Request::Stop);
+    stream.write_all(Command::Stop.line().as_bytes()).unwrap();
+    assert_eq!(server.request().1, Command::Stop);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_line_without_end_is_refused() {
 fn a_client_who_goes_away_is_forgotten_while_it_waits() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    stream.write_all(Request::Reload.line().as_bytes()).unwrap();
+    stream.write_all(Command::Reload.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     assert!(server.control.is_there(id));
     drop(stream);
@@ -213,7 +213,7 @@ fn a_client_who_goes_away_is_forgotten_while_it_waits() {
 fn a_client_who_has_said_all_is_still_answered() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    stream.write_all(Request::Status.line().as_bytes()).unwrap();
+    stream.write_all(Command::Status.line().as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let (id, _) = server.request();
     assert_eq!(server.turn(), []);
@@ -235,13 +235,13 @@ fn of_too_many_clients_the_idlest_goes() {
         });
     }
     // The first says something: now the second is the idlest.
-    streams[0].write_all(Request::Status.line().as_bytes()).unwrap();
+    streams[0].write_all(Command::Status.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     server.control.answer(id, done("yes"));
     let mut more = server.connect();
     assert_eq!(server.line_for(&mut streams[1]), None);
     assert_eq!(server.line_for(&mut streams[0]).as_deref(), Some(r#"{"ok":true,"said":"yes"}"#));
-    more.write_all(Request::Status.line().as_bytes()).unwrap();
+    more.write_all(Command::Status.line().as_bytes()).unwrap();
     server.request();
     assert_eq!(server.control.clients.len(), CLIENTS_MAX);
 }
@@ -253,7 +253,7 @@ fn a_client_that_waits_for_an_answer_is_not_displaced() {
     let mut ids = Vec::new();
     for _ in 0..CLIENTS_MAX {
         let mut stream = server.connect();
-        stream.write_all(Request::Reload.line().as_bytes()).unwrap();
+        stream.write_all(Command::Reload.line().as_bytes()).unwrap();
         ids.push(server.request().0);
         streams.push(stream);
     }
@@ -271,11 +271,11 @@ fn a_client_that_waits_for_an_answer_is_not_displaced() {
 fn a_client_that_does_not_read_is_dropped() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    stream.write_all(Request::Status.line().as_bytes()).unwrap();
+    stream.write_all(Command::Status.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     let name = "x".repeat(ANSWER_BYTES_MAX - 1000);
     server.control.answer(id, Ok(Answer::status(Status { name, ..Status::default() })));
-    stream.write_all(Request::Status.line().as_bytes()).unwrap();
+    stream.write_all(Command::Status.line().as_bytes()).unwrap();
     assert_eq!(server.turn(), [], "no request of it is taken while it does not read");
     let deadline = server.control.deadline(server.now).expect("it is watched");
     assert_eq!(deadline, server.now + STALL);
@@ -297,7 +297,7 @@ fn a_client_that_does_not_read_is_dropped() {
 fn progress_that_is_not_read_is_left_out_and_the_outcome_is_not() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    stream.write_all(Request::Reload.line().as_bytes()).unwrap();
+    stream.write_all(Command::Reload.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     for i in 0..100_000 {
         server.control.report_progress(id, &format!("worker {i} ready"));
@@ -316,7 +316,7 @@ fn progress_that_is_not_read_is_left_out_and_the_outcome_is_not() {
 fn an_answer_that_is_too_long_is_not_sent() {
     let mut server = Server::new();
     let mut stream = server.connect();
-    stream.write_all(Request::Status.line().as_bytes()).unwrap();
+    stream.write_all(Command::Status.line().as_bytes()).unwrap();
     let (id, _) = server.request();
     server.control.answer(id, Ok(Answer::said("x".repeat(ANSWER_BYTES_MAX))));
     let line = server.line_for(&mut stream).expect("an answer");
@@ -364,7 +364,7 @@ fn a_successor_takes_the_path_over_and_may_lose_it_again() {
     let mut old = Server::new();
     let path = old.directory.path();
     let mut waiting = old.connect();
-    waiting.write_all(Request::Upgrade.line().as_bytes()).unwrap();
+    waiting.write_all(Command::Upgrade.line().as_bytes()).unwrap();
     let (id, _) = old.request();
     let new = Control::open(&path, Claim::TakeOver).unwrap();
     assert!(!old.control.is_reachable() && new.is_reachable());
@@ -377,8 +377,8 @@ fn a_successor_takes_the_path_over_and_may_lose_it_again() {
     old.control.answer(id, Err("the new master died".into()));
     assert!(old.line_for(&mut waiting).expect("an answer").contains("the new master died"));
     let mut stream = old.connect();
-    stream.write_all(Request::Status.line().as_bytes()).unwrap();
-    assert_eq!(old.request().1, Request::Status);
+    stream.write_all(Command::Status.line().as_bytes()).unwrap();
+    assert_eq!(old.request().1, Command::Status);
     old.control.remove();
     assert!(!path.exists());
 }

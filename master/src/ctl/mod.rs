@@ -8,10 +8,11 @@ mod rates;
 pub mod show;
 pub mod tables;
 
-pub use args::{COMMANDS, CtlArgs};
+pub use args::CtlArgs;
 pub use rates::Rates;
 
-use crate::control::{Found, Last, Line, NotFound, Request, Talk, TalkError, Wanted, find};
+use crate::command::Command;
+use crate::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find};
 use crate::start::{complain, printable, say};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -55,7 +56,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 /// Makes the request; returns the text to print.
 fn call(args: CtlArgs) -> Result<String, Failure> {
     let found = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, answer: None })?;
-    let request = args.request();
+    let command = args.command;
     let timeout = args.timeout();
     let failed = |e: TalkError| failure(e, &found.path);
     let mut talk = Talk::open_found(&found, timeout).map_err(failed)?;
@@ -65,16 +66,16 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
             let _ = writeln!(std::io::stderr(), "{}", printable(said));
         }
     };
-    let last = match talk.ask(request, on_progress) {
+    let last = match talk.ask(command, on_progress) {
         // It was told to stop, and it has.
-        Err(TalkError::Gone) if request == Request::Stop => return Ok(gone(args.json)),
+        Err(TalkError::Gone) if command == Command::Stop => return Ok(gone(args.json)),
         last => last.map_err(failed)?,
     };
     if last.line.ok != Some(true) {
         let line = last.line.error.unwrap_or_else(|| "the server refused without a reason".to_string());
         return Err(Failure { status: EXIT_FAILED, line, answer: Some(last.text + "\n") });
     }
-    if request == Request::Stop {
+    if command == Command::Stop {
         talk.wait_end().map_err(failed)?;
     }
     if args.json {
@@ -84,12 +85,12 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
         let none = || Failure { status: EXIT_FAILED, line: "the answer has no status".to_string(), answer: None };
         last.line.status.ok_or_else(none)
     };
-    match request {
-        Request::Status => Ok(tables::status(&status(last)?)),
-        Request::Workers => {
+    match command {
+        Command::Status => Ok(tables::status(&status(last)?)),
+        Command::Workers => {
             let before = status(last)?;
             std::thread::sleep(SAMPLE);
-            let after = status(talk.ask(request, |_| {}).map_err(failed)?)?;
+            let after = status(talk.ask(command, |_| {}).map_err(failed)?)?;
             Ok(tables::workers(&before, &after))
         }
         _ => Ok(last.line.said.unwrap_or_else(|| "done".to_string()) + "\n"),

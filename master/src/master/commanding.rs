@@ -29,25 +29,25 @@ impl Master {
 
     /// Begins a command that came from `source`; returns what its outcome is, or why it is refused.
     pub(super) fn obey(&mut self, command: Command, source: &str, now: Instant) -> Result<Wait, String> {
-        match command {
-            Command::Stop => {
-                self.stop(source, now);
-                return Ok(Wait::End);
-            }
-            Command::StopNow => {
-                log::info!(
-                    "{source}: stopping at once, {} requests in flight",
-                    self.scoreboard.totals()[Metric::InFlight]
-                );
-                self.stop_now(now);
-                return Ok(Wait::End);
-            }
-            _ if self.is_stopping() => return Err("the server is stopping".to_string()),
-            _ => {}
+        let is_always_possible =
+            matches!(command, Command::Status | Command::Workers | Command::Stop | Command::StopNow);
+        if self.is_stopping() && !is_always_possible {
+            return Err("the server is stopping".to_string());
         }
         let workers = self.children.positions.len();
         Ok(match command {
-            Command::Stop | Command::StopNow => Wait::End,
+            Command::Status => Wait::Status { with_workers: false },
+            Command::Workers => Wait::Status { with_workers: true },
+            Command::Stop => {
+                self.stop(source, now);
+                Wait::End
+            }
+            Command::StopNow => {
+                let in_flight = self.scoreboard.totals()[Metric::InFlight];
+                log::info!("{source}: stopping at once, {in_flight} requests in flight");
+                self.stop_now(now);
+                Wait::End
+            }
             Command::Reload => {
                 self.reload(source, now);
                 Wait::Reload { generation: self.replacing.generation() }
@@ -56,19 +56,19 @@ impl Master {
             Command::ReopenLogs => self.reopen_logs(source).map(|()| Wait::Done)?,
             Command::Add => self.scale(workers + 1, source, now).map(|()| Wait::Workers)?,
             Command::Remove => self.scale(workers - 1, source, now).map(|()| Wait::Workers)?,
-            Command::Scale(wanted) => self.scale(wanted, source, now).map(|()| Wait::Workers)?,
+            Command::Scale { workers } => self.scale(workers, source, now).map(|()| Wait::Workers)?,
             Command::Rest => {
                 self.rest(source, now);
                 Wait::Done
             }
-            Command::Drain(index) => {
+            Command::Drain { slot: index } => {
                 let (_, pid) = self.filled(index)?;
                 log::info!("{source}: draining worker {index}, which is then replaced");
                 // The worker reports that it leaves, and is replaced then; it has a deadline, as after any SIGTERM.
                 kill(pid, Signal::SIGTERM).map_err(|e| format!("worker {index} cannot be signalled: {e}"))?;
                 Wait::Gone { index, pid }
             }
-            Command::Recycle(index) => {
+            Command::Recycle { slot: index } => {
                 let (slot, pid) = self.filled(index)?;
                 log::info!("{source}: replacing worker {index}");
                 self.children.get_mut(slot).into_iter().for_each(|child| child.is_due = true);

@@ -4,8 +4,7 @@ use super::Master;
 use super::stopping::Ending;
 use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::Phase;
-use crate::command::Command;
-use crate::control::{Answer, ClientId, Request};
+use crate::control::{Answer, ClientId};
 use nix::unistd::Pid;
 use std::time::Instant;
 use tine_common::metric::Metric;
@@ -14,6 +13,8 @@ use tine_common::units::counted;
 /// What a client waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
+    /// The status, with that of each worker or without.
+    Status { with_workers: bool },
     /// Nothing: the command is done.
     Done,
     /// This generation serves, or a later one.
@@ -43,26 +44,25 @@ enum Progress {
     Still(String),
     Done(String),
     Failed(String),
+    /// Done: the status is the answer.
+    Status {
+        with_workers: bool,
+    },
 }
 
 impl Master {
-    /// Carries out the requests of control clients.
+    /// Obeys control clients; each of them waits for its outcome from now on.
     pub(super) fn handle_control_requests(&mut self, now: Instant) {
         let Some(control) = &mut self.control else { return };
-        for (client, request) in control.turn(now) {
-            let outcome = match command(request) {
-                None => Err(Answer::status(self.status(request == Request::Workers, now))),
-                Some(command) => Ok(self.obey(command, "tine ctl", now)),
-            };
-            match outcome {
-                Err(answer) => self.answer(client, Ok(answer)),
-                Ok(Err(why)) => {
-                    log::warn!("tine ctl: {why}");
-                    self.answer(client, Err(why));
-                }
-                Ok(Ok(wait)) => {
+        for (client, command) in control.turn(now) {
+            match self.obey(command, "tine ctl", now) {
+                Ok(wait) => {
                     let failures = self.failures(wait);
                     self.waiters.push(Waiter { client, wait, said: String::new(), failures });
+                }
+                Err(why) => {
+                    log::warn!("tine ctl: {why}");
+                    self.answer(client, Err(why));
                 }
             }
         }
@@ -75,13 +75,17 @@ impl Master {
     }
 
     /// Sends progress and outcomes to the waiting clients.
-    pub(super) fn update_waiters(&mut self) {
+    pub(super) fn update_waiters(&mut self, now: Instant) {
         for mut waiter in std::mem::take(&mut self.waiters) {
             if !self.control.as_ref().is_some_and(|control| control.is_there(waiter.client)) {
                 continue; // the client has gone; the command goes on
             }
             match self.progress(&waiter) {
                 Progress::Done(said) => self.answer(waiter.client, Ok(Answer::said(said))),
+                Progress::Status { with_workers } => {
+                    let status = self.status(with_workers, now);
+                    self.answer(waiter.client, Ok(Answer::status(status)));
+                }
                 Progress::Failed(why) => self.answer(waiter.client, Err(why)),
                 Progress::Still(said) => {
                     if said != waiter.said
@@ -122,6 +126,7 @@ impl Master {
         let has_failed = |waiter: &Waiter| self.failures(waiter.wait) > waiter.failures;
         let cause = || self.supervising.last_cause().map_or(String::new(), |(cause, _)| cause.to_string());
         match waiter.wait {
+            Wait::Status { with_workers } => Progress::Status { with_workers },
             Wait::Done => Progress::Done("done".to_string()),
             Wait::Reload { .. } if self.replacing.is_reloading() => Progress::Still(self.reload_progress()),
             Wait::Reload { generation } => match self.replacing.last() {
@@ -173,20 +178,4 @@ impl Master {
             },
         }
     }
-}
-
-/// `None` for a query.
-fn command(request: Request) -> Option<Command> {
-    Some(match request {
-        Request::Status | Request::Workers => return None,
-        Request::Reload => Command::Reload,
-        Request::Upgrade => Command::Upgrade,
-        Request::Scale { workers } => Command::Scale(workers),
-        Request::Add => Command::Add,
-        Request::Remove => Command::Remove,
-        Request::Drain { slot } => Command::Drain(slot),
-        Request::Recycle { slot } => Command::Recycle(slot),
-        Request::ReopenLogs => Command::ReopenLogs,
-        Request::Stop => Command::Stop,
-    })
 }

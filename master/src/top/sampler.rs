@@ -3,7 +3,8 @@
 //! It keeps one connection, and opens a new one when the server has gone or its path leads to another one, as after an
 //! upgrade. The thread ends with the program, or when the receiver is dropped.
 
-use crate::control::{Found, Request, Talk, TalkError, identity};
+use crate::command::Command;
+use crate::control::{Found, Talk, TalkError, identity};
 use crate::ctl;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -40,7 +41,7 @@ impl Sampler {
             Some(talk) => talk,
             None => Talk::open_found(&self.server, Some(SAMPLE_TIMEOUT))?,
         };
-        let last = talk.ask(Request::Workers, |_| {})?;
+        let last = talk.ask(Command::Workers, |_| {})?;
         (self.talk, self.socket) = (Some(talk), socket);
         let no_status = || last.line.error.unwrap_or_else(|| "the answer has no status".to_string());
         last.line.status.ok_or_else(|| TalkError::Strange(no_status()))
