@@ -9,7 +9,7 @@ mod steps;
 mod unsent;
 
 use crate::admission::{answer_to, send_and_close};
-use crate::app::{App, TurnCx};
+use crate::app::{App, ConnectionId, TurnCx};
 use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
@@ -41,6 +41,8 @@ pub struct Connection {
     is_cut_short: bool,
     /// In the poll's set.
     pub registered: bool,
+    /// In the worker's table; set when it is inserted there.
+    pub id: ConnectionId,
     phase: Phase,
     /// Bytes read and not consumed at the end of the last turn.
     input: Option<Box<ReadBuffer>>,
@@ -110,6 +112,7 @@ impl Connection {
             refused: false,
             is_cut_short: false,
             registered: false,
+            id: ConnectionId::default(),
             phase,
             input: None,
             output: None,
@@ -138,6 +141,13 @@ impl Connection {
         if self.transport.sent_bytes() == 0 {
             let socket = &self.transport.socket;
             send_and_close(socket, &answer_to(socket, date, scratch));
+        }
+    }
+
+    /// The app has woken it.
+    pub fn wake(&mut self) {
+        if let Phase::Open(protocol) = &mut self.phase {
+            protocol.wake();
         }
     }
 
@@ -214,7 +224,7 @@ impl Connection {
 
     /// When it has to be advanced without an event.
     pub fn deadline(&self, idle_end: Option<IdleEnd>, turn: &TurnCx<'_>) -> Option<Instant> {
-        let cx = Step { turn, idle_end }.cx(&self.transport);
+        let cx = Step { turn, idle_end, id: self.id }.cx(&self.transport);
         let write = self.write_deadline(turn);
         match &self.phase {
             Phase::Open(protocol) => {
@@ -256,7 +266,7 @@ impl Connection {
         }
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
-        let end = self.steps(&mut shared.input, output, app, Step { turn, idle_end });
+        let end = self.steps(&mut shared.input, output, app, Step { turn, idle_end, id: self.id });
         if end == Turn::Closed {
             shared.input.clear();
             shared.output.clear();

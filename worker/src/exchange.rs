@@ -124,6 +124,11 @@ impl Driver {
         self.body_ended
     }
 
+    /// The app is called although its time has not come.
+    pub fn wake(&mut self) {
+        self.not_before = None;
+    }
+
     /// Whether bytes of the body would be used now.
     pub fn wants_body(&self) -> bool {
         !self.body_ended && !self.body_refused

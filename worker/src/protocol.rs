@@ -98,6 +98,14 @@ impl Protocol {
         }
     }
 
+    /// The app is called although its time has not come.
+    pub fn wake(&mut self) {
+        match self {
+            Protocol::Http1(http1) => http1.wake(),
+            Protocol::WebSocket(websocket) => websocket.wake(),
+        }
+    }
+
     /// Requests that have ended since the last call.
     pub fn take_ended(&mut self) -> Ended {
         match self {

@@ -22,7 +22,7 @@
 //! assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
 //! ```
 
-use crate::app::{App, ConnectionCx, Cx, TurnCx};
+use crate::app::{App, ConnectionCx, Cx, TurnCx, Woken};
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
@@ -43,6 +43,7 @@ pub struct Client {
     time_limit: Duration,
     is_lame_duck: bool,
     is_draining: bool,
+    woken: Woken,
 }
 
 /// What the application answered.
@@ -86,6 +87,7 @@ impl Client {
             time_limit: Duration::from_secs(3600),
             is_lame_duck: false,
             is_draining: false,
+            woken: Woken::default(),
         }
     }
 
@@ -151,10 +153,14 @@ impl Client {
         let mut sent = Vec::new();
         for _ in 0..STEPS_MAX {
             let date = DateLine::new(self.now);
-            let turn = TurnCx { is_lame_duck: self.is_lame_duck, ..TurnCx::alone(self.now, &self.limits, &date, None) };
+            let turn = TurnCx {
+                is_lame_duck: self.is_lame_duck,
+                woken: Some(&self.woken),
+                ..TurnCx::alone(self.now, &self.limits, &date, None)
+            };
             let stay = Duration::from_secs(86400);
             let idle_end = self.is_draining.then_some(IdleEnd { began: self.began, stay });
-            let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end } };
+            let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end, ..ConnectionCx::default() } };
             if input.has_room() && http1.wants_input(output.len(), &cx) {
                 let count = unread.len().min(BUFFER_BYTES - input.len());
                 input.feed(&unread[..count]);
@@ -164,6 +170,10 @@ impl Client {
             let next = http1.advance(&mut io, &mut *self.app, &cx);
             sent.extend(output.contents());
             output.clear();
+            if self.woken.pop().is_some() {
+                http1.wake();
+                continue;
+            }
             match next {
                 Next::Close(_) => return sent,
                 Next::Again | Next::Sent => {}
@@ -299,6 +309,33 @@ mod tests {
         client.lame_duck();
         assert_eq!(client.get("/health").status, 503);
         assert!(client.request("HEAD", "/health", &[("X", "y")], b"").body.is_empty());
+    }
+
+    /// Two requests that wait for each other would need two connections; one that wakes itself shows that it is called.
+    #[test]
+    fn an_exchange_that_is_woken_does_not_wait_for_its_time() {
+        struct Woken(u32);
+
+        impl App for Woken {
+            fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+                Answer::exchange(Woken(0))
+            }
+        }
+
+        impl Exchange for Woken {
+            fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+                if self.0 == 3 {
+                    out.head(Head::new(StatusCode::NO_CONTENT))?;
+                    return Ok(Pull::End);
+                }
+                self.0 += 1;
+                cx.waker().wake();
+                Ok(Pull::NotBefore(cx.now() + Duration::from_secs(60)))
+            }
+        }
+
+        let mut client = Client::new(Woken(0));
+        assert_eq!((client.get("/").status, client.elapsed()), (204, Duration::ZERO));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod draining;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
-use crate::app::{App, AppFactory, TurnCx, WorkerInfo};
+use crate::app::{App, AppFactory, TurnCx, Woken, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::drain::Drain;
 use crate::eviction::Evictions;
@@ -169,7 +169,10 @@ struct Worker {
     per_address: Option<PerAddress>,
     evictions: Evictions,
     connections: Slab<Connection>,
+    /// Of the last connection that was inserted.
+    serial: u32,
     run_queue: RunQueue,
+    woken: Woken,
     clock: TurnClock,
     timers: Timers,
     buffers: Buffers,
@@ -254,7 +257,9 @@ impl Worker {
             per_address,
             evictions: Evictions::default(),
             connections: Slab::new(),
+            serial: 0,
             run_queue: RunQueue::default(),
+            woken: Woken::default(),
             clock: TurnClock::new(slot, now),
             timers: Timers::default(),
             buffers,
@@ -400,7 +405,12 @@ impl Worker {
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
         let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
-        let cx = TurnCx { in_flight_table: Some(&self.in_flight_table), clock: Some(&self.clock), ..cx };
+        let cx = TurnCx {
+            in_flight_table: Some(&self.in_flight_table),
+            clock: Some(&self.clock),
+            woken: Some(&self.woken),
+            ..cx
+        };
         let mut is_first = true;
         while !self.run_queue.is_empty() {
             if !std::mem::take(&mut is_first) {
@@ -464,6 +474,20 @@ impl Worker {
         }
         self.in_flight_table.turn_away();
         self.run_queue.end_turn();
+        self.wake();
+    }
+
+    /// Queues the connections that apps have woken.
+    fn wake(&mut self) {
+        while let Some(id) = self.woken.pop() {
+            let Some(connection) = self.connections.get_mut(id.token).filter(|connection| connection.id == id) else {
+                continue; // it was closed
+            };
+            connection.wake();
+            if connection.schedule() {
+                self.run_queue.push(id.token, connection.had_turn);
+            }
+        }
     }
 
     fn publish(&mut self) {
@@ -493,5 +517,5 @@ fn turn_cx<'a>(
     is_lame_duck: bool,
     now: Instant,
 ) -> TurnCx<'a> {
-    TurnCx { now, date, limits: &config.limits, worker, is_lame_duck, in_flight_table: None, clock: None }
+    TurnCx { now, date, limits: &config.limits, worker, is_lame_duck, in_flight_table: None, clock: None, woken: None }
 }

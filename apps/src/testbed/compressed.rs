@@ -15,10 +15,8 @@ use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::accept_encoding::{Choice, choose};
 use tine_worker::http::{Head, Request, Response, StatusCode};
 
-/// A waiting ticket polls after this time for each ticket ahead of it.
-const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// The longest time between two polls.
-const POLL_INTERVAL_MAX: Duration = Duration::from_millis(100);
+/// A ticket waits for its turn at most this long before it is looked at again.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 pub fn answer(coding: Coding, origin: &Origin, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let level = match query::number(request, "level", coding.levels()) {
@@ -107,7 +105,7 @@ impl Compressed {
                 let reply = json.finish(body);
                 let stage = match self.is_coded {
                     true if reply.length() > SLICE_BYTES as u64 => {
-                        Stage::Waiting { reply, ticket: self.tickets.take() }
+                        Stage::Waiting { reply, ticket: self.tickets.take(cx.waker()) }
                     }
                     true => self.code(reply, None)?,
                     false => Stage::Plain(reply),
@@ -123,10 +121,8 @@ impl Compressed {
             }
             Stage::Waiting { reply, ticket } => match ticket.ahead() {
                 0 => (self.code(reply, Some(ticket))?, None),
-                ahead => {
-                    let interval = POLL_INTERVAL.saturating_mul(ahead as u32).min(POLL_INTERVAL_MAX);
-                    (Stage::Waiting { reply, ticket }, Some(Pull::NotBefore(cx.now() + interval)))
-                }
+                // The ticket wakes it.
+                _ => (Stage::Waiting { reply, ticket }, Some(Pull::NotBefore(cx.now() + WAIT_MAX))),
             },
             Stage::Coding { mut reply, mut coder, ticket } => {
                 if !code_slice(&mut reply, &mut coder).map_err(AppError::new)? {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use tine_worker::app::Waker;
 
 /// The tickets of one worker; clones share the queue.
 #[derive(Clone, Default)]
@@ -14,16 +15,17 @@ pub struct Tickets(Rc<RefCell<Queue>>);
 #[derive(Default)]
 struct Queue {
     /// In order; the first is being served.
-    waiting: VecDeque<u64>,
+    waiting: VecDeque<(u64, Waker)>,
     next: u64,
 }
 
 impl Tickets {
-    pub fn take(&self) -> Ticket {
+    /// `waker`: of the task, which is woken when it is its turn.
+    pub fn take(&self, waker: Waker) -> Ticket {
         let mut queue = self.0.borrow_mut();
         let number = queue.next;
         queue.next += 1;
-        queue.waiting.push_back(number);
+        queue.waiting.push_back((number, waker));
         Ticket { number, tickets: self.clone() }
     }
 }
@@ -38,14 +40,20 @@ impl Ticket {
     pub fn ahead(&self) -> usize {
         let queue = self.tickets.0.borrow();
         // Numbers ascend from the front to the back.
-        queue.waiting.partition_point(|&number| number < self.number)
+        queue.waiting.partition_point(|(number, _)| *number < self.number)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         let at = self.ahead();
-        self.tickets.0.borrow_mut().waiting.remove(at);
+        let mut queue = self.tickets.0.borrow_mut();
+        queue.waiting.remove(at);
+        if at == 0
+            && let Some((_, waker)) = queue.waiting.front()
+        {
+            waker.wake();
+        }
     }
 }
 
@@ -56,16 +64,16 @@ mod tests {
     #[test]
     fn they_are_served_in_order_and_make_room_when_dropped() {
         let tickets = Tickets::default();
-        let [a, b, c, d] = std::array::from_fn(|_| tickets.take());
+        let [a, b, c, d] = std::array::from_fn(|_| tickets.take(Waker::none()));
         let ahead = |tickets: &[&Ticket]| tickets.iter().map(|ticket| ticket.ahead()).collect::<Vec<_>>();
         assert_eq!(ahead(&[&a, &b, &c, &d]), [0, 1, 2, 3]);
         drop(c);
         assert_eq!(ahead(&[&a, &b, &d]), [0, 1, 2]);
         drop(a);
-        let e = tickets.take();
+        let e = tickets.take(Waker::none());
         assert_eq!(ahead(&[&b, &d, &e]), [0, 1, 2]);
         drop((b, d, e));
-        assert_eq!(tickets.take().ahead(), 0);
+        assert_eq!(tickets.take(Waker::none()).ahead(), 0);
         assert!(tickets.0.borrow().waiting.is_empty());
     }
 }

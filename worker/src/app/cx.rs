@@ -1,5 +1,6 @@
 //! The context of a call: the time of this turn, the limits, the connection's addresses.
 
+use super::{ConnectionId, Waker, Woken};
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
@@ -34,6 +35,8 @@ pub(crate) struct TurnCx<'a> {
     pub in_flight_table: Option<&'a InFlightTable>,
     /// `None` outside of a worker, where nothing else waits for its turn.
     pub clock: Option<&'a TurnClock>,
+    /// `None` outside of a worker, where waking has no effect.
+    pub woken: Option<&'a Woken>,
 }
 
 impl TurnCx<'_> {
@@ -47,7 +50,7 @@ impl<'a> TurnCx<'a> {
     /// Of the only worker, outside of a worker.
     pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
         let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
-        TurnCx { now, date, limits, worker, is_lame_duck: false, in_flight_table: None, clock }
+        TurnCx { now, date, limits, worker, is_lame_duck: false, in_flight_table: None, clock, woken: None }
     }
 }
 
@@ -57,6 +60,7 @@ pub(crate) struct ConnectionCx<'a> {
     pub socket: Option<&'a Socket>,
     /// The worker drains, and how long this connection may stay idle then.
     pub idle_end: Option<IdleEnd>,
+    pub id: ConnectionId,
 }
 
 /// What surrounds a call: the turn, and the connection.
@@ -90,6 +94,11 @@ impl<'a> Cx<'a> {
 
     pub fn worker(&self) -> WorkerInfo {
         self.turn.worker
+    }
+
+    /// For whatever the exchange or the WebSocket peer waits for.
+    pub fn waker(&self) -> Waker {
+        Waker::new(self.connection.id, self.turn.woken)
     }
 
     /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.

@@ -7,6 +7,7 @@ mod cx;
 mod out;
 mod peer;
 mod raw;
+mod waker;
 
 pub use crate::net::Addresses;
 pub(crate) use cx::{ConnectionCx, TurnCx};
@@ -14,6 +15,8 @@ pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
+pub use waker::Waker;
+pub(crate) use waker::{ConnectionId, Woken};
 
 use crate::http::{Request, Response};
 use std::fmt;

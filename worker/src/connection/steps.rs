@@ -3,7 +3,7 @@
 use super::lingering::{Linger, may_close};
 use super::resetting::Unacknowledged;
 use super::{Connection, Phase, Turn};
-use crate::app::{App, ConnectionCx, Cx, TurnCx};
+use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx};
 use crate::dispatch;
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{ReadBuffer, Transport, WriteQueue};
@@ -19,11 +19,15 @@ const SENT_BYTES_PER_TURN: usize = 1 << 20;
 pub struct Step<'a> {
     pub turn: &'a TurnCx<'a>,
     pub idle_end: Option<IdleEnd>,
+    pub id: ConnectionId,
 }
 
 impl<'a> Step<'a> {
     pub fn cx(self, transport: &'a Transport) -> Cx<'a> {
-        Cx { turn: self.turn, connection: ConnectionCx { socket: Some(&transport.socket), idle_end: self.idle_end } }
+        Cx {
+            turn: self.turn,
+            connection: ConnectionCx { socket: Some(&transport.socket), idle_end: self.idle_end, id: self.id },
+        }
     }
 }
 

@@ -88,6 +88,10 @@ impl Active {
         self.message.body
     }
 
+    pub fn wake(&mut self) {
+        self.driver.wake();
+    }
+
     /// Whether bytes of the body would be used now.
     pub fn wants_body(&self) -> bool {
         self.driver.wants_body()

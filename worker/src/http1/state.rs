@@ -117,6 +117,13 @@ impl Http1 {
         self.ends_at_next_wait = true;
     }
 
+    /// The exchange is called although its time has not come.
+    pub fn wake(&mut self) {
+        if let Stage::Exchange(active) = &mut self.stage {
+            active.wake();
+        }
+    }
+
     /// Whether a request is being answered. One whose response is complete no longer counts, whatever is left of its
     /// body.
     pub fn is_in_flight(&self) -> bool {

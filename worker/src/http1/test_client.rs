@@ -74,7 +74,7 @@ impl<A: App> Client<A> {
     /// One read, if it is wanted, and one advance; reads what it may of the output.
     pub fn step(&mut self) -> Next {
         let turn = TurnCx::alone(self.now, &self.limits, &self.date, self.clock.as_ref());
-        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
+        let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
         if self.input.has_room() && self.http1.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min((64 << 10) - self.input.len());
             self.input.feed(&self.unread[..count]);
@@ -115,7 +115,7 @@ impl<A: App> Client<A> {
     }
 
     fn cx<'a>(&self, turn: &'a TurnCx<'a>) -> Cx<'a> {
-        Cx { turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } }
+        Cx { turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } }
     }
 
     /// The server drains; this connection may stay idle for that long.

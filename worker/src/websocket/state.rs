@@ -96,6 +96,11 @@ impl WebSocket {
         self.is_closing() || queued_bytes <= cx.limits().write_low_watermark_bytes
     }
 
+    /// The peer is called although its time has not come.
+    pub fn wake(&mut self) {
+        self.pull_at = Some(self.active_at);
+    }
+
     /// When to advance without an event.
     pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         if let Some(close_handshake) = &self.close_handshake {

@@ -102,7 +102,7 @@ impl Client {
     pub fn step(&mut self) -> Next {
         let date = DateLine::new(self.now);
         let turn = TurnCx::alone(self.now, &self.limits, &date, self.clock.as_ref());
-        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
+        let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);
         let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
         let next = self.websocket.advance(&mut io, &cx);
@@ -121,7 +121,7 @@ impl Client {
     pub fn deadline(&self) -> Option<Duration> {
         let date = DateLine::new(self.now);
         let turn = TurnCx::alone(self.now, &self.limits, &date, None);
-        let cx = Cx { turn: &turn, connection: ConnectionCx { socket: None, idle_end: self.idle_end } };
+        let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
         let deadline = self.websocket.deadline(self.output.len(), &cx);
         deadline.map(|at| at.saturating_duration_since(self.now))
     }

@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::accept::is_over;
 use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, answer_to, send_and_close};
+use crate::app::ConnectionId;
 use crate::connection::Connection;
 use crate::net::Socket;
 use crate::run_queue::Token;
@@ -212,7 +213,10 @@ impl Worker {
 
     fn insert(&mut self, mut connection: Connection) -> Token {
         connection.schedule();
-        let token = self.connections.insert(connection);
+        self.serial = self.serial.wrapping_add(1);
+        let token = self.connections.vacant_key();
+        connection.id = ConnectionId { token, serial: self.serial };
+        self.connections.insert(connection);
         self.run_queue.push_new(token);
         token
     }
