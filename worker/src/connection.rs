@@ -34,12 +34,12 @@ pub struct Connection {
     /// Requests that were answered or cut in this turn and are not yet reported to the worker.
     settled: Settled,
     scheduled: bool,
-    /// Its last turn.
+    /// The number of its last turn.
     pub had_turn: TurnNumber,
     refused: bool,
     /// It is closed without lingering.
     is_cut_short: bool,
-    /// In the poll's set.
+    /// It was added to the poll.
     pub registered: bool,
     /// In the worker's table; set when it is inserted there.
     pub id: ConnectionId,

@@ -1,5 +1,5 @@
-//! The beginning and the end of a request, whatever its protocol: here it is entered in the in-flight table and passed to the
-//! app, and here its end is counted and, if the server or the app is the cause, logged.
+//! The beginning and the end of a request of any protocol. At its beginning it is entered in the in-flight table and
+//! passed to the app; its end is counted and, if it is a failure of the server or the app, logged.
 
 use crate::app::{Answer, App, AppError, Cx};
 use crate::http::Request;
@@ -46,7 +46,8 @@ impl Ended {
     }
 }
 
-/// The app failed while it answered; a client that does not keep to the protocol is not worth an operator's attention.
+/// The app failed while it answered. If a client's violation of the protocol is the cause, no operator has to know: the
+/// level is debug.
 pub fn log_failure(request: &RequestName, error: &AppError) {
     let level = if error.is_clients() { log::Level::Debug } else { log::Level::Error };
     log::log!(level, "{request}: {}", indented(&error.to_string()));

@@ -34,11 +34,11 @@ pub trait Stream {
     /// Ends the response. An error: it has no head, or is incomplete.
     fn finish(&mut self) -> Result<(), AppError>;
 
-    /// The exchange has nothing to do now: whether the client is still there may be found out. `wants_body`: the client's
-    /// bytes would tell.
+    /// The exchange has nothing to do now: the stream may find out whether the client is still there. `wants_body`:
+    /// reading the body will show it.
     fn on_wait(&mut self, wants_body: bool, cx: &Cx<'_>);
 
-    /// The body is waited for: the client may have to be told so.
+    /// The exchange waits for the body: the client may have to be told to send it.
     fn on_wait_for_body(&mut self);
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Read it in this order:
 //! - [`app`]: the interface that an application sees; [`http`]: requests, responses, framing, shared by all protocols.
-//! - [`worker`]: the loop, a few named steps in a fixed order; `run_queue` and `timers` feed it.
+//! - [`worker`]: the loop, a few named steps in a fixed order; `run_queue` and `timers` decide which connections have a
+//!   turn, `turn_clock` how long it lasts.
 //! - [`raw_access`]: what an application must be given before it may write bytes without framing.
-//! - `accept` and `admission`: which worker accepts a connection, and which connections are refused; `eviction`: which
-//!   are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close.
+//! - `accept`, `admission` and `per_address`: which worker accepts a connection, and which connections are refused;
+//!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
-//!   `http1` and `websocket` implement it.
+//!   `http1` and `websocket` implement it; `dispatch`, `exchange` and `patience` are common to protocols that answer
+//!   requests.
 #![forbid(unsafe_code)]
 
 pub mod app;

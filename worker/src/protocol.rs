@@ -35,7 +35,7 @@ pub enum Next {
     Wait,
     /// Room for output, or its next turn.
     Again,
-    /// That all output is sent, then as [`Next::Again`].
+    /// The end of all output; then as [`Next::Again`].
     Sent,
     /// Nothing: the connection goes on with [`Protocol::switched`].
     Switch,

@@ -14,7 +14,7 @@ pub const STEPS_PER_TURN: usize = 16;
 /// Bytes sent on one connection in one turn.
 const SENT_BYTES_PER_TURN: usize = 1 << 20;
 
-/// What surrounds the steps of one turn.
+/// What all steps of one turn have in common.
 #[derive(Clone, Copy)]
 pub struct Step<'a> {
     pub turn: &'a TurnCx<'a>,
@@ -37,7 +37,7 @@ struct Done {
     sent_bytes: usize,
     /// Requests whose response is complete.
     completed: usize,
-    /// What the last step left unread although it could go on is enough for the next: reading more would only copy it.
+    /// The last step left input and can go on: that is enough for the next, and reading more would only cost a copy.
     is_enough: bool,
 }
 
@@ -129,7 +129,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What follows from what the protocol waits for. The error ends the turn.
+    /// Acts on what the protocol waits for. An error ends the turn.
     fn settle(
         &mut self,
         next: Next,

@@ -1,4 +1,5 @@
-//! Responses that are complete and not all sent. There are some only while the client reads slower than it asks.
+//! Responses that are complete but not yet sent completely, because the client reads more slowly than it sends
+//! requests.
 
 use std::collections::VecDeque;
 
@@ -18,7 +19,7 @@ impl Unsent {
         self.0.push_back(Group { responses, end });
     }
 
-    /// Takes those of which all is sent, given the bytes that were sent on the connection.
+    /// Takes the responses that are sent completely, given the number of bytes sent on the connection.
     pub fn take_sent(&mut self, sent_bytes: u64) -> u32 {
         let mut responses = 0;
         while self.0.front().is_some_and(|group| group.end <= sent_bytes) {

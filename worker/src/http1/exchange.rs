@@ -182,7 +182,7 @@ impl Stream for OnWire<'_, '_> {
     }
 
     fn on_wait(&mut self, wants_body: bool, cx: &Cx<'_>) {
-        // While the body is read, the end of the stream tells.
+        // While the body is read, the end of the stream shows it.
         if self.io.hung_up && !wants_body && self.message.presence == Presence::There {
             self.message.presence = Presence::Doubtful(cx.now());
         }

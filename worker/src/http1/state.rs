@@ -3,7 +3,7 @@
 //! ```text
 //!                    +--------------- answered, kept ----------------+
 //!                    v                                               |
-//!   (accepted) --> Head --- all known at once --------------------->-+
+//!   (accepted) --> Head --- a complete Response ------------------->-+
 //!                    |  \                                            |
 //!                    |   +-- Exchange: push body, pull response -->--+
 //!                    |              \                                |
@@ -11,7 +11,7 @@
 //!                    |                                               |
 //!                    +-- malformed, too slow, gone --> Close <-------+ (not kept)
 //!                    |
-//!                    +-- handshake of a WebSocket --> Upgraded (the connection goes on with that)
+//!                    +-- handshake of a WebSocket --> Upgraded (the connection continues as one)
 //! ```
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and returns what it waits for.
@@ -62,7 +62,7 @@ enum Stage {
     Head,
     Exchange(Box<Active>),
     Discard(Box<Discard>),
-    /// The last of this protocol: the 101 is queued.
+    /// This protocol ends: the 101 is queued.
     Upgraded(Box<WebSocket>),
 }
 
@@ -75,7 +75,8 @@ struct Discard {
 }
 
 impl Discard {
-    /// `since`: when the body's last byte arrived, or as `answered`. In a drain it ends like an idle connection.
+    /// `since`: when the last bytes of the body arrived; `answered` if none have. In a drain it ends like an idle
+    /// connection.
     fn until(&self, since: Instant, cx: &Cx<'_>) -> Instant {
         let whole = self.answered + DISCARD_WAITS_MAX * cx.limits().linger_timeout;
         let until = whole.min(since + cx.limits().linger_timeout);
@@ -177,7 +178,7 @@ impl Http1 {
     /// Advances as far as possible.
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         for requests in 0..REQUESTS_PER_TURN {
-            // Responses in order, and no more of them than the client reads.
+            // Responses leave in order, and no faster than the client reads them.
             if matches!(self.stage, Stage::Head) && io.output.len() > cx.limits().write_low_watermark_bytes {
                 self.since = cx.now();
                 return self.pause(io, cx);

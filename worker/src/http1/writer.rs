@@ -80,7 +80,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    /// Has `write` queue `length` bytes of the body, in their framing; they are dropped if the response has no body.
+    /// Frames `length` bytes of the body, which `write` queues; they are dropped if the response has no body.
     pub fn body(&mut self, length: usize, write: impl FnOnce(&mut WriteQueue)) -> Result<(), AppError> {
         let Some(writer) = self.writer.as_mut() else {
             return Err(AppError::new("the response's body began before its head"));
