@@ -82,7 +82,7 @@ impl Alone {
         };
         let factory: AppFactory = Box::new(move |info| {
             let app = factory(info)?;
-            let (by, pid) = ("this process, without a master", std::process::id());
+            let (by, pid) = ("one process and no master", std::process::id());
             Banner { name: &name, by, urls: &urls, also: &also, try_next: &try_next, pid, is_quiet }.show();
             notifier.borrow_mut().ready("serves without a master", Instant::now());
             Ok(app)

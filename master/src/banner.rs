@@ -40,7 +40,7 @@ impl Banner<'_> {
             Some(path) => try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
             None => try_next.replace("URL", first),
         };
-        text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (what is in flight is finished)\n"));
+        text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (finishes requests in flight)\n"));
         // Clients do not wait for a standard output that is full or closed.
         let _ = Output::of(std::io::stdout().as_fd()).write_line(text.as_bytes());
     }

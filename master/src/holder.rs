@@ -75,7 +75,7 @@ impl Holders {
         let more = if self.all.len() > NAMED_MAX { ", …" } else { "" };
         let processes = if self.all.len() == 1 { "process" } else { "processes" };
         if !self.are_leaving() {
-            return "another program listens there".to_string();
+            return format!("another program listens there{}", self.which());
         }
         let whose = match self.all.iter().any(|holder| holder.has_master) {
             true => "workers of a stopping server",
@@ -84,12 +84,12 @@ impl Holders {
         format!("{whose} still listen there while they finish ({processes} {named}{more})")
     }
 
-    /// ` (it is process 123, nginx)`, if that is visible.
-    pub fn which(&self) -> String {
+    /// ` (process 123, nginx)`, if that is visible.
+    fn which(&self) -> String {
         // The master, if there is one, otherwise the lowest ID.
         match self.all.iter().min_by_key(|holder| (holder.name.starts_with(WORKER), holder.pid)) {
-            Some(Holder { pid, name, .. }) if !self.are_leaving() => format!(" (it is process {pid}, {name})"),
-            _ => String::new(),
+            Some(Holder { pid, name, .. }) => format!(" (process {pid}, {name})"),
+            None => String::new(),
         }
     }
 }
@@ -215,7 +215,7 @@ mod tests {
         };
         for (names, is_leaving, words) in [
             (&[][..], false, "another program listens there"),
-            (&[("nginx", false)], false, "another program listens there"),
+            (&[("nginx", false)], false, "another program listens there (process 11, nginx)"),
             (&[("tine: worker 0", true), ("tine: master", false)], false, "another program listens there"),
             (&[("tine: worker 0", true)], true, "workers of a stopping server still listen there while"),
             (
@@ -229,6 +229,6 @@ mod tests {
             assert!(holders.describe().contains(words), "{}", holders.describe());
         }
         let server = of(&[("tine: worker 0", true), ("tine: master", false)]);
-        assert_eq!(server.which(), " (it is process 12, tine: master)");
+        assert_eq!(server.which(), " (process 12, tine: master)");
     }
 }

@@ -384,8 +384,8 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bou
         }
         if is_live(path).map_err(failed)? {
             let holders = Holders::of(&address);
-            let (why, advice, which) = (holders.describe(), holders.advice(), holders.which());
-            return Err(format!("cannot listen on unix:{shown}: {why}; {advice} or give another path{which}"));
+            let (why, advice) = (holders.describe(), holders.advice());
+            return Err(format!("cannot listen on unix:{shown}: {why}; {advice} or give another path"));
         }
         fs::remove_file(path).map_err(failed)?;
     }
@@ -410,10 +410,7 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             let next = address.port().checked_add(1).unwrap_or(8080);
             let holders = Holders::of(&Address::Tcp(address));
-            (
-                holders.describe(),
-                format!("{} or choose another port, such as {next}{}", holders.advice(), holders.which()),
-            )
+            (holders.describe(), format!("{} or choose another port, such as {next}", holders.advice()))
         }
         io::ErrorKind::PermissionDenied => {
             let first = first_free_port();

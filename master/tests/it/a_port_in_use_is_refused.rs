@@ -12,8 +12,8 @@ fn expect_refused(port: u16, options: &[&str]) {
         let line = one_line_of(&output);
         assert_eq!(output.status.code(), Some(1), "{line}");
         assert!(output.stdout.is_empty(), "it does not report that it serves");
-        let named = format!(":{port}: another program listens there; stop it or choose another port");
-        assert!(line.contains(&named), "{line}");
+        let named = format!(":{port}: another program listens there (process ");
+        assert!(line.contains(&named) && line.contains("; stop it or choose another port"), "{line}");
     }
 }
 

@@ -13,7 +13,7 @@ fn it_serves_in_the_process_itself_and_finishes_what_is_in_flight() {
         let mut server = Server::start(&["--workers", "0"]);
         assert_eq!(server.get("/health").status, 200);
         assert!(children_of(server.pid()).is_empty());
-        assert!(server.stdout().contains(" with this process, without a master on\n"), "{}", server.stdout());
+        assert!(server.stdout().contains(" with one process and no master on\n"), "{}", server.stdout());
         let mut client = server.connect();
         client.send("GET /delay/700 HTTP/1.1\r\nHost: t\r\n\r\n");
         eventually("the request is there", || {
