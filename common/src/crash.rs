@@ -84,7 +84,7 @@ fn trace_and_die_once() {
     if let (Some(report), Some(interpreter)) = (REPORT.get().filter(|_| is_logged()), INTERPRETER.get()) {
         let mut text = FixedText::default();
         report.begin_line(&mut text);
-        text.push("its code is here:\n  stack traceback:");
+        text.push("is running this Lua code:\n  stack traceback:");
         let before = text.as_bytes().len();
         (interpreter.trace)(&mut text);
         if text.as_bytes().len() > before {

@@ -31,16 +31,17 @@ impl CrashReport {
         crate::log::push_head(text, "ERROR", &self.process_name);
     }
 
-    /// Pushes what it hangs in if another process sent the signal, or was in when it called abort(3).
+    /// Pushes the request that it hangs in if another process sent the signal, or that it was running when it called
+    /// abort(3).
     pub fn push_place(&self, sender: Sender, now: Instant, text: &mut FixedText) {
         let turn = self.slot.heartbeat_age(now);
         let running = self.in_flight_table.running();
         if sender == Sender::Other && turn.is_some() && self.slot.is_waiting() {
             return text.push("received SIGABRT while waiting for events");
         }
-        text.push(if sender == Sender::Other { "hangs" } else { "aborts" });
+        text.push(if sender == Sender::Other { "has been hanging" } else { "aborts" });
         match (turn, running) {
-            (None, _) => text.push(" while its app is built"),
+            (None, _) => text.push(" while building its app"),
             (_, Running::Nothing) => text.push(" outside of any request"),
             (_, Running::Unknown) => text.push(" in a request that is not in the in-flight table"),
             (_, Running::WebSocket) => text.push(" in a WebSocket"),
@@ -60,7 +61,7 @@ impl CrashReport {
         if let Running::Request(entry) = running {
             let age = self.slot.since(entry.begun_ms(), now);
             if age > turn + OLDER {
-                let _ = write!(text, "; the request came {:.1} s ago", age.as_secs_f64());
+                let _ = write!(text, "; the request arrived {:.1} s ago", age.as_secs_f64());
             }
         }
     }
@@ -86,18 +87,18 @@ mod tests {
         let report = CrashReport::new(slot, table);
         let s = Duration::from_secs;
         let born = report.born;
-        assert_eq!(place(&report, Sender::Other, born + s(3)), "hangs while its app is built for 3.0 s");
+        assert_eq!(place(&report, Sender::Other, born + s(3)), "has been hanging while building its app for 3.0 s");
         slot.set_state(State::Ready);
         let now = born + s(100);
         slot.heartbeat(now, true);
         assert_eq!(place(&report, Sender::Other, now), "received SIGABRT while waiting for events");
         slot.heartbeat(now, false);
-        assert_eq!(place(&report, Sender::Other, now + s(2)), "hangs outside of any request for 2.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(2)), "has been hanging outside of any request for 2.0 s");
         table.turn_to(Before::WebSocket);
-        assert_eq!(place(&report, Sender::Other, now + s(2)), "hangs in a WebSocket for 2.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(2)), "has been hanging in a WebSocket for 2.0 s");
         table.turn_to(Before::Idle);
         table.begin(b"GET /slow?x=\x1b[1m HTTP/1.1\r\n\r\n", "GET /slow?x=\x1b[1m".len());
-        assert_eq!(place(&report, Sender::Other, now + s(31)), "hangs in GET /slow?x=\\u{1b}[1m for 31.0 s");
+        assert_eq!(place(&report, Sender::Other, now + s(31)), "has been hanging in GET /slow?x=\\u{1b}[1m for 31.0 s");
         assert_eq!(
             place(&report, Sender::This, now),
             "aborts in GET /slow?x=\\u{1b}[1m, after 0.0 s in this turn of the event loop",
@@ -107,12 +108,12 @@ mod tests {
         let kept = table.keep(None, true);
         slot.heartbeat(now + s(10), false);
         table.turn_to(Before::InFlight(kept));
-        let expected = "hangs in GET /slow?x=\\u{1b}[1m for 2.0 s; the request came 12.0 s ago";
+        let expected = "has been hanging in GET /slow?x=\\u{1b}[1m for 2.0 s; the request arrived 12.0 s ago";
         assert_eq!(place(&report, Sender::Other, now + s(12)), expected);
         table.turn_to(Before::InFlight(None));
         assert_eq!(
             place(&report, Sender::Other, now + s(12)),
-            "hangs in a request that is not in the in-flight table for 2.0 s"
+            "has been hanging in a request that is not in the in-flight table for 2.0 s"
         );
     }
 }

@@ -31,7 +31,7 @@ fn a_worker_that_hangs_in_a_request_reports_it() {
     for _ in 0..50 {
         assert_eq!(server.get("/").status, 200, "the other one serves");
     }
-    let line = server.wait_log(&format!("[{hung}] hangs in "));
+    let line = server.wait_log(&format!("[{hung}] has been hanging in "));
     assert!(line.contains("GET /hang?x=1 for "), "{line}");
     let line = server.wait_log(&format!("(pid {hung}) was killed by SIGABRT (6) "));
     assert!(line.contains("1 request in flight"), "{line}");

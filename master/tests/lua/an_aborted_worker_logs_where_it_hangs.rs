@@ -81,7 +81,7 @@ fn abort(server: &Server, worker: i32) -> (String, Vec<String>) {
         && message[19..].starts_with('.')
         && message.as_bytes()[23] == b'Z';
     assert!(is_time, "a line like the others, not {message:?}; the log says:\n{log}");
-    let trace = log.split_once("its code is here:\n  stack traceback:\n").map_or("", |(_, trace)| trace);
+    let trace = log.split_once("is running this Lua code:\n  stack traceback:\n").map_or("", |(_, trace)| trace);
     let trace = trace.lines().take_while(|line| line.starts_with("  \t")).map(str::to_string).collect();
     (message.to_string(), trace)
 }
@@ -93,8 +93,8 @@ fn expect_trace(name: &str, lines: &[(&str, &str)], options: &[&str]) {
     let worker = server.workers()[0];
     let _client = hang(&server, worker, name);
     let (message, trace) = abort(&server, worker);
-    assert!(message.contains(&format!("] hangs in GET /{name}?x=1 for ")), "{name}: {message}");
-    assert_eq!(name == "later", message.contains("; the request came "), "{name}: {message}");
+    assert!(message.contains(&format!("] has been hanging in GET /{name}?x=1 for ")), "{name}: {message}");
+    assert_eq!(name == "later", message.contains("; the request arrived "), "{name}: {message}");
     let mut rest = trace.iter();
     for (comment, what) in lines {
         let place = if comment.is_empty() { "[C]:".to_string() } else { line_with(APP, comment) };
@@ -172,7 +172,7 @@ function app() end
         (name.trim() == "tine: worker 0" && cpu_ticks(worker) > 20).then_some(worker)
     });
     let (message, trace) = abort(&server, worker);
-    assert!(message.contains("] hangs while its app is built for "), "{message}");
+    assert!(message.contains("] has been hanging while building its app for "), "{message}");
     assert!(trace[0].contains(&line_with(APP, "-- LOOP")), "{trace:?}");
     // No worker was ever ready, so the server gives up.
     assert!(!server.wait_exit().success());
@@ -207,8 +207,8 @@ fn a_second_signal_ends_it_at_once() {
     let worker = server.workers()[0];
     let _client = hang(&server, worker, "execute");
     send_signal(worker, Signal::SIGABRT);
-    server.wait_log("] hangs in GET /execute?x=1 for ");
+    server.wait_log("] has been hanging in GET /execute?x=1 for ");
     send_signal(worker, Signal::SIGABRT);
     server.wait_log("was killed by SIGABRT (6)");
-    assert_eq!(server.log().matches("] hangs in ").count(), 1, "{}", server.log());
+    assert_eq!(server.log().matches("] has been hanging in ").count(), 1, "{}", server.log());
 }
