@@ -1,6 +1,7 @@
 //! The master: a table of children, the commands, and small policies on both. It never serves an HTTP client.
 //!
-//! One thread, one loop: handle signals, handle workers' reports, reap the dead, check the living, start what is due.
+//! One thread, one loop: take the events (reports of workers, words of other masters, commands), obey the commands, reap the
+//! dead, check the living, start what is due.
 
 mod booting;
 mod commanding;
@@ -118,6 +119,7 @@ pub struct Master {
     succession: Succession,
     stopping: Stopping,
     notified: notifying::Notified,
+    commands: Vec<commanding::Asked>,
     waiters: Vec<waiting::Waiter>,
 }
 
@@ -163,6 +165,7 @@ impl Master {
             succession: Succession::of(predecessor),
             stopping: Stopping::default(),
             notified: notifying::Notified::nothing(now),
+            commands: Vec::new(),
             waiters: Vec::new(),
             shortage: Shortage::default(),
             poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),
@@ -204,14 +207,15 @@ impl Master {
             let now = Instant::now();
             for event in &events {
                 match event.token().0 {
-                    SIGNALS => self.on_signals(now),
+                    SIGNALS => self.take_signals(),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
                     CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }
             }
-            self.handle_control_requests(now);
+            self.take_control_requests(now);
+            self.obey_all(now);
             self.reap(now);
             self.check_workers(now);
             self.keep_stopping(now);
@@ -234,7 +238,7 @@ impl Master {
             log::error!("epoll_wait: {error}; polling every {} ms{}", POLL_RETRY.as_millis(), and_others(others));
         }
         std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
-        self.on_signals(now);
+        self.take_signals();
         self.children.slots().into_iter().for_each(|slot| self.handle_reports(slot, now));
     }
 

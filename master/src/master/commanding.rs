@@ -1,12 +1,12 @@
-//! Carries out the commands of signals and of the control socket.
+//! Carries out the commands of signals, of the control socket and of a new master: events queue them, one step obeys them.
 
 use super::Master;
 use super::waiting::Wait;
 use crate::children::Phase;
 use crate::command::Command;
+use crate::control::ClientId;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use signal_hook::consts::SIGCHLD;
 use std::time::{Duration, Instant};
 use tine_common::config::WORKERS_MAX;
 use tine_common::message::Order;
@@ -15,20 +15,45 @@ use tine_common::metric::Metric;
 /// A worker that is told to leave while it boots has this long to become ready and exit.
 const BOOT_MARGIN: Duration = Duration::from_secs(5);
 
+/// A command that the next step of the loop obeys.
+pub struct Asked {
+    command: Command,
+    /// For the log: the name of a signal, `tine ctl`, the new master.
+    source: &'static str,
+    /// The control client that waits for the outcome.
+    client: Option<ClientId>,
+}
+
 impl Master {
-    pub(super) fn on_signals(&mut self, now: Instant) {
-        let signals: Vec<i32> = self.signals.pending().filter(|&signal| signal != SIGCHLD).collect();
-        for signal in signals {
-            let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
+    pub(super) fn take_signals(&mut self) {
+        for signal in self.signals.pending() {
+            // SIGCHLD is none: it only ends the poll.
             let Some(command) = Command::of_signal(signal) else { continue };
-            if let Err(why) = self.obey(command, name, now) {
-                log::warn!("{name}: {why}");
+            let source = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
+            self.commands.push(Asked { command, source, client: None });
+        }
+    }
+
+    /// Queues a command: it is obeyed once all events of the turn are handled.
+    pub(super) fn ask(&mut self, command: Command, source: &'static str, client: Option<ClientId>) {
+        self.commands.push(Asked { command, source, client });
+    }
+
+    /// Obeys the commands of this turn, after all of its events.
+    pub(super) fn obey_all(&mut self, now: Instant) {
+        for Asked { command, source, client } in std::mem::take(&mut self.commands) {
+            let outcome = self.obey(command, source, now);
+            if let Err(why) = &outcome {
+                log::warn!("{source}: {why}");
+            }
+            if let Some(client) = client {
+                self.begin_wait(client, outcome);
             }
         }
     }
 
     /// Begins a command that came from `source`; returns what its outcome is, or why it is refused.
-    pub(super) fn obey(&mut self, command: Command, source: &str, now: Instant) -> Result<Wait, String> {
+    fn obey(&mut self, command: Command, source: &str, now: Instant) -> Result<Wait, String> {
         let is_always_possible =
             matches!(command, Command::Status | Command::Workers | Command::Stop | Command::StopNow);
         if self.is_stopping() && !is_always_possible {

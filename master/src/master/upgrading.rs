@@ -4,6 +4,7 @@
 //! Until then this master serves as usual, and a failure of the new one changes nothing here.
 
 use super::{Master, UPGRADE};
+use crate::command::Command;
 use crate::control::Control;
 use crate::handover::{CHANNEL, Reason, Word};
 use crate::listener::{self, Bound};
@@ -150,11 +151,8 @@ impl Master {
         for word in words {
             match word {
                 Word::Serves => self.hand_over(now),
-                Word::Stop if self.upgrading.new_master.is_some() => self.stop(NEW_MASTER, now),
-                Word::StopNow if self.upgrading.new_master.is_some() => {
-                    log::info!("{NEW_MASTER}: stopping at once");
-                    self.stop_now(now);
-                }
+                Word::Stop if self.upgrading.new_master.is_some() => self.ask(Command::Stop, NEW_MASTER, None),
+                Word::StopNow if self.upgrading.new_master.is_some() => self.ask(Command::StopNow, NEW_MASTER, None),
                 Word::Stop | Word::StopNow | Word::HandedOver | Word::HasCut => {}
             }
         }

@@ -51,20 +51,22 @@ enum Progress {
 }
 
 impl Master {
-    /// Obeys control clients; each of them waits for its outcome from now on.
-    pub(super) fn handle_control_requests(&mut self, now: Instant) {
-        let Some(control) = &mut self.control else { return };
-        for (client, command) in control.turn(now) {
-            match self.obey(command, "tine ctl", now) {
-                Ok(wait) => {
-                    let failures = self.failures(wait);
-                    self.waiters.push(Waiter { client, wait, said: String::new(), failures });
-                }
-                Err(why) => {
-                    log::warn!("tine ctl: {why}");
-                    self.answer(client, Err(why));
-                }
+    /// Takes the requests of control clients.
+    pub(super) fn take_control_requests(&mut self, now: Instant) {
+        let requests = self.control.as_mut().map_or(Vec::new(), |control| control.turn(now));
+        for (client, command) in requests {
+            self.ask(command, "tine ctl", Some(client));
+        }
+    }
+
+    /// The client waits for the outcome of its command, unless that was refused.
+    pub(super) fn begin_wait(&mut self, client: ClientId, outcome: Result<Wait, String>) {
+        match outcome {
+            Ok(wait) => {
+                let failures = self.failures(wait);
+                self.waiters.push(Waiter { client, wait, said: String::new(), failures });
             }
+            Err(why) => self.answer(client, Err(why)),
         }
     }
 
