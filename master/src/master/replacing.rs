@@ -74,7 +74,7 @@ impl Master {
         let now = Instant::now();
         let successors: Vec<usize> = self.children.positions.iter().filter_map(|position| position.successor).collect();
         for slot in successors {
-            // A successor that has just become ready stays.
+            // A successor that has become ready since its reports were last read has clients, and stays.
             self.handle_reports(slot, now);
             if self.children.get(slot).is_some_and(|child| child.phase == Phase::Booting) {
                 self.order_leave(slot, now);
