@@ -214,6 +214,21 @@ impl MasterConfig {
         self.privileges.check()
     }
 
+    /// This configuration with what a reload can change of it, which is `new`: all that workers are forked with, their number
+    /// and their supervision. The rest belongs to sockets, files and the process, which stay.
+    pub fn reloaded(&self, new: MasterConfig) -> MasterConfig {
+        MasterConfig {
+            workers: if new.worker.is_alone { self.workers } else { new.workers },
+            drain_delay: new.drain_delay,
+            health_path: new.health_path,
+            mem_interval: new.mem_interval,
+            worker: WorkerConfig { is_alone: self.worker.is_alone, accept: self.worker.accept, ..new.worker },
+            supervision: new.supervision,
+            privileges: Privileges { affinity: new.privileges.affinity, ..self.privileges.clone() },
+            ..self.clone()
+        }
+    }
+
     /// One `name value` pair per line, for `tine check`.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let path = |path: &Option<PathBuf>| path.as_ref().map_or("none".to_string(), |path| path.display().to_string());

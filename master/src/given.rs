@@ -5,6 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Id};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::rc::Rc;
 use tine_common::log::one_line;
 
@@ -81,6 +82,17 @@ impl Given {
         }
         let values = self.matches.try_get_raw(self.ids.get(name)?.as_str()).ok()??;
         Some(values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
+    }
+
+    /// The names whose values differ from those of another reading of the same options.
+    pub fn changed_from(&self, other: &Given) -> Vec<String> {
+        let names = self.ids.keys().map(String::as_str).chain(["app", "port"]);
+        names.filter(|name| self.value(name) != other.value(name)).map(str::to_string).collect()
+    }
+
+    /// The configuration file as it was given.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path())
     }
 
     /// The error of an option, after the place in the configuration file if it is from there. A correction, after a

@@ -55,6 +55,7 @@ mod recycle;
 mod resident;
 mod respawn;
 mod rollout;
+mod settings;
 mod shortage;
 mod start;
 mod supervision_args;

@@ -325,25 +325,18 @@ fn adopt(socket: &Socket, address: &Address, config: &MasterConfig) -> io::Resul
 /// Sets the options that accepted sockets inherit; returns a line for each that was refused, as a server can do without
 /// (gVisor does not have all). To be called before listen(2), as the window scale depends on the receive buffer.
 fn set_tcp_options(socket: &Socket, config: &MasterConfig) -> Vec<String> {
-    let patience = config.worker.limits.write_timeout.max(Duration::from_millis(1));
-    // TCP_USER_TIMEOUT also limits keepalive probes (tcp(7)): several must be lost before it expires.
-    let idle = KEEPALIVE_IDLE.min(patience / 2).max(Duration::from_secs(1));
-    let interval = KEEPALIVE_INTERVAL.min(patience / 6).max(Duration::from_secs(1));
-    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+    let (keepalive, user_timeout) = patience_with_clients(socket, config.worker.limits.write_timeout);
     let fastopen = || if config.tcp_fastopen { set_fastopen(socket.as_fd(), FASTOPEN_PENDING) } else { Ok(()) };
     // The kernel doubles the size, for its bookkeeping (socket(7)).
     let receive_buffer = |bytes| socket.set_recv_buffer_size(bytes / 2);
     [
         (socket.set_tcp_nodelay(true), "small responses may be delayed"),
-        (
-            socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES)),
-            "a client that has vanished is not detected while it is idle",
-        ),
+        (keepalive, "a client that has vanished is not detected while it is idle"),
         (
             set_notsent_lowat(socket.as_fd(), UNSENT_BYTES_MIN),
             "the kernel buffers more output for clients that do not read",
         ),
-        (socket.set_tcp_user_timeout(Some(patience)), "unread output stays in the kernel for minutes after a close"),
+        (user_timeout, "unread output stays in the kernel for minutes after a close"),
         (config.receive_buffer_bytes.map_or(Ok(()), receive_buffer), "--receive-buffer has no effect"),
         // Zero is the kernel's default.
         (set_defer_accept(socket.as_fd(), config.defer_accept), "--defer-accept has no effect"),
@@ -352,6 +345,28 @@ fn set_tcp_options(socket: &Socket, config: &MasterConfig) -> Vec<String> {
     .into_iter()
     .filter_map(|(done, what)| done.err().map(|e| format!("{what}: {e}")))
     .collect()
+}
+
+/// Sets how long the kernel waits for a client that does not respond; returns the result for keepalive probes and that for
+/// data. TCP_USER_TIMEOUT limits the probes, too (tcp(7)): several must be lost before it expires.
+fn patience_with_clients(socket: &Socket, write_timeout: Duration) -> (io::Result<()>, io::Result<()>) {
+    let patience = write_timeout.max(Duration::from_millis(1));
+    let idle = KEEPALIVE_IDLE.min(patience / 2).max(Duration::from_secs(1));
+    let interval = KEEPALIVE_INTERVAL.min(patience / 6).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(KEEPALIVE_PROBES);
+    (socket.set_tcp_keepalive(&keepalive), socket.set_tcp_user_timeout(Some(patience)))
+}
+
+/// Sets `--write-timeout` for the connections that are accepted from now on.
+pub fn set_write_timeout(bound: &[Bound], write_timeout: Duration) {
+    for one in bound.iter().filter(|one| matches!(one.address, Address::Tcp(_))) {
+        let sockets = match &one.sockets {
+            Sockets::Shared(socket) => std::slice::from_ref(socket),
+            Sockets::PerWorker { sockets, .. } => sockets,
+        };
+        // What the kernel refuses was logged at the start.
+        sockets.iter().for_each(|socket| _ = patience_with_clients(socket, write_timeout));
+    }
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {

@@ -5,6 +5,7 @@
 
 mod booting;
 mod commanding;
+mod configuring;
 mod inheriting;
 mod notifying;
 mod replacing;
@@ -17,16 +18,19 @@ mod waiting;
 use crate::children::{Child, Children, Phase, SLOTS_MAX};
 use crate::command::Command;
 use crate::control::Control;
+use crate::given::Given;
 use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::recycle;
+use crate::settings::Reread;
 use crate::shortage::Shortage;
 use crate::start::Health;
 use crate::watchdog::Watch;
 use booting::Boot;
+use configuring::Configuring;
 use inheriting::Succession;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
@@ -42,10 +46,11 @@ use supervising::Supervising;
 use tine_common::config::MasterConfig;
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
+use tine_common::privileges::Privileges;
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, signals};
-use tine_worker::app::WorkerInfo;
+use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 use upgrading::Upgrading;
 
@@ -74,7 +79,11 @@ pub struct About {
 /// All that the master is built from.
 pub struct Start {
     pub about: About,
+    pub factory: AppFactory,
     pub config: MasterConfig,
+    pub given: Given,
+    /// `None`: there is no configuration file, so a reload changes no option.
+    pub reread: Option<Reread>,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
     pub program: Program,
@@ -88,11 +97,19 @@ pub struct Start {
 /// How [`Master::run`] returns: in the master's process, or in a worker just forked.
 pub enum End {
     Exit(u8),
-    Worker(Box<worker::Start>),
+    Worker(Box<Forked>),
+}
+
+/// A worker just forked, and what it needs of the master.
+pub struct Forked {
+    pub start: worker::Start,
+    pub factory: AppFactory,
+    pub privileges: Privileges,
 }
 
 pub struct Master {
     about: About,
+    factory: AppFactory,
     config: MasterConfig,
     program: Program,
     pid: u32,
@@ -115,6 +132,7 @@ pub struct Master {
     boot: Boot,
     supervising: Supervising,
     replacing: Replacing,
+    configuring: Configuring,
     upgrading: Upgrading,
     succession: Succession,
     stopping: Stopping,
@@ -123,9 +141,14 @@ pub struct Master {
     waiters: Vec<waiting::Waiter>,
 }
 
+fn memory_line(config: &MasterConfig, now: Instant) -> Option<MemoryLine> {
+    MemoryLine::new(config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info))
+}
+
 impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
-        let Start { about, config, bound, pidfile, program, predecessor, mut control, mut notifier } = start;
+        let Start { about, factory, config, given, reread, bound, pidfile, program, predecessor, .. } = start;
+        let (mut control, mut notifier) = (start.control, start.notifier);
         let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
@@ -143,10 +166,11 @@ impl Master {
             notifier.hold();
         }
         let now = Instant::now();
-        let memory_line = MemoryLine::new(config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info));
+        let memory_line = memory_line(&config, now);
         Ok(Master {
             children: Children::new(config.workers, now),
             about,
+            factory,
             config,
             program,
             pid: std::process::id(),
@@ -161,6 +185,7 @@ impl Master {
             boot: Boot::NoneReady { failures: 0 },
             supervising: Supervising::new(now),
             replacing: Replacing::default(),
+            configuring: Configuring::new(given, reread),
             upgrading: Upgrading::default(),
             succession: Succession::of(predecessor),
             stopping: Stopping::default(),
@@ -189,7 +214,8 @@ impl Master {
             let now = Instant::now();
             while let Some(index) = self.children.due(now).or_else(|| self.next_successor(now)) {
                 if let Some(start) = self.spawn(index, now) {
-                    return End::Worker(Box::new(start));
+                    let Master { factory, config, .. } = self;
+                    return End::Worker(Box::new(Forked { start, factory, privileges: config.privileges }));
                 }
             }
             self.shortage.settle(now);

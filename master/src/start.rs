@@ -4,7 +4,7 @@ use crate::affinity;
 use crate::alone::{self, Alone};
 use crate::check;
 use crate::command::Command;
-use crate::command_line::{self, Cli, CommandLine, Complaint};
+use crate::command_line::{self, CommandLine, Complaint};
 use crate::control::{self, Claim};
 use crate::ctl;
 use crate::given::Given;
@@ -12,18 +12,19 @@ use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
-use crate::master::{About, End, Master, Start};
+use crate::master::{About, End, Forked, Master, Start};
 use crate::notify::Notifier;
 use crate::operands::Operands;
 use crate::pidfile::Pidfile;
 use crate::preflight::{self, Preflight};
+use crate::settings::{Reread, Settings};
 use crate::top;
 use nix::sys::stat::Mode;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tine_apps::health;
 use tine_common::config::{ControlAt, MasterConfig};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
@@ -44,16 +45,18 @@ pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// other thread may run. Returns the process's exit status: 0 after a stop, 1 if the system or the app failed, 2 for a wrong
 /// option.
 pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, AppError> + 'static) -> ExitCode {
-    serve_with(Operands::Port, |_: Asked<NoArgs>| {
+    let (name, factory) = (name.to_string(), Rc::new(factory));
+    serve_with(Operands::Port, move |_: Asked<NoArgs>| {
+        let factory = factory.clone();
         Ok(Served {
-            name: name.to_string(),
+            name: name.clone(),
             try_next: "curl URL/".to_string(),
             options: Vec::new(),
             also: Vec::new(),
             warnings: Vec::new(),
             health: Health::AppsOwn,
             has_preflight: false,
-            factory: Box::new(factory),
+            factory: Box::new(move |worker| factory(worker)),
         })
     })
 }
@@ -100,6 +103,14 @@ pub struct Served {
     pub factory: AppFactory,
 }
 
+impl Served {
+    /// What the master says about it, and what builds it.
+    pub fn into_parts(self) -> (About, AppFactory) {
+        let Served { name, try_next, also, health, factory, .. } = self;
+        (About { name, try_next, also, health }, factory)
+    }
+}
+
 /// How the application answers health checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
@@ -112,10 +123,10 @@ pub enum Health {
 }
 
 /// As [`serve`], with the program's own operands and options. `choose` turns them into what is served, or into an error of
-/// one line.
+/// one line. A reload asks it again if there is a configuration file.
 pub fn serve_with<A: clap::Args>(
     operands: Operands,
-    choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
+    choose: impl Fn(Asked<A>) -> Result<Served, String> + 'static,
 ) -> ExitCode {
     // First: inherited masks and ignored signals may be in the way, and no signal from now on may be lost.
     if let Err(e) = signals::hold(&Command::SIGNALS).and_then(|()| started_with::handle_sigpipe()) {
@@ -157,7 +168,7 @@ impl Failure {
 /// Runs the command line. The predecessor is taken once there is a master, which communicates with it from then on.
 fn run_command_line<A: clap::Args>(
     operands: Operands,
-    choose: impl FnOnce(Asked<A>) -> Result<Served, String>,
+    choose: impl Fn(Asked<A>) -> Result<Served, String> + 'static,
     inherited: Result<Inherited, String>,
     notifier: Notifier,
     predecessor: &mut Option<Predecessor>,
@@ -166,33 +177,27 @@ fn run_command_line<A: clap::Args>(
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Where it cannot be read, a relative path is tried as it is.
     let directory = std::env::current_dir().unwrap_or_default();
-    let Cli { is_check, server, operands, app, given } =
-        match command_line::parse::<A>(&arguments, operands, &directory) {
-            Ok(CommandLine::Serve(cli)) => *cli,
-            Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
-            Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
-            Err(Complaint::Asked(text)) => return Ok(say(&text, 0)),
-            Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),
-        };
+    let cli = match command_line::parse::<A>(&arguments, operands, &directory) {
+        Ok(CommandLine::Serve(cli)) => *cli,
+        Ok(CommandLine::Ctl(args)) => return Ok(without_handlers(|| ctl::run(args))),
+        Ok(CommandLine::Top(args)) => return Ok(without_handlers(|| top::run(args))),
+        Err(Complaint::Asked(text)) => return Ok(say(&text, 0)),
+        Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),
+    };
     let inherited = inherited.map_err(Failure::system)?;
-    let config = server.config(operands.port, !inherited.lent().is_empty());
+    let (is_check, port, given) = (cli.is_check, cli.operands.port, cli.given.clone());
+    let config = cli.server.config(port, !inherited.lent().is_empty());
     let program =
         Program::current().map_err(|e| Failure::system(format!("the current directory cannot be read: {e}")))?;
     // Before any path is opened or created.
-    let level = enter(&config.privileges)
-        .and_then(|()| config.check())
-        .and_then(|()| tine_common::log::level(config.log_level, config.quiet));
-    let has_no_master = config.worker.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten();
-    let asked = Asked { app: operands.app, options: app, given: given.clone() };
-    let chosen = level.and_then(|level| Ok((level, choose(asked)?)));
-    let (level, mut served) = chosen.map_err(|line| Failure::usage(given.locate(line)))?;
+    enter(&config.privileges).map_err(|line| Failure::usage(given.locate(line)))?;
+    let level = tine_common::log::level(config.log_level, config.quiet);
+    let asked = Asked { app: cli.operands.app, options: cli.app, given };
+    let settings = Settings::of(asked, config, &choose).and_then(|settings| Ok((level?, settings)));
+    let (level, Settings { mut served, config, given }) = settings.map_err(Failure::usage)?;
     let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
     served.warnings.extend(unknown);
-    served.warnings.extend(has_no_master);
-    served.warnings.extend(warn_of_silence(&served, &config));
-    if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
-        served.factory = health::before(path, served.factory);
-    }
+    served.warnings.extend(config.worker.is_alone.then(|| alone::warn_of_masters_options(&given)).flatten());
     if let Some(line) = warn_of_root(&served, &config, identity.as_ref()) {
         served.warnings.push(line);
     }
@@ -215,7 +220,10 @@ fn run_command_line<A: clap::Args>(
     let ended = if is_check {
         check::describe(&served, &config, &given, inherited).map(|text| say(&text, 0))
     } else {
-        run(served, config, Origin { inherited, notifier, program, identity }, predecessor).map(ExitCode::from)
+        let reread = || Settings::reread(arguments, operands, directory, config.clone(), choose);
+        let reread = given.file().is_some().then(reread);
+        let origin = Origin { inherited, notifier, program, identity, reread };
+        run(Settings { served, config, given }, origin, predecessor).map(ExitCode::from)
     };
     ended.map_err(Failure::system)
 }
@@ -234,16 +242,13 @@ struct Origin {
     notifier: Notifier,
     program: Program,
     identity: Option<Identity>,
+    /// `None`: there is no configuration file, so nothing can change.
+    reread: Option<Reread>,
 }
 
-fn run(
-    served: Served,
-    config: MasterConfig,
-    origin: Origin,
-    predecessor: &mut Option<Predecessor>,
-) -> Result<u8, String> {
-    let Served { name, try_next, also, health, warnings, factory, .. } = served;
-    let Origin { inherited, notifier, program, identity } = origin;
+fn run(settings: Settings, origin: Origin, predecessor: &mut Option<Predecessor>) -> Result<u8, String> {
+    let Settings { mut served, config, given } = settings;
+    let Origin { inherited, notifier, program, identity, reread } = origin;
     let Prepared { nofile, pidfile, log_file, mut bound } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
@@ -260,8 +265,8 @@ fn run(
     if let Some(file) = log_file {
         file.put_in_place()?;
     }
-    also.iter().for_each(|line| log::info!("also {line}"));
-    for line in warnings.into_iter().chain(listener::warnings(&config)) {
+    served.also.iter().for_each(|line| log::info!("also {line}"));
+    for line in std::mem::take(&mut served.warnings).into_iter().chain(listener::warnings(&config)) {
         log::warn!("{line}");
     }
     if let Some(control) = &control {
@@ -273,17 +278,19 @@ fn run(
         log::info!("open files: limit is {}", nofile.now);
     }
     if config.worker.is_alone {
+        let Served { name, try_next, also, factory, .. } = served;
         return Alone { name, try_next, also, config, bound, pidfile, notifier }.run(factory);
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
-    let privileges = config.privileges.clone();
-    let about = About { name, try_next, also, health };
-    let start = Start { about, config, bound, pidfile, program, predecessor, control, notifier };
+    let (about, factory) = served.into_parts();
+    let start =
+        Start { about, factory, config, given, reread, bound, pidfile, program, predecessor, control, notifier };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
-        End::Worker(start) => {
+        End::Worker(forked) => {
+            let Forked { start, factory, privileges } = *forked;
             let name = format!("worker {}", start.info.index);
             process::set_title(&format!("tine: {name}"));
             tine_common::log::set_process_name(&name);
@@ -293,7 +300,7 @@ fn run(
                 log::warn!("{line}; this worker stays in the master's directory");
             }
             // No destructor of the master may run in a worker: exit at once.
-            std::process::exit(worker::run(*start, &factory))
+            std::process::exit(worker::run(start, &factory))
         }
     }
 }
@@ -306,7 +313,7 @@ fn enter(privileges: &Privileges) -> Result<(), String> {
     go_to(privileges)
 }
 
-fn go_to(privileges: &Privileges) -> Result<(), String> {
+pub fn go_to(privileges: &Privileges) -> Result<(), String> {
     let Some(directory) = &privileges.directory else { return Ok(()) };
     std::env::set_current_dir(directory)
         .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a directory", directory.display()))
@@ -341,17 +348,6 @@ fn warn_of_root(served: &Served, config: &MasterConfig, identity: Option<&Identi
     let is_warned = served.has_preflight && !config.privileges.allow_root && identity::is_root(identity);
     is_warned.then(|| {
         format!("{} runs as root; --user USER runs it as another user, --allow-root hides this warning", served.name)
-    })
-}
-
-/// The delay has an effect only if load balancers can see it.
-fn warn_of_silence(served: &Served, config: &MasterConfig) -> Option<String> {
-    let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
-    is_silent.then(|| {
-        format!(
-            "--drain-delay only waits: no path of {} answers 503 meanwhile; give one with --health-path /health",
-            served.name
-        )
     })
 }
 

@@ -74,7 +74,7 @@ impl Master {
                 Wait::End
             }
             Command::Reload => {
-                self.reload(source, now);
+                self.reload(source, now)?;
                 Wait::Reload { generation: self.replacing.generation() }
             }
             Command::Upgrade => self.upgrade(source, now).map(|()| Wait::Upgrade)?,
@@ -118,7 +118,7 @@ impl Master {
         slot.ok_or_else(|| format!("slot {index} has no worker now"))
     }
 
-    fn scale(&mut self, wanted: usize, source: &str, now: Instant) -> Result<(), String> {
+    pub(super) fn scale(&mut self, wanted: usize, source: &str, now: Instant) -> Result<(), String> {
         let before = self.children.positions.len();
         if wanted == 0 {
             return Err("at least one worker is needed".to_string());

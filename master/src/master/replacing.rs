@@ -48,14 +48,28 @@ impl Replacing {
 }
 
 impl Master {
-    /// Begins a reload, or restarts it with a further generation.
-    pub(super) fn reload(&mut self, source: &str, now: Instant) {
+    /// Begins a reload, or restarts it with a further generation. If the configuration file is wrong it fails at once. The
+    /// error: the file is wrong while another reload is in progress, which continues.
+    pub(super) fn reload(&mut self, source: &str, now: Instant) -> Result<(), String> {
+        let settings = self.configuring.reread();
+        if let (Err(why), true) = (&settings, self.replacing.is_reloading()) {
+            return Err(format!("{why}; the reload in progress continues"));
+        }
         self.replacing.begin(now);
+        match settings {
+            Ok(Some(settings)) => self.adopt(settings, source, now),
+            Ok(None) => {}
+            Err(why) => {
+                self.abandon_reload(&why);
+                return Ok(());
+            }
+        }
         let workers = counted(self.children.positions.len());
         log::info!("{source}: reloading {} in {workers}, generation {}", self.about.name, self.replacing.generation);
         // Positions that wait because the app could not be built can try the new app.
         self.children.open(now);
         self.shortage.retry_now(now);
+        Ok(())
     }
 
     /// Ends a reload that cannot be completed. Current workers stay; successors that still boot leave.
@@ -80,6 +94,7 @@ impl Master {
                 self.order_leave(slot, now);
             }
         }
+        self.settle_options(fresh > 0, now);
     }
 
     /// Positions with a ready worker of the newest generation.
@@ -108,6 +123,7 @@ impl Master {
             let said = format!("{workers} of generation {} in {:.1} s", self.replacing.generation, took.as_secs_f64());
             log::info!("reloaded: {said}");
             self.replacing.end(Ok(said));
+            self.settle_options(true, now);
         }
     }
 

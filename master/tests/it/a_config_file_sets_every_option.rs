@@ -194,7 +194,7 @@ fn a_file_that_cannot_be_read_is_one_line() {
         (not_text.as_str(), "not in UTF-8"),
     ];
     if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).expect("the file is ours");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("the file is ours");
         table.push((path.as_str(), "permission denied"));
     }
     for (path, words) in table {

@@ -1,0 +1,88 @@
+//! What a reload changes besides the app: the options, read again from the configuration file.
+
+use super::{About, Master, memory_line};
+use crate::given::Given;
+use crate::listener;
+use crate::settings::{Reread, Settings};
+use std::time::Instant;
+use tine_common::config::MasterConfig;
+use tine_worker::app::AppFactory;
+
+pub struct Configuring {
+    /// The options as they were at the start.
+    started: Given,
+    reread: Option<Reread>,
+    /// What was served before the reload in progress, if that has changed the options.
+    previous: Option<Options>,
+}
+
+/// What a reload replaces as a whole.
+struct Options {
+    about: About,
+    factory: AppFactory,
+    config: MasterConfig,
+}
+
+impl Configuring {
+    pub fn new(started: Given, reread: Option<Reread>) -> Configuring {
+        Configuring { started, reread, previous: None }
+    }
+
+    /// The options as they are in the configuration file now; `None` if there is no file. The error: it is wrong.
+    pub fn reread(&self) -> Result<Option<Settings>, String> {
+        self.reread.as_ref().map(|reread| reread()).transpose()
+    }
+}
+
+impl Master {
+    /// Takes over what can change while the server runs; what cannot is named in one warning. Workers that are forked from
+    /// now on are those of the new options.
+    pub(super) fn adopt(&mut self, settings: Settings, source: &str, now: Instant) {
+        if let Some(line) = settings.warn_of_fixed(&self.configuring.started) {
+            log::warn!("{line}");
+        }
+        let Settings { served, config, .. } = settings;
+        let (about, factory) = served.into_parts();
+        let options = Options { about, factory, config: self.config.reloaded(config) };
+        let previous = self.apply(options, source, now);
+        // Of several reloads, one of which interrupts the other, the first had what serves.
+        self.configuring.previous.get_or_insert(previous);
+    }
+
+    /// A reload has ended: keeps its options, or returns to those of before if it has no worker of its own.
+    pub(super) fn settle_options(&mut self, is_any_fresh: bool, now: Instant) {
+        if let Some(previous) = self.configuring.previous.take().filter(|_| !is_any_fresh) {
+            self.apply(previous, "the failed reload", now);
+        }
+    }
+
+    /// Replaces the options; returns the old ones.
+    fn apply(&mut self, options: Options, source: &str, now: Instant) -> Options {
+        let previous = Options {
+            about: std::mem::replace(&mut self.about, options.about),
+            factory: std::mem::replace(&mut self.factory, options.factory),
+            config: std::mem::replace(&mut self.config, options.config),
+        };
+        let (old, new) = (&previous.config, &self.config);
+        if old.mem_interval != new.mem_interval {
+            self.memory_line = memory_line(new, now);
+        }
+        if old.worker.limits.write_timeout != new.worker.limits.write_timeout {
+            listener::set_write_timeout(&self.bound, new.worker.limits.write_timeout);
+        }
+        // Workers of before do not count; their connections are not limited until they have left.
+        if new.worker.connections_per_address_max.is_some()
+            && self.scoreboard.address_counts(0).is_none()
+            && let Err(e) = self.scoreboard.count_addresses()
+        {
+            log::error!("--max-connections-per-address has no effect, no memory for the counts: {e}");
+        }
+        // Not if TTIN, `tine ctl scale` or the like has set another number since.
+        let (wanted, is_as_configured) = (new.workers, self.children.positions.len() == old.workers);
+        if wanted != old.workers && is_as_configured && self.is_serving() {
+            // The option's parser has checked the number.
+            let _ = self.scale(wanted, source, now);
+        }
+        previous
+    }
+}

@@ -1,0 +1,125 @@
+//! What the options come to: what is served, and how. They are read before the start and, if there is a configuration file,
+//! again by each reload.
+
+use crate::command_line::{self, CommandLine, Complaint};
+use crate::given::Given;
+use crate::operands::Operands;
+use crate::start::{Asked, Health, Served, go_to};
+use nix::unistd::fchdir;
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+use tine_apps::health;
+use tine_common::config::MasterConfig;
+
+/// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
+/// those of [`MasterConfig::reloaded`] and the application's.
+const FIXED: [&str; 18] = [
+    "port",
+    "host",
+    "listen",
+    "backlog",
+    "accept",
+    "defer-accept",
+    "receive-buffer",
+    "tcp-fastopen",
+    "pidfile",
+    "control",
+    "quiet",
+    "log-file",
+    "log-level",
+    "user",
+    "group",
+    "umask",
+    "chdir",
+    "allow-root",
+];
+
+pub struct Settings {
+    pub served: Served,
+    pub config: MasterConfig,
+    pub given: Given,
+}
+
+/// Reads the options again. The error is one line; nothing has changed then.
+pub type Reread = Box<dyn Fn() -> Result<Settings, String>>;
+
+impl Settings {
+    /// The directory of `config` is the current one already. The error is one line.
+    pub fn of<A>(
+        asked: Asked<A>,
+        config: MasterConfig,
+        choose: &impl Fn(Asked<A>) -> Result<Served, String>,
+    ) -> Result<Settings, String> {
+        let given = asked.given.clone();
+        let mut served = config.check().and_then(|()| choose(asked)).map_err(|line| given.locate(line))?;
+        served.warnings.extend(warn_of_silence(&served, &config));
+        if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
+            served.factory = health::before(path, served.factory);
+        }
+        Ok(Settings { served, config, given })
+    }
+
+    /// Reads `arguments` again, and the file that they name, with a path that begins at `directory`.
+    pub fn reread<A: clap::Args>(
+        arguments: Vec<OsString>,
+        operands: Operands,
+        directory: PathBuf,
+        started: MasterConfig,
+        choose: impl Fn(Asked<A>) -> Result<Served, String> + 'static,
+    ) -> Reread {
+        Box::new(move || {
+            let cli = match command_line::parse::<A>(&arguments, operands, &directory) {
+                Ok(CommandLine::Serve(cli)) => *cli,
+                Err(Complaint::Wrong(line)) => return Err(line),
+                // The arguments are those of the start.
+                Ok(_) | Err(Complaint::Asked(_)) => return Err("the command line is not that of a server".to_string()),
+            };
+            let config = cli.server.config(cli.operands.port, true);
+            let asked = Asked { app: cli.operands.app, options: cli.app, given: cli.given };
+            // As each worker does: the name of the directory may lead to another version by now. The master itself stays.
+            let here = File::open(".").map_err(|e| format!("the current directory cannot be read: {e}"))?;
+            let settings = go_to(&started.privileges).and_then(|()| Settings::of(asked, config, &choose));
+            fchdir(&here).map_err(|e| format!("the current directory cannot be entered again: {e}"))?;
+            settings
+        })
+    }
+
+    /// A warning for what differs from `started` and cannot be changed by a reload.
+    pub fn warn_of_fixed(&self, started: &Given) -> Option<String> {
+        let is_fixed =
+            |name: &String| FIXED.contains(&name.as_str()) || name == "workers" && self.config.worker.is_alone;
+        let fixed: Vec<String> = self.given.changed_from(started).into_iter().filter(is_fixed).collect();
+        let file = self.given.file()?.display();
+        let verb = if fixed.len() == 1 { "needs" } else { "need" };
+        let names = fixed.join(", ");
+        (!fixed.is_empty()).then(|| format!("{names} changed in {file} and {verb} a restart or an upgrade"))
+    }
+}
+
+/// The delay has an effect only if load balancers can see it.
+fn warn_of_silence(served: &Served, config: &MasterConfig) -> Option<String> {
+    let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
+    is_silent.then(|| {
+        format!(
+            "--drain-delay only waits: no path of {} answers 503 meanwhile; give one with --health-path /health",
+            served.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::ServerArgs;
+    use clap::Args;
+
+    #[test]
+    fn what_is_fixed_is_an_option() {
+        let options = ServerArgs::augment_args(clap::Command::new(""));
+        let is_option = |name: &str| options.get_arguments().any(|arg| arg.get_long() == Some(name));
+        for name in FIXED {
+            assert!(is_option(name) || Operands::Port.names().contains(&name), "{name}");
+        }
+    }
+}
