@@ -165,7 +165,7 @@ mod tests {
         one.leave(first);
         let first = one.enter(client, 3).expect("the first has left");
         assert_eq!(one.enter(client, 3), None);
-        board.retire(1);
+        board.retire(1, 0);
         let (a, b) = (one.enter(client, 3), one.enter(client, 3));
         assert!(a.is_some() && b.is_some(), "those of a cleared slot are gone");
         assert_eq!(one.enter(client, 3), None);

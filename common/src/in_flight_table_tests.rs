@@ -107,7 +107,7 @@ fn what_does_not_fit_is_counted() {
     assert_eq!(table.keep(None, true), kept[3]);
     assert_eq!(table.requests(now).listed.len(), KEPT_MAX);
     // The next worker of the slot begins with none.
-    board.retire(1);
+    board.retire(1, 0);
     assert_eq!(table.requests(now), Requests::default());
     assert!(matches!(table.running(), Running::Nothing));
 }

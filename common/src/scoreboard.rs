@@ -177,9 +177,11 @@ impl Scoreboard {
         Slot { line: &self.lines[0], epoch: self.epoch }
     }
 
-    /// Master only: adds the counters of a dead worker to the retired totals and clears its slot.
-    pub fn retire(&self, number: usize) {
+    /// Master only: adds the counters of a dead worker to the retired totals and clears its slot. `in_flight`: the requests
+    /// that ended with it.
+    pub fn retire(&self, number: usize, in_flight: u64) {
         let (retired, slot) = (self.retired(), self.slot(number));
+        slot.set(Metric::ResponsesCut, slot.get(Metric::ResponsesCut) + in_flight);
         for metric in Metric::ALL {
             if metric.kind() == Kind::Counter {
                 retired.set(metric, retired.get(metric) + slot.get(metric));
@@ -342,8 +344,8 @@ mod tests {
         board.slot(1).set(Metric::Connections, 3);
         board.slot(0).set(Metric::Requests, 2);
         assert_eq!(board.totals()[Metric::Requests], 42);
-        board.retire(1);
+        board.retire(1, 2);
         assert_eq!(board.totals()[Metric::Requests], 42);
-        assert_eq!(board.totals()[Metric::Connections], 0);
+        assert_eq!((board.totals()[Metric::Connections], board.totals()[Metric::ResponsesCut]), (0, 2));
     }
 }

@@ -33,6 +33,8 @@ pub struct Child {
     pub lifetime: Option<Duration>,
     /// Checks in a row that found its memory above the limit.
     pub rss_strikes: u32,
+    /// An operator has told it to leave, by `tine ctl drain`.
+    pub is_told: bool,
     /// The master has sent it SIGKILL.
     pub is_killed: bool,
 }

@@ -341,6 +341,7 @@ impl Master {
                             is_due: false,
                             lifetime,
                             rss_strikes: 0,
+                            is_told: false,
                             is_killed: false,
                         };
                         self.children.insert(slot, child);
@@ -354,13 +355,13 @@ impl Master {
                     Err(e) => {
                         // It is in no table; and with its channel closed it would take the master for dead.
                         let _ = kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None).map(drop));
-                        self.scoreboard.retire(slot);
+                        self.scoreboard.retire(slot, 0);
                         self.on_spawn_failed(index, &e, now);
                     }
                 }
             }
             Err(e) => {
-                self.scoreboard.retire(slot);
+                self.scoreboard.retire(slot, 0);
                 self.on_spawn_failed(index, &e, now);
             }
         }

@@ -38,7 +38,7 @@ pub fn status(status: &Status) -> String {
     line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
     if let Some(reload) = &status.reload {
-        line("last reload", reload.clone());
+        line("last change", reload.clone());
     }
     if let Some(cause) = &status.last_cause {
         line("last death", cause_with_age(cause, status.last_cause_age_s));

@@ -87,10 +87,11 @@ impl Master {
                 Wait::Done
             }
             Command::Drain { slot: index } => {
-                let (_, pid) = self.filled(index)?;
+                let (slot, pid) = self.filled(index)?;
                 log::info!("{source}: draining worker {index}, which is then replaced");
                 // The worker reports that it leaves, and is replaced then; it has a deadline, as after any SIGTERM.
                 kill(pid, Signal::SIGTERM).map_err(|e| format!("worker {index} cannot be signalled: {e}"))?;
+                self.children.get_mut(slot).into_iter().for_each(|child| child.is_told = true);
                 Wait::Gone { index, pid }
             }
             Command::Recycle { slot: index } => {

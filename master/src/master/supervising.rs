@@ -87,7 +87,7 @@ impl Master {
         let is_in_one = !matches!(self.scoreboard.in_flight_table(slot).running(), Running::Nothing);
         let in_flight = last.get(Metric::InFlight).max(u64::from(is_in_one));
         let requests = counted(in_flight, "request");
-        self.scoreboard.retire(slot);
+        self.scoreboard.retire(slot, in_flight);
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         let is_killed_by_another = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) && !child.is_killed;
         let by_oom = match is_killed_by_another && self.supervising.oom_kills.explains_a_death() {
@@ -156,9 +156,10 @@ impl Master {
     pub(super) fn on_left_by_itself(&mut self, slot: usize, now: Instant) {
         let Some(child) = self.children.get(slot) else { return };
         let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
+        let is_told = child.is_told;
         let kill_at = now + self.config.worker.graceful_timeout + KILL_MARGIN;
         let role = self.children.on_leaving(slot, Some(kill_at), now);
-        let is_useless = self.scoreboard.slot(slot).get(Metric::Requests) == 0;
+        let is_useless = !is_told && self.scoreboard.slot(slot).get(Metric::Requests) == 0;
         let mut delay = Duration::ZERO;
         if let Some(entry) = self.children.positions.get_mut(index).filter(|_| role == Role::Current && is_useless)
             && let Some(at) = &mut entry.next_start

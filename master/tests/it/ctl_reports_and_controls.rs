@@ -173,3 +173,15 @@ fn none_turns_it_off() {
     assert_eq!(server.ctl(&["status"]).status.code(), Some(3));
     assert!(!server.log().contains("control socket"), "{}", server.log());
 }
+
+/// A worker that never answered a request and that an operator drains is not a crash: its replacement starts at once, each time.
+#[test]
+fn drains_of_idle_workers_are_no_crashes() {
+    let server = Server::start(&["--workers", "2"]);
+    for _ in 0..3 {
+        let before = server.workers();
+        assert_eq!(server.ctl(&["drain", "0"]).status.code(), Some(0), "{}", server.log());
+        server.wait_replaced(&before);
+    }
+    assert!(!server.log().contains("never answered") && !server.log().contains("quick deaths"), "{}", server.log());
+}

@@ -3,7 +3,7 @@
 
 use crate::support::lua;
 use crate::support::site::Site;
-use crate::support::{Server, eventually};
+use crate::support::{Server, eventually, send_signal};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs::File;
@@ -78,6 +78,18 @@ fn a_client_that_reads_nothing_and_one_that_leaves() {
     lua::leave(leaving);
     eventually("it has gone", || (server.in_flight() == 0).then_some(()));
     assert_eq!(counted(&server), (1, 1));
+}
+
+#[test]
+fn a_worker_that_is_killed() {
+    let server = Server::start(&["--workers", "1"]);
+    let before = server.workers();
+    let mut client = server.connect();
+    client.send("GET /delay/3600000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the request is in flight", || (server.in_flight() == 1).then_some(()));
+    send_signal(before[0], Signal::SIGKILL);
+    server.wait_replaced(&before);
+    wait_counted(&server, 0, 1);
 }
 
 /// A client that reads slower than it asks: the output is never empty, and each response counts as soon as it is sent.

@@ -100,6 +100,7 @@ impl Worker {
         self.metrics[Metric::Cut] = busy as u64;
         let unfinished = self.connections.iter().map(|(_, connection)| u64::from(connection.unfinished()));
         self.metrics[Metric::ResponsesCut] += unfinished.sum::<u64>();
+        self.metrics[Metric::InFlight] = 0;
         self.publish();
         self.exit = Some(0);
     }
