@@ -54,8 +54,11 @@ fn app_and_port_are_accepted_anywhere() {
         let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && wrong.is_empty(), "{arguments:?}: {wrong}");
         assert!(said.contains(&format!(" would serve {name} with\n")), "{arguments:?}: {said}");
-        for (option, value) in [("listen", listen), ("workers", "3")] {
-            assert!(said.lines().any(|line| line.split_whitespace().eq([option, value])), "{arguments:?}: {said}");
+        for (option, value) in [("addresses", listen), ("workers", "3")] {
+            assert!(
+                said.lines().any(|line| line.split_whitespace().take(2).eq([option, value])),
+                "{arguments:?}: {said}"
+            );
         }
     }
     for (arguments, environment) in [

@@ -39,7 +39,7 @@ fn lines_of_the_journal_begin_with_their_priority() {
     for words in ["<3>ERROR worker 0[", "<3>  second", "<6>INFO master[", "<7>DEBUG master["] {
         assert!(log.contains(words), "{words} is not in {log}");
     }
-    let mut refused = Server::spawn(&mut under_journal("run 0 --workers 0"));
+    let mut refused = Server::spawn(&mut under_journal("run 0 --workers 1025"));
     refused.wait_exit();
     assert!(refused.log().starts_with("<3>tine: "), "{}", refused.log());
 }
