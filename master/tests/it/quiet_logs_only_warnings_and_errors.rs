@@ -89,7 +89,7 @@ fn a_check_and_a_mistake_are_printed_all_the_same() {
     let (loud, quiet) = (words(said(&["check", "0"])), words(said(&["check", "0", "--quiet"])));
     assert!(loud.contains("quiet off"), "{loud}");
     assert_eq!(loud.replace("quiet off default", "quiet on command line"), quiet);
-    let output = run_to_end_with(&["run", "0", "--quiet", "--workers", "0"], &[("TINE_LOG", "off")]);
+    let output = run_to_end_with(&["run", "0", "--quiet", "--workers", "1025"], &[("TINE_LOG", "off")]);
     assert_eq!(output.status.code(), Some(2));
     assert!(crate::support::one_line_of(&output).contains("--workers"));
 }
