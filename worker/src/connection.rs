@@ -257,7 +257,7 @@ impl Connection {
         // If the client has read some since, the flush below finds out.
         if !self.transport.is_writable() && self.write_deadline(turn).is_some_and(|at| turn.now >= at) {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
-            self.transport.reset_on_close();
+            self.transport.socket.reset_on_close();
             return self.cut();
         }
         let parked_input = self.input.take();

@@ -150,9 +150,9 @@ impl Client {
     fn exchange(&mut self, mut unread: &[u8]) -> Vec<u8> {
         let (mut http1, ends) = (Http1::new(self.now), self.now + self.time_limit);
         let (mut input, mut output) = (ReadBuffer::with_capacity(BUFFER_BYTES), WriteQueue::new(self.now));
-        let mut sent = Vec::new();
+        let (mut sent, mut date) = (Vec::new(), DateLine::new(self.now));
         for _ in 0..STEPS_MAX {
-            let date = DateLine::new(self.now);
+            date.refresh(self.now);
             let turn = TurnCx {
                 is_lame_duck: self.is_lame_duck,
                 woken: Some(&self.woken),

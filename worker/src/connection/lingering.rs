@@ -77,7 +77,7 @@ impl Linger {
         }
         if cx.now() >= self.progressed + cx.limits().write_timeout {
             // The same timeout as for our output. An error means that the connection is gone already.
-            let _ = socket.reset_on_close();
+            socket.reset_on_close();
             return Turn::Closed;
         }
         self.until = cx.now() + LINGER;

@@ -115,7 +115,7 @@ impl Connection {
             dispatch::log_cut(&part.request, &part);
             if part.ends_with_connection {
                 // As for Closing::Reset.
-                self.transport.reset_on_close();
+                self.transport.socket.reset_on_close();
             }
             return Err(self.cut());
         }
@@ -174,7 +174,7 @@ impl Connection {
         match closing {
             Closing::Cut => return Err(self.cut()),
             Closing::Reset => {
-                self.transport.reset_on_close();
+                self.transport.socket.reset_on_close();
                 return Err(self.cut());
             }
             Closing::Flushed | Closing::Lingering | Closing::ResetTaken => {}

@@ -96,9 +96,10 @@ impl Socket {
     }
 
     /// Makes the following close discard what is unsent and reset the connection: a client that does not read would
-    /// otherwise hold the kernel's send buffer for minutes.
-    pub fn reset_on_close(&self) -> io::Result<()> {
-        SockRef::from(&self.raw).set_linger(Some(Duration::ZERO))
+    /// otherwise hold the kernel's send buffer for minutes. An error means that
+    /// the socket is gone already.
+    pub fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.raw).set_linger(Some(Duration::ZERO));
     }
 
     pub fn addresses(&self) -> Addresses {

@@ -110,9 +110,4 @@ impl Transport {
         }
         Ok((bytes, broken))
     }
-
-    /// Makes the coming close a reset, which discards what is unsent. An error means that the socket is gone already.
-    pub fn reset_on_close(&self) {
-        let _ = self.socket.reset_on_close();
-    }
 }
