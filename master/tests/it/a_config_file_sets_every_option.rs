@@ -2,7 +2,7 @@
 //! line take precedence; a mistake is one line with its place in the file.
 
 use crate::support::site::Site;
-use crate::support::{Server, TINE, one_line_of, run_to_end, run_to_end_with};
+use crate::support::{Server, TINE, one_line_of, options, run_to_end, run_to_end_with};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
 
@@ -28,37 +28,18 @@ fn check(text: &str, arguments: &[&str], environment: &[(&str, &str)]) -> String
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
-/// The long options of `tine run --help` that a file may have.
-fn options() -> Vec<String> {
-    let help = String::from_utf8(run_to_end(&["run", "--help"]).stdout).expect("UTF-8");
-    let option = |line: &str| {
-        let line = line.trim_start();
-        let line = line.split_once(", ").filter(|(short, _)| short.len() == 2).map_or(line, |(_, long)| long);
-        let name = line.strip_prefix("--")?.split([' ', '=']).next()?;
-        Some(name.to_string()).filter(|name| name != "help" && name != "config")
-    };
-    help.lines().filter_map(option).collect()
-}
-
 #[test]
 fn every_option_is_known_and_its_value_is_checked() {
-    let options = options();
+    let options: Vec<String> = options::names().into_iter().filter(|name| name != "config").collect();
     assert!(options.len() >= 60, "the help was parsed wrongly: {options:?}");
     for option in options {
-        // As with the variables: no number, size, duration, mode, address, boolean or directory.
-        let wrong = match option.as_str() {
-            "listen" => "no address",
-            "health-path" => "no slash",
-            _ => "/no/such/folder/x",
-        };
+        let wrong = options::wrong_value(&option);
         let output = with_file("run", &format!("port = 0\n\n{option} = \"{wrong}\"\n"), &[], &[]);
         let line = one_line_of(&output);
         assert!(line.contains(&option) && !line.contains("no option"), "{option}: {line}");
-        // The system refuses these paths.
-        if ["pidfile", "log-file", "control"].contains(&option.as_str()) {
-            assert_eq!(output.status.code(), Some(1), "{option}: {line}");
-        } else {
-            assert_eq!(output.status.code(), Some(2), "{option}: {line}");
+        let status = options::status_of_wrong_value(&option);
+        assert_eq!(output.status.code(), Some(status), "{option}: {line}");
+        if status == 2 {
             assert!(line.contains("tine.toml:3: "), "{option}: {line}");
         }
     }

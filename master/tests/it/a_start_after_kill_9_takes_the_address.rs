@@ -3,7 +3,7 @@
 //! names them.
 
 use crate::apps;
-use crate::support::{Client, Server, TINE, eventually, is_alive, one_line_of, run_to_end, scratch_folder};
+use crate::support::{Client, Server, TINE, is_alive, one_line_of, run_to_end, scratch_folder};
 use nix::sys::signal::Signal;
 use std::process::Command;
 
@@ -59,11 +59,7 @@ fn on_a_unix_socket() {
 
 /// A server with one hung worker, and that worker's process id.
 fn with_one_that_hangs(workers: &str, accept: &str) -> (Server, i32) {
-    let mut command = apps::app("faults");
-    let server = Server::start_command(command.args(["run", "0", "--workers", workers, "--accept", accept]));
-    let mut client = server.connect();
-    client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
-    let hung = eventually("a worker has the request", || server.worker_of(&client));
+    let (server, _, hung) = apps::serve_hung(&["--workers", workers, "--accept", accept]);
     (server, hung)
 }
 

@@ -20,6 +20,13 @@ fn replace(program: &Path, script: &str) {
     fs::rename(&beside, program).expect("in its place");
 }
 
+/// USR2; the process that was started.
+fn begin_upgrade(server: &Server) -> i32 {
+    server.signal(Signal::SIGUSR2);
+    let line = server.wait_log("upgrading, process ");
+    line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number")
+}
+
 #[test]
 fn whatever_goes_wrong_in_the_new_program() {
     let folder = scratch_folder();
@@ -58,10 +65,7 @@ fn a_stop_in_the_middle_ends_both() {
     let program = folder.join("tine");
     let mut server = start(&program, &[]);
     replace(&program, "#!/bin/sh\nexec sleep 1000\n");
-    server.signal(Signal::SIGUSR2);
-    let line = server.wait_log("upgrading, process ");
-    let other: i32 =
-        line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number");
+    let other = begin_upgrade(&server);
     server.signal(Signal::SIGUSR2);
     server.wait_log(&format!("process {other} is about to take over already"));
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
@@ -76,10 +80,7 @@ fn a_minder_that_is_killed_ends_the_upgrade() {
     let server = start(&program, &[]);
     let before = server.workers();
     replace(&program, "#!/bin/sh\nexec sleep 1000\n");
-    server.signal(Signal::SIGUSR2);
-    let line = server.wait_log("upgrading, process ");
-    let other: i32 =
-        line.split("process ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("its number");
+    let other = begin_upgrade(&server);
     let minder = server.workers().into_iter().find(|pid| !before.contains(pid)).expect("the minder is a child, too");
     crate::support::send_signal(minder, Signal::SIGKILL);
     server.wait_log(&format!("process {other} was killed by SIGKILL before it served; this master continues to serve"));

@@ -74,13 +74,8 @@ fn a_stop_over_the_control_socket_reports_it() {
 
 #[test]
 fn a_worker_that_hangs_is_killed_and_its_request_counted() {
-    let mut command = apps::app("faults");
-    command.args(["run", "0", "--workers", "2", "--graceful-timeout", "500ms"]);
-    let mut server = Server::start_command(&mut command);
+    let (mut server, _client, hung) = apps::serve_hung(&["--workers", "2", "--graceful-timeout", "500ms"]);
     let workers = server.workers();
-    let mut client = server.connect();
-    client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
-    let hung = eventually("a worker has the request", || server.worker_of(&client));
     let status = server.stop(Signal::SIGTERM);
     server.wait_log(&format!("(pid {hung}) did not exit in time; killing it"));
     server.wait_log("1 connection cut while in use");

@@ -1,18 +1,6 @@
 //! `--idle-timeout` is TINE_IDLE_TIMEOUT, and so on for every option in the help.
 
-use crate::support::{one_line_of, run_to_end, run_to_end_with};
-
-/// The long options of `tine run --help`, without those that only print.
-fn options() -> Vec<String> {
-    let help = String::from_utf8(run_to_end(&["run", "--help"]).stdout).expect("UTF-8");
-    let option = |line: &str| {
-        let line = line.trim_start();
-        let line = line.split_once(", ").filter(|(short, _)| short.len() == 2).map_or(line, |(_, long)| long);
-        let name = line.strip_prefix("--")?.split([' ', '=']).next()?;
-        Some(name.to_string()).filter(|name| name != "help")
-    };
-    help.lines().filter_map(option).collect()
-}
+use crate::support::{one_line_of, options, run_to_end_with};
 
 fn variable(option: &str) -> String {
     format!("TINE_{}", option.to_uppercase().replace('-', "_"))
@@ -20,21 +8,13 @@ fn variable(option: &str) -> String {
 
 #[test]
 fn a_wrong_value_in_the_variable_is_refused() {
-    let options = options();
+    let options = options::names();
     assert!(options.len() >= 25, "the help was parsed wrongly: {options:?}");
     for option in options {
-        // Not a number, size, duration, mode, address or boolean, nor a file that could be written.
-        // Options whose value is a path itself, of a socket or of a URL, get another wrong value.
-        let wrong = match option.as_str() {
-            "listen" => "no address",
-            "health-path" => "no slash",
-            _ => "/no/such/folder/x",
-        };
-        let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), wrong)]);
+        let output = run_to_end_with(&["run", "0"], &[(variable(&option).as_str(), options::wrong_value(&option))]);
         let line = one_line_of(&output);
         assert!(line.contains(&format!("--{option}")), "{option}: {line}");
-        let expected = if ["pidfile", "log-file", "control"].contains(&option.as_str()) { 1 } else { 2 };
-        assert_eq!(output.status.code(), Some(expected), "{option}: {line}");
+        assert_eq!(output.status.code(), Some(options::status_of_wrong_value(&option)), "{option}: {line}");
     }
 }
 

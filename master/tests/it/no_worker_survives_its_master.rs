@@ -55,13 +55,8 @@ fn a_stopped_worker_ends_when_it_is_continued() {
 
 #[test]
 fn a_worker_that_hangs_is_ended_after_its_graceful_timeout() {
-    let mut command = apps::app("faults");
-    command.args(["run", "0", "--workers", "2", "--graceful-timeout", "500ms"]);
-    let mut server = Server::start_command(&mut command);
+    let (mut server, _client, _) = apps::serve_hung(&["--workers", "2", "--graceful-timeout", "500ms"]);
     let workers = server.workers();
-    let mut client = server.connect();
-    client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
-    eventually("a worker has the request", || server.worker_of(&client));
     server.stop(Signal::SIGKILL);
     server.wait_gone(&workers);
 }

@@ -17,6 +17,7 @@ pub mod load;
 pub mod lua;
 pub mod markdown;
 pub mod masters;
+pub mod options;
 pub mod pidfile;
 mod process;
 pub mod proxy;

@@ -8,7 +8,7 @@ mod files_beside_app;
 #[path = "../../../examples/own_app.rs"]
 mod own_app;
 
-use crate::support::Server;
+use crate::support::{Client, Server, eventually};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -51,4 +51,13 @@ pub fn serve(name: &str, options: &[&str]) -> Server {
 /// The same for a shell: words that follow `env`.
 pub fn words(name: &str) -> String {
     format!("{NAME}={name} {}", std::env::current_exe().expect("this program").display())
+}
+
+/// [`serve`]s `faults`; one worker hangs in a request of this client, and is the process that is returned.
+pub fn serve_hung(options: &[&str]) -> (Server, Client, i32) {
+    let server = serve("faults", options);
+    let mut client = server.connect();
+    client.send("GET /hang HTTP/1.1\r\nHost: t\r\n\r\n");
+    let hung = eventually("a worker has the request", || server.worker_of(&client));
+    (server, client, hung)
 }
