@@ -2,6 +2,7 @@
 //! application.
 
 use crate::files::UrlPrefix;
+use std::time::Instant;
 use tine_worker::app::{Answer, App, AppFactory, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 
@@ -30,6 +31,10 @@ impl App for Health {
             Some("") => answer(cx),
             _ => self.app.call(request, cx),
         }
+    }
+
+    fn each_second(&mut self, now: Instant) {
+        self.app.each_second(now);
     }
 
     fn retires(&self) -> Option<&'static str> {

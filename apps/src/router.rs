@@ -1,6 +1,7 @@
 //! Two applications at one address: files at and below their prefix, the user's application for everything else.
 
 use crate::files::Files;
+use std::time::Instant;
 use tine_worker::app::{Answer, App, Cx};
 use tine_worker::http::Request;
 
@@ -22,6 +23,10 @@ impl App for Router {
             Some(answer) => answer,
             None => self.app.call(request, cx),
         }
+    }
+
+    fn each_second(&mut self, now: Instant) {
+        self.app.each_second(now);
     }
 
     fn retires(&self) -> Option<&'static str> {

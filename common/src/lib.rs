@@ -5,7 +5,9 @@
 //! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
-//! - [`status`]: the server's status, as the master reports it over its control socket.
+//! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
+//!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
+//!   CPU time of processes.
 //! - [`request_name`]: the name of a request in the log.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
@@ -15,6 +17,7 @@
 #![deny(unsafe_code)]
 
 pub mod address_counts;
+pub mod bulletin;
 pub mod config;
 pub mod crash;
 pub mod fixed_text;
@@ -24,6 +27,8 @@ pub mod message;
 pub mod metric;
 pub mod privileges;
 pub mod request_name;
+pub mod resident;
+pub mod roster;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;

@@ -13,12 +13,14 @@ mod guarded;
 mod head;
 mod journal;
 mod out;
+mod recent;
 mod repeats;
 mod shown_path;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
 pub use out::{in_handler, report_suppressed, write_last};
+pub use recent::{Event, NUMBERS, forget, keep, recent};
 pub use repeats::APP;
 pub use shown_path::shown_path;
 
@@ -59,7 +61,7 @@ pub fn parse_level(text: &str) -> Result<LevelFilter, String> {
 /// now on panics are logged as lines, too.
 pub fn init(level: LevelFilter) {
     out::begin();
-    env_logger::Builder::new()
+    let logger = env_logger::Builder::new()
         .filter_level(level)
         .target(env_logger::Target::Pipe(Box::new(out::Lines)))
         .format(|out, record| {
@@ -78,7 +80,9 @@ pub fn init(level: LevelFilter) {
             }
             writeln!(out, "{}", journal::each_line(level, &record.args().to_string()))
         })
-        .init();
+        .build();
+    log::set_max_level(logger.filter());
+    log::set_boxed_logger(Box::new(recent::Keeping(logger))).expect("the only logger");
     std::panic::set_hook(Box::new(|panic| {
         // As in Rust's own hook: only with RUST_BACKTRACE.
         let backtrace = Backtrace::capture();

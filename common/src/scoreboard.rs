@@ -123,6 +123,16 @@ impl Scoreboard {
         Slot { line: &self.lines[number + 1], epoch: self.epoch }
     }
 
+    /// A time by the clock of the heartbeats.
+    pub fn ms(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch).as_millis() as u64
+    }
+
+    /// The time since `ms` of that clock.
+    pub fn since(&self, ms: u64, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch).saturating_sub(Duration::from_millis(ms))
+    }
+
     /// The requests of the worker in this slot.
     pub fn in_flight_table(&self, number: usize) -> InFlightTable {
         InFlightTable::new(&self.in_flight_tables[number], self.slot(number))

@@ -52,7 +52,6 @@ mod pidfile;
 mod preflight;
 mod privileges_args;
 mod recycle;
-mod resident;
 mod respawn;
 mod rollout;
 mod settings;

@@ -304,7 +304,9 @@ impl Worker {
             }
             now = Instant::now();
             self.slot.heartbeat(now, false);
-            self.date.refresh(now);
+            if self.date.refresh(now) {
+                self.app.each_second(now);
+            }
             self.latch(&events, now);
             self.expire(now);
             self.accept(now);

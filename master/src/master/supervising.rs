@@ -4,7 +4,6 @@ use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
 use crate::oom::OomKills;
 use crate::recycle::{self, MEMORY_INTERVAL, RSS_STRIKES_MAX};
-use crate::resident;
 use crate::shortage::Round;
 use crate::watchdog::{CHECK_INTERVAL, Life, Verdict};
 use nix::errno::Errno;
@@ -17,6 +16,7 @@ use tine_common::in_flight_table::Running;
 use tine_common::log::{Allowance, and_others, indented};
 use tine_common::message::Report;
 use tine_common::metric::Metric;
+use tine_common::resident;
 use tine_common::units::counted;
 
 /// What supervising keeps between the turns.

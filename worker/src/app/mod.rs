@@ -27,6 +27,11 @@ pub trait App {
     /// Answers a request whose head has arrived. Called once per request; must not block.
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
 
+    /// Called about once a second, between requests; must not block.
+    fn each_second(&mut self, now: Instant) {
+        let _ = now; // for those that have something to do
+    }
+
     /// Called once a turn: the reason why this worker should drain and be replaced by a new one; `None`: it should not.
     fn retires(&self) -> Option<&'static str> {
         None

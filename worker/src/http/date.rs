@@ -53,10 +53,10 @@ impl DateLine {
         line
     }
 
-    /// Reads the wall clock only when its second may have ended. Called once a turn.
-    pub fn refresh(&mut self, now: Instant) {
+    /// Reads the wall clock only when its second may have ended; true: it has. Called once a turn.
+    pub fn refresh(&mut self, now: Instant) -> bool {
         if now < self.valid_until {
-            return;
+            return false;
         }
         let wall = SystemTime::now();
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
@@ -65,6 +65,7 @@ impl DateLine {
         self.lines.clear();
         self.lines
             .extend_from_slice(format!("{OK_LINE}{SERVER_LINE}Date: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes());
+        true
     }
 
     /// A time within the second of `Date`.
