@@ -90,8 +90,7 @@ impl Roster {
     }
 
     fn workers(&self, scoreboard: &Scoreboard, now: Instant) -> Vec<WorkerStatus> {
-        let mut all: Vec<WorkerStatus> =
-            self.processes.iter().map(|process| process.status(scoreboard, now)).collect();
+        let mut all: Vec<WorkerStatus> = self.processes.iter().map(|process| process.status(scoreboard, now)).collect();
         let now_ms = scoreboard.ms(now);
         all.extend(self.vacancies.iter().map(|&(index, starts_ms)| WorkerStatus {
             slot: index as u64,
