@@ -1,0 +1,205 @@
+"""The run of scripts/soak: the load, what is done to the server, the samples, and the verdict."""
+import asyncio
+import json
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+
+import soak_chart
+from harness import NAME, Tine, processes, run, say, show_progress
+from paced_load import percentile
+from soak_load import MixedLoad
+
+# What is done to the server, and how often each, on average of all.
+DEEDS = (('kill', 4), ('reload', 4), ('reopen-logs', 2), ('upgrade', 1))
+SAMPLES_MAX = 1000
+# A connection that ends within this long of a kill was the killed worker's.
+LOST_WITHIN_SECONDS = 3
+# What memory may grow by, from the second fifth of the run to the last.
+GROWTH_MAX, GROWTH_MIB_MAX = 1.15, 4
+LATENCY_GROWTH_MAX, LATENCY_GROWTH_MS_MAX = 2, 5
+LATENCIES_COUNT_FROM_SECONDS = 600
+FINDINGS_SHOWN_MAX = 10
+
+
+def soak(choice, binary):
+    say(f'seed {choice.seed}, {choice.seconds:.0f} s, {choice.workers} workers')
+    log = ('--log-level', 'info')
+    with Tine(binary, '--workers', str(choice.workers), '--worker-timeout', '30s', *log) as tine:
+        server = Server(binary, tine)
+        soaking = Soaking(choice, server)
+        asyncio.run(soaking.run())
+        show_progress('')
+        findings = soaking.findings() + server.stop()
+    soak_chart.draw(choice.svg, soaking)
+    print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers; '
+          + ', '.join(f'{count} {name}' for name, count in soaking.deeds_done().items()))
+    print(soaking.summary())
+    print(f'picture: {os.path.relpath(choice.svg)}')
+    for finding in findings[:FINDINGS_SHOWN_MAX]:
+        print(f'found: {finding}')
+    if len(findings) > FINDINGS_SHOWN_MAX:
+        print(f'found: {len(findings) - FINDINGS_SHOWN_MAX} more')
+    print('nothing found' if not findings else f'{len(findings)} findings; seed {choice.seed}')
+    return 1 if findings else 0
+
+
+class Server:
+    """What can be asked of the server and done to it, by `tine ctl`."""
+
+    def __init__(self, binary, tine):
+        self.binary, self.url = binary, tine.url
+        self.port = tine.url.rsplit(':', 1)[1]
+        self.master = tine.pid
+
+    def ctl(self, *command):
+        return run([self.binary, 'ctl', *command, '--control', self.port], 60)
+
+    def status(self):
+        """None while it cannot be had, in the moment of an upgrade."""
+        text = self.ctl('workers', '--json')
+        status = json.loads(text)['status'] if text else None
+        if status:
+            self.master = status['pid']
+        return status
+
+    def stop(self):
+        """Stops it; what is left of it is a finding."""
+        before = processes(self.master)
+        if self.ctl('stop') is None:
+            return ['the server did not stop']
+        left = [pid for pid in before if os.path.exists(f'/proc/{pid}') and state(pid) != 'Z']
+        return [f'processes are left after the stop: {left}'] if left else []
+
+
+def state(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0]
+    except OSError:
+        return None
+
+
+def pss_kib(pid):
+    with open(f'/proc/{pid}/smaps_rollup') as file:
+        return int(next(line for line in file if line.startswith('Pss:')).split()[1])
+
+
+class Soaking:
+    def __init__(self, choice, server):
+        self.choice, self.server = choice, server
+        self.random = random.Random(choice.seed)
+        self.load = MixedLoad(server.url, choice.seed)
+        self.began = time.monotonic()
+        self.samples = []  # (seconds, MiB, descriptors, p50 ms, p99 ms)
+        self.deeds = []  # (seconds, name)
+        self.found = []
+        self.totals = {}
+
+    def now(self):
+        return time.monotonic() - self.began
+
+    async def run(self):
+        load = asyncio.create_task(self.load.run())
+        tasks = [asyncio.create_task(one) for one in (self.keep_sampling(), self.keep_doing())]
+        await asyncio.sleep(self.choice.seconds)
+        self.load.is_over = True
+        for task in tasks:
+            task.cancel()
+        await load
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def keep_sampling(self):
+        interval = max(1, self.choice.seconds / SAMPLES_MAX)
+        while True:
+            await asyncio.sleep(interval)
+            status = await asyncio.to_thread(self.server.status)
+            self.sample(status)
+
+    def sample(self, status):
+        latencies, self.load.latencies = self.load.latencies, []
+        mib = descriptors = None
+        if status:
+            self.compare_totals(status)
+            try:
+                pids = [status['pid'], *(worker['pid'] for worker in status['workers'])]
+                mib = sum(map(pss_kib, pids)) / 1024
+                descriptors = sum(len(os.listdir(f'/proc/{pid}/fd')) for pid in pids)
+            except OSError:  # a process has ended in between
+                mib = descriptors = None
+        ms = [percentile([one * 1000 for one in latencies], percent) for percent in (50, 99)]
+        self.samples.append((self.now(), mib, descriptors, *ms))
+        line = (f'{self.now():.0f} of {self.choice.seconds:.0f} s: {self.load.served} served, '
+                f'{len(self.load.failures)} failed, {len(self.load.lost)} lost, {mib or 0:.1f} MiB')
+        if sys.stderr.isatty():
+            show_progress(f'{NAME}: {line}')
+        elif len(self.samples) % 30 == 0:
+            say(line)
+
+    def compare_totals(self, status):
+        """Counters grow; a new master begins again."""
+        totals = {name: status[name] for name in ('pid', 'requests', 'accepted', 'responses_cut')}
+        if totals['pid'] == self.totals.get('pid'):
+            for name, before in self.totals.items():
+                if totals[name] < before:
+                    self.found.append(f'the counter {name} went from {before} to {totals[name]}')
+        self.totals = totals
+
+    async def keep_doing(self):
+        """One deed after another, about thirty in a run, at least 2 s apart and at most five minutes."""
+        names, weights = zip(*DEEDS)
+        while True:
+            interval = min(300, max(2, self.choice.seconds / 30))
+            await asyncio.sleep(interval * self.random.uniform(0.5, 1.5))
+            await self.do(self.random.choices(names, weights)[0])
+
+    async def do(self, name):
+        if name == 'kill':
+            status = await asyncio.to_thread(self.server.status)
+            workers = status and [worker['pid'] for worker in status['workers'] if worker['state'] == 'ready']
+            if workers:
+                os.kill(self.random.choice(workers), signal.SIGKILL)
+        elif await asyncio.to_thread(self.server.ctl, name) is None:
+            self.found.append(f'at {self.now():.0f} s: {name} failed')
+        self.deeds.append((self.now(), name))
+
+    def deeds_done(self):
+        names = [name for _, name in self.deeds]
+        return {name: names.count(name) for name, _ in DEEDS}
+
+    def findings(self):
+        kills = [self.began + at for at, name in self.deeds if name == 'kill']
+        unexplained = [(at, what) for at, what in self.load.lost
+                       if not any(0 <= at - kill + 0.5 <= LOST_WITHIN_SECONDS for kill in kills)]
+        failed = [f'at {at - self.began:.0f} s: {what}' for at, what in self.load.failures + unexplained]
+        return failed + self.found + self.growth()
+
+    def growth(self):
+        """What the last fifth of the run has more of than the second."""
+        found = []
+        for place, name, factor, more in ((1, 'memory in MiB', GROWTH_MAX, GROWTH_MIB_MAX),
+                                          (2, 'descriptors', GROWTH_MAX, 10),
+                                          (4, 'p99 in ms', LATENCY_GROWTH_MAX, LATENCY_GROWTH_MS_MAX)):
+            before, after = self.fifth(place, 1), self.fifth(place, 4)
+            if place > 2 and self.choice.seconds < LATENCIES_COUNT_FROM_SECONDS or before is None or after is None:
+                continue
+            if after > before * factor + more:
+                found.append(f'{name}: {before:.1f} in the second fifth of the run, {after:.1f} in the last')
+        return found
+
+    def fifth(self, place, number):
+        """The median of that fifth of the run."""
+        fifth = self.choice.seconds / 5
+        values = [sample[place] for sample in self.samples
+                  if number <= sample[0] / fifth < number + 1 and sample[place] is not None]
+        return statistics.median(values) if values else None
+
+    def summary(self):
+        def shown(place, digits=0):
+            values = [self.fifth(place, number) for number in (1, 4)]
+            return ' to '.join('-' if value is None else f'{value:.{digits}f}' for value in values)
+        return (f'from the second to the last fifth: {shown(1, 1)} MiB, {shown(2)} descriptors, '
+                f'p50 {shown(3, 1)} ms, p99 {shown(4, 1)} ms')
