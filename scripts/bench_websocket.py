@@ -184,8 +184,8 @@ def table(runs, rounds, seconds):
     with open(os.path.join(ROOT, 'Cargo.lock')) as lock:
         tungstenite = re.search(r'name = "tungstenite"\nversion = "(.*)"', lock.read())[1]
     text = f'''- tine with one worker; {said}, asyncio, one process; threads: blocking sockets, a thread a connection, \
-tungstenite {tungstenite} (master/examples/websocket_threads.rs). Each on one CPU, the client \
-(master/examples/websocket_load.rs, which compares every byte) on another; no compression
+tungstenite {tungstenite} (cli/examples/websocket_threads.rs). Each on one CPU, the client \
+(cli/examples/websocket_load.rs, which compares every byte) on another; no compression
 - {rounds} rounds of {seconds} s in turn: median (least..most); "of tine" is the median of the ratios within a round
 
 | bytes | connections | in flight on each | server | messages per server CPU s | of tine | CPU us/message | messages/s \

@@ -1,4 +1,4 @@
-//! What master and workers share. Imports flow one way: `common <- worker <- apps <- master`.
+//! What master and workers share. Imports flow one way: `common <- worker <- apps <- master <- cli`.
 //!
 //! - [`config`]: every limit and choice, named with its unit, with its default.
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.

@@ -1,6 +1,6 @@
 //! docs/top.svg: what `tine top` draws of a sample server into a terminal of 80x24, cell by cell.
 //!
-//! `TINE_PICTURE=write cargo test -p tine --lib picture` rewrites it; without the variable the test compares.
+//! `TINE_PICTURE=write cargo test -p tine-cli --lib picture` rewrites it; without the variable the test compares.
 
 use super::model::{Key, Model};
 use super::view::{Capabilities, draw};
@@ -121,7 +121,7 @@ fn the_picture_in_the_docs_is_what_is_drawn() {
         std::fs::write(&path, &picture).unwrap();
     }
     let is_same = std::fs::read_to_string(&path).is_ok_and(|text| text == picture);
-    assert!(is_same, "docs/top.svg is old; TINE_PICTURE=write cargo test -p tine --lib picture writes it anew");
+    assert!(is_same, "docs/top.svg is old; TINE_PICTURE=write cargo test -p tine-cli --lib picture writes it anew");
 }
 
 /// A buffer as SVG: its cells' backgrounds, blocks as rectangles, letters as text in runs of one style.

@@ -1,7 +1,7 @@
 //! The memory of a worker and of its VM is the same after many requests as after a few: whole responses, apps that read
 //! all of environ, bodies, streams, sleeps, coroutines, errors, clients that disconnect.
 //!
-//! Here 60 000; `SOAK_REQUESTS=1000000 cargo test --release -p tine --test lua memory_does_not_grow` is the long form.
+//! Here 60 000; `SOAK_REQUESTS=1000000 cargo test --release -p tine-cli --test lua memory_does_not_grow` is the long form.
 
 use crate::support::lua::serve;
 use crate::support::{Server, proportional_bytes};
