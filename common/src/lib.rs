@@ -4,6 +4,7 @@
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
 //! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
+//! - [`gauges`]: beside it, what the master measures of the whole server.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
@@ -21,6 +22,7 @@ pub mod bulletin;
 pub mod config;
 pub mod crash;
 pub mod fixed_text;
+pub mod gauges;
 pub mod in_flight_table;
 pub mod log;
 pub mod message;

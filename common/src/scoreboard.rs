@@ -6,6 +6,7 @@
 //! stores are relaxed: each word stands for itself.
 
 use crate::address_counts::{AddressCounts, Tables};
+use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
 use crate::sys::mmap::{Line, shared_lines};
@@ -68,6 +69,8 @@ pub struct Scoreboard {
     in_flight_tables: &'static [[Line; in_flight_table::LINES]],
     /// Only with a limit of connections per address.
     addresses: Option<Tables>,
+    /// What the master measures of the whole server.
+    gauges: &'static [Line],
     /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
@@ -101,7 +104,13 @@ impl Scoreboard {
     /// memory only for slots that were ever taken.
     pub fn new(slots: usize) -> io::Result<Self> {
         let (in_flight_tables, _) = shared_lines(slots * in_flight_table::LINES)?.as_chunks();
-        Ok(Scoreboard { lines: shared_lines(slots + 1)?, in_flight_tables, addresses: None, epoch: Instant::now() })
+        Ok(Scoreboard {
+            lines: shared_lines(slots + 1)?,
+            in_flight_tables,
+            addresses: None,
+            gauges: shared_lines(gauges::LINES)?,
+            epoch: Instant::now(),
+        })
     }
 
     /// Counts the connections of each address from now on. To be called before the first fork.
@@ -141,6 +150,10 @@ impl Scoreboard {
     /// The number of connections of each address, for the worker in this slot; `None` where they are not counted.
     pub fn address_counts(&self, number: usize) -> Option<AddressCounts> {
         self.addresses.map(|tables| tables.of(number, &self.lines[0].words[REACH]))
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        Gauges::new(self.gauges, self.epoch)
     }
 
     /// All slots that were ever taken.
