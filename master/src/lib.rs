@@ -61,6 +61,7 @@ mod supervision_args;
 mod supervisor;
 mod top;
 mod unix_socket;
+mod usage;
 mod watchdog;
 
 pub use given::Given;

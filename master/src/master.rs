@@ -7,6 +7,7 @@ mod booting;
 mod commanding;
 mod configuring;
 mod inheriting;
+mod measuring;
 mod notifying;
 mod replacing;
 mod reporting;
@@ -32,6 +33,7 @@ use crate::watchdog::Watch;
 use booting::Boot;
 use configuring::Configuring;
 use inheriting::Succession;
+use measuring::Measuring;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
@@ -131,6 +133,7 @@ pub struct Master {
     // What it does: the fields of each are private to the file that does it.
     boot: Boot,
     supervising: Supervising,
+    measuring: Measuring,
     replacing: Replacing,
     configuring: Configuring,
     upgrading: Upgrading,
@@ -184,6 +187,7 @@ impl Master {
             scoreboard,
             boot: Boot::NoneReady { failures: 0 },
             supervising: Supervising::new(now),
+            measuring: Measuring::new(now),
             replacing: Replacing::default(),
             configuring: Configuring::new(given, reread),
             upgrading: Upgrading::default(),
@@ -243,6 +247,7 @@ impl Master {
             self.take_control_requests(now);
             self.obey_all(now);
             self.reap(now);
+            self.measure(now);
             self.check_workers(now);
             self.keep_stopping(now);
             self.enforce(now);

@@ -53,6 +53,12 @@ impl Master {
         }
     }
 
+    /// All processes of the server, which are counted together.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        let children = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
+        std::iter::once(self.pid).chain(children)
+    }
+
     /// What the server does: the one answer for control clients and the service manager.
     pub(super) fn condition(&self) -> ServerState {
         if self.is_stopping() {
@@ -83,13 +89,15 @@ impl Master {
 
     /// Logs the memory line when it is due.
     pub(super) fn log_memory(&mut self, now: Instant) {
-        let Some(memory_line) = self.memory_line.as_mut().filter(|line| line.due() <= now) else { return };
-        let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
-        let memory_bytes = resident::together(std::iter::once(self.pid).chain(workers));
+        if self.memory_line.as_ref().is_none_or(|line| line.due() > now) {
+            return;
+        }
+        let memory_bytes = resident::together(self.pids());
         let totals = self.scoreboard.totals();
         let (connections, in_flight, requests) =
             (totals[Metric::Connections], totals[Metric::InFlight], totals[Metric::Requests]);
-        if let Some(line) = memory_line.sample(now, Counts { memory_bytes, connections, in_flight, requests }) {
+        let counts = Counts { memory_bytes, connections, in_flight, requests };
+        if let Some(line) = self.memory_line.as_mut().and_then(|line| line.sample(now, counts)) {
             log::info!(target: tine_common::log::NUMBERS, "{line}");
         }
     }
