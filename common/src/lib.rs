@@ -9,6 +9,7 @@
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
 //!   CPU time of processes.
+//! - [`method`]: the classes of methods.
 //! - [`request_name`]: the name of a request in the log.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
@@ -26,6 +27,7 @@ pub mod gauges;
 pub mod in_flight_table;
 pub mod log;
 pub mod message;
+pub mod method;
 pub mod metric;
 pub mod privileges;
 pub mod request_name;

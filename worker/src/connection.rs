@@ -11,10 +11,11 @@ mod unsent;
 use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, ConnectionId, TurnCx};
 use crate::eviction::Waits;
+use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
-use crate::protocol::{Closing, IdleEnd, Protocol};
+use crate::protocol::{Closing, IdleEnd, Passed, Protocol};
 use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
 use lingering::Linger;
@@ -28,11 +29,9 @@ use unsent::Unsent;
 
 pub struct Connection {
     transport: Transport,
-    /// Responses that this step has completed.
-    completed: u16,
     unsent: Unsent,
-    /// Requests that were answered or cut in this turn and are not yet reported to the worker.
-    settled: Settled,
+    /// Why the server closes it while requests have not ended; `None`: if it is closed then, the client has left.
+    cut: Option<Cut>,
     scheduled: bool,
     /// The number of its last turn.
     pub had_turn: TurnNumber,
@@ -67,15 +66,8 @@ enum Phase {
 pub struct Buffers {
     pub input: ReadBuffer,
     pub output: WriteQueue,
-}
-
-/// Requests that are over, by what became of their responses.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Settled {
-    /// All of the response was passed to the kernel.
-    pub answered: u32,
-    /// The server closed the connection before that.
-    pub cut: u32,
+    /// Also shared: what is known of requests that have ended.
+    pub recorder: Recorder,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -104,9 +96,8 @@ impl Connection {
     fn in_phase(socket: Socket, phase: Phase) -> Self {
         Connection {
             transport: Transport::new(socket),
-            completed: 0,
             unsent: Unsent::default(),
-            settled: Settled::default(),
+            cut: None,
             scheduled: false,
             had_turn: 0,
             refused: false,
@@ -205,21 +196,42 @@ impl Connection {
         }
     }
 
-    /// Requests that were answered or cut since the last call.
-    pub fn take_settled(&mut self) -> Settled {
-        std::mem::take(&mut self.settled)
-    }
-
-    /// Responses that are cut if the connection is closed now.
-    pub fn unfinished(&self) -> u32 {
-        u32::from(self.completed) + self.unsent.count() + u32::from(self.in_flight())
-    }
-
     /// The connection is closed by the server, before all is sent.
-    fn cut(&mut self) -> Turn {
-        self.settled.cut += self.unfinished();
-        (self.completed, self.unsent) = (0, Unsent::default());
+    fn cut(&mut self, why: Cut) -> Turn {
+        self.cut = Some(why);
         Turn::Closed
+    }
+
+    /// The connection is closed by the server between two turns: ends the requests that have not ended.
+    pub fn end_by(&mut self, why: Cut, recorder: &mut Recorder, now: Instant) {
+        self.cut = Some(why);
+        self.close_parked(recorder, now);
+    }
+
+    /// Ends the requests that have not ended, while the buffers are parked.
+    fn close_parked(&mut self, recorder: &mut Recorder, now: Instant) -> Turn {
+        let unconsumed = self.input.as_ref().map_or(0, |input| input.len());
+        let queued = self.output.as_ref().map_or(0, |output| output.len());
+        self.end(unconsumed, queued, recorder, now);
+        Turn::Closed
+    }
+
+    /// The connection is closed: ends the requests that have not ended, given the bytes in its buffers.
+    fn end(&mut self, unconsumed: usize, queued: usize, recorder: &mut Recorder, now: Instant) {
+        let outcome = self.cut.map_or(Outcome::ClientLeft, Outcome::Cut);
+        let passed = Passed { received: self.transport.received_bytes(), sent: self.transport.sent_bytes() };
+        if let Phase::Open(protocol) = &mut self.phase {
+            protocol.end(passed.consumed(unconsumed), passed.written(queued), outcome, recorder);
+        }
+        let mut completed = recorder.take_completed();
+        for mut record in self.unsent.take().chain(completed.drain(..)) {
+            if matches!(record.outcome, Outcome::Answered | Outcome::Refused) && !record.is_sent(passed.sent) {
+                record.outcome = outcome;
+            }
+            record.end(passed.sent, now);
+            recorder.end(&record);
+        }
+        recorder.put_back(completed);
     }
 
     /// When it has to be advanced without an event.
@@ -252,13 +264,14 @@ impl Connection {
     ) -> Turn {
         self.scheduled = false;
         if self.transport.is_gone() {
-            return Turn::Closed;
+            return self.close_parked(&mut shared.recorder, turn.now);
         }
         // If the client has read some since, the flush below finds out.
         if !self.transport.is_writable() && self.write_deadline(turn).is_some_and(|at| turn.now >= at) {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             self.transport.socket.reset_on_close();
-            return self.cut();
+            self.cut = Some(Cut::WriteTimeout);
+            return self.close_parked(&mut shared.recorder, turn.now);
         }
         let parked_input = self.input.take();
         if let Some(parked) = &parked_input {
@@ -266,8 +279,11 @@ impl Connection {
         }
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
-        let end = self.steps(&mut shared.input, output, app, Step { turn, idle_end, id: self.id });
+        let step = Step { turn, idle_end, id: self.id };
+        let end = self.steps(&mut shared.input, output, &mut shared.recorder, app, step);
         if end == Turn::Closed {
+            let (unconsumed, queued) = (shared.input.len(), output.len());
+            self.end(unconsumed, queued, &mut shared.recorder, turn.now);
             shared.input.clear();
             shared.output.clear();
             return end;

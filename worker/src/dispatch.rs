@@ -1,5 +1,12 @@
 //! The beginning and the end of a request of any protocol. At its beginning it is entered in the in-flight table and
-//! passed to the app; its end is counted and, if it is a failure of the server or the app, logged.
+//! passed to the app; at its end its [`Record`] is passed to the [`Recorder`]. A failure of the server or the app is
+//! logged here.
+
+mod record;
+mod recorder;
+
+pub use record::{Cut, Outcome, Record};
+pub use recorder::Recorder;
 
 use crate::app::{Answer, App, AppError, Cx};
 use crate::http::Request;
@@ -7,43 +14,13 @@ use std::fmt::Display;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
 
-/// Passes a request to the app.
-pub fn begin(request: &Request<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Answer {
+/// Passes a request to the app. `starts_at`: the position in the connection's output where its response will start.
+pub fn begin(request: &Request<'_>, starts_at: u64, app: &mut dyn App, cx: &Cx<'_>) -> (Answer, Record) {
     if let Some(table) = cx.in_flight_table() {
         table.begin(request.text(), request.method().len() + 1 + request.target().len());
     }
-    app.call(request, cx)
-}
-
-/// How a request ended.
-pub enum Outcome {
-    /// Its response is complete: the app's, or the server's own. It is answered once all of it is sent.
-    Complete,
-    /// Its response has begun and cannot be completed.
-    Cut,
-    /// The client left before the response.
-    ClientLeft,
-}
-
-/// Requests that have ended since the last [`Ended::take`].
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    pub complete: u16,
-    pub cut: u16,
-}
-
-impl Ended {
-    pub fn count(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Complete => self.complete += 1,
-            Outcome::Cut => self.cut += 1,
-            Outcome::ClientLeft => {}
-        }
-    }
-
-    pub fn take(&mut self) -> Ended {
-        std::mem::take(self)
-    }
+    let record = Record::begun(request, starts_at, cx);
+    (app.call(request, cx), record)
 }
 
 /// The app failed while it answered. If a client's violation of the protocol is the cause, no operator has to know: the

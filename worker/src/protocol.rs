@@ -4,7 +4,7 @@
 //! [`Protocol`] only dispatches to [`crate::http1`] and [`crate::websocket`].
 
 use crate::app::{App, Cx};
-use crate::dispatch::Ended;
+use crate::dispatch::{Outcome, Record, Recorder};
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::websocket::{self, WebSocket};
@@ -19,10 +19,43 @@ pub enum Protocol {
 pub struct Io<'a> {
     pub input: &'a mut ReadBuffer,
     pub output: &'a mut WriteQueue,
+    /// Gets the record of each request whose response is written.
+    pub recorder: &'a mut Recorder,
+    /// Bytes of the connection that were read from its socket so far, and passed to it.
+    pub passed: Passed,
     /// The client has ended its side, and all that it sent was read.
     pub input_ended: bool,
     /// The client has ended its side, read or not: it has left, or waits for its response.
     pub hung_up: bool,
+}
+
+/// Bytes of a connection that its socket has passed, in each direction.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Passed {
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl Passed {
+    /// The position in the connection's input up to which it is consumed. `unconsumed`: the bytes in the buffer.
+    pub fn consumed(self, unconsumed: usize) -> u64 {
+        self.received - unconsumed as u64
+    }
+
+    /// The position in the connection's output up to which it is written. `queued`: the bytes that are not sent yet.
+    pub fn written(self, queued: usize) -> u64 {
+        self.sent + queued as u64
+    }
+}
+
+impl Io<'_> {
+    pub fn consumed(&self) -> u64 {
+        self.passed.consumed(self.input.len())
+    }
+
+    pub fn written(&self) -> u64 {
+        self.passed.written(self.output.len())
+    }
 }
 
 /// Where an exchange's output goes: a response of the only protocol that has exchanges.
@@ -106,11 +139,20 @@ impl Protocol {
         }
     }
 
-    /// Requests that have ended since the last call.
-    pub fn take_ended(&mut self) -> Ended {
+    /// The record of a request that waits for its first byte to be sent, if the connection's output up to here has it.
+    pub fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
         match self {
-            Protocol::Http1(http1) => http1.take_ended(),
-            Protocol::WebSocket(_) => Ended::default(),
+            Protocol::Http1(http1) => http1.awaiting_first_byte(sent_bytes),
+            Protocol::WebSocket(_) => None,
+        }
+    }
+
+    /// The connection ends, as far as it is read and written: passes the records of all requests that have not ended to
+    /// the recorder.
+    pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
+        match self {
+            Protocol::Http1(http1) => http1.end(consumed, written, outcome, recorder),
+            Protocol::WebSocket(websocket) => websocket.end(consumed, written, outcome, recorder),
         }
     }
 

@@ -23,10 +23,11 @@
 //! ```
 
 use crate::app::{App, ConnectionCx, Cx, TurnCx, Woken};
+use crate::dispatch::Recorder;
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::protocol::{IdleEnd, Io, Next};
+use crate::protocol::{IdleEnd, Io, Next, Passed};
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
@@ -151,6 +152,7 @@ impl Client {
         let (mut http1, ends) = (Http1::new(self.now), self.now + self.time_limit);
         let (mut input, mut output) = (ReadBuffer::with_capacity(BUFFER_BYTES), WriteQueue::new(self.now));
         let (mut sent, mut date) = (Vec::new(), DateLine::new(self.now));
+        let (mut recorder, mut received) = (Recorder::default(), 0);
         for _ in 0..STEPS_MAX {
             date.refresh(self.now);
             let turn = TurnCx {
@@ -165,11 +167,20 @@ impl Client {
                 let count = unread.len().min(BUFFER_BYTES - input.len());
                 input.feed(&unread[..count]);
                 unread = &unread[count..];
+                received += count as u64;
             }
-            let mut io = Io { input: &mut input, output: &mut output, input_ended: false, hung_up: false };
+            let mut io = Io {
+                input: &mut input,
+                output: &mut output,
+                recorder: &mut recorder,
+                passed: Passed { received, sent: sent.len() as u64 },
+                input_ended: false,
+                hung_up: false,
+            };
             let next = http1.advance(&mut io, &mut *self.app, &cx);
             sent.extend(output.contents());
             output.clear();
+            recorder.take_completed();
             if self.woken.pop().is_some() {
                 http1.wake();
                 continue;

@@ -84,9 +84,16 @@ impl TurnClock {
         self.progress.set(progress);
         self.slot.set_progress(progress);
         match self.until_reading.get() {
-            0 => self.read(Instant::now()),
+            0 => drop(self.now()),
             left => self.until_reading.set(left - 1),
         }
+    }
+
+    /// Reads the clock.
+    pub fn now(&self) -> Instant {
+        let now = Instant::now();
+        self.read(now);
+        now
     }
 
     /// How much of the turn has been used, as far as the clock was read.
@@ -94,7 +101,6 @@ impl TurnClock {
         self.spent.get()
     }
 
-    #[cold]
     fn read(&self, now: Instant) {
         let is_slow = now.duration_since(self.read_at.replace(now)) >= SLOW;
         self.until_reading.set(if is_slow { 0 } else { UNITS_PER_READING });

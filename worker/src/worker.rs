@@ -11,6 +11,7 @@ use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
 use crate::app::{App, AppFactory, TurnCx, Woken, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
+use crate::dispatch::{Cut, Recorder};
 use crate::drain::Drain;
 use crate::eviction::Evictions;
 use crate::http::DateLine;
@@ -239,7 +240,7 @@ impl Worker {
         let is_balancing = config.accept != AcceptMode::Plain;
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let buffers =
-            Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now) };
+            Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now), recorder: Recorder::default() };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);
         Ok(Worker {
@@ -338,7 +339,7 @@ impl Worker {
             return;
         }
         log::error!("{what}; this worker cannot go on (has the app closed a descriptor that is not its own?)");
-        self.cut("the lost descriptor");
+        self.cut("the lost descriptor", Instant::now());
         self.exit = Some(EXIT_LOST);
     }
 
@@ -435,13 +436,11 @@ impl Worker {
                         self.metrics[Metric::Refused] += 1;
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
                         connection.turn_away(&self.date, &mut self.buffers.input);
+                        connection.end_by(Cut::Poll, &mut self.buffers.recorder, now);
                         end = Turn::Closed;
                     }
                 }
             }
-            let settled = connection.take_settled();
-            self.metrics[Metric::Requests] += u64::from(settled.answered);
-            self.metrics[Metric::ResponsesCut] += u64::from(settled.cut);
             let are_in_flight = if end == Turn::Closed { 0 } else { connection.in_flight() };
             connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, are_in_flight > 0);
             if are_in_flight != were_in_flight {
@@ -493,6 +492,9 @@ impl Worker {
     }
 
     fn publish(&mut self) {
+        let counts = self.buffers.recorder.counts();
+        self.metrics[Metric::Requests] = counts.answered;
+        self.metrics[Metric::ResponsesCut] = counts.cut;
         self.metrics[Metric::Connections] = self.admitted() as u64;
         self.slot.publish(&self.metrics);
     }

@@ -44,6 +44,11 @@ impl TurnCx<'_> {
     pub fn is_time_up(&self) -> bool {
         self.clock.is_some_and(TurnClock::is_time_up)
     }
+
+    /// The time now, not that of the turn: reads the clock.
+    pub fn read_clock(&self) -> Instant {
+        self.clock.map_or(self.now, TurnClock::now)
+    }
 }
 
 impl<'a> TurnCx<'a> {

@@ -4,10 +4,10 @@ use super::lingering::{Linger, may_close};
 use super::resetting::Unacknowledged;
 use super::{Connection, Phase, Turn};
 use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx};
-use crate::dispatch;
+use crate::dispatch::{self, Cut, Recorder};
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{ReadBuffer, Transport, WriteQueue};
-use crate::protocol::{Closing, IdleEnd, Io, Next};
+use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
 
 /// Reads and writes of one connection in one turn.
 pub const STEPS_PER_TURN: usize = 16;
@@ -31,6 +31,13 @@ impl<'a> Step<'a> {
     }
 }
 
+/// What the worker's connections share, for one step.
+struct Shared<'a> {
+    input: &'a mut ReadBuffer,
+    output: &'a mut WriteQueue,
+    recorder: &'a mut Recorder,
+}
+
 /// What the steps of one turn have done so far.
 #[derive(Default)]
 struct Done {
@@ -47,6 +54,7 @@ impl Connection {
         &mut self,
         input: &mut ReadBuffer,
         output: &mut WriteQueue,
+        recorder: &mut Recorder,
         app: &mut dyn App,
         step: Step<'_>,
     ) -> Turn {
@@ -56,8 +64,8 @@ impl Connection {
                 break;
             }
             let proceed = self
-                .read_and_advance(input, output, app, step, &mut done)
-                .and_then(|next| self.flush(output, step, &mut done).map(|()| next))
+                .read_and_advance(&mut Shared { input, output, recorder }, app, step, &mut done)
+                .and_then(|next| self.flush(output, recorder, step, &mut done).map(|()| next))
                 .and_then(|next| self.settle(next, input, output, step, &done));
             if let Err(turn) = proceed {
                 return turn;
@@ -69,12 +77,12 @@ impl Connection {
     /// Reads, if the protocol wants input, and lets the protocol or the phase advance.
     fn read_and_advance(
         &mut self,
-        input: &mut ReadBuffer,
-        output: &mut WriteQueue,
+        shared: &mut Shared<'_>,
         app: &mut dyn App,
         step: Step<'_>,
         done: &mut Done,
     ) -> Result<Next, Turn> {
+        let Shared { input, output, recorder } = shared;
         let protocol = match &mut self.phase {
             Phase::Open(protocol) => protocol,
             Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
@@ -97,17 +105,22 @@ impl Connection {
             self.transport.receive(input, bytes_max).map_err(|_| Turn::Closed)?;
         }
         let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
-        let next = protocol.advance(&mut Io { input, output, input_ended, hung_up }, app, &step.cx(&self.transport));
-        let ended = protocol.take_ended();
-        self.completed = ended.complete;
-        self.settled.cut += u32::from(ended.cut);
-        done.completed += usize::from(ended.complete);
+        let passed = Passed { received: self.transport.received_bytes(), sent: self.transport.sent_bytes() };
+        let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
+        let next = protocol.advance(&mut io, app, &step.cx(&self.transport));
+        done.completed += recorder.completed_count();
         done.is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();
         Ok(next)
     }
 
     /// Sends what the kernel takes.
-    fn flush(&mut self, output: &mut WriteQueue, step: Step<'_>, done: &mut Done) -> Result<(), Turn> {
+    fn flush(
+        &mut self,
+        output: &mut WriteQueue,
+        recorder: &mut Recorder,
+        step: Step<'_>,
+        done: &mut Done,
+    ) -> Result<(), Turn> {
         // After a reset there is no client left to send to.
         let (bytes, broken) = self.transport.flush(output, step.turn.now).map_err(|_| Turn::Closed)?;
         done.sent_bytes += bytes;
@@ -117,16 +130,40 @@ impl Connection {
                 // As for Closing::Reset.
                 self.transport.socket.reset_on_close();
             }
-            return Err(self.cut());
+            return Err(self.cut(Cut::File));
         }
-        let sent_bytes = self.transport.sent_bytes();
-        match std::mem::take(&mut self.completed) {
-            0 => {}
-            completed if output.is_empty() => self.settled.answered += u32::from(completed),
-            completed => self.unsent.push(completed, sent_bytes + output.len() as u64),
+        if bytes > 0 || recorder.completed_count() > 0 {
+            self.record_sent(recorder, step);
         }
-        self.settled.answered += self.unsent.take_sent(sent_bytes);
         Ok(())
+    }
+
+    /// Ends the records of the responses that are sent; those that are complete and not sent wait for it.
+    fn record_sent(&mut self, recorder: &mut Recorder, step: Step<'_>) {
+        let sent_bytes = self.transport.sent_bytes();
+        let is_first_byte_due = match &mut self.phase {
+            Phase::Open(protocol) => protocol.awaiting_first_byte(sent_bytes),
+            _ => None,
+        };
+        if is_first_byte_due.is_none() && self.unsent.is_empty() && recorder.completed_count() == 0 {
+            return;
+        }
+        let now = step.turn.read_clock();
+        if let Some(record) = is_first_byte_due {
+            record.on_sent(sent_bytes, now);
+        }
+        self.unsent.end_sent(sent_bytes, now, recorder);
+        let mut completed = recorder.take_completed();
+        for mut record in completed.drain(..) {
+            if record.is_sent(sent_bytes) {
+                record.end(sent_bytes, now);
+                recorder.end(&record);
+            } else {
+                record.on_sent(sent_bytes, now);
+                self.unsent.push(record);
+            }
+        }
+        recorder.put_back(completed);
     }
 
     /// Acts on what the protocol waits for. An error ends the turn.
@@ -172,10 +209,10 @@ impl Connection {
         step: Step<'_>,
     ) -> Result<(), Turn> {
         match closing {
-            Closing::Cut => return Err(self.cut()),
+            Closing::Cut => return Err(self.cut(Cut::App)),
             Closing::Reset => {
                 self.transport.socket.reset_on_close();
-                return Err(self.cut());
+                return Err(self.cut(Cut::App));
             }
             Closing::Flushed | Closing::Lingering | Closing::ResetTaken => {}
         }

@@ -3,6 +3,7 @@
 use super::framing::{BodyFraming, Framing, ResponseFacts};
 use super::state::is_head;
 use crate::app::Cx;
+use crate::dispatch::Record;
 use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
 use crate::net::WriteQueue;
 use http::StatusCode;
@@ -113,10 +114,12 @@ pub fn response(
     response: Response,
     queue: &mut WriteQueue,
     facts: ResponseFacts,
+    record: &mut Record,
     cx: &Cx<'_>,
 ) -> Result<bool, HeaderError> {
     let Response { head, body } = response;
     head.check()?;
+    record.on_head(&head);
     let known = body.as_slice().len() as u64;
     let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
     let framing = Framing::of(facts.with(&head), head.status, Some(length));

@@ -4,7 +4,8 @@ use super::decode::Decoder;
 use super::framing::ResponseFacts;
 use super::pipelined::is_request_pipelined;
 use super::writer::{Sink, Writer};
-use crate::app::{AppError, ConnectionEnd, Cx, Exchange};
+use crate::app::{AppError, ConnectionEnd, Cx};
+use crate::dispatch::{Outcome, Record};
 use crate::exchange::{Driven, Driver, Failed, Piece, Stream};
 use crate::http::{BodyLength, Error, Version};
 use crate::net::ReadBuffer;
@@ -32,6 +33,9 @@ struct Message {
     /// The head is written; what may follow.
     writer: Option<Writer>,
     presence: Presence,
+    record: Record,
+    /// The position in the connection's input where the request began.
+    began_at: u64,
 }
 
 /// What is known of a client that has nothing more to send. Whether it has left or only ended its side shows when
@@ -46,16 +50,35 @@ enum Presence {
 }
 
 impl Active {
+    /// `began_at`: the position in the connection's input where the request began.
     pub fn new(
-        exchange: Box<dyn Exchange>,
-        request: RequestName,
+        driver: Driver,
         facts: ResponseFacts,
         body: Decoder,
         owes_continue: bool,
-        cx: &Cx<'_>,
+        record: Record,
+        began_at: u64,
     ) -> Self {
-        let message = Message { facts, body, owes_continue, writer: None, presence: Presence::There };
-        Active { driver: Driver::new(exchange, request, cx), message }
+        let presence = Presence::There;
+        Active { driver, message: Message { facts, body, owes_continue, writer: None, presence, record, began_at } }
+    }
+
+    pub fn record(&mut self) -> &mut Record {
+        &mut self.message.record
+    }
+
+    /// The request ends, with its input consumed and its response written up to these positions.
+    pub fn end_record(&mut self, consumed: u64, written: u64, outcome: Outcome) {
+        let record = &mut self.message.record;
+        record.outcome = outcome;
+        record.request_bytes = consumed - self.message.began_at;
+        record.written(written);
+    }
+
+    /// As [`crate::protocol::Protocol::awaiting_first_byte`].
+    pub fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
+        let has_begun = self.message.writer.is_some();
+        Some(&mut self.message.record).filter(|record| has_begun && record.awaits_first_byte(sent_bytes))
     }
 
     /// The facts for a head that is written now, given the input after the request.
@@ -83,9 +106,9 @@ impl Active {
         self.message.writer
     }
 
-    /// Drops the exchange; returns the rest of the request, its body.
-    pub fn into_body(self) -> Decoder {
-        self.message.body
+    /// Drops the exchange; returns the rest of the request, its body, and the record.
+    pub fn into_parts(self) -> (Decoder, Record) {
+        (self.message.body, self.message.record)
     }
 
     pub fn wake(&mut self) {
@@ -167,7 +190,8 @@ impl Stream for OnWire<'_, '_> {
 
     fn sink<'s>(&'s mut self, body_ended: bool, cx: &'s Cx<'s>) -> Sink<'s> {
         let facts = self.message.facts_now(self.io.input, body_ended, cx);
-        Sink { queue: self.io.output, writer: &mut self.message.writer, facts, cx }
+        let Message { writer, record, .. } = &mut *self.message;
+        Sink { queue: self.io.output, writer, record, sent_bytes: self.io.passed.sent, facts, cx }
     }
 
     fn is_bodyless(&self) -> bool {

@@ -18,6 +18,8 @@ mod state_out_tests;
 #[cfg(test)]
 mod state_prop_tests;
 #[cfg(test)]
+mod state_record_tests;
+#[cfg(test)]
 pub mod test_client;
 mod writer;
 

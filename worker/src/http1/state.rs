@@ -24,12 +24,12 @@ use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
-use crate::dispatch::{self, Ended, Outcome};
+use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
-use crate::exchange::{Driven, Failed, Piece};
+use crate::exchange::{Driven, Driver, Failed, Piece};
 use crate::http::{BodyLength, Error, Request, Response, StatusCode};
 use crate::net::WriteQueue;
-use crate::protocol::{Closing, Io, Next};
+use crate::protocol::{Closing, Io, Next, Passed};
 use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -49,7 +49,6 @@ pub struct Http1 {
     /// doubled.
     seen: u32,
     stage: Stage,
-    ended: Ended,
     /// The number of requests of this connection whose head has arrived.
     place: u32,
     /// The worker drains, and the requests in the input are the last that are answered.
@@ -96,7 +95,6 @@ impl Http1 {
             since: now,
             seen: 0,
             stage: Stage::Head,
-            ended: Ended::default(),
             place: 0,
             reads_no_more: false,
             ends_at_next_wait: false,
@@ -140,9 +138,20 @@ impl Http1 {
         }
     }
 
-    /// Requests that have ended since the last call.
-    pub fn take_ended(&mut self) -> Ended {
-        self.ended.take()
+    /// As [`crate::protocol::Protocol::awaiting_first_byte`].
+    pub fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
+        match &mut self.stage {
+            Stage::Exchange(active) => active.awaiting_first_byte(sent_bytes),
+            _ => None,
+        }
+    }
+
+    /// As [`crate::protocol::Protocol::end`].
+    pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
+        if let Stage::Exchange(mut active) = std::mem::replace(&mut self.stage, Stage::Head) {
+            active.end_record(consumed, written, outcome);
+            recorder.complete(active.into_parts().1);
+        }
     }
 
     /// The protocol that the connection continues with, after [`Next::Switch`].
@@ -259,7 +268,9 @@ impl Http1 {
                     self.place = self.place.saturating_add(1);
                     parsed.request.set_place(self.place);
                     let rest = &io.input.unconsumed()[parsed.length..];
-                    let (length, called) = self.call(&parsed, rest, io.output, app, cx);
+                    let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
+                    let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
+                    let (length, called) = self.call(&parsed, rest, &mut reply, app, cx);
                     io.input.consume(length);
                     return self.on_called(called, io, cx);
                 }
@@ -272,8 +283,8 @@ impl Http1 {
                         io.input.replace(at, b'1');
                         return Step::Go;
                     }
-                    let is_head = is_head(head);
-                    return self.refuse(error, is_head, io, cx);
+                    let (is_head, record) = (is_head(head), Record::refused(head, io.written(), cx));
+                    return self.refuse(error, is_head, record, io, cx);
                 }
             }
         }
@@ -286,9 +297,10 @@ impl Http1 {
             io.input.clear();
             Next::Close(Closing::Flushed)
         } else if self.is_wait_over(cx) {
-            let is_head = is_head(io.input.unconsumed());
+            let head = io.input.unconsumed();
+            let (is_head, record) = (is_head(head), Record::refused(head, io.written(), cx));
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
-            return self.refuse(error, is_head, io, cx);
+            return self.refuse(error, is_head, record, io, cx);
         } else {
             Next::Wait
         })
@@ -300,7 +312,7 @@ impl Http1 {
         &mut self,
         parsed: &Parsed<'_>,
         rest: &[u8],
-        output: &mut WriteQueue,
+        reply: &mut Reply<'_>,
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> (usize, Called) {
@@ -313,15 +325,17 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive,
         };
-        let answer = match dispatch::begin(request, app, cx) {
+        let (answer, mut record) = dispatch::begin(request, reply.starts_at, app, cx);
+        record.request_bytes = parsed.length as u64;
+        let answer = match answer {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
-                        output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
-                        return (
-                            parsed.length,
-                            Called::Upgraded(Box::new(WebSocket::new(peer, request.name(), cx.limits(), cx.now()))),
-                        );
+                        reply.output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
+                        record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
+                        let websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
+                        reply.complete(record);
+                        return (parsed.length, Called::Upgraded(Box::new(websocket)));
                     }
                     Err(Refusal::Client(response)) => Answer::Response(*response),
                     Err(Refusal::App(error)) => {
@@ -339,12 +353,14 @@ impl Http1 {
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
                 facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
-                let keep_alive = respond(response, request, output, facts, cx);
+                let keep_alive = respond(response, request, reply.output, facts, &mut record, cx);
+                reply.complete(record);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
             }
             Answer::Exchange(exchange) => {
                 let body = Decoder::new(body, cx.limits().header_bytes_max);
-                Called::Exchange(Box::new(Active::new(exchange, request.name(), facts, body, is_held_back, cx)))
+                let driver = Driver::new(exchange, request.name(), cx);
+                Called::Exchange(Box::new(Active::new(driver, facts, body, is_held_back, record, reply.began_at)))
             }
         };
         (parsed.length, called)
@@ -353,8 +369,8 @@ impl Http1 {
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.since = cx.now();
         match called {
-            Called::Upgraded(websocket) => {
-                self.ended.count(Outcome::Complete);
+            Called::Upgraded(mut websocket) => {
+                websocket.begin(io.consumed(), io.written());
                 self.stage = Stage::Upgraded(websocket);
                 Step::Go
             }
@@ -363,7 +379,6 @@ impl Http1 {
                 Step::Go
             }
             Called::Answered { body, keep_alive, is_clients_last } => {
-                self.ended.count(Outcome::Complete);
                 self.after_response(Decoder::new(body, cx.limits().header_bytes_max), keep_alive, is_clients_last, io)
             }
         }
@@ -396,19 +411,18 @@ impl Http1 {
             }
             Ok(Driven::Ended) => {
                 let end = active.end(io.input, cx);
-                self.ended.count(Outcome::Complete);
+                let is_raw = active.writer().is_some_and(Writer::is_raw);
+                let is_clients_last = active.is_clients_last();
+                let body = complete(active, Outcome::Answered, io);
                 self.since = cx.now();
                 return match end {
                     ConnectionEnd::Reset => Step::Stop(Next::Close(Closing::ResetTaken)),
                     // No head announced this close: bytes that the client sends now would turn it into a reset.
-                    ConnectionEnd::Closed if active.writer().is_some_and(Writer::is_raw) => {
+                    ConnectionEnd::Closed if is_raw => {
                         io.input.clear();
                         Step::Stop(Next::Close(Closing::Lingering))
                     }
-                    end => {
-                        let is_clients_last = active.is_clients_last();
-                        self.after_response(active.into_body(), end == ConnectionEnd::Kept, is_clients_last, io)
-                    }
+                    end => self.after_response(body, end == ConnectionEnd::Kept, is_clients_last, io),
                 };
             }
             Err(failed) => failed,
@@ -418,28 +432,36 @@ impl Http1 {
         }
         // After the head only the close can tell the client that the response is incomplete.
         if let Some(writer) = active.writer() {
-            self.ended.count(match failed {
+            let outcome = match failed {
                 Failed::ClientLeft => Outcome::ClientLeft,
-                Failed::App(_) | Failed::Client(_) => Outcome::Cut,
-            });
+                Failed::App(_) => Outcome::Cut(Cut::App),
+                Failed::Client(_) => Outcome::Cut(Cut::Request),
+            };
+            complete(active, outcome, io);
             let closing = if writer.ends_with_connection() { Closing::Reset } else { Closing::Cut };
             return Step::Stop(Next::Close(closing));
         }
         match failed {
-            Failed::Client(error) => self.refuse(error, active.is_head(), io, cx),
+            Failed::Client(error) => {
+                let is_head = active.is_head();
+                active.end_record(io.consumed(), io.written(), Outcome::Refused);
+                self.refuse(error, is_head, active.into_parts().1, io, cx)
+            }
             Failed::ClientLeft => {
-                self.ended.count(Outcome::ClientLeft);
+                complete(active, Outcome::ClientLeft, io);
                 // As for an incomplete head.
                 io.input.clear();
                 Step::Stop(Next::Close(Closing::Flushed))
             }
             Failed::App(_) => {
-                self.ended.count(Outcome::Complete);
                 self.since = cx.now();
                 let facts = active.facts_now(io.input, cx);
-                let keep_alive = encode::response(app_failed(), io.output, facts, cx).unwrap_or(false);
+                let (head_at, record) = (io.written(), active.record());
+                record.head_at(head_at);
+                let keep_alive = encode::response(app_failed(), io.output, facts, record, cx).unwrap_or(false);
                 let is_clients_last = active.is_clients_last();
-                self.after_response(active.into_body(), keep_alive, is_clients_last, io)
+                let body = complete(active, Outcome::Answered, io);
+                self.after_response(body, keep_alive, is_clients_last, io)
             }
         }
     }
@@ -476,12 +498,15 @@ impl Http1 {
     }
 
     /// Answers with the client's error, and closes.
-    fn refuse(&mut self, error: Error, is_head: bool, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
-        self.ended.count(Outcome::Complete);
+    fn refuse(&mut self, error: Error, is_head: bool, mut record: Record, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.seen = 0;
         let facts = ResponseFacts { version: crate::http::Version::Http11, is_head, keep_alive: false };
-        let queued = encode::response(encode::error_response(error), io.output, facts, cx);
+        record.head_at(io.written());
+        let queued = encode::response(encode::error_response(error), io.output, facts, &mut record, cx);
         debug_assert!(queued.is_ok(), "the server's own responses have valid headers");
+        record.outcome = Outcome::Refused;
+        record.written(io.written());
+        io.recorder.complete(record);
         io.input.clear();
         Step::Stop(Next::Close(Closing::Lingering))
     }
@@ -490,6 +515,32 @@ impl Http1 {
 /// Whether these bytes begin a HEAD request, however they continue: no response to it has a body (RFC 9110, 9.3.2).
 pub fn is_head(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HEAD ")
+}
+
+/// The exchange's response is written, complete or not: its record is; returns the rest of the request's body.
+fn complete(mut active: Box<Active>, outcome: Outcome, io: &mut Io<'_>) -> Decoder {
+    active.end_record(io.consumed(), io.written(), outcome);
+    let (body, record) = active.into_parts();
+    io.recorder.complete(record);
+    body
+}
+
+/// Where a response goes while its request is still in the input.
+struct Reply<'a> {
+    output: &'a mut WriteQueue,
+    recorder: &'a mut Recorder,
+    passed: Passed,
+    /// Positions in the connection's input and output, where the request began and the response starts.
+    began_at: u64,
+    starts_at: u64,
+}
+
+impl Reply<'_> {
+    /// The response is written.
+    fn complete(&mut self, mut record: Record) {
+        record.written(self.passed.written(self.output.len()));
+        self.recorder.complete(record);
+    }
 }
 
 /// The outcome of calling the app.
@@ -505,11 +556,12 @@ fn respond(
     request: &Request<'_>,
     output: &mut WriteQueue,
     facts: ResponseFacts,
+    record: &mut Record,
     cx: &Cx<'_>,
 ) -> bool {
-    encode::response(response, output, facts, cx).unwrap_or_else(|error| {
+    encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
         dispatch::log_refused(&request.name(), error);
-        encode::response(app_failed(), output, facts, cx).unwrap_or(false)
+        encode::response(app_failed(), output, facts, record, cx).unwrap_or(false)
     })
 }
 

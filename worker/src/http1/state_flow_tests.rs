@@ -303,7 +303,7 @@ fn an_exchange_is_pulled_again_at_its_time() {
     assert!(client.http1.is_in_flight());
     assert_eq!((client.later(4 * SECOND), *pulls.borrow()), (Wait, 1), "it is not pulled before");
     assert_eq!((client.later(SECOND), *pulls.borrow()), (Wait, 2));
-    assert_eq!((client.text(), client.http1.take_ended().complete), (sized("200 OK", "", ""), 1));
+    assert_eq!((client.text(), client.recorder.take_completed().len()), (sized("200 OK", "", ""), 1));
 }
 
 /// The bytes queued when a producer was pulled, and after it had written.
@@ -399,7 +399,7 @@ fn a_client_that_reads_nothing_is_not_read_from() {
     assert!(!client.wants_input());
     client.takes_bytes = usize::MAX;
     assert_eq!((client.run(), client.text()), (Wait, hi().repeat(2000)));
-    assert_eq!((client.http1.take_ended().complete, client.http1.take_ended().complete), (2000, 0));
+    assert_eq!((client.recorder.take_completed().len(), client.recorder.completed_count()), (2000, 0));
 }
 
 #[test]

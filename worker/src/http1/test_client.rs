@@ -3,9 +3,10 @@
 
 use super::Http1;
 use crate::app::{Answer, App, AppError, ConnectionCx, Cx, Exchange, Out, Pull, TurnCx};
+use crate::dispatch::Recorder;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::protocol::{IdleEnd, Io, Next};
+use crate::protocol::{IdleEnd, Io, Next, Passed};
 use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
@@ -26,6 +27,8 @@ pub struct Client<A: App> {
     /// All that was read.
     pub taken: Vec<u8>,
     pub output: WriteQueue,
+    pub recorder: Recorder,
+    received: u64,
     input: ReadBuffer,
     unread: Vec<u8>,
     ended: bool,
@@ -46,6 +49,8 @@ impl<A: App> Client<A> {
             takes_bytes: usize::MAX,
             taken: Vec::new(),
             output: WriteQueue::new(now),
+            recorder: Recorder::default(),
+            received: 0,
             input: ReadBuffer::with_capacity(64 << 10),
             unread: Vec::new(),
             ended: false,
@@ -79,11 +84,14 @@ impl<A: App> Client<A> {
             let count = self.unread.len().min((64 << 10) - self.input.len());
             self.input.feed(&self.unread[..count]);
             self.unread.drain(..count);
+            self.received += count as u64;
             // The end of the stream is a read of its own.
             self.input_ended |= self.ended && count == 0;
         }
         let (input_ended, hung_up) = (self.input_ended, self.ended);
-        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
+        let passed = Passed { received: self.received, sent: self.taken.len() as u64 };
+        let (input, output, recorder) = (&mut self.input, &mut self.output, &mut self.recorder);
+        let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
         let next = self.http1.advance(&mut io, &mut self.app, &cx);
         self.take();
         if next == Next::Wait {

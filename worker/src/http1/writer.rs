@@ -4,6 +4,7 @@
 use super::encode;
 use super::framing::{BodyFraming, Framing, ResponseFacts};
 use crate::app::{AppError, ConnectionEnd, Cx};
+use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
 use crate::net::WriteQueue;
 
@@ -22,18 +23,24 @@ pub struct Sink<'a> {
     pub queue: &'a mut WriteQueue,
     /// `None` before the head.
     pub writer: &'a mut Option<Writer>,
+    pub record: &'a mut Record,
+    /// Bytes that were sent on the connection.
+    pub sent_bytes: u64,
     pub facts: ResponseFacts,
     pub cx: &'a Cx<'a>,
 }
 
 impl Sink<'_> {
     pub fn reborrow(&mut self) -> Sink<'_> {
-        Sink { queue: self.queue, writer: self.writer, facts: self.facts, cx: self.cx }
+        let Sink { sent_bytes, facts, cx, .. } = *self;
+        Sink { queue: self.queue, writer: self.writer, record: self.record, sent_bytes, facts, cx }
     }
 
     /// Writes a head that has been checked.
     pub fn head(&mut self, head: &Head) {
         let framing = Framing::of(self.facts.with(head), head.status, head.length);
+        self.record.on_head(head);
+        self.record.head_at(self.sent_bytes + self.queue.len() as u64);
         encode::head(self.queue, head, framing, self.facts, self.cx.date_line());
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.writer = Some(Writer { framing: framing.body, end, has_begun_size: false });
@@ -141,6 +148,9 @@ impl Sink<'_> {
 
     /// Begins or continues a response without framing.
     pub fn raw(&mut self) -> Result<(), AppError> {
+        if self.writer.is_none() {
+            self.record.head_at(self.sent_bytes + self.queue.len() as u64);
+        }
         let raw = Writer { framing: BodyFraming::Raw, end: ConnectionEnd::Closed, has_begun_size: false };
         match self.writer.get_or_insert(raw).framing {
             BodyFraming::Raw => Ok(()),

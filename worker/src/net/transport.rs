@@ -18,6 +18,7 @@ pub struct Transport {
     is_gone: bool,
     /// The end of the client's stream has been read.
     input_ended: bool,
+    received_bytes: u64,
     sent_bytes: u64,
 }
 
@@ -31,6 +32,7 @@ impl Transport {
             hung_up: false,
             is_gone: false,
             input_ended: false,
+            received_bytes: 0,
             sent_bytes: 0,
         }
     }
@@ -67,6 +69,10 @@ impl Transport {
         self.hung_up | self.input_ended
     }
 
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
     pub fn sent_bytes(&self) -> u64 {
         self.sent_bytes
     }
@@ -78,7 +84,10 @@ impl Transport {
 
     /// One read. The error: the client reset the connection.
     pub fn receive(&mut self, input: &mut ReadBuffer, bytes_max: usize) -> io::Result<()> {
-        match input.receive(&self.socket, bytes_max)? {
+        let before = input.len();
+        let received = input.receive(&self.socket, bytes_max)?;
+        self.received_bytes += (input.len() - before) as u64;
+        match received {
             Received::Bytes { is_all } => self.readable = !is_all || self.hung_up,
             Received::Nothing => self.readable = false,
             Received::End => self.input_ended = true,
@@ -93,7 +102,11 @@ impl Transport {
         if !self.writable || queued_bytes == 0 {
             return Ok((0, None));
         }
-        let broken = match output.flush(&self.socket, now)? {
+        let flushed = output.flush(&self.socket, now);
+        let bytes = queued_bytes - output.len();
+        let before = self.sent_bytes;
+        self.sent_bytes = before + bytes as u64;
+        let broken = match flushed? {
             Flushed::Empty => None,
             Flushed::Blocked => {
                 self.writable = false;
@@ -101,9 +114,6 @@ impl Transport {
             }
             Flushed::Broken(part) => Some(part),
         };
-        let bytes = queued_bytes - output.len();
-        let before = self.sent_bytes;
-        self.sent_bytes = before + bytes as u64;
         if before < FAST_CLIENT_BYTES && self.sent_bytes >= FAST_CLIENT_BYTES {
             // A Unix socket has no such option, and does not need it.
             let _ = self.socket.send_in_long_bursts();

@@ -10,6 +10,7 @@
 
 use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
+use crate::dispatch::{Cut, Outcome, Record, Recorder};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, IdleEnd, Io, Next};
 use bytes::Bytes;
@@ -57,6 +58,10 @@ pub struct WebSocket {
     /// sending nor a peer that always has output can starve the other.
     is_peers_turn: bool,
     close_handshake: Option<CloseHandshake>,
+    /// `None` once it has ended.
+    record: Option<Record>,
+    /// The position in the connection's input where it began.
+    began_at: u64,
 }
 
 /// Our close is queued. What the client sends is read and dropped until it answers.
@@ -68,7 +73,14 @@ struct CloseHandshake {
 }
 
 impl WebSocket {
-    pub fn new(peer: Box<dyn Peer>, request: RequestName, limits: &Limits, now: Instant) -> Self {
+    /// `handshake`: the record of the request.
+    pub fn new(
+        peer: Box<dyn Peer>,
+        request: RequestName,
+        handshake: &Record,
+        limits: &Limits,
+        now: Instant,
+    ) -> Self {
         WebSocket {
             context: context(limits),
             frames: Frames::new(limits.ws_message_bytes_max),
@@ -81,7 +93,24 @@ impl WebSocket {
             waits_for_send: false,
             is_peers_turn: true,
             close_handshake: None,
+            record: Some(handshake.of_websocket()),
+            began_at: 0,
         }
+    }
+
+    /// The handshake is over: its frames begin at these positions of the connection's input and output.
+    pub fn begin(&mut self, began_at: u64, starts_at: u64) {
+        self.began_at = began_at;
+        self.record.iter_mut().for_each(|record| record.starts_at(starts_at));
+    }
+
+    /// As [`crate::protocol::Protocol::end`].
+    pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
+        let Some(mut record) = self.record.take() else { return };
+        record.outcome = outcome;
+        record.request_bytes = consumed - self.began_at;
+        record.written(written);
+        recorder.complete(record);
     }
 
     /// Whether our close is queued: then nothing new begins.
@@ -132,6 +161,19 @@ impl WebSocket {
 
     /// Advances as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+        let next = self.go_on(io, cx);
+        if let Next::Close(closing) = next {
+            let outcome = match closing {
+                Closing::Flushed => Outcome::ClientLeft,
+                Closing::Lingering | Closing::ResetTaken => Outcome::Answered,
+                Closing::Cut | Closing::Reset => Outcome::Cut(Cut::WriteTimeout),
+            };
+            self.end(io.consumed(), io.written(), outcome, io.recorder);
+        }
+        next
+    }
+
+    fn go_on(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
         if !io.input.is_empty() || io.output.len() > cx.limits().write_low_watermark_bytes {
             self.active_at = cx.now();
             self.pinged = false;

@@ -2,14 +2,16 @@
 
 use super::WebSocket;
 use crate::app::{AppError, ConnectionCx, Cx, Message, MessageOut, Peer, TurnCx};
+use crate::dispatch::{Record, Recorder};
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::IdleEnd;
-use crate::protocol::Io;
+use crate::protocol::{Io, Passed};
 use crate::protocol::Next::{self, Again};
 use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
+use tine_common::method::Method;
 use tine_common::request_name::RequestName;
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub struct Client {
     pub clock: Option<TurnClock>,
     pub input: ReadBuffer,
     pub output: WriteQueue,
+    pub recorder: Recorder,
     pub input_ended: bool,
     pub reads: bool,
     pub got: Vec<u8>,
@@ -64,14 +67,16 @@ pub struct Client {
 impl Client {
     pub fn new(peer: impl Peer + 'static) -> Self {
         let (now, limits) = (Instant::now(), Limits { ws_message_bytes_max: 100_000, ..Limits::default() });
+        let handshake = Record::new(Method::Get, None, 0, now);
         Client {
-            websocket: WebSocket::new(Box::new(peer), RequestName::new(b"GET", b"/"), &limits, now),
+            websocket: WebSocket::new(Box::new(peer), RequestName::new(b"GET", b"/"), &handshake, &limits, now),
             limits,
             now,
             idle_end: None,
             clock: None,
             input: ReadBuffer::with_capacity(1 << 20),
             output: WriteQueue::new(now),
+            recorder: Recorder::default(),
             input_ended: false,
             reads: true,
             got: Vec::new(),
@@ -104,7 +109,10 @@ impl Client {
         let turn = TurnCx::alone(self.now, &self.limits, &date, self.clock.as_ref());
         let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
         let (input_ended, hung_up) = (self.input_ended, self.input_ended);
-        let mut io = Io { input: &mut self.input, output: &mut self.output, input_ended, hung_up };
+        // More than any test sends.
+        let passed = Passed { received: 1 << 40, sent: self.got.len() as u64 };
+        let (input, output, recorder) = (&mut self.input, &mut self.output, &mut self.recorder);
+        let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
         let next = self.websocket.advance(&mut io, &cx);
         if self.reads {
             self.got.extend(self.output.contents());

@@ -24,7 +24,7 @@ impl Worker {
                             Order::Lent => self.are_sockets_lent = true,
                             Order::Owned => self.are_sockets_lent = false,
                             Order::ReopenLogs => reopen_logs(),
-                            Order::Cut => self.cut("the master's order"),
+                            Order::Cut => self.cut("the master's order", now),
                         }
                     }
                 }
@@ -74,7 +74,7 @@ impl Worker {
     /// What a master does for a server that has one: a first signal drains, a second one ends at once.
     fn stop_alone(&mut self, now: Instant) {
         if self.drain.is_some() {
-            self.cut("a second signal");
+            self.cut("a second signal", now);
             self.exit = Some(0);
             return;
         }

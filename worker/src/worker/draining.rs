@@ -1,6 +1,7 @@
 //! The steps of a turn that end the worker; the plan is in [`crate::drain`].
 
 use super::{LISTENER, Worker, turn_cx};
+use crate::dispatch::Cut;
 use crate::drain::Drain;
 use std::io::Write;
 use std::time::Instant;
@@ -47,7 +48,7 @@ impl Worker {
                 false => log::warn!("this worker ends and is replaced: {why}"),
             }
             self.leave(now);
-        } else if self.requests_due.is_some_and(|due| self.metrics[Metric::Requests] >= due) {
+        } else if self.requests_due.is_some_and(|due| self.buffers.recorder.counts().answered >= due) {
             self.requests_due = None;
             self.report(Report::Due);
         }
@@ -87,19 +88,20 @@ impl Worker {
         if self.listeners.is_closed() && self.connections.is_empty() {
             self.exit.get_or_insert(0);
         } else if drain.ends.is_some_and(|ends| now >= ends) {
-            self.cut("the graceful timeout");
+            self.cut("the graceful timeout", now);
         }
     }
 
     /// Ends at once and counts the connections in use.
-    pub(super) fn cut(&mut self, why: &str) {
+    pub(super) fn cut(&mut self, why: &str, now: Instant) {
         let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
         if busy > 0 {
             log::warn!("cut {} in use, by {why}", counted(busy as u64, "connection"));
         }
         self.metrics[Metric::Cut] = busy as u64;
-        let unfinished = self.connections.iter().map(|(_, connection)| u64::from(connection.unfinished()));
-        self.metrics[Metric::ResponsesCut] += unfinished.sum::<u64>();
+        for (_, connection) in &mut self.connections {
+            connection.end_by(Cut::Shutdown, &mut self.buffers.recorder, now);
+        }
         self.metrics[Metric::InFlight] = 0;
         self.publish();
         self.exit = Some(0);
