@@ -10,8 +10,8 @@ mod unsent;
 
 use crate::admission::{answer_to, send_and_close};
 use crate::app::{App, ConnectionId, TurnCx};
-use crate::eviction::Waits;
 use crate::dispatch::{Cut, Outcome, Recorder};
+use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};

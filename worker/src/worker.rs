@@ -239,8 +239,11 @@ impl Worker {
             config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
         let is_balancing = config.accept != AcceptMode::Plain;
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
-        let buffers =
-            Buffers { input: ReadBuffer::with_capacity(config.read_buffer_bytes()), output: WriteQueue::new(now), recorder: Recorder::default() };
+        let buffers = Buffers {
+            input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
+            output: WriteQueue::new(now),
+            recorder: Recorder::default(),
+        };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);
         Ok(Worker {

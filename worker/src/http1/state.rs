@@ -91,14 +91,7 @@ enum Step {
 
 impl Http1 {
     pub fn new(now: Instant) -> Self {
-        Http1 {
-            since: now,
-            seen: 0,
-            stage: Stage::Head,
-            place: 0,
-            reads_no_more: false,
-            ends_at_next_wait: false,
-        }
+        Http1 { since: now, seen: 0, stage: Stage::Head, place: 0, reads_no_more: false, ends_at_next_wait: false }
     }
 
     /// What the connection waits for, and since when, if it may be evicted; `None`: a request is in progress.

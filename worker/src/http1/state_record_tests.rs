@@ -120,13 +120,8 @@ fn a_record_ends_with_what_the_kernel_took() {
         record.end(sent_bytes, now);
         (record.response_bytes, record.first_byte.is_some())
     };
-    assert_eq!([50, 100, 101, 150, 151, 400, 500].map(record), [
-        (0, false),
-        (0, false),
-        (1, false),
-        (50, false),
-        (51, true),
-        (300, true),
-        (300, true)
-    ]);
+    assert_eq!(
+        [50, 100, 101, 150, 151, 400, 500].map(record),
+        [(0, false), (0, false), (1, false), (50, false), (51, true), (300, true), (300, true)]
+    );
 }
