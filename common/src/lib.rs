@@ -6,6 +6,7 @@
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
 //! - [`gauges`]: beside it, what the master measures of the whole server.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
+//! - [`throttle`]: beside it, the limits of the whole server: permits, the log of admissions, the clients' own limits.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
 //!   CPU time of processes.
@@ -36,6 +37,7 @@ pub mod roster;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;
+pub mod throttle;
 pub mod units;
 
 /// The version that `--version` prints and the `Server` header carries.

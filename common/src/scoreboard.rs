@@ -10,6 +10,7 @@ use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
 use crate::sys::mmap::{Line, shared_lines};
+use crate::throttle::{Throttle, ThrottleLimits};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -71,6 +72,7 @@ pub struct Scoreboard {
     addresses: Option<Tables>,
     /// What the master measures of the whole server.
     gauges: &'static [Line],
+    throttle: Throttle,
     /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
@@ -108,9 +110,25 @@ impl Scoreboard {
             lines: shared_lines(slots + 1)?,
             in_flight_tables,
             addresses: None,
+            throttle: Throttle::new(slots, 0)?,
             gauges: shared_lines(gauges::LINES)?,
             epoch: Instant::now(),
         })
+    }
+
+    /// Sets the limits that the server starts with. To be called before the first fork.
+    pub fn limit(&mut self, limits: &ThrottleLimits) -> io::Result<()> {
+        if self.throttle.fits(limits).is_err() {
+            let count = limits.rate.map_or(0, |rate| rate.count);
+            self.throttle = Throttle::new(self.in_flight_tables.len(), count)?;
+        }
+        self.throttle.set(limits);
+        Ok(())
+    }
+
+    /// The limits of the whole server.
+    pub fn throttle(&self) -> Throttle {
+        self.throttle
     }
 
     /// Counts the connections of each address from now on. To be called before the first fork.
@@ -126,6 +144,7 @@ impl Scoreboard {
         let slot = self.slot(number);
         slot.store(Word::Index, worker_index as u64);
         slot.set_state(State::Booting);
+        self.throttle.take_seat(number);
     }
 
     pub fn slot(&self, number: usize) -> Slot {
@@ -200,8 +219,8 @@ impl Scoreboard {
         Slot { line: &self.lines[0], epoch: self.epoch }
     }
 
-    /// Master only: adds the counters of a dead worker to the retired totals and clears its slot. `in_flight`: the requests
-    /// that ended with it.
+    /// Master only: adds the counters of a dead worker to the retired totals, clears its slot and gives back what it held of
+    /// the limits. `in_flight`: the requests that ended with it.
     pub fn retire(&self, number: usize, in_flight: u64) {
         let (retired, slot) = (self.retired(), self.slot(number));
         slot.set(Metric::ResponsesCut, slot.get(Metric::ResponsesCut) + in_flight);
@@ -216,6 +235,7 @@ impl Scoreboard {
         if let Some(tables) = self.addresses {
             tables.clear(number);
         }
+        self.throttle.release_all_of(number);
     }
 }
 

@@ -1,0 +1,208 @@
+//! The limits of each client: a rate and a number of requests in flight, in two tables of fixed size.
+//!
+//! A client is a hash that is seeded at the start, so that no one can choose clients that share a bucket. A flood of new clients
+//! makes neither table grow nor slow: where a bucket is full, the rate table drops the client that owes least, and the table of
+//! requests in flight does not count one more. So a flood can make a limit forget, and never refuses anyone by it.
+//!
+//! The rate is GCRA: each client's word says when its requests so far would have arrived, had they come evenly (its theoretical
+//! arrival time); one that is further ahead than a window is over. That admits a burst of N and then N a window.
+//!
+//! A request in flight is a word with its client and its owner, so that those of a dead process can be removed. It is entered
+//! first and then its client's are counted: two processes that do so at the same time cannot both miss each other's.
+
+use super::Owner;
+use super::settings::{CLIENT_CONCURRENCY_MAX, Rate};
+use crate::sys::mmap::Line;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
+
+const WORDS_PER_LINE: usize = 16;
+/// Clients in a bucket of the rate table: one cache line.
+const BUCKET: usize = 8;
+/// Lines of the rate table, two buckets each; 65 536 clients in 512 KiB.
+pub(super) const RATE_LINES: usize = 1 << 12;
+/// Lines of the table of requests in flight; 131 072 of them in 1 MiB.
+pub(super) const FLIGHT_LINES: usize = 1 << 13;
+/// Bits of a word of the rate table that are a time in microseconds, modulo 203 days. The client's are above.
+const TIME_BITS: u32 = 44;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Bits of a word of a request in flight that are its owner. The client's are above.
+const OWNER_BITS: u32 = 16;
+/// Two requests of one client that are entered at the same time may both count one too many, and are counted again.
+const TRIES: usize = 3;
+
+/// A client, as the tables know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client(pub(super) u64);
+
+#[derive(Clone, Copy)]
+pub(super) struct ClientRates {
+    lines: &'static [Line],
+}
+
+/// The client is over its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Over {
+    pub until_us: u64,
+}
+
+/// What is left of a client's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    pub remaining: u64,
+    /// Until all of it is there again.
+    pub reset_us: u64,
+}
+
+impl ClientRates {
+    pub fn new(lines: &'static [Line]) -> ClientRates {
+        ClientRates { lines }
+    }
+
+    fn bucket(&self, client: Client) -> &'static [AtomicU64] {
+        let number = (client.0 as usize) % (self.lines.len() * WORDS_PER_LINE / BUCKET);
+        let first = number * BUCKET % WORDS_PER_LINE;
+        &self.lines[number * BUCKET / WORDS_PER_LINE].words[first..first + BUCKET]
+    }
+
+    /// The client's bits of a word; never 0, which is an empty one.
+    fn tag(client: Client) -> u64 {
+        client.0 >> TIME_BITS | 1
+    }
+
+    /// How far ahead of now the word's time is; 0 if it is past, or so old that the clock has wrapped around since.
+    fn ahead_us(word: u64, rate: Rate, now_us: u64) -> u64 {
+        let ahead = word.wrapping_sub(now_us) & TIME_MASK;
+        if ahead <= rate.window_us() { ahead } else { 0 }
+    }
+
+    fn period_us(rate: Rate) -> u64 {
+        (rate.window_us() / rate.count).max(1)
+    }
+
+    /// The client's word, or the one in its bucket that owes least.
+    fn find(&self, client: Client, rate: Rate, now_us: u64) -> (&'static AtomicU64, u64) {
+        let words = self.bucket(client).iter().map(|word| (word, word.load(Relaxed)));
+        let tag = Self::tag(client);
+        words
+            .min_by_key(|&(_, word)| match word >> TIME_BITS {
+                own if own == tag => 0,
+                0 => 1,
+                _ => 2 + Self::ahead_us(word, rate, now_us),
+            })
+            .expect("a bucket has words")
+    }
+
+    fn owed_us(word: u64, client: Client, rate: Rate, now_us: u64) -> u64 {
+        if word >> TIME_BITS == Self::tag(client) { Self::ahead_us(word, rate, now_us) } else { 0 }
+    }
+
+    pub fn admit(&self, client: Client, rate: Rate, now_us: u64) -> Result<(), Over> {
+        let period = Self::period_us(rate);
+        loop {
+            let (place, word) = self.find(client, rate, now_us);
+            let owes = Self::owed_us(word, client, rate, now_us) + period;
+            if owes > rate.window_us() {
+                return Err(Over { until_us: now_us + owes - rate.window_us() });
+            }
+            let new = Self::tag(client) << TIME_BITS | (now_us + owes) & TIME_MASK;
+            if place.compare_exchange_weak(word, new, AcqRel, Relaxed).is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A request that was admitted here and not by the server's own limits is not counted after all.
+    pub fn give_back(&self, client: Client, rate: Rate, now_us: u64) {
+        let (place, word) = self.find(client, rate, now_us);
+        let owed = Self::owed_us(word, client, rate, now_us);
+        if owed > 0 {
+            let new =
+                Self::tag(client) << TIME_BITS | (now_us + owed.saturating_sub(Self::period_us(rate))) & TIME_MASK;
+            // If it fails the client has asked again, and owes one more than it should: the safe side.
+            let _ = place.compare_exchange(word, new, AcqRel, Relaxed);
+        }
+    }
+
+    pub fn quota(&self, client: Client, rate: Rate, now_us: u64) -> Quota {
+        let (_, word) = self.find(client, rate, now_us);
+        let owed = Self::owed_us(word, client, rate, now_us);
+        Quota { remaining: (rate.window_us() - owed) / Self::period_us(rate), reset_us: owed }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct ClientsInFlight {
+    lines: &'static [Line],
+    /// Lines in which a client's requests may be, from its own on; it only grows.
+    span: &'static AtomicU64,
+}
+
+impl ClientsInFlight {
+    pub fn new(lines: &'static [Line], span: &'static AtomicU64) -> ClientsInFlight {
+        ClientsInFlight { lines, span }
+    }
+
+    /// Master only. Each line has room for half as many requests of others.
+    pub fn set_most(&self, most: usize) {
+        let lines = (most.min(CLIENT_CONCURRENCY_MAX) + WORDS_PER_LINE / 2).div_ceil(WORDS_PER_LINE) * 3 / 2;
+        self.span.fetch_max(lines.max(1) as u64, SeqCst);
+    }
+
+    fn word(&self, place: usize) -> &'static AtomicU64 {
+        let place = place % (self.lines.len() * WORDS_PER_LINE);
+        &self.lines[place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
+    }
+
+    /// The client's own place and those after it.
+    fn places(&self, client: Client) -> std::ops::Range<usize> {
+        let first = client.0 as usize % self.lines.len() * WORDS_PER_LINE;
+        first..first + self.span.load(SeqCst) as usize * WORDS_PER_LINE
+    }
+
+    fn tag(client: Client) -> u64 {
+        client.0 >> OWNER_BITS | 1
+    }
+
+    /// Enters a request if the client has fewer than `most`. `Ok(None)`: there is no room to count it.
+    pub fn enter(&self, client: Client, most: usize, owner: Owner) -> Result<Option<usize>, ()> {
+        let (tag, places) = (Self::tag(client), self.places(client));
+        let entry = tag << OWNER_BITS | owner.0;
+        for _ in 0..TRIES {
+            let taken = places.clone().find(|&place| {
+                let word = self.word(place);
+                word.load(Relaxed) == 0 && word.compare_exchange(0, entry, SeqCst, Relaxed).is_ok()
+            });
+            let Some(place) = taken else { return Ok(None) };
+            let held = places.clone().filter(|&place| self.word(place).load(SeqCst) >> OWNER_BITS == tag).count();
+            if held <= most {
+                return Ok(Some(place));
+            }
+            self.leave(place);
+            if held > most + 1 {
+                break;
+            }
+        }
+        Err(())
+    }
+
+    pub fn leave(&self, place: usize) {
+        self.word(place).store(0, Release);
+    }
+
+    /// The owner is dead: its requests are no longer in flight. Returns their number.
+    pub fn sweep(&self, owner: Owner) -> usize {
+        if self.span.load(SeqCst) == 0 {
+            return 0; // it was never used
+        }
+        let words = self.lines.iter().flat_map(|line| &line.words);
+        words
+            .filter(|word| {
+                let entry = word.load(Relaxed);
+                entry & ((1 << OWNER_BITS) - 1) == owner.0
+                    && entry != 0
+                    && word.compare_exchange(entry, 0, SeqCst, Relaxed).is_ok()
+            })
+            .count()
+    }
+}

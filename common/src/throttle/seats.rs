@@ -1,0 +1,194 @@
+//! What each worker tells about its waiting requests, and counts: a line and some more for each slot of the scoreboard, written by
+//! that worker only.
+
+use super::Owner;
+use crate::sys::mmap::Line;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// Why a request is not admitted at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    Concurrency,
+    Rate,
+    Memory,
+    Cpu,
+    Descriptors,
+    ClientConcurrency,
+    ClientRate,
+}
+
+impl Cause {
+    /// In the order of the variants.
+    pub const ALL: [Cause; 7] = [
+        Cause::Concurrency,
+        Cause::Rate,
+        Cause::Memory,
+        Cause::Cpu,
+        Cause::Descriptors,
+        Cause::ClientConcurrency,
+        Cause::ClientRate,
+    ];
+
+    /// Its name in JSON and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Concurrency => "concurrency",
+            Cause::Rate => "rate",
+            Cause::Memory => "memory",
+            Cause::Cpu => "cpu",
+            Cause::Descriptors => "descriptors",
+            Cause::ClientConcurrency => "client_concurrency",
+            Cause::ClientRate => "client_rate",
+        }
+    }
+
+    /// The client's own limit, not the server's.
+    pub fn is_clients(self) -> bool {
+        matches!(self, Cause::ClientConcurrency | Cause::ClientRate)
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Requests that were looked at and admitted.
+    Admitted,
+    /// Requests that had to wait, whatever became of them.
+    Waited,
+    /// Requests whose clients left while they waited.
+    Left,
+    /// Refused requests for which there was no place to wait; they are counted in `Refused`, too.
+    QueueFull,
+    /// Requests that were refused.
+    Refused(Cause),
+    /// Requests that a dry run would have refused, or made wait.
+    WouldRefuse(Cause),
+}
+
+impl Count {
+    const SINGLE: usize = 4;
+    const ALL: usize = Count::SINGLE + 2 * Cause::ALL.len();
+
+    fn place(self) -> usize {
+        match self {
+            Count::Admitted => 0,
+            Count::Waited => 1,
+            Count::Left => 2,
+            Count::QueueFull => 3,
+            Count::Refused(cause) => Count::SINGLE + cause as usize,
+            Count::WouldRefuse(cause) => Count::SINGLE + Cause::ALL.len() + cause as usize,
+        }
+    }
+}
+
+const WORDS_PER_LINE: usize = 16;
+/// Lines of a seat: what it tells, then what it counts.
+pub(super) const LINES: usize = 1 + Count::ALL.div_ceil(WORDS_PER_LINE);
+
+/// The words that a seat tells.
+#[derive(Clone, Copy)]
+enum Word {
+    /// Requests that wait in the worker.
+    Waiting,
+    /// Those of them that wait for a limit of their client.
+    WaitingForClients,
+    /// Since when the first of the others waits; 0: none does.
+    OldestSince,
+    /// When the worker last attended to them.
+    AttendedAt,
+}
+
+/// The seats of all slots, and the counts of workers that have exited.
+#[derive(Clone, Copy)]
+pub(super) struct Seats {
+    seats: &'static [[Line; LINES]],
+    retired: &'static [Line; LINES],
+    /// The number of seats to read.
+    reach: &'static AtomicU64,
+}
+
+/// Requests that wait.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    pub all: usize,
+    /// Those of them that wait for a limit of their client.
+    pub for_clients: usize,
+    /// Since when the first of the others waits, in the throttle's time.
+    pub oldest_since_us: Option<u64>,
+}
+
+impl Seats {
+    pub fn new(seats: &'static [[Line; LINES]], retired: &'static [Line; LINES], reach: &'static AtomicU64) -> Seats {
+        Seats { seats, retired, reach }
+    }
+
+    pub fn take(&self, owner: Owner) {
+        self.reach.fetch_max(owner.0, Relaxed);
+    }
+
+    fn word(&self, owner: Owner, word: Word) -> &'static AtomicU64 {
+        &self.seats[owner.seat()][0].words[word as usize]
+    }
+
+    pub fn tell(&self, owner: Owner, waiting: Waiting, now_us: u64) {
+        self.word(owner, Word::AttendedAt).store(now_us, Relaxed);
+        self.word(owner, Word::WaitingForClients).store(waiting.for_clients as u64, SeqCst);
+        self.word(owner, Word::OldestSince).store(waiting.oldest_since_us.unwrap_or(0), SeqCst);
+        self.word(owner, Word::Waiting).store(waiting.all as u64, SeqCst);
+    }
+
+    fn owners(&self) -> impl Iterator<Item = Owner> + use<> {
+        (1..=self.reach.load(Relaxed)).map(Owner)
+    }
+
+    pub fn waiting_of(&self, owner: Owner) -> Waiting {
+        Waiting {
+            all: self.word(owner, Word::Waiting).load(SeqCst) as usize,
+            for_clients: self.word(owner, Word::WaitingForClients).load(SeqCst) as usize,
+            oldest_since_us: Some(self.word(owner, Word::OldestSince).load(SeqCst)).filter(|&since| since > 0),
+        }
+    }
+
+    /// Of all workers together.
+    pub fn waiting(&self) -> Waiting {
+        self.owners().map(|owner| self.waiting_of(owner)).fold(Waiting::default(), |sum, one| Waiting {
+            all: sum.all + one.all,
+            for_clients: sum.for_clients + one.for_clients,
+            oldest_since_us: [sum.oldest_since_us, one.oldest_since_us].into_iter().flatten().min(),
+        })
+    }
+
+    /// Since when the first request waits in the workers that have attended to theirs at `fresh_us` or later: a worker that
+    /// hangs or is stopped must not hold the others back.
+    pub fn oldest_since_us(&self, fresh_us: u64) -> Option<u64> {
+        let owners = self.owners().filter(|&owner| self.word(owner, Word::AttendedAt).load(Relaxed) >= fresh_us);
+        owners.filter_map(|owner| self.waiting_of(owner).oldest_since_us).min()
+    }
+
+    fn count_word(lines: &'static [Line; LINES], place: usize) -> &'static AtomicU64 {
+        &lines[1 + place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
+    }
+
+    /// By the seat's worker only.
+    pub fn count(&self, owner: Owner, count: Count) {
+        let word = Self::count_word(&self.seats[owner.seat()], count.place());
+        word.store(word.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Of all workers, also of those that have exited.
+    pub fn counted(&self, count: Count) -> u64 {
+        let seats = self.owners().map(|owner| &self.seats[owner.seat()]).chain([self.retired]);
+        seats.map(|lines| Self::count_word(lines, count.place()).load(Relaxed)).sum()
+    }
+
+    /// The owner is dead: its requests no longer wait, and its counts are kept.
+    pub fn sweep(&self, owner: Owner) {
+        let lines = &self.seats[owner.seat()];
+        for place in 0..Count::ALL {
+            let count = Self::count_word(lines, place).swap(0, Relaxed);
+            Self::count_word(self.retired, place).fetch_add(count, Relaxed);
+        }
+        lines[0].words.iter().for_each(|word| word.store(0, SeqCst));
+    }
+}
