@@ -16,6 +16,7 @@
 //!
 //! Time is passed in. It is in microseconds of the monotonic clock, which is the same in all processes.
 
+mod change;
 mod clients;
 mod permits;
 mod seats;
@@ -26,6 +27,7 @@ mod window;
 #[path = "throttle/tests.rs"]
 mod tests;
 
+pub use change::{Change, Setting};
 pub use clients::{Client, Quota};
 pub use seats::{Cause, Count, Waiting};
 pub use settings::{CLIENT_CONCURRENCY_MAX, CONCURRENCY_MAX, Rate, ThrottleLimits};
@@ -35,6 +37,7 @@ use clients::{ClientRates, ClientsInFlight, FLIGHT_LINES, RATE_LINES};
 use permits::Permits;
 use seats::Seats;
 use settings::Word;
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::io;
 use std::sync::atomic::AtomicU64;
@@ -97,9 +100,15 @@ enum Shared {
     WindowHead,
     ClientsSpan,
     SeatsReach,
+    /// The most requests at one time, see [`Seat::look`].
+    Peak,
 }
 
-const SHARED_LINES: usize = 7;
+const SHARED_LINES: usize = 8;
+/// How often a worker looks at the number of requests of all, at most.
+const LOOK_INTERVAL_US: u64 = 1000;
+/// Looking goes through all permits: with many it is done less often, so that it costs no more than some percent.
+const PERMITS_PER_US: u64 = 4;
 
 #[derive(Clone, Copy)]
 pub struct Throttle(&'static Region);
@@ -146,6 +155,7 @@ pub struct Seat {
     owner: Owner,
     permits_hint: permits::Hint,
     window_hint: window::Hint,
+    looked_us: Cell<u64>,
 }
 
 impl Throttle {
@@ -250,7 +260,7 @@ impl Throttle {
         let owner = Owner::of_slot(slot);
         self.0.seats.take(owner);
         let (permits_hint, window_hint) = (permits::Hint::of(owner), window::Hint::default());
-        Seat { throttle: *self, owner, permits_hint, window_hint }
+        Seat { throttle: *self, owner, permits_hint, window_hint, looked_us: Cell::new(0) }
     }
 
     /// Master only: the slot's worker is dead, and all that it held is given back. Returns the number of its permits.
@@ -266,6 +276,18 @@ impl Throttle {
     /// Requests in flight, as far as they are counted: while there is a limit of them.
     pub fn in_flight(&self) -> usize {
         self.0.permits.taken()
+    }
+
+    /// Requests that are in flight or wait for a limit of the server, as far as they are counted.
+    pub fn demand(&self) -> u64 {
+        let waiting = self.waiting();
+        (self.in_flight() + waiting.all.saturating_sub(waiting.for_clients)) as u64
+    }
+
+    /// Master only: the highest demand since the last call.
+    pub fn take_peak(&self) -> u64 {
+        let now = self.demand();
+        self.shared(Shared::Peak).swap(now, Relaxed).max(now)
     }
 
     /// Requests admitted within the window of the rate that ends now; `None`: there is no such limit.
@@ -427,6 +449,21 @@ impl Seat {
             if self.throttle.waiting().all > 0 {
                 any.store(1, SeqCst);
             }
+        }
+    }
+
+    /// For the peak: looks at the demand. To be called at the beginning of a turn, before requests end in it, so that one of
+    /// the workers sees a peak before it is over, unless it lasts for less than a millisecond.
+    pub fn look(&self, now_us: u64) {
+        let most = self.throttle.load(Word::Concurrency);
+        let interval = LOOK_INTERVAL_US.max(most / PERMITS_PER_US);
+        if most == 0 || now_us.saturating_sub(self.looked_us.get()) < interval {
+            return;
+        }
+        self.looked_us.set(now_us);
+        let (peak, demand) = (self.throttle.shared(Shared::Peak), self.throttle.demand());
+        if demand > peak.load(Relaxed) {
+            peak.fetch_max(demand, Relaxed);
         }
     }
 

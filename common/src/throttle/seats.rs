@@ -54,12 +54,12 @@ impl Cause {
 pub enum Count {
     /// Requests that were looked at and admitted.
     Admitted,
-    /// Requests that had to wait, whatever became of them.
-    Waited,
     /// Requests whose clients left while they waited.
     Left,
     /// Refused requests for which there was no place to wait; they are counted in `Refused`, too.
     QueueFull,
+    /// Requests that had to wait, by what they waited for at first, whatever became of them.
+    Waited(Cause),
     /// Requests that were refused.
     Refused(Cause),
     /// Requests that a dry run would have refused, or made wait.
@@ -67,17 +67,17 @@ pub enum Count {
 }
 
 impl Count {
-    const SINGLE: usize = 4;
-    const ALL: usize = Count::SINGLE + 2 * Cause::ALL.len();
+    const SINGLE: usize = 3;
+    const ALL: usize = Count::SINGLE + 3 * Cause::ALL.len();
 
     fn place(self) -> usize {
         match self {
             Count::Admitted => 0,
-            Count::Waited => 1,
-            Count::Left => 2,
-            Count::QueueFull => 3,
-            Count::Refused(cause) => Count::SINGLE + cause as usize,
-            Count::WouldRefuse(cause) => Count::SINGLE + Cause::ALL.len() + cause as usize,
+            Count::Left => 1,
+            Count::QueueFull => 2,
+            Count::Waited(cause) => Count::SINGLE + cause as usize,
+            Count::Refused(cause) => Count::SINGLE + Cause::ALL.len() + cause as usize,
+            Count::WouldRefuse(cause) => Count::SINGLE + 2 * Cause::ALL.len() + cause as usize,
         }
     }
 }

@@ -119,6 +119,11 @@ impl ThrottleLimits {
         self.concurrency.is_some() || self.rate.is_some() || self.is_any_of_clients()
     }
 
+    /// Whether anything is limited.
+    pub fn is_any(&self) -> bool {
+        self.is_any_counted() || self.memory_bytes.is_some() || self.cpu_percent.is_some()
+    }
+
     pub fn is_any_of_clients(&self) -> bool {
         self.client_concurrency.is_some() || self.client_rate.is_some()
     }

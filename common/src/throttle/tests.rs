@@ -323,3 +323,27 @@ fn what_waits_and_what_was_counted_outlives_no_worker_and_every_worker() {
     let counted = [Count::Admitted, Count::Refused(Cause::ClientRate), Count::Left].map(|one| throttle.counted(one));
     assert_eq!(counted, [2, 1, 0]);
 }
+
+#[test]
+fn a_peak_between_two_samples_is_seen() {
+    let throttle = throttle(concurrency(100));
+    let [one, other] = [0, 1].map(|slot| throttle.seat(slot));
+    let mut held: Vec<Held> = (0..82).map(|i| [&one, &other][i % 2].admit(1).expect("room")).collect();
+    other.tell(Waiting { all: 7, for_clients: 2, oldest_since_us: Some(1) }, 1);
+    one.look(5_000);
+    held.drain(..).for_each(|held| assert!(one.give_back(held), "some wait"));
+    other.tell(Waiting::default(), 6_000);
+    // Too soon after the last look.
+    let held: Vec<Held> = (0..99).map(|_| one.admit(5_001).expect("room")).collect();
+    one.look(5_500);
+    held.into_iter().for_each(|held| {
+        one.give_back(held);
+    });
+    assert_eq!(throttle.take_peak(), 82 + 5);
+    assert_eq!(throttle.take_peak(), 0, "that was the second before");
+    let _still = one.admit(7_000).expect("room");
+    assert_eq!(throttle.take_peak(), 1, "what is there now counts");
+    throttle.set(&ThrottleLimits::default());
+    one.look(9_000);
+    assert_eq!(throttle.take_peak(), 1);
+}
