@@ -4,8 +4,10 @@
 
 pub mod files;
 pub mod health;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
 mod percent;
 mod pieces;
 pub mod router;
+#[cfg(feature = "testbed")]
 pub mod testbed;

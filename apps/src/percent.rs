@@ -30,6 +30,7 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
 }
 
 /// The decoded text; invalid UTF-8 becomes U+FFFD.
+#[cfg(any(test, feature = "testbed"))]
 pub fn decode_text(text: &str) -> Cow<'_, str> {
     match decode(text) {
         Ok(Cow::Borrowed(_)) => Cow::Borrowed(text),
