@@ -9,7 +9,7 @@ use tine::app::{Answer, App, AppError, AppFactory, Cx};
 use tine::files::{Files, Root, UrlPrefix};
 use tine::http::{Request, Response, StatusCode};
 use tine::router::Router;
-use tine::{Asked, Health, Operands, Served};
+use tine::{About, Asked, Health, Operands, Served};
 
 #[derive(clap::Args, Debug, Clone)]
 struct Options {
@@ -40,15 +40,7 @@ pub fn main() -> std::process::ExitCode {
         let also = vec![format!("the files in {shown} below /assets")];
         let options = vec![("assets", shown)];
         let (name, try_next) = ("an app and files".to_string(), "curl URL/".to_string());
-        Ok(Served {
-            name,
-            try_next,
-            options,
-            also,
-            health: Health::AppsOwn,
-            warnings: Vec::new(),
-            has_preflight: false,
-            factory,
-        })
+        let about = About { name, try_next, also, health: Health::AppsOwn };
+        Ok(Served { about, options, warnings: Vec::new(), has_preflight: false, factory })
     })
 }

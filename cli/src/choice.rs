@@ -3,7 +3,7 @@
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
 use crate::static_args::{AppKind, StaticArgs, StaticFiles};
-use tine::{Asked, Health, Served};
+use tine::{About, Asked, Health, Served};
 use tine_apps::lua::AppName;
 
 /// All options that are not the server's.
@@ -37,8 +37,8 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         let name = files.name();
         let warnings = [unused(&name, &of_lua, LUA_APPS), unused(&name, &of_origin, ORIGIN)].concat();
         let (try_next, factory) = ("curl URL/".to_string(), files.alone());
-        let (also, health) = (Vec::new(), Health::Nowhere);
-        return Ok(Served { name, try_next, options, also, health, warnings, has_preflight: false, factory });
+        let about = About { name, try_next, also: Vec::new(), health: Health::Nowhere };
+        return Ok(Served { about, options, warnings, has_preflight: false, factory });
     }
     let name = choice.name();
     let (try_next, health, has_preflight, warnings, factory) = match choice {
@@ -56,7 +56,8 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         Some(files) => files.before(factory),
         None => factory,
     };
-    Ok(Served { name, try_next: try_next.to_string(), options, also, health, warnings, has_preflight, factory })
+    let about = About { name, try_next: try_next.to_string(), also, health };
+    Ok(Served { about, options, warnings, has_preflight, factory })
 }
 
 impl Choice {

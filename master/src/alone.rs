@@ -4,11 +4,12 @@
 //! Nothing that a master does is done: no control socket, reload, upgrade, respawn, recycling or watchdog. TERM or INT drains
 //! the server, a second one stops it at once; USR1 reopens the log file.
 
+use crate::about::About;
+use crate::affinity;
 use crate::banner::Banner;
 use crate::listener::{self, Bound};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
-use crate::{affinity, given::Given, supervision_args::SupervisionArgs};
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -18,27 +19,13 @@ use tine_common::sys::fork;
 use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 
-/// Server options that only a master acts on, apart from those of supervision.
-const MASTERS: [&str; 4] = ["--control", "--mem-interval", "--drain-delay", "--accept"];
-
 /// Everything that a server without a master is built from.
 pub struct Alone {
-    pub name: String,
-    pub try_next: String,
-    pub also: Vec<String>,
+    pub about: About,
     pub config: MasterConfig,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
     pub notifier: Notifier,
-}
-
-/// A line that names the options that were given and have no effect, if there are any.
-pub fn warn_of_masters_options(given: &Given) -> Option<String> {
-    let all = given.options_of::<crate::args::ServerArgs>();
-    let mut idle = given.options_of::<SupervisionArgs>();
-    idle.extend(all.into_iter().filter(|option| MASTERS.contains(&option.as_str())));
-    let verb = if idle.len() == 1 { "has" } else { "have" };
-    (!idle.is_empty()).then(|| format!("{} {verb} no effect with --workers 0: there is no master", idle.join(", ")))
 }
 
 impl Alone {
@@ -57,7 +44,7 @@ impl Alone {
     }
 
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
-        let Alone { name, try_next, also, config, bound, notifier, .. } = self;
+        let Alone { about, config, bound, notifier, .. } = self;
         let mut scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
@@ -83,7 +70,8 @@ impl Alone {
         let factory: AppFactory = Box::new(move |info| {
             let app = factory(info)?;
             let (by, pid) = ("one process and no master", std::process::id());
-            Banner { name: &name, by, urls: &urls, also: &also, try_next: &try_next, pid, is_quiet }.show();
+            let About { name, also, try_next, .. } = &about;
+            Banner { name, by, urls: &urls, also, try_next, pid, is_quiet }.show();
             notifier.borrow_mut().ready("serves without a master", Instant::now());
             Ok(app)
         });

@@ -1,6 +1,6 @@
 //! The options of the server, apart from the groups that have a `*_args.rs` of their own.
 
-use crate::control::ControlArgs;
+use crate::control_args::ControlArgs;
 use crate::drain_args::DrainArgs;
 use crate::log_args::LogArgs;
 use crate::privileges_args::PrivilegesArgs;

@@ -1,36 +1,22 @@
 //! `tine check`: what `run` with the same options would do, each value with its source.
 
-use crate::control::{self, Claim};
 use crate::given::{Given, Source};
-use crate::inherited::Inherited;
 use crate::listener;
-use crate::start::{Prepared, Served, prepare};
-use std::time::Duration;
-use tine_common::config::{Address, ControlAt, MasterConfig};
+use crate::serve::Served;
+use crate::start::rehearse;
+use tine_common::config::{Address, MasterConfig};
 
 /// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
 /// beside the server that runs it. Otherwise prepares as `run` does and releases it again, so that a port in use or a missing
 /// permission is reported. Inherited sockets are named and left as they are.
-pub fn describe(served: &Served, config: &MasterConfig, given: &Given, inherited: Inherited) -> Result<String, String> {
-    let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.name);
-    let lent: Vec<Address> = inherited.lent();
+pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[Address]) -> Result<String, String> {
+    let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.about.name);
     let own = config.listen.iter().filter(|address| !lent.contains(address)).map(Address::to_string);
     let listen = lent.iter().map(|address| format!("{address} (inherited)")).chain(own);
     if served.has_preflight {
         text.push_str(&format!(" with\n  {:<27} {}\n", "addresses", listen.collect::<Vec<_>>().join(", ")));
     } else {
-        let mut own = config.clone();
-        own.listen.retain(|address| !lent.contains(address));
-        let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
-        let control = match &config.control {
-            ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
-            ControlAt::Auto | ControlAt::Nowhere => Ok(None),
-        };
-        listener::remove_unix_sockets(&mut bound);
-        control?.into_iter().for_each(|control| control.remove());
-        if let Some(file) = log_file {
-            file.discard();
-        }
+        rehearse(config, lent)?;
         text.push_str(" on\n");
         text.extend(listen.map(|address| format!("  {address}\n")));
         text.push_str("with\n");
@@ -42,7 +28,7 @@ pub fn describe(served: &Served, config: &MasterConfig, given: &Given, inherited
     }));
     let options = config.describe();
     text.extend(options.iter().chain(&served.options).map(|(name, value)| row(name, value, given.source(name))));
-    text.extend(served.also.iter().map(|line| format!("also {line}\n")));
+    text.extend(served.about.also.iter().map(|line| format!("also {line}\n")));
     for line in served.warnings.iter().chain(&listener::warnings(config)) {
         text.push_str(&format!("warning: {line}\n"));
     }

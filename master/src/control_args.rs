@@ -1,6 +1,6 @@
 //! `--control`: for a server, the path of its socket; for `tine ctl` and `tine top`, which server to connect to.
 
-use super::place::Wanted;
+use crate::control::Wanted;
 use std::path::PathBuf;
 use tine_common::config::ControlAt;
 

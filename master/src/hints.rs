@@ -1,6 +1,6 @@
 //! Hints for users who type the options and commands of other servers: what the same thing is called here.
 
-use crate::command::Command;
+use crate::ctl::Word;
 use clap::Subcommand;
 use std::path::Path;
 
@@ -57,7 +57,7 @@ pub fn for_option(option: &str) -> Option<&'static str> {
 
 /// The hint for a command that does not exist.
 pub fn for_command(word: &str) -> Option<String> {
-    if Command::has_subcommand(word) {
+    if Word::has_subcommand(word) {
         return Some(format!("`tine ctl {word}` is for a running server"));
     }
     match word {

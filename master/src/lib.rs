@@ -23,6 +23,7 @@
 //! Its tests need no server: [`testing`] drives it without a socket.
 #![forbid(unsafe_code)]
 
+mod about;
 mod affinity;
 mod alone;
 mod args;
@@ -33,6 +34,8 @@ mod command;
 mod command_line;
 mod config_file;
 mod control;
+mod control_args;
+mod cpus;
 mod ctl;
 mod drain_args;
 mod given;
@@ -48,12 +51,14 @@ mod memory_line;
 mod notify;
 mod oom;
 mod operands;
+mod output;
 mod pidfile;
 mod preflight;
 mod privileges_args;
 mod recycle;
 mod respawn;
 mod rollout;
+mod serve;
 mod settings;
 mod shortage;
 mod start;
@@ -62,10 +67,12 @@ mod supervisor;
 mod top;
 mod unix_socket;
 mod usage;
+mod warnings;
 mod watchdog;
 
+pub use about::{About, Health};
 pub use given::Given;
 pub use operands::Operands;
-pub use start::{Asked, Health, Served, serve, serve_raw, serve_with};
+pub use serve::{Asked, Served, serve, serve_raw, serve_with};
 pub use tine_apps::{files, router};
 pub use tine_worker::{app, http, testing};

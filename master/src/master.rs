@@ -16,22 +16,21 @@ mod supervising;
 mod upgrading;
 mod waiting;
 
+use crate::about::About;
 use crate::children::{Child, Children, Phase, SLOTS_MAX};
 use crate::command::Command;
 use crate::control::Control;
-use crate::given::Given;
 use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::recycle;
-use crate::settings::Reread;
 use crate::shortage::Shortage;
-use crate::start::Health;
 use crate::watchdog::Watch;
 use booting::Boot;
 use configuring::Configuring;
+pub use configuring::{Reloaded, Reread};
 use inheriting::Succession;
 use measuring::Measuring;
 use mio::{Events, Interest, Poll};
@@ -69,22 +68,12 @@ const OLD_MASTER: usize = usize::MAX - 3;
 /// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
-/// What is served, as the banner, the status and the log describe it.
-pub struct About {
-    pub name: String,
-    pub try_next: String,
-    /// One line for each thing that is served in addition.
-    pub also: Vec<String>,
-    pub health: Health,
-}
-
 /// All that the master is built from.
 pub struct Start {
     pub about: About,
     pub factory: AppFactory,
     pub config: MasterConfig,
-    pub given: Given,
-    /// `None`: there is no configuration file, so a reload changes no option.
+    /// `None`: a reload changes no option.
     pub reread: Option<Reread>,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
@@ -150,7 +139,7 @@ fn memory_line(config: &MasterConfig, now: Instant) -> Option<MemoryLine> {
 
 impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
-        let Start { about, factory, config, given, reread, bound, pidfile, program, predecessor, .. } = start;
+        let Start { about, factory, config, reread, bound, pidfile, program, predecessor, .. } = start;
         let (mut control, mut notifier) = (start.control, start.notifier);
         let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
         if config.worker.connections_per_address_max.is_some() {
@@ -189,7 +178,7 @@ impl Master {
             supervising: Supervising::new(now),
             measuring: Measuring::new(now),
             replacing: Replacing::default(),
-            configuring: Configuring::new(given, reread),
+            configuring: Configuring::new(reread),
             upgrading: Upgrading::default(),
             succession: Succession::of(predecessor),
             stopping: Stopping::default(),

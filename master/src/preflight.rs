@@ -4,7 +4,6 @@
 //! crashes, exits) affects that process only.
 
 use crate::identity::{self, Identity};
-use crate::start::LAST_LINE_TIMEOUT;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -116,7 +115,7 @@ fn build(
             let hint =
                 if is_shut_out { "\ntine: this user may not enter the working directory, unlike root" } else { "" };
             // If standard error is closed, the exit status still reports it.
-            tine_common::log::write_last(&format!("tine: {}{hint}\n", text.trim_end()), LAST_LINE_TIMEOUT);
+            tine_common::log::write_last(&format!("tine: {}{hint}\n", text.trim_end()));
             let bytes = text.bytes().take(REASON_BYTES_MAX);
             [FAILED].into_iter().chain(bytes).collect()
         }

@@ -1,6 +1,6 @@
 //! The options of the server's user, group, umask, working directory and CPUs.
 
-use crate::affinity;
+use crate::cpus;
 use nix::unistd::{Gid, Group as GroupEntry, Uid, User as UserEntry};
 use std::path::PathBuf;
 use tine_common::privileges::{Affinity, Group, Privileges, User};
@@ -39,7 +39,7 @@ pub struct PrivilegesArgs {
     allow_root: bool,
     /// Pin each worker to a CPU of its own: auto, off, or a list of CPUs such as 0-3,8
     #[arg(long, value_name = "CPUS", default_value = "off", env = "TINE_CPU_AFFINITY", hide_env = true,
-          value_parser = affinity::parse, help_heading = "Processes")]
+          value_parser = cpus::parse, help_heading = "Processes")]
     cpu_affinity: Affinity,
 }
 

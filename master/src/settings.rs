@@ -3,8 +3,11 @@
 
 use crate::command_line::{self, CommandLine, Complaint};
 use crate::given::Given;
+use crate::master::{Reloaded, Reread};
 use crate::operands::Operands;
-use crate::start::{Asked, Health, Served, go_to};
+use crate::serve::{Asked, Served};
+use crate::start::go_to;
+use crate::warnings;
 use nix::unistd::fchdir;
 use std::ffi::OsString;
 use std::fs::File;
@@ -41,9 +44,6 @@ pub struct Settings {
     pub given: Given,
 }
 
-/// Reads the options again. The error is one line; nothing has changed then.
-pub type Reread = Box<dyn Fn() -> Result<Settings, String>>;
-
 impl Settings {
     /// The directory of `config` is the current one already. The error is one line.
     pub fn of<A>(
@@ -53,21 +53,24 @@ impl Settings {
     ) -> Result<Settings, String> {
         let given = asked.given.clone();
         let mut served = config.check().and_then(|()| choose(asked)).map_err(|line| given.locate(line))?;
-        served.warnings.extend(warn_of_silence(&served, &config));
+        served.warnings.extend(warnings::of_silence(&served.about, &config));
         if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
             served.factory = health::before(path, served.factory);
         }
         Ok(Settings { served, config, given })
     }
 
-    /// Reads `arguments` again, and the file that they name, with a path that begins at `directory`.
+    /// For reloads: reads `arguments` again, and the file that they name, with a path that begins at `directory`. `started`
+    /// and `given` are the configuration and the options of the start.
     pub fn reread<A: clap::Args>(
         arguments: Vec<OsString>,
         operands: Operands,
         directory: PathBuf,
-        started: MasterConfig,
+        started: &MasterConfig,
+        given: &Given,
         choose: impl Fn(Asked<A>) -> Result<Served, String> + 'static,
     ) -> Reread {
+        let (privileges, at_start) = (started.privileges.clone(), given.clone());
         Box::new(move || {
             let cli = match command_line::parse::<A>(&arguments, operands, &directory) {
                 Ok(CommandLine::Serve(cli)) => *cli,
@@ -79,14 +82,17 @@ impl Settings {
             let asked = Asked { app: cli.operands.app, options: cli.app, given: cli.given };
             // As each worker does: the name of the directory may lead to another version by now. The master itself stays.
             let here = File::open(".").map_err(|e| format!("the current directory cannot be read: {e}"))?;
-            let settings = go_to(&started.privileges).and_then(|()| Settings::of(asked, config, &choose));
+            let settings = go_to(&privileges).and_then(|()| Settings::of(asked, config, &choose));
             fchdir(&here).map_err(|e| format!("the current directory cannot be entered again: {e}"))?;
-            settings
+            let settings = settings?;
+            let warning = settings.warn_of_fixed(&at_start);
+            let Settings { served: Served { about, factory, .. }, config, .. } = settings;
+            Ok(Reloaded { about, factory, config, warning })
         })
     }
 
     /// A warning for what differs from `started` and cannot be changed by a reload.
-    pub fn warn_of_fixed(&self, started: &Given) -> Option<String> {
+    fn warn_of_fixed(&self, started: &Given) -> Option<String> {
         let is_fixed =
             |name: &String| FIXED.contains(&name.as_str()) || name == "workers" && self.config.worker.is_alone;
         let fixed: Vec<String> = self.given.changed_from(started).into_iter().filter(is_fixed).collect();
@@ -95,17 +101,6 @@ impl Settings {
         let names = fixed.join(", ");
         (!fixed.is_empty()).then(|| format!("{names} changed in {file} and {verb} a restart or an upgrade"))
     }
-}
-
-/// The delay has an effect only if load balancers can see it.
-fn warn_of_silence(served: &Served, config: &MasterConfig) -> Option<String> {
-    let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && served.health == Health::Nowhere;
-    is_silent.then(|| {
-        format!(
-            "--drain-delay only waits: no path of {} answers 503 meanwhile; give one with --health-path /health",
-            served.name
-        )
-    })
 }
 
 #[cfg(test)]

@@ -85,10 +85,12 @@ pub fn in_handler(line: &[u8]) {
     };
 }
 
-/// Writes the last line of a process, without a log line's head; waits up to `patience` for a reader that does not
-/// read.
-pub fn write_last(line: &str, patience: Duration) {
-    let end = Instant::now() + patience;
+/// How long a process waits for a stalled reader of standard error before it gives up its last line.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Writes the last line of a process, without a log line's head.
+pub fn write_last(line: &str) {
+    let end = Instant::now() + LAST_LINE_TIMEOUT;
     let text = line.trim_end_matches('\n');
     let line = match journal::is_standard_error() {
         true => format!("{}{}\n", journal::priority("ERROR"), journal::each_line("ERROR", text)),

@@ -9,7 +9,6 @@
 //! by [`Control::report_progress`] and [`Control::answer`], at once or many turns later. The poll sleeps no longer than to
 //! [`Control::deadline`].
 
-mod args;
 mod client;
 mod place;
 mod protocol;
@@ -18,7 +17,6 @@ mod talk;
 #[cfg(test)]
 mod tests;
 
-pub use args::{ControlArgs, WhereArgs};
 pub use place::{Found, NotFound, Wanted, find, make_directory_for, open};
 pub use protocol::{Answer, Line};
 pub use socket_file::{Claim, identity};

@@ -8,12 +8,12 @@ mod rates;
 pub mod show;
 pub mod tables;
 
-pub use args::CtlArgs;
+pub use args::{CtlArgs, Word};
 pub use rates::Rates;
 
 use crate::command::Command;
 use crate::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find};
-use crate::start::{complain, printable, say};
+use crate::output::{complain, printable, say};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 /// Makes the request; returns the text to print.
 fn call(args: CtlArgs) -> Result<String, Failure> {
     let found = find_server(args.place.wanted()).map_err(|(status, line)| Failure { status, line, answer: None })?;
-    let command = args.command;
+    let command = args.command();
     let timeout = args.timeout();
     let failed = |e: TalkError| failure(e, &found.path);
     let mut talk = Talk::open_found(&found, timeout).map_err(failed)?;
@@ -113,7 +113,7 @@ pub fn find_server(wanted: &Wanted) -> Result<Found, (u8, String)> {
 }
 
 fn failure(error: TalkError, path: &Path) -> Failure {
-    let (status, line) = (error.exit_status(), why(&error));
+    let (status, line) = (exit_status(&error), why(&error));
     let line = match error {
         TalkError::Late(_) => format!("{line}; the outcome is not known"),
         _ => format!("{}: {line}", path.display()),
@@ -121,12 +121,10 @@ fn failure(error: TalkError, path: &Path) -> Failure {
     Failure { status, line, answer: None }
 }
 
-impl TalkError {
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            TalkError::NotListening(_) => EXIT_NO_SERVER,
-            TalkError::Gone | TalkError::Late(_) | TalkError::Strange(_) => EXIT_UNKNOWN,
-        }
+pub fn exit_status(error: &TalkError) -> u8 {
+    match error {
+        TalkError::NotListening(_) => EXIT_NO_SERVER,
+        TalkError::Gone | TalkError::Late(_) | TalkError::Strange(_) => EXIT_UNKNOWN,
     }
 }
 

@@ -1,16 +1,25 @@
-//! What a reload changes besides the app: the options, read again from the configuration file.
+//! What a reload changes besides the app: the options, if there is something to read them from again, such as a configuration
+//! file.
 
 use super::{About, Master, memory_line};
-use crate::given::Given;
 use crate::listener;
-use crate::settings::{Reread, Settings};
 use std::time::Instant;
 use tine_common::config::MasterConfig;
 use tine_worker::app::AppFactory;
 
+/// Reads the options again. The error is one line; nothing has changed then.
+pub type Reread = Box<dyn Fn() -> Result<Reloaded, String>>;
+
+/// What was read again.
+pub struct Reloaded {
+    pub about: About,
+    pub factory: AppFactory,
+    pub config: MasterConfig,
+    /// A line for the log that names what differs from the start and cannot be changed by a reload.
+    pub warning: Option<String>,
+}
+
 pub struct Configuring {
-    /// The options as they were at the start.
-    started: Given,
     reread: Option<Reread>,
     /// What was served before the reload in progress, if that has changed the options.
     previous: Option<Options>,
@@ -24,12 +33,12 @@ struct Options {
 }
 
 impl Configuring {
-    pub fn new(started: Given, reread: Option<Reread>) -> Configuring {
-        Configuring { started, reread, previous: None }
+    pub fn new(reread: Option<Reread>) -> Configuring {
+        Configuring { reread, previous: None }
     }
 
-    /// The options as they are in the configuration file now; `None` if there is no file. The error: it is wrong.
-    pub fn reread(&self) -> Result<Option<Settings>, String> {
+    /// The options as they are now; `None` if they cannot change. The error: they are wrong.
+    pub fn reread(&self) -> Result<Option<Reloaded>, String> {
         self.reread.as_ref().map(|reread| reread()).transpose()
     }
 }
@@ -37,12 +46,11 @@ impl Configuring {
 impl Master {
     /// Takes over what can change while the server runs; what cannot is named in one warning. Workers that are forked from
     /// now on are those of the new options.
-    pub(super) fn adopt(&mut self, settings: Settings, source: &str, now: Instant) {
-        if let Some(line) = settings.warn_of_fixed(&self.configuring.started) {
+    pub(super) fn adopt(&mut self, reloaded: Reloaded, source: &str, now: Instant) {
+        let Reloaded { about, factory, config, warning } = reloaded;
+        if let Some(line) = warning {
             log::warn!("{line}");
         }
-        let Settings { served, config, .. } = settings;
-        let (about, factory) = served.into_parts();
         let options = Options { about, factory, config: self.config.reloaded(config) };
         let previous = self.apply(options, source, now);
         // Of several reloads, one of which interrupts the other, the first had what serves.

@@ -51,13 +51,13 @@ impl Master {
     /// Begins a reload, or restarts it with a further generation. If the configuration file is wrong it fails at once. The
     /// error: the file is wrong while another reload is in progress, which continues.
     pub(super) fn reload(&mut self, source: &str, now: Instant) -> Result<(), String> {
-        let settings = self.configuring.reread();
-        if let (Err(why), true) = (&settings, self.replacing.is_reloading()) {
+        let reloaded = self.configuring.reread();
+        if let (Err(why), true) = (&reloaded, self.replacing.is_reloading()) {
             return Err(format!("{why}; the reload in progress continues"));
         }
         self.replacing.begin(now);
-        match settings {
-            Ok(Some(settings)) => self.adopt(settings, source, now),
+        match reloaded {
+            Ok(Some(reloaded)) => self.adopt(reloaded, source, now),
             Ok(None) => {}
             Err(why) => {
                 self.abandon_reload(&why);

@@ -1,10 +1,10 @@
 //! How the server stops: the stages from the first command to the exit of the last worker.
 
 use super::{KILL_MARGIN, Master};
+use crate::about::Health;
 use crate::handover::Word;
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::pidfile::Pidfile;
-use crate::start::Health;
 use nix::sys::signal::{Signal, kill};
 use std::time::{Duration, Instant};
 use tine_common::message::Order;

@@ -1,6 +1,6 @@
 //! The command line of `tine top`.
 
-use crate::control::WhereArgs;
+use crate::control_args::WhereArgs;
 use clap::Args;
 use std::time::Duration;
 use tine_common::units::parse_duration;

@@ -17,8 +17,8 @@ mod view_tests;
 pub use args::TopArgs;
 
 use crate::ctl::show;
-use crate::ctl::{EXIT_FAILED, EXIT_USAGE, find_server, why};
-use crate::start::complain;
+use crate::ctl::{EXIT_FAILED, EXIT_USAGE, exit_status, find_server, why};
+use crate::output::complain;
 use model::{Key, Model};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use sampler::{Sample, Sampler};
@@ -55,7 +55,7 @@ pub fn run(args: TopArgs) -> ExitCode {
     let mut sampler = Sampler::new(server.clone());
     let first = match sampler.sample() {
         Ok(status) => status,
-        Err(e) => return complain(&format!("{}: {}", server.path.display(), why(&e)), e.exit_status()),
+        Err(e) => return complain(&format!("{}: {}", server.path.display(), why(&e)), exit_status(&e)),
     };
     let mut model = Model::new();
     model.on_sample(Ok(first));

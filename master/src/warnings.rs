@@ -1,0 +1,35 @@
+//! Warnings about options that are not wrong, but do not do what was probably meant.
+
+use crate::about::{About, Health};
+use crate::args::ServerArgs;
+use crate::given::Given;
+use crate::supervision_args::SupervisionArgs;
+use tine_common::config::MasterConfig;
+
+/// Server options that only a master acts on, apart from those of supervision.
+const MASTERS: [&str; 4] = ["--control", "--mem-interval", "--drain-delay", "--accept"];
+
+/// The options that were given and have no effect without a master.
+pub fn of_masters_options(given: &Given) -> Option<String> {
+    let all = given.options_of::<ServerArgs>();
+    let mut idle = given.options_of::<SupervisionArgs>();
+    idle.extend(all.into_iter().filter(|option| MASTERS.contains(&option.as_str())));
+    let verb = if idle.len() == 1 { "has" } else { "have" };
+    (!idle.is_empty()).then(|| format!("{} {verb} no effect with --workers 0: there is no master", idle.join(", ")))
+}
+
+/// An app that runs as root gives the machine to anyone who finds a hole in it.
+pub fn of_root(name: &str) -> String {
+    format!("{name} runs as root; --user USER runs it as another user, --allow-root hides this warning")
+}
+
+/// The delay has an effect only if load balancers can see it.
+pub fn of_silence(about: &About, config: &MasterConfig) -> Option<String> {
+    let is_silent = !config.drain_delay.is_zero() && config.health_path.is_none() && about.health == Health::Nowhere;
+    is_silent.then(|| {
+        format!(
+            "--drain-delay only waits: no path of {} answers 503 meanwhile; give one with --health-path /health",
+            about.name
+        )
+    })
+}
