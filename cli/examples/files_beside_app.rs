@@ -9,7 +9,8 @@ use tine::app::{Answer, App, AppError, AppFactory, Cx};
 use tine::files::{Files, Root, UrlPrefix};
 use tine::http::{Request, Response, StatusCode};
 use tine::router::Router;
-use tine::{About, Asked, Health, Operands, Served};
+use tine::{About, Health};
+use tine_cli::{Asked, Operands, Served};
 
 #[derive(clap::Args, Debug, Clone)]
 struct Options {
@@ -27,7 +28,7 @@ impl App for Hello {
 }
 
 pub fn main() -> std::process::ExitCode {
-    tine::serve_with(Operands::Port, |asked: Asked<Options>| {
+    tine_cli::serve_with(Operands::Port, |asked: Asked<Options>| {
         let options = asked.options;
         let root = Root::open(Path::new(&options.assets)).map_err(|e| format!("--assets: {e}"))?;
         let at: UrlPrefix = "/assets".parse()?;

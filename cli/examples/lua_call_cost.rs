@@ -36,7 +36,7 @@ impl App for Counted {
 
 fn main() -> ExitCode {
     let name = std::env::var("LUA_APP").unwrap_or_default();
-    tine::serve("a Lua app, called many times", move |worker| {
+    tine_cli::serve("a Lua app, called many times", move |worker| {
         let config = LuaConfig {
             app: name.parse().map_err(AppError::new)?,
             app_dirs: Vec::new(),

@@ -30,5 +30,5 @@ impl Exchange for Ticks {
 }
 
 pub fn main() -> std::process::ExitCode {
-    tine::serve("a countdown", |_worker| Ok(Box::new(Countdown)))
+    tine_cli::serve("a countdown", |_worker| Ok(Box::new(Countdown)))
 }

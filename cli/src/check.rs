@@ -1,9 +1,8 @@
 //! `tine check`: what `run` with the same options would do, each value with its source.
 
 use crate::given::{Given, Source};
-use crate::listener;
 use crate::serve::Served;
-use crate::start::rehearse;
+use tine::for_cli::rehearse;
 use tine_common::config::{Address, MasterConfig};
 
 /// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
@@ -29,7 +28,7 @@ pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[A
     let options = config.describe();
     text.extend(options.iter().chain(&served.options).map(|(name, value)| row(name, value, given.source(name))));
     text.extend(served.about.also.iter().map(|line| format!("also {line}\n")));
-    for line in served.warnings.iter().chain(&listener::warnings(config)) {
+    for line in served.warnings.iter().chain(&tine::for_cli::warnings(config)) {
         text.push_str(&format!("warning: {line}\n"));
     }
     Ok(text)

@@ -3,8 +3,9 @@
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
 use crate::static_args::{AppKind, StaticArgs, StaticFiles};
-use tine::{About, Asked, Health, Served};
+use tine::{About, Health};
 use tine_apps::lua::AppName;
+use tine_cli::{Asked, Served};
 
 /// All options that are not the server's.
 #[derive(clap::Args, Debug, Clone)]

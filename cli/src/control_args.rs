@@ -1,7 +1,7 @@
 //! `--control`: for a server, the path of its socket; for `tine ctl` and `tine top`, which server to connect to.
 
-use crate::control::Wanted;
 use std::path::PathBuf;
+use tine::for_cli::control::Wanted;
 use tine_common::config::ControlAt;
 
 #[derive(clap::Args, Debug)]

@@ -9,5 +9,5 @@ mod static_args;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tine::serve_with(tine::Operands::AppAndPort, choice::choose)
+    tine_cli::serve_with(tine_cli::Operands::AppAndPort, choice::choose)
 }

@@ -1,21 +1,20 @@
 //! An application under the command line of `tine`: `run`, `check`, `ctl`, `top`.
 
-use crate::about::{About, Health};
 use crate::check;
 use crate::command_line::{self, CommandLine, Complaint};
 use crate::ctl;
 use crate::given::Given;
-use crate::identity::{self, Identity};
 use crate::operands::Operands;
 use crate::output::{EXIT_SYSTEM, EXIT_USAGE, complain, say};
-use crate::preflight::{self, Preflight};
 use crate::settings::Settings;
-use crate::start::{Origin, Service, enter};
 use crate::top;
 use crate::warnings;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
+use tine::for_cli::preflight::{self, Preflight};
+use tine::for_cli::{Identity, Origin, Service, enter, is_root};
+use tine::{About, Health};
 use tine_common::config::MasterConfig;
 use tine_common::sys::signals;
 use tine_worker::app::{App, AppError, AppFactory, RawAccess, WorkerInfo};
@@ -155,7 +154,7 @@ fn obey<A: clap::Args>(
     let identity = Identity::of(&config.privileges).map_err(Failure::system)?;
     served.warnings.extend(unknown);
     served.warnings.extend(config.worker.is_alone.then(|| warnings::of_masters_options(&given)).flatten());
-    if served.has_preflight && !config.privileges.allow_root && identity::is_root(identity.as_ref()) {
+    if served.has_preflight && !config.privileges.allow_root && is_root(identity.as_ref()) {
         served.warnings.push(warnings::of_root(&served.about.name));
     }
     tine_common::log::init(level);

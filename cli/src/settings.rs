@@ -3,15 +3,14 @@
 
 use crate::command_line::{self, CommandLine, Complaint};
 use crate::given::Given;
-use crate::master::{Reloaded, Reread};
 use crate::operands::Operands;
 use crate::serve::{Asked, Served};
-use crate::start::go_to;
 use crate::warnings;
 use nix::unistd::fchdir;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
+use tine::for_cli::{Reloaded, Reread, go_to};
 use tine_apps::health;
 use tine_common::config::MasterConfig;
 

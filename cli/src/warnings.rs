@@ -1,9 +1,9 @@
 //! Warnings about options that are not wrong, but do not do what was probably meant.
 
-use crate::about::{About, Health};
 use crate::args::ServerArgs;
 use crate::given::Given;
 use crate::supervision_args::SupervisionArgs;
+use tine::{About, Health};
 use tine_common::config::MasterConfig;
 
 /// Server options that only a master acts on, apart from those of supervision.

@@ -1,7 +1,7 @@
 //! Tine: a pre-fork HTTP server. A small master owns the sockets and the processes; N single-threaded workers accept for
 //! themselves.
 //!
-//! A Rust application implements [`app::App`] and gives [`serve`] what builds one:
+//! A Rust application implements [`app::App`]; `serve` of the package `tine-cli` runs it under the options of `tine run`:
 //!
 //! ```no_run
 //! use tine::app::{Answer, App, Cx};
@@ -14,10 +14,6 @@
 //!         Response::text(StatusCode::OK, "hello\n").into()
 //!     }
 //! }
-//!
-//! fn main() -> std::process::ExitCode {
-//!     tine::serve("hello", |_worker| Ok(Box::new(Hello)))
-//! }
 //! ```
 //!
 //! Its tests need no server: [`testing`] drives it without a socket.
@@ -26,53 +22,50 @@
 mod about;
 mod affinity;
 mod alone;
-mod args;
 mod banner;
-mod check;
 mod children;
 mod command;
-mod command_line;
-mod config_file;
 mod control;
-mod control_args;
-mod cpus;
-mod ctl;
-mod drain_args;
-mod given;
 mod handover;
-mod hints;
 mod holder;
 mod identity;
 mod inherited;
 mod listener;
-mod log_args;
 mod master;
 mod memory_line;
 mod notify;
 mod oom;
-mod operands;
-mod output;
 mod pidfile;
 mod preflight;
-mod privileges_args;
 mod recycle;
 mod respawn;
 mod rollout;
-mod serve;
-mod settings;
 mod shortage;
 mod start;
-mod supervision_args;
 mod supervisor;
-mod top;
 mod unix_socket;
 mod usage;
-mod warnings;
 mod watchdog;
 
 pub use about::{About, Health};
-pub use given::Given;
-pub use operands::Operands;
-pub use serve::{Asked, Served, serve, serve_raw, serve_with};
 pub use tine_apps::{files, router};
 pub use tine_worker::{app, http, testing};
+
+/// What the package `tine-cli` uses; not part of the interface, and may change in any version.
+#[doc(hidden)]
+pub mod for_cli {
+    pub use crate::command::Command;
+    pub use crate::identity::{Identity, is_root};
+    pub use crate::listener::warnings;
+    pub use crate::master::{Reloaded, Reread};
+    pub use crate::memory_line::per_second;
+    pub use crate::start::{Origin, Service, enter, go_to, rehearse};
+
+    pub mod control {
+        pub use crate::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find, identity};
+    }
+
+    pub mod preflight {
+        pub use crate::preflight::{Preflight, run};
+    }
+}

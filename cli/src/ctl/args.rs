@@ -1,10 +1,10 @@
 //! The command line of `tine ctl`.
 
 use crate::args::number_between;
-use crate::command::Command;
 use crate::control_args::WhereArgs;
 use clap::{Args, Subcommand};
 use std::time::Duration;
+use tine::for_cli::Command;
 use tine_common::config::WORKERS_MAX;
 use tine_common::units::parse_duration;
 

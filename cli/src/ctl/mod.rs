@@ -11,13 +11,13 @@ pub mod tables;
 pub use args::{CtlArgs, Word};
 pub use rates::Rates;
 
-use crate::command::Command;
-use crate::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find};
 use crate::output::{complain, printable, say};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tine::for_cli::Command;
+use tine::for_cli::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find};
 use tine_common::status::Status;
 use tine_common::units::show_duration;
 

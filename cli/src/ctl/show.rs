@@ -1,6 +1,6 @@
 //! Formats numbers for humans in few columns, and untrusted texts without control characters, cut to the room there is.
 
-pub use crate::memory_line::per_second as rate;
+pub use tine::for_cli::per_second as rate;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

@@ -3,12 +3,12 @@
 //! It keeps one connection, and opens a new one when the server has gone or its path leads to another one, as after an
 //! upgrade. The thread ends with the program, or when the receiver is dropped.
 
-use crate::command::Command;
-use crate::control::{Found, Talk, TalkError, identity};
 use crate::ctl;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
+use tine::for_cli::Command;
+use tine::for_cli::control::{Found, Talk, TalkError, identity};
 use tine_common::status::Status;
 
 /// For one sample: the master answers at once, unless it is stopped.

@@ -1,7 +1,7 @@
 //! Raw access: output without framing, which only a test origin that fails on request needs.
 //!
-//! It takes a [`RawAccess`], which an application gets only if it was built for it: `tine::serve_raw` passes one to its
-//! factory, `tine::serve` does not. Without it an application cannot break the framing of a response. The guarantees
+//! It takes a [`RawAccess`], which an application gets only if it was built for it: `tine_cli::serve_raw` passes one to its
+//! factory, `tine_cli::serve` does not. Without it an application cannot break the framing of a response. The guarantees
 //! also hold here: output is accepted only while there is room, and every wait has its deadline.
 
 use super::AppError;

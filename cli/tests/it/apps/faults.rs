@@ -44,7 +44,7 @@ impl App for Faults {
 }
 
 pub fn main() -> std::process::ExitCode {
-    tine::serve("faults", |_worker| match std::env::var("FAULTS_BOOT").as_deref() {
+    tine_cli::serve("faults", |_worker| match std::env::var("FAULTS_BOOT").as_deref() {
         Ok("error") => Err(AppError::new("the database is down")),
         Ok("panic") => panic!("the database is down"),
         Ok("hang") => loop {
