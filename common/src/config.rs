@@ -3,8 +3,10 @@
 //! [`MasterConfig`] is the whole, built from the command line before the first fork; each worker gets its part of it,
 //! [`WorkerConfig`]. [`MasterConfig::check`] checks the values; their spelling belongs to the command line.
 
+mod throttle;
 mod worker;
 
+pub use throttle::{ClientKey, Exempt, ThrottleConfig};
 pub use worker::{Limits, WorkerConfig};
 
 use crate::privileges::Privileges;
@@ -210,6 +212,7 @@ impl MasterConfig {
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 to turn it off"));
         }
         self.worker.limits.check()?;
+        self.worker.throttle.check(self.worker.graceful_timeout)?;
         self.supervision.check()?;
         self.privileges.check()
     }

@@ -486,8 +486,8 @@ impl Seat {
     pub fn quota(&self, now_us: u64) -> Option<(Rate, Quota)> {
         let rate = Rate::of_word(self.throttle.load(Word::Rate))?;
         let (admitted, first) = self.throttle.0.window.admitted(rate, now_us, &self.window_hint);
-        let reset_us = first.map_or(0, |first| (first + rate.window_us()).saturating_sub(now_us));
-        Some((rate, Quota { remaining: rate.count - admitted.min(rate.count), reset_us }))
+        let more_in_us = first.map_or(rate.window_us(), |first| (first + rate.window_us()).saturating_sub(now_us));
+        Some((rate, Quota { remaining: rate.count - admitted.min(rate.count), more_in_us }))
     }
 
     /// What is left of the client's rate, and the rate.

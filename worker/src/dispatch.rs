@@ -1,5 +1,5 @@
-//! The beginning and the end of a request of any protocol. At its beginning it is entered in the in-flight table and
-//! passed to the app; at its end its [`Record`] is passed to the [`Recorder`]. A failure of the server or the app is
+//! The beginning and the end of a request of any protocol. At its beginning it is admitted ([`admit`]), or it has to
+//! wait or is refused; then it is entered in the in-flight table and passed to the app; at its end its [`Record`] is passed to the [`Recorder`]. A failure of the server or the app is
 //! logged here.
 
 mod record;
@@ -10,9 +10,18 @@ pub use recorder::Recorder;
 
 use crate::app::{Answer, App, AppError, Cx};
 use crate::http::Request;
+use crate::throttle::{Admission, Permit};
 use std::fmt::Display;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
+
+/// Whether a request may begin now, by the limits of the whole server and of its client.
+pub fn admit(request: &Request<'_>, cx: &Cx<'_>) -> Admission {
+    match cx.turn.throttle {
+        Some(throttle) => throttle.admit(request, cx),
+        None => Admission::Admitted(Permit::none()),
+    }
+}
 
 /// Passes a request to the app. `starts_at`: the position in the connection's output where its response will start.
 pub fn begin(request: &Request<'_>, starts_at: u64, app: &mut dyn App, cx: &Cx<'_>) -> (Answer, Record) {

@@ -6,6 +6,7 @@
 //!   turn, `turn_clock` how long it lasts.
 //! - [`raw_access`]: what an application must be given before it may write bytes without framing.
 //! - `accept`, `admission` and `per_address`: which worker accepts a connection, and which connections are refused;
+//!   `throttle`: which requests are admitted, wait or are refused;
 //!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
@@ -32,6 +33,7 @@ mod protocol;
 pub mod raw_access;
 mod run_queue;
 pub mod testing;
+mod throttle;
 mod timers;
 mod turn_clock;
 mod websocket;

@@ -89,6 +89,11 @@ impl TurnClock {
         }
     }
 
+    /// The last reading: at the latest after the last flush.
+    pub fn latest(&self) -> Instant {
+        self.read_at.get()
+    }
+
     /// Reads the clock.
     pub fn now(&self) -> Instant {
         let now = Instant::now();

@@ -19,6 +19,7 @@ use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
 use crate::run_queue::RunQueue;
+use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
 use mio::unix::SourceFd;
@@ -174,6 +175,7 @@ struct Worker {
     serial: u32,
     run_queue: RunQueue,
     woken: Woken,
+    throttle: Throttle,
     clock: TurnClock,
     timers: Timers,
     buffers: Buffers,
@@ -245,6 +247,7 @@ impl Worker {
             recorder: Recorder::default(),
         };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
+        let throttle = Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle);
         slot.heartbeat(now, false);
         Ok(Worker {
             config,
@@ -264,6 +267,7 @@ impl Worker {
             serial: 0,
             run_queue: RunQueue::default(),
             woken: Woken::default(),
+            throttle,
             clock: TurnClock::new(slot, now),
             timers: Timers::default(),
             buffers,
@@ -355,7 +359,13 @@ impl Worker {
             true => drain.ends,
             false => Some(drain.accept_grace_until),
         });
-        let deadlines = [self.timers.nearest(), self.listeners.deadline(), self.admission.deadline(), drain];
+        let deadlines = [
+            self.timers.nearest(),
+            self.listeners.deadline(),
+            self.admission.deadline(),
+            self.throttle.deadline(),
+            drain,
+        ];
         let nearest = deadlines.into_iter().flatten().min();
         nearest.map_or(IDLE_HEARTBEAT_INTERVAL, |at| at.saturating_duration_since(now).min(IDLE_HEARTBEAT_INTERVAL))
     }
@@ -399,6 +409,7 @@ impl Worker {
             }
         }
         self.admission.sum_up(now);
+        self.throttle.sum_up(now);
     }
 
     /// The number of admitted connections.
@@ -408,6 +419,7 @@ impl Worker {
 
     /// Advances each queued connection once, as long as the turn has time.
     fn advance(&mut self, now: Instant) {
+        self.throttle.look(now);
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
         let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
@@ -415,6 +427,7 @@ impl Worker {
             in_flight_table: Some(&self.in_flight_table),
             clock: Some(&self.clock),
             woken: Some(&self.woken),
+            throttle: Some(&self.throttle),
             ..cx
         };
         let mut is_first = true;
@@ -478,6 +491,7 @@ impl Worker {
         }
         self.in_flight_table.turn_away();
         self.run_queue.end_turn();
+        self.throttle.attend(self.clock.latest(), &self.woken);
         self.wake();
     }
 
@@ -524,5 +538,15 @@ fn turn_cx<'a>(
     is_lame_duck: bool,
     now: Instant,
 ) -> TurnCx<'a> {
-    TurnCx { now, date, limits: &config.limits, worker, is_lame_duck, in_flight_table: None, clock: None, woken: None }
+    TurnCx {
+        now,
+        date,
+        limits: &config.limits,
+        worker,
+        is_lame_duck,
+        in_flight_table: None,
+        clock: None,
+        woken: None,
+        throttle: None,
+    }
 }

@@ -1,6 +1,6 @@
 //! What a worker is forked with: the limits of its connections, and its part in accepting and stopping.
 
-use super::AcceptMode;
+use super::{AcceptMode, ThrottleConfig};
 use crate::units::{show_duration, show_size};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub struct WorkerConfig {
     /// The most that a worker reads from a client at once; also for the app, see `WorkerInfo`.
     pub buffer_bytes: usize,
     pub limits: Limits,
+    /// What is shared by all workers.
+    pub throttle: ThrottleConfig,
 }
 
 /// What one connection may use and how long it may wait.
@@ -81,6 +83,10 @@ impl WorkerConfig {
     }
 
     pub(super) fn describe(&self) -> Vec<(&'static str, String)> {
+        self.describe_own().into_iter().chain(self.throttle.describe()).collect()
+    }
+
+    fn describe_own(&self) -> Vec<(&'static str, String)> {
         let limits = &self.limits;
         let size = |bytes: usize| show_size(bytes as u64);
         let or = |most: Option<usize>, otherwise: &str| most.map_or(otherwise.to_string(), |most| most.to_string());

@@ -112,6 +112,20 @@ impl Setting {
     }
 }
 
+impl ThrottleLimits {
+    /// What is in force once the configuration has changed from `old` to `new`: what is the same there stays as it was set
+    /// since.
+    pub fn reconfigured(mut self, old: &ThrottleLimits, new: &ThrottleLimits) -> ThrottleLimits {
+        for setting in Setting::ALL {
+            let value = setting.get(new);
+            if value != setting.get(old) {
+                setting.set(&mut self, &value).expect("it was set before");
+            }
+        }
+        self
+    }
+}
+
 fn number<T: FromStr + PartialOrd + fmt::Display>(text: &str, range: RangeInclusive<T>) -> Result<T, String> {
     let number = text.parse().ok().filter(|number| range.contains(number) && !text.starts_with('+'));
     number.ok_or_else(|| format!("{text:?} is not a number from {} to {}", range.start(), range.end()))
@@ -218,6 +232,20 @@ mod tests {
             default.apply(&mut limits);
         }
         assert_eq!(limits, ThrottleLimits::default());
+    }
+
+    #[test]
+    fn a_changed_configuration_changes_what_it_says() {
+        let of = |texts: &[&str]| {
+            let mut limits = ThrottleLimits::default();
+            texts.iter().for_each(|text| text.parse::<Change>().expect("a change").apply(&mut limits));
+            limits
+        };
+        let (old, new) = (of(&["concurrency=100", "rate=5/s"]), of(&["concurrency=100", "rate=7/s", "wait=2s"]));
+        let running = of(&["concurrency=200", "rate=6/s", "queue=3"]);
+        let expected = of(&["concurrency=200", "rate=7/s", "wait=2s", "queue=3"]);
+        assert_eq!(running.reconfigured(&old, &new), expected);
+        assert_eq!(running.reconfigured(&new, &new), running);
     }
 
     #[test]

@@ -46,12 +46,12 @@ pub(super) struct Over {
     pub until_us: u64,
 }
 
-/// What is left of a client's rate.
+/// What is left of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub remaining: u64,
-    /// Until all of it is there again.
-    pub reset_us: u64,
+    /// Until one more remains; the whole window if nothing is used.
+    pub more_in_us: u64,
 }
 
 impl ClientRates {
@@ -127,7 +127,11 @@ impl ClientRates {
     pub fn quota(&self, client: Client, rate: Rate, now_us: u64) -> Quota {
         let (_, word) = self.find(client, rate, now_us);
         let owed = Self::owed_us(word, client, rate, now_us);
-        Quota { remaining: (rate.window_us() - owed) / Self::period_us(rate), reset_us: owed }
+        let (window, period) = (rate.window_us(), Self::period_us(rate));
+        let remaining = ((window - owed) / period).min(rate.count);
+        // One more remains once no more than this is owed.
+        let then = window.saturating_sub((remaining + 1) * period);
+        Quota { remaining, more_in_us: if owed == 0 { window } else { owed - then.min(owed) } }
     }
 }
 

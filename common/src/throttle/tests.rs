@@ -63,7 +63,7 @@ fn with_deaths(deaths: usize, start: impl Fn(usize) -> Pid, on_death: impl Fn(us
 fn no_permit_is_lost_or_given_out_twice_in_a_thousand_deaths() {
     const MOST: usize = 10;
     let throttle = throttle(concurrency(MOST));
-    // Who holds each place, as the holders see it; and how often two did.
+    // The holder of each place, as the holders see it; and how often a place had two.
     let witness: &'static [Line] = shared_lines(2).expect("memory");
     let (holders, clashes) = (&witness[0].words, &witness[1].words[0]);
     let taken = &witness[1].words[1];

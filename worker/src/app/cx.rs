@@ -4,6 +4,7 @@ use super::{ConnectionId, Waker, Woken};
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
+use crate::throttle::Throttle;
 use crate::turn_clock::TurnClock;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
@@ -37,12 +38,19 @@ pub(crate) struct TurnCx<'a> {
     pub clock: Option<&'a TurnClock>,
     /// `None` outside of a worker, where waking has no effect.
     pub woken: Option<&'a Woken>,
+    /// `None` outside of a worker, where nothing is limited.
+    pub throttle: Option<&'a Throttle>,
 }
 
 impl TurnCx<'_> {
     /// Between two units of work of one connection: whether it has used its time.
     pub fn is_time_up(&self) -> bool {
         self.clock.is_some_and(TurnClock::is_time_up)
+    }
+
+    /// The time of the last reading of the clock in this turn.
+    pub fn latest(&self) -> Instant {
+        self.clock.map_or(self.now, TurnClock::latest)
     }
 
     /// The time now, not that of the turn: reads the clock.
@@ -55,7 +63,17 @@ impl<'a> TurnCx<'a> {
     /// Of the only worker, outside of a worker.
     pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
         let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
-        TurnCx { now, date, limits, worker, is_lame_duck: false, in_flight_table: None, clock, woken: None }
+        TurnCx {
+            now,
+            date,
+            limits,
+            worker,
+            is_lame_duck: false,
+            in_flight_table: None,
+            clock,
+            woken: None,
+            throttle: None,
+        }
     }
 }
 

@@ -44,6 +44,10 @@ impl Waker {
 }
 
 impl Woken {
+    pub fn push(&self, connection: ConnectionId) {
+        self.0.borrow_mut().push(connection);
+    }
+
     pub fn pop(&self) -> Option<ConnectionId> {
         self.0.borrow_mut().pop()
     }

@@ -10,6 +10,7 @@ use crate::exchange::{Driven, Driver, Failed, Piece, Stream};
 use crate::http::{BodyLength, Error, Version};
 use crate::net::ReadBuffer;
 use crate::protocol::Io;
+use crate::throttle::{LimitFields, Permit};
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 
@@ -22,6 +23,8 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub struct Active {
     driver: Driver,
     message: Message,
+    /// Held until the response is complete.
+    permit: Permit,
 }
 
 /// The request's body and the response, as they are on the wire.
@@ -36,6 +39,8 @@ struct Message {
     record: Record,
     /// The position in the connection's input where the request began.
     began_at: u64,
+    /// For the response's head.
+    limit_fields: Option<Box<LimitFields>>,
 }
 
 /// What is known of a client that has nothing more to send. Whether it has left or only ended its side shows when
@@ -60,7 +65,15 @@ impl Active {
         began_at: u64,
     ) -> Self {
         let presence = Presence::There;
-        Active { driver, message: Message { facts, body, owes_continue, writer: None, presence, record, began_at } }
+        let (writer, limit_fields) = (None, None);
+        let message = Message { facts, body, owes_continue, writer, presence, record, began_at, limit_fields };
+        Active { driver, message, permit: Permit::none() }
+    }
+
+    /// It is in flight with this permit.
+    pub fn hold(&mut self, permit: Permit) {
+        self.message.limit_fields = permit.limit_fields().map(Box::new);
+        self.permit = permit;
     }
 
     pub fn record(&mut self) -> &mut Record {
@@ -190,8 +203,9 @@ impl Stream for OnWire<'_, '_> {
 
     fn sink<'s>(&'s mut self, body_ended: bool, cx: &'s Cx<'s>) -> Sink<'s> {
         let facts = self.message.facts_now(self.io.input, body_ended, cx);
-        let Message { writer, record, .. } = &mut *self.message;
-        Sink { queue: self.io.output, writer, record, sent_bytes: self.io.passed.sent, facts, cx }
+        let Message { writer, record, limit_fields, .. } = &mut *self.message;
+        let (queue, limit_fields) = (&mut *self.io.output, limit_fields.as_deref());
+        Sink { queue, writer, record, limit_fields, sent_bytes: self.io.passed.sent, facts, cx }
     }
 
     fn is_bodyless(&self) -> bool {

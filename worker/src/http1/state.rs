@@ -30,6 +30,7 @@ use crate::exchange::{Driven, Driver, Failed, Piece};
 use crate::http::{BodyLength, Error, Request, Response, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next, Passed};
+use crate::throttle::{Admission, Permit, Ticket, Verdict};
 use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -59,10 +60,18 @@ pub struct Http1 {
 
 enum Stage {
     Head,
+    /// The head of a request that waits for the limits is in the input.
+    Waiting(Box<Waiting>),
     Exchange(Box<Active>),
     Discard(Box<Discard>),
     /// This protocol ends: the 101 is queued.
     Upgraded(Box<WebSocket>),
+}
+
+struct Waiting {
+    ticket: Ticket,
+    /// Of the request that waits.
+    record: Record,
 }
 
 /// A response is queued, but the request body is incomplete.
@@ -126,7 +135,7 @@ impl Http1 {
     pub fn is_busy(&self, has_input: bool) -> bool {
         match self.stage {
             Stage::Head => has_input,
-            Stage::Exchange(_) => true,
+            Stage::Waiting(_) | Stage::Exchange(_) => true,
             Stage::Discard(_) | Stage::Upgraded(_) => false,
         }
     }
@@ -141,9 +150,18 @@ impl Http1 {
 
     /// As [`crate::protocol::Protocol::end`].
     pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
-        if let Stage::Exchange(mut active) = std::mem::replace(&mut self.stage, Stage::Head) {
-            active.end_record(consumed, written, outcome);
-            recorder.complete(active.into_parts().1);
+        match std::mem::replace(&mut self.stage, Stage::Head) {
+            Stage::Exchange(mut active) => {
+                active.end_record(consumed, written, outcome);
+                recorder.complete(active.into_parts().1);
+            }
+            Stage::Waiting(waiting) => {
+                let Waiting { mut record, .. } = *waiting;
+                record.outcome = outcome;
+                record.written(written);
+                recorder.complete(record);
+            }
+            _ => {}
         }
     }
 
@@ -161,7 +179,7 @@ impl Http1 {
             Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits().write_low_watermark_bytes,
             Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
-            Stage::Upgraded(_) => false,
+            Stage::Waiting(_) | Stage::Upgraded(_) => false,
         }
     }
 
@@ -171,6 +189,7 @@ impl Http1 {
             // Until the response is sent, only the client's reading counts.
             Stage::Head | Stage::Discard(_) if queued_bytes > 0 => None,
             Stage::Head => Some(self.head_deadline(cx)),
+            Stage::Waiting(waiting) => Some(waiting.ticket.until()),
             Stage::Exchange(active) => active.deadline(queued_bytes, cx),
             Stage::Discard(discard) => Some(discard.until(self.since, cx)),
             Stage::Upgraded(_) => None,
@@ -191,6 +210,7 @@ impl Http1 {
             }
             let step = match std::mem::replace(&mut self.stage, Stage::Head) {
                 Stage::Head => self.on_head(io, app, cx),
+                Stage::Waiting(waiting) => self.on_waiting(waiting, io, app, cx),
                 Stage::Exchange(active) => self.on_exchange(active, io, cx),
                 Stage::Discard(discard) => self.on_discard(discard, io, cx),
                 upgraded @ Stage::Upgraded(_) => {
@@ -252,21 +272,8 @@ impl Http1 {
             || !io.input.has_room()
             || memchr::memchr(b'\n', &io.input.unconsumed()[seen.min(arrived)..]).is_some()
         {
-            let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
-            let fields = &mut fields[..cx.limits().header_count_max];
-            match parse(io.input.unconsumed(), fields, cx.limits()) {
-                Ok(Some(mut parsed)) => {
-                    self.seen = 0;
-                    self.reads_no_more = false;
-                    self.place = self.place.saturating_add(1);
-                    parsed.request.set_place(self.place);
-                    let rest = &io.input.unconsumed()[parsed.length..];
-                    let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
-                    let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
-                    let (length, called) = self.call(&parsed, rest, &mut reply, app, cx);
-                    io.input.consume(length);
-                    return self.on_called(called, io, cx);
-                }
+            match self.request(None, io, app, cx) {
+                Ok(Some(step)) => return step,
                 Ok(None) => {}
                 Err(error) => {
                     let head = io.input.unconsumed();
@@ -299,12 +306,68 @@ impl Http1 {
         })
     }
 
+    /// Parses a head; if it is complete, begins its request. `entry`: for one that has waited.
+    #[inline]
+    fn request(
+        &mut self,
+        entry: Option<Entry>,
+        io: &mut Io<'_>,
+        app: &mut dyn App,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Step>, Error> {
+        let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
+        let fields = &mut fields[..cx.limits().header_count_max];
+        let Some(mut parsed) = parse(io.input.unconsumed(), fields, cx.limits())? else { return Ok(None) };
+        let entry = match entry {
+            Some(entry) => entry,
+            None => {
+                self.seen = 0;
+                self.reads_no_more = false;
+                self.place = self.place.saturating_add(1);
+                match dispatch::admit(&parsed.request, cx) {
+                    Admission::Admitted(permit) => Entry { admitted: Ok(permit), began: cx.now() },
+                    Admission::Refused(response) => Entry { admitted: Err(response), began: cx.now() },
+                    Admission::Waits(ticket) => {
+                        let mut record = Record::begun(&parsed.request, io.written(), cx);
+                        record.request_bytes = parsed.length as u64;
+                        self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
+                        return Ok(Some(Step::Stop(Next::Wait)));
+                    }
+                }
+            }
+        };
+        parsed.request.set_place(self.place);
+        let rest = &io.input.unconsumed()[parsed.length..];
+        let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
+        let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
+        let (length, called) = self.call(&parsed, rest, entry, &mut reply, app, cx);
+        io.input.consume(length);
+        Ok(Some(self.on_called(called, io, cx)))
+    }
+
+    /// A request that waits for the limits begins once it is admitted, or is refused.
+    fn on_waiting(&mut self, mut waiting: Box<Waiting>, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Step {
+        let admitted = match waiting.ticket.verdict(io.hung_up, cx.now()) {
+            Verdict::Waits => {
+                self.stage = Stage::Waiting(waiting);
+                return Step::Stop(Next::Wait);
+            }
+            Verdict::Admitted(permit) => Ok(permit),
+            Verdict::Refused(response) => Err(response),
+        };
+        match self.request(Some(Entry { admitted, began: waiting.record.began }), io, app, cx) {
+            Ok(Some(step)) => step,
+            Ok(None) | Err(_) => unreachable!("nothing was consumed since the head was parsed"),
+        }
+    }
+
     /// Calls the app. A [`Response`] is queued while the request is still in the input; `rest` is the input after its
     /// head.
     fn call(
         &mut self,
         parsed: &Parsed<'_>,
         rest: &[u8],
+        entry: Entry,
         reply: &mut Reply<'_>,
         app: &mut dyn App,
         cx: &Cx<'_>,
@@ -318,15 +381,27 @@ impl Http1 {
             is_head: request.method() == "HEAD",
             keep_alive: parsed.keep_alive,
         };
-        let (answer, mut record) = dispatch::begin(request, reply.starts_at, app, cx);
-        record.request_bytes = parsed.length as u64;
+        let mut permit = Permit::none();
+        let (answer, mut record) = match entry.admitted {
+            Ok(admitted) => {
+                permit = admitted;
+                dispatch::begin(request, reply.starts_at, app, cx)
+            }
+            Err(refusal) => {
+                let mut record = Record::begun(request, reply.starts_at, cx);
+                record.outcome = Outcome::Refused;
+                (Answer::Response(*refusal), record)
+            }
+        };
+        (record.request_bytes, record.began) = (parsed.length as u64, entry.began);
         let answer = match answer {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
                         reply.output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
                         record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
-                        let websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
+                        let mut websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
+                        websocket.hold(permit.keep());
                         reply.complete(record);
                         return (parsed.length, Called::Upgraded(Box::new(websocket)));
                     }
@@ -346,6 +421,10 @@ impl Http1 {
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
                 facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
+                let response = match permit.limit_fields() {
+                    Some(fields) => fields.add_to_response(response),
+                    None => response,
+                };
                 let keep_alive = respond(response, request, reply.output, facts, &mut record, cx);
                 reply.complete(record);
                 Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
@@ -353,7 +432,9 @@ impl Http1 {
             Answer::Exchange(exchange) => {
                 let body = Decoder::new(body, cx.limits().header_bytes_max);
                 let driver = Driver::new(exchange, request.name(), cx);
-                Called::Exchange(Box::new(Active::new(driver, facts, body, is_held_back, record, reply.began_at)))
+                let mut active = Active::new(driver, facts, body, is_held_back, record, reply.began_at);
+                active.hold(permit.keep());
+                Called::Exchange(Box::new(active))
             }
         };
         (parsed.length, called)
@@ -534,6 +615,13 @@ impl Reply<'_> {
         record.written(self.passed.written(self.output.len()));
         self.recorder.complete(record);
     }
+}
+
+/// A request is admitted, or refused by the limits.
+struct Entry {
+    admitted: Result<Permit, Box<Response>>,
+    /// When its head was complete.
+    began: Instant,
 }
 
 /// The outcome of calling the app.

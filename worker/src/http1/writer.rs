@@ -7,6 +7,7 @@ use crate::app::{AppError, ConnectionEnd, Cx};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
 use crate::net::WriteQueue;
+use crate::throttle::LimitFields;
 
 /// A response whose head is written: what may still be written.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Sink<'a> {
     /// `None` before the head.
     pub writer: &'a mut Option<Writer>,
     pub record: &'a mut Record,
+    /// They are added to the head.
+    pub limit_fields: Option<&'a LimitFields>,
     /// Bytes that were sent on the connection.
     pub sent_bytes: u64,
     pub facts: ResponseFacts,
@@ -32,8 +35,8 @@ pub struct Sink<'a> {
 
 impl Sink<'_> {
     pub fn reborrow(&mut self) -> Sink<'_> {
-        let Sink { sent_bytes, facts, cx, .. } = *self;
-        Sink { queue: self.queue, writer: self.writer, record: self.record, sent_bytes, facts, cx }
+        let Sink { limit_fields, sent_bytes, facts, cx, .. } = *self;
+        Sink { queue: self.queue, writer: self.writer, record: self.record, limit_fields, sent_bytes, facts, cx }
     }
 
     /// Writes a head that has been checked.
@@ -41,7 +44,12 @@ impl Sink<'_> {
         let framing = Framing::of(self.facts.with(head), head.status, head.length);
         self.record.on_head(head);
         self.record.head_at(self.sent_bytes + self.queue.len() as u64);
-        encode::head(self.queue, head, framing, self.facts, self.cx.date_line());
+        match self.limit_fields {
+            Some(fields) => {
+                encode::head(self.queue, &fields.add_to(head.clone()), framing, self.facts, self.cx.date_line())
+            }
+            None => encode::head(self.queue, head, framing, self.facts, self.cx.date_line()),
+        }
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.writer = Some(Writer { framing: framing.body, end, has_begun_size: false });
     }

@@ -13,6 +13,7 @@ use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::dispatch::{Cut, Outcome, Record, Recorder};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, IdleEnd, Io, Next};
+use crate::throttle::Permit;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -60,6 +61,8 @@ pub struct WebSocket {
     close_handshake: Option<CloseHandshake>,
     /// `None` once it has ended.
     record: Option<Record>,
+    /// Held until it ends.
+    permit: Permit,
     /// The position in the connection's input where it began.
     began_at: u64,
 }
@@ -88,6 +91,7 @@ impl WebSocket {
             is_peers_turn: true,
             close_handshake: None,
             record: Some(handshake.of_websocket()),
+            permit: Permit::none(),
             began_at: 0,
         }
     }
@@ -96,6 +100,11 @@ impl WebSocket {
     pub fn begin(&mut self, began_at: u64, starts_at: u64) {
         self.began_at = began_at;
         self.record.iter_mut().for_each(|record| record.starts_at(starts_at));
+    }
+
+    /// It counts as a request in flight.
+    pub fn hold(&mut self, permit: Permit) {
+        self.permit = permit;
     }
 
     /// As [`crate::protocol::Protocol::end`].

@@ -1,0 +1,357 @@
+//! The limits of the whole server, as one worker applies them to requests of any protocol: a request is admitted and holds a
+//! [`Permit`] until it ends, or it waits for room and holds a [`Ticket`], or it is refused.
+//!
+//! What is counted is in shared memory (`tine_common::throttle`). The order is here. Requests that wait are served in the order
+//! of their arrival; one that waits for a limit of its own client does not hold up the others. A request that arrives while
+//! another waits, in any worker, waits too. When there is room, a worker admits its first request unless one has waited in another
+//! worker for [`MOMENT`] longer. No worker wakes another: while requests wait, each worker looks every [`LOOK`].
+//!
+//! A waiting request costs its head, unread further, and an entry here. Dropping the ticket, as with its connection, gives up its
+//! place.
+
+mod queue;
+mod refusal;
+
+use crate::app::{Cx, Woken};
+use crate::http::{Request, Response};
+pub use refusal::LimitFields;
+
+use queue::{Queue, Waiter};
+use refusal::Refusals;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tine_common::address_counts::client_of;
+use tine_common::config::{ClientKey, Exempt, ThrottleConfig};
+use tine_common::throttle::{Cause, Client, ClientHeld, Count, Denied, Held, Seat};
+
+/// While requests wait, a worker looks this often whether there is room.
+const LOOK: Duration = Duration::from_millis(5);
+/// A worker may admit its first request before one that has waited in another worker for this much longer: otherwise each permit
+/// that is given back would have to wake another worker.
+const MOMENT: Duration = Duration::from_millis(50);
+/// A worker that has not looked for this long holds no other back: it hangs, or is stopped.
+const FRESH: Duration = Duration::from_millis(100);
+/// Requests that wait for a limit of their clients have this part of the queue at most.
+const CLIENTS_PART: usize = 2;
+/// How much one request weighs in the average time that requests are in flight: an eighth.
+const AVERAGE_SHIFT: u32 = 3;
+
+pub struct Throttle(Rc<Local>);
+
+struct Local {
+    seat: Seat,
+    exempt: Vec<Exempt>,
+    client_key: ClientKey,
+    has_headers: bool,
+    queue: RefCell<Queue>,
+    refusals: RefCell<Refusals>,
+    /// The cause of the last denial: that of requests that queue without having been denied themselves.
+    last_cause: Cell<Cause>,
+    /// The average time in flight of requests that were not answered at once.
+    flight_us: Cell<u64>,
+}
+
+pub enum Admission {
+    Admitted(Permit),
+    /// It waits for room.
+    Waits(Ticket),
+    Refused(Box<Response>),
+}
+
+/// A request in flight. Dropped once it has ended.
+#[derive(Default)]
+pub struct Permit(Option<Holding>);
+
+struct Holding {
+    local: Rc<Local>,
+    held: Held,
+    client: Option<(Client, ClientHeld)>,
+    since: Instant,
+    is_kept: bool,
+}
+
+/// A request's place in the queue.
+pub struct Ticket {
+    local: Rc<Local>,
+    number: u64,
+    until: Instant,
+}
+
+/// What has become of a request that waits.
+pub enum Verdict {
+    Waits,
+    Admitted(Permit),
+    Refused(Box<Response>),
+}
+
+impl Throttle {
+    pub fn new(seat: Seat, config: &ThrottleConfig) -> Throttle {
+        Throttle(Rc::new(Local {
+            seat,
+            exempt: config.exempt.clone(),
+            client_key: config.client_key.clone(),
+            has_headers: config.has_headers,
+            queue: RefCell::default(),
+            refusals: RefCell::default(),
+            last_cause: Cell::new(Cause::Concurrency),
+            flight_us: Cell::new(0),
+        }))
+    }
+
+    /// At the beginning of a request.
+    pub fn admit(&self, request: &Request<'_>, cx: &Cx<'_>) -> Admission {
+        match self.0.seat.is_active() {
+            false => Admission::Admitted(Permit::none()),
+            true => self.0.admit(request, cx),
+        }
+    }
+
+    /// At the beginning of a turn, before requests end in it.
+    pub fn look(&self, now: Instant) {
+        if self.0.seat.is_active() {
+            self.0.seat.look(self.0.us(now));
+        }
+    }
+
+    /// Once a turn: admits requests that wait, as far as there is room, and wakes their connections.
+    pub fn attend(&self, now: Instant, woken: &Woken) {
+        if !self.0.queue.borrow().is_empty() {
+            self.0.attend(now, woken);
+        }
+    }
+
+    /// When to call [`Throttle::attend`] or [`Throttle::sum_up`] at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.0.queue.borrow().look_at(), self.0.refusals.borrow().deadline()].into_iter().flatten().min()
+    }
+
+    /// Logs how many requests were refused, once that has ended.
+    pub fn sum_up(&self, now: Instant) {
+        self.0.refusals.borrow_mut().sum_up(now);
+    }
+}
+
+impl Local {
+    fn us(&self, at: Instant) -> u64 {
+        self.seat.throttle().us(at)
+    }
+
+    fn admit(self: &Rc<Self>, request: &Request<'_>, cx: &Cx<'_>) -> Admission {
+        let address = cx.peer_address().map(|address| address.ip());
+        if self.exempt.iter().any(|exempt| exempt.includes(request.path(), address)) {
+            return Admission::Admitted(Permit::none());
+        }
+        let now = cx.turn.latest();
+        let now_us = self.us(now);
+        let client = if self.seat.has_client_limits() { self.client(request, address) } else { None };
+        if self.seat.is_dry_run() {
+            return Admission::Admitted(self.admit_in_any_case(client, now_us, now));
+        }
+        let client = match client.map(|client| (client, self.seat.admit_client(client, now_us))) {
+            None => None,
+            Some((client, Ok(held))) => Some((client, held)),
+            Some((client, Err(denied))) => return self.wait(Some(client), None, denied, now, cx),
+        };
+        let denied = match self.seat.is_any_waiting() {
+            true => Denied { cause: self.last_cause.get(), until_us: None },
+            false => match self.seat.admit(now_us) {
+                Ok(held) => {
+                    self.seat.count(Count::Admitted);
+                    return Admission::Admitted(self.permit(held, client, now));
+                }
+                Err(denied) => denied,
+            },
+        };
+        let (client, held) = client.unzip();
+        self.wait(client, held, denied, now, cx)
+    }
+
+    fn client(&self, request: &Request<'_>, address: Option<IpAddr>) -> Option<Client> {
+        let shared = self.seat.throttle();
+        if let ClientKey::Header(name) = &self.client_key
+            && let Some(value) = request.headers().get(name)
+        {
+            return Some(shared.client(value));
+        }
+        address.map(|address| shared.client(client_of(address)))
+    }
+
+    fn permit(self: &Rc<Self>, held: Held, client: Option<(Client, ClientHeld)>, since: Instant) -> Permit {
+        Permit(Some(Holding { local: self.clone(), held, client, since, is_kept: false }))
+    }
+
+    /// In a dry run: counts what would have been refused.
+    fn admit_in_any_case(self: &Rc<Self>, client: Option<Client>, now_us: u64, now: Instant) -> Permit {
+        let would_refuse = |denied: &Denied| {
+            self.seat.count(Count::WouldRefuse(denied.cause));
+            self.refusals.borrow_mut().would_refuse(denied.cause, &self.seat.limits(), now);
+        };
+        let client = client.and_then(|client| {
+            self.seat.admit_client(client, now_us).inspect_err(would_refuse).ok().map(|held| (client, held))
+        });
+        let held = self.seat.admit(now_us).inspect_err(would_refuse).unwrap_or_default();
+        self.seat.count(Count::Admitted);
+        self.permit(held, client, now)
+    }
+
+    /// The request is denied for now: it waits, unless it may not or there is no place for it.
+    fn wait(
+        self: &Rc<Self>,
+        client: Option<Client>,
+        held: Option<ClientHeld>,
+        denied: Denied,
+        now: Instant,
+        cx: &Cx<'_>,
+    ) -> Admission {
+        let limits = self.seat.limits();
+        let (now_us, cause) = (self.us(now), denied.cause);
+        let waiter = Waiter { connection: cx.connection.id, client, held, since_us: now_us, denied };
+        if limits.wait.is_zero() {
+            return Admission::Refused(self.refuse(Count::Refused(cause), waiter, now));
+        }
+        let number = self.queue.borrow_mut().push(waiter);
+        self.tell(now_us);
+        // Entered first, and then counted: the queue is never longer.
+        let all = self.seat.throttle().waiting();
+        if all.all > limits.queue_max || cause.is_clients() && all.for_clients > limits.queue_max / CLIENTS_PART {
+            let waiter = self.queue.borrow_mut().remove(number).expect("it was just entered");
+            self.tell(now_us);
+            self.seat.count(Count::QueueFull);
+            return Admission::Refused(self.refuse(Count::Refused(cause), waiter, now));
+        }
+        self.seat.count(Count::Waited(cause));
+        Admission::Waits(Ticket { local: self.clone(), number, until: now + limits.wait })
+    }
+
+    /// As [`Local::refuse_as`], for one that may have waited: what it held of its client's limits is given back.
+    fn refuse(&self, count: Count, waiter: Waiter, now: Instant) -> Box<Response> {
+        if let Some(held) = waiter.held {
+            self.seat.give_back_client(held, self.us(now));
+        }
+        self.refuse_as(count, waiter.denied, waiter.client, now)
+    }
+
+    /// Tells the other workers what waits here.
+    fn tell(&self, now_us: u64) {
+        let queue = self.queue.borrow();
+        self.seat.tell(queue.waiting(), now_us);
+        if queue.is_empty() {
+            self.seat.settle();
+        }
+    }
+
+    fn attend(self: &Rc<Self>, now: Instant, woken: &Woken) {
+        let now_us = self.us(now);
+        let mut queue = self.queue.borrow_mut();
+        queue.ask_for_clients(&self.seat, now_us);
+        while let Some(first) = queue.first()
+            && self.is_next(first.since_us, now_us)
+            && queue.is_room_likely(self.seat.freed(), now_us)
+        {
+            let freed = self.seat.freed();
+            match self.seat.admit_waiting(now_us) {
+                Ok(held) => {
+                    self.seat.count(Count::Admitted);
+                    let permit = |client| self.permit(held, client, now);
+                    woken.push(queue.admit_first(permit));
+                }
+                Err(denied) => {
+                    self.last_cause.set(denied.cause);
+                    queue.deny_first(denied, freed, now_us);
+                    break;
+                }
+            }
+        }
+        queue.looked(now);
+        drop(queue);
+        self.tell(now_us);
+    }
+
+    /// Whether no request of another worker that looks at its own comes before one that waits `since_us`.
+    fn is_next(&self, since_us: u64, now_us: u64) -> bool {
+        let fresh_us = now_us.saturating_sub(FRESH.as_micros() as u64);
+        self.seat.oldest_since_us(fresh_us).is_none_or(|oldest| since_us <= oldest + MOMENT.as_micros() as u64)
+    }
+}
+
+impl Permit {
+    /// Of a request that nothing limits.
+    pub fn none() -> Permit {
+        Permit(None)
+    }
+
+    /// The request is not answered at once.
+    pub fn keep(mut self) -> Permit {
+        if let Some(holding) = &mut self.0 {
+            holding.is_kept = true;
+        }
+        self
+    }
+
+    /// The fields of its response that say what is left of the limits; `None`: they were not asked for, or there are none.
+    pub fn limit_fields(&self) -> Option<LimitFields> {
+        let Holding { local, client, since, .. } = self.0.as_ref()?;
+        local.limit_fields(client.as_ref().map(|(client, _)| *client), local.us(*since))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(Holding { local, held, client, since, is_kept }) = self.0.take() else { return };
+        if let Some((_, held)) = client {
+            local.seat.leave_client(held);
+        }
+        local.seat.give_back(held);
+        if is_kept {
+            let (flight_us, average) = (since.elapsed().as_micros() as u64, local.flight_us.get());
+            local.flight_us.set(average - (average >> AVERAGE_SHIFT) + (flight_us >> AVERAGE_SHIFT));
+        }
+    }
+}
+
+impl Ticket {
+    /// When the request is refused.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// `has_left`: the client has ended its side, and gets no place any more.
+    pub fn verdict(&mut self, has_left: bool, now: Instant) -> Verdict {
+        let local = &self.local;
+        if !has_left && let Some(permit) = local.queue.borrow_mut().take_admitted(self.number) {
+            return Verdict::Admitted(permit);
+        }
+        if !has_left && now < self.until {
+            return Verdict::Waits;
+        }
+        let waiter = local.queue.borrow_mut().remove(self.number);
+        match waiter {
+            Some(waiter) => {
+                let count = if has_left { Count::Left } else { Count::Refused(waiter.denied.cause) };
+                Verdict::Refused(local.refuse(count, waiter, now))
+            }
+            // It was admitted at the same time.
+            None => local.queue.borrow_mut().take_admitted(self.number).map_or(Verdict::Waits, Verdict::Admitted),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let local = &self.local;
+        let mut queue = local.queue.borrow_mut();
+        let (waiter, admitted) = (queue.remove(self.number), queue.take_admitted(self.number));
+        drop(queue);
+        drop(admitted);
+        let now_us = local.us(Instant::now());
+        if let Some(waiter) = waiter {
+            local.seat.count(Count::Left);
+            if let Some(held) = waiter.held {
+                local.seat.give_back_client(held, now_us);
+            }
+        }
+        local.tell(now_us);
+    }
+}
