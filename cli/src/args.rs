@@ -2,6 +2,7 @@
 
 use crate::control_args::ControlArgs;
 use crate::drain_args::DrainArgs;
+use crate::limit_args::LimitArgs;
 use crate::log_args::LogArgs;
 use crate::privileges_args::PrivilegesArgs;
 use crate::supervision_args::SupervisionArgs;
@@ -81,6 +82,8 @@ pub struct ServerArgs {
     supervision: SupervisionArgs,
     #[command(flatten)]
     privileges: PrivilegesArgs,
+    #[command(flatten)]
+    limit: LimitArgs,
 
     /// Maximum connections of the whole server; auto: as many as the limit of open files allows
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
@@ -192,6 +195,7 @@ impl ServerArgs {
                 connections_max: self.max_connections,
                 connections_per_address_max: self.max_connections_per_address,
                 graceful_timeout: self.graceful_timeout,
+                throttle: self.limit.config(),
                 buffer_bytes: self.buffer_size,
                 limits: Limits {
                     write_high_watermark_bytes: self.write_high_watermark,

@@ -31,6 +31,7 @@ mod ctl;
 mod drain_args;
 mod given;
 mod hints;
+mod limit_args;
 mod log_args;
 mod operands;
 mod output;

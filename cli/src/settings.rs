@@ -10,9 +10,10 @@ use nix::unistd::fchdir;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
+use tine::Health;
 use tine::for_cli::{Reloaded, Reread, go_to};
 use tine_apps::health;
-use tine_common::config::MasterConfig;
+use tine_common::config::{Exempt, MasterConfig};
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
@@ -47,7 +48,7 @@ impl Settings {
     /// The directory of `config` is the current one already. The error is one line.
     pub fn of<A>(
         asked: Asked<A>,
-        config: MasterConfig,
+        mut config: MasterConfig,
         choose: &impl Fn(Asked<A>) -> Result<Served, String>,
     ) -> Result<Settings, String> {
         let given = asked.given.clone();
@@ -55,6 +56,16 @@ impl Settings {
         served.warnings.extend(warnings::of_silence(&served.about, &config));
         if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
             served.factory = health::before(path, served.factory);
+        }
+        // A load balancer takes a server that refuses its checks for dead.
+        let of_app = match served.about.health {
+            Health::At(path) => Some(path.to_string()),
+            Health::AppsOwn | Health::Nowhere => None,
+        };
+        for path in [of_app, config.health_path.clone()].into_iter().flatten().map(Exempt::Path) {
+            if !config.worker.throttle.exempt.contains(&path) {
+                config.worker.throttle.exempt.push(path);
+            }
         }
         Ok(Settings { served, config, given })
     }

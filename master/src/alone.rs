@@ -49,6 +49,8 @@ impl Alone {
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
         }
+        let limits = &config.worker.throttle.limits;
+        scoreboard.limit(limits).map_err(|e| format!("no memory for the limits: {e}"))?;
         scoreboard.take(0, 0);
         // Nothing reads the other end. It stays open, as the worker takes the end of the channel for the master's exit.
         let (channel, _other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;

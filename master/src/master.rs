@@ -145,6 +145,7 @@ impl Master {
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
         }
+        scoreboard.limit(&config.worker.throttle.limits)?;
         let poll = Poll::new()?;
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;

@@ -20,6 +20,7 @@ pub fn wrong_value(name: &str) -> &'static str {
     match name {
         "listen" => "no address",
         "health-path" => "no slash",
+        "limit-exempt" => "no path",
         _ => "/no/such/folder/x",
     }
 }

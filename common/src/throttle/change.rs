@@ -146,6 +146,14 @@ pub struct Change {
 }
 
 impl Change {
+    /// The error is one line that says what would be right.
+    pub fn of(setting: Setting, text: &str) -> Result<Change, String> {
+        let mut tried = ThrottleLimits::default();
+        setting.set(&mut tried, text)?;
+        // As it is shown, so that it can be compared.
+        Ok(Change { setting, value: setting.get(&tried) })
+    }
+
     pub fn apply(&self, limits: &mut ThrottleLimits) {
         self.setting.set(limits, &self.value).expect("it was tried when it was read");
     }
@@ -161,10 +169,7 @@ impl FromStr for Change {
             .ok_or_else(|| format!("{text:?} is not NAME=VALUE, as in concurrency=200; names are {}", names()))?;
         let setting = Setting::ALL.into_iter().find(|setting| setting.name() == name);
         let setting = setting.ok_or_else(|| format!("there is no limit {name:?}; there are {}", names()))?;
-        let mut tried = ThrottleLimits::default();
-        setting.set(&mut tried, value).map_err(|line| format!("{name}: {line}"))?;
-        // As it is shown, so that it can be compared.
-        Ok(Change { setting, value: setting.get(&tried) })
+        Change::of(setting, value).map_err(|line| format!("{name}: {line}"))
     }
 }
 

@@ -85,6 +85,12 @@ impl Master {
         {
             log::error!("--max-connections-per-address has no effect, no memory for the counts: {e}");
         }
+        let (throttle, limits) = (self.scoreboard.throttle(), &new.worker.throttle.limits);
+        let limits = throttle.limits().reconfigured(&old.worker.throttle.limits, limits);
+        match throttle.fits(&limits) {
+            Ok(()) => throttle.set(&limits),
+            Err(line) => log::error!("--limit-rate: {line}"),
+        }
         // Not if TTIN, `tine ctl scale` or the like has set another number since.
         let (wanted, is_as_configured) = (new.workers, self.children.positions.len() == old.workers);
         if wanted != old.workers && is_as_configured && self.is_serving() {

@@ -401,7 +401,7 @@ impl Http1 {
                         reply.output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
                         record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
                         let mut websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
-                        websocket.hold(permit.keep());
+                        websocket.permit = permit.keep();
                         reply.complete(record);
                         return (parsed.length, Called::Upgraded(Box::new(websocket)));
                     }

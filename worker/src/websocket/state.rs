@@ -61,8 +61,8 @@ pub struct WebSocket {
     close_handshake: Option<CloseHandshake>,
     /// `None` once it has ended.
     record: Option<Record>,
-    /// Held until it ends.
-    permit: Permit,
+    /// Held until it ends: it counts as a request in flight.
+    pub permit: Permit,
     /// The position in the connection's input where it began.
     began_at: u64,
 }
@@ -100,11 +100,6 @@ impl WebSocket {
     pub fn begin(&mut self, began_at: u64, starts_at: u64) {
         self.began_at = began_at;
         self.record.iter_mut().for_each(|record| record.starts_at(starts_at));
-    }
-
-    /// It counts as a request in flight.
-    pub fn hold(&mut self, permit: Permit) {
-        self.permit = permit;
     }
 
     /// As [`crate::protocol::Protocol::end`].
