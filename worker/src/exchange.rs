@@ -66,11 +66,18 @@ pub struct Driver {
     body_ended: bool,
     /// The app left bytes of the last push: nothing is read from the client.
     body_refused: bool,
-    not_before: Option<Instant>,
+    due: Due,
     /// The app is not called before all output is sent.
     waits_for_send: bool,
     /// The app was called during its wait, because the server stops.
     knows_of_drain: bool,
+}
+
+/// When the app is pulled next, unless it takes a push.
+enum Due {
+    Now,
+    At(Instant),
+    WhenWoken,
 }
 
 /// The outcome of driving an exchange.
@@ -108,7 +115,7 @@ impl Driver {
             is_body_due: true,
             body_ended: false,
             body_refused: false,
-            not_before: None,
+            due: Due::Now,
             waits_for_send: false,
             knows_of_drain: false,
         }
@@ -126,7 +133,7 @@ impl Driver {
 
     /// The app is called although its time has not come.
     pub fn wake(&mut self) {
-        self.not_before = None;
+        self.due = Due::Now;
     }
 
     /// Whether bytes of the body would be used now.
@@ -143,7 +150,11 @@ impl Driver {
     pub fn deadline(&self, cx: &Cx<'_>) -> Option<Instant> {
         let body = self.patience.ends(cx.limits()).filter(|_| self.wants_body() && self.is_body_due);
         let drain = cx.idle_end().filter(|_| !self.knows_of_drain).map(IdleEnd::at);
-        let pull = self.not_before.map(|at| drain.map_or(at, |drain| at.min(drain)));
+        let pull = match self.due {
+            Due::Now => None,
+            Due::At(at) => Some(drain.map_or(at, |drain| at.min(drain))),
+            Due::WhenWoken => drain,
+        };
         [body, pull].into_iter().flatten().min()
     }
 
@@ -156,7 +167,7 @@ impl Driver {
             // After an interrupted push the app is still pulled, but nothing is waited for.
             let is_interrupted = pushed == Pushed::Interrupted;
             if pushed != Pushed::Nothing {
-                self.not_before = None;
+                self.due = Due::Now;
                 idled_over_body = false;
             }
             if self.waits_for_send && stream.queued_bytes() > 0 {
@@ -172,10 +183,10 @@ impl Driver {
             }
             let learns_of_drain = !self.knows_of_drain && cx.idle_end().is_some_and(|end| cx.now() >= end.at());
             self.knows_of_drain |= learns_of_drain;
-            if self.not_before.is_some_and(|at| cx.now() < at) && !learns_of_drain {
+            if !self.due.has_come(cx) && !learns_of_drain {
                 return self.wait(stream, cx);
             }
-            self.not_before = None;
+            self.due = Due::Now;
             let before = stream.queued_bytes();
             let mut out = Out { sink: stream.sink(self.body_ended, cx), request: &self.request };
             let pulled = self.exchange.pull(&mut out, cx)?;
@@ -192,8 +203,8 @@ impl Driver {
                     self.waits_for_send = true;
                     return Ok(Driven::Waits(Next::Sent));
                 }
-                Pull::NotBefore(at) => {
-                    self.not_before = Some(at);
+                Pull::NotBefore(_) | Pull::Wait => {
+                    self.due = if let Pull::NotBefore(at) = pulled { Due::At(at) } else { Due::WhenWoken };
                     return if is_interrupted { Ok(Driven::Waits(Next::Again)) } else { self.wait(stream, cx) };
                 }
                 Pull::Idle if self.body_ended => {
@@ -281,6 +292,16 @@ impl Driver {
             stream.on_wait_for_body();
         }
         Ok(Driven::Waits(Next::Wait))
+    }
+}
+
+impl Due {
+    fn has_come(&self, cx: &Cx<'_>) -> bool {
+        match self {
+            Due::Now => true,
+            Due::At(at) => cx.now() >= *at,
+            Due::WhenWoken => false,
+        }
     }
 }
 

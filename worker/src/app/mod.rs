@@ -121,8 +121,11 @@ pub enum Pull {
     More,
     /// There is more, but producing it may take long: pull again once all that was written is passed to the kernel.
     Sent,
-    /// Pull again at this time, or earlier when a push was taken or when the server begins to drain.
+    /// Pull again at this time, or earlier when it is woken (by a [`Waker`]), when a push was taken or when the server
+    /// begins to drain.
     NotBefore(Instant),
+    /// As [`Pull::NotBefore`], without a time: what the exchange waits for wakes it.
+    Wait,
     /// Nothing to write before more of the request body is pushed; [`Exchange::wants_body`] must then be true. If the
     /// exchange left bytes of the last push, they are passed again at once; to leave them for later it returns
     /// [`Pull::NotBefore`].

@@ -18,8 +18,8 @@ pub trait Peer {
     /// does not read is not read from.
     fn message(&mut self, message: Message, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<(), AppError>;
 
-    /// Asks for output, before the first message and after each; also at the time of an earlier [`Pull::NotBefore`].
-    /// [`Pull::Idle`]: nothing before the next message. [`Pull::End`] closes with 1000. The default has no output of
+    /// Asks for output, before the first message and after each; also at the time of an earlier [`Pull::NotBefore`], and
+    /// when it is woken. [`Pull::Idle`], [`Pull::Wait`]: nothing before the next message or wake-up. [`Pull::End`] closes with 1000. The default has no output of
     /// its own.
     fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         let _ = (out, cx); // for peers that send messages unprompted

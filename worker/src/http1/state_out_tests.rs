@@ -266,6 +266,41 @@ fn an_exchange_that_waits_for_a_time_is_pulled_once_when_the_server_stops() {
     assert_eq!(client.text(), format!("{CHUNKED}0\r\n\r\n"));
 }
 
+/// Writes a dot whenever it is pulled, and waits to be woken; ends when the server stops.
+struct Sleeper;
+
+impl App for Sleeper {
+    fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+        pulled(|out, cx| {
+            if !out.has_head() {
+                out.head(Head::new(StatusCode::OK))?;
+            }
+            out.write(b".")?;
+            Ok(if cx.is_draining() { Pull::End } else { Pull::Wait })
+        })
+    }
+}
+
+#[test]
+fn an_exchange_that_waits_to_be_woken_is_pulled_when_it_is_woken_and_when_the_server_stops() {
+    let mut client = Client::new(Sleeper);
+    client.waits_to_be_woken = true;
+    let dots = |count: usize| format!("{CHUNKED}{}", "1\r\n.\r\n".repeat(count));
+    assert_eq!((client.send(get("/").as_bytes()), client.text()), (Wait, dots(1)));
+    assert_eq!(client.deadline(), None);
+    assert_eq!((client.later(Duration::from_secs(86400)), client.text()), (Wait, dots(1)));
+    for woken in 2..4 {
+        client.http1.wake();
+        assert_eq!((client.run(), client.text()), (Wait, dots(woken)));
+    }
+    let end = IdleEnd { began: client.now, stay: Duration::from_millis(300) };
+    client.idle_end = Some(end);
+    assert_eq!(client.deadline(), Some(end.at()));
+    assert_eq!((client.later(Duration::from_millis(200)), client.text()), (Wait, dots(3)));
+    assert_eq!(client.later(Duration::from_millis(100)), Wait);
+    assert_eq!(client.text(), format!("{}0\r\n\r\n", dots(4)));
+}
+
 #[test]
 fn an_exchange_that_continues_although_the_server_stops_is_pulled_only_once() {
     let mut client = Client::new(Stubborn);

@@ -20,6 +20,8 @@ pub struct Client<A: App> {
     pub limits: Limits,
     pub now: Instant,
     pub idle_end: Option<IdleEnd>,
+    /// The exchange waits to be woken, and not for a time.
+    pub waits_to_be_woken: bool,
     /// `None`: its time is never up.
     pub clock: Option<TurnClock>,
     /// The most bytes of responses that are read after a step.
@@ -45,6 +47,7 @@ impl<A: App> Client<A> {
             limits: Limits::default(),
             now,
             idle_end: None,
+            waits_to_be_woken: false,
             clock: None,
             takes_bytes: usize::MAX,
             taken: Vec::new(),
@@ -94,7 +97,7 @@ impl<A: App> Client<A> {
         let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
         let next = self.http1.advance(&mut io, &mut self.app, &cx);
         self.take();
-        if next == Next::Wait {
+        if next == Next::Wait && !self.waits_to_be_woken {
             let deadline = self.deadline();
             let deadline = deadline.or((!self.output.is_empty()).then_some(self.now));
             assert!(deadline.is_some_and(|at| at >= self.now), "it waits without a deadline, or for one in the past");

@@ -321,7 +321,7 @@ impl WebSocket {
         self.pull_at = match pulled {
             Pull::More | Pull::Sent => Some(cx.now()),
             Pull::NotBefore(at) => Some(at),
-            Pull::Idle => None,
+            Pull::Idle | Pull::Wait => None,
             Pull::End => {
                 self.close(CloseCode::Normal.into(), "", output, cx);
                 None
