@@ -7,7 +7,8 @@
 //! - [`raw_access`]: what an application must be given before it may write bytes without framing.
 //! - `accept`, `admission` and `per_address`: which worker accepts a connection, and which connections are refused;
 //!   `throttle`: which requests are admitted, wait or are refused;
-//!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close.
+//!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close;
+//!   `watches`: the descriptors that it waits for.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
 //!   `http1` and `websocket` implement it; `dispatch`, `exchange` and `patience` are common to protocols that answer
@@ -36,5 +37,6 @@ pub mod testing;
 mod throttle;
 mod timers;
 mod turn_clock;
+mod watches;
 mod websocket;
 pub mod worker;

@@ -1,7 +1,9 @@
 //! Drives an application without a socket or a server, for its own tests.
 //!
 //! A [`Client`] speaks HTTP/1.1 to the application through the server's protocol, with a clock of its own: where the
-//! application waits ([`Pull::NotBefore`](crate::app::Pull::NotBefore)), the time passes at once.
+//! application waits ([`Pull::NotBefore`](crate::app::Pull::NotBefore)), the time passes at once. Descriptors that it
+//! watches are real: while one of them may wake the exchange, it is waited for in real time, in which the application's
+//! time stands still ([`Client::descriptor_limit`]).
 //!
 //! ```
 //! # extern crate tine_worker as tine;
@@ -22,12 +24,14 @@
 //! assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
 //! ```
 
-use crate::app::{App, ConnectionCx, Cx, TurnCx, Woken};
+use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx, Wakeups};
 use crate::dispatch::Recorder;
 use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::{IdleEnd, Io, Next, Passed};
+use mio::{Events, Poll};
+use std::io;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
@@ -44,7 +48,11 @@ pub struct Client {
     time_limit: Duration,
     is_lame_duck: bool,
     is_draining: bool,
-    woken: Woken,
+    poll: Poll,
+    wakeups: Wakeups,
+    descriptor_limit: Duration,
+    /// Of the last request's connection.
+    serial: u32,
 }
 
 /// What the application answered.
@@ -80,6 +88,8 @@ impl Response {
 impl Client {
     pub fn new(app: impl App + 'static) -> Client {
         let now = Instant::now();
+        let poll = Poll::new().expect("a poll");
+        let registry = poll.registry().try_clone().expect("a descriptor");
         Client {
             app: Box::new(app),
             limits: Limits::default(),
@@ -88,13 +98,23 @@ impl Client {
             time_limit: Duration::from_secs(3600),
             is_lame_duck: false,
             is_draining: false,
-            woken: Woken::default(),
+            poll,
+            wakeups: Wakeups::new(registry),
+            descriptor_limit: Duration::from_secs(10),
+            serial: 0,
         }
     }
 
     /// How much of its time a response may take; an hour by default.
     pub fn time_limit(mut self, limit: Duration) -> Client {
         self.time_limit = limit;
+        self
+    }
+
+    /// How long a descriptor that the application watches is waited for, in real time: 10 s by default. Then the
+    /// application's own timeout comes at once. With [`Duration::ZERO`] only what is ready by then is reported.
+    pub fn descriptor_limit(mut self, limit: Duration) -> Client {
+        self.descriptor_limit = limit;
         self
     }
 
@@ -128,7 +148,8 @@ impl Client {
     /// Any request. `Host`, `Connection: close` and, for a body, `Content-Length` are added, unless they are given.
     ///
     /// # Panics
-    /// If the application does not come to an end within the time limit, or the connection becomes a WebSocket.
+    /// If the application does not come to an end within the time limit, waits without a timeout for what does not come, or
+    /// makes a WebSocket of the connection.
     #[track_caller]
     pub fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut wire = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
@@ -153,16 +174,18 @@ impl Client {
         let (mut input, mut output) = (ReadBuffer::with_capacity(BUFFER_BYTES), WriteQueue::new(self.now));
         let (mut sent, mut date) = (Vec::new(), DateLine::new(self.now));
         let (mut recorder, mut received) = (Recorder::default(), 0);
+        self.serial += 1;
+        let id = ConnectionId { token: 0, serial: self.serial };
         for _ in 0..STEPS_MAX {
             date.refresh(self.now);
             let turn = TurnCx {
                 is_lame_duck: self.is_lame_duck,
-                woken: Some(&self.woken),
+                wakeups: Some(&self.wakeups),
                 ..TurnCx::alone(self.now, &self.limits, &date, None)
             };
             let stay = Duration::from_secs(86400);
             let idle_end = self.is_draining.then_some(IdleEnd { began: self.began, stay });
-            let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end, ..ConnectionCx::default() } };
+            let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end, id, socket: None } };
             if input.has_room() && http1.wants_input(output.len(), &cx) {
                 let count = unread.len().min(BUFFER_BYTES - input.len());
                 input.feed(&unread[..count]);
@@ -181,7 +204,7 @@ impl Client {
             sent.extend(output.contents());
             output.clear();
             recorder.take_completed();
-            if self.woken.pop().is_some() {
+            if self.is_woken(id) {
                 http1.wake();
                 continue;
             }
@@ -191,7 +214,13 @@ impl Client {
                 Next::Switch => panic!("the application made a WebSocket of the connection"),
                 Next::Wait if !unread.is_empty() => {}
                 Next::Wait => {
-                    let at = http1.deadline(0, &cx).expect("the protocol waits for something");
+                    let deadline = http1.deadline(0, &cx);
+                    let is_due = deadline.is_some_and(|at| at <= self.now);
+                    if self.is_woken_by_descriptors(id, if is_due { Duration::ZERO } else { self.descriptor_limit }) {
+                        http1.wake();
+                        continue;
+                    }
+                    let at = deadline.expect("the application waits without a timeout, and nothing wakes it");
                     assert!(
                         at <= ends,
                         "no end of the response within {:?} of the application's time",
@@ -202,6 +231,31 @@ impl Client {
             }
         }
         panic!("the application never comes to an end; it was called {STEPS_MAX} times")
+    }
+
+    /// Whether this connection was woken since the last call.
+    fn is_woken(&self, id: ConnectionId) -> bool {
+        std::iter::from_fn(|| self.wakeups.woken.pop()).filter(|&woken| woken == id).count() > 0
+    }
+
+    /// Waits for the descriptors that may wake this connection, at most for `limit`; returns whether one has.
+    fn is_woken_by_descriptors(&mut self, id: ConnectionId, limit: Duration) -> bool {
+        let (mut events, began) = (Events::with_capacity(64), Instant::now());
+        while self.wakeups.watches.may_wake(id) {
+            let left = limit.saturating_sub(began.elapsed());
+            match self.poll.poll(&mut events, Some(left)) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled.expect("epoll_wait"),
+            }
+            events.iter().for_each(|event| self.wakeups.watches.on_event(event));
+            if self.is_woken(id) {
+                return true;
+            }
+            if left.is_zero() {
+                break;
+            }
+        }
+        false
     }
 }
 
@@ -254,110 +308,5 @@ fn dechunk(mut bytes: &[u8], body: &mut Vec<u8>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::{Answer, AppError, Exchange, Out, Pull};
-    use crate::http::{Head, Request, StatusCode};
-
-    struct Paths;
-
-    /// Echoes the body in chunks, and then counts to three, a second apart.
-    struct Echo {
-        body: Vec<u8>,
-        ticks: u32,
-        at: Option<Instant>,
-    }
-
-    impl App for Paths {
-        fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-            match request.path() {
-                "/health" => crate::http::Response::text(
-                    if cx.is_lame_duck() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK },
-                    "health",
-                )
-                .into(),
-                _ => Answer::exchange(Echo { body: Vec::new(), ticks: 0, at: None }),
-            }
-        }
-    }
-
-    impl Exchange for Echo {
-        fn push(&mut self, bytes: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
-            self.body.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-            if !out.has_head() {
-                out.interim(Head::new(StatusCode::from_u16(103).expect("a status")))?;
-                out.head(Head::new(StatusCode::OK))?;
-                out.write(&self.body)?;
-            }
-            if self.body == b"fail" {
-                return Err(AppError::new("as the test wants it"));
-            }
-            if self.at.is_some_and(|at| cx.now() < at) {
-                return Ok(Pull::NotBefore(cx.now()));
-            }
-            if self.ticks == 3 {
-                return Ok(Pull::End);
-            }
-            self.ticks += 1;
-            out.write(format!(" {}", self.ticks).as_bytes())?;
-            let at = cx.now() + Duration::from_secs(1);
-            self.at = Some(at);
-            Ok(Pull::NotBefore(at))
-        }
-    }
-
-    #[test]
-    fn an_app_is_driven_to_its_end_and_time_passes_at_once() {
-        let mut client = Client::new(Paths);
-        let response = client.post("/", b"abc");
-        assert_eq!((response.status, response.text(), response.interim.as_slice()), (200, "abc 1 2 3", &[103][..]));
-        assert!(response.is_complete && client.elapsed() == Duration::from_secs(3));
-        assert_eq!(client.get("/health").status, 200);
-        client.lame_duck();
-        assert_eq!(client.get("/health").status, 503);
-        assert!(client.request("HEAD", "/health", &[("X", "y")], b"").body.is_empty());
-    }
-
-    /// Two requests that wait for each other would need two connections; one that wakes itself shows that it is called.
-    #[test]
-    fn an_exchange_that_is_woken_does_not_wait_for_its_time() {
-        struct Woken(u32);
-
-        impl App for Woken {
-            fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
-                Answer::exchange(Woken(0))
-            }
-        }
-
-        impl Exchange for Woken {
-            fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-                if self.0 == 3 {
-                    out.head(Head::new(StatusCode::NO_CONTENT))?;
-                    return Ok(Pull::End);
-                }
-                self.0 += 1;
-                cx.waker().wake();
-                Ok(Pull::NotBefore(cx.now() + Duration::from_secs(60)))
-            }
-        }
-
-        let mut client = Client::new(Woken(0));
-        assert_eq!((client.get("/").status, client.elapsed()), (204, Duration::ZERO));
-    }
-
-    #[test]
-    fn a_response_that_breaks_off_is_not_complete() {
-        let response = Client::new(Paths).post("/", b"fail");
-        assert_eq!((response.status, response.text(), response.is_complete), (200, "fail", false));
-    }
-
-    #[test]
-    #[should_panic(expected = "no end of the response within 2s")]
-    fn the_time_is_limited() {
-        Client::new(Paths).time_limit(Duration::from_secs(2)).get("/");
-    }
-}
+#[path = "testing_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ mod draining;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
-use crate::app::{App, AppFactory, TurnCx, Woken, WorkerInfo};
+use crate::app::{App, AppFactory, TurnCx, Wakeups, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::dispatch::{Cut, Recorder};
 use crate::drain::Drain;
@@ -22,6 +22,7 @@ use crate::run_queue::RunQueue;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
+use crate::watches;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGQUIT, SIGTERM};
@@ -57,7 +58,7 @@ const POLL_FAILURES_MAX: u32 = 10;
 /// A worker that hangs after its master has exited is killed this long after its graceful timeout.
 const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 
-// Tokens from the top; connections count from 0.
+// Tokens from the top; connections count from 0, and watches from `watches::FIRST_TOKEN`.
 const CHANNEL: usize = usize::MAX - 1;
 const SIGNALS: usize = usize::MAX - 2;
 const WAKER: usize = usize::MAX - 3;
@@ -174,7 +175,7 @@ struct Worker {
     /// Of the last connection that was inserted.
     serial: u32,
     run_queue: RunQueue,
-    woken: Woken,
+    wakeups: Wakeups,
     throttle: Throttle,
     clock: TurnClock,
     timers: Timers,
@@ -226,6 +227,8 @@ impl Worker {
         let mut own = OwnDescriptors::new(now);
         let poll = Poll::new()?;
         own.push("the event loop's", poll.as_raw_fd());
+        let registry = poll.registry().try_clone()?;
+        own.push("the event loop's", registry.as_raw_fd());
         own_signals.iter().for_each(|&fd| own.push("of the signals", fd));
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         channel.set_nonblocking(true)?;
@@ -266,7 +269,7 @@ impl Worker {
             connections: Slab::new(),
             serial: 0,
             run_queue: RunQueue::default(),
-            woken: Woken::default(),
+            wakeups: Wakeups::new(registry),
             throttle,
             clock: TurnClock::new(slot, now),
             timers: Timers::default(),
@@ -377,7 +380,13 @@ impl Worker {
                 CHANNEL => self.on_orders(now),
                 SIGNALS => self.on_signals(now),
                 WAKER => self.is_woken = true,
-                token if token >= LISTENERS => self.ready_listeners.push(token - LISTENERS),
+                token if token >= watches::FIRST_TOKEN => match token.checked_sub(LISTENERS) {
+                    Some(listener) => self.ready_listeners.push(listener),
+                    None => {
+                        self.wakeups.watches.on_event(event);
+                        self.wake();
+                    }
+                },
                 token => {
                     // A descriptor that a child of the app inherited for a moment stays in the poll after our close.
                     let Some(connection) = self.connections.get_mut(token) else { continue };
@@ -426,7 +435,7 @@ impl Worker {
         let cx = TurnCx {
             in_flight_table: Some(&self.in_flight_table),
             clock: Some(&self.clock),
-            woken: Some(&self.woken),
+            wakeups: Some(&self.wakeups),
             throttle: Some(&self.throttle),
             ..cx
         };
@@ -446,7 +455,10 @@ impl Worker {
             // A connection that is answered and closed in its first turn is never registered.
             if end != Turn::Closed && !connection.registered {
                 match register(&self.poll, connection.fd(), token) {
-                    Ok(()) => connection.registered = true,
+                    Ok(()) => {
+                        connection.registered = true;
+                        self.wakeups.watches.on_registered(connection.fd());
+                    }
                     Err(e) => {
                         // No event would report its bytes.
                         self.metrics[Metric::Refused] += 1;
@@ -491,13 +503,13 @@ impl Worker {
         }
         self.in_flight_table.turn_away();
         self.run_queue.end_turn();
-        self.throttle.attend(self.clock.latest(), &self.woken);
+        self.throttle.attend(self.clock.latest(), &self.wakeups.woken);
         self.wake();
     }
 
-    /// Queues the connections that apps have woken.
+    /// Queues the connections that apps and watches have woken.
     fn wake(&mut self) {
-        while let Some(id) = self.woken.pop() {
+        while let Some(id) = self.wakeups.woken.pop() {
             let Some(connection) = self.connections.get_mut(id.token).filter(|connection| connection.id == id) else {
                 continue; // it was closed
             };
@@ -546,7 +558,7 @@ fn turn_cx<'a>(
         is_lame_duck,
         in_flight_table: None,
         clock: None,
-        woken: None,
+        wakeups: None,
         throttle: None,
     }
 }

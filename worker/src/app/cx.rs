@@ -1,12 +1,14 @@
 //! The context of a call: the time of this turn, the limits, the connection's addresses.
 
-use super::{ConnectionId, Waker, Woken};
+use super::{ConnectionId, Interest, Waker, Wakeups, Watch};
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
 use crate::throttle::Throttle;
 use crate::turn_clock::TurnClock;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 use tine_common::in_flight_table::InFlightTable;
@@ -36,8 +38,8 @@ pub(crate) struct TurnCx<'a> {
     pub in_flight_table: Option<&'a InFlightTable>,
     /// `None` outside of a worker, where nothing else waits for its turn.
     pub clock: Option<&'a TurnClock>,
-    /// `None` outside of a worker, where waking has no effect.
-    pub woken: Option<&'a Woken>,
+    /// `None` outside of a worker, where waking has no effect and nothing can be watched.
+    pub wakeups: Option<&'a Wakeups>,
     /// `None` outside of a worker, where nothing is limited.
     pub throttle: Option<&'a Throttle>,
 }
@@ -71,7 +73,7 @@ impl<'a> TurnCx<'a> {
             is_lame_duck: false,
             in_flight_table: None,
             clock,
-            woken: None,
+            wakeups: None,
             throttle: None,
         }
     }
@@ -121,7 +123,19 @@ impl<'a> Cx<'a> {
 
     /// For whatever the exchange or the WebSocket peer waits for.
     pub fn waker(&self) -> Waker {
-        Waker::new(self.connection.id, self.turn.woken)
+        Waker::new(self.connection.id, self.turn.wakeups.map(|wakeups| &wakeups.woken))
+    }
+
+    /// Watches a descriptor for the exchange or the WebSocket peer, which it wakes, until the [`Watch`] is dropped. The
+    /// descriptor should be nonblocking; regular files cannot be watched.
+    ///
+    /// An error names the descriptor. Its kinds: `AlreadyExists`, if it is watched; `PermissionDenied`, of a regular file;
+    /// others as in epoll_ctl(2).
+    pub fn watch(&self, descriptor: &impl AsRawFd, interest: Interest) -> io::Result<Watch> {
+        match self.turn.wakeups {
+            Some(wakeups) => wakeups.watches.add(descriptor.as_raw_fd(), interest, self.waker()),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "descriptors are watched only in a worker")),
+        }
     }
 
     /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.

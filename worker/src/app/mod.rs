@@ -8,6 +8,7 @@ mod out;
 mod peer;
 mod raw;
 mod waker;
+mod watch;
 
 pub use crate::net::Addresses;
 pub(crate) use cx::{ConnectionCx, TurnCx};
@@ -16,7 +17,8 @@ pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
 pub use waker::Waker;
-pub(crate) use waker::{ConnectionId, Woken};
+pub(crate) use waker::{ConnectionId, Wakeups, Woken};
+pub use watch::{Interest, Ready, Watch};
 
 use crate::http::{Request, Response};
 use std::fmt;
@@ -121,8 +123,8 @@ pub enum Pull {
     More,
     /// There is more, but producing it may take long: pull again once all that was written is passed to the kernel.
     Sent,
-    /// Pull again at this time, or earlier when it is woken (by a [`Waker`]), when a push was taken or when the server
-    /// begins to drain.
+    /// Pull again at this time, or earlier when it is woken (by a [`Watch`] or a [`Waker`]), when a push was taken or when
+    /// the server begins to drain.
     NotBefore(Instant),
     /// As [`Pull::NotBefore`], without a time: what the exchange waits for wakes it.
     Wait,

@@ -1,11 +1,14 @@
 //! Lets an exchange wait for something other than a time: what it waits for wakes it.
 
 use crate::run_queue::Token;
+use crate::watches::Watches;
+use mio::Registry;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Wakes one connection's exchange or WebSocket peer: it is called in a turn to come, although the time that it returned
-/// ([`Pull::NotBefore`](super::Pull::NotBefore)) has not come. Once its connection is closed, waking has no effect.
+/// Wakes one connection's exchange or WebSocket peer: it is called in a turn to come, which ends [`Pull::Wait`](super::Pull::Wait)
+/// and, before its time, [`Pull::NotBefore`](super::Pull::NotBefore). Once its connection is closed, waking has no effect.
+/// What happens elsewhere, in another thread or process, wakes by a descriptor: [`Cx::watch`](super::Cx::watch).
 ///
 /// It stays in its worker, and may be kept wherever the app likes, such as in a queue of those that wait for the same thing.
 #[derive(Debug, Clone)]
@@ -21,6 +24,19 @@ pub(crate) struct ConnectionId {
     pub serial: u32,
 }
 
+/// What wakes the connections of one worker.
+pub(crate) struct Wakeups {
+    pub woken: Woken,
+    pub watches: Watches,
+}
+
+impl Wakeups {
+    /// `registry`: of the worker's poll.
+    pub fn new(registry: Registry) -> Wakeups {
+        Wakeups { woken: Woken::default(), watches: Watches::new(registry) }
+    }
+}
+
 /// The connections of one worker that were woken in this turn.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Woken(Rc<RefCell<Vec<ConnectionId>>>);
@@ -33,6 +49,11 @@ impl Waker {
     /// Wakes nothing: a place holder, and for tests.
     pub fn none() -> Waker {
         Waker::new(ConnectionId::default(), None)
+    }
+
+    /// Whether it wakes this connection, of the only worker in question.
+    pub(crate) fn is_of(&self, connection: ConnectionId) -> bool {
+        self.connection == connection
     }
 
     pub fn wake(&self) {
