@@ -1,12 +1,15 @@
 //! The applications in Rust that the tests serve, as separate processes under tine's command line: examples of this
-//! package, and one that fails on demand. They are part of this program, which runs as one of them if [`NAME`] asks for
+//! package, one that fails on demand, and one that waits for descriptors. They are part of this program, which runs as one of them if [`NAME`] asks for
 //! it; an example's own binary may be older than the server under test, since `cargo test --test it` does not build it.
 
 mod faults;
 #[path = "../../../examples/files_beside_app.rs"]
 mod files_beside_app;
+#[path = "../../../examples/gateway.rs"]
+mod gateway;
 #[path = "../../../examples/own_app.rs"]
 mod own_app;
+mod watches;
 
 use crate::support::{Client, Server, eventually};
 use std::os::unix::process::CommandExt;
@@ -17,8 +20,13 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 3] =
-    [("faults", faults::main), ("files_beside_app", files_beside_app::main), ("own_app", own_app::main)];
+const APPS: [(&str, Main); 5] = [
+    ("faults", faults::main),
+    ("files_beside_app", files_beside_app::main),
+    ("gateway", gateway::main),
+    ("own_app", own_app::main),
+    ("watches", watches::main),
+];
 
 /// Runs before the test harness, which would start threads: a master must be the only thread.
 extern "C" fn run_app() {
@@ -45,7 +53,12 @@ pub fn app(name: &str) -> Command {
 
 /// Serves it, once all its workers are ready.
 pub fn serve(name: &str, options: &[&str]) -> Server {
-    Server::start_command(app(name).args(["run", "0"]).args(options))
+    serve_with(name, options, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn serve_with(name: &str, options: &[&str], environment: &[(&str, &str)]) -> Server {
+    Server::start_command(app(name).args(["run", "0"]).args(options).envs(environment.iter().copied()))
 }
 
 /// The same for a shell: words that follow `env`.
