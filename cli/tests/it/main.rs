@@ -38,6 +38,7 @@ mod a_reload_starts_new_workers_before_old_ones_leave;
 mod a_reset_comes_after_the_last_byte;
 mod a_server_runs_without_a_master;
 mod a_slow_worker_is_not_taken_for_hung;
+mod a_soak_finds_nothing;
 mod a_small_file_costs_few_system_calls;
 mod a_start_after_kill_9_takes_the_address;
 mod a_stop_without_capabilities_loses_no_client;

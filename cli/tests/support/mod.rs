@@ -23,6 +23,7 @@ mod process;
 pub mod proxy;
 pub mod pty;
 pub mod python;
+pub mod scripts;
 pub mod seen;
 pub mod site;
 mod trace;
