@@ -60,7 +60,7 @@ def build(*targets):
     """Makes a release build of tine, showing progress if it takes long, and returns its path; or of `targets`."""
     targets = targets or ('--bin', 'tine')
     try:
-        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine', *targets],
+        process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine-cli', *targets],
                         cwd=ROOT, stderr=None)
     except FileNotFoundError:
         fail('cargo is missing: https://rustup.rs installs it')

@@ -151,6 +151,7 @@ mod the_commands_of_the_docs_run_as_typed;
 mod the_echo_is_compressed_as_accepted;
 mod the_floor_is_built_from_the_repository;
 mod the_house_is_tidy;
+mod the_limits_pass_the_load_test;
 mod the_log_file_takes_the_place_of_standard_error;
 mod the_memory_line_reports_changes;
 mod the_nth_delay_of_a_seed_is_always_the_same;
