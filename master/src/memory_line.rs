@@ -4,6 +4,7 @@
 //! Invariant: a line is logged only if something changed since the last one, so that an idle server's log stays quiet.
 
 use std::time::{Duration, Instant};
+use tine_common::figures;
 
 /// A smaller change of memory counts as none.
 const MOVED_BYTES_MIN: u64 = 64 << 10;
@@ -79,19 +80,7 @@ fn memory(now: Option<u64>, then: Option<u64>) -> String {
 }
 
 fn rate(count: u64, time: Duration) -> String {
-    per_second(count as f64 / time.as_secs_f64().max(0.001))
-}
-
-/// Two or three digits are enough to see a change: `0.3`, `812`, `5.2k`, `1.3M`.
-pub fn per_second(per_second: f64) -> String {
-    // Above this, rounding would give `1000`.
-    match per_second {
-        0.0 => "0".to_string(),
-        _ if per_second < 9.95 => format!("{per_second:.1}"),
-        _ if per_second < 999.5 => format!("{per_second:.0}"),
-        _ if per_second < 999_950.0 => format!("{:.1}k", per_second / 1e3),
-        _ => format!("{:.1}M", per_second / 1e6),
-    }
+    figures::rate(count as f64 / time.as_secs_f64().max(0.001))
 }
 
 #[cfg(test)]

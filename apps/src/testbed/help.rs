@@ -1,7 +1,8 @@
 //! `/help`: the lines of [`ENDPOINTS`] under the headings of their families, as text or as HTML.
 
 use super::endpoints::{ENDPOINTS, Endpoint, Family, HelpLine};
-use super::{accept, help_page};
+use super::help_page;
+use crate::accept;
 use tine_worker::app::Answer;
 use tine_worker::http::{Request, Response, StatusCode};
 

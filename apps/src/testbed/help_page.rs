@@ -1,6 +1,7 @@
 //! `/help` as HTML: the table of [`super::help`] in the frame `help_page.html`, which loads nothing else.
 
 use super::help::Section;
+use crate::html::escape;
 
 const FRAME: &str = include_str!("help_page.html");
 /// The placeholder for the tables.
@@ -25,20 +26,11 @@ fn tables(sections: &[Section]) -> String {
     html
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::endpoints::{ENDPOINTS, Endpoint, HelpLine};
     use super::super::help::sections;
     use super::*;
-
-    #[test]
-    fn what_means_something_in_html_is_escaped() {
-        assert_eq!(escape(r#"a<b>&"c""#), "a&lt;b&gt;&amp;&quot;c&quot;");
-    }
 
     #[test]
     fn every_endpoint_has_its_row_and_its_link() {

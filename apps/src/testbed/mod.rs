@@ -4,7 +4,6 @@
 //! no 404. A path is routed by its decoded form, whichever characters were percent-encoded (RFC 3986, 6.2.2.2), and
 //! echoed as it was sent.
 
-mod accept;
 mod after_body;
 mod bin;
 mod chunked;
