@@ -2,8 +2,11 @@
 //! `unsafe` is allowed in `lua/sys` only.
 #![deny(unsafe_code)]
 
+mod accept;
+pub mod admin;
 pub mod files;
 pub mod health;
+mod html;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
 mod percent;

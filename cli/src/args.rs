@@ -1,5 +1,6 @@
 //! The options of the server, apart from the groups that have a `*_args.rs` of their own.
 
+use crate::admin_args::AdminArgs;
 use crate::control_args::ControlArgs;
 use crate::drain_args::DrainArgs;
 use crate::limit_args::LimitArgs;
@@ -68,6 +69,8 @@ pub struct ServerArgs {
     pidfile: Option<PathBuf>,
     #[command(flatten)]
     control: ControlArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// How often to log memory, connections and request counts; skipped while nothing changes; 0 is off
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
@@ -184,6 +187,7 @@ impl ServerArgs {
             pidfile: self.pidfile,
             log_file: self.log.log_file,
             control: self.control.at(),
+            admin: self.admin.at(),
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             log_level: self.log.log_level,

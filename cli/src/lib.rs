@@ -21,6 +21,7 @@
 //! A program with options of its own, or with none, may do without this crate: the server is the crate [`tine`].
 #![forbid(unsafe_code)]
 
+mod admin_args;
 mod args;
 mod check;
 mod command_line;

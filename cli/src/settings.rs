@@ -17,7 +17,7 @@ use tine_common::config::{Exempt, MasterConfig};
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 18] = [
+const FIXED: [&str; 19] = [
     "port",
     "host",
     "listen",
@@ -28,6 +28,7 @@ const FIXED: [&str; 18] = [
     "tcp-fastopen",
     "pidfile",
     "control",
+    "admin",
     "quiet",
     "log-file",
     "log-level",

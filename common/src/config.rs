@@ -43,6 +43,8 @@ pub struct MasterConfig {
     /// In place of standard error, from before the first fork.
     pub log_file: Option<PathBuf>,
     pub control: ControlAt,
+    /// Where the status page and the metrics are served, by a process of their own.
+    pub admin: Option<Address>,
     /// The interval at which the master logs memory, connections and requests; zero is off.
     pub mem_interval: Duration,
     /// No banner, and only warnings and errors in the log unless a level was given.
@@ -207,6 +209,11 @@ impl MasterConfig {
                 return Err(format!("--listen {address} {why}; give each address once"));
             }
         }
+        if let Some(admin) = &self.admin
+            && let Some(address) = self.listen.iter().find(|one| one.includes(admin) || admin.includes(one))
+        {
+            return Err(format!("--admin {admin} and the address {address} of the server overlap; give another port"));
+        }
         if !self.mem_interval.is_zero() && self.mem_interval < MEM_INTERVAL_MIN {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 to turn it off"));
@@ -246,6 +253,7 @@ impl MasterConfig {
             ("pidfile", path(&self.pidfile)),
             ("log-file", path(&self.log_file)),
             ("control", self.control.to_string()),
+            ("admin", self.admin.as_ref().map_or("none".to_string(), Address::to_string)),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),

@@ -1,7 +1,7 @@
 //! What master and workers share. Imports flow one way: `common <- worker <- apps <- master <- cli`.
 //!
 //! - [`config`]: every limit and choice, named with its unit, with its default.
-//! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them.
+//! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them; [`figures`]: numbers for people to read.
 //! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
 //! - [`gauges`]: beside it, what the master measures of the whole server.
@@ -23,6 +23,7 @@ pub mod address_counts;
 pub mod bulletin;
 pub mod config;
 pub mod crash;
+pub mod figures;
 pub mod fixed_text;
 pub mod gauges;
 pub mod in_flight_table;

@@ -78,11 +78,6 @@ impl Roster {
         }
     }
 
-    /// The process ids of the master and all workers.
-    pub fn pids(&self) -> impl Iterator<Item = u32> {
-        std::iter::once(self.pid).chain(self.processes.iter().map(|process| process.pid))
-    }
-
     /// Workers that are ready and have a heartbeat.
     pub fn count_responding(&self, scoreboard: &Scoreboard, now: Instant) -> usize {
         let responds = |process: &&Process| process.state_now(scoreboard, now) == WorkerState::Ready;

@@ -10,7 +10,9 @@ use crate::watchdog::Watch;
 use mio::net::UnixStream;
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
+use tine_common::message::{Order, Report};
 
 /// Maximum number of processes: all workers and those that leave.
 pub const SLOTS_MAX: usize = 4096;
@@ -37,6 +39,60 @@ pub struct Child {
     pub is_told: bool,
     /// The master has sent it SIGKILL.
     pub is_killed: bool,
+}
+
+/// Length limit of the error text of a failed boot.
+const BOOT_ERROR_BYTES_MAX: usize = 4096;
+
+impl Child {
+    /// A process just forked.
+    pub fn new(pid: Pid, index: usize, generation: u64, channel: UnixStream, now: Instant) -> Child {
+        Child {
+            pid,
+            index,
+            generation,
+            started: now,
+            phase: Phase::Booting,
+            boot_error: None,
+            channel,
+            watch: Watch::default(),
+            is_due: false,
+            lifetime: None,
+            rss_strikes: 0,
+            is_told: false,
+            is_killed: false,
+        }
+    }
+
+    pub fn order(&mut self, order: Order) {
+        if let Err(e) = self.channel.write_all(&[order.byte()]) {
+            // Dead or hung: it is reaped, or killed at the deadline.
+            log::debug!("process {}: order {order:?} not sent: {e}", self.pid);
+        }
+    }
+
+    /// Its reports since the last call; the text of a failed boot is kept.
+    pub fn read_reports(&mut self) -> Vec<Report> {
+        let mut bytes = [0; 512];
+        let mut reports = Vec::new();
+        // Ends when nothing is there yet and at the end of the stream, which the reaper handles.
+        while let Ok(count @ 1..) = self.channel.read(&mut bytes) {
+            for &byte in &bytes[..count] {
+                if let Some(text) = &mut self.boot_error {
+                    if text.len() < BOOT_ERROR_BYTES_MAX {
+                        text.push(byte);
+                    }
+                    continue;
+                }
+                match Report::from_byte(byte) {
+                    Some(Report::BootFailed) => self.boot_error = Some(Vec::new()),
+                    Some(report) => reports.push(report),
+                    None => log::warn!("process {} sent an unknown message: {byte}", self.pid),
+                }
+            }
+        }
+        reports
+    }
 }
 
 /// A child's life from the fork until it is reaped.

@@ -10,6 +10,7 @@ use tine_common::config::Address;
 /// The titles of a master and its workers (`process::set_title`).
 const MASTER: &str = "tine: master";
 const WORKER: &str = "tine: worker ";
+const ADMIN: &str = "tine: admin";
 /// TCP_LISTEN in /proc/net/tcp.
 const LISTENS: &str = "0A";
 /// __SO_ACCEPTCON, set for a listening Unix socket in /proc/net/unix.
@@ -55,9 +56,9 @@ impl Holders {
         Holders { all: all.collect() }
     }
 
-    /// Only workers: their master has released the address or has died, and they will soon exit.
+    /// Only workers, or what is left of `--admin`: their master has released the address or has died, and they will soon exit.
     pub fn are_leaving(&self) -> bool {
-        !self.all.is_empty() && self.all.iter().all(|holder| holder.name.starts_with(WORKER))
+        !self.all.is_empty() && self.all.iter().all(|holder| is_workers(&holder.name))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -87,11 +88,15 @@ impl Holders {
     /// ` (process 123, nginx)`, if that is visible.
     fn which(&self) -> String {
         // The master, if there is one, otherwise the lowest ID.
-        match self.all.iter().min_by_key(|holder| (holder.name.starts_with(WORKER), holder.pid)) {
+        match self.all.iter().min_by_key(|holder| (is_workers(&holder.name), holder.pid)) {
             Some(Holder { pid, name, .. }) => format!(" (process {pid}, {name})"),
             None => String::new(),
         }
     }
+}
+
+fn is_workers(title: &str) -> bool {
+    title.starts_with(WORKER) || title == ADMIN
 }
 
 /// The inodes of the listening sockets that conflict with an address: same port, and the same address or any (proc_net(5)).

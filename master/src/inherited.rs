@@ -37,6 +37,9 @@ enum Origin {
     Lent,
 }
 
+/// The number of the address of `--admin`: more than a server has addresses, so that a version without that option closes it.
+pub const ADMIN: usize = 1 << 20;
+
 /// The name under which a socket is handed down. A socket that was lent to the predecessor stays lent.
 pub fn name(is_lent: bool, address: usize, queue: usize) -> String {
     let lent = if is_lent { "lent-" } else { "" };
@@ -79,6 +82,16 @@ impl Inherited {
         lent.map(|one| one.address.clone()).collect()
     }
 
+    /// The socket of the predecessor's `--admin`, if it is at this address.
+    pub fn take_admin(&mut self, ours: &Address) -> Option<Socket> {
+        let is_it = |one: &InheritedSocket| {
+            matches!(one.origin, Origin::HandedDown { address: ADMIN, .. })
+                && (one.address == *ours || is_chosen(&one.address, ours))
+        };
+        let at = self.sockets.iter().position(is_it)?;
+        Some(self.sockets.swap_remove(at).socket)
+    }
+
     /// The lent sockets, and the queues of each of our own addresses. Sockets of addresses that we do not have are closed.
     pub fn sort(self, ours: &[Address]) -> (Vec<(Address, Socket)>, Vec<Vec<Socket>>) {
         let (lent, handed_down): (Vec<_>, Vec<_>) =
@@ -103,12 +116,16 @@ impl Inherited {
 /// Which of our addresses belongs to a socket that was number `before` of the predecessor's. Port 0 stands for the port that
 /// the system chose.
 fn place(address: &Address, before: usize, ours: &[Address]) -> Option<usize> {
-    let is_chosen = |index: usize| match (&ours[index], address) {
+    let exactly = ours.iter().position(|one| one == address);
+    exactly.or_else(|| Some(before).filter(|&before| before < ours.len() && is_chosen(address, &ours[before])))
+}
+
+/// The system chose the port of this address.
+fn is_chosen(found: &Address, asked: &Address) -> bool {
+    match (asked, found) {
         (Address::Tcp(asked), Address::Tcp(found)) => asked.port() == 0 && asked.ip() == found.ip(),
         _ => false,
-    };
-    let exactly = ours.iter().position(|one| one == address);
-    exactly.or_else(|| Some(before).filter(|&before| before < ours.len() && is_chosen(before)))
+    }
 }
 
 /// The address of a listening stream socket; an error for anything else.

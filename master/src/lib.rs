@@ -58,7 +58,6 @@ pub mod for_cli {
     pub use crate::identity::{Identity, is_root};
     pub use crate::listener::warnings;
     pub use crate::master::{Reloaded, Reread};
-    pub use crate::memory_line::per_second;
     pub use crate::start::{Origin, Service, enter, go_to, rehearse};
 
     pub mod control {

@@ -1,9 +1,13 @@
 //! The listening sockets: bound once by the master, or inherited, and held by it for as long as it serves.
 
+mod limits;
+
+pub use limits::{descriptors_needed, warnings};
+
 use crate::holder::Holders;
 use crate::inherited::{self, Inherited};
 use crate::unix_socket::{self, is_live};
-use nix::sys::stat::stat;
+use nix::sys::stat::{Mode, stat, umask};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use std::fs;
 use std::io;
@@ -11,13 +15,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Address, ControlAt, MasterConfig, RECEIVE_BUFFER_BYTES};
+use tine_common::config::{AcceptMode, Address, MasterConfig, WorkerConfig};
 use tine_common::sys::process;
 use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{
     resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
 };
-use tine_common::units::show_size;
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::{Listener, Place, Queue};
 
@@ -27,6 +30,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
 /// Fast Open connections that may wait before their handshake is complete.
 const FASTOPEN_PENDING: u16 = 256;
+
+/// Length of the accept queue of `--admin`.
+const ADMIN_BACKLOG: u32 = 64;
 
 /// Between two tries to bind an address that a stopping server is about to release.
 const HOLDERS_INTERVAL: Duration = Duration::from_millis(50);
@@ -53,50 +59,6 @@ enum Sockets {
     },
 }
 
-/// The most descriptors that the master holds: standard streams, poll and signals, a channel for each worker, listeners, the
-/// control socket and its clients.
-pub fn descriptors_needed(config: &MasterConfig) -> u64 {
-    const OWN: usize = 16;
-    let sockets = |address: &Address| match (address, config.worker.accept) {
-        // Each with its waker.
-        (Address::Tcp(_), AcceptMode::PerWorker) => 2 * config.workers,
-        _ => 1,
-    };
-    let control = if config.control == ControlAt::Nowhere { 0 } else { crate::control::DESCRIPTORS };
-    (OWN + control + config.workers + config.listen.iter().map(sockets).sum::<usize>()) as u64
-}
-
-/// A warning of one line for each option that the kernel's settings limit.
-pub fn warnings(config: &MasterConfig) -> Vec<String> {
-    const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
-    const FASTOPEN: &str = "/proc/sys/net/ipv4/tcp_fastopen";
-    /// The bit of ip-sysctl's tcp_fastopen that TCP_FASTOPEN on a listener requires.
-    const FASTOPEN_SERVER: u32 = 2;
-    const RECEIVE: &str = "/proc/sys/net/core/rmem_max";
-    let read = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
-    let mut lines = Vec::new();
-    let backlog = config.backlog;
-    if let Some(most) = read(SOMAXCONN).filter(|&most| most < backlog) {
-        lines.push(format!("--backlog {backlog} is limited to {most} by the kernel; raise {SOMAXCONN}"));
-    }
-    let receive = config.receive_buffer_bytes.filter(|&bytes| bytes != RECEIVE_BUFFER_BYTES);
-    if let (Some(bytes), Some(most)) = (receive, read(RECEIVE))
-        && bytes / 2 > most as usize
-    {
-        let (given, most) = (show_size(bytes as u64), show_size(2 * u64::from(most)));
-        lines.push(format!("--receive-buffer {given} is limited to {most} by the kernel; raise {RECEIVE}"));
-    }
-    if config.tcp_fastopen
-        && let Some(bits) = read(FASTOPEN).filter(|bits| bits & FASTOPEN_SERVER == 0)
-    {
-        let with = bits | FASTOPEN_SERVER;
-        lines.push(format!(
-            "--tcp-fastopen has no effect, the kernel disables it for servers; write {with} to {FASTOPEN}"
-        ));
-    }
-    lines
-}
-
 /// Adopts lent sockets and the sockets that an upgrade has handed down for configured addresses, and binds the other
 /// addresses. The error is one line with the address, the cause and a hint.
 ///
@@ -114,33 +76,7 @@ pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> 
         if bound.iter().any(|lent| lent.is_lent && lent.address == *address) {
             continue;
         }
-        let mut own = std::mem::take(&mut own[index]);
-        let (mut has_said, mut is_last) = (false, false);
-        let one = loop {
-            let one = match address {
-                Address::Tcp(tcp) => {
-                    bind_tcp(*tcp, std::mem::take(&mut own), config).map_err(|e| explain_tcp(*tcp, &e))
-                }
-                Address::Unix(path) => bind_unix(path, std::mem::take(&mut own), config),
-            };
-            if one.is_ok() || Instant::now() >= until || process::is_told_to_end() {
-                break one;
-            }
-            let holders = Holders::of(address);
-            if !holders.are_leaving() {
-                // The holders may have exited just now: try once more.
-                if !holders.is_empty() || std::mem::replace(&mut is_last, true) {
-                    break one;
-                }
-                continue;
-            }
-            is_last = false;
-            if !std::mem::replace(&mut has_said, true) {
-                log::info!("{address}: {}; waiting for at most {patience:.0?}", holders.describe());
-            }
-            std::thread::sleep(HOLDERS_INTERVAL);
-        };
-        match one {
+        match bind_one(address, std::mem::take(&mut own[index]), config, until) {
             Ok(one) => bound.push(one),
             Err(line) => {
                 remove_unix_sockets(&mut bound);
@@ -149,6 +85,58 @@ pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> 
         }
     }
     Ok(bound)
+}
+
+/// Binds the address of `--admin`, or adopts the socket that an upgrade has handed down for it: one queue, whatever the
+/// workers have, and a Unix socket that only this user can connect to.
+pub fn bind_admin(
+    address: &Address,
+    own: Option<Socket>,
+    config: &MasterConfig,
+    patience: Duration,
+) -> Result<Bound, String> {
+    let worker = WorkerConfig { accept: AcceptMode::Shared, ..config.worker.clone() };
+    let config = MasterConfig {
+        backlog: ADMIN_BACKLOG,
+        defer_accept: Duration::ZERO,
+        tcp_fastopen: false,
+        receive_buffer_bytes: None,
+        worker,
+        ..config.clone()
+    };
+    // Created with its mode, as the control socket's.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = bind_one(address, own.into_iter().collect(), &config, Instant::now() + patience);
+    umask(before);
+    bound.map_err(|line| format!("--admin: {line}"))
+}
+
+/// `own`: the queues that were handed down. Waits until `until` for holders that are leaving.
+fn bind_one(address: &Address, mut own: Vec<Socket>, config: &MasterConfig, until: Instant) -> Result<Bound, String> {
+    let (mut has_said, mut is_last) = (false, false);
+    loop {
+        let one = match address {
+            Address::Tcp(tcp) => bind_tcp(*tcp, std::mem::take(&mut own), config).map_err(|e| explain_tcp(*tcp, &e)),
+            Address::Unix(path) => bind_unix(path, std::mem::take(&mut own), config),
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if one.is_ok() || left.is_zero() || process::is_told_to_end() {
+            return one;
+        }
+        let holders = Holders::of(address);
+        if !holders.are_leaving() {
+            // The holders may have exited just now: try once more.
+            if !holders.is_empty() || std::mem::replace(&mut is_last, true) {
+                return one;
+            }
+            continue;
+        }
+        is_last = false;
+        if !std::mem::replace(&mut has_said, true) {
+            log::info!("{address}: {}; waiting for at most {left:.0?}", holders.describe());
+        }
+        std::thread::sleep(HOLDERS_INTERVAL);
+    }
 }
 
 impl Bound {
@@ -233,7 +221,7 @@ impl Bound {
 }
 
 /// The sockets for a new master, one for each queue of each address, with their names in the LISTEN_FDS protocol.
-pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
+pub fn hand_down<'b>(bound: &'b [Bound], admin: Option<&'b Bound>) -> Vec<(BorrowedFd<'b>, String)> {
     let mut all = Vec::new();
     // Each kind is numbered by itself, as the new master numbers its own addresses.
     for is_lent in [true, false] {
@@ -243,12 +231,14 @@ pub fn hand_down(bound: &[Bound]) -> Vec<(BorrowedFd<'_>, String)> {
             }
         }
     }
+    let admin = admin.into_iter().flat_map(Bound::sockets);
+    all.extend(admin.map(|socket| (socket.as_fd(), inherited::name(false, inherited::ADMIN, 0))));
     all
 }
 
 /// Removes the files of Unix sockets that are still the ones bound here. Only once: a file at the path later is another
 /// process's.
-pub fn remove_unix_sockets(bound: &mut [Bound]) {
+pub fn remove_unix_sockets<'b>(bound: impl IntoIterator<Item = &'b mut Bound>) {
     for one in bound {
         let file = one.file.take();
         if let Address::Unix(path) = &one.address

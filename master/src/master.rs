@@ -3,6 +3,7 @@
 //! One thread, one loop: take the events (reports of workers, words of other masters, commands), obey the commands, reap the
 //! dead, check the living, start what is due.
 
+mod admin;
 mod booting;
 mod commanding;
 mod configuring;
@@ -17,7 +18,7 @@ mod upgrading;
 mod waiting;
 
 use crate::about::About;
-use crate::children::{Child, Children, Phase, SLOTS_MAX};
+use crate::children::{Child, Children, SLOTS_MAX};
 use crate::command::Command;
 use crate::control::Control;
 use crate::handover::{Predecessor, Program};
@@ -27,7 +28,7 @@ use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::recycle;
 use crate::shortage::Shortage;
-use crate::watchdog::Watch;
+use admin::Admin;
 use booting::Boot;
 use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
@@ -39,7 +40,7 @@ use nix::sys::wait::waitpid;
 use replacing::Replacing;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use stopping::Stopping;
@@ -59,12 +60,12 @@ use upgrading::Upgrading;
 const KILL_MARGIN: Duration = Duration::from_secs(1);
 /// While the poll fails, signals and channels are read this often.
 const POLL_RETRY: Duration = Duration::from_millis(100);
-/// Length limit of the error text of a failed boot.
-const BOOT_ERROR_BYTES_MAX: usize = 4096;
 // Tokens from the top down; the channel of a child has its slot as its token.
 const SIGNALS: usize = usize::MAX - 1;
 const UPGRADE: usize = usize::MAX - 2;
 const OLD_MASTER: usize = usize::MAX - 3;
+/// The channel of the process of `--admin`.
+const ADMIN: usize = usize::MAX - 4;
 /// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
@@ -76,6 +77,8 @@ pub struct Start {
     /// `None`: a reload changes no option.
     pub reread: Option<Reread>,
     pub bound: Vec<Bound>,
+    /// The address of `--admin`.
+    pub admin: Option<Bound>,
     pub pidfile: Option<Pidfile>,
     pub program: Program,
     /// The master that this one is to take over from.
@@ -91,8 +94,10 @@ pub enum End {
     Worker(Box<Forked>),
 }
 
-/// A worker just forked, and what it needs of the master.
+/// A worker just forked, or the process of `--admin`, and what it needs of the master.
 pub struct Forked {
+    /// In its title and in the log.
+    pub name: String,
     pub start: worker::Start,
     pub factory: AppFactory,
     pub privileges: Privileges,
@@ -107,6 +112,8 @@ pub struct Master {
     began: Instant,
     // What it owns of the system.
     bound: Vec<Bound>,
+    /// Only with `--admin`.
+    admin: Option<Admin>,
     pidfile: Option<Pidfile>,
     /// `None`: not wanted, not available, or not taken over yet.
     control: Option<Control>,
@@ -160,6 +167,10 @@ impl Master {
         }
         let now = Instant::now();
         let memory_line = memory_line(&config, now);
+        let admin = start.admin.map(|bound| Admin::new(bound, scoreboard, now)).transpose()?;
+        if admin.is_some() {
+            tine_common::log::keep();
+        }
         Ok(Master {
             children: Children::new(config.workers, now),
             about,
@@ -169,6 +180,7 @@ impl Master {
             pid: std::process::id(),
             began: now,
             bound,
+            admin,
             pidfile,
             control,
             notifier,
@@ -197,9 +209,11 @@ impl Master {
     pub fn run(mut self) -> End {
         if !self.succession.is_pending() {
             self.bound.iter_mut().for_each(Bound::claim_file);
+            self.admin.iter_mut().for_each(Admin::claim_file);
             if let Err(line) = self.write_pidfile() {
                 log::error!("{line}");
                 remove_unix_sockets(&mut self.bound);
+                self.close_admin();
                 return End::Exit(1);
             }
         }
@@ -209,11 +223,15 @@ impl Master {
             while let Some(index) = self.children.due(now).or_else(|| self.next_successor(now)) {
                 if let Some(start) = self.spawn(index, now) {
                     let Master { factory, config, .. } = self;
-                    return End::Worker(Box::new(Forked { start, factory, privileges: config.privileges }));
+                    let name = format!("worker {}", start.info.index);
+                    return End::Worker(Box::new(Forked { name, start, factory, privileges: config.privileges }));
                 }
             }
+            if let Some(forked) = self.spawn_admin(now) {
+                return End::Worker(Box::new(forked));
+            }
             self.shortage.settle(now);
-            if let Some(ending) = self.finished() {
+            if let Some(ending) = self.finished(now) {
                 return End::Exit(self.clean_up(ending));
             }
             match self.poll.poll(&mut events, Some(self.timeout(now))) {
@@ -230,6 +248,7 @@ impl Master {
                     SIGNALS => self.take_signals(),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
+                    ADMIN => self.handle_admin_reports(),
                     CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }
@@ -241,6 +260,7 @@ impl Master {
             self.check_workers(now);
             self.keep_stopping(now);
             self.enforce(now);
+            self.enforce_admin(now);
             self.enforce_old_master(now);
             self.keep_reloading(now);
             self.keep_upgrading(now);
@@ -250,6 +270,7 @@ impl Master {
             tine_common::log::report_suppressed(now);
             self.update_waiters(now);
             self.notify(now);
+            self.post(now);
         }
     }
 
@@ -261,6 +282,7 @@ impl Master {
         std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
         self.take_signals();
         self.children.slots().into_iter().for_each(|slot| self.handle_reports(slot, now));
+        self.handle_admin_reports();
     }
 
     fn timeout(&self, now: Instant) -> Duration {
@@ -268,8 +290,9 @@ impl Master {
         let control = self.control.as_ref().and_then(|control| control.deadline(now));
         let manager = self.notifier.due();
         let old_master = self.succession.kill_at();
+        let admin = self.admin.as_ref().and_then(Admin::deadline);
         let deadlines =
-            [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager];
+            [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager, admin];
         let nearest = deadlines.into_iter().flatten().fold(self.supervising.next_check(), Instant::min);
         nearest.saturating_duration_since(now)
     }
@@ -316,29 +339,11 @@ impl Master {
             }
             Ok(Fork::Parent(pid)) => {
                 log::debug!("worker {index} of generation {} is process {pid}", self.replacing.generation());
-                // Both can fail only for lack of memory or descriptors; the worker then counts as dead.
-                let watched = ours.set_nonblocking(true).and_then(|()| {
-                    let mut channel = mio::net::UnixStream::from_std(ours);
-                    self.poll.registry().register(&mut channel, mio::Token(slot), Interest::READABLE)?;
-                    Ok(channel)
-                });
-                match watched {
+                // If it fails, the worker counts as dead.
+                match self.watch_channel(ours, slot) {
                     Ok(channel) => {
-                        let child = Child {
-                            pid,
-                            index,
-                            generation: self.replacing.generation(),
-                            started: now,
-                            phase: Phase::Booting,
-                            boot_error: None,
-                            channel,
-                            watch: Watch::default(),
-                            is_due: false,
-                            lifetime,
-                            rss_strikes: 0,
-                            is_told: false,
-                            is_killed: false,
-                        };
+                        let child =
+                            Child { lifetime, ..Child::new(pid, index, self.replacing.generation(), channel, now) };
                         self.children.insert(slot, child);
                         if self.upgrading.is_in_progress() {
                             self.order(slot, Order::Lent);
@@ -363,16 +368,24 @@ impl Master {
         None
     }
 
+    /// The master's end of a channel, in the poll. Fails only for lack of memory or descriptors.
+    fn watch_channel(&self, ours: StdUnixStream, token: usize) -> io::Result<mio::net::UnixStream> {
+        ours.set_nonblocking(true)?;
+        let mut channel = mio::net::UnixStream::from_std(ours);
+        self.poll.registry().register(&mut channel, mio::Token(token), Interest::READABLE)?;
+        Ok(channel)
+    }
+
     fn order(&mut self, slot: usize, order: Order) {
-        let Some(child) = self.children.get_mut(slot) else { return };
-        if let Err(e) = child.channel.write_all(&[order.byte()]) {
-            // Dead or hung: it is reaped, or killed at the deadline.
-            log::debug!("worker {} (pid {}): order {order:?} not sent: {e}", child.index, child.pid);
-        }
+        self.children.get_mut(slot).into_iter().for_each(|child| child.order(order));
     }
 
     fn order_all(&mut self, order: Order) {
         self.children.slots().into_iter().for_each(|slot| self.order(slot, order));
+        // The others are about the service that workers give.
+        if matches!(order, Order::Lent | Order::Owned | Order::ReopenLogs) {
+            self.admin.iter_mut().for_each(|admin| admin.order(order));
+        }
     }
 
     fn handle_reports(&mut self, slot: usize, now: Instant) {
@@ -386,28 +399,9 @@ impl Master {
         }
     }
 
-    /// The reports of a worker since the last call; the text of a failed boot is kept with the child.
+    /// The reports of a worker since the last call.
     fn read_reports(&mut self, slot: usize) -> Vec<Report> {
-        let Some(child) = self.children.get_mut(slot) else { return Vec::new() };
-        let mut bytes = [0; 512];
-        let mut reports = Vec::new();
-        // Ends when nothing is there yet and at the end of the stream, which the reaper handles.
-        while let Ok(count @ 1..) = child.channel.read(&mut bytes) {
-            for &byte in &bytes[..count] {
-                if let Some(text) = &mut child.boot_error {
-                    if text.len() < BOOT_ERROR_BYTES_MAX {
-                        text.push(byte);
-                    }
-                    continue;
-                }
-                match Report::from_byte(byte) {
-                    Some(Report::BootFailed) => child.boot_error = Some(Vec::new()),
-                    Some(report) => reports.push(report),
-                    None => log::warn!("worker {} (pid {}) sent an unknown message: {byte}", child.index, child.pid),
-                }
-            }
-        }
-        reports
+        self.children.get_mut(slot).map_or(Vec::new(), Child::read_reports)
     }
 
     fn write_pidfile(&mut self) -> Result<(), String> {

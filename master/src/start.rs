@@ -96,10 +96,11 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     let Service { about, factory, config, identity, warnings, reread } = service;
     let Origin { inherited, notifier, program, .. } = origin;
     let (inherited, program) = (inherited?, program?);
-    let Prepared { nofile, pidfile, log_file, mut bound } =
+    let Prepared { nofile, pidfile, log_file, mut bound, mut admin } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
-    if let Err(line) = hand_to(identity.as_ref(), &bound, pidfile.as_ref(), log_file.as_ref(), &config.control) {
-        listener::remove_unix_sockets(&mut bound);
+    let all = bound.iter().chain(&admin);
+    if let Err(line) = hand_to(identity.as_ref(), all, pidfile.as_ref(), log_file.as_ref(), &config.control) {
+        listener::remove_unix_sockets(bound.iter_mut().chain(&mut admin));
         return Err(line);
     }
     // A predecessor's control socket is taken over together with the server.
@@ -107,7 +108,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         _ if config.worker.is_alone => None,
         Some(_) => None,
         None => control::open(&config.control, bound.first().map(|one| &one.address), Claim::Free)
-            .inspect_err(|_| listener::remove_unix_sockets(&mut bound))?,
+            .inspect_err(|_| listener::remove_unix_sockets(bound.iter_mut().chain(&mut admin)))?,
     };
     if let Some(file) = log_file {
         file.put_in_place()?;
@@ -119,6 +120,9 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     if let Some(control) = &control {
         log::info!("control socket: {}", control.path().display());
     }
+    if let Some(admin) = &admin {
+        log::info!("status page and metrics: {}", admin.url());
+    }
     if nofile.before < nofile.now {
         log::info!("open files: limit raised from {} to {}", nofile.before, nofile.now);
     } else {
@@ -129,7 +133,8 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
-    let start = Start { about, factory, config, reread, bound, pidfile, program, predecessor, control, notifier };
+    let start =
+        Start { about, factory, config, reread, bound, admin, pidfile, program, predecessor, control, notifier };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
@@ -137,10 +142,10 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     }
 }
 
-/// In a process just forked: serves as a worker, and exits.
+/// In a process just forked: serves as a worker, or what `--admin` shows, and exits.
 fn become_worker(forked: Forked) -> ! {
-    let Forked { start, factory, privileges } = forked;
-    let name = format!("worker {}", start.info.index);
+    let Forked { name, start, factory, privileges } = forked;
+    tine_common::log::forget();
     process::set_title(&format!("tine: {name}"));
     tine_common::log::set_process_name(&name);
     affinity::pin(&privileges.affinity, start.info.index);
@@ -168,16 +173,16 @@ pub fn go_to(privileges: &Privileges) -> Result<(), String> {
 }
 
 /// Gives all files created so far to the user, and becomes that user.
-fn hand_to(
+fn hand_to<'b>(
     identity: Option<&Identity>,
-    bound: &[Bound],
+    mut bound: impl Iterator<Item = &'b Bound>,
     pidfile: Option<&Pidfile>,
     log_file: Option<&LogFile>,
     control: &ControlAt,
 ) -> Result<(), String> {
     if let Some(identity) = identity {
         let (uid, gid) = (identity.uid.as_raw(), identity.gid.as_raw());
-        bound.iter().try_for_each(|one| one.give_to(uid, gid))?;
+        bound.try_for_each(|one| one.give_to(uid, gid))?;
         pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
         log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
         if (control, identity.uid.is_root()) == (&ControlAt::Auto, false)
@@ -197,12 +202,13 @@ struct Prepared {
     pidfile: Option<Pidfile>,
     log_file: Option<LogFile>,
     bound: Vec<Bound>,
+    admin: Option<Bound>,
 }
 
 /// `patience`: see [`listener::bind`].
 fn prepare(
     config: &MasterConfig,
-    inherited: Inherited,
+    mut inherited: Inherited,
     predecessor: Option<&Predecessor>,
     patience: Duration,
 ) -> Result<Prepared, String> {
@@ -217,8 +223,12 @@ fn prepare(
     let predecessor = predecessor.map(|predecessor| predecessor.pid);
     let pidfile = config.pidfile.as_deref().map(|path| Pidfile::check(path, predecessor)).transpose()?;
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
-    let bound = listener::bind(config, inherited, patience)?;
-    Ok(Prepared { nofile, pidfile, log_file, bound })
+    let at = config.admin.as_ref().filter(|_| !config.worker.is_alone);
+    let own = at.and_then(|at| inherited.take_admin(at));
+    let mut bound = listener::bind(config, inherited, patience)?;
+    let admin = at.map(|at| listener::bind_admin(at, own, config, patience)).transpose();
+    let admin = admin.inspect_err(|_| listener::remove_unix_sockets(&mut bound))?;
+    Ok(Prepared { nofile, pidfile, log_file, bound, admin })
 }
 
 /// Does what a start does before it forks, and releases it again, so that a port in use or a missing permission is reported.
@@ -226,12 +236,12 @@ fn prepare(
 pub fn rehearse(config: &MasterConfig, lent: &[Address]) -> Result<(), String> {
     let mut own = config.clone();
     own.listen.retain(|address| !lent.contains(address));
-    let Prepared { mut bound, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
+    let Prepared { mut bound, mut admin, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
     let control = match &config.control {
         ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
         ControlAt::Auto | ControlAt::Nowhere => Ok(None),
     };
-    listener::remove_unix_sockets(&mut bound);
+    listener::remove_unix_sockets(bound.iter_mut().chain(&mut admin));
     control?.into_iter().for_each(|control| control.remove());
     if let Some(file) = log_file {
         file.discard();

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const LINES_MAX: usize = 64;
 /// The characters of a line that are kept.
 const CHARS_MAX: usize = 400;
-/// The target of lines that repeat numbers at an interval: they are no events.
+/// The target of lines that repeat numbers at an interval, which are not kept.
 pub const NUMBERS: &str = "numbers";
 
 static RECENT: Mutex<Option<Recent>> = Mutex::new(None);

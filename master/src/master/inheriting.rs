@@ -2,6 +2,7 @@
 //! flight. To the service manager the new master is the whole service: it gets the signal to stop, and processes that are
 //! left when it exits are killed. So it passes the stop on to the old master, and exits last.
 
+use super::admin::Admin;
 use super::{CONTROL, KILL_MARGIN, Master, OLD_MASTER};
 use crate::control::{self, Claim};
 use crate::handover::{Predecessor, Reason, Word};
@@ -86,6 +87,7 @@ impl Master {
 
     fn take_over(&mut self) -> Result<(), String> {
         self.bound.iter_mut().for_each(Bound::claim_file);
+        self.admin.iter_mut().for_each(Admin::claim_file);
         self.write_pidfile()?;
         let first = self.bound.first().map(|one| &one.address);
         self.control = control::open(&self.config.control, first, Claim::TakeOver)?;

@@ -2,6 +2,7 @@
 //! line in the log.
 
 use super::Master;
+use super::admin::Admin;
 use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
@@ -16,9 +17,8 @@ use tine_common::units;
 impl Master {
     /// `with_workers`: with the status of each worker.
     pub(super) fn status(&self, with_workers: bool, now: Instant) -> Status {
-        let roster = self.roster();
-        let memory_bytes = resident::together(roster.pids());
-        Status { memory_bytes, ..roster.status(&self.scoreboard, with_workers, now) }
+        let memory_bytes = resident::together(self.pids());
+        Status { memory_bytes, ..self.roster().status(&self.scoreboard, with_workers, now) }
     }
 
     /// What the status is made of, besides the scoreboard.
@@ -55,8 +55,9 @@ impl Master {
 
     /// All processes of the server, which are counted together.
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
-        let children = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
-        std::iter::once(self.pid).chain(children)
+        let children = self.children.iter().map(|(_, child)| child);
+        let admin = self.admin.iter().filter_map(Admin::child);
+        std::iter::once(self.pid).chain(children.chain(admin).map(|child| child.pid.as_raw() as u32))
     }
 
     /// What the server does: the one answer for control clients and the service manager.

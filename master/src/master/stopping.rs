@@ -167,6 +167,7 @@ impl Master {
             bound.stop_new_connections();
             bound.close();
         }
+        self.close_admin();
         self.children.close();
         self.order_all(Order::Drain);
         self.stopping.stage = Stage::Draining { began: now, kill_at: now + graceful + KILL_MARGIN, is_cut: false };
@@ -196,8 +197,9 @@ impl Master {
     }
 
     /// How the server ended, once no process is left, including the old master.
-    pub(super) fn finished(&mut self) -> Option<Ending> {
-        if self.children.count() > 0 || self.succession.has_old_master() {
+    pub(super) fn finished(&mut self, now: Instant) -> Option<Ending> {
+        let is_ending = !self.is_serving() && self.children.count() == 0 && !self.succession.has_old_master();
+        if !is_ending || !self.has_admin_ended(now) {
             return None;
         }
         match self.stopping.stage {
@@ -236,6 +238,7 @@ impl Master {
     pub(super) fn clean_up(&mut self, ending: Ending) -> u8 {
         self.leave_sockets_to_predecessor();
         self.report_end(ending);
+        self.close_admin();
         remove_unix_sockets(&mut self.bound);
         if let Some(pidfile) = &mut self.pidfile {
             pidfile.remove();

@@ -66,7 +66,7 @@ impl Master {
                             }
                         }
                         self.on_death(slot, status, now);
-                    } else {
+                    } else if !self.on_admin_death(pid, status, now) {
                         self.on_other_death(pid, status);
                     }
                 }
@@ -94,7 +94,7 @@ impl Master {
             true => "; the kernel's OOM killer did it: the control group was out of memory",
             false => "",
         };
-        let line = describe_death(&child, status, now) + by_oom;
+        let line = describe_death(&format!("worker {}", child.index), &child, status, now) + by_oom;
         // Appended to the line, as it may have several lines.
         let cause = match &child.boot_error {
             Some(text) => format!(": {}", indented(&String::from_utf8_lossy(text))),
@@ -186,6 +186,7 @@ impl Master {
             return;
         }
         self.supervising.checked = now;
+        self.check_admin(since);
         if !is_on_guard {
             return;
         }
@@ -204,8 +205,8 @@ impl Master {
             };
             match child.watch.check(life, since, limit) {
                 Verdict::Fine => {}
-                Verdict::Abort => end(child, Signal::SIGABRT),
-                Verdict::Kill => end(child, Signal::SIGKILL),
+                Verdict::Abort => end(&format!("worker {}", child.index), child, Signal::SIGABRT),
+                Verdict::Kill => end(&format!("worker {}", child.index), child, Signal::SIGKILL),
             }
             if child.phase != Phase::Ready || child.is_due {
                 continue;
@@ -276,27 +277,27 @@ impl Master {
 }
 
 /// How a child died, in one line.
-fn describe_death(child: &Child, status: WaitStatus, now: Instant) -> String {
+pub(super) fn describe_death(name: &str, child: &Child, status: WaitStatus, now: Instant) -> String {
     let how = match status {
         WaitStatus::Signaled(_, signal, _) => format!("was killed by {} ({})", signal.as_str(), signal as i32),
         WaitStatus::Exited(_, code) => format!("exited with status {code}"),
         other => format!("ended: {other:?}"),
     };
-    let (index, pid, seconds) = (child.index, child.pid, now.duration_since(child.started).as_secs_f64());
+    let (pid, seconds) = (child.pid, now.duration_since(child.started).as_secs_f64());
     let hung = match (child.watch.is_suspect(), child.phase) {
         (false, _) => "",
         (true, Phase::Booting) => "; its app did not load within --boot-timeout",
         (true, _) => "; its event loop was blocked for --worker-timeout",
     };
-    format!("worker {index} (pid {pid}) {how} after {seconds:.1} s{hung}")
+    format!("{name} (pid {pid}) {how} after {seconds:.1} s{hung}")
 }
 
 /// Ends a child that hangs.
-fn end(child: &mut Child, signal: Signal) {
+pub(super) fn end(name: &str, child: &mut Child, signal: Signal) {
     child.is_killed |= signal == Signal::SIGKILL;
-    let (index, pid, still) = (child.index, child.pid, child.watch.still().as_secs_f64());
+    let (pid, still) = (child.pid, child.watch.still().as_secs_f64());
     let what = if child.phase == Phase::Booting { "is not ready" } else { "does not respond" };
-    log::error!("worker {index} (pid {pid}) {what} after {still:.0} s; sending it {}", signal.as_str());
+    log::error!("{name} (pid {pid}) {what} after {still:.0} s; sending it {}", signal.as_str());
     // It may have died just now.
     let _ = kill(child.pid, signal);
 }

@@ -3,6 +3,7 @@
 //!
 //! Until then this master serves as usual, and a failure of the new one changes nothing here.
 
+use super::admin::Admin;
 use super::{Master, UPGRADE};
 use crate::command::Command;
 use crate::control::Control;
@@ -135,7 +136,8 @@ impl Master {
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours);
         self.poll.registry().register(&mut channel, mio::Token(UPGRADE), Interest::READABLE)?;
-        let mut descriptors = listener::hand_down(&self.bound);
+        let admin = self.admin.as_ref().map(Admin::bound);
+        let mut descriptors = listener::hand_down(&self.bound, admin);
         descriptors.push((theirs.as_fd(), CHANNEL.to_string()));
         let new_master = self.program.start(&descriptors, &self.notifier.environment())?;
         Ok((new_master, channel))
@@ -171,6 +173,7 @@ impl Master {
         self.abandon_reload("another master has taken over");
         self.bound.iter_mut().for_each(Bound::hand_over);
         self.bound.iter_mut().for_each(Bound::close);
+        self.hand_over_admin(now);
         self.pidfile.iter_mut().for_each(Pidfile::hand_over);
         self.upgrading.last = Some(Ok(format!("process {pid} serves")));
         self.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
