@@ -21,6 +21,8 @@ pub struct Roster {
     /// The master's process id.
     pub pid: u32,
     pub began_ms: u64,
+    /// The process of `--admin`.
+    pub admin_pid: Option<u32>,
     pub name: String,
     pub listen: Vec<String>,
     /// Of the next worker to be forked.
@@ -76,6 +78,12 @@ impl Roster {
             reload: self.reload.clone(),
             workers: if with_workers { self.workers(scoreboard, now) } else { Vec::new() },
         }
+    }
+
+    /// The process ids of the whole server.
+    pub fn pids(&self) -> impl Iterator<Item = u32> {
+        let workers = self.processes.iter().map(|process| process.pid);
+        std::iter::once(self.pid).chain(workers).chain(self.admin_pid)
     }
 
     /// Workers that are ready and have a heartbeat.

@@ -40,6 +40,7 @@ impl Master {
         Roster {
             pid: self.pid,
             began_ms: ms(self.began),
+            admin_pid: self.admin.as_ref().and_then(Admin::child).map(|child| child.pid.as_raw() as u32),
             name: self.about.name.clone(),
             listen: self.bound.iter().map(Bound::url).collect(),
             generation: self.replacing.generation(),
