@@ -15,8 +15,18 @@ pub fn answer(cx: &Cx<'_>) -> Answer {
     }
 }
 
-/// Wraps an application so that requests for `path` are answered by the server and never reach the application.
-pub fn before(path: UrlPrefix, app: AppFactory) -> AppFactory {
+/// A path for health checks, in the form that requests are compared with. The error has an example.
+pub fn parse_path(text: &str) -> Result<String, String> {
+    match text.parse::<UrlPrefix>() {
+        Ok(path) if text.starts_with('/') && !path.is_root() => Ok(path.to_string()),
+        _ => Err("give a path such as /health".to_string()),
+    }
+}
+
+/// Wraps an application so that requests for `path`, if there is one, are answered by the server and never reach the
+/// application.
+pub fn at(path: Option<&str>, app: AppFactory) -> AppFactory {
+    let Some(path) = path.and_then(|path| path.parse::<UrlPrefix>().ok()) else { return app };
     Box::new(move |worker| Ok(Box::new(Health { path: path.clone(), app: app(worker)? })))
 }
 

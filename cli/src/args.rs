@@ -11,7 +11,9 @@ use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tine_common::config::{AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig};
+use tine_common::config::{
+    AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig, available_cpus,
+};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
 #[derive(Args, Debug)]
@@ -260,8 +262,7 @@ fn accept_mode(text: &str) -> Result<AcceptMode, String> {
 
 fn workers(text: &str) -> Result<usize, String> {
     match text {
-        // CPU affinity and cgroup quota (v1 and v2) together, at least 1.
-        "auto" => Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(WORKERS_MAX)),
+        "auto" => Ok(available_cpus()),
         _ => number_between(text, 0, WORKERS_MAX as u64).map_err(|e| format!("{e}, or auto")),
     }
 }
@@ -313,4 +314,19 @@ fn message_bytes(text: &str) -> Result<usize, String> {
 
 fn watermark(text: &str) -> Result<usize, String> {
     size_between(text, 1, 1 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+
+    #[test]
+    fn the_defaults_of_the_options_are_those_of_the_configuration() {
+        let matches = ServerArgs::augment_args(clap::Command::new("run")).try_get_matches_from(["run"]);
+        let args =
+            ServerArgs::from_arg_matches(&matches.expect("no option is required")).expect("the defaults are valid");
+        let config = args.config(None, true);
+        assert_eq!((config.listen.is_empty(), config.describe()), (true, MasterConfig::default().describe()));
+    }
 }

@@ -1,7 +1,7 @@
 //! The options that delay a drain and report it to load balancers.
 
 use std::time::Duration;
-use tine_apps::files::UrlPrefix;
+use tine_apps::health;
 use tine_common::units::parse_duration;
 
 #[derive(clap::Args, Debug)]
@@ -13,15 +13,7 @@ pub struct DrainArgs {
     pub drain_delay: Duration,
     /// Answer health checks at this path instead of the app: 200, or 503 during --drain-delay [default: none; the
     /// built-in origin has /health]
-    #[arg(long, value_name = "PATH", env = "TINE_HEALTH_PATH", hide_env = true, value_parser = health_path,
+    #[arg(long, value_name = "PATH", env = "TINE_HEALTH_PATH", hide_env = true, value_parser = health::parse_path,
           help_heading = "Processes")]
     pub health_path: Option<String>,
-}
-
-/// The path in the form that requests are compared with. The error has an example.
-fn health_path(text: &str) -> Result<String, String> {
-    match text.parse::<UrlPrefix>() {
-        Ok(path) if text.starts_with('/') && !path.is_root() => Ok(path.to_string()),
-        _ => Err("give a path such as /health".to_string()),
-    }
 }

@@ -10,10 +10,8 @@ use nix::unistd::fchdir;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
-use tine::Health;
-use tine::for_cli::{Reloaded, Reread, go_to};
-use tine_apps::health;
-use tine_common::config::{Exempt, MasterConfig};
+use tine::for_cli::{Reloaded, Reread, go_to, with_health_checks};
+use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
@@ -55,19 +53,7 @@ impl Settings {
         let given = asked.given.clone();
         let mut served = config.check().and_then(|()| choose(asked)).map_err(|line| given.locate(line))?;
         served.warnings.extend(warnings::of_silence(&served.about, &config));
-        if let Some(path) = config.health_path.as_deref().and_then(|path| path.parse().ok()) {
-            served.factory = health::before(path, served.factory);
-        }
-        // A load balancer takes a server that refuses its checks for dead.
-        let of_app = match served.about.health {
-            Health::At(path) => Some(path.to_string()),
-            Health::AppsOwn | Health::Nowhere => None,
-        };
-        for path in [of_app, config.health_path.clone()].into_iter().flatten().map(Exempt::Path) {
-            if !config.worker.throttle.exempt.contains(&path) {
-                config.worker.throttle.exempt.push(path);
-            }
-        }
+        served.factory = with_health_checks(&served.about, &mut config, served.factory);
         Ok(Settings { served, config, given })
     }
 

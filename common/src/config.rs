@@ -73,7 +73,7 @@ pub struct Supervision {
 }
 
 /// When a healthy worker is replaced; `None`: never for that reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Recycling {
     pub requests_max: Option<u64>,
     /// Random extra requests per worker, up to this many.
@@ -107,9 +107,10 @@ impl fmt::Display for ControlAt {
 }
 
 /// How the workers share a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptMode {
     /// One queue that every worker accepts from.
+    #[default]
     Shared,
     /// One SO_REUSEPORT socket and queue a worker.
     PerWorker,
@@ -190,6 +191,50 @@ impl Address {
             }
             (Address::Unix(a), Address::Unix(b)) => a == b,
             _ => false,
+        }
+    }
+}
+
+impl Default for MasterConfig {
+    /// As `tine run` without an option, apart from the address: there is none.
+    fn default() -> MasterConfig {
+        MasterConfig {
+            workers: available_cpus(),
+            listen: Vec::new(),
+            backlog: 4096,
+            tcp_fastopen: false,
+            defer_accept: Duration::from_secs(1),
+            receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES),
+            drain_delay: Duration::ZERO,
+            health_path: None,
+            pidfile: None,
+            log_file: None,
+            control: ControlAt::Auto,
+            admin: None,
+            mem_interval: Duration::from_secs(10),
+            quiet: false,
+            log_level: None,
+            worker: WorkerConfig::default(),
+            supervision: Supervision::default(),
+            privileges: Privileges::default(),
+        }
+    }
+}
+
+/// CPU affinity and cgroup quota (v1 and v2) together, at least 1.
+pub fn available_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get()).min(WORKERS_MAX)
+}
+
+impl Default for Supervision {
+    fn default() -> Supervision {
+        Supervision {
+            worker_timeout: Some(Duration::from_secs(30)),
+            boot_timeout: Some(Duration::from_secs(60)),
+            unavailable_max: 0,
+            surge_max: 1,
+            generations_max: 4,
+            recycling: Recycling::default(),
         }
     }
 }

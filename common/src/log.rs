@@ -58,7 +58,7 @@ pub fn parse_level(text: &str) -> Result<LevelFilter, String> {
 }
 
 /// Installs the logger, once a process tree; forked workers inherit it and call [`set_process_name`]. From
-/// now on panics are logged as lines, too.
+/// now on panics are logged as lines, too. A program's own logger, if it was installed first, stays and gets the records.
 pub fn init(level: LevelFilter) {
     out::begin();
     let logger = env_logger::Builder::new()
@@ -81,8 +81,11 @@ pub fn init(level: LevelFilter) {
             writeln!(out, "{}", journal::each_line(level, &record.args().to_string()))
         })
         .build();
-    log::set_max_level(logger.filter());
-    log::set_boxed_logger(Box::new(recent::Keeping(logger))).expect("the only logger");
+    let filter = logger.filter();
+    if log::set_boxed_logger(Box::new(recent::Keeping(logger))).is_err() {
+        return;
+    }
+    log::set_max_level(filter);
     std::panic::set_hook(Box::new(|panic| {
         // As in Rust's own hook: only with RUST_BACKTRACE.
         let backtrace = Backtrace::capture();

@@ -1,5 +1,9 @@
 //! What is served, as the banner, the status and the log describe it.
 
+use tine_apps::health;
+use tine_common::config::{Exempt, MasterConfig};
+use tine_worker::app::AppFactory;
+
 /// What is served.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -22,4 +26,19 @@ pub enum Health {
     AppsOwn,
     /// Not at all.
     Nowhere,
+}
+
+/// The application with the server's own path for health checks before it, if there is one. No limit applies to health checks:
+/// a load balancer takes a server that refuses them for dead.
+pub fn with_health_checks(about: &About, config: &mut MasterConfig, factory: AppFactory) -> AppFactory {
+    let of_app = match about.health {
+        Health::At(path) => Some(path.to_string()),
+        Health::AppsOwn | Health::Nowhere => None,
+    };
+    for path in [of_app, config.health_path.clone()].into_iter().flatten().map(Exempt::Path) {
+        if !config.worker.throttle.exempt.contains(&path) {
+            config.worker.throttle.exempt.push(path);
+        }
+    }
+    health::at(config.health_path.as_deref(), factory)
 }

@@ -1,7 +1,7 @@
 //! Tine: a pre-fork HTTP server. A small master owns the sockets and the processes; N single-threaded workers accept for
 //! themselves.
 //!
-//! A Rust application implements [`app::App`]; `serve` of the package `tine-cli` runs it under the options of `tine run`:
+//! A Rust application implements [`app::App`], and [`Server`] runs it:
 //!
 //! ```no_run
 //! use tine::app::{Answer, App, Cx};
@@ -14,9 +14,14 @@
 //!         Response::text(StatusCode::OK, "hello\n").into()
 //!     }
 //! }
+//!
+//! fn main() -> Result<std::process::ExitCode, tine::ServerError> {
+//!     tine::Server::builder().bind("127.0.0.1:8080").workers(4).serve(|_worker| Ok(Box::new(Hello)))
+//! }
 //! ```
 //!
-//! Its tests need no server: [`testing`] drives it without a socket.
+//! `serve` of the package `tine-cli` runs it under all options of `tine run`, with `tine ctl` and `tine top`. Its tests need
+//! no server: [`testing`] drives it without a socket.
 #![forbid(unsafe_code)]
 
 mod about;
@@ -40,6 +45,7 @@ mod preflight;
 mod recycle;
 mod respawn;
 mod rollout;
+mod server;
 mod shortage;
 mod start;
 mod supervisor;
@@ -48,12 +54,15 @@ mod usage;
 mod watchdog;
 
 pub use about::{About, Health};
+pub use server::{Builder, Server, ServerError};
 pub use tine_apps::{files, router};
+pub use tine_common::{config, privileges};
 pub use tine_worker::{app, http, testing};
 
 /// What the package `tine-cli` uses; not part of the interface, and may change in any version.
 #[doc(hidden)]
 pub mod for_cli {
+    pub use crate::about::with_health_checks;
     pub use crate::command::Command;
     pub use crate::identity::{Identity, is_root};
     pub use crate::listener::warnings;

@@ -96,6 +96,12 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     let Service { about, factory, config, identity, warnings, reread } = service;
     let Origin { inherited, notifier, program, .. } = origin;
     let (inherited, program) = (inherited?, program?);
+    if let Some(threads) = process::threads().filter(|&count| count > 1 && !config.worker.is_alone) {
+        return Err(format!(
+            "this process has {threads} threads, and its forks would have one: start the server before any other thread, \
+             such as those of an async runtime"
+        ));
+    }
     let Prepared { nofile, pidfile, log_file, mut bound, mut admin } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     let all = bound.iter().chain(&admin);

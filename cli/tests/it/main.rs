@@ -37,6 +37,7 @@ mod a_reload_opens_the_static_directory_again;
 mod a_reload_reads_the_config_file_again;
 mod a_reload_starts_new_workers_before_old_ones_leave;
 mod a_reset_comes_after_the_last_byte;
+mod a_server_needs_no_command_line;
 mod a_server_runs_without_a_master;
 mod a_slow_worker_is_not_taken_for_hung;
 mod a_small_file_costs_few_system_calls;

@@ -76,6 +76,21 @@ impl Default for Limits {
     }
 }
 
+impl Default for WorkerConfig {
+    fn default() -> WorkerConfig {
+        WorkerConfig {
+            is_alone: false,
+            accept: AcceptMode::default(),
+            connections_max: None,
+            connections_per_address_max: None,
+            graceful_timeout: Duration::from_secs(30),
+            buffer_bytes: 256 << 10,
+            limits: Limits::default(),
+            throttle: ThrottleConfig::default(),
+        }
+    }
+}
+
 impl WorkerConfig {
     /// The bytes of a worker's read buffer: a whole head always fits, however small a buffer was asked for.
     pub fn read_buffer_bytes(&self) -> usize {

@@ -161,6 +161,11 @@ pub fn is_told_to_end() -> bool {
     has_asked && [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT].into_iter().any(is_pending)
 }
 
+/// The number of threads of this process; `None`: /proc cannot be read.
+pub fn threads() -> Option<usize> {
+    Some(fs::read_dir("/proc/self/task").ok()?.count())
+}
+
 /// Whether this process was started with SIGHUP ignored, as nohup(1) does.
 pub fn ignores_hangup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,6 +1,7 @@
-//! The applications in Rust that the tests serve, as separate processes under tine's command line: examples of this
-//! package, one that fails on demand, and one that waits for descriptors. They are part of this program, which runs as one of them if [`NAME`] asks for
-//! it; an example's own binary may be older than the server under test, since `cargo test --test it` does not build it.
+//! The applications in Rust that the tests serve, as separate processes: examples, one that fails on demand, one that
+//! waits for descriptors, and a server beside a thread. They are part of this program, which runs as one of them if [`NAME`]
+//! asks for it; an example's own binary may be older than the server under test, since `cargo test --test it` does not
+//! build it.
 
 mod faults;
 #[path = "../../../examples/files_beside_app.rs"]
@@ -9,6 +10,9 @@ mod files_beside_app;
 mod gateway;
 #[path = "../../../examples/own_app.rs"]
 mod own_app;
+#[path = "../../../../master/examples/own_server.rs"]
+mod own_server;
+mod threaded_server;
 mod watches;
 
 use crate::support::{Client, Server, eventually};
@@ -20,11 +24,13 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 5] = [
+const APPS: [(&str, Main); 7] = [
     ("faults", faults::main),
     ("files_beside_app", files_beside_app::main),
     ("gateway", gateway::main),
     ("own_app", own_app::main),
+    ("own_server", own_server::main),
+    ("threaded_server", threaded_server::main),
     ("watches", watches::main),
 ];
 
