@@ -5,6 +5,7 @@
 //! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
 //! - [`gauges`]: beside it, what the master measures of the whole server.
+//! - [`telemetry`]: beside it, what is measured of requests, connections and the server, and its exposition.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
 //! - [`throttle`]: beside it, the limits of the whole server: permits, the log of admissions, the clients' own limits.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
@@ -38,6 +39,7 @@ pub mod roster;
 pub mod scoreboard;
 pub mod status;
 pub mod sys;
+pub mod telemetry;
 pub mod throttle;
 pub mod units;
 

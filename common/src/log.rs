@@ -19,7 +19,7 @@ mod shown_path;
 
 pub use file::{LogFile, path, reopen};
 pub use head::push_head;
-pub use out::{in_handler, report_suppressed, write_last};
+pub use out::{in_handler, lines_dropped, report_suppressed, write_last};
 pub use recent::{Event, NUMBERS, forget, keep, recent};
 pub use repeats::APP;
 pub use shown_path::shown_path;

@@ -10,6 +10,7 @@ use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
 use crate::sys::mmap::{Line, shared_lines};
+use crate::telemetry::Telemetry;
 use crate::throttle::{Throttle, ThrottleLimits};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -73,6 +74,7 @@ pub struct Scoreboard {
     /// What the master measures of the whole server.
     gauges: &'static [Line],
     throttle: Throttle,
+    telemetry: Telemetry,
     /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
 }
@@ -106,8 +108,10 @@ impl Scoreboard {
     /// memory only for slots that were ever taken.
     pub fn new(slots: usize) -> io::Result<Self> {
         let (in_flight_tables, _) = shared_lines(slots * in_flight_table::LINES)?.as_chunks();
+        let lines = shared_lines(slots + 1)?;
         Ok(Scoreboard {
-            lines: shared_lines(slots + 1)?,
+            lines,
+            telemetry: Telemetry::new(slots, &lines[0].words[REACH])?,
             in_flight_tables,
             addresses: None,
             throttle: Throttle::new(slots, 0)?,
@@ -124,6 +128,11 @@ impl Scoreboard {
         }
         self.throttle.set(limits);
         Ok(())
+    }
+
+    /// What is measured of requests, connections and the server.
+    pub fn telemetry(&self) -> Telemetry {
+        self.telemetry
     }
 
     /// The limits of the whole server.
@@ -232,6 +241,7 @@ impl Scoreboard {
         }
         Word::ALL.into_iter().for_each(|word| slot.store(word, 0));
         self.in_flight_table(number).clear();
+        self.telemetry.retire(number, in_flight);
         if let Some(tables) = self.addresses {
             tables.clear(number);
         }

@@ -25,6 +25,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 use steps::Step;
 use tine_common::in_flight_table::{Before, Kept};
+use tine_common::telemetry::Count;
 use unsent::Unsent;
 
 pub struct Connection {
@@ -179,6 +180,11 @@ impl Connection {
         self.on_deadline();
     }
 
+    /// Bytes that wait for the client to read.
+    pub fn queued_bytes(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.len())
+    }
+
     /// Requests that are being answered.
     pub fn in_flight(&self) -> u16 {
         match &self.phase {
@@ -211,8 +217,7 @@ impl Connection {
     /// Ends the requests that have not ended, while the buffers are parked.
     fn close_parked(&mut self, recorder: &mut Recorder, now: Instant) -> Turn {
         let unconsumed = self.input.as_ref().map_or(0, |input| input.len());
-        let queued = self.output.as_ref().map_or(0, |output| output.len());
-        self.end(unconsumed, queued, recorder, now);
+        self.end(unconsumed, self.queued_bytes(), recorder, now);
         Turn::Closed
     }
 
@@ -239,10 +244,7 @@ impl Connection {
         let cx = Step { turn, idle_end, id: self.id }.cx(&self.transport);
         let write = self.write_deadline(turn);
         match &self.phase {
-            Phase::Open(protocol) => {
-                let queued_bytes = self.output.as_ref().map_or(0, |output| output.len());
-                [write, protocol.deadline(queued_bytes, &cx)].into_iter().flatten().min()
-            }
+            Phase::Open(protocol) => [write, protocol.deadline(self.queued_bytes(), &cx)].into_iter().flatten().min(),
             Phase::Finishing(_) => write,
             Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
             Phase::Lingering(linger) => Some(linger.until()),
@@ -270,6 +272,7 @@ impl Connection {
         if !self.transport.is_writable() && self.write_deadline(turn).is_some_and(|at| turn.now >= at) {
             // The client reads nothing: a close without a reset would leave its bytes in the kernel for minutes.
             self.transport.socket.reset_on_close();
+            turn.seat.count(Count::TimeoutWrite, 1);
             self.cut = Some(Cut::WriteTimeout);
             return self.close_parked(&mut shared.recorder, turn.now);
         }

@@ -14,6 +14,7 @@ use crate::throttle::{Admission, Permit};
 use std::fmt::Display;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
+use tine_common::telemetry::Count;
 
 /// Whether a request may begin now, by the limits of the whole server and of its client.
 pub fn admit(request: &Request<'_>, cx: &Cx<'_>) -> Admission {
@@ -34,13 +35,19 @@ pub fn begin(request: &Request<'_>, starts_at: u64, app: &mut dyn App, cx: &Cx<'
 
 /// The app failed while it answered. If a client's violation of the protocol is the cause, no operator has to know: the
 /// level is debug.
-pub fn log_failure(request: &RequestName, error: &AppError) {
-    let level = if error.is_clients() { log::Level::Debug } else { log::Level::Error };
+pub fn on_app_error(request: &RequestName, error: &AppError, cx: &Cx<'_>) {
+    let level = if error.is_clients() {
+        log::Level::Debug
+    } else {
+        cx.count(Count::AppErrors);
+        log::Level::Error
+    };
     log::log!(level, "{request}: {}", indented(&error.to_string()));
 }
 
 /// The app's response cannot be sent as it is.
-pub fn log_refused(request: &RequestName, error: impl Display) {
+pub fn on_refused(request: &RequestName, error: impl Display, cx: &Cx<'_>) {
+    cx.count(Count::AppErrors);
     log::error!("{request}: the app's response cannot be sent: {}", indented(&error.to_string()));
 }
 

@@ -40,6 +40,7 @@ use tine_common::message::Report;
 use tine_common::metric::{Metric, Metrics};
 use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
 use tine_common::sys::{descriptor, fork, process, started_with};
+use tine_common::telemetry::{Count, Level, Seat};
 
 pub use crate::accept::{Listener, Place, Queue};
 
@@ -192,6 +193,9 @@ struct Worker {
     /// The server stops soon (`Order::LameDuck`).
     lame_duck: bool,
     metrics: Metrics,
+    seat: Seat,
+    /// Lines of the log that were dropped and are counted.
+    log_lines_dropped: u64,
     counts: Counts,
     own: OwnDescriptors,
     /// Listeners with pending connections, in this turn.
@@ -205,6 +209,8 @@ struct Worker {
 struct Counts {
     /// Connections that were refused or evicted and are still being closed.
     refused_open: usize,
+    /// Bytes queued for all clients.
+    buffered_bytes: usize,
     /// Connections were opened or closed since the last load snapshot.
     changed: bool,
 }
@@ -247,7 +253,7 @@ impl Worker {
         let buffers = Buffers {
             input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
             output: WriteQueue::new(now),
-            recorder: Recorder::default(),
+            recorder: Recorder::new(scoreboard.telemetry().requests(slot_number)),
         };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         let throttle = Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle);
@@ -282,6 +288,9 @@ impl Worker {
             requests_due,
             lame_duck: false,
             metrics: Metrics::default(),
+            seat: scoreboard.telemetry().seat(slot_number),
+            // The master dropped them before the fork.
+            log_lines_dropped: tine_common::log::lines_dropped(),
             counts: Counts::default(),
             own,
             ready_listeners: Vec::new(),
@@ -437,6 +446,7 @@ impl Worker {
             clock: Some(&self.clock),
             wakeups: Some(&self.wakeups),
             throttle: Some(&self.throttle),
+            seat: self.seat,
             ..cx
         };
         let mut is_first = true;
@@ -450,6 +460,7 @@ impl Worker {
             let connection = &mut self.connections[token];
             connection.had_turn = turn;
             let were_in_flight = connection.in_flight();
+            let queued_bytes = connection.queued_bytes();
             self.in_flight_table.turn_to(connection.before());
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             // A connection that is answered and closed in its first turn is never registered.
@@ -462,12 +473,17 @@ impl Worker {
                     Err(e) => {
                         // No event would report its bytes.
                         self.metrics[Metric::Refused] += 1;
+                        self.seat.count(Count::RefusedDescriptors, 1);
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
                         connection.turn_away(&self.date, &mut self.buffers.input);
                         connection.end_by(Cut::Poll, &mut self.buffers.recorder, now);
                         end = Turn::Closed;
                     }
                 }
+            }
+            self.counts.buffered_bytes -= queued_bytes;
+            if end != Turn::Closed {
+                self.counts.buffered_bytes += connection.queued_bytes();
             }
             let are_in_flight = if end == Turn::Closed { 0 } else { connection.in_flight() };
             connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, are_in_flight > 0);
@@ -524,6 +540,10 @@ impl Worker {
         let counts = self.buffers.recorder.counts();
         self.metrics[Metric::Requests] = counts.answered;
         self.metrics[Metric::ResponsesCut] = counts.cut;
+        self.seat.set_level(Level::WebSockets, counts.websockets);
+        self.seat.set_level(Level::BufferedBytes, self.counts.buffered_bytes as u64);
+        let dropped = tine_common::log::lines_dropped();
+        self.seat.count(Count::LogLinesDropped, dropped - std::mem::replace(&mut self.log_lines_dropped, dropped));
         self.metrics[Metric::Connections] = self.admitted() as u64;
         self.slot.publish(&self.metrics);
     }
@@ -560,5 +580,6 @@ fn turn_cx<'a>(
         clock: None,
         wakeups: None,
         throttle: None,
+        seat: Seat::NONE,
     }
 }

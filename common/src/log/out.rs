@@ -21,6 +21,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 static OUT: RwLock<Output> = RwLock::new(Output::stderr());
 /// The number of lines of this process that were dropped.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// The same since the process began.
+static DROPPED_IN_ALL: AtomicU64 = AtomicU64::new(0);
 /// The errno of the last of them.
 static WHY: AtomicI32 = AtomicI32::new(0);
 /// When to try again to report them.
@@ -51,11 +53,17 @@ impl io::Write for Lines {
     }
 }
 
+/// The number of lines that this process has dropped.
+pub fn lines_dropped() -> u64 {
+    DROPPED_IN_ALL.load(Ordering::Relaxed)
+}
+
 /// Writes a line, or drops it.
 pub(super) fn write(line: &[u8]) {
     if let Err(e) = report_dropped().and_then(|()| write_line(line)) {
         WHY.store(e as i32, Ordering::Relaxed);
         DROPPED.fetch_add(1, Ordering::Relaxed);
+        DROPPED_IN_ALL.fetch_add(1, Ordering::Relaxed);
     }
 }
 

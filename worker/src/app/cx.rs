@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 use tine_common::in_flight_table::InFlightTable;
+use tine_common::telemetry::{Count, Seat};
 
 /// Which worker this is.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ pub(crate) struct TurnCx<'a> {
     pub wakeups: Option<&'a Wakeups>,
     /// `None` outside of a worker, where nothing is limited.
     pub throttle: Option<&'a Throttle>,
+    /// Where this worker counts.
+    pub seat: Seat,
 }
 
 impl TurnCx<'_> {
@@ -75,6 +78,7 @@ impl<'a> TurnCx<'a> {
             clock,
             wakeups: None,
             throttle: None,
+            seat: Seat::NONE,
         }
     }
 }
@@ -141,6 +145,11 @@ impl<'a> Cx<'a> {
     /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.
     pub(crate) fn is_time_up(&self) -> bool {
         self.turn.is_time_up()
+    }
+
+    /// Something has happened that is counted.
+    pub(crate) fn count(&self, count: Count) {
+        self.turn.seat.count(count, 1);
     }
 
     /// Both ends of the connection; each is `None` on a Unix socket, and outside of a connection.

@@ -7,6 +7,7 @@ use super::{AppError, Cx, Pull};
 use crate::net::WriteQueue;
 use bytes::Bytes;
 use std::borrow::Cow;
+use tine_common::telemetry::Count;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -87,6 +88,7 @@ impl MessageOut<'_> {
         let written = self.queue.append_with(|out| header.format(payload.len() as u64, out));
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         self.queue.append_shared(payload);
+        self.cx.count(Count::MessagesSent);
         Ok(())
     }
 

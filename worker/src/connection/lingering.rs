@@ -10,6 +10,7 @@ use super::steps::STEPS_PER_TURN;
 use crate::app::Cx;
 use crate::net::{ReadBuffer, Received, Socket};
 use std::time::{Duration, Instant};
+use tine_common::telemetry::Count;
 
 /// A finished connection is closed after this long without bytes from the client.
 const LINGER: Duration = Duration::from_secs(2);
@@ -65,6 +66,7 @@ impl Linger {
         // Without our FIN: it is the last to be acknowledged, and nothing is lost with it.
         let bytes = socket.bytes_at_risk().saturating_sub(1);
         if bytes == 0 {
+            cx.count(Count::TimeoutLinger);
             return Turn::Closed;
         }
         if bytes < self.bytes_at_risk {
@@ -78,6 +80,7 @@ impl Linger {
         if cx.now() >= self.progressed + cx.limits().write_timeout {
             // The same timeout as for our output. An error means that the connection is gone already.
             socket.reset_on_close();
+            cx.count(Count::TimeoutWrite);
             return Turn::Closed;
         }
         self.until = cx.now() + LINGER;

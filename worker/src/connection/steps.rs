@@ -8,6 +8,7 @@ use crate::dispatch::{self, Cut, Recorder};
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{ReadBuffer, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
+use tine_common::telemetry::Count;
 
 /// Reads and writes of one connection in one turn.
 pub const STEPS_PER_TURN: usize = 16;
@@ -102,7 +103,9 @@ impl Connection {
             && protocol.wants_input(output.len(), &step.cx(&self.transport))
         {
             // After a reset there is no client left to answer.
+            let before = self.transport.received_bytes();
             self.transport.receive(input, bytes_max).map_err(|_| Turn::Closed)?;
+            step.turn.seat.count(Count::ReceivedBytes, self.transport.received_bytes() - before);
         }
         let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
         let passed = Passed { received: self.transport.received_bytes(), sent: self.transport.sent_bytes() };
@@ -124,6 +127,7 @@ impl Connection {
         // After a reset there is no client left to send to.
         let (bytes, broken) = self.transport.flush(output, step.turn.now).map_err(|_| Turn::Closed)?;
         done.sent_bytes += bytes;
+        step.turn.seat.count(Count::SentBytes, bytes as u64);
         if let Some(part) = broken {
             dispatch::log_cut(&part.request, &part);
             if part.ends_with_connection {

@@ -14,7 +14,7 @@
 
 use crate::app::Cx;
 use crate::http::{Head, Request, StatusCode, Version};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::method::Method;
 
 #[derive(Debug)]
@@ -169,5 +169,15 @@ impl Record {
         self.on_sent(sent_bytes, now);
         self.response_bytes -= self.ends_at.saturating_sub(sent_bytes).min(self.response_bytes);
         self.ended = now;
+    }
+
+    /// From the request's beginning to its end.
+    pub fn duration(&self) -> Duration {
+        self.ended.saturating_duration_since(self.began)
+    }
+
+    /// From the request's beginning to the first byte of its response.
+    pub fn time_to_first_byte(&self) -> Option<Duration> {
+        self.first_byte.map(|at| at.saturating_duration_since(self.began))
     }
 }

@@ -1,6 +1,9 @@
 //! The one place that sees how each request ended: counters and logs hang on [`Recorder::end`].
 
-use super::record::{Outcome, Part, Record};
+use super::record::{Cut, Outcome, Part, Record};
+use crate::http::Version;
+use tine_common::method::Method;
+use tine_common::telemetry::{Count, Labels, Protocol, Requests};
 
 /// One per worker; its connections share it, as they share the buffers.
 #[derive(Default)]
@@ -8,6 +11,8 @@ pub struct Recorder {
     /// Requests of the connection that has its turn whose responses were written since its last flush.
     completed: Vec<Record>,
     counts: Counts,
+    /// `None` outside of a worker.
+    requests: Option<Requests>,
 }
 
 /// Requests since the worker's start, by what became of their responses.
@@ -17,11 +22,15 @@ pub struct Counts {
     pub answered: u64,
     /// The server did not complete it.
     pub cut: u64,
-    /// The client left before.
-    pub left: u64,
+    /// WebSockets that have not ended.
+    pub websockets: u64,
 }
 
 impl Recorder {
+    pub fn new(requests: Requests) -> Recorder {
+        Recorder { requests: Some(requests), ..Recorder::default() }
+    }
+
     /// A request's response is written, complete or not; it ends once the kernel has taken it.
     pub fn complete(&mut self, record: Record) {
         self.completed.push(record);
@@ -43,19 +52,60 @@ impl Recorder {
         self.completed = emptied;
     }
 
+    /// A connection has become a WebSocket, whose record comes when it ends.
+    pub fn websocket_begun(&mut self) {
+        self.counts.websockets += 1;
+    }
+
     /// A request has ended, and this is all there is to know of it.
     pub fn end(&mut self, record: &Record) {
         if record.part == Part::WebSocket {
-            return; // its handshake was counted
+            // Its handshake was counted as a request.
+            self.counts.websockets -= 1;
+            return;
         }
         match record.outcome {
             Outcome::Answered | Outcome::Refused => self.counts.answered += 1,
-            Outcome::Cut(_) => self.counts.cut += 1,
-            Outcome::ClientLeft => self.counts.left += 1,
+            Outcome::Cut(why) => {
+                self.counts.cut += 1;
+                self.count(cut(why));
+            }
+            Outcome::ClientLeft => self.count(Count::ClientsLeft),
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.record(labels(record), record.duration(), record.time_to_first_byte());
+        }
+    }
+
+    fn count(&self, count: Count) {
+        if let Some(requests) = &self.requests {
+            requests.seat().count(count, 1);
         }
     }
 
     pub fn counts(&self) -> Counts {
         self.counts
     }
+}
+
+fn cut(why: Cut) -> Count {
+    match why {
+        Cut::App => Count::CutApp,
+        Cut::Request => Count::CutRequest,
+        Cut::WriteTimeout => Count::CutWriteTimeout,
+        Cut::File => Count::CutFile,
+        Cut::Shutdown => Count::CutShutdown,
+        Cut::Poll => Count::CutDescriptors,
+    }
+}
+
+fn labels(record: &Record) -> Labels {
+    let protocol = match record.version {
+        Some(Version::Http10) => Protocol::Http10,
+        Some(Version::Http11) => Protocol::Http11,
+        None => Protocol::Unknown,
+    };
+    // What a malformed head begins with is not a method.
+    let method = if protocol == Protocol::Unknown { Method::Other } else { record.method };
+    Labels { method, status: record.status.map(|status| status.as_u16()), protocol }
 }

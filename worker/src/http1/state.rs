@@ -35,6 +35,7 @@ use crate::websocket::{self, Refusal, WebSocket};
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::HEADER_COUNT_CEILING;
+use tine_common::telemetry::Count;
 
 /// Up to this many bytes of an unread request body are read and dropped to keep the connection.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
@@ -161,7 +162,8 @@ impl Http1 {
                 record.written(written);
                 recorder.complete(record);
             }
-            _ => {}
+            Stage::Upgraded(mut websocket) => websocket.end(consumed, written, outcome, recorder),
+            Stage::Head | Stage::Discard(_) => {}
         }
     }
 
@@ -262,7 +264,12 @@ impl Http1 {
             }
             return Step::Stop(match (io.input_ended, self.is_wait_over(cx)) {
                 (true, _) => Next::Close(Closing::Flushed),
-                (false, true) => Next::Close(Closing::Lingering),
+                (false, true) => {
+                    if !self.ends_at_next_wait && !cx.is_draining() {
+                        cx.count(Count::TimeoutIdle);
+                    }
+                    Next::Close(Closing::Lingering)
+                }
                 (false, false) => Next::Wait,
             });
         }
@@ -300,6 +307,9 @@ impl Http1 {
             let head = io.input.unconsumed();
             let (is_head, record) = (is_head(head), Record::refused(head, io.written(), cx));
             let error = Error::new(StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
+            if !self.ends_at_next_wait {
+                cx.count(Count::TimeoutHead);
+            }
             return self.refuse(error, is_head, record, io, cx);
         } else {
             Next::Wait
@@ -407,7 +417,7 @@ impl Http1 {
                     }
                     Err(Refusal::Client(response)) => Answer::Response(*response),
                     Err(Refusal::App(error)) => {
-                        dispatch::log_refused(&request.name(), error);
+                        dispatch::on_refused(&request.name(), error, cx);
                         Answer::Response(app_failed())
                     }
                 }
@@ -445,6 +455,7 @@ impl Http1 {
         match called {
             Called::Upgraded(mut websocket) => {
                 websocket.begin(io.consumed(), io.written());
+                io.recorder.websocket_begun();
                 self.stage = Stage::Upgraded(websocket);
                 Step::Go
             }
@@ -501,8 +512,10 @@ impl Http1 {
             }
             Err(failed) => failed,
         };
-        if let Failed::App(error) = &failed {
-            dispatch::log_failure(active.request(), error);
+        match &failed {
+            Failed::App(error) => dispatch::on_app_error(active.request(), error, cx),
+            Failed::Client(error) if error.status == StatusCode::REQUEST_TIMEOUT => cx.count(Count::TimeoutBody),
+            Failed::Client(_) | Failed::ClientLeft => {}
         }
         // After the head only the close can tell the client that the response is incomplete.
         if let Some(writer) = active.writer() {
@@ -563,7 +576,10 @@ impl Http1 {
                     return Step::Stop(Next::Wait);
                 }
                 // Too much, too slow or malformed: the response is still sent, but the connection is not kept.
-                Ok(_) | Err(_) => {
+                too_much => {
+                    if matches!(too_much, Ok(Piece::NeedsInput)) {
+                        cx.count(Count::TimeoutLinger);
+                    }
                     io.input.clear();
                     return Step::Stop(Next::Close(Closing::Lingering));
                 }
@@ -641,7 +657,7 @@ fn respond(
     cx: &Cx<'_>,
 ) -> bool {
     encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
-        dispatch::log_refused(&request.name(), error);
+        dispatch::on_refused(&request.name(), error, cx);
         encode::response(app_failed(), output, facts, record, cx).unwrap_or(false)
     })
 }

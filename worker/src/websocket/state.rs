@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
+use tine_common::telemetry::Count;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
@@ -257,6 +258,7 @@ impl WebSocket {
                 return Step::Stop(Next::Close(Closing::Lingering));
             }
         };
+        cx.count(Count::MessagesReceived);
         // The next message has its own timeout.
         self.message_since = None;
         // Messages that were on their way when our close was sent are dropped (RFC 6455, 1.4).
@@ -282,6 +284,9 @@ impl WebSocket {
                 *close_handshake = CloseHandshake { since: cx.now(), queued_bytes: io.output.len() };
             }
             let is_over = close_handshake.ends(io.output.len(), cx.idle_end()).is_some_and(|at| cx.now() >= at);
+            if is_over {
+                cx.count(Count::TimeoutWebSocketClose);
+            }
             return is_over.then_some(Next::Close(match io.output.is_empty() {
                 true => Closing::Lingering,
                 false => Closing::Reset,
@@ -290,8 +295,10 @@ impl WebSocket {
         let (code, why) = if cx.idle_end().is_some_and(|end| cx.now() >= end.at()) {
             (CloseCode::Away, "Server shutting down")
         } else if cx.now() >= self.idle_deadline(cx) {
+            cx.count(Count::TimeoutWebSocketIdle);
             (CloseCode::Away, "Idle timeout")
         } else if self.message_ends(cx.limits()).is_some_and(|at| cx.now() >= at) {
+            cx.count(Count::TimeoutWebSocketMessage);
             (CloseCode::Policy, "message took too long")
         } else {
             if self.ping_at(cx.limits()).is_some_and(|at| cx.now() >= at) {
@@ -341,6 +348,7 @@ impl WebSocket {
         let mut close = None;
         let mut out = MessageOut { queue: output, close: &mut close, cx };
         if let Err(error) = call(&mut *self.peer, &mut out, cx) {
+            cx.count(Count::AppErrors);
             log::error!("{}: the app failed on its WebSocket: {}", self.request, indented(&error.to_string()));
             close = Some((CloseCode::Error.into(), Cow::Borrowed("")));
         }

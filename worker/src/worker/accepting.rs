@@ -14,6 +14,7 @@ use tine_common::address_counts::Entry;
 use tine_common::metric::Metric;
 use tine_common::scoreboard::LoadSnapshot;
 use tine_common::sys::socket::{Accepted, accept, is_of_descriptors};
+use tine_common::telemetry::Count;
 use tine_common::units::counted;
 
 /// Connections accepted from one listener in one turn.
@@ -145,7 +146,9 @@ impl Worker {
     fn admit(&mut self, socket: Socket, snapshot: &mut LoadSnapshot, now: Instant) {
         self.metrics[Metric::Accepted] += 1;
         // Before an eviction: no connection is evicted for a client that has its share.
-        let Ok(entry) = self.count_address(socket.client(), now) else { return self.refuse(socket, now) };
+        let Ok(entry) = self.count_address(socket.client(), now) else {
+            return self.refuse(socket, Count::RefusedAddress, now);
+        };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
             snapshot.total = snapshot.total.saturating_sub(1);
         }
@@ -165,7 +168,7 @@ impl Worker {
         let (mine, total) = (self.admitted(), snapshot.total);
         let mine = counted(mine as u64, "connection");
         self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
-        self.refuse(socket, now);
+        self.refuse(socket, Count::RefusedCapacity, now);
     }
 
     /// Counts the connection for its client's address, if that is limited. An error: the address has reached its limit.
@@ -181,8 +184,9 @@ impl Worker {
     }
 
     /// Answers with a 503 that has a `Retry-After`.
-    fn refuse(&mut self, socket: Socket, now: Instant) {
+    fn refuse(&mut self, socket: Socket, why: Count, now: Instant) {
         self.metrics[Metric::Refused] += 1;
+        self.seat.count(why, 1);
         let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
@@ -207,6 +211,7 @@ impl Worker {
         }
         self.counts.refused_open += 1;
         self.counts.changed = true;
+        self.seat.count(Count::Evicted, 1);
         self.admission.on_evicted(mine, now);
         true
     }
@@ -240,6 +245,7 @@ impl Worker {
             }
             self.metrics[Metric::Accepted] += 1;
             self.metrics[Metric::Refused] += 1;
+            self.seat.count(Count::RefusedDescriptors, 1);
         }
         self.listeners.pause(now + EXHAUSTED_PAUSE, now);
     }

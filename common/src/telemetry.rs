@@ -1,0 +1,190 @@
+//! What is measured of requests, connections and the server, in shared memory that any process can read.
+//!
+//! Beside the scoreboard there is a seat for each slot, with one writer: the worker in that slot; the master has a seat of
+//! its own. A count is a load and a store, without a lock. A seat is never cleared: the next worker of its slot continues
+//! where the last one was killed. So a reader only adds up the seats, and no sum ever goes backwards; only levels are set
+//! to 0 when a worker is reaped.
+//!
+//! [`count`] has the table of what is counted at its event, [`requests`] the requests by method, status and version,
+//! [`log_linear`] the histograms for quantiles, [`app`] what applications count.
+
+pub mod count;
+pub mod log_linear;
+pub mod requests;
+
+pub use count::{Count, Level};
+pub use log_linear::LogLinear;
+pub use requests::{Labels, Protocol, RequestSet};
+
+use crate::sys::mmap::{Line, shared_lines};
+use requests::{Directory, KEY_LINES, SETS_MAX, Sets};
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// Slots with a seat, so that the memory does not have to be reserved for all that could ever exist. The workers of slots
+/// above, of which there are only some if this many processes live at the same time, are not counted here.
+const SEATS_MAX: usize = 1024;
+
+const COUNT_LINES: usize = Count::ALL.len().div_ceil(16);
+const LATENCY_LINES: usize = log_linear::BUCKETS / 16;
+/// The lines of a seat, in this order: counts, levels, sets of requests, histograms.
+const LEVELS_AT: usize = COUNT_LINES;
+const SETS_AT: usize = LEVELS_AT + 1;
+const DURATIONS_AT: usize = SETS_AT + SETS_MAX + 1;
+const FIRST_BYTES_AT: usize = DURATIONS_AT + LATENCY_LINES;
+const LINES: usize = FIRST_BYTES_AT + LATENCY_LINES;
+
+/// All seats.
+#[derive(Clone, Copy)]
+pub struct Telemetry {
+    /// The master's is the first.
+    seats: &'static [[Line; LINES]],
+    directory: Directory,
+    /// The scoreboard's: the number of slots that were ever taken.
+    reach: &'static AtomicU64,
+}
+
+/// The words of one writer.
+#[derive(Clone, Copy)]
+pub struct Seat(Option<&'static [Line; LINES]>);
+
+/// Which times a histogram has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Latency {
+    /// Of requests, from their beginning to the last byte of the response.
+    Duration,
+    /// To the first byte of the response's head.
+    FirstByte,
+}
+
+impl Telemetry {
+    pub(crate) fn new(slots: usize, reach: &'static AtomicU64) -> io::Result<Telemetry> {
+        let (seats, _) = shared_lines((slots.min(SEATS_MAX) + 1) * LINES)?.as_chunks();
+        let directory = shared_lines(KEY_LINES)?.try_into().expect("as many lines as it has");
+        Ok(Telemetry { seats, directory: Directory(directory), reach })
+    }
+
+    /// Of the worker in this slot.
+    pub fn seat(&self, slot: usize) -> Seat {
+        Seat(self.seats.get(slot + 1))
+    }
+
+    pub fn master(&self) -> Seat {
+        Seat(self.seats.first())
+    }
+
+    /// Counts the requests of the worker in this slot.
+    pub fn requests(&self, slot: usize) -> Requests {
+        Requests { seat: self.seat(slot), sets: Sets::new(self.directory) }
+    }
+
+    /// The master's seat, and those of all slots that were ever taken.
+    fn all(&self) -> impl Iterator<Item = Seat> + Clone {
+        let reach = self.reach.load(Relaxed) as usize;
+        self.seats.iter().take(reach + 1).map(|lines| Seat(Some(lines)))
+    }
+
+    /// Over all processes, those included that have exited.
+    pub fn counted(&self, count: Count) -> u64 {
+        self.all().map(|seat| seat.counted(count)).sum()
+    }
+
+    /// Over all processes that live.
+    pub fn level(&self, level: Level) -> u64 {
+        self.all().map(|seat| seat.level(level)).sum()
+    }
+
+    pub fn request_sets(&self) -> Vec<RequestSet> {
+        self.directory.sets(self.all())
+    }
+
+    pub fn latencies(&self, which: Latency) -> LogLinear {
+        let mut sum = LogLinear::default();
+        for lines in self.all().filter_map(|seat| seat.latencies(which)) {
+            for (bucket, word) in lines.iter().flat_map(|line| &line.words).enumerate() {
+                sum.add(bucket, word.load(Relaxed));
+            }
+        }
+        sum
+    }
+
+    /// Master only: the worker in this slot has exited, and with it this many requests that were in flight.
+    pub(crate) fn retire(&self, slot: usize, in_flight: u64) {
+        let seat = self.seat(slot);
+        seat.count(Count::CutWorkerDied, in_flight);
+        Level::ALL.into_iter().for_each(|level| seat.set_level(level, 0));
+    }
+}
+
+impl Seat {
+    /// Outside of a server: nothing is counted.
+    pub const NONE: Seat = Seat(None);
+
+    /// Of its only writer.
+    pub fn count(&self, count: Count, number: u64) {
+        if let Some(lines) = self.0 {
+            requests::add(&lines[count as usize / 16].words[count as usize % 16], number);
+        }
+    }
+
+    pub fn counted(&self, count: Count) -> u64 {
+        self.0.map_or(0, |lines| lines[count as usize / 16].words[count as usize % 16].load(Relaxed))
+    }
+
+    pub fn set_level(&self, level: Level, value: u64) {
+        if let Some(lines) = self.0 {
+            lines[LEVELS_AT].words[level as usize].store(value, Relaxed);
+        }
+    }
+
+    pub fn level(&self, level: Level) -> u64 {
+        self.0.map_or(0, |lines| lines[LEVELS_AT].words[level as usize].load(Relaxed))
+    }
+
+    fn set(&self, number: usize) -> Option<&'static Line> {
+        Some(&self.0?[SETS_AT + number])
+    }
+
+    fn latencies(&self, which: Latency) -> Option<&'static [Line]> {
+        let at = match which {
+            Latency::Duration => DURATIONS_AT,
+            Latency::FirstByte => FIRST_BYTES_AT,
+        };
+        Some(&self.0?[at..at + LATENCY_LINES])
+    }
+
+    fn record(&self, which: Latency, ns: u64) {
+        if let Some(lines) = self.latencies(which) {
+            let bucket = log_linear::bucket_of(ns);
+            requests::add(&lines[bucket / 16].words[bucket % 16], 1);
+        }
+    }
+}
+
+/// The requests of one worker.
+pub struct Requests {
+    seat: Seat,
+    sets: Sets,
+}
+
+impl Requests {
+    pub fn seat(&self) -> Seat {
+        self.seat
+    }
+
+    /// A request has ended. `first_byte`: `None` if none of its response was sent.
+    pub fn record(&mut self, labels: Labels, duration: Duration, first_byte: Option<Duration>) {
+        let ns = |time: Duration| time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos());
+        self.sets.record(self.seat, labels, ns(duration));
+        self.seat.record(Latency::Duration, ns(duration));
+        if let Some(time) = first_byte {
+            self.seat.record(Latency::FirstByte, ns(time));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "telemetry/tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+//! What is counted when it happens, in one table: each count's place in a seat, the metric that it is a part of, its label.
+
+/// Only grows. A worker counts in its own seat, the master in its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    ReceivedBytes,
+    SentBytes,
+    RefusedCapacity,
+    RefusedAddress,
+    RefusedDescriptors,
+    Evicted,
+    TimeoutHead,
+    TimeoutIdle,
+    TimeoutBody,
+    TimeoutWrite,
+    TimeoutLinger,
+    TimeoutWebSocketIdle,
+    TimeoutWebSocketMessage,
+    TimeoutWebSocketClose,
+    CutApp,
+    CutRequest,
+    CutWriteTimeout,
+    CutFile,
+    CutShutdown,
+    CutDescriptors,
+    CutWorkerDied,
+    ClientsLeft,
+    AppErrors,
+    MessagesReceived,
+    MessagesSent,
+    LogLinesDropped,
+    AppMetricsDropped,
+    // The master's.
+    ExitStatus,
+    ExitSignal,
+    ExitOom,
+    ExitHung,
+    ExitBoot,
+    ExitRetired,
+    ForksFailed,
+    Reloads,
+    ReloadsFailed,
+    Upgrades,
+    UpgradesFailed,
+}
+
+/// A metric that consists of counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountFamily {
+    /// Without the suffix `_total`.
+    pub name: &'static str,
+    pub help: &'static str,
+    /// What the counts differ in; `""` if there is one.
+    pub label: &'static str,
+}
+
+const fn family(name: &'static str, help: &'static str, label: &'static str) -> CountFamily {
+    CountFamily { name, help, label }
+}
+
+const RECEIVED: CountFamily = family("tine_received_bytes", "Bytes read from clients.", "");
+const SENT: CountFamily = family("tine_sent_bytes", "Bytes of responses and messages passed to the kernel.", "");
+const REFUSED: CountFamily = family(
+    "tine_connections_refused",
+    "Connections answered with 503 before a request was read, or closed for lack of descriptors.",
+    "reason",
+);
+const EVICTED: CountFamily =
+    family("tine_connections_evicted", "Idle or slow connections closed to admit new ones.", "");
+const TIMEOUTS: CountFamily = family("tine_timeouts", "Waits that were ended by a deadline.", "wait");
+const CUT: CountFamily = family("tine_responses_cut", "Responses that the server did not complete.", "reason");
+const LEFT: CountFamily = family("tine_clients_left", "Requests whose clients left before all of the response.", "");
+const APP_ERRORS: CountFamily = family("tine_app_errors", "Requests that the application failed to answer.", "");
+const MESSAGES: CountFamily = family("tine_websocket_messages", "Messages of WebSockets.", "direction");
+const LOG_DROPPED: CountFamily =
+    family("tine_log_lines_dropped", "Lines of the log that could not be written without waiting.", "");
+const METRICS_DROPPED: CountFamily =
+    family("tine_app_metrics_dropped", "Changes of the application's metrics that found no room.", "");
+const EXITS: CountFamily = family("tine_worker_exits", "Workers that ended without an order of the master.", "reason");
+const FORKS_FAILED: CountFamily =
+    family("tine_worker_starts_failed", "Workers that could not be started, for lack of processes or memory.", "");
+const RELOADS: CountFamily = family("tine_reloads", "Reloads that have ended.", "outcome");
+const UPGRADES: CountFamily =
+    family("tine_upgrades", "Upgrades that have ended: failed ones, and the one that started this master.", "outcome");
+
+impl Count {
+    /// In the order of the variants, those of one family together.
+    pub const ALL: [Count; 38] = [
+        Count::ReceivedBytes,
+        Count::SentBytes,
+        Count::RefusedCapacity,
+        Count::RefusedAddress,
+        Count::RefusedDescriptors,
+        Count::Evicted,
+        Count::TimeoutHead,
+        Count::TimeoutIdle,
+        Count::TimeoutBody,
+        Count::TimeoutWrite,
+        Count::TimeoutLinger,
+        Count::TimeoutWebSocketIdle,
+        Count::TimeoutWebSocketMessage,
+        Count::TimeoutWebSocketClose,
+        Count::CutApp,
+        Count::CutRequest,
+        Count::CutWriteTimeout,
+        Count::CutFile,
+        Count::CutShutdown,
+        Count::CutDescriptors,
+        Count::CutWorkerDied,
+        Count::ClientsLeft,
+        Count::AppErrors,
+        Count::MessagesReceived,
+        Count::MessagesSent,
+        Count::LogLinesDropped,
+        Count::AppMetricsDropped,
+        Count::ExitStatus,
+        Count::ExitSignal,
+        Count::ExitOom,
+        Count::ExitHung,
+        Count::ExitBoot,
+        Count::ExitRetired,
+        Count::ForksFailed,
+        Count::Reloads,
+        Count::ReloadsFailed,
+        Count::Upgrades,
+        Count::UpgradesFailed,
+    ];
+
+    /// The metric that it is a part of, and the value of its label.
+    pub fn describe(self) -> (CountFamily, &'static str) {
+        match self {
+            Count::ReceivedBytes => (RECEIVED, ""),
+            Count::SentBytes => (SENT, ""),
+            Count::RefusedCapacity => (REFUSED, "capacity"),
+            Count::RefusedAddress => (REFUSED, "address"),
+            Count::RefusedDescriptors => (REFUSED, "descriptors"),
+            Count::Evicted => (EVICTED, ""),
+            Count::TimeoutHead => (TIMEOUTS, "head"),
+            Count::TimeoutIdle => (TIMEOUTS, "idle"),
+            Count::TimeoutBody => (TIMEOUTS, "body"),
+            Count::TimeoutWrite => (TIMEOUTS, "write"),
+            Count::TimeoutLinger => (TIMEOUTS, "linger"),
+            Count::TimeoutWebSocketIdle => (TIMEOUTS, "websocket_idle"),
+            Count::TimeoutWebSocketMessage => (TIMEOUTS, "websocket_message"),
+            Count::TimeoutWebSocketClose => (TIMEOUTS, "websocket_close"),
+            Count::CutApp => (CUT, "app"),
+            Count::CutRequest => (CUT, "request"),
+            Count::CutWriteTimeout => (CUT, "write_timeout"),
+            Count::CutFile => (CUT, "file"),
+            Count::CutShutdown => (CUT, "shutdown"),
+            Count::CutDescriptors => (CUT, "descriptors"),
+            Count::CutWorkerDied => (CUT, "worker_died"),
+            Count::ClientsLeft => (LEFT, ""),
+            Count::AppErrors => (APP_ERRORS, ""),
+            Count::MessagesReceived => (MESSAGES, "received"),
+            Count::MessagesSent => (MESSAGES, "sent"),
+            Count::LogLinesDropped => (LOG_DROPPED, ""),
+            Count::AppMetricsDropped => (METRICS_DROPPED, ""),
+            Count::ExitStatus => (EXITS, "status"),
+            Count::ExitSignal => (EXITS, "signal"),
+            Count::ExitOom => (EXITS, "oom"),
+            Count::ExitHung => (EXITS, "hung"),
+            Count::ExitBoot => (EXITS, "boot"),
+            Count::ExitRetired => (EXITS, "retired"),
+            Count::ForksFailed => (FORKS_FAILED, ""),
+            Count::Reloads => (RELOADS, "success"),
+            Count::ReloadsFailed => (RELOADS, "failure"),
+            Count::Upgrades => (UPGRADES, "success"),
+            Count::UpgradesFailed => (UPGRADES, "failure"),
+        }
+    }
+}
+
+/// Goes up and down; gone with its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    WebSockets,
+    BufferedBytes,
+    AppMemoryBytes,
+    // The master's.
+    /// When the last reload ended, in seconds of the Unix epoch; 0: there was none.
+    LastReloadAt,
+    /// 1 if it succeeded.
+    LastReloadSucceeded,
+    /// CPU time of the workers that have exited, in microseconds: it only grows.
+    ExitedCpuUs,
+}
+
+impl Level {
+    /// In the order of the variants.
+    pub const ALL: [Level; 6] = [
+        Level::WebSockets,
+        Level::BufferedBytes,
+        Level::AppMemoryBytes,
+        Level::LastReloadAt,
+        Level::LastReloadSucceeded,
+        Level::ExitedCpuUs,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_is_at_its_place_and_families_lie_together() {
+        let mut families: Vec<CountFamily> = Vec::new();
+        for (place, count) in Count::ALL.into_iter().enumerate() {
+            assert_eq!(count as usize, place);
+            let (family, value) = count.describe();
+            assert_eq!(family.label.is_empty(), value.is_empty(), "{}", family.name);
+            if families.last() != Some(&family) {
+                assert!(families.iter().all(|other| other.name != family.name), "{} lies apart", family.name);
+                families.push(family);
+            }
+        }
+        assert!(Level::ALL.into_iter().enumerate().all(|(place, level)| level as usize == place));
+    }
+}
