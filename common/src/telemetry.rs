@@ -8,8 +8,11 @@
 //! [`count`] has the table of what is counted at its event, [`requests`] the requests by method, status and version,
 //! [`log_linear`] the histograms for quantiles, [`app`] what applications count.
 
+pub mod app;
 pub mod count;
+pub mod exposition;
 pub mod log_linear;
+pub mod report;
 pub mod requests;
 
 pub use count::{Count, Level};
@@ -29,12 +32,18 @@ const SEATS_MAX: usize = 1024;
 
 const COUNT_LINES: usize = Count::ALL.len().div_ceil(16);
 const LATENCY_LINES: usize = log_linear::BUCKETS / 16;
-/// The lines of a seat, in this order: counts, levels, sets of requests, histograms.
+/// The lines of a seat, in this order: counts, levels, sets of requests, histograms, the application's metrics.
 const LEVELS_AT: usize = COUNT_LINES;
 const SETS_AT: usize = LEVELS_AT + 1;
 const DURATIONS_AT: usize = SETS_AT + SETS_MAX + 1;
 const FIRST_BYTES_AT: usize = DURATIONS_AT + LATENCY_LINES;
-const LINES: usize = FIRST_BYTES_AT + LATENCY_LINES;
+const APP_AT: usize = FIRST_BYTES_AT + LATENCY_LINES;
+const LINES: usize = APP_AT + app::LINES;
+/// A word of the levels' line that is none: the sum of all times to the first byte, in nanoseconds.
+const FIRST_BYTE_SUM: usize = 15;
+const _: () = assert!(Level::ALL.len() <= FIRST_BYTE_SUM);
+/// Listeners whose queues are published.
+pub const ACCEPT_QUEUES_MAX: usize = 16;
 
 /// All seats.
 #[derive(Clone, Copy)]
@@ -42,6 +51,8 @@ pub struct Telemetry {
     /// The master's is the first.
     seats: &'static [[Line; LINES]],
     directory: Directory,
+    /// The queues of listeners, and the most CPU time that was ever read.
+    server: &'static [Line],
     /// The scoreboard's: the number of slots that were ever taken.
     reach: &'static AtomicU64,
 }
@@ -63,7 +74,7 @@ impl Telemetry {
     pub(crate) fn new(slots: usize, reach: &'static AtomicU64) -> io::Result<Telemetry> {
         let (seats, _) = shared_lines((slots.min(SEATS_MAX) + 1) * LINES)?.as_chunks();
         let directory = shared_lines(KEY_LINES)?.try_into().expect("as many lines as it has");
-        Ok(Telemetry { seats, directory: Directory(directory), reach })
+        Ok(Telemetry { seats, directory: Directory(directory), server: shared_lines(2)?, reach })
     }
 
     /// Of the worker in this slot.
@@ -96,6 +107,25 @@ impl Telemetry {
         self.all().map(|seat| seat.level(level)).sum()
     }
 
+    /// Master only: the connections that wait in the queues of listeners.
+    pub fn set_accept_queues(&self, waiting: impl Iterator<Item = u64>) {
+        self.server[0].words.iter().zip(waiting).for_each(|(word, count)| word.store(count, Relaxed));
+    }
+
+    pub fn accept_queues(&self) -> [u64; ACCEPT_QUEUES_MAX] {
+        self.server[0].words.each_ref().map(|word| word.load(Relaxed))
+    }
+
+    /// CPU time that was just read, or what was read before if that is more: what a worker has used is in no number for a
+    /// moment when it exits.
+    fn cpu_us_at_least(&self, us: u64) -> u64 {
+        self.server[1].words[0].fetch_max(us, Relaxed).max(us)
+    }
+
+    fn first_byte_ns(&self) -> u64 {
+        self.all().filter_map(|seat| seat.0).map(|lines| lines[LEVELS_AT].words[FIRST_BYTE_SUM].load(Relaxed)).sum()
+    }
+
     pub fn request_sets(&self) -> Vec<RequestSet> {
         self.directory.sets(self.all())
     }
@@ -115,6 +145,9 @@ impl Telemetry {
         let seat = self.seat(slot);
         seat.count(Count::CutWorkerDied, in_flight);
         Level::ALL.into_iter().for_each(|level| seat.set_level(level, 0));
+        if let Some(area) = seat.app() {
+            app::retire(area);
+        }
     }
 }
 
@@ -141,6 +174,10 @@ impl Seat {
 
     pub fn level(&self, level: Level) -> u64 {
         self.0.map_or(0, |lines| lines[LEVELS_AT].words[level as usize].load(Relaxed))
+    }
+
+    fn app(&self) -> Option<app::Area> {
+        Some(app::Area(&self.0?[APP_AT..]))
     }
 
     fn set(&self, number: usize) -> Option<&'static Line> {
@@ -181,6 +218,9 @@ impl Requests {
         self.seat.record(Latency::Duration, ns(duration));
         if let Some(time) = first_byte {
             self.seat.record(Latency::FirstByte, ns(time));
+            if let Some(lines) = self.seat.0 {
+                requests::add(&lines[LEVELS_AT].words[FIRST_BYTE_SUM], ns(time));
+            }
         }
     }
 }

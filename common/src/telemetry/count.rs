@@ -5,6 +5,7 @@
 pub enum Count {
     ReceivedBytes,
     SentBytes,
+    Accepted,
     RefusedCapacity,
     RefusedAddress,
     RefusedDescriptors,
@@ -60,6 +61,8 @@ const fn family(name: &'static str, help: &'static str, label: &'static str) -> 
 
 const RECEIVED: CountFamily = family("tine_received_bytes", "Bytes read from clients.", "");
 const SENT: CountFamily = family("tine_sent_bytes", "Bytes of responses and messages passed to the kernel.", "");
+const ACCEPTED: CountFamily =
+    family("tine_connections_accepted", "Connections accepted, those included that were refused.", "");
 const REFUSED: CountFamily = family(
     "tine_connections_refused",
     "Connections answered with 503 before a request was read, or closed for lack of descriptors.",
@@ -85,9 +88,10 @@ const UPGRADES: CountFamily =
 
 impl Count {
     /// In the order of the variants, those of one family together.
-    pub const ALL: [Count; 38] = [
+    pub const ALL: [Count; 39] = [
         Count::ReceivedBytes,
         Count::SentBytes,
+        Count::Accepted,
         Count::RefusedCapacity,
         Count::RefusedAddress,
         Count::RefusedDescriptors,
@@ -131,6 +135,7 @@ impl Count {
         match self {
             Count::ReceivedBytes => (RECEIVED, ""),
             Count::SentBytes => (SENT, ""),
+            Count::Accepted => (ACCEPTED, ""),
             Count::RefusedCapacity => (REFUSED, "capacity"),
             Count::RefusedAddress => (REFUSED, "address"),
             Count::RefusedDescriptors => (REFUSED, "descriptors"),

@@ -145,6 +145,7 @@ impl Worker {
 
     fn admit(&mut self, socket: Socket, snapshot: &mut LoadSnapshot, now: Instant) {
         self.metrics[Metric::Accepted] += 1;
+        self.seat.count(Count::Accepted, 1);
         // Before an eviction: no connection is evicted for a client that has its share.
         let Ok(entry) = self.count_address(socket.client(), now) else {
             return self.refuse(socket, Count::RefusedAddress, now);
@@ -244,6 +245,7 @@ impl Worker {
                 break;
             }
             self.metrics[Metric::Accepted] += 1;
+            self.seat.count(Count::Accepted, 1);
             self.metrics[Metric::Refused] += 1;
             self.seat.count(Count::RefusedDescriptors, 1);
         }
