@@ -19,7 +19,7 @@ use tine_common::config::{AcceptMode, Address, MasterConfig, WorkerConfig};
 use tine_common::sys::process;
 use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{
-    resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections,
+    resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections, waiting,
 };
 use tine_worker::net::UNSENT_BYTES_MIN;
 use tine_worker::worker::{Listener, Place, Queue};
@@ -209,6 +209,14 @@ impl Bound {
     pub fn close(&mut self) {
         self.file = None;
         self.sockets = Sockets::PerWorker { sockets: Vec::new(), wakers: Vec::new() };
+    }
+
+    /// Connections that wait to be accepted; 0 for a Unix socket, of which the kernel does not tell.
+    pub fn waiting(&self) -> u64 {
+        match &self.sockets {
+            Sockets::Shared(socket) => waiting(socket.as_fd()),
+            Sockets::PerWorker { sockets, .. } => sockets.iter().map(|own| waiting(own.as_fd())).sum(),
+        }
     }
 
     /// The address as a URL for clients.

@@ -7,6 +7,7 @@ mod admin;
 mod booting;
 mod commanding;
 mod configuring;
+mod counting;
 mod inheriting;
 mod measuring;
 mod notifying;
@@ -268,6 +269,7 @@ impl Master {
             self.announce();
             self.log_memory(now);
             tine_common::log::report_suppressed(now);
+            self.count_dropped_lines();
             self.update_waiters(now);
             self.notify(now);
             self.post(now);

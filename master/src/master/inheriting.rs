@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
 use tine_common::message::Order;
+use tine_common::telemetry::Count;
 
 /// What this master has to do with one before it.
 #[derive(Default)]
@@ -104,6 +105,7 @@ impl Master {
 
     /// Tells the predecessor that this master serves; from now on it is the old master.
     fn succeed(&mut self, Predecessor { pid, channel }: Predecessor) {
+        self.count(Count::Upgrades);
         let mut channel = UnixStream::from_std(channel);
         let told = self.poll.registry().register(&mut channel, mio::Token(OLD_MASTER), Interest::READABLE);
         let told = told.and_then(|()| Word::Serves.send(&channel));

@@ -3,6 +3,7 @@
 //! [`Gauges`]: tine_common::gauges::Gauges
 
 use super::Master;
+use crate::listener::Bound;
 use crate::usage::{self, CpuMeter, CpuTime};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -55,6 +56,7 @@ impl Master {
         }
         let measured = self.measured(now);
         self.scoreboard.gauges().publish(&measured, now);
+        self.scoreboard.telemetry().set_accept_queues(self.bound.iter().map(Bound::waiting));
     }
 
     fn measured(&mut self, now: Instant) -> Measured {

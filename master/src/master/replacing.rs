@@ -85,6 +85,7 @@ impl Master {
         };
         log::error!("the reload failed, generation {generation}: {why}; {left}");
         self.replacing.end(Err(format!("{why}; {left}")));
+        self.count_reload(false);
         let now = Instant::now();
         let successors: Vec<usize> = self.children.positions.iter().filter_map(|position| position.successor).collect();
         for slot in successors {
@@ -123,6 +124,7 @@ impl Master {
             let said = format!("{workers} of generation {} in {:.1} s", self.replacing.generation, took.as_secs_f64());
             log::info!("reloaded: {said}");
             self.replacing.end(Ok(said));
+            self.count_reload(true);
             self.settle_options(true, now);
         }
     }

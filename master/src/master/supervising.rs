@@ -1,5 +1,6 @@
 //! Supervises the workers: deaths, failed starts, hung workers, and workers that leave by themselves or do not exit in time.
 
+use super::counting::exit_of;
 use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Phase, Role};
 use crate::oom::OomKills;
@@ -17,6 +18,7 @@ use tine_common::log::{Allowance, and_others, indented};
 use tine_common::message::Report;
 use tine_common::metric::Metric;
 use tine_common::resident;
+use tine_common::telemetry::Count;
 use tine_common::units::counted;
 
 /// What supervising keeps between the turns.
@@ -88,9 +90,11 @@ impl Master {
         let in_flight = last.get(Metric::InFlight).max(u64::from(is_in_one));
         let requests = counted(in_flight, "request");
         self.scoreboard.retire(slot, in_flight);
+        self.count_cpu_of_exited();
         let is_clean = matches!(status, WaitStatus::Exited(_, 0));
         let is_killed_by_another = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) && !child.is_killed;
-        let by_oom = match is_killed_by_another && self.supervising.oom_kills.explains_a_death() {
+        let is_by_oom = is_killed_by_another && self.supervising.oom_kills.explains_a_death();
+        let by_oom = match is_by_oom {
             true => "; the kernel's OOM killer did it: the control group was out of memory",
             false => "",
         };
@@ -115,12 +119,15 @@ impl Master {
         let is_booting = child.phase == Phase::Booting;
         if let Phase::Leaving { .. } = child.phase {
             // A worker that was never ready was ended by the master, which no longer needed it.
-            match is_clean || !was_ready {
-                true => log::debug!("{line}; it was leaving"),
-                false => log::warn!("{line}, {requests} in flight; it was leaving{cause}"),
+            if is_clean || !was_ready {
+                log::debug!("{line}; it was leaving");
+            } else {
+                self.count(exit_of(&child, status, is_by_oom));
+                log::warn!("{line}, {requests} in flight; it was leaving{cause}");
             }
             return;
         }
+        self.count(exit_of(&child, status, is_by_oom));
         self.supervising.last_cause = Some((format!("{line}{cause}"), now));
         let uptime = now.duration_since(child.started);
         let Some(entry) = self.children.positions.get_mut(child.index) else { return };
@@ -157,6 +164,7 @@ impl Master {
         let Some(child) = self.children.get(slot) else { return };
         let (index, pid, uptime) = (child.index, child.pid, now.duration_since(child.started));
         let is_told = child.is_told;
+        self.count(Count::ExitRetired);
         let kill_at = now + self.config.worker.graceful_timeout + KILL_MARGIN;
         let role = self.children.on_leaving(slot, Some(kill_at), now);
         let is_useless = !is_told && self.scoreboard.slot(slot).get(Metric::Requests) == 0;
@@ -254,6 +262,7 @@ impl Master {
 
     /// No process or channel can be created: all starts that are due are tried again together, after one back-off.
     pub(super) fn on_spawn_failed(&mut self, index: usize, error: &io::Error, now: Instant) {
+        self.count(Count::ForksFailed);
         let round = self.shortage.on_failure(fastrand::f64(), now);
         let (Round::Begins(until) | Round::Joins(until)) = round;
         let missing = self.children.postpone(index, until, now);

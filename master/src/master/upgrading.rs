@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use tine_common::message::Order;
 use tine_common::metric::Metric;
 use tine_common::sys::exec::Minded;
+use tine_common::telemetry::Count;
 
 /// The source of a stop that the new master passes on, for the log.
 const NEW_MASTER: &str = "the master that has taken over";
@@ -233,6 +234,7 @@ impl Master {
         let died = || format!("process {pid} {} before it served{reason}; this master continues to serve", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);
         log::error!("the upgrade failed: {why}");
+        self.count(Count::UpgradesFailed);
         self.upgrading.last = Some(Err(why));
         self.order_all(Order::Owned);
         if !self.is_serving() {
