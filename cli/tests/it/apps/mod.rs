@@ -13,6 +13,8 @@ mod own_app;
 #[path = "../../../../master/examples/own_server.rs"]
 mod own_server;
 mod threaded_server;
+mod turnstile;
+pub mod turnstile_server;
 mod watches;
 
 use crate::support::{Client, Server, eventually};
@@ -24,13 +26,14 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 7] = [
+const APPS: [(&str, Main); 8] = [
     ("faults", faults::main),
     ("files_beside_app", files_beside_app::main),
     ("gateway", gateway::main),
     ("own_app", own_app::main),
     ("own_server", own_server::main),
     ("threaded_server", threaded_server::main),
+    ("turnstile", turnstile::main),
     ("watches", watches::main),
 ];
 
