@@ -12,6 +12,10 @@
 mod queue;
 mod refusal;
 
+#[cfg(test)]
+#[path = "throttle/tests.rs"]
+mod tests;
+
 use crate::app::{Cx, Woken};
 use crate::http::{Request, Response};
 pub use refusal::LimitFields;
@@ -47,8 +51,8 @@ struct Local {
     has_headers: bool,
     queue: RefCell<Queue>,
     refusals: RefCell<Refusals>,
-    /// The cause of the last denial: that of requests that queue without having been denied themselves.
-    last_cause: Cell<Cause>,
+    /// Why the server's limits denied a request last: also the cause for those that queued without being denied themselves.
+    last_cause: Cell<Option<Cause>>,
     /// The average time in flight of requests that were not answered at once.
     flight_us: Cell<u64>,
 }
@@ -95,7 +99,7 @@ impl Throttle {
             has_headers: config.has_headers,
             queue: RefCell::default(),
             refusals: RefCell::default(),
-            last_cause: Cell::new(Cause::Concurrency),
+            last_cause: Cell::new(None),
             flight_us: Cell::new(0),
         }))
     }
@@ -155,17 +159,26 @@ impl Local {
             Some((client, Err(denied))) => return self.wait(Some(client), None, denied, now, cx),
         };
         let denied = match self.seat.is_any_waiting() {
-            true => Denied { cause: self.last_cause.get(), until_us: None },
+            true => Denied { cause: self.likely_cause(), until_us: None },
             false => match self.seat.admit(now_us) {
                 Ok(held) => {
                     self.seat.count(Count::Admitted);
                     return Admission::Admitted(self.permit(held, client, now));
                 }
-                Err(denied) => denied,
+                Err(denied) => {
+                    self.last_cause.set(Some(denied.cause));
+                    denied
+                }
             },
         };
         let (client, held) = client.unzip();
         self.wait(client, held, denied, now, cx)
+    }
+
+    /// Why requests wait for the server's limits.
+    fn likely_cause(&self) -> Cause {
+        let guess = || self.seat.limits().concurrency.map_or(Cause::Rate, |_| Cause::Concurrency);
+        self.last_cause.get().unwrap_or_else(guess)
     }
 
     fn client(&self, request: &Request<'_>, address: Option<IpAddr>) -> Option<Client> {
@@ -209,7 +222,7 @@ impl Local {
         let (now_us, cause) = (self.us(now), denied.cause);
         let waiter = Waiter { connection: cx.connection.id, client, held, since_us: now_us, denied };
         if limits.wait.is_zero() {
-            return Admission::Refused(self.refuse(Count::Refused(cause), waiter, now));
+            return Admission::Refused(self.refuse(waiter, false, now));
         }
         let number = self.queue.borrow_mut().push(waiter);
         self.tell(now_us);
@@ -219,18 +232,23 @@ impl Local {
             let waiter = self.queue.borrow_mut().remove(number).expect("it was just entered");
             self.tell(now_us);
             self.seat.count(Count::QueueFull);
-            return Admission::Refused(self.refuse(Count::Refused(cause), waiter, now));
+            return Admission::Refused(self.refuse(waiter, false, now));
         }
         self.seat.count(Count::Waited(cause));
         Admission::Waits(Ticket { local: self.clone(), number, until: now + limits.wait })
     }
 
     /// As [`Local::refuse_as`], for one that may have waited: what it held of its client's limits is given back.
-    fn refuse(&self, count: Count, waiter: Waiter, now: Instant) -> Box<Response> {
-        if let Some(held) = waiter.held {
+    fn refuse(&self, waiter: Waiter, has_left: bool, now: Instant) -> Box<Response> {
+        let Waiter { client, held, mut denied, .. } = waiter;
+        if let Some(held) = held {
             self.seat.give_back_client(held, self.us(now));
         }
-        self.refuse_as(count, waiter.denied, waiter.client, now)
+        if !denied.cause.is_clients() {
+            denied.cause = self.likely_cause();
+        }
+        let count = if has_left { Count::Left } else { Count::Refused(denied.cause) };
+        self.refuse_as(count, denied, client, now)
     }
 
     /// Tells the other workers what waits here.
@@ -258,7 +276,7 @@ impl Local {
                     woken.push(queue.admit_first(permit));
                 }
                 Err(denied) => {
-                    self.last_cause.set(denied.cause);
+                    self.last_cause.set(Some(denied.cause));
                     queue.deny_first(denied, freed, now_us);
                     break;
                 }
@@ -329,8 +347,8 @@ impl Ticket {
         let waiter = local.queue.borrow_mut().remove(self.number);
         match waiter {
             Some(waiter) => {
-                let count = if has_left { Count::Left } else { Count::Refused(waiter.denied.cause) };
-                Verdict::Refused(local.refuse(count, waiter, now))
+                local.tell(local.us(now));
+                Verdict::Refused(local.refuse(waiter, has_left, now))
             }
             // It was admitted at the same time.
             None => local.queue.borrow_mut().take_admitted(self.number).map_or(Verdict::Waits, Verdict::Admitted),

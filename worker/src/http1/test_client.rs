@@ -2,6 +2,7 @@
 //! read per step, and plays the client: it sends, reads responses at a given rate, ends its side, lets time pass.
 
 use super::Http1;
+use super::parse::parse;
 use crate::app::{Answer, App, AppError, ConnectionCx, Cx, Exchange, Out, Pull, TurnCx};
 use crate::dispatch::Recorder;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
@@ -13,6 +14,12 @@ use tine_common::config::Limits;
 
 /// A connection that does not come to rest within this many steps never does.
 const STEPS_MAX: usize = 10_000;
+
+/// Calls `with` with the request whose head these bytes are.
+pub fn with_request<T>(head: &[u8], limits: &Limits, with: impl FnOnce(&Request<'_>) -> T) -> T {
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; 16];
+    with(&parse(head, &mut fields, limits).expect("a valid head").expect("a complete head").request)
+}
 
 pub struct Client<A: App> {
     pub http1: Http1,

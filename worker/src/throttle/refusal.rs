@@ -14,6 +14,9 @@ const BURST_QUIET: Duration = Duration::from_secs(2);
 /// The longest `Retry-After` where the time until there is room is only estimated.
 const ESTIMATE_SECONDS_MAX: u64 = 60;
 
+/// Admissions are logged up to this much later than they are.
+const ROUNDING_US: u64 = 2;
+
 pub struct Refusals {
     refused: Burst,
     would_refuse: Burst,
@@ -117,8 +120,9 @@ fn describe(cause: Cause, limits: &ThrottleLimits) -> String {
     }
 }
 
+/// Rounded up, but for what the log of admissions rounds itself.
 fn seconds(us: u64) -> u64 {
-    us.div_ceil(1_000_000)
+    us.saturating_sub(ROUNDING_US).div_ceil(1_000_000)
 }
 
 impl Local {
