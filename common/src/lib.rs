@@ -12,6 +12,7 @@
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
 //!   CPU time of processes.
 //! - [`method`]: the classes of methods.
+//! - [`limit_status`]: its part about the limits.
 //! - [`request_name`]: the name of a request in the log.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
@@ -28,6 +29,7 @@ pub mod figures;
 pub mod fixed_text;
 pub mod gauges;
 pub mod in_flight_table;
+pub mod limit_status;
 pub mod log;
 pub mod message;
 pub mod method;

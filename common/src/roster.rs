@@ -4,6 +4,7 @@
 //! the process of `--admin` makes the same status while the master is busy or stopped.
 
 use crate::in_flight_table::InFlight;
+use crate::limit_status::LimitsStatus;
 use crate::log::Event;
 use crate::metric::Metric;
 use crate::resident;
@@ -33,6 +34,8 @@ pub struct Roster {
     pub last_cause: Option<(String, u64)>,
     /// The progress of the reload or upgrade, or the outcome of the last one.
     pub reload: Option<String>,
+    /// The limits that `tine ctl limit` has set.
+    pub limits_set: Vec<String>,
     pub processes: Vec<Process>,
     /// Worker indexes without a process, and when the next one is started.
     pub vacancies: Vec<(usize, Option<u64>)>,
@@ -76,6 +79,7 @@ impl Roster {
             last_cause: self.last_cause.as_ref().map(|(cause, _)| cause.clone()),
             last_cause_age_s: self.last_cause.as_ref().map(|(_, ms)| since(*ms)),
             reload: self.reload.clone(),
+            limits: Some(LimitsStatus::of(scoreboard, &self.limits_set, now)),
             workers: if with_workers { self.workers(scoreboard, now) } else { Vec::new() },
         }
     }

@@ -4,6 +4,7 @@
 //! or before one: a missing field gets its default, an unknown field is ignored, and an unknown state is `Unknown`.
 //! Counters only grow while the server lives; readers calculate rates from two samples.
 
+use crate::limit_status::LimitsStatus;
 use crate::metric::Metrics;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +39,8 @@ pub struct Status {
     pub last_cause_age_s: Option<f64>,
     /// The progress of the reload or upgrade, or the outcome of the last one.
     pub reload: Option<String>,
+    /// `None`: the server is of a version without limits.
+    pub limits: Option<LimitsStatus>,
     /// One for each process, and one for each worker index without a process; only in the answer to `workers`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<WorkerStatus>,

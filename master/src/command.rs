@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH};
+use tine_common::throttle::Change;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
     /// The state of the server.
@@ -27,6 +28,11 @@ pub enum Command {
     Recycle { slot: usize },
     /// The log file was renamed.
     ReopenLogs,
+    /// Limits of the whole server are changed; without changes, the state of the server is the answer, which has them.
+    Limit {
+        #[serde(default)]
+        set: Vec<Change>,
+    },
     /// Requests in flight are finished; a client waits for the server to exit.
     Stop,
     /// Close all connections and exit. By a signal only.

@@ -1,8 +1,8 @@
 //! The protocol of an upgrade between two masters: the program that is started, and the messages that they exchange.
 //!
 //! The old master starts the program that it was started from itself ([`Program`]), with its listening sockets and one end
-//! of a socket pair, over which each [`Word`] is one byte. A new master that cannot serve sends its reason before it exits
-//! ([`Reason`]). Until the new master reports that it serves, the old one serves as usual. Both keep their ends for as long
+//! of a socket pair, over which each [`Word`] is one byte. There are texts as well ([`Topic`]): the limits that an operator has
+//! set, for the new master, and the reason of one that cannot serve, before it exits. Until the new master reports that it serves, the old one serves as usual. Both keep their ends for as long
 //! as they live: the end of the stream is the end of the other process.
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -50,9 +50,9 @@ impl Word {
         channel.write_all(&[self.byte()])
     }
 
-    /// The words received since the last call, and whether the stream has ended; the bytes of a reason are collected in
-    /// `reason`. Unknown bytes, of another version, are ignored.
-    pub fn receive(mut channel: impl Read, reason: &mut Reason) -> (Vec<Word>, bool) {
+    /// The words received since the last call, and whether the stream has ended; the bytes of texts are collected in `texts`.
+    /// Unknown bytes, of another version, are ignored.
+    pub fn receive(mut channel: impl Read, texts: &mut Texts) -> (Vec<Word>, bool) {
         let (mut words, mut bytes) = (Vec::new(), [0; 16]);
         loop {
             let count = match channel.read(&mut bytes) {
@@ -64,42 +64,67 @@ impl Word {
             };
             let known = |&byte: &u8| Word::ALL.into_iter().find(|word| word.byte() == byte);
             words.extend(bytes[..count].iter().filter_map(known));
-            bytes[..count].iter().for_each(|&byte| reason.push(byte));
+            bytes[..count].iter().for_each(|&byte| texts.push(byte));
         }
     }
 }
 
-/// Why the new master cannot serve, in its own words.
+/// What a text between two masters is about.
 ///
-/// Each byte is sent as two halves, each with a mark, so that none of them is a word: an old master of a version without
-/// reasons ignores them.
-#[derive(Debug, Default)]
-pub struct Reason {
-    halves: Vec<u8>,
+/// Each byte is sent as two halves, each with the topic's mark, so that none of them is a word: a master of a version without
+/// this topic ignores them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// From the new master: why it cannot serve, in its own words.
+    Reason,
+    /// From the old master, before the new one is started: the limits that were set while it ran.
+    Limits,
 }
 
-impl Reason {
-    /// A longer reason is cut.
+impl Topic {
+    const ALL: [Topic; 2] = [Topic::Reason, Topic::Limits];
+    /// A longer text is cut.
     const BYTES_MAX: usize = 4096;
-    const MARK: u8 = 0x80;
     const MARK_MASK: u8 = 0xf0;
 
-    pub fn send(text: &str, mut channel: impl Write) -> io::Result<()> {
-        let bytes = text.bytes().take(Reason::BYTES_MAX);
-        let halves: Vec<u8> = bytes.flat_map(|byte| [Reason::MARK | byte >> 4, Reason::MARK | byte & 0xf]).collect();
-        channel.write_all(&halves)
-    }
-
-    fn push(&mut self, byte: u8) {
-        if byte & Reason::MARK_MASK == Reason::MARK && self.halves.len() < 2 * Reason::BYTES_MAX {
-            self.halves.push(byte & !Reason::MARK_MASK);
+    fn mark(self) -> u8 {
+        match self {
+            Topic::Reason => 0x80,
+            Topic::Limits => 0x90,
         }
     }
 
-    /// The first line, which says what is wrong; the full text is in the new master's log. `None` if there is none.
-    pub fn first_line(&self) -> Option<String> {
-        let bytes: Vec<u8> = self.halves.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+    pub fn send(self, text: &str, mut channel: impl Write) -> io::Result<()> {
+        let bytes = text.bytes().take(Topic::BYTES_MAX);
+        let halves: Vec<u8> = bytes.flat_map(|byte| [self.mark() | byte >> 4, self.mark() | byte & 0xf]).collect();
+        channel.write_all(&halves)
+    }
+}
+
+/// The texts received so far.
+#[derive(Debug, Default)]
+pub struct Texts {
+    halves: [Vec<u8>; Topic::ALL.len()],
+}
+
+impl Texts {
+    fn push(&mut self, byte: u8) {
+        let Some(topic) = Topic::ALL.into_iter().find(|topic| byte & Topic::MARK_MASK == topic.mark()) else { return };
+        let halves = &mut self.halves[topic as usize];
+        if halves.len() < 2 * Topic::BYTES_MAX {
+            halves.push(byte & !Topic::MARK_MASK);
+        }
+    }
+
+    pub fn get(&self, topic: Topic) -> String {
+        let halves = &self.halves[topic as usize];
+        let bytes: Vec<u8> = halves.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The first line of the reason, which says what is wrong; the full text is in the new master's log. `None` if there is none.
+    pub fn reason(&self) -> Option<String> {
+        let text = self.get(Topic::Reason);
         text.lines().map(str::trim).find(|line| !line.is_empty()).map(one_line)
     }
 }
@@ -175,7 +200,15 @@ impl Predecessor {
     /// Sends the reason why this process exits.
     pub fn send_reason(&self, line: &str) {
         // The predecessor may have exited; and the channel, nearly empty, has room.
-        let _ = Reason::send(line, &self.channel);
+        let _ = Topic::Reason.send(line, &self.channel);
+    }
+
+    /// The limits that were set while it ran, as [`Topic::Limits`] has them. It has sent them before it started this process.
+    pub fn limits(&self) -> String {
+        let mut texts = Texts::default();
+        // It sends no word before this master serves; if it has ended, that is noticed then.
+        let _ = Word::receive(&self.channel, &mut texts);
+        texts.get(Topic::Limits)
     }
 }
 
@@ -183,12 +216,12 @@ impl Predecessor {
 mod tests {
     use super::*;
 
-    fn heard(bytes: &[u8], step: usize) -> (Vec<Word>, Option<String>) {
-        let (mut words, mut reason) = (Vec::new(), Reason::default());
+    fn heard(bytes: &[u8], step: usize) -> (Vec<Word>, Texts) {
+        let (mut words, mut texts) = (Vec::new(), Texts::default());
         for part in bytes.chunks(step) {
-            words.extend(Word::receive(part, &mut reason).0);
+            words.extend(Word::receive(part, &mut texts).0);
         }
-        (words, reason.first_line())
+        (words, texts)
     }
 
     #[test]
@@ -201,9 +234,10 @@ mod tests {
             ("\n  a\u{1b}[31m\u{7}\r\nb", Some("a\\u{1b}[31m\\u{7}")),
         ] {
             let mut bytes = Vec::new();
-            Reason::send(text, &mut bytes).expect("there is room");
+            Topic::Reason.send(text, &mut bytes).expect("there is room");
             for step in 1..=bytes.len().max(1) {
-                assert_eq!(heard(&bytes, step), (Vec::new(), expected.map(str::to_string)), "{text:?} by {step}");
+                let (words, texts) = heard(&bytes, step);
+                assert_eq!((words, texts.reason()), (Vec::new(), expected.map(str::to_string)), "{text:?} by {step}");
             }
             Word::Serves.send(&mut bytes).expect("there is room");
             assert_eq!(heard(&bytes, 7).0, [Word::Serves]);
@@ -211,11 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_bounded() {
+    fn texts_of_several_topics_do_not_mix() {
         let mut bytes = Vec::new();
-        Reason::send(&"x".repeat(100_000), &mut bytes).expect("there is room");
-        assert_eq!(bytes.len(), 2 * Reason::BYTES_MAX);
+        Topic::Limits.send("rate=off over ", &mut bytes).expect("there is room");
+        Topic::Reason.send("no", &mut bytes).expect("there is room");
+        Topic::Limits.send("50/s\n", &mut bytes).expect("there is room");
+        let (words, texts) = heard(&bytes, 3);
+        assert_eq!((words, texts.get(Topic::Limits).as_str()), (vec![], "rate=off over 50/s\n"));
+        assert_eq!(texts.reason().as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn a_text_is_bounded() {
+        let mut bytes = Vec::new();
+        Topic::Reason.send(&"x".repeat(100_000), &mut bytes).expect("there is room");
+        assert_eq!(bytes.len(), 2 * Topic::BYTES_MAX);
         let twice = [&bytes[..], &bytes[..]].concat();
-        assert_eq!(heard(&twice, 16).1.map(|line| line.len()), Some(Reason::BYTES_MAX));
+        assert_eq!(heard(&twice, 16).1.reason().map(|line| line.len()), Some(Topic::BYTES_MAX));
     }
 }

@@ -35,6 +35,8 @@ mod handover;
 mod holder;
 mod identity;
 mod inherited;
+mod limit_overrides;
+mod limit_states;
 mod listener;
 mod master;
 mod memory_line;

@@ -9,6 +9,7 @@ mod commanding;
 mod configuring;
 mod counting;
 mod inheriting;
+mod limiting;
 mod measuring;
 mod notifying;
 mod replacing;
@@ -34,6 +35,7 @@ use booting::Boot;
 use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
 use inheriting::Succession;
+use limiting::Limiting;
 use measuring::Measuring;
 use mio::{Events, Interest, Poll};
 use nix::sys::signal::{Signal, kill};
@@ -131,6 +133,7 @@ pub struct Master {
     boot: Boot,
     supervising: Supervising,
     measuring: Measuring,
+    limiting: Limiting,
     replacing: Replacing,
     configuring: Configuring,
     upgrading: Upgrading,
@@ -172,6 +175,7 @@ impl Master {
         if admin.is_some() {
             tine_common::log::keep();
         }
+        let limiting = Limiting::new(scoreboard.throttle(), predecessor.as_ref());
         Ok(Master {
             children: Children::new(config.workers, now),
             about,
@@ -191,6 +195,7 @@ impl Master {
             boot: Boot::NoneReady { failures: 0 },
             supervising: Supervising::new(now),
             measuring: Measuring::new(now),
+            limiting,
             replacing: Replacing::default(),
             configuring: Configuring::new(reread),
             upgrading: Upgrading::default(),

@@ -10,7 +10,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-const OFF: &str = "off";
 /// More CPUs than any machine has.
 const CPU_PERCENT_MAX: u64 = 1_000_000;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -32,6 +31,9 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// The value without a limit.
+    pub const OFF: &str = "off";
+
     pub const ALL: [Setting; 10] = [
         Setting::Concurrency,
         Setting::Rate,
@@ -63,7 +65,7 @@ impl Setting {
     /// Its value, as [`Setting::set`] takes it.
     pub fn get(self, limits: &ThrottleLimits) -> String {
         fn or_off<T>(value: Option<T>, show: impl FnOnce(T) -> String) -> String {
-            value.map_or_else(|| OFF.to_string(), show)
+            value.map_or_else(|| Setting::OFF.to_string(), show)
         }
         match self {
             Setting::Concurrency => or_off(limits.concurrency, |most| most.to_string()),
@@ -75,14 +77,14 @@ impl Setting {
             Setting::Warn => format!("{}%", limits.warn_percent),
             Setting::Wait => show_duration(limits.wait),
             Setting::Queue => limits.queue_max.to_string(),
-            Setting::DryRun => if limits.is_dry_run { "on" } else { OFF }.to_string(),
+            Setting::DryRun => if limits.is_dry_run { "on" } else { Setting::OFF }.to_string(),
         }
     }
 
     /// Sets it from text. The error is one line that says what would be right; nothing has changed then.
     pub fn set(self, limits: &mut ThrottleLimits, text: &str) -> Result<(), String> {
         fn unless_off<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-            if text == OFF { Ok(None) } else { parse(text).map(Some) }
+            if text == Setting::OFF { Ok(None) } else { parse(text).map(Some) }
         }
         match self {
             Setting::Concurrency => limits.concurrency = unless_off(text, |text| number(text, 1..=CONCURRENCY_MAX))?,
@@ -109,20 +111,6 @@ impl Setting {
             Setting::DryRun => limits.is_dry_run = parse_yes_or_no(text)?,
         }
         Ok(())
-    }
-}
-
-impl ThrottleLimits {
-    /// What is in force once the configuration has changed from `old` to `new`: what is the same there stays as it was set
-    /// since.
-    pub fn reconfigured(mut self, old: &ThrottleLimits, new: &ThrottleLimits) -> ThrottleLimits {
-        for setting in Setting::ALL {
-            let value = setting.get(new);
-            if value != setting.get(old) {
-                setting.set(&mut self, &value).expect("it was set before");
-            }
-        }
-        self
     }
 }
 
@@ -237,20 +225,6 @@ mod tests {
             default.apply(&mut limits);
         }
         assert_eq!(limits, ThrottleLimits::default());
-    }
-
-    #[test]
-    fn a_changed_configuration_changes_what_it_says() {
-        let of = |texts: &[&str]| {
-            let mut limits = ThrottleLimits::default();
-            texts.iter().for_each(|text| text.parse::<Change>().expect("a change").apply(&mut limits));
-            limits
-        };
-        let (old, new) = (of(&["concurrency=100", "rate=5/s"]), of(&["concurrency=100", "rate=7/s", "wait=2s"]));
-        let running = of(&["concurrency=200", "rate=6/s", "queue=3"]);
-        let expected = of(&["concurrency=200", "rate=7/s", "wait=2s", "queue=3"]);
-        assert_eq!(running.reconfigured(&old, &new), expected);
-        assert_eq!(running.reconfigured(&new, &new), running);
     }
 
     #[test]

@@ -20,8 +20,9 @@ impl Command {
         let value: Value = serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
         let request = Command::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
         // An unknown field may be the point of the request, but serde accepts it beside a command without fields.
-        match serde_json::to_value(request) {
-            Ok(understood) if understood == value => Ok(request),
+        let understood = serde_json::to_value(&request).map_err(|e| wrong(e.to_string()))?;
+        match value.as_object() {
+            Some(fields) if fields.keys().all(|name| understood.get(name).is_some()) => Ok(request),
             _ => Err(wrong("this command does not have all of these fields".to_string())),
         }
     }
@@ -100,10 +101,15 @@ mod tests {
             (r#"{"command":"drain","slot":0}"#, Command::Drain { slot: 0 }),
             (r#"{"command":"recycle","slot":15}"#, Command::Recycle { slot: 15 }),
             (r#"{"command":"reopen-logs"}"#, Command::ReopenLogs),
+            (r#"{"command":"limit","set":[]}"#, Command::Limit { set: Vec::new() }),
+            (
+                r#"{"command":"limit","set":["concurrency=200","rate=off"]}"#,
+                Command::Limit { set: ["concurrency=200", "rate=off"].map(|text| text.parse().expect("one")).into() },
+            ),
             (r#"{"command":"stop"}"#, Command::Stop),
         ] {
             assert_eq!(request.line(), format!("{line}\n"));
-            assert_eq!(Command::parse(line.as_bytes()), Ok(request), "{line}");
+            assert_eq!(Command::parse(line.as_bytes()), Ok(request.clone()), "{line}");
             assert_eq!(Command::parse(format!(" {line}\r").as_bytes()), Ok(request), "spaces around {line}");
         }
     }
@@ -123,6 +129,9 @@ mod tests {
             br#"{"command":"scale","workers":1.5}"#,
             br#"{"command":"scale","workers":"4"}"#,
             br#"{"command":"drain","workers":4}"#,
+            br#"{"command":"limit","concurrency":200}"#,
+            br#"{"command":"limit","set":["concurrency=many"]}"#,
+            br#"{"command":"limit","set":"concurrency=200"}"#,
             br#"{"command":"stop"}{"command":"stop"}"#,
             b"GET / HTTP/1.1\r",
         ] {

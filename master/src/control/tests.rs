@@ -83,9 +83,9 @@ impl Server {
 
     #[track_caller]
     fn request(&mut self) -> (ClientId, Command) {
-        let requests = self.requests();
+        let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");
-        requests[0]
+        requests.remove(0)
     }
 
     #[track_caller]

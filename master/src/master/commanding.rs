@@ -54,8 +54,11 @@ impl Master {
 
     /// Begins a command that came from `source`; returns what its outcome is, or why it is refused.
     fn obey(&mut self, command: Command, source: &str, now: Instant) -> Result<Wait, String> {
-        let is_always_possible =
-            matches!(command, Command::Status | Command::Workers | Command::Stop | Command::StopNow);
+        let is_always_possible = match &command {
+            Command::Status | Command::Workers | Command::Stop | Command::StopNow => true,
+            Command::Limit { set } => set.is_empty(),
+            _ => false,
+        };
         if self.is_stopping() && !is_always_possible {
             return Err("the server is stopping".to_string());
         }
@@ -78,6 +81,8 @@ impl Master {
                 Wait::Reload { generation: self.replacing.generation() }
             }
             Command::Upgrade => self.upgrade(source, now).map(|()| Wait::Upgrade)?,
+            Command::Limit { set } if set.is_empty() => Wait::Status { with_workers: false },
+            Command::Limit { set } => self.change_limits(&set, source).map(|()| Wait::Limits)?,
             Command::ReopenLogs => self.reopen_logs(source).map(|()| Wait::Done)?,
             Command::Add => self.scale(workers + 1, source, now).map(|()| Wait::Workers)?,
             Command::Remove => self.scale(workers - 1, source, now).map(|()| Wait::Workers)?,

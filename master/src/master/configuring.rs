@@ -59,8 +59,10 @@ impl Master {
 
     /// A reload has ended: keeps its options, or returns to those of before if it has no worker of its own.
     pub(super) fn settle_options(&mut self, is_any_fresh: bool, now: Instant) {
-        if let Some(previous) = self.configuring.previous.take().filter(|_| !is_any_fresh) {
-            self.apply(previous, "the failed reload", now);
+        let previous = self.configuring.previous.take();
+        match previous.filter(|_| !is_any_fresh) {
+            Some(previous) => drop(self.apply(previous, "the failed reload", now)),
+            None => self.settle_limits(),
         }
     }
 
@@ -85,15 +87,11 @@ impl Master {
         {
             log::error!("--max-connections-per-address has no effect, no memory for the counts: {e}");
         }
-        let (throttle, limits) = (self.scoreboard.throttle(), &new.worker.throttle.limits);
-        let limits = throttle.limits().reconfigured(&old.worker.throttle.limits, limits);
-        match throttle.fits(&limits) {
-            Ok(()) => throttle.set(&limits),
-            Err(line) => log::error!("--limit-rate: {line}"),
-        }
-        // Not if TTIN, `tine ctl scale` or the like has set another number since.
         let (wanted, is_as_configured) = (new.workers, self.children.positions.len() == old.workers);
-        if wanted != old.workers && is_as_configured && self.is_serving() {
+        let is_other_number = wanted != old.workers;
+        self.configure_limits(new.worker.throttle.limits);
+        // Not if TTIN, `tine ctl scale` or the like has set another number since.
+        if is_other_number && is_as_configured && self.is_serving() {
             // The option's parser has checked the number.
             let _ = self.scale(wanted, source, now);
         }

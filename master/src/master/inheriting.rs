@@ -5,7 +5,7 @@
 use super::admin::Admin;
 use super::{CONTROL, KILL_MARGIN, Master, OLD_MASTER};
 use crate::control::{self, Claim};
-use crate::handover::{Predecessor, Reason, Word};
+use crate::handover::{Predecessor, Texts, Word};
 use crate::listener::Bound;
 use crate::pidfile::Pidfile;
 use mio::Interest;
@@ -134,7 +134,7 @@ impl Master {
 
     pub(super) fn handle_old_master(&mut self) {
         let Some(old_master) = self.succession.old_master() else { return };
-        let (words, has_ended) = Word::receive(&old_master.channel, &mut Reason::default());
+        let (words, has_ended) = Word::receive(&old_master.channel, &mut Texts::default());
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),

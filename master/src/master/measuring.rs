@@ -22,25 +22,43 @@ pub struct Measuring {
     cpu: CpuMeter,
     memory_bytes: Option<u64>,
     memory_due: Instant,
-    /// When, and the requests answered by then: a minute of it.
-    requests: VecDeque<(Instant, u64)>,
+    requests: Recent,
+}
+
+/// How much a count has grown lately.
+#[derive(Debug, Default)]
+pub struct Recent {
+    /// When, and the count then; the oldest first.
+    samples: VecDeque<(Instant, u64)>,
 }
 
 impl Measuring {
     pub fn new(now: Instant) -> Measuring {
-        Measuring { cpu: CpuMeter::new(), memory_bytes: None, memory_due: now, requests: VecDeque::new() }
-    }
-
-    /// The requests of the last minute, or of the time since measuring began.
-    fn requests_per_minute(&mut self, answered: u64, now: Instant) -> u64 {
-        self.requests.retain(|(at, _)| now.saturating_duration_since(*at) <= MINUTE);
-        self.requests.push_back((now, answered));
-        self.requests.front().map_or(0, |(_, before)| answered.saturating_sub(*before))
+        Measuring { cpu: CpuMeter::new(), memory_bytes: None, memory_due: now, requests: Recent::default() }
     }
 
     /// Nothing is known of the time without measuring.
     fn reset(&mut self, now: Instant) {
         *self = Measuring::new(now);
+    }
+}
+
+impl Recent {
+    /// Samples that are kept of a time, however long it is.
+    const SAMPLES_MAX: u32 = 60;
+
+    /// By how much the count has grown within this time, which ends now, or since the first sample if that is later.
+    pub fn within(&mut self, time: Duration, count: u64, now: Instant) -> u64 {
+        // The one before that time is kept: the growth is counted from there.
+        while self.samples.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= time) {
+            self.samples.pop_front();
+        }
+        let before = self.samples.front().map_or(count, |&(_, before)| before);
+        let last = self.samples.back().map(|&(at, _)| now.saturating_duration_since(at));
+        if last.is_none_or(|since| since >= time / Self::SAMPLES_MAX) {
+            self.samples.push_back((now, count));
+        }
+        count.saturating_sub(before)
     }
 }
 
@@ -50,11 +68,13 @@ impl Master {
         if now < self.supervising.next_check() {
             return;
         }
-        if !self.scoreboard.gauges().is_wanted(now) {
+        if !self.has_limits() && !self.scoreboard.gauges().is_wanted(now) {
             self.measuring.reset(now);
+            self.judge_nothing();
             return;
         }
-        let measured = self.measured(now);
+        let mut measured = self.measured(now);
+        self.judge(&mut measured, now);
         self.scoreboard.gauges().publish(&measured, now);
         self.scoreboard.telemetry().set_accept_queues(self.bound.iter().map(Bound::waiting));
     }
@@ -62,8 +82,9 @@ impl Master {
     fn measured(&mut self, now: Instant) -> Measured {
         let pids: Vec<u32> = self.pids().collect();
         if now >= self.measuring.memory_due {
+            let began = Instant::now();
             self.measuring.memory_bytes = resident::together(pids.iter().copied());
-            self.measuring.memory_due = now + MEMORY_REST * now.elapsed();
+            self.measuring.memory_due = now + MEMORY_REST * began.elapsed();
         }
         let totals = self.scoreboard.totals();
         let workers = self.children.iter().map(|(_, child)| child.pid.as_raw() as u32);
@@ -74,7 +95,7 @@ impl Master {
             // Workers have the master's limit.
             descriptors_max: process::nofile().unwrap_or(0),
             concurrency: totals[Metric::InFlight],
-            requests_per_minute: self.measuring.requests_per_minute(totals[Metric::Requests], now),
+            requests_per_minute: self.measuring.requests.within(MINUTE, totals[Metric::Requests], now),
             ..Measured::default()
         }
     }
@@ -85,18 +106,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_over_a_minute() {
+    fn growth_is_counted_over_a_time() {
         let start = Instant::now();
-        let mut measuring = Measuring::new(start);
-        for (second, answered, expected) in
-            [(0, 1000, 0), (1, 1010, 10), (60, 1500, 500), (61, 1510, 500), (200, 1510, 0)]
+        let mut recent = Recent::default();
+        for (second, count, expected) in
+            [(0, 1000, 0), (1, 1010, 10), (60, 1500, 500), (61, 1510, 500), (120, 1600, 100), (200, 1600, 0)]
         {
             let now = start + Duration::from_secs(second);
-            assert_eq!(measuring.requests_per_minute(answered, now), expected, "after {second} s");
+            assert_eq!(recent.within(MINUTE, count, now), expected, "after {second} s");
         }
-        assert!((0..10_000).all(|second| {
-            measuring.requests_per_minute(second, start + Duration::from_secs(1000 + second));
-            measuring.requests.len() <= 61
-        }));
+        for time in [Duration::from_secs(1), MINUTE, 24 * 60 * MINUTE] {
+            let mut recent = Recent::default();
+            let grown = (0..200_000).map(|s| recent.within(time, s, start + Duration::from_secs(s))).last();
+            assert!(grown.is_some_and(|grown| grown.abs_diff(time.as_secs()) <= time.as_secs() / 50 + 1), "{grown:?}");
+            assert!(recent.samples.len() <= 62, "{time:?}: {}", recent.samples.len());
+        }
     }
 }

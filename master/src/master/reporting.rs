@@ -48,6 +48,7 @@ impl Master {
             workers_wanted: self.children.positions.len() as u64,
             last_cause: self.supervising.last_cause().map(|(cause, at)| (cause.to_string(), ms(at))),
             reload: self.reload_text(),
+            limits_set: self.limiting.overrides().changes(),
             processes: self.children.iter().map(process).collect(),
             vacancies: vacant.map(|(index, position)| (index, position.next_start.map(ms))).collect(),
             events: tine_common::log::recent().1,

@@ -7,7 +7,7 @@ use super::admin::Admin;
 use super::{Master, UPGRADE};
 use crate::command::Command;
 use crate::control::Control;
-use crate::handover::{CHANNEL, Reason, Word};
+use crate::handover::{CHANNEL, Texts, Topic, Word};
 use crate::listener::{self, Bound};
 use crate::pidfile::Pidfile;
 use crate::supervisor;
@@ -52,7 +52,7 @@ struct Upgrade {
     /// Why it was killed, while its exit is awaited.
     given_up: Option<String>,
     /// Its reason why it cannot serve, as received so far.
-    reason: Reason,
+    texts: Texts,
 }
 
 /// The master that has taken over from this one.
@@ -127,13 +127,15 @@ impl Master {
             began: now,
             deadline: now + limit,
             given_up: None,
-            reason: Reason::default(),
+            texts: Texts::default(),
         });
         Ok(())
     }
 
     fn start_new_master(&mut self) -> io::Result<(Minded, UnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
+        // Before there is a new master, so that it finds them when it starts.
+        Topic::Limits.send(&self.limiting.overrides().to_text(), &ours)?;
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours);
         self.poll.registry().register(&mut channel, mio::Token(UPGRADE), Interest::READABLE)?;
@@ -147,8 +149,8 @@ impl Master {
     pub(super) fn handle_new_master(&mut self, now: Instant) {
         // The end of the stream is not handled: the minder of the new master is reaped, or nothing follows.
         let (words, _) = match (&mut self.upgrading.now, &self.upgrading.new_master) {
-            (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.reason),
-            (None, Some(new_master)) => Word::receive(&new_master.channel, &mut Reason::default()),
+            (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.texts),
+            (None, Some(new_master)) => Word::receive(&new_master.channel, &mut Texts::default()),
             (None, None) => return,
         };
         for word in words {
@@ -229,8 +231,8 @@ impl Master {
         // If only its minder was killed, it lives, and would take the end of the channel for the exit of this master.
         upgrade.new_master.kill();
         // The rest of its reason may not have been read yet.
-        let _ = Word::receive(&upgrade.channel, &mut upgrade.reason);
-        let reason = upgrade.reason.first_line().map_or(String::new(), |line| format!(": {line}"));
+        let _ = Word::receive(&upgrade.channel, &mut upgrade.texts);
+        let reason = upgrade.texts.reason().map_or(String::new(), |line| format!(": {line}"));
         let died = || format!("process {pid} {} before it served{reason}; this master continues to serve", how());
         let why = upgrade.given_up.clone().unwrap_or_else(died);
         log::error!("the upgrade failed: {why}");

@@ -17,6 +17,8 @@ pub enum Wait {
     Status { with_workers: bool },
     /// Nothing: the command is done.
     Done,
+    /// Nothing: the limits are changed.
+    Limits,
     /// This generation serves, or a later one.
     Reload { generation: u64 },
     /// A new master serves.
@@ -130,6 +132,7 @@ impl Master {
         match waiter.wait {
             Wait::Status { with_workers } => Progress::Status { with_workers },
             Wait::Done => Progress::Done("done".to_string()),
+            Wait::Limits => Progress::Done(self.limiting.last_change().to_string()),
             Wait::Reload { .. } if self.replacing.is_reloading() => Progress::Still(self.reload_progress()),
             Wait::Reload { generation } => match self.replacing.last() {
                 Some((ended, Ok(said))) if *ended >= generation => Progress::Done(said.clone()),

@@ -1,0 +1,170 @@
+//! The part of the [`Status`](crate::status::Status) about the limits of the whole server. It is made of shared memory alone.
+
+use crate::gauges::{LimitState, Resource};
+use crate::scoreboard::Scoreboard;
+use crate::throttle::{Cause, Count, Setting, Throttle};
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsStatus {
+    /// Each resource that has a limit.
+    pub resources: Vec<ResourceStatus>,
+    /// Requests that wait for room now.
+    pub waiting: u64,
+    /// Requests that were admitted by a limit.
+    pub admitted: u64,
+    /// Requests that had to wait, whatever became of them.
+    pub waited: u64,
+    /// Requests whose clients left while they waited.
+    pub left: u64,
+    /// Requests that were refused as there was no place to wait.
+    pub queue_full: u64,
+    /// Requests that were refused, those of `queue_full` included, by the limit that refused them.
+    pub refused: BTreeMap<String, u64>,
+    /// Requests that a dry run would have refused.
+    pub would_refuse: BTreeMap<String, u64>,
+    /// All settings in force by name, as `tine ctl limit` takes them.
+    pub settings: BTreeMap<String, String>,
+    /// Those of them that `tine ctl limit` has set: `concurrency=200`.
+    pub set_by_ctl: Vec<String>,
+}
+
+/// How much of a resource is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    pub name: Resource,
+    /// In requests, bytes, percent of one CPU, or descriptors of the worker that has the most; `None`: not measured.
+    #[serde(serialize_with = "as_short_as_possible_or_null")]
+    pub used: Option<f64>,
+    #[serde(serialize_with = "as_short_as_possible")]
+    pub limit: f64,
+    /// Of a rate: the time in which the requests are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_s: Option<f64>,
+    pub state: LimitState,
+    /// How often it has become a warning, and a violation.
+    pub warnings: u64,
+    pub violations: u64,
+}
+
+impl LimitsStatus {
+    pub fn of(scoreboard: &Scoreboard, set_by_ctl: &[String], now: Instant) -> LimitsStatus {
+        let throttle = scoreboard.throttle();
+        let limits = throttle.limits();
+        let by_cause = |count: fn(Cause) -> Count| {
+            let counts = Cause::ALL.into_iter().map(|cause| (cause.name().to_string(), throttle.counted(count(cause))));
+            counts.filter(|&(_, count)| count > 0).collect::<BTreeMap<_, _>>()
+        };
+        LimitsStatus {
+            resources: Resource::ALL.into_iter().filter_map(|one| resource(one, scoreboard, throttle, now)).collect(),
+            waiting: throttle.waiting().all as u64,
+            admitted: throttle.counted(Count::Admitted),
+            waited: by_cause(Count::Waited).values().sum(),
+            left: throttle.counted(Count::Left),
+            queue_full: throttle.counted(Count::QueueFull),
+            refused: by_cause(Count::Refused),
+            would_refuse: by_cause(Count::WouldRefuse),
+            settings: Setting::ALL.map(|setting| (setting.name().to_string(), setting.get(&limits))).into(),
+            set_by_ctl: set_by_ctl.to_vec(),
+        }
+    }
+
+    /// Whether anything is limited by an option.
+    pub fn is_any(&self) -> bool {
+        let is_set =
+            |name: &str, value: &str| !matches!(name, "warn" | "wait" | "queue" | "dry-run") && value != Setting::OFF;
+        self.settings.iter().any(|(name, value)| is_set(name, value))
+    }
+
+    pub fn refused_in_all(&self) -> u64 {
+        self.refused.values().sum()
+    }
+}
+
+/// `None`: it has no limit.
+fn resource(name: Resource, scoreboard: &Scoreboard, throttle: Throttle, now: Instant) -> Option<ResourceStatus> {
+    let (limits, gauges) = (throttle.limits(), scoreboard.gauges());
+    let measured = gauges.read(now);
+    let (used, limit) = match name {
+        Resource::Concurrency => (Some(throttle.in_flight() as f64), limits.concurrency? as f64),
+        Resource::Rate => {
+            (throttle.admitted_in_window(now).map(|(admitted, _)| admitted as f64), limits.rate?.count as f64)
+        }
+        Resource::Memory => {
+            (measured.and_then(|all| all.memory_bytes).map(|bytes| bytes as f64), limits.memory_bytes? as f64)
+        }
+        Resource::Cpu => (measured.map(|all| all.cpu_percent), limits.cpu_percent? as f64),
+        Resource::Descriptors => (Some(measured?.descriptors as f64), measured?.descriptors_max as f64),
+    };
+    Some(ResourceStatus {
+        name,
+        used,
+        limit,
+        window_s: limits.rate.filter(|_| name == Resource::Rate).map(|rate| rate.window.as_secs_f64()),
+        state: measured.map(|all| all.states.get(name)).unwrap_or_default(),
+        warnings: gauges.times(name, LimitState::Warning),
+        violations: gauges.times(name, LimitState::Violation),
+    })
+}
+
+/// Whole numbers without a point.
+fn as_short_as_possible<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match number.fract() == 0.0 && *number >= 0.0 {
+        true => serializer.serialize_u64(*number as u64),
+        false => serializer.serialize_f64(*number),
+    }
+}
+
+fn as_short_as_possible_or_null<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => as_short_as_possible(number, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gauges::Measured;
+    use crate::throttle::ThrottleLimits;
+    use std::time::Duration;
+
+    #[test]
+    fn it_has_each_limit_its_use_and_its_state() {
+        let (mut board, now) = (Scoreboard::new(2).unwrap(), Instant::now());
+        let none = LimitsStatus::of(&board, &[], now);
+        assert!(none.resources.is_empty() && !none.is_any(), "{none:?}");
+        assert_eq!((none.settings["concurrency"].as_str(), none.settings["wait"].as_str()), ("off", "1s"));
+        let rate = "2000/min".parse().ok();
+        board
+            .limit(&ThrottleLimits { concurrency: Some(100), rate, cpu_percent: Some(200), ..Default::default() })
+            .unwrap();
+        let seat = board.throttle().seat(0);
+        let _held = seat.admit(board.throttle().us(now)).expect("room");
+        seat.count(Count::Refused(Cause::Rate));
+        seat.count(Count::Waited(Cause::Concurrency));
+        let mut measured = Measured { cpu_percent: 12.5, descriptors: 7, descriptors_max: 10, ..Measured::default() };
+        measured.states.set(Resource::Rate, LimitState::Warning);
+        board.gauges().publish(&measured, now);
+        board.gauges().count(Resource::Rate, LimitState::Warning);
+        let status = LimitsStatus::of(&board, &["rate=2000/min".to_string()], now + Duration::from_secs(1));
+        assert!(status.is_any());
+        assert_eq!((status.waited, status.refused_in_all()), (1, 1));
+        let json = serde_json::to_string(&status).expect("JSON");
+        for part in [
+            r#"{"name":"concurrency","used":1,"limit":100,"state":"normal","warnings":0,"violations":0}"#,
+            r#"{"name":"rate","used":1,"limit":2000,"window_s":60.0,"state":"warning","warnings":1,"violations":0}"#,
+            r#"{"name":"cpu","used":12.5,"limit":200,"#,
+            r#"{"name":"descriptors","used":7,"limit":10,"#,
+            r#""refused":{"rate":1},"would_refuse":{}"#,
+            r#""set_by_ctl":["rate=2000/min"]"#,
+        ] {
+            assert!(json.contains(part), "{part} in {json}");
+        }
+        assert_eq!(serde_json::from_str::<LimitsStatus>(&json).expect("the same"), status);
+        assert_eq!(serde_json::from_str::<LimitsStatus>("{}").expect("of another version"), LimitsStatus::default());
+    }
+}
