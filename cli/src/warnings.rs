@@ -7,7 +7,16 @@ use tine::{About, Health};
 use tine_common::config::MasterConfig;
 
 /// Server options that only a master acts on, apart from those of supervision.
-const MASTERS: [&str; 5] = ["--control", "--admin", "--mem-interval", "--drain-delay", "--accept"];
+const MASTERS: [&str; 8] = [
+    "--control",
+    "--admin",
+    "--mem-interval",
+    "--drain-delay",
+    "--accept",
+    "--limit-memory",
+    "--limit-cpu",
+    "--limit-warn",
+];
 
 /// The options that were given and have no effect without a master.
 pub fn of_masters_options(given: &Given) -> Option<String> {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use std::time::Duration;
 use tine::for_cli::Command;
 use tine_common::config::WORKERS_MAX;
+use tine_common::throttle::Change;
 use tine_common::units::parse_duration;
 
 /// Timeout of commands that the master answers at once.
@@ -19,7 +20,7 @@ pub struct CtlArgs {
     /// Print the server's answer as one line of JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// How long to wait for the result; 0 is unlimited [default: 10s for status, workers and reopen-logs, otherwise 0: the server's own limits apply]
+    /// How long to wait for the result; 0 is unlimited [default: 10s for status, workers, limit and reopen-logs, otherwise 0: the server's own limits apply]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, global = true)]
     timeout: Option<Duration>,
     #[command(subcommand)]
@@ -27,7 +28,7 @@ pub struct CtlArgs {
 }
 
 /// The commands as they are typed; the doc comments are the help.
-#[derive(Subcommand, Debug, Clone, Copy)]
+#[derive(Subcommand, Debug, Clone)]
 pub enum Word {
     /// Show the state of the server
     Status,
@@ -59,6 +60,12 @@ pub enum Word {
     },
     /// Reopen the log file after it was renamed
     ReopenLogs,
+    /// Show the limits of the server, their use and state, or change them
+    Limit {
+        /// concurrency=200, rate=4000/min, memory=1G, cpu=200%, client-rate=100/min, wait=2s, ... or NAME=off
+        #[arg(value_name = "NAME=VALUE")]
+        set: Vec<Change>,
+    },
     /// Finish requests in flight and stop; waits for the server to exit
     Stop,
 }
@@ -71,24 +78,25 @@ is unknown. docs/control.md describes the JSON.";
 impl CtlArgs {
     /// `None`: no limit.
     pub fn timeout(&self) -> Option<Duration> {
-        let is_quick = matches!(self.command(), Command::Status | Command::Workers | Command::ReopenLogs);
+        let is_quick = matches!(self.command, Word::Status | Word::Workers | Word::ReopenLogs | Word::Limit { .. });
         match self.timeout {
             Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
             None => is_quick.then_some(ANSWER_TIMEOUT),
         }
     }
     pub fn command(&self) -> Command {
-        match self.command {
+        match &self.command {
             Word::Status => Command::Status,
             Word::Workers => Command::Workers,
             Word::Reload => Command::Reload,
             Word::Upgrade => Command::Upgrade,
-            Word::Scale { workers } => Command::Scale { workers },
+            &Word::Scale { workers } => Command::Scale { workers },
             Word::Add => Command::Add,
             Word::Remove => Command::Remove,
-            Word::Drain { slot } => Command::Drain { slot },
-            Word::Recycle { slot } => Command::Recycle { slot },
+            &Word::Drain { slot } => Command::Drain { slot },
+            &Word::Recycle { slot } => Command::Recycle { slot },
             Word::ReopenLogs => Command::ReopenLogs,
+            Word::Limit { set } => Command::Limit { set: set.clone() },
             Word::Stop => Command::Stop,
         }
     }

@@ -4,6 +4,7 @@
 //! the last line of the server's answer as it came, and progress is left out.
 
 mod args;
+pub mod limits;
 mod rates;
 pub mod show;
 pub mod tables;
@@ -66,7 +67,7 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
             let _ = writeln!(std::io::stderr(), "{}", printable(said));
         }
     };
-    let last = match talk.ask(command, on_progress) {
+    let last = match talk.ask(command.clone(), on_progress) {
         // It was told to stop, and it has.
         Err(TalkError::Gone) if command == Command::Stop => return Ok(gone(args.json)),
         last => last.map_err(failed)?,
@@ -86,6 +87,10 @@ fn call(args: CtlArgs) -> Result<String, Failure> {
         last.line.status.ok_or_else(none)
     };
     match command {
+        Command::Limit { set } if set.is_empty() => match status(last)?.limits {
+            Some(limits) => Ok(limits::table(&limits)),
+            None => Err(Failure { status: EXIT_FAILED, line: "this server has no limits".to_string(), answer: None }),
+        },
         Command::Status => Ok(tables::status(&status(last)?)),
         Command::Workers => {
             let before = status(last)?;

@@ -1,7 +1,7 @@
 //! The output of `tine ctl status` and `tine ctl workers`, in 80 columns.
 
-use super::Rates;
 use super::show::{age, bytes, count, fit, percent, rate, width};
+use super::{Rates, limits};
 use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, Status, WorkerState, WorkerStatus};
 use tine_common::units::counted;
@@ -37,6 +37,12 @@ pub fn status(status: &Status) -> String {
     line("refused", format!("{} with 503", counted(status.totals[Metric::Refused], "connection")));
     line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
+    if let Some(limits) = status.limits.as_ref().filter(|limits| limits.is_any()) {
+        for (i, resource) in limits.resources.iter().enumerate() {
+            line(if i == 0 { "limits" } else { "" }, limits::line(resource, limits));
+        }
+        line("held back", limits::held_back(limits));
+    }
     if let Some(reload) = &status.reload {
         line("last change", reload.clone());
     }

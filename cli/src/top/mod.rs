@@ -5,6 +5,7 @@
 
 mod args;
 mod columns;
+mod limits;
 mod model;
 #[cfg(test)]
 mod picture;

@@ -3,6 +3,7 @@
 //! What does not fit is left out, the least important first. Nothing is shown by colour alone.
 
 use super::columns::Column;
+use super::limits;
 use super::model::{Bar, Model, Row, Sort, share};
 use crate::ctl::show::{age, bytes, count, fit, percent, rate};
 use crate::ctl::tables;
@@ -54,10 +55,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, capabilities: Capabilities) {
         LINES_WITH_MORE.. => 10,
     };
     let requests = rows.get(selected).map(|row| requests(row, requests_lines, columns)).unwrap_or_default();
+    let limits = status.limits.as_ref().filter(|_| requests_lines > 0);
+    let limits = limits.map(|limits| limits::lines(limits, columns, capabilities)).unwrap_or_default();
     let history_lines = if area.height >= LINES_WITH_HISTORY { 3 } else { 0 };
     let lines = |count: usize| Constraint::Length(count as u16);
-    let [head_area, history_area, table_area, requests_area, keys_area] = Layout::vertical([
+    let [head_area, limits_area, history_area, table_area, requests_area, keys_area] = Layout::vertical([
         lines(head.len()),
+        lines(limits.len()),
         lines(history_lines),
         Constraint::Min(2),
         lines(requests_lines),
@@ -65,6 +69,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, capabilities: Capabilities) {
     ])
     .areas(area);
     frame.render_widget(Paragraph::new(head), head_area);
+    frame.render_widget(Paragraph::new(limits), limits_area);
     if history_lines > 0 {
         histories(frame, history_area, model, capabilities);
     }
@@ -217,7 +222,7 @@ fn bar_title(bar: Bar) -> &'static str {
 }
 
 /// A bar of at most this many columns; in eighths of a column, if there are characters for them.
-fn bar_of(share: f64, columns: usize, capabilities: Capabilities) -> String {
+pub(super) fn bar_of(share: f64, columns: usize, capabilities: Capabilities) -> String {
     const EIGHTHS: [&str; 8] = ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"];
     let eighths = (share * columns as f64 * 8.0).round() as usize;
     // Anything above zero is visible.
@@ -263,7 +268,7 @@ fn state_style(state: WorkerState, capabilities: Capabilities) -> Style {
     }
 }
 
-fn coloured(style: Style, colour: Color, capabilities: Capabilities) -> Style {
+pub(super) fn coloured(style: Style, colour: Color, capabilities: Capabilities) -> Style {
     if capabilities.has_colours { style.fg(colour) } else { style }
 }
 

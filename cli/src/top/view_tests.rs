@@ -3,6 +3,7 @@
 use super::model::{Key, Model};
 use super::picture::sample;
 use super::view::{Capabilities, draw};
+use crate::ctl::limits::tests::limits;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -44,12 +45,38 @@ fn everything_is_there_at_80x24() {
     assert_eq!(lines[23], "q quit  up/down worker  s sort: slot  r reverse  b bars: req/s");
 }
 
+/// The sample server with limits.
+fn limited() -> Model {
+    let mut model = sample();
+    let status = model.status.clone().expect("there is one");
+    model.on_sample(Ok(Status { limits: Some(limits()), uptime_s: status.uptime_s + 1.0, ..status }));
+    model
+}
+
+#[test]
+fn limits_are_shown_as_bars_with_their_state_in_words() {
+    let lines = lines(&limited(), 80, 24);
+    let text = lines.join("\n");
+    for expected in [
+        "concurrency 82 of 100, warning   \u{2588}\u{2588}\u{2588}\u{2588}\u{2589}   rate 2000 of 2000/min, violation \u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}",
+        "5 requests wait, 640 waited, 146 refused (client_rate 12, rate 134)",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected}\n{text}");
+    }
+    assert!(text.contains("memory 256M of 1G") && text.contains("cpu - of 200%"), "{text}");
+    assert_eq!(lines[23], "q quit  up/down worker  s sort: slot  r reverse  b bars: req/s", "{text}");
+}
+
 #[test]
 fn nothing_breaks_at_any_size() {
-    let model = sample();
+    nothing_breaks(&sample());
+    nothing_breaks(&limited());
+}
+
+fn nothing_breaks(model: &Model) {
     for width in (1..40).chain([60, 79, 80, 81, 200]) {
         for height in (1..26).chain([60]) {
-            let lines = lines(&model, width, height);
+            let lines = lines(model, width, height);
             if width >= 24 && height >= 6 {
                 assert!(lines.iter().any(|line| line.contains("SLOT")), "{width}x{height}: {lines:?}");
                 assert!(

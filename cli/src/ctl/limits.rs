@@ -1,0 +1,177 @@
+//! The limits of the whole server, as `tine ctl limit` and `tine ctl status` print them.
+
+use super::show::{bytes, count, percent};
+use tine_common::gauges::{LimitState, Resource};
+use tine_common::limit_status::{LimitsStatus, ResourceStatus};
+use tine_common::throttle::Setting;
+use tine_common::units::counted;
+
+/// Settings that limit nothing themselves.
+const MANNERS: [Setting; 4] = [Setting::Warn, Setting::Wait, Setting::Queue, Setting::DryRun];
+
+/// A row for each limit, set or not, then the other settings, and what was held back.
+pub fn table(limits: &LimitsStatus) -> String {
+    let mut text = format!(
+        "{:<18} {:>10} {:>8} {:<9} {:>8} {:>9} {:>8}\n",
+        "LIMIT", "VALUE", "USED", "STATE", "WARNINGS", "VIOLATED", "REFUSED"
+    );
+    let value = |setting: Setting| limits.settings.get(setting.name()).map_or("?", String::as_str);
+    for setting in Setting::ALL.into_iter().filter(|setting| !MANNERS.contains(setting)) {
+        let resource = limits.resources.iter().find(|one| one.name.name() == setting.name());
+        let cause = setting.name().replace('-', "_");
+        text.push_str(&row(setting.name(), value(setting), resource, limits.refused.get(&cause).copied()));
+    }
+    if let Some(resource) = limits.resources.iter().find(|one| one.name == Resource::Descriptors) {
+        let refused = limits.refused.get(resource.name.name()).copied();
+        text.push_str(&row(resource.name.name(), &count(resource.limit as u64), Some(resource), refused));
+    }
+    let manners = MANNERS.map(|setting| format!("{} {}", setting.name(), value(setting)));
+    text.push_str(&format!("{}\n", manners.join(", ")));
+    text.push_str(&format!("{}\n", held_back(limits)));
+    if !limits.set_by_ctl.is_empty() {
+        text.push_str(&format!("set by tine ctl: {}\n", limits.set_by_ctl.join(", ")));
+    }
+    text
+}
+
+fn row(name: &str, value: &str, resource: Option<&ResourceStatus>, refused: Option<u64>) -> String {
+    let refused = refused.map_or(String::new(), count);
+    let line = match resource {
+        Some(resource) => format!(
+            "{name:<18} {value:>10} {:>8} {:<9} {:>8} {:>9} {refused:>8}",
+            used(resource),
+            resource.state.to_string(),
+            count(resource.warnings),
+            count(resource.violations),
+        ),
+        None => format!("{name:<18} {value:>10} {:>37} {refused:>8}", ""),
+    };
+    line.trim_end().to_string() + "\n"
+}
+
+/// How much is used: `82`, `256M`, `45%`.
+pub fn used(resource: &ResourceStatus) -> String {
+    resource.used.map_or("-".to_string(), |used| show(resource.name, used))
+}
+
+fn show(name: Resource, amount: f64) -> String {
+    match name {
+        Resource::Memory => bytes(amount as u64),
+        Resource::Cpu => percent(amount),
+        Resource::Concurrency | Resource::Rate | Resource::Descriptors => count(amount as u64),
+    }
+}
+
+/// `concurrency 82 of 100, warning`.
+pub fn line(resource: &ResourceStatus, limits: &LimitsStatus) -> String {
+    let name = resource.name.name();
+    // As it was set, with the time of a rate.
+    let limit = limits.settings.get(name).cloned().unwrap_or_else(|| show(resource.name, resource.limit));
+    let state = match resource.state {
+        LimitState::Normal => String::new(),
+        state => format!(", {state}"),
+    };
+    format!("{name} {} of {limit}{state}", used(resource))
+}
+
+/// `3 wait, 120 waited, 17 refused (rate 12, concurrency 5)`.
+pub fn held_back(limits: &LimitsStatus) -> String {
+    let by_cause = |counts: &std::collections::BTreeMap<String, u64>| {
+        let all: Vec<String> = counts.iter().map(|(cause, number)| format!("{cause} {}", count(*number))).collect();
+        if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
+    };
+    let mut text = format!(
+        "{} wait, {} waited, {} refused{}",
+        counted(limits.waiting, "request"),
+        count(limits.waited),
+        count(limits.refused_in_all()),
+        by_cause(&limits.refused)
+    );
+    if !limits.would_refuse.is_empty() {
+        let all: u64 = limits.would_refuse.values().sum();
+        text.push_str(&format!(", {} would have been held back{}", count(all), by_cause(&limits.would_refuse)));
+    }
+    text
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Of a server under load.
+    pub fn limits() -> LimitsStatus {
+        let resource = |name, used, limit, state, warnings, violations| ResourceStatus {
+            name,
+            used,
+            limit,
+            window_s: (name == Resource::Rate).then_some(60.0),
+            state,
+            warnings,
+            violations,
+        };
+        let settings = [
+            ("concurrency", "100"),
+            ("rate", "2000/min"),
+            ("memory", "1G"),
+            ("cpu", "200%"),
+            ("client-concurrency", "off"),
+            ("client-rate", "100/min"),
+            ("warn", "80%"),
+            ("wait", "1s"),
+            ("queue", "1000"),
+            ("dry-run", "off"),
+        ];
+        let counts = |counts: &[(&str, u64)]| counts.iter().map(|(name, count)| (name.to_string(), *count)).collect();
+        LimitsStatus {
+            resources: vec![
+                resource(Resource::Concurrency, Some(82.0), 100.0, LimitState::Warning, 3, 0),
+                resource(Resource::Rate, Some(2000.0), 2000.0, LimitState::Violation, 2, 1),
+                resource(Resource::Memory, Some(268_750_029.0), 1_073_741_824.0, LimitState::Normal, 0, 0),
+                resource(Resource::Cpu, None, 200.0, LimitState::Normal, 0, 0),
+                resource(Resource::Descriptors, Some(87.0), 1_048_576.0, LimitState::Normal, 0, 0),
+            ],
+            waiting: 5,
+            admitted: 123_456,
+            waited: 640,
+            refused: counts(&[("client_rate", 12), ("rate", 134)]),
+            settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).into(),
+            set_by_ctl: vec!["cpu=200%".to_string()],
+            ..LimitsStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_limit() {
+        let expected = "\
+LIMIT                   VALUE     USED STATE     WARNINGS  VIOLATED  REFUSED
+concurrency               100       82 warning          3         0
+rate                 2000/min     2000 violation        2         1      134
+memory                     1G     256M normal           0         0
+cpu                      200%        - normal           0         0
+client-concurrency        off
+client-rate           100/min                                             12
+descriptors             1.05M       87 normal           0         0
+warn 80%, wait 1s, queue 1000, dry-run off
+5 requests wait, 640 waited, 146 refused (client_rate 12, rate 134)
+set by tine ctl: cpu=200%
+";
+        let text = table(&limits());
+        assert_eq!(text, expected, "\n{text}");
+    }
+
+    #[test]
+    fn a_line_says_how_near_a_limit_is() {
+        let limits = limits();
+        let lines: Vec<String> = limits.resources.iter().map(|resource| line(resource, &limits)).collect();
+        assert_eq!(
+            lines,
+            [
+                "concurrency 82 of 100, warning",
+                "rate 2000 of 2000/min, violation",
+                "memory 256M of 1G",
+                "cpu - of 200%",
+                "descriptors 87 of 1.05M",
+            ]
+        );
+    }
+}
