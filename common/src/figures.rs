@@ -46,6 +46,18 @@ pub fn age(seconds: f64) -> String {
     }
 }
 
+/// `84us`, `3.1ms`, `245ms`, `1.25s`, and above a minute as [`age`]: at most six columns.
+pub fn duration(seconds: f64) -> String {
+    let us = seconds.max(0.0) * 1e6;
+    match us {
+        _ if us < 999.5 => format!("{us:.0}us"),
+        _ if us < 99_950.0 => format!("{:.1}ms", us / 1e3),
+        _ if us < 999_500.0 => format!("{:.0}ms", us / 1e3),
+        _ if us < 59_995_000.0 => format!("{:.2}s", us / 1e6),
+        _ => age(seconds),
+    }
+}
+
 pub fn percent(value: f64) -> String {
     format!("{value:.0}%")
 }
@@ -81,6 +93,23 @@ mod tests {
             (u64::MAX, "18.4E", "16.0E"),
         ] {
             assert_eq!((count(number).as_str(), bytes(number).as_str()), (as_count, as_bytes), "{number}");
+        }
+    }
+
+    #[test]
+    fn durations_keep_what_matters() {
+        for (seconds, expected) in [
+            (0.0, "0us"),
+            (84.4e-6, "84us"),
+            (999.6e-6, "1.0ms"),
+            (0.003_14, "3.1ms"),
+            (0.0999, "99.9ms"),
+            (0.245, "245ms"),
+            (0.9996, "1.00s"),
+            (1.25, "1.25s"),
+            (61.0, "1m01s"),
+        ] {
+            assert_eq!(duration(seconds), expected);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::log::Event;
 use crate::metric::Metric;
 use crate::resident;
 use crate::scoreboard::Scoreboard;
+use crate::telemetry::Latency;
 use crate::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -76,6 +77,7 @@ impl Roster {
             workers_ready: ready.count() as u64,
             totals: scoreboard.totals(),
             memory_bytes: None,
+            durations: scoreboard.telemetry().latencies(Latency::Duration),
             last_cause: self.last_cause.as_ref().map(|(cause, _)| cause.clone()),
             last_cause_age_s: self.last_cause.as_ref().map(|(_, ms)| since(*ms)),
             reload: self.reload.clone(),

@@ -6,6 +6,7 @@
 
 use crate::limit_status::LimitsStatus;
 use crate::metric::Metrics;
+use crate::telemetry::LogLinear;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -33,6 +34,8 @@ pub struct Status {
     pub totals: Metrics,
     /// The memory of all processes, each page counted once; `None`: the kernel does not report it.
     pub memory_bytes: Option<u64>,
+    /// How long requests took, all since the start: quantiles are of the difference between two samples.
+    pub durations: LogLinear,
     /// Why the last worker died unexpectedly.
     pub last_cause: Option<String>,
     /// How long ago that was.

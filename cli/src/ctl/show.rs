@@ -1,6 +1,6 @@
 //! Formats numbers for humans in few columns, and untrusted texts without control characters, cut to the room there is.
 
-pub use tine_common::figures::{age, bytes, count, percent, rate};
+pub use tine_common::figures::{age, bytes, count, duration, percent, rate};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

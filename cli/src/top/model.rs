@@ -3,11 +3,15 @@ use super::sampler::Sample;
 use crate::ctl::Rates;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::time::Duration;
 use tine_common::status::{Status, WorkerStatus};
+use tine_common::telemetry::LogLinear;
 
 /// Samples that are kept; more than any terminal is wide.
 const HISTORY_MAX: usize = 512;
 const PAGE: isize = 10;
+/// Quantiles are of the time between this many samples.
+const QUANTILE_SAMPLES: usize = 10;
 
 /// The keys that change the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,10 @@ pub struct Model {
     /// Why the last sample failed; what is shown is older.
     pub trouble: Option<String>,
     pub rates: Rates,
+    /// How long half of the requests took, and all but one of a hundred; of those of the last samples.
+    pub quantiles: Option<(Duration, Duration)>,
+    /// How long requests took until each of the last samples, the oldest first.
+    durations: VecDeque<LogLinear>,
     /// The newest first.
     pub rate_history: VecDeque<u64>,
     pub cpu_history: VecDeque<u64>,
@@ -83,6 +91,8 @@ impl Model {
             before: None,
             trouble: None,
             rates: Rates::default(),
+            quantiles: None,
+            durations: VecDeque::new(),
             rate_history: VecDeque::new(),
             cpu_history: VecDeque::new(),
             sort: Sort::Slot,
@@ -96,6 +106,11 @@ impl Model {
         match sample {
             Ok(status) => {
                 self.trouble = None;
+                if self.status.as_ref().is_some_and(|before| before.pid != status.pid) {
+                    // Another server's.
+                    self.durations.clear();
+                }
+                self.quantiles = self.quantiles_until(&status.durations);
                 self.before = self.status.replace(status);
                 self.rates = match (&self.before, &self.status) {
                     (Some(before), Some(after)) => Rates::of_server(before, after),
@@ -114,6 +129,15 @@ impl Model {
             }
             Err(why) => self.trouble = Some(why),
         }
+    }
+
+    fn quantiles_until(&mut self, now: &LogLinear) -> Option<(Duration, Duration)> {
+        self.durations.push_back(now.clone());
+        if self.durations.len() > QUANTILE_SAMPLES {
+            self.durations.pop_front();
+        }
+        let recent = now.since(self.durations.front()?);
+        Some((recent.quantile(0.5)?, recent.quantile(0.99)?))
     }
 
     pub fn on_key(&mut self, key: Key) {
@@ -253,6 +277,24 @@ mod tests {
             model.on_sample(Ok(Status { pid: 9, ..status(2.0 + f64::from(i), &[(0, 1, 90_000)]) }));
         }
         assert_eq!(model.rate_history.len(), HISTORY_MAX);
+    }
+
+    #[test]
+    fn quantiles_are_of_the_last_samples_of_one_server() {
+        let (mut model, mut times) = (Model::new(), LogLinear::default());
+        let mut sample = |model: &mut Model, pid: u32, ms: u64| {
+            times.record(Duration::from_millis(ms));
+            model.on_sample(Ok(Status { pid, durations: times.clone(), ..Status::default() }));
+            model.quantiles.map(|(p50, p99)| (p50.as_millis(), p99.as_millis()))
+        };
+        assert_eq!(sample(&mut model, 1, 900), None, "of the server's whole life");
+        assert_eq!(sample(&mut model, 1, 10), Some((10, 10)));
+        assert_eq!(sample(&mut model, 1, 500), Some((10, 503)));
+        for _ in 0..QUANTILE_SAMPLES {
+            sample(&mut model, 1, 2);
+        }
+        assert_eq!(model.quantiles.map(|(_, p99)| p99.as_millis()), Some(2));
+        assert_eq!(sample(&mut model, 9, 2), None);
     }
 
     #[test]

@@ -10,8 +10,10 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
+use tine_common::telemetry::LogLinear;
 
 const CELL_WIDTH: f64 = 8.0;
 const CELL_HEIGHT: f64 = 17.0;
@@ -86,6 +88,8 @@ fn sample_status(second: u64, wave: f64) -> Status {
         worker
     };
     let workers: Vec<WorkerStatus> = (0..16).map(worker).collect();
+    let mut durations = LogLinear::default();
+    (0..(uptime_s * 100.0) as u64).for_each(|i| durations.record(Duration::from_micros(900 + i * i % 7919)));
     Status {
         version: "0.1.0".to_string(),
         pid: 48_000,
@@ -104,6 +108,7 @@ fn sample_status(second: u64, wave: f64) -> Status {
         ]
         .into(),
         memory_bytes: Some(152 << 20),
+        durations,
         last_cause: Some("worker 9 (pid 48109) was killed by SIGSEGV (11) after 7343.8 s".to_string()),
         workers,
         ..Status::default()

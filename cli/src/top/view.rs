@@ -5,7 +5,7 @@
 use super::columns::Column;
 use super::limits;
 use super::model::{Bar, Model, Row, Sort, share};
-use crate::ctl::show::{age, bytes, count, fit, percent, rate};
+use crate::ctl::show::{age, bytes, count, duration, fit, percent, rate};
 use crate::ctl::tables;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -108,9 +108,11 @@ fn head(status: &Status, model: &Model, columns: usize, capabilities: Capabiliti
         tables::generations(status),
     )));
     lines.push(plain(format!(
-        "answered {}  requests/s {}  CPU {}  memory {}",
+        "answered {}  requests/s {}  p50 {}  p99 {}  CPU {}  memory {}",
         count(status.totals[Metric::Requests]),
         model.rates.requests_per_s.map_or_else(unknown, rate),
+        model.quantiles.map_or_else(unknown, |(p50, _)| duration(p50.as_secs_f64())),
+        model.quantiles.map_or_else(unknown, |(_, p99)| duration(p99.as_secs_f64())),
         model.rates.cpu_percent.map_or_else(unknown, percent),
         status.memory_bytes.map_or_else(unknown, bytes),
     )));

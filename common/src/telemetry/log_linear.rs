@@ -1,6 +1,7 @@
 //! A log-linear histogram of times, as HdrHistogram's: between two powers of two there are 32 buckets of one width, so that
 //! a quantile is at most 1/32 too large, from microseconds to half an hour, in a fixed number of words.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 
 /// Buckets between two powers of two, as a power of two.
@@ -36,6 +37,26 @@ pub struct LogLinear(Vec<u64>);
 impl Default for LogLinear {
     fn default() -> Self {
         LogLinear(vec![0; BUCKETS])
+    }
+}
+
+/// The buckets that are not empty: `[[64,3],[65,1]]`.
+impl Serialize for LogLinear {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().enumerate().filter(|&(_, &count)| count > 0))
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLinear {
+    /// Buckets that this version does not have are skipped.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut times = LogLinear::default();
+        for (bucket, count) in Vec::<(usize, u64)>::deserialize(deserializer)? {
+            if let Some(known) = times.0.get_mut(bucket) {
+                *known = count;
+            }
+        }
+        Ok(times)
     }
 }
 
@@ -101,6 +122,16 @@ mod tests {
             let found = times.quantile(fraction).expect("one is in it");
             assert!((100_000..=103_200).contains(&found.as_nanos()), "{found:?}");
         }
+    }
+
+    #[test]
+    fn json_has_the_buckets_that_are_not_empty() {
+        let mut times = LogLinear::default();
+        [0, 0, 70].into_iter().for_each(|ns| times.record(Duration::from_nanos(ns)));
+        let json = serde_json::to_string(&times).expect("JSON");
+        assert_eq!(json, "[[0,2],[1,1]]");
+        assert_eq!(serde_json::from_str::<LogLinear>(&json).expect("the same"), times);
+        assert_eq!(serde_json::from_str::<LogLinear>("[[0,2],[1,1],[99999,1]]").expect("of another version"), times);
     }
 
     #[test]
