@@ -5,17 +5,21 @@
 //! says of the master comes from the bulletin, not from asking: the master may be busy or stopped.
 
 mod history;
+mod latency;
+mod metrics;
 mod page;
 mod probes;
 mod snapshot;
 mod sparkline;
 
 use history::History;
+use latency::Latencies;
 use probes::Verdict;
 use snapshot::{Known, Snapshot};
 use std::io;
 use std::time::Instant;
 use tine_common::bulletin::Bulletin;
+use tine_common::roster::Roster;
 use tine_common::scoreboard::Scoreboard;
 use tine_worker::app::{Answer, App, AppFactory, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
@@ -23,6 +27,7 @@ use tine_worker::http::{Request, Response, StatusCode};
 const INDEX: &str = "\
 /status       the status page, for people
 /status.json  the same as JSON
+/metrics      for Prometheus: its text format, or OpenMetrics if Accept prefers that
 /stub_status  as nginx's
 /livez        200 while the master responds, else 503
 /readyz       200 while a worker serves and no stop was ordered, else 503
@@ -43,13 +48,19 @@ impl Sources {
         Ok(Sources { server, bulletin, history: History::new()? })
     }
 
+    /// What the master has posted last.
+    fn roster(&self) -> Option<Roster> {
+        serde_json::from_slice(&self.bulletin.read()?).ok()
+    }
+
     pub fn factory(self) -> AppFactory {
-        Box::new(move |_| Ok(Box::new(Admin { sources: self })))
+        Box::new(move |_| Ok(Box::new(Admin { sources: self, latencies: Latencies::default() })))
     }
 }
 
 struct Admin {
     sources: Sources,
+    latencies: Latencies,
 }
 
 impl App for Admin {
@@ -74,7 +85,8 @@ impl App for Admin {
         let Sources { server, history, .. } = &self.sources;
         let gauges = server.gauges();
         gauges.want(now);
-        history.take(server, gauges.read(now).as_ref(), None, now);
+        let last = self.latencies.take(server, now);
+        history.take(server, gauges.read(now).as_ref(), last, now);
     }
 }
 
@@ -83,7 +95,7 @@ impl Admin {
     fn answer(&mut self, request: &Request<'_>, now: Instant) -> Option<Response> {
         let sources = &self.sources;
         let known = || Known::new(sources, now);
-        let snapshot = || Snapshot::new(sources, sources.server.gauges().read(now).as_ref(), now);
+        let snapshot = || Snapshot::new(sources, self.latencies.of_minute(&sources.server), now);
         Some(match request.path() {
             "/" => Response::text(StatusCode::OK, INDEX),
             "/status" => match request.query() {
@@ -93,6 +105,7 @@ impl Admin {
             "/status.css" => page::style(),
             "/status.js" => page::script(),
             "/status.json" => json(&snapshot()),
+            "/metrics" => metrics::answer(sources, request.headers(), now),
             "/stub_status" => Response::text(StatusCode::OK, probes::stub_status(&sources.server.totals())),
             "/livez" => verdict(probes::livez(&known())),
             "/readyz" => verdict(probes::readyz(&known())),

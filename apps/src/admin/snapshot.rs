@@ -1,10 +1,10 @@
 //! All that the status page shows, at one time: `/status.json` is it, and the page is drawn from it.
 
 use super::Sources;
+use super::latency::Latency;
 use super::history::{self, Sample, Word};
 use serde::Serialize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tine_common::gauges::Measured;
 use tine_common::log::Event;
 use tine_common::roster::Roster;
 use tine_common::status::Status;
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub cpu_percent: Option<f64>,
     /// Over the last ten seconds.
     pub rates: Rates,
+    /// Of the requests that ended within the last minute; `None`: there were none.
+    pub latency: Option<Latency>,
     /// The log of the master, the last lines, the oldest first.
     pub events: Vec<Event>,
     #[serde(skip)]
@@ -55,7 +57,8 @@ impl Known {
 }
 
 impl Snapshot {
-    pub fn new(sources: &Sources, measured: Option<&Measured>, now: Instant) -> Snapshot {
+    pub fn new(sources: &Sources, latency: Option<Latency>, now: Instant) -> Snapshot {
+        let measured = sources.server.gauges().read(now);
         let Known { roster, master_still, .. } = Known::new(sources, now);
         let status = roster.status(&sources.server, true, now);
         let seconds = sources.history.seconds(sources.server.ms(now));
@@ -70,6 +73,7 @@ impl Snapshot {
                 accepted_per_s: rate(Word::Accepted),
                 refused_per_s: rate(Word::Refused),
             },
+            latency,
             events: roster.events,
             seconds,
         }

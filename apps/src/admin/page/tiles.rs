@@ -3,7 +3,7 @@
 use crate::admin::history::{self, Word};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sparkline;
-use tine_common::figures::{bytes, count, percent, rate};
+use tine_common::figures::{bytes, count, duration, percent, rate};
 use tine_common::metric::Metric;
 
 const UNKNOWN: &str = "–";
@@ -42,6 +42,15 @@ pub fn tiles(snapshot: &Snapshot) -> String {
             beside: format!("{} in all", count(totals[Metric::Requests])),
             values: history::rates(seconds, Word::Requests),
             show: rate,
+        },
+        Tile {
+            name: "Duration",
+            value: known(snapshot.latency.map(|latency| latency.p50_s), duration),
+            beside: snapshot.latency.map_or("of half of the requests".to_string(), |latency| {
+                format!("p90 {} · p99 {}", duration(latency.p90_s), duration(latency.p99_s))
+            }),
+            values: history::gauges(seconds, Word::P99).iter().map(|us| us.map(|us| us / 1e6)).collect(),
+            show: duration,
         },
         Tile {
             name: "In flight",
