@@ -48,13 +48,19 @@ impl Sources {
         Ok(Sources { server, bulletin, history: History::new()? })
     }
 
+    #[cfg(test)]
+    fn of_nothing() -> Sources {
+        let memory = "shared memory";
+        Sources::new(Scoreboard::new(2).expect(memory), Bulletin::new().expect(memory)).expect(memory)
+    }
+
     /// What the master has posted last.
     fn roster(&self) -> Option<Roster> {
         serde_json::from_slice(&self.bulletin.read()?).ok()
     }
 
     pub fn factory(self) -> AppFactory {
-        Box::new(move |_| Ok(Box::new(Admin { sources: self, latencies: Latencies::default() })))
+        Box::new(move |_| Ok(Box::new(Admin::new(self))))
     }
 }
 
@@ -91,6 +97,10 @@ impl App for Admin {
 }
 
 impl Admin {
+    fn new(sources: Sources) -> Admin {
+        Admin { sources, latencies: Latencies::default() }
+    }
+
     /// `None`: there is no such path.
     fn answer(&mut self, request: &Request<'_>, now: Instant) -> Option<Response> {
         let sources = &self.sources;
@@ -125,5 +135,35 @@ fn verdict(verdict: Verdict) -> Response {
     match verdict {
         Ok(why) => Response::text(StatusCode::OK, format!("ok: {why}\n")),
         Err(why) => Response::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tine_worker::testing::Client;
+
+    #[test]
+    fn before_the_first_post_it_answers_and_is_not_ready() {
+        let mut client = Client::new(Admin::new(Sources::of_nothing()));
+        for (path, status) in [
+            ("/", 200),
+            ("/status", 200),
+            ("/status?fragment", 200),
+            ("/status.json", 200),
+            ("/status.css", 200),
+            ("/status.js", 200),
+            ("/metrics", 200),
+            ("/stub_status", 200),
+            ("/readyz", 503),
+            ("/livez", 200),
+            ("/favicon.ico", 404),
+        ] {
+            let response = client.get(path);
+            assert_eq!(response.status, status, "{path}");
+            assert_eq!(response.header("cache-control"), Some("no-store"), "{path}");
+        }
+        assert_eq!(client.get("/readyz").text(), "the server is starting\n");
+        assert_eq!(client.request("POST", "/status", &[], b"x").status, 405);
     }
 }

@@ -1,8 +1,8 @@
 //! All that the status page shows, at one time: `/status.json` is it, and the page is drawn from it.
 
 use super::Sources;
-use super::latency::Latency;
 use super::history::{self, Sample, Word};
+use super::latency::Latency;
 use serde::Serialize;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::Event;

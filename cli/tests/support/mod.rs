@@ -21,6 +21,7 @@ pub mod masters;
 pub mod options;
 pub mod pidfile;
 mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod pty;
 pub mod python;
