@@ -9,8 +9,8 @@ use crate::log::Event;
 use crate::metric::Metric;
 use crate::resident;
 use crate::scoreboard::Scoreboard;
-use crate::telemetry::Latency;
 use crate::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
+use crate::telemetry::Latency;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
