@@ -23,8 +23,8 @@ pub struct Roster {
     /// The master's process id.
     pub pid: u32,
     pub began_ms: u64,
-    /// The process of `--admin`.
-    pub admin_pid: Option<u32>,
+    /// The processes beside the workers, such as that of `--admin`.
+    pub helper_pids: Vec<u32>,
     pub name: String,
     pub listen: Vec<String>,
     /// Of the next worker to be forked.
@@ -89,7 +89,7 @@ impl Roster {
     /// The process ids of the whole server.
     pub fn pids(&self) -> impl Iterator<Item = u32> {
         let workers = self.processes.iter().map(|process| process.pid);
-        std::iter::once(self.pid).chain(workers).chain(self.admin_pid)
+        std::iter::once(self.pid).chain(workers).chain(self.helper_pids.iter().copied())
     }
 
     /// Workers that are ready and have a heartbeat.

@@ -8,6 +8,7 @@ mod booting;
 mod commanding;
 mod configuring;
 mod counting;
+mod helper;
 mod inheriting;
 mod limiting;
 mod measuring;
@@ -34,6 +35,7 @@ use admin::Admin;
 use booting::Boot;
 use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
+use helper::Helper;
 use inheriting::Succession;
 use limiting::Limiting;
 use measuring::Measuring;
@@ -254,7 +256,7 @@ impl Master {
                     SIGNALS => self.take_signals(),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
-                    ADMIN => self.handle_admin_reports(),
+                    ADMIN => self.helpers_mut().for_each(Helper::handle_reports),
                     CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }
@@ -266,7 +268,7 @@ impl Master {
             self.check_workers(now);
             self.keep_stopping(now);
             self.enforce(now);
-            self.enforce_admin(now);
+            self.helpers_mut().for_each(|helper| helper.enforce(now));
             self.enforce_old_master(now);
             self.keep_reloading(now);
             self.keep_upgrading(now);
@@ -289,7 +291,7 @@ impl Master {
         std::thread::sleep(POLL_RETRY.min(self.timeout(now)));
         self.take_signals();
         self.children.slots().into_iter().for_each(|slot| self.handle_reports(slot, now));
-        self.handle_admin_reports();
+        self.helpers_mut().for_each(Helper::handle_reports);
     }
 
     fn timeout(&self, now: Instant) -> Duration {
@@ -300,7 +302,8 @@ impl Master {
         let admin = self.admin.as_ref().and_then(Admin::deadline);
         let deadlines =
             [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager, admin];
-        let nearest = deadlines.into_iter().flatten().fold(self.supervising.next_check(), Instant::min);
+        let helpers = self.helpers().map(Helper::deadline);
+        let nearest = deadlines.into_iter().chain(helpers).flatten().fold(self.supervising.next_check(), Instant::min);
         nearest.saturating_duration_since(now)
     }
 
@@ -391,7 +394,7 @@ impl Master {
         self.children.slots().into_iter().for_each(|slot| self.order(slot, order));
         // The others are about the service that workers give.
         if matches!(order, Order::Lent | Order::Owned | Order::ReopenLogs) {
-            self.admin.iter_mut().for_each(|admin| admin.order(order));
+            self.helpers_mut().for_each(|helper| helper.order(order));
         }
     }
 

@@ -2,7 +2,7 @@
 //! line in the log.
 
 use super::Master;
-use super::admin::Admin;
+use super::helper::Helper;
 use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
@@ -40,7 +40,7 @@ impl Master {
         Roster {
             pid: self.pid,
             began_ms: ms(self.began),
-            admin_pid: self.admin.as_ref().and_then(Admin::child).map(|child| child.pid.as_raw() as u32),
+            helper_pids: self.helpers().filter_map(Helper::child).map(|child| child.pid.as_raw() as u32).collect(),
             name: self.about.name.clone(),
             listen: self.bound.iter().map(Bound::url).collect(),
             generation: self.replacing.generation(),
@@ -58,8 +58,8 @@ impl Master {
     /// All processes of the server, which are counted together.
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
         let children = self.children.iter().map(|(_, child)| child);
-        let admin = self.admin.iter().filter_map(Admin::child);
-        std::iter::once(self.pid).chain(children.chain(admin).map(|child| child.pid.as_raw() as u32))
+        let helpers = self.helpers().filter_map(Helper::child);
+        std::iter::once(self.pid).chain(children.chain(helpers).map(|child| child.pid.as_raw() as u32))
     }
 
     /// What the server does: the one answer for control clients and the service manager.

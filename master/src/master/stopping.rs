@@ -199,7 +199,7 @@ impl Master {
     /// How the server ended, once no process is left, including the old master.
     pub(super) fn finished(&mut self, now: Instant) -> Option<Ending> {
         let is_ending = !self.is_serving() && self.children.count() == 0 && !self.succession.has_old_master();
-        if !is_ending || !self.has_admin_ended(now) {
+        if !is_ending || !self.have_helpers_ended(now) {
             return None;
         }
         match self.stopping.stage {
@@ -226,6 +226,12 @@ impl Master {
                 Some(Ending { status: 0, has_cut })
             }
         }
+    }
+
+    /// Ends the helpers, as the last processes; true once they are gone.
+    fn have_helpers_ended(&mut self, now: Instant) -> bool {
+        let is_at_once = self.stopping.is_at_once();
+        self.helpers_mut().fold(true, |all, helper| helper.has_ended(is_at_once, now) && all)
     }
 
     /// If this master stops before it has taken over, the sockets and the files of Unix sockets belong to the predecessor.

@@ -68,7 +68,7 @@ impl Master {
                             }
                         }
                         self.on_death(slot, status, now);
-                    } else if !self.on_admin_death(pid, status, now) {
+                    } else if !self.helpers_mut().any(|helper| helper.on_death(pid, status, now)) {
                         self.on_other_death(pid, status);
                     }
                 }
@@ -194,7 +194,8 @@ impl Master {
             return;
         }
         self.supervising.checked = now;
-        self.check_admin(since);
+        let supervision = self.config.supervision.clone();
+        self.helpers_mut().for_each(|helper| helper.check(since, &supervision));
         if !is_on_guard {
             return;
         }
