@@ -89,7 +89,8 @@ fn outline(roster: &Roster) -> (ServerState, bool, bool) {
 impl Master {
     /// Forks the process if it is due; returns `Some` in the child.
     pub(super) fn spawn_admin(&mut self, now: Instant) -> Option<Forked> {
-        let (signals, channel) = self.fork_helper(|master| master.admin.as_mut().map(|admin| &mut admin.helper), now)?;
+        let (signals, channel) =
+            self.fork_helper(|master| master.admin.as_mut().map(|admin| &mut admin.helper), now)?;
         self.forked_admin(signals, channel)
     }
 
