@@ -3,6 +3,7 @@
 pub mod accept_encoding;
 mod body_length;
 pub mod conditional;
+mod conversion;
 mod date;
 mod error;
 mod fields;
