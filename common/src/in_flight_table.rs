@@ -2,7 +2,7 @@
 //!
 //! It is a page of shared memory per slot, beside the scoreboard. One entry is the current one: the request that was
 //! last passed to the app. A request that outlives its turn is copied to a kept entry, if one is free; the number of
-//! all requests in flight is [`Slot::in_flight`]. The word `running` names the entry that the loop is in right now, so
+//! all requests in flight is [`Metric::InFlight`]. The word `running` names the entry that the loop is in right now, so
 //! that the request in which a worker hangs is known; the worker's heartbeat tells since when.
 //!
 //! Only the worker writes; any process may read. An entry has a version, which is odd during a write, so that no reader

@@ -5,9 +5,9 @@
 //!
 //! - the *limits*, as words that the master can change while the server runs, and the *gates*: the master, which samples memory,
 //!   CPU and descriptors, closes one while its limit is exceeded;
-//! - the *permits*: one for each request in flight, see [`permits`](self::permits);
-//! - the log of the last admissions, which bounds them in any window, see [`window`](self::window);
-//! - the *clients'* own limits, see [`clients`](self::clients);
+//! - the *permits*: one for each request in flight, see [`permits`];
+//! - the log of the last admissions, which bounds them in any window, see [`window`];
+//! - the *clients'* own limits, see [`clients`];
 //! - a *seat* for each slot of the scoreboard: its worker's waiting requests, and what it has counted.
 //!
 //! This is memory and arithmetic only: which requests wait, in what order, and how they are refused is the worker's
