@@ -16,6 +16,7 @@ use std::time::Instant;
 use tine_common::config::MasterConfig;
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork;
+use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 
@@ -58,7 +59,13 @@ impl Alone {
         let urls: Vec<String> = bound.iter().map(Bound::url).collect();
         let (is_quiet, notifier) = (config.quiet, RefCell::new(notifier));
         let start = worker::Start {
-            info: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: config.worker.buffer_bytes },
+            info: WorkerInfo {
+                index: 0,
+                workers: 1,
+                generation: 1,
+                buffer_bytes: config.worker.buffer_bytes,
+                metrics: AppMetrics::of(scoreboard.telemetry().seat(0)),
+            },
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
             channel,

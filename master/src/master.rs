@@ -57,6 +57,7 @@ use tine_common::privileges::Privileges;
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, signals};
+use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 use upgrading::Upgrading;
@@ -336,6 +337,7 @@ impl Master {
                         workers: self.children.positions.len(),
                         generation: self.replacing.generation(),
                         buffer_bytes: self.config.worker.buffer_bytes,
+                        metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,

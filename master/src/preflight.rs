@@ -15,6 +15,7 @@ use std::time::Duration;
 use tine_common::config::MasterConfig;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
+use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{AppFactory, WorkerInfo};
 
 /// The first byte that the process sends before it exits; none if the app ended it. After [`FAILED`] comes the error.
@@ -99,8 +100,14 @@ fn build(
         .map_err(io::Error::other)
         .and_then(|()| process::end_after_parent(parent, Duration::ZERO))
         .and_then(|is_wanted| mask.thread_set_mask().map(|()| is_wanted).map_err(io::Error::from));
-    let info =
-        WorkerInfo { index: 0, workers: config.workers, generation: 1, buffer_bytes: config.worker.buffer_bytes };
+    let info = WorkerInfo {
+        index: 0,
+        workers: config.workers,
+        generation: 1,
+        buffer_bytes: config.worker.buffer_bytes,
+        // They are checked, and nothing is counted.
+        metrics: AppMetrics::none(),
+    };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),
         Ok(false) => return 1,

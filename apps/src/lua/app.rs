@@ -8,6 +8,7 @@ use super::page::Page;
 use super::vm::Vm;
 use super::yielded::Yielded;
 use std::rc::Rc;
+use std::time::Instant;
 use tine_worker::app::{Answer, App, AppError, Cx, WorkerInfo};
 use tine_worker::http::{BodyLength, Request, Response};
 
@@ -60,6 +61,10 @@ impl App for LuaApp {
         }
     }
 
+    fn each_second(&mut self, _: Instant) {
+        self.vm.metrics.set_memory(self.vm.memory_bytes());
+    }
+
     fn retires(&self) -> Option<&'static str> {
         self.vm.is_exhausted().then_some("the Lua VM's memory is exhausted (--lua-memory-max)")
     }
@@ -67,6 +72,7 @@ impl App for LuaApp {
 
 impl LuaApp {
     fn failed(&self, request: &Request<'_>, text: &str) -> Answer {
+        self.vm.metrics.count_failure();
         log::error!("{}: {}", request.name(), host::indented(text));
         Page::failed(text, &self.config).response().into()
     }

@@ -69,6 +69,7 @@ local new_input, new_errors = parts.streams(host, driver, wait)
 local new_environ = parts.environ(host, driver, new_input, new_errors)
 local start = parts.start_response(host, driver)
 parts.commands(host)
+parts.metrics(host, driver)
 local send_answer = parts.answer(driver)
 local app
 

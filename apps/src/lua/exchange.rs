@@ -296,6 +296,7 @@ impl LuaExchange {
         if out.has_head() {
             return Err(AppError::new(why));
         }
+        self.vm.metrics.count_failure();
         log::error!("{}: {}", self.name, host::indented(why));
         page.write(out)?;
         Ok(Pull::End)

@@ -1,8 +1,8 @@
 //! The functions that the driver gets from the server.
 
-use super::environ;
 use super::reply::{self, Heads};
 use super::yielded;
+use super::{environ, metrics};
 use mlua::{Lua, String, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -75,6 +75,7 @@ pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerI
     host.set("keep_head", lua.create_function(keep)?)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
+    host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
         "sleep",

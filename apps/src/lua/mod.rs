@@ -19,6 +19,7 @@ mod exchange;
 mod host;
 mod load;
 mod memory;
+mod metrics;
 mod page;
 mod reply;
 mod sys;

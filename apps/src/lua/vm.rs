@@ -12,11 +12,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
+use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::Request;
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 9] = [
+const DRIVER_PARTS: [(&str, &str); 10] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -25,6 +26,7 @@ const DRIVER_PARTS: [(&str, &str); 9] = [
     ("start_response", include_str!("driver/start_response.lua")),
     ("answer", include_str!("driver/answer.lua")),
     ("commands", include_str!("driver/commands.lua")),
+    ("metrics", include_str!("driver/metrics.lua")),
     ("closing", include_str!("driver/closing.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
@@ -42,6 +44,7 @@ pub struct Vm {
     is_watched: bool,
     turn: Rc<Turn>,
     pub heads: Rc<Heads>,
+    pub metrics: AppMetrics,
     idle: RefCell<Vec<Coroutine>>,
     methods: [(&'static str, mlua::String); 7],
     empty: mlua::String,
@@ -105,6 +108,7 @@ impl Vm {
             is_watched,
             turn,
             heads,
+            metrics: worker.metrics,
             idle,
             methods,
             empty,
@@ -113,6 +117,11 @@ impl Vm {
             last_interruption: Cell::default(),
             blocked_time: Cell::default(),
         })
+    }
+
+    /// Bytes that the VM has allocated.
+    pub fn memory_bytes(&self) -> u64 {
+        self.lua.used_memory() as u64
     }
 
     /// Runs a request on a coroutine until it yields. The error: there was not enough memory to begin.

@@ -21,7 +21,7 @@ pub(super) use area::{Area, LINES};
 pub(super) use merge::write;
 
 use super::exposition::{Kind, label_text};
-use super::{Count, Seat};
+use super::{Count, Level, Seat};
 use area::{Block, Tag};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -94,6 +94,16 @@ impl AppMetrics {
     /// Outside of a worker: metrics can be declared and changed, and nothing is counted.
     pub fn none() -> AppMetrics {
         AppMetrics(Seat::NONE)
+    }
+
+    /// The application has failed, and has answered so itself: counts that (`tine_app_errors_total`).
+    pub fn count_failure(self) {
+        self.0.count(Count::AppErrors, 1);
+    }
+
+    /// The memory that the application's own VM has allocated.
+    pub fn set_memory(self, bytes: u64) {
+        self.0.set_level(Level::AppMemoryBytes, bytes);
     }
 
     /// The name must end with `_total`.

@@ -21,6 +21,7 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::status::{ServerState, WorkerState};
 use tine_common::sys::fork;
 use tine_worker::app::WorkerInfo;
+use tine_worker::app::metrics::AppMetrics;
 use tine_worker::worker;
 
 /// The name of the process in its title and in the log.
@@ -100,7 +101,13 @@ impl Master {
         let Admin { helper, bound, sources, .. } = self.admin.take()?;
         let config = worker_config();
         let start = worker::Start {
-            info: WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: config.buffer_bytes },
+            info: WorkerInfo {
+                index: 0,
+                workers: 1,
+                generation: 1,
+                buffer_bytes: config.buffer_bytes,
+                metrics: AppMetrics::none(),
+            },
             config,
             listeners: bound.into_listeners(),
             channel,

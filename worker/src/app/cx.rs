@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 use tine_common::in_flight_table::InFlightTable;
+use tine_common::telemetry::app::AppMetrics;
 use tine_common::telemetry::{Count, Seat};
 
 /// Which worker this is.
@@ -25,6 +26,8 @@ pub struct WorkerInfo {
     pub generation: u64,
     /// `--buffer-size`: roughly the most of a request body that is pushed at once.
     pub buffer_bytes: usize,
+    /// Where its application declares metrics.
+    pub metrics: AppMetrics,
 }
 
 /// What all calls of one turn share.
@@ -67,7 +70,8 @@ impl TurnCx<'_> {
 impl<'a> TurnCx<'a> {
     /// Of the only worker, outside of a worker.
     pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
-        let worker = WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10 };
+        let worker =
+            WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10, metrics: AppMetrics::none() };
         TurnCx {
             now,
             date,
@@ -123,6 +127,11 @@ impl<'a> Cx<'a> {
 
     pub fn worker(&self) -> WorkerInfo {
         self.turn.worker
+    }
+
+    /// Where the application declares metrics. It keeps the handles: making one takes longer than changing it.
+    pub fn metrics(&self) -> AppMetrics {
+        self.turn.worker.metrics
     }
 
     /// For whatever the exchange or the WebSocket peer waits for.

@@ -11,6 +11,12 @@ mod waker;
 mod watch;
 
 pub use crate::net::Addresses;
+
+/// Metrics of applications, exact over all workers.
+pub mod metrics {
+    pub use tine_common::telemetry::app::{AppMetrics, Counter, Gauge, Histogram, MetricError, Over, SECONDS};
+}
+
 pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
@@ -156,6 +162,12 @@ impl AppError {
 
     pub(crate) fn is_clients(&self) -> bool {
         self.is_clients
+    }
+}
+
+impl From<metrics::MetricError> for AppError {
+    fn from(error: metrics::MetricError) -> Self {
+        AppError::new(error)
     }
 }
 

@@ -28,7 +28,9 @@ pub fn check(kind: Kind, name: &str, help: &str, labels: &[&str]) -> Result<(), 
     }
     match (kind, name.ends_with("_total")) {
         (Kind::Counter, false) => return error("is a counter, and must end with _total".into()),
-        (Kind::Gauge | Kind::Histogram, true) => return error("must not end with _total: it is no counter".into()),
+        (Kind::Gauge | Kind::Histogram, true) => {
+            return error("must not end with _total, which is for counters".into());
+        }
         _ => {}
     }
     if let Some(ending) = OF_SAMPLES.into_iter().find(|ending| name.ends_with(ending)) {
@@ -87,7 +89,7 @@ mod tests {
             (Kind::Gauge, "é", &[], "letters"),
             (Kind::Gauge, "tine_x", &[], "tine_"),
             (Kind::Counter, "orders", &[], "_total"),
-            (Kind::Gauge, "orders_total", &[], "no counter"),
+            (Kind::Gauge, "orders_total", &[], "for counters"),
             (Kind::Histogram, "x_bucket", &[], "_bucket"),
             (Kind::Gauge, "x", &["a", "a"], "twice"),
             (Kind::Gauge, "x", &["__a"], "__"),
