@@ -24,7 +24,6 @@ use requests::{Directory, KEY_LINES, SETS_MAX, Sets};
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// Slots with a seat, so that the memory does not have to be reserved for all that could ever exist. The workers of slots
 /// above, of which there are only some if this many processes live at the same time, are not counted here.
@@ -191,13 +190,6 @@ impl Seat {
         };
         Some(&self.0?[at..at + LATENCY_LINES])
     }
-
-    fn record(&self, which: Latency, ns: u64) {
-        if let Some(lines) = self.latencies(which) {
-            let bucket = log_linear::bucket_of(ns);
-            requests::add(&lines[bucket / 16].words[bucket % 16], 1);
-        }
-    }
 }
 
 /// The requests of one worker.
@@ -211,16 +203,18 @@ impl Requests {
         self.seat
     }
 
-    /// A request has ended. `first_byte`: `None` if none of its response was sent.
-    pub fn record(&mut self, labels: Labels, duration: Duration, first_byte: Option<Duration>) {
-        let ns = |time: Duration| time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos());
-        self.sets.record(self.seat, labels, ns(duration));
-        self.seat.record(Latency::Duration, ns(duration));
-        if let Some(time) = first_byte {
-            self.seat.record(Latency::FirstByte, ns(time));
-            if let Some(lines) = self.seat.0 {
-                requests::add(&lines[LEVELS_AT].words[FIRST_BYTE_SUM], ns(time));
-            }
+    /// A request has ended. `first_byte_ns`: `None` if none of its response was sent.
+    pub fn record(&mut self, labels: Labels, duration_ns: u64, first_byte_ns: Option<u64>) {
+        let Some(lines) = self.seat.0 else { return };
+        self.sets.record(&lines[SETS_AT..DURATIONS_AT], labels, duration_ns);
+        let add = |at: usize, ns: u64| {
+            let bucket = log_linear::bucket_of(ns);
+            requests::add(&lines[at + bucket / 16].words[bucket % 16], 1);
+        };
+        add(DURATIONS_AT, duration_ns);
+        if let Some(ns) = first_byte_ns {
+            add(FIRST_BYTES_AT, ns);
+            requests::add(&lines[LEVELS_AT].words[FIRST_BYTE_SUM], ns);
         }
     }
 }

@@ -28,6 +28,7 @@ pub struct TurnClock {
     /// Units until the next reading.
     until_reading: Cell<u32>,
     read_at: Cell<Instant>,
+    latest: Cell<Instant>,
     turn_began: Cell<Instant>,
     connection_began: Cell<Instant>,
     spent: Cell<Spent>,
@@ -42,6 +43,7 @@ impl TurnClock {
             progress: Cell::new(0),
             until_reading: Cell::new(UNITS_PER_READING),
             read_at: Cell::new(now),
+            latest: Cell::new(now),
             turn_began: Cell::new(now),
             connection_began: Cell::new(now),
             spent: Cell::new(Spent::Little),
@@ -61,6 +63,7 @@ impl TurnClock {
 
     pub fn begin_turn(&self, now: Instant) {
         self.read_at.set(now);
+        self.latest.set(now);
         self.turn_began.set(now);
         self.spent.set(Spent::Little);
     }
@@ -84,21 +87,21 @@ impl TurnClock {
         self.progress.set(progress);
         self.slot.set_progress(progress);
         match self.until_reading.get() {
-            0 => drop(self.now()),
+            0 => self.read(Instant::now()),
             left => self.until_reading.set(left - 1),
         }
     }
 
-    /// The last reading: at the latest after the last flush.
-    pub fn latest(&self) -> Instant {
-        self.read_at.get()
-    }
-
-    /// Reads the clock.
+    /// Reads the clock after a flush. It tells nothing about the units: there were too few.
     pub fn now(&self) -> Instant {
         let now = Instant::now();
-        self.read(now);
+        self.latest.set(now);
         now
+    }
+
+    /// The last reading: at the latest after the last flush.
+    pub fn latest(&self) -> Instant {
+        self.latest.get()
     }
 
     /// How much of the turn has been used, as far as the clock was read.
@@ -106,7 +109,9 @@ impl TurnClock {
         self.spent.get()
     }
 
+    #[cold]
     fn read(&self, now: Instant) {
+        self.latest.set(now);
         let is_slow = now.duration_since(self.read_at.replace(now)) >= SLOW;
         self.until_reading.set(if is_slow { 0 } else { UNITS_PER_READING });
         self.is_up.set(now.duration_since(self.connection_began.get()) >= CONNECTION_TIME);

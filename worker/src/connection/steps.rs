@@ -158,15 +158,17 @@ impl Connection {
         }
         self.unsent.end_sent(sent_bytes, now, recorder);
         let mut completed = recorder.take_completed();
-        for mut record in completed.drain(..) {
-            if record.is_sent(sent_bytes) {
-                record.end(sent_bytes, now);
-                recorder.end(&record);
-            } else {
-                record.on_sent(sent_bytes, now);
-                self.unsent.push(record);
-            }
+        // In the order of their ends.
+        let sent = completed.iter().take_while(|record| record.is_sent(sent_bytes)).count();
+        for record in &mut completed[..sent] {
+            record.end(sent_bytes, now);
+            recorder.end(record);
         }
+        for mut record in completed.drain(sent..) {
+            record.on_sent(sent_bytes, now);
+            self.unsent.push(record);
+        }
+        completed.clear();
         recorder.put_back(completed);
     }
 

@@ -166,9 +166,9 @@ impl Record {
 
     /// No more of it will be sent than the connection has sent by now.
     pub fn end(&mut self, sent_bytes: u64, now: Instant) {
+        self.ended = now;
         self.on_sent(sent_bytes, now);
         self.response_bytes -= self.ends_at.saturating_sub(sent_bytes).min(self.response_bytes);
-        self.ended = now;
     }
 
     /// From the request's beginning to its end.
