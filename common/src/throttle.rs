@@ -280,8 +280,7 @@ impl Throttle {
 
     /// Requests that are in flight or wait for a limit of the server, as far as they are counted.
     pub fn demand(&self) -> u64 {
-        let waiting = self.waiting();
-        (self.in_flight() + waiting.all.saturating_sub(waiting.for_clients)) as u64
+        (self.in_flight() + self.waiting().for_server()) as u64
     }
 
     /// Master only: the highest demand since the last call.

@@ -118,6 +118,14 @@ pub struct Waiting {
     pub oldest_since_us: Option<u64>,
 }
 
+impl Waiting {
+    /// Requests that wait for a limit of the server.
+    pub fn for_server(&self) -> usize {
+        // The two are read one after the other.
+        self.all.saturating_sub(self.for_clients)
+    }
+}
+
 impl Seats {
     pub fn new(seats: &'static [[Line; LINES]], retired: &'static [Line; LINES], reach: &'static AtomicU64) -> Seats {
         Seats { seats, retired, reach }

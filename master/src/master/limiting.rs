@@ -65,33 +65,38 @@ struct Demand {
     held_back: [u64; 2],
     /// Requests that were refused because of the rate.
     refused_by_rate: Recent,
+    /// There is a limit of memory, and none is reported; that was logged.
+    is_memory_unknown: bool,
 }
 
 impl Demand {
     /// Whether requests were held back since the last time.
-    fn is_over(&mut self, throttle: Throttle, cause: Cause) -> bool {
+    fn was_held_back(&mut self, throttle: Throttle, cause: Cause) -> bool {
         let counts = [Count::Waited(cause), Count::Refused(cause), Count::WouldRefuse(cause)];
         let held_back = counts.into_iter().map(|count| throttle.counted(count)).sum();
         let before = &mut self.held_back[usize::from(cause == Cause::Rate)];
         std::mem::replace(before, held_back) < held_back
     }
 
-    /// The most requests at one time that were answered or waited, as far as they were over the limit only if one was held back.
-    fn concurrency(&mut self, throttle: Throttle, most: usize) -> u64 {
-        let (peak, most) = (throttle.take_peak(), most as u64);
-        let is_over = self.is_over(throttle, Cause::Concurrency);
-        if is_over { peak.max(most + 1) } else { peak.min(most) }
+    /// The most requests at one time that were answered or waited: more than the limit only if one was held back, still waits,
+    /// or goes on since the limit was lowered. `uncounted`: requests in flight, where some hold no permit as it is a dry run.
+    fn concurrency(&mut self, throttle: Throttle, most: usize, uncounted: u64) -> u64 {
+        let (peak, most) = (throttle.take_peak().max(uncounted), most as u64);
+        let in_flight = uncounted.max(throttle.in_flight() as u64);
+        let is_over = in_flight > most || in_flight == most && throttle.waiting().for_server() > 0;
+        let was_held_back = self.was_held_back(throttle, Cause::Concurrency);
+        if is_over || was_held_back { peak.max(most + 1) } else { peak.min(most) }
     }
 
-    /// The requests within the rate's window.
+    /// The requests within the rate's window: more than its count only if one was held back or still waits.
     fn rate(&mut self, throttle: Throttle, rate: Rate, now: Instant) -> u64 {
         let admitted = throttle.admitted_in_window(now).map_or(0, |(admitted, _)| admitted);
         let refused = [Count::Refused(Cause::Rate), Count::WouldRefuse(Cause::Rate)];
         let refused = refused.into_iter().map(|count| throttle.counted(count)).sum();
         let refused = self.refused_by_rate.within(rate.window, refused, now);
-        let waiting = throttle.waiting();
-        let waiting = (waiting.all - waiting.for_clients.min(waiting.all)) as u64;
-        match self.is_over(throttle, Cause::Rate) {
+        let waiting = throttle.waiting().for_server() as u64;
+        let is_over = admitted >= rate.count && waiting > 0;
+        match self.was_held_back(throttle, Cause::Rate) || is_over {
             true => (admitted + refused + waiting).max(rate.count + 1),
             false => admitted,
         }
@@ -108,9 +113,9 @@ impl Master {
     pub(super) fn judge(&mut self, measured: &mut Measured, now: Instant) {
         let throttle = self.scoreboard.throttle();
         let limits = throttle.limits();
+        let in_flight = measured.concurrency;
         let readings = self.limiting.demand.readings(throttle, &limits, measured, now);
         let throttling = if limits.is_dry_run { "throttling nothing (dry run)" } else { "throttling requests" };
-        let concurrent = measured.concurrency;
         let Limiting { states, .. } = &mut self.limiting;
         let warn = limits.warn_percent as f64 / 100.0;
         let before = states.states();
@@ -128,7 +133,7 @@ impl Master {
             let is_over = measured.states.get(resource) == LimitState::Violation;
             throttle.set_gate(gate, is_over && limits.is_any() && !limits.is_dry_run);
         }
-        if let Some((level, text)) = states.sum_up(measured, concurrent, now) {
+        if let Some((level, text)) = states.sum_up(measured, in_flight, now) {
             log::log!(level, "{text}");
         }
     }
@@ -142,6 +147,9 @@ impl Master {
 
     /// Changes limits while the server runs. The error is one line; nothing has changed then.
     pub(super) fn change_limits(&mut self, changes: &[Change], source: &str) -> Result<(), String> {
+        if self.upgrading.is_in_progress() {
+            return Err("a new master is about to take over; change limits once it has".to_string());
+        }
         let throttle = self.scoreboard.throttle();
         let before = throttle.limits();
         let mut limits = before;
@@ -202,15 +210,20 @@ impl Demand {
             readings.push(Reading { resource, used, limit, period });
         };
         if let Some(most) = limits.concurrency {
-            measured.concurrency = self.concurrency(throttle, most);
+            let uncounted = if limits.is_dry_run { measured.concurrency } else { 0 };
+            measured.concurrency = self.concurrency(throttle, most, uncounted);
             read(Resource::Concurrency, measured.concurrency as f64, most as f64, Duration::ZERO);
         }
         if let Some(rate) = limits.rate {
             measured.rate = self.rate(throttle, rate, now);
             read(Resource::Rate, measured.rate as f64, rate.count as f64, rate.window);
         }
-        if let Some((limit, used)) = limits.memory_bytes.zip(measured.memory_bytes) {
-            read(Resource::Memory, used as f64, limit as f64, Duration::ZERO);
+        match limits.memory_bytes.zip(measured.memory_bytes) {
+            Some((limit, used)) => read(Resource::Memory, used as f64, limit as f64, Duration::ZERO),
+            None if limits.memory_bytes.is_some() && !std::mem::replace(&mut self.is_memory_unknown, true) => {
+                log::error!("--limit-memory has no effect: the kernel does not report the memory of processes");
+            }
+            None => {}
         }
         if let Some(limit) = limits.cpu_percent {
             read(Resource::Cpu, measured.cpu_percent, limit as f64, Duration::ZERO);
