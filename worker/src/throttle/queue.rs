@@ -144,9 +144,9 @@ impl Queue {
         self.look_at = (!self.is_empty()).then_some(now + LOOK);
     }
 
-    /// When to look again.
+    /// When to look again; `None` as soon as nothing waits.
     pub fn look_at(&self) -> Option<Instant> {
-        self.look_at
+        self.look_at.filter(|_| !self.is_empty())
     }
 }
 

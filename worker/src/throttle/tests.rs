@@ -127,6 +127,20 @@ fn first_come_first_served_also_when_there_is_room_again() {
 }
 
 #[test]
+fn a_worker_in_which_no_request_waits_any_more_has_nothing_to_wake_for() {
+    let workers = Workers::new(1, &["concurrency=1"]);
+    let _held = workers.admitted(0);
+    let ticket = workers.waits(0, 1);
+    workers.turn(0);
+    let throttle = &workers.workers[0].0;
+    assert!(throttle.deadline().is_some());
+    // Its client has left, or its wait is over.
+    drop(ticket);
+    workers.turn(0);
+    assert_eq!(throttle.deadline(), None);
+}
+
+#[test]
 fn no_worker_starves_and_one_that_is_stopped_holds_no_other_up() {
     let mut workers = Workers::new(3, &["concurrency=1", "wait=1h"]);
     let held = workers.admitted(0);
