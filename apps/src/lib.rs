@@ -5,6 +5,7 @@
 #[cfg_attr(not(feature = "testbed"), allow(dead_code))] // the origin chooses by it
 mod accept;
 pub mod admin;
+#[warn(missing_docs)]
 pub mod files;
 pub mod health;
 mod html;
@@ -12,6 +13,7 @@ mod html;
 pub mod lua;
 mod percent;
 mod pieces;
+#[warn(missing_docs)]
 pub mod router;
 #[cfg(feature = "testbed")]
 pub mod testbed;

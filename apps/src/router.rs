@@ -5,6 +5,27 @@ use std::time::Instant;
 use tine_worker::app::{Answer, App, Cx};
 use tine_worker::http::Request;
 
+/// Files, and an application for all other paths.
+///
+/// ```no_run
+/// # mod tine { pub use tine_apps::{files, router}; pub use tine_worker::{app, http}; }
+/// # use tine::app::{Answer, App, Cx};
+/// # use tine::files::{Files, Root};
+/// # use tine::http::{Request, Response, StatusCode};
+/// # use tine::router::Router;
+/// # use std::{path::Path, sync::Arc};
+/// # struct Hello;
+/// # impl App for Hello {
+/// #     fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+/// #         Response::text(StatusCode::OK, "hello\n").into()
+/// #     }
+/// # }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let root = Arc::new(Root::open(Path::new("/srv/app/assets"))?);
+/// let app = Router::new(Files::new(root, "/assets".parse()?), Box::new(Hello));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Router {
     files: Files,
     /// It never gets a request for a path at or below the prefix, even if there is no such file.
@@ -12,6 +33,7 @@ pub struct Router {
 }
 
 impl Router {
+    /// The prefix is that of the files.
     pub fn new(files: Files, app: Box<dyn App>) -> Router {
         Router { files, app }
     }

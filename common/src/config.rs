@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The upper limit of `--workers`.
 pub const WORKERS_MAX: usize = 1024;
 /// The upper limit of `--header-count-max`: the parser's table is on the stack.
 pub const HEADER_COUNT_CEILING: usize = 256;
@@ -26,9 +27,13 @@ const MEM_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// What the master has, and its workers' part.
 #[derive(Debug, Clone)]
 pub struct MasterConfig {
+    /// Worker processes.
     pub workers: usize,
+    /// The addresses to listen on. Sockets that are handed down come in addition.
     pub listen: Vec<Address>,
+    /// The length of the accept queue (listen(2)).
     pub backlog: u32,
+    /// Accept data in the first packet of returning clients (TCP Fast Open).
     pub tcp_fastopen: bool,
     /// How long the kernel holds back a connection that has sent nothing (TCP_DEFER_ACCEPT); zero is off.
     pub defer_accept: Duration,
@@ -39,9 +44,11 @@ pub struct MasterConfig {
     pub drain_delay: Duration,
     /// The path at which the server itself answers health checks, before the application.
     pub health_path: Option<String>,
+    /// The file for the master's process ID.
     pub pidfile: Option<PathBuf>,
     /// In place of standard error, from before the first fork.
     pub log_file: Option<PathBuf>,
+    /// Where `tine ctl` and `tine top` find the server.
     pub control: ControlAt,
     /// Where the status page and the metrics are served, by a process of their own.
     pub admin: Option<Address>,
@@ -51,8 +58,11 @@ pub struct MasterConfig {
     pub quiet: bool,
     /// `None`: not given on the command line; `TINE_LOG` may give one.
     pub log_level: Option<log::LevelFilter>,
+    /// What each worker is forked with.
     pub worker: WorkerConfig,
+    /// How workers are watched and replaced.
     pub supervision: Supervision,
+    /// The user, the directory and the CPUs of the server.
     pub privileges: Privileges,
 }
 
@@ -69,17 +79,22 @@ pub struct Supervision {
     pub surge_max: usize,
     /// Processes of one worker index, including those that leave.
     pub generations_max: usize,
+    /// When a healthy worker is replaced.
     pub recycling: Recycling,
 }
 
 /// When a healthy worker is replaced; `None`: never for that reason.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Recycling {
+    /// After this many requests.
     pub requests_max: Option<u64>,
     /// Random extra requests per worker, up to this many.
     pub requests_jitter: u64,
+    /// At this age.
     pub lifetime_max: Option<Duration>,
+    /// Random extra age per worker, up to this much.
     pub lifetime_jitter: Duration,
+    /// If its resident memory is above this in three checks in a row.
     pub rss_bytes_max: Option<u64>,
 }
 
@@ -92,7 +107,9 @@ pub enum ControlAt {
     /// In the runtime directory, where `tine ctl` looks for it by default.
     #[default]
     Auto,
+    /// At this path.
     Path(PathBuf),
+    /// There is none.
     Nowhere,
 }
 
@@ -131,7 +148,9 @@ impl fmt::Display for AcceptMode {
 /// Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
+    /// An IP address and a port; port 0 lets the system choose.
     Tcp(SocketAddr),
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 

@@ -23,6 +23,7 @@
 
 pub mod address_counts;
 pub mod bulletin;
+#[warn(missing_docs)]
 pub mod config;
 pub mod crash;
 pub mod figures;
@@ -34,6 +35,7 @@ pub mod log;
 pub mod message;
 pub mod method;
 pub mod metric;
+#[warn(missing_docs)]
 pub mod privileges;
 pub mod request_name;
 pub mod resident;

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// What the server may do, and where, once it has bound.
 #[derive(Debug, Clone, Default)]
 pub struct Privileges {
+    /// The user to become; `None`: the one that it was started as.
     pub user: Option<User>,
+    /// The group; `None`: the user's own.
     pub group: Option<Group>,
     /// The umask of files and Unix sockets.
     pub umask: Option<u32>,
@@ -13,21 +16,27 @@ pub struct Privileges {
     pub directory: Option<PathBuf>,
     /// Do not warn when an app runs as root.
     pub allow_root: bool,
+    /// The CPUs of the workers.
     pub affinity: Affinity,
 }
 
 /// A user of the system's tables, or a number that they do not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
+    /// The number.
     pub uid: u32,
+    /// The name; `None`: the tables have none.
     pub name: Option<String>,
     /// The user's own group.
     pub gid: Option<u32>,
 }
 
+/// A group of the system's tables, or a number that they do not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
+    /// The number.
     pub gid: u32,
+    /// The name; `None`: the tables have none.
     pub name: Option<String>,
 }
 
@@ -39,6 +48,7 @@ pub enum Affinity {
     Off,
     /// All CPUs that the process may use.
     Auto(Vec<usize>),
+    /// These CPUs, in this order.
     Listed(Vec<usize>),
 }
 

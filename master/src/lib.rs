@@ -24,6 +24,7 @@
 //! no server: [`testing`] drives it without a socket.
 #![forbid(unsafe_code)]
 
+#[warn(missing_docs)]
 mod about;
 mod affinity;
 mod alone;
@@ -47,6 +48,7 @@ mod preflight;
 mod recycle;
 mod respawn;
 mod rollout;
+#[warn(missing_docs)]
 mod server;
 mod shortage;
 mod start;

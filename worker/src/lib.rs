@@ -15,7 +15,9 @@
 //!   requests.
 #![forbid(unsafe_code)]
 
+#[warn(missing_docs)]
 pub mod app;
+#[warn(missing_docs)]
 pub mod http;
 
 mod accept;
@@ -33,6 +35,7 @@ mod per_address;
 mod protocol;
 pub mod raw_access;
 mod run_queue;
+#[warn(missing_docs)]
 pub mod testing;
 mod throttle;
 mod timers;

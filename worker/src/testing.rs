@@ -58,6 +58,7 @@ pub struct Client {
 /// What the application answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
+    /// The status, such as 200.
     pub status: u16,
     /// In the order in which they were sent, those of the server included.
     pub headers: Vec<(String, String)>,
@@ -86,6 +87,7 @@ impl Response {
 }
 
 impl Client {
+    /// A client of this application, with the limits that a server has by default.
     pub fn new(app: impl App + 'static) -> Client {
         let now = Instant::now();
         let poll = Poll::new().expect("a poll");

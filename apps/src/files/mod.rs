@@ -2,6 +2,25 @@
 //!
 //! Nothing is cached between requests: each opens its file, so the response is what is on disk. docs/files.md lists the
 //! responses.
+//!
+//! ```no_run
+//! # mod tine { pub use tine_apps::files; pub use tine_worker::app; }
+//! # use tine::{app::{AppError, AppFactory}, files::{Files, Root, UrlPrefix}};
+//! # fn main() -> Result<(), String> {
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! // The files below /srv/www, at the URLs below /.
+//! let root = Root::open(Path::new("/srv/www"))?;
+//! let at: UrlPrefix = "/".parse()?;
+//! // Opened in each worker: a reload serves the directory that has the name by then.
+//! let factory: AppFactory = Box::new(move |_worker| {
+//!     let root = Arc::new(root.reopen().map_err(AppError::new)?);
+//!     Ok(Box::new(Files::new(root, at.clone())))
+//! });
+//! # Ok(())
+//! # }
+//! ```
 
 mod coding;
 mod content_type;
@@ -35,6 +54,7 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS";
 /// When a client may retry if no descriptor was left.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// An application that serves the files of a directory.
 pub struct Files {
     root: Arc<Root>,
     at: UrlPrefix,

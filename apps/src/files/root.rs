@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 /// openat2 fails with EAGAIN if names change while the kernel resolves the path.
 const ATTEMPTS_MAX: usize = 8;
 
+/// A directory that was opened, and below which no path leads out.
 #[derive(Debug)]
 pub struct Root {
     directory: OwnedFd,

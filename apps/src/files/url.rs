@@ -20,6 +20,7 @@ impl UrlPrefix {
     /// All paths.
     pub const ROOT: UrlPrefix = UrlPrefix { segments: Vec::new() };
 
+    /// Whether it is `/`, so that every path is below it.
     pub fn is_root(&self) -> bool {
         self.segments.is_empty()
     }

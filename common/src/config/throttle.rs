@@ -7,11 +7,14 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The limits of requests, of the whole server and of each client.
 #[derive(Debug, Clone, Default)]
 pub struct ThrottleConfig {
+    /// The numbers, which the master can change while the server runs.
     pub limits: ThrottleLimits,
     /// Requests that no limit counts or refuses.
     pub exempt: Vec<Exempt>,
+    /// What tells clients apart.
     pub client_key: ClientKey,
     /// Responses have the fields RateLimit and RateLimit-Policy.
     pub has_headers: bool,
@@ -24,6 +27,7 @@ pub enum Exempt {
     Path(String),
     /// Paths that begin with this.
     Below(String),
+    /// Clients with an address in this network.
     Network(Network),
 }
 

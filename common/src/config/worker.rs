@@ -4,18 +4,22 @@ use super::{AcceptMode, ThrottleConfig};
 use crate::units::{show_duration, show_size};
 use std::time::Duration;
 
+/// What a worker has of the server's configuration.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// There is no master: the process itself serves, as the only worker.
     pub is_alone: bool,
+    /// How the workers share a port.
     pub accept: AcceptMode,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
     pub connections_max: Option<usize>,
     /// Connections of each client's address; `None`: any number.
     pub connections_per_address_max: Option<usize>,
+    /// How long a drain waits for requests in flight before it closes their connections.
     pub graceful_timeout: Duration,
     /// The most that a worker reads from a client at once; also for the app, see `WorkerInfo`.
     pub buffer_bytes: usize,
+    /// What one connection may use.
     pub limits: Limits,
     /// What is shared by all workers.
     pub throttle: ThrottleConfig,
@@ -28,9 +32,11 @@ pub struct Limits {
     pub write_high_watermark_bytes: usize,
     /// A producer is asked for output only while at most this many bytes are queued.
     pub write_low_watermark_bytes: usize,
+    /// The longest request line; 414 above it.
     pub request_line_bytes_max: usize,
     /// All header lines of one request together; also all of its trailer lines.
     pub header_bytes_max: usize,
+    /// The most header lines of a request; 431 above it.
     pub header_count_max: usize,
     /// From the first byte of a request's head to its last.
     pub header_timeout: Duration,

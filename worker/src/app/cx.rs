@@ -97,6 +97,32 @@ pub(crate) struct ConnectionCx<'a> {
 }
 
 /// What surrounds a call: the turn, and the connection.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use std::time::{Duration, Instant};
+/// use tine::app::{AppError, Cx, Exchange, Out, Pull};
+/// use tine::http::{Head, StatusCode};
+///
+/// /// An event each second, until the server drains.
+/// struct Clock(Instant);
+///
+/// impl Exchange for Clock {
+///     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+///         if !out.has_head() {
+///             out.head(Head::new(StatusCode::OK).content_type("text/event-stream"))?;
+///         }
+///         if cx.is_draining() {
+///             return Ok(Pull::End);
+///         }
+///         if cx.now() >= self.0 {
+///             out.write(b"data: tick\n\n")?;
+///             self.0 = cx.now() + Duration::from_secs(1);
+///         }
+///         Ok(Pull::NotBefore(self.0))
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Cx<'a> {
     pub(crate) turn: &'a TurnCx<'a>,
@@ -125,6 +151,7 @@ impl<'a> Cx<'a> {
         self.turn.is_lame_duck
     }
 
+    /// The worker that this call is made in.
     pub fn worker(&self) -> WorkerInfo {
         self.turn.worker
     }

@@ -31,6 +31,29 @@ use std::fmt;
 use std::time::Instant;
 
 /// An application. Built in each worker after the fork; never shared between workers, never sent between threads.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::app::{Answer, App, Cx};
+/// use tine::http::{Request, Response, StatusCode};
+/// use tine::testing::Client;
+///
+/// /// State that needs no lock: the worker has one thread.
+/// struct Counter {
+///     requests: u64,
+/// }
+///
+/// impl App for Counter {
+///     fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+///         self.requests += 1;
+///         Response::text(StatusCode::OK, format!("{}\n", self.requests)).into()
+///     }
+/// }
+///
+/// let mut client = Client::new(Counter { requests: 0 });
+/// client.get("/");
+/// assert_eq!(client.get("/").text(), "2\n");
+/// ```
 pub trait App {
     /// Answers a request whose head has arrived. Called once per request; must not block.
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
@@ -77,10 +100,12 @@ impl Upgrade {
 }
 
 impl Answer {
+    /// A response over time.
     pub fn exchange(exchange: impl Exchange + 'static) -> Answer {
         Answer::Exchange(Box::new(exchange))
     }
 
+    /// A WebSocket, if the request is a handshake.
     pub fn upgrade(peer: impl Peer + 'static) -> Answer {
         Answer::Upgrade(Upgrade::new(peer))
     }
@@ -100,6 +125,46 @@ impl From<Response> for Answer {
 
 /// One request being answered over time. Dropped when it ends, fails, times out or the client leaves: Drop is the
 /// clean-up.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
+/// use tine::http::{Head, Request, StatusCode};
+/// use tine::testing::Client;
+///
+/// /// Sums the bytes of a request body of any length, without keeping it.
+/// struct Sum {
+///     sum: u64,
+///     is_complete: bool,
+/// }
+///
+/// impl Exchange for Sum {
+///     fn push(&mut self, body: &[u8], end: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+///         self.sum += body.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+///         self.is_complete = end;
+///         Ok(body.len())
+///     }
+///
+///     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+///         if !self.is_complete {
+///             return Ok(Pull::Idle);
+///         }
+///         out.head(Head::new(StatusCode::OK).content_type("text/plain"))?;
+///         out.write(self.sum.to_string().as_bytes())?;
+///         Ok(Pull::End)
+///     }
+/// }
+///
+/// struct Sums;
+///
+/// impl App for Sums {
+///     fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+///         Answer::exchange(Sum { sum: 0, is_complete: false })
+///     }
+/// }
+///
+/// assert_eq!(Client::new(Sums).post("/", &[1, 2, 3]).text(), "6");
+/// ```
 pub trait Exchange {
     /// Passes request-body bytes; returns how many were taken, from the front. The rest is passed again, and until it
     /// is taken nothing is read from the client. `end`: nothing follows these bytes; also set for an empty body, so
@@ -151,6 +216,7 @@ pub struct AppError {
 }
 
 impl AppError {
+    /// With this text for the log; the client does not get it.
     pub fn new(text: impl fmt::Display) -> Self {
         AppError { text: text.to_string(), is_clients: false }
     }

@@ -10,6 +10,31 @@ use std::rc::Rc;
 use tine_common::request_name::RequestName;
 
 /// The output of one pull.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::app::{AppError, Cx, Exchange, Out, Pull};
+/// use tine::http::{Head, StatusCode};
+///
+/// /// A million lines, of which only what a client reads is ever in memory.
+/// struct Lines(u32);
+///
+/// impl Exchange for Lines {
+///     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+///         if !out.has_head() {
+///             out.head(Head::new(StatusCode::OK).content_type("text/plain"))?;
+///         }
+///         while out.has_room() {
+///             if self.0 == 1_000_000 {
+///                 return Ok(Pull::End);
+///             }
+///             self.0 += 1;
+///             out.write(format!("{}\n", self.0).as_bytes())?;
+///         }
+///         Ok(Pull::More)
+///     }
+/// }
+/// ```
 pub struct Out<'a> {
     pub(crate) sink: Sink<'a>,
     pub(crate) request: &'a RequestName,
@@ -51,6 +76,7 @@ impl Out<'_> {
         RawOut::of(self.sink.reborrow())
     }
 
+    /// Whether the head of the response was written.
     pub fn has_head(&self) -> bool {
         self.sink.has_head()
     }
@@ -65,6 +91,7 @@ impl Out<'_> {
         self.sink.room()
     }
 
+    /// Whether less than the high watermark is queued, so that a write is accepted.
     pub fn has_room(&self) -> bool {
         self.room() > 0
     }

@@ -14,6 +14,28 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 pub use tungstenite::Utf8Bytes;
 
 /// One WebSocket connection being served. Dropped when it ends, however it ends: Drop is the clean-up.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::app::{Answer, App, AppError, Cx, Message, MessageOut, Peer};
+/// use tine::http::Request;
+///
+/// struct Echo;
+///
+/// impl Peer for Echo {
+///     fn message(&mut self, message: Message, out: &mut MessageOut<'_>, _: &Cx<'_>) -> Result<(), AppError> {
+///         out.send(message)
+///     }
+/// }
+///
+/// struct Echoes;
+///
+/// impl App for Echoes {
+///     fn call(&mut self, _: &Request<'_>, _: &Cx<'_>) -> Answer {
+///         Answer::upgrade(Echo)
+///     }
+/// }
+/// ```
 pub trait Peer {
     /// A whole message has arrived. Called only while queued output is at or below the low watermark, so a client that
     /// does not read is not read from.
@@ -31,15 +53,19 @@ pub trait Peer {
 /// One message, of any number of frames (RFC 6455, 5.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
+    /// A text message.
     Text(Utf8Bytes),
+    /// A binary message.
     Binary(Bytes),
 }
 
 impl Message {
+    /// A text message of anything that is text.
     pub fn text(text: impl Into<Utf8Bytes>) -> Self {
         Message::Text(text.into())
     }
 
+    /// A binary message of anything that is bytes.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Message::Binary(bytes.into())
     }
@@ -67,6 +93,7 @@ impl MessageOut<'_> {
         self.cx.limits().write_high_watermark_bytes.saturating_sub(self.queue.len())
     }
 
+    /// Whether less than the high watermark is queued, so that a message is accepted.
     pub fn has_room(&self) -> bool {
         self.room() > 0
     }

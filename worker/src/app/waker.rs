@@ -56,6 +56,7 @@ impl Waker {
         self.connection == connection
     }
 
+    /// Asks for a turn of the exchange; returns at once. Further calls before that turn change nothing.
     pub fn wake(&self) {
         let mut woken = self.woken.0.borrow_mut();
         if woken.last() != Some(&self.connection) {

@@ -78,15 +78,20 @@ pub struct Watch {
 /// The directions that are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
+    /// When there is something to read, or the other end has closed.
     Read,
+    /// When a write would not block.
     Write,
+    /// For either.
     ReadWrite,
 }
 
 /// The directions in which the next call probably does not block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ready {
+    /// A read would not block.
     pub readable: bool,
+    /// A write would not block.
     pub writable: bool,
 }
 

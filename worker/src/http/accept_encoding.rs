@@ -5,6 +5,7 @@ use super::{Headers, parse_weight};
 /// How to send a representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice<'c> {
+    /// A content coding, such as `gzip`.
     Coding(&'c str),
     /// Without a coding.
     Identity,

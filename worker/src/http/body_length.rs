@@ -8,8 +8,10 @@ pub const BODY_BYTES_MAX: u64 = i64::MAX as u64;
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {
     #[default]
+    /// No body is announced.
     None,
     /// Content-Length, in bytes.
     Known(u64),
+    /// Transfer-Encoding: chunked; the length is known at the end.
     Chunked,
 }

@@ -11,7 +11,9 @@ use std::fmt;
 /// The validators of the current version of a representation (RFC 9110, 8.8).
 #[derive(Debug, Clone, Copy)]
 pub struct Validators<'a> {
+    /// The entity tag, sent as ETag.
     pub etag: Option<EntityTag<'a>>,
+    /// The date of the last change, sent as Last-Modified.
     pub last_modified: Option<HttpDate>,
     /// It cannot have changed twice in that second (8.8.2.2): then the date is a strong validator, good for ranges.
     pub last_modified_is_strong: bool,

@@ -3,13 +3,17 @@
 use http::StatusCode;
 use std::fmt;
 
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Error {
+    /// The status that the client gets.
     pub status: StatusCode,
+    /// Why, in the response's body.
     pub reason: &'static str,
 }
 
 impl Error {
+    /// Refused with this status, for this reason.
     pub const fn new(status: StatusCode, reason: &'static str) -> Self {
         Error { status, reason }
     }

@@ -5,6 +5,7 @@
 
 use super::response::{HeaderError, NOT_FORWARDED, is_close, is_text_byte, is_token_byte};
 
+/// Header fields as the lines that are sent.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     pub(crate) lines: Vec<u8>,
@@ -15,10 +16,12 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// No field yet.
     pub fn new() -> Self {
         Fields::default()
     }
 
+    /// No field yet, and room for lines of this many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Fields { lines: Vec::with_capacity(bytes), ..Fields::default() }
     }

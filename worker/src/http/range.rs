@@ -33,11 +33,14 @@ pub enum Selection {
 /// Bytes `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
+    /// The position of the first byte, from 0.
     pub first: u64,
+    /// The position of the last byte, which is included.
     pub last: u64,
 }
 
 impl ByteRange {
+    /// The number of bytes.
     pub fn length(self) -> u64 {
         self.last - self.first + 1
     }
@@ -134,6 +137,7 @@ pub struct Multipart {
     pub pieces: Vec<MultipartPiece>,
 }
 
+/// A piece of a body of several ranges (multipart/byteranges).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MultipartPiece {
     /// A delimiter and a part's header fields, or the end delimiter.

@@ -4,13 +4,17 @@ use super::BodyLength;
 use super::response::is_token_byte;
 use tine_common::request_name::RequestName;
 
+/// The version of HTTP that a request is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
+    /// HTTP/1.0
     Http10,
+    /// HTTP/1.1, and later minor versions.
     Http11,
 }
 
 impl Version {
+    /// As it is written: `HTTP/1.1`.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
@@ -19,6 +23,23 @@ impl Version {
     }
 }
 
+/// The head of a request. Its body is passed to an exchange ([`Exchange::push`](crate::app::Exchange::push)).
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::http::{Request, Response, StatusCode};
+///
+/// fn greet(request: &Request<'_>) -> Response {
+///     match (request.method(), request.path(), request.query_value("name")) {
+///         ("GET", "/greet", Some(name)) => Response::text(StatusCode::OK, format!("hello {name}\n")),
+///         ("GET", "/agent", _) => {
+///             let agent = request.headers().get("user-agent").unwrap_or(b"none");
+///             Response::text(StatusCode::OK, agent.to_vec())
+///         }
+///         _ => Response::text(StatusCode::NOT_FOUND, "not found\n"),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     method: &'a str,
@@ -48,6 +69,7 @@ impl<'a> Request<'a> {
         Request { method, target, path: (path_start, end), version, headers, body, place: 1, text: b"" }
     }
 
+    /// The method as it was sent: `GET`.
     pub fn method(&self) -> &'a str {
         self.method
     }
@@ -91,10 +113,12 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The version of HTTP.
     pub fn version(&self) -> Version {
         self.version
     }
 
+    /// The header fields.
     pub fn headers(&self) -> Headers<'a> {
         self.headers
     }
@@ -125,10 +149,12 @@ impl<'a> Request<'a> {
         tokens.filter_map(|token| std::str::from_utf8(token).ok())
     }
 
+    /// The length of the body, as the head declares it.
     pub fn body_length(&self) -> BodyLength {
         self.body
     }
 
+    /// Whether there may be a byte of body.
     pub fn has_body(&self) -> bool {
         !matches!(self.body, BodyLength::None | BodyLength::Known(0))
     }
@@ -143,6 +169,7 @@ impl<'a> Headers<'a> {
         Headers(fields)
     }
 
+    /// Each field, its name as it was sent; values are bytes, as they need not be UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         self.0.iter().map(|field| (field.name, field.value))
     }
@@ -157,6 +184,7 @@ impl<'a> Headers<'a> {
         self.iter().filter_map(move |(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
     }
 
+    /// Whether there is a field of this name, in any case.
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

@@ -28,6 +28,7 @@ pub struct Head {
 }
 
 impl Head {
+    /// With this status and no field.
     pub const fn new(status: StatusCode) -> Self {
         Head {
             status,
@@ -42,6 +43,7 @@ impl Head {
         }
     }
 
+    /// Sets Content-Type.
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();
         self.note(check_value("Content-Type", &value));
@@ -136,10 +138,12 @@ impl Head {
 pub struct Trailers(Vec<(Cow<'static, str>, Cow<'static, str>)>);
 
 impl Trailers {
+    /// No field yet.
     pub fn new() -> Self {
         Trailers::default()
     }
 
+    /// Adds a field.
     pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         self.0.push((name.into(), value.into()));
         self
@@ -248,22 +252,34 @@ impl fmt::Display for HeaderError {
 }
 
 /// A response whose whole body is known: it is queued at once.
+///
+/// ```
+/// # extern crate tine_worker as tine;
+/// use tine::http::{Response, StatusCode};
+///
+/// let json = Response::json(StatusCode::CREATED, r#"{"id":7}"#).header("Location", "/things/7");
+/// let page = Response::new(StatusCode::OK).content_type("text/html").body("<h1>Things</h1>");
+/// let other = Response::from(http::Response::new("from the crate http"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Response {
     pub(crate) head: Head,
     pub(crate) body: Body,
 }
 
+/// A complete body.
 #[derive(Debug, Clone)]
 pub enum Body {
     /// Never copied when it is large.
     Static(&'static [u8]),
     /// Never copied when it is large.
     Shared(Bytes),
+    /// Bytes of its own.
     Owned(Vec<u8>),
 }
 
 impl Response {
+    /// With this status, no field and an empty body.
     pub fn new(status: StatusCode) -> Self {
         Response { head: Head::new(status), body: Body::Static(b"") }
     }
@@ -283,11 +299,13 @@ impl Response {
         Response { head: Head { content_type: Some(Cow::Borrowed(content_type)), ..Head::new(status) }, body }
     }
 
+    /// Sets Content-Type.
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
         self.head = self.head.content_type(value);
         self
     }
 
+    /// Adds a header field, see [`Head::header`].
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         self.head = self.head.header(name, value);
         self
@@ -299,6 +317,7 @@ impl Response {
         Response { head, body: body.into() }
     }
 
+    /// Replaces the body.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
@@ -306,6 +325,7 @@ impl Response {
 }
 
 impl Body {
+    /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Body::Static(bytes) => bytes,
