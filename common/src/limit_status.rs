@@ -1,8 +1,10 @@
 //! The part of the [`Status`](crate::status::Status) about the limits of the whole server. It is made of shared memory alone.
 
+use crate::figures::{bytes, count, percent};
 use crate::gauges::{LimitState, Resource};
 use crate::scoreboard::Scoreboard;
 use crate::throttle::{Cause, Count, Setting, Throttle};
+use crate::units::counted;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -81,6 +83,52 @@ impl LimitsStatus {
 
     pub fn refused_in_all(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// As it was set, with the time of a rate: `2000/min`.
+    pub fn limit_of(&self, resource: &ResourceStatus) -> String {
+        let set = self.settings.get(resource.name.name()).cloned();
+        set.unwrap_or_else(|| show(resource.name, resource.limit))
+    }
+
+    /// `3 wait, 120 waited, 17 refused (rate 12, concurrency 5)`.
+    pub fn held_back(&self) -> String {
+        let by_cause = |counts: &BTreeMap<String, u64>| {
+            let all: Vec<String> = counts.iter().map(|(cause, number)| format!("{cause} {}", count(*number))).collect();
+            if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
+        };
+        let mut text = format!(
+            "{} wait, {} waited, {} refused{}",
+            counted(self.waiting, "request"),
+            count(self.waited),
+            count(self.refused_in_all()),
+            by_cause(&self.refused)
+        );
+        if !self.would_refuse.is_empty() {
+            let all: u64 = self.would_refuse.values().sum();
+            text.push_str(&format!(", {} would have been held back{}", count(all), by_cause(&self.would_refuse)));
+        }
+        text
+    }
+}
+
+impl ResourceStatus {
+    /// How much is used: `82`, `256M`, `45%`.
+    pub fn show_used(&self) -> String {
+        self.used.map_or("-".to_string(), |used| show(self.name, used))
+    }
+
+    /// From 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.used.map_or(0.0, |used| (used / self.limit.max(1.0)).clamp(0.0, 1.0))
+    }
+}
+
+fn show(name: Resource, amount: f64) -> String {
+    match name {
+        Resource::Memory => bytes(amount as u64),
+        Resource::Cpu => percent(amount),
+        Resource::Concurrency | Resource::Rate | Resource::Descriptors => count(amount as u64),
     }
 }
 

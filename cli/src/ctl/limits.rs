@@ -1,10 +1,9 @@
 //! The limits of the whole server, as `tine ctl limit` and `tine ctl status` print them.
 
-use super::show::{bytes, count, percent};
+use super::show::count;
 use tine_common::gauges::{LimitState, Resource};
 use tine_common::limit_status::{LimitsStatus, ResourceStatus};
 use tine_common::throttle::Setting;
-use tine_common::units::counted;
 
 /// Settings that limit nothing themselves.
 const MANNERS: [Setting; 4] = [Setting::Warn, Setting::Wait, Setting::Queue, Setting::DryRun];
@@ -27,7 +26,7 @@ pub fn table(limits: &LimitsStatus) -> String {
     }
     let manners = MANNERS.map(|setting| format!("{} {}", setting.name(), value(setting)));
     text.push_str(&format!("{}\n", manners.join(", ")));
-    text.push_str(&format!("{}\n", held_back(limits)));
+    text.push_str(&format!("{}\n", limits.held_back()));
     if !limits.set_by_ctl.is_empty() {
         text.push_str(&format!("set by tine ctl: {}\n", limits.set_by_ctl.join(", ")));
     }
@@ -39,7 +38,7 @@ fn row(name: &str, value: &str, resource: Option<&ResourceStatus>, refused: Opti
     let line = match resource {
         Some(resource) => format!(
             "{name:<18} {value:>10} {:>8} {:<9} {:>8} {:>9} {refused:>8}",
-            used(resource),
+            resource.show_used(),
             resource.state.to_string(),
             count(resource.warnings),
             count(resource.violations),
@@ -49,49 +48,15 @@ fn row(name: &str, value: &str, resource: Option<&ResourceStatus>, refused: Opti
     line.trim_end().to_string() + "\n"
 }
 
-/// How much is used: `82`, `256M`, `45%`.
-pub fn used(resource: &ResourceStatus) -> String {
-    resource.used.map_or("-".to_string(), |used| show(resource.name, used))
-}
-
-fn show(name: Resource, amount: f64) -> String {
-    match name {
-        Resource::Memory => bytes(amount as u64),
-        Resource::Cpu => percent(amount),
-        Resource::Concurrency | Resource::Rate | Resource::Descriptors => count(amount as u64),
-    }
-}
-
 /// `concurrency 82 of 100, warning`.
 pub fn line(resource: &ResourceStatus, limits: &LimitsStatus) -> String {
     let name = resource.name.name();
-    // As it was set, with the time of a rate.
-    let limit = limits.settings.get(name).cloned().unwrap_or_else(|| show(resource.name, resource.limit));
+    let limit = limits.limit_of(resource);
     let state = match resource.state {
         LimitState::Normal => String::new(),
         state => format!(", {state}"),
     };
-    format!("{name} {} of {limit}{state}", used(resource))
-}
-
-/// `3 wait, 120 waited, 17 refused (rate 12, concurrency 5)`.
-pub fn held_back(limits: &LimitsStatus) -> String {
-    let by_cause = |counts: &std::collections::BTreeMap<String, u64>| {
-        let all: Vec<String> = counts.iter().map(|(cause, number)| format!("{cause} {}", count(*number))).collect();
-        if all.is_empty() { String::new() } else { format!(" ({})", all.join(", ")) }
-    };
-    let mut text = format!(
-        "{} wait, {} waited, {} refused{}",
-        counted(limits.waiting, "request"),
-        count(limits.waited),
-        count(limits.refused_in_all()),
-        by_cause(&limits.refused)
-    );
-    if !limits.would_refuse.is_empty() {
-        let all: u64 = limits.would_refuse.values().sum();
-        text.push_str(&format!(", {} would have been held back{}", count(all), by_cause(&limits.would_refuse)));
-    }
-    text
+    format!("{name} {} of {limit}{state}", resource.show_used())
 }
 
 #[cfg(test)]

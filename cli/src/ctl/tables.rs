@@ -41,7 +41,7 @@ pub fn status(status: &Status) -> String {
         for (i, resource) in limits.resources.iter().enumerate() {
             line(if i == 0 { "limits" } else { "" }, limits::line(resource, limits));
         }
-        line("held back", limits::held_back(limits));
+        line("held back", limits.held_back());
     }
     if let Some(reload) = &status.reload {
         line("last change", reload.clone());

@@ -27,7 +27,7 @@ pub fn lines(limits: &LimitsStatus, columns: usize, capabilities: Capabilities) 
         });
         Line::from(cells.collect::<Vec<_>>())
     });
-    rows.chain([Line::raw(fit(&limits::held_back(limits), columns))]).collect()
+    rows.chain([Line::raw(fit(&limits.held_back(), columns))]).collect()
 }
 
 fn cell(
@@ -43,8 +43,7 @@ fn cell(
     };
     let words = fit(&limits::line(resource, limits), WORDS_COLUMNS.min(columns));
     let rest = columns.saturating_sub(WORDS_COLUMNS);
-    let share = resource.used.map_or(0.0, |used| (used / resource.limit.max(1.0)).clamp(0.0, 1.0));
-    let bar = bar_of(share, rest, capabilities);
+    let bar = bar_of(resource.share(), rest, capabilities);
     let padding = |taken: usize, room: usize| " ".repeat(room.saturating_sub(taken));
     let after_words = padding(width(&words), WORDS_COLUMNS.min(columns));
     let after_bar = padding(width(&bar), rest);

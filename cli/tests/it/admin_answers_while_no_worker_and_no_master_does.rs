@@ -53,3 +53,23 @@ fn admin_shows_a_request_in_which_a_worker_is_while_the_master_is_stopped() {
     send_signal(server.pid(), Signal::SIGCONT);
     eventually("the master responds", || (!get(admin, "/status").text().contains("has not responded")).then_some(()));
 }
+
+#[test]
+fn admin_answers_while_the_server_is_at_its_limits() {
+    let options =
+        ["--workers", "1", "--admin", "0", "--limit-concurrency", "1", "--limit-wait", "0s", "--max-connections", "2"];
+    let server = Server::start(&options);
+    let admin = admin_of(&server);
+    let mut client = server.connect();
+    client.send("GET /delay/600000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the limit is reached", || (json(admin)["in_flight"] == 1).then_some(()));
+    assert_eq!(server.get("/status/200").status, 503, "it is refused");
+    let seen = eventually("the refusal is shown", || {
+        let page = get(admin, "/status").text();
+        page.contains("1 refused (concurrency 1)").then_some(page)
+    });
+    assert!(seen.contains("1 of 1"), "{seen}");
+    for path in ["/metrics", "/readyz"] {
+        assert_eq!(get(admin, path).status, 200, "{path}");
+    }
+}

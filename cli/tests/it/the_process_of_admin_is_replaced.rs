@@ -52,3 +52,12 @@ fn the_process_of_admin_stays_over_a_reload() {
     eventually("the reload is shown", || (json(admin)["generation"] == 2).then_some(()));
     assert_eq!(admin_process(server.pid()), first);
 }
+
+#[test]
+fn the_process_of_admin_does_not_outlive_its_master() {
+    let server = Server::start(&["--workers", "1", "--admin", "0"]);
+    let process = admin_process(server.pid());
+    eventually("it answers", || (get(admin_of(&server), "/readyz").status == 200).then_some(()));
+    server.signal(Signal::SIGKILL);
+    server.wait_gone(&[process]);
+}

@@ -4,6 +4,7 @@
 //! Everything that comes from clients, applications or options goes through [`escape`]. The page loads its style and its
 //! script from beside it, and the policy allows nothing else, so that nothing in the page itself would run.
 
+mod limits;
 mod tables;
 mod tiles;
 
@@ -50,6 +51,7 @@ fn live(snapshot: &Snapshot) -> String {
         head(&snapshot.status),
         alert(snapshot),
         tiles::tiles(snapshot),
+        limits::limits(snapshot),
         tables::workers(snapshot),
         tables::in_flight(snapshot),
         tables::events(snapshot),

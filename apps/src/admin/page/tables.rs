@@ -22,7 +22,7 @@ pub fn workers(snapshot: &Snapshot) -> String {
     format!(
         "<h2>Workers</h2>\n<table><thead><tr><th>Slot</th><th>State</th><th class=\"n less\">PID</th><th class=\"n\">Age</th>\
          <th class=\"n less\">Gen</th><th class=\"n\"><abbr title=\"Connections\">Conn</abbr></th><th class=\"n\">In flight</th>\
-         <th class=\"n less\">Answered</th><th class=\"n less\">CPU time</th><th class=\"n\">Memory</th></tr></thead>\
+         <th class=\"n less\">Answered</th><th class=\"n less\">CPU time</th><th class=\"n less\">Memory</th></tr></thead>\
          <tbody>{rows}</tbody></table>{more}\n"
     )
 }
@@ -42,7 +42,7 @@ fn worker_row(worker: &WorkerStatus) -> String {
     let Some(pid) = worker.pid else { return format!("{slot}<td colspan=\"8\"></td></tr>\n") };
     format!(
         "{slot}<td class=\"n less\">{pid}</td><td class=\"n\">{}</td><td class=\"n less\">{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td class=\"n less\">{}</td><td class=\"n less\">{}</td><td class=\"n\">{}</td></tr>\n",
+         <td class=\"n\">{}</td><td class=\"n less\">{}</td><td class=\"n less\">{}</td><td class=\"n less\">{}</td></tr>\n",
         age(worker.age_s),
         worker.generation,
         count(worker.connections),
@@ -98,8 +98,10 @@ pub fn events(snapshot: &Snapshot) -> String {
             _ => ("soft", "info"),
         };
         let ago = age(snapshot.unix_ms.saturating_sub(event.unix_ms) as f64 / 1000.0);
+        // On a telephone, below the time.
+        let small = if level == "info" { String::new() } else { format!("<small class=\"{class}\">{level}</small>") };
         format!(
-            "<tr><td class=\"n when\">{ago} ago</td><td class=\"{class} less\">{level}</td><td class=\"wide\">{}</td></tr>\n",
+            "<tr><td class=\"n when\">{ago} ago{small}</td><td class=\"{class} less\">{level}</td><td class=\"wide\">{}</td></tr>\n",
             escape(&event.text)
         )
     };

@@ -3,7 +3,7 @@
 use crate::admin::history::{self, Word};
 use crate::admin::snapshot::Snapshot;
 use crate::admin::sparkline;
-use tine_common::figures::{bytes, count, duration, percent, rate};
+use tine_common::figures::{self, bytes, count, percent, rate};
 use tine_common::metric::Metric;
 
 const UNKNOWN: &str = "–";
@@ -12,7 +12,7 @@ const UNKNOWN: &str = "–";
 struct Tile {
     name: &'static str,
     value: String,
-    /// In small type after the value.
+    /// In small type below the value.
     beside: String,
     values: Vec<Option<f64>>,
     show: fn(f64) -> String,
@@ -22,12 +22,17 @@ impl Tile {
     fn html(&self) -> String {
         let Tile { name, value, beside, values, show } = self;
         let most = values.iter().flatten().copied().reduce(f64::max);
-        let most = most.map_or(String::new(), |most| format!("<span>up to {}</span>", show(most)));
+        let most = most.map_or(String::new(), |most| format!("<span>5 min: up to {}</span>", show(most)));
         let picture = sparkline::svg(values, &format!("{name} in the last minutes"));
         format!(
-            "<section class=\"tile\"><h3>{name}{most}</h3><p>{value}<small>{beside}</small></p>{picture}</section>\n"
+            "<section class=\"tile\"><h3>{name}{most}</h3><p>{value}</p><small>{beside}</small>{picture}</section>\n"
         )
     }
+}
+
+/// A page has the letter that a terminal may not have.
+fn duration(seconds: f64) -> String {
+    figures::duration(seconds).replace("us", "µs")
 }
 
 pub fn tiles(snapshot: &Snapshot) -> String {
