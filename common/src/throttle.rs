@@ -107,8 +107,6 @@ enum Shared {
 const SHARED_LINES: usize = 8;
 /// How often a worker looks at the number of requests of all, at most.
 const LOOK_INTERVAL_US: u64 = 1000;
-/// Looking goes through all permits: with many it is done less often, so that it costs no more than some percent.
-const PERMITS_PER_US: u64 = 4;
 
 #[derive(Clone, Copy)]
 pub struct Throttle(&'static Region);
@@ -155,6 +153,8 @@ pub struct Seat {
     owner: Owner,
     permits_hint: permits::Hint,
     window_hint: window::Hint,
+    /// In its seat: see [`Seats::held`](seats::Seats::held).
+    held: &'static AtomicU64,
     looked_us: Cell<u64>,
 }
 
@@ -176,7 +176,11 @@ impl Throttle {
             permits: Permits::new(places, &words.words[Word::Concurrency as usize], word(Shared::PermitsReach)),
             window: RateWindow::new(shared_lines(ring as usize)?, word(Shared::WindowHead)),
             client_rates: ClientRates::new(shared_lines(RATE_LINES)?),
-            clients_in_flight: ClientsInFlight::new(shared_lines(FLIGHT_LINES)?, word(Shared::ClientsSpan)),
+            clients_in_flight: ClientsInFlight::new(
+                shared_lines(FLIGHT_LINES)?,
+                shared_lines(FLIGHT_LINES / WORDS_PER_LINE as usize)?,
+                word(Shared::ClientsSpan),
+            ),
             seats: Seats::new(seats, retired, word(Shared::SeatsReach)),
             keys: RandomState::new(),
             epoch: Instant::now(),
@@ -260,7 +264,8 @@ impl Throttle {
         let owner = Owner::of_slot(slot);
         self.0.seats.take(owner);
         let (permits_hint, window_hint) = (permits::Hint::of(owner), window::Hint::default());
-        Seat { throttle: *self, owner, permits_hint, window_hint, looked_us: Cell::new(0) }
+        let held = self.0.seats.held(owner);
+        Seat { throttle: *self, owner, permits_hint, window_hint, held, looked_us: Cell::new(0) }
     }
 
     /// Master only: the slot's worker is dead, and all that it held is given back. Returns the number of its permits.
@@ -280,7 +285,7 @@ impl Throttle {
 
     /// Requests that are in flight or wait for a limit of the server, as far as they are counted.
     pub fn demand(&self) -> u64 {
-        (self.in_flight() + self.waiting().for_server()) as u64
+        self.0.seats.all_held() + self.waiting().for_server() as u64
     }
 
     /// Master only: the highest demand since the last call.
@@ -392,21 +397,24 @@ impl Seat {
             .permits
             .take(self.owner, &self.permits_hint)
             .map_err(|()| Denied { cause: Cause::Concurrency, until_us: None })?;
-        let held = Held { place: place.map(|place| place as u32) };
         // Last: it cannot be undone.
         if let Some(rate) = Rate::of_word(throttle.load(Word::Rate))
             && let Err(full) = region.window.admit(rate, now_us, &self.window_hint)
         {
-            self.give_back(held);
+            place.into_iter().for_each(|place| region.permits.give_back(place));
             return Err(Denied { cause: Cause::Rate, until_us: Some(full.until_us) });
         }
-        Ok(held)
+        if place.is_some() {
+            self.held.store(self.held.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        Ok(Held { place: place.map(|place| place as u32) })
     }
 
     /// The request has ended. True: requests wait, perhaps for this.
     pub fn give_back(&self, held: Held) -> bool {
         let Some(place) = held.place else { return self.is_any_waiting() };
         self.throttle.0.permits.give_back(place as usize);
+        self.held.store(self.held.load(Relaxed).wrapping_sub(1), Relaxed);
         if !self.is_any_waiting() {
             return false;
         }
@@ -455,8 +463,7 @@ impl Seat {
     /// the workers sees a peak before it is over, unless it lasts for less than a millisecond.
     pub fn look(&self, now_us: u64) {
         let most = self.throttle.load(Word::Concurrency);
-        let interval = LOOK_INTERVAL_US.max(most / PERMITS_PER_US);
-        if most == 0 || now_us.saturating_sub(self.looked_us.get()) < interval {
+        if most == 0 || now_us.saturating_sub(self.looked_us.get()) < LOOK_INTERVAL_US {
             return;
         }
         self.looked_us.set(now_us);

@@ -138,13 +138,16 @@ impl ClientRates {
 #[derive(Clone, Copy)]
 pub(super) struct ClientsInFlight {
     lines: &'static [Line],
+    /// A word for each line: how many lines from there on the requests have reached of clients that begin there. So that most
+    /// of the span, which is empty, need not be looked at. It only grows.
+    extents: &'static [Line],
     /// Lines in which a client's requests may be, from its own on; it only grows.
     span: &'static AtomicU64,
 }
 
 impl ClientsInFlight {
-    pub fn new(lines: &'static [Line], span: &'static AtomicU64) -> ClientsInFlight {
-        ClientsInFlight { lines, span }
+    pub fn new(lines: &'static [Line], extents: &'static [Line], span: &'static AtomicU64) -> ClientsInFlight {
+        ClientsInFlight { lines, extents, span }
     }
 
     /// Master only. Each line has room for half as many requests of others.
@@ -158,10 +161,10 @@ impl ClientsInFlight {
         &self.lines[place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
     }
 
-    /// The client's own place and those after it.
-    fn places(&self, client: Client) -> std::ops::Range<usize> {
-        let first = client.0 as usize % self.lines.len() * WORDS_PER_LINE;
-        first..first + self.span.load(SeqCst) as usize * WORDS_PER_LINE
+    /// Where the client begins, and how far its requests have reached.
+    fn home(&self, client: Client) -> (usize, &'static AtomicU64) {
+        let line = client.0 as usize % self.lines.len();
+        (line * WORDS_PER_LINE, &self.extents[line / WORDS_PER_LINE].words[line % WORDS_PER_LINE])
     }
 
     fn tag(client: Client) -> u64 {
@@ -170,15 +173,22 @@ impl ClientsInFlight {
 
     /// Enters a request if the client has fewer than `most`. `Ok(None)`: there is no room to count it.
     pub fn enter(&self, client: Client, most: usize, owner: Owner) -> Result<Option<usize>, ()> {
-        let (tag, places) = (Self::tag(client), self.places(client));
+        let (tag, (first, extent)) = (Self::tag(client), self.home(client));
+        let lines = |count: u64| first..first + count as usize * WORDS_PER_LINE;
         let entry = tag << OWNER_BITS | owner.0;
         for _ in 0..TRIES {
-            let taken = places.clone().find(|&place| {
+            let taken = lines(self.span.load(SeqCst)).find(|&place| {
                 let word = self.word(place);
                 word.load(Relaxed) == 0 && word.compare_exchange(0, entry, SeqCst, Relaxed).is_ok()
             });
             let Some(place) = taken else { return Ok(None) };
-            let held = places.clone().filter(|&place| self.word(place).load(SeqCst) >> OWNER_BITS == tag).count();
+            // Before they are counted: a process that does not see this had entered its own before.
+            let reached = ((place - first) / WORDS_PER_LINE + 1) as u64;
+            if extent.load(SeqCst) < reached {
+                extent.fetch_max(reached, SeqCst);
+            }
+            let places = lines(extent.load(SeqCst));
+            let held = places.filter(|&place| self.word(place).load(SeqCst) >> OWNER_BITS == tag).count();
             if held <= most {
                 return Ok(Some(place));
             }

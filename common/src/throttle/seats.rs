@@ -97,6 +97,8 @@ enum Word {
     OldestSince,
     /// When the worker last attended to them.
     AttendedAt,
+    /// Permits that the worker holds: for those that want to know how many are out, without looking at each.
+    Held,
 }
 
 /// The seats of all slots, and the counts of workers that have exited.
@@ -144,6 +146,17 @@ impl Seats {
         self.word(owner, Word::WaitingForClients).store(waiting.for_clients as u64, SeqCst);
         self.word(owner, Word::OldestSince).store(waiting.oldest_since_us.unwrap_or(0), SeqCst);
         self.word(owner, Word::Waiting).store(waiting.all as u64, SeqCst);
+    }
+
+    /// The word is changed by the seat's worker only, by one for each permit.
+    pub fn held(&self, owner: Owner) -> &'static AtomicU64 {
+        self.word(owner, Word::Held)
+    }
+
+    /// Permits that all workers hold together: the sum of what each says, not at one moment.
+    pub fn all_held(&self) -> u64 {
+        let held = self.owners().map(|owner| self.held(owner).load(Relaxed));
+        held.fold(0, u64::wrapping_add)
     }
 
     fn owners(&self) -> impl Iterator<Item = Owner> + use<> {
