@@ -256,9 +256,9 @@ impl Worker {
             recorder: Recorder::new(scoreboard.telemetry().requests(slot_number)),
         };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
-        let throttle = Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle);
         slot.heartbeat(now, false);
         Ok(Worker {
+            throttle: Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle),
             config,
             info,
             poll,
@@ -276,7 +276,6 @@ impl Worker {
             serial: 0,
             run_queue: RunQueue::default(),
             wakeups: Wakeups::new(registry),
-            throttle,
             clock: TurnClock::new(slot, now),
             timers: Timers::default(),
             buffers,
@@ -331,6 +330,7 @@ impl Worker {
             self.expire(now);
             self.accept(now);
             self.advance(now);
+            self.attend();
             self.retire(now);
             self.keep_draining(now);
             self.publish();
@@ -428,6 +428,7 @@ impl Worker {
         }
         self.admission.sum_up(now);
         self.throttle.sum_up(now);
+        self.throttle.look(now);
     }
 
     /// The number of admitted connections.
@@ -437,7 +438,6 @@ impl Worker {
 
     /// Advances each queued connection once, as long as the turn has time.
     fn advance(&mut self, now: Instant) {
-        self.throttle.look(now);
         let turn = self.run_queue.begin_turn();
         self.clock.begin_turn(now);
         let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
@@ -519,6 +519,10 @@ impl Worker {
         }
         self.in_flight_table.turn_away();
         self.run_queue.end_turn();
+    }
+
+    /// Lets requests that wait for the limits go on, as far as there is room.
+    fn attend(&mut self) {
         self.throttle.attend(self.clock.latest(), &self.wakeups.woken);
         self.wake();
     }
