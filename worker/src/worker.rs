@@ -64,6 +64,7 @@ const CHANNEL: usize = usize::MAX - 1;
 const SIGNALS: usize = usize::MAX - 2;
 const WAKER: usize = usize::MAX - 3;
 const LISTENERS: usize = usize::MAX / 2;
+const TOKENS: Tokens = Tokens { first_listener: LISTENERS, waker: WAKER };
 
 /// What the master passes to a new worker.
 pub struct Start {
@@ -244,11 +245,10 @@ impl Worker {
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
-        let tokens = Tokens { first_listener: LISTENERS, waker: WAKER };
         let counts = scoreboard.address_counts(slot_number);
         let per_address =
             config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
-        let is_balancing = config.accept != AcceptMode::Plain;
+        let (tokens, is_balancing) = (TOKENS, config.accept != AcceptMode::Plain);
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let buffers = Buffers {
             input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
