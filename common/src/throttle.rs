@@ -90,7 +90,7 @@ impl Gate {
 /// Words that all processes change, each on a line of its own.
 #[derive(Clone, Copy)]
 enum Shared {
-    /// Some request waits, or did until lately: requests that are admitted and that end have to look.
+    /// Some request waits for the server's limits, or did until lately: requests that are admitted and that end have to look.
     AnyWaiting,
     /// Changes when a permit is given back while requests wait, and with the limits and the gates.
     Freed,
@@ -145,6 +145,12 @@ pub struct Held {
 pub struct ClientHeld {
     place: Option<u32>,
     client: Client,
+}
+
+impl ClientHeld {
+    pub fn client(&self) -> Client {
+        self.client
+    }
 }
 
 /// The throttle as one worker uses it.
@@ -205,7 +211,8 @@ impl Throttle {
     /// The throttle's time: microseconds since it was made.
     pub fn us(&self, at: Instant) -> u64 {
         // Not 0, which stands for none.
-        at.saturating_duration_since(self.0.epoch).as_micros() as u64 + 1
+        let since = at.saturating_duration_since(self.0.epoch);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros()) + 1
     }
 
     /// Master only: sets all limits, at once for what begins from now on. What cannot be set is clipped: see [`Throttle::fits`].
@@ -442,18 +449,21 @@ impl Seat {
     /// Tells the other processes what waits here.
     pub fn tell(&self, waiting: Waiting, now_us: u64) {
         self.throttle.0.seats.tell(self.owner, waiting, now_us);
-        if waiting.all > 0 {
+        if waiting.oldest_since_us.is_some() {
             self.throttle.shared(Shared::AnyWaiting).store(1, SeqCst);
+        } else {
+            self.settle();
         }
     }
 
-    /// Nothing waits here any more: if nothing waits anywhere, requests need not look.
-    pub fn settle(&self) {
+    /// Nothing waits here for the server's limits: if nothing does anywhere, requests need not look.
+    fn settle(&self) {
         let any = self.throttle.shared(Shared::AnyWaiting);
-        if any.load(SeqCst) != 0 && self.throttle.waiting().all == 0 {
+        let is_any = || self.throttle.waiting().oldest_since_us.is_some();
+        if any.load(SeqCst) != 0 && !is_any() {
             any.store(0, SeqCst);
             // One that came in between has set it before or sets it after this.
-            if self.throttle.waiting().all > 0 {
+            if is_any() {
                 any.store(1, SeqCst);
             }
         }

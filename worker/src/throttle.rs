@@ -66,14 +66,13 @@ pub enum Admission {
 
 /// A request in flight. Dropped once it has ended.
 #[derive(Default)]
-pub struct Permit(Option<Holding>);
-
-struct Holding {
-    local: Rc<Local>,
+pub struct Permit {
+    /// `None`: nothing is held.
+    local: Option<Rc<Local>>,
     held: Held,
-    client: Option<(Client, ClientHeld)>,
-    since: Instant,
-    is_kept: bool,
+    client: Option<ClientHeld>,
+    /// When it began, if it was not answered at once; 0 otherwise.
+    kept_since_us: u64,
 }
 
 /// A request's place in the queue.
@@ -153,17 +152,17 @@ impl Local {
         if self.seat.is_dry_run() {
             return Admission::Admitted(self.admit_in_any_case(client, now_us, now));
         }
-        let client = match client.map(|client| (client, self.seat.admit_client(client, now_us))) {
+        let of_client = match client.map(|client| self.seat.admit_client(client, now_us)) {
             None => None,
-            Some((client, Ok(held))) => Some((client, held)),
-            Some((client, Err(denied))) => return self.wait(Some(client), None, denied, now, cx),
+            Some(Ok(held)) => Some(held),
+            Some(Err(denied)) => return self.wait(client, None, denied, now, cx),
         };
         let denied = match self.seat.is_any_waiting() {
             true => Denied { cause: self.likely_cause(), until_us: None },
             false => match self.seat.admit(now_us) {
                 Ok(held) => {
                     self.seat.count(Count::Admitted);
-                    return Admission::Admitted(self.permit(held, client, now));
+                    return Admission::Admitted(self.permit(held, of_client));
                 }
                 Err(denied) => {
                     self.last_cause.set(Some(denied.cause));
@@ -171,8 +170,7 @@ impl Local {
                 }
             },
         };
-        let (client, held) = client.unzip();
-        self.wait(client, held, denied, now, cx)
+        self.wait(client, of_client, denied, now, cx)
     }
 
     /// Why requests wait for the server's limits.
@@ -191,8 +189,8 @@ impl Local {
         address.map(|address| shared.client(client_of(address)))
     }
 
-    fn permit(self: &Rc<Self>, held: Held, client: Option<(Client, ClientHeld)>, since: Instant) -> Permit {
-        Permit(Some(Holding { local: self.clone(), held, client, since, is_kept: false }))
+    fn permit(self: &Rc<Self>, held: Held, client: Option<ClientHeld>) -> Permit {
+        Permit { local: Some(self.clone()), held, client, kept_since_us: 0 }
     }
 
     /// In a dry run: counts what would have been refused.
@@ -201,12 +199,10 @@ impl Local {
             self.seat.count(Count::WouldRefuse(denied.cause));
             self.refusals.borrow_mut().would_refuse(denied.cause, &self.seat.limits(), now);
         };
-        let client = client.and_then(|client| {
-            self.seat.admit_client(client, now_us).inspect_err(would_refuse).ok().map(|held| (client, held))
-        });
+        let client = client.and_then(|client| self.seat.admit_client(client, now_us).inspect_err(would_refuse).ok());
         let held = self.seat.admit(now_us).inspect_err(would_refuse).unwrap_or_default();
         self.seat.count(Count::Admitted);
-        self.permit(held, client, now)
+        self.permit(held, client)
     }
 
     /// The request is denied for now: it waits, unless it may not or there is no place for it.
@@ -253,11 +249,7 @@ impl Local {
 
     /// Tells the other workers what waits here.
     fn tell(&self, now_us: u64) {
-        let queue = self.queue.borrow();
-        self.seat.tell(queue.waiting(), now_us);
-        if queue.is_empty() {
-            self.seat.settle();
-        }
+        self.seat.tell(self.queue.borrow().waiting(), now_us);
     }
 
     fn attend(self: &Rc<Self>, now: Instant, woken: &Woken) {
@@ -272,7 +264,7 @@ impl Local {
             match self.seat.admit_waiting(now_us) {
                 Ok(held) => {
                     self.seat.count(Count::Admitted);
-                    let permit = |client| self.permit(held, client, now);
+                    let permit = |client| self.permit(held, client);
                     woken.push(queue.admit_first(permit));
                 }
                 Err(denied) => {
@@ -287,6 +279,19 @@ impl Local {
         self.tell(now_us);
     }
 
+    /// The request has ended.
+    fn give_back(&self, held: Held, client: Option<ClientHeld>, kept_since_us: u64) {
+        if let Some(held) = client {
+            self.seat.leave_client(held);
+        }
+        self.seat.give_back(held);
+        if kept_since_us > 0 {
+            let flight_us = self.us(Instant::now()).saturating_sub(kept_since_us);
+            let average = self.flight_us.get();
+            self.flight_us.set(average - (average >> AVERAGE_SHIFT) + (flight_us >> AVERAGE_SHIFT));
+        }
+    }
+
     /// Whether no request of another worker that looks at its own comes before one that waits `since_us`.
     fn is_next(&self, since_us: u64, now_us: u64) -> bool {
         let fresh_us = now_us.saturating_sub(FRESH.as_micros() as u64);
@@ -297,34 +302,26 @@ impl Local {
 impl Permit {
     /// Of a request that nothing limits.
     pub fn none() -> Permit {
-        Permit(None)
+        Permit::default()
     }
 
     /// The request is not answered at once.
-    pub fn keep(mut self) -> Permit {
-        if let Some(holding) = &mut self.0 {
-            holding.is_kept = true;
-        }
+    pub fn keep(mut self, now: Instant) -> Permit {
+        self.kept_since_us = self.local.as_ref().map_or(0, |local| local.us(now));
         self
     }
 
     /// The fields of its response that say what is left of the limits; `None`: they were not asked for, or there are none.
-    pub fn limit_fields(&self) -> Option<LimitFields> {
-        let Holding { local, client, since, .. } = self.0.as_ref()?;
-        local.limit_fields(client.as_ref().map(|(client, _)| *client), local.us(*since))
+    pub fn limit_fields(&self, now: Instant) -> Option<LimitFields> {
+        let local = self.local.as_ref().filter(|local| local.has_headers)?;
+        local.limit_fields(self.client.as_ref().map(ClientHeld::client), local.us(now))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(Holding { local, held, client, since, is_kept }) = self.0.take() else { return };
-        if let Some((_, held)) = client {
-            local.seat.leave_client(held);
-        }
-        local.seat.give_back(held);
-        if is_kept {
-            let (flight_us, average) = (since.elapsed().as_micros() as u64, local.flight_us.get());
-            local.flight_us.set(average - (average >> AVERAGE_SHIFT) + (flight_us >> AVERAGE_SHIFT));
+        if let Some(local) = self.local.take() {
+            local.give_back(std::mem::take(&mut self.held), self.client.take(), self.kept_since_us);
         }
     }
 }

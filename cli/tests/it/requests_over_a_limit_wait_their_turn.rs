@@ -91,6 +91,12 @@ fn a_client_that_ends_its_side_is_told_at_once() {
     client.finish_sending();
     expect_refusal(&client.response());
     client.expect_end();
+    // Also if it has done so before its request was read.
+    let mut client = server.0.connect();
+    client.send("GET /hold HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.finish_sending();
+    expect_refusal(&client.response());
+    client.expect_end();
 }
 
 #[test]

@@ -314,11 +314,9 @@ fn what_waits_and_what_was_counted_outlives_no_worker_and_every_worker() {
     seats[1].count(Count::Admitted);
     seats[1].count(Count::Refused(Cause::ClientRate));
     throttle.release_all_of(5);
-    seats[0].settle();
     assert!(seats[0].is_any_waiting());
     assert_eq!(throttle.waiting().all, 3);
-    seats[0].tell(Waiting::default(), 110);
-    seats[0].settle();
+    seats[0].tell(Waiting { all: 1, for_clients: 1, oldest_since_us: None }, 110);
     assert!(!seats[0].is_any_waiting());
     let counted = [Count::Admitted, Count::Refused(Cause::ClientRate), Count::Left].map(|one| throttle.counted(one));
     assert_eq!(counted, [2, 1, 0]);

@@ -28,8 +28,9 @@ const HEAD_STEP: u64 = WORDS_PER_LINE;
 
 #[derive(Clone, Copy)]
 pub(super) struct RateWindow {
-    /// Its length is a power of two.
     ring: &'static [Line],
+    /// Its length in entries is this power of two.
+    bits: u32,
     /// No later than the next admission. Admissions count from the ring's length, as lap 0 is the empty ring.
     head: &'static AtomicU64,
 }
@@ -62,22 +63,22 @@ impl Entry {
 
 impl RateWindow {
     pub fn new(ring: &'static [Line], head: &'static AtomicU64) -> RateWindow {
-        debug_assert!(ring.len().is_power_of_two());
-        RateWindow { ring, head }
+        assert!(ring.len().is_power_of_two());
+        RateWindow { ring, bits: ring.len().ilog2() + WORDS_PER_LINE.ilog2(), head }
     }
 
     /// The highest count of a rate.
     pub fn capacity(&self) -> u64 {
-        self.ring.len() as u64 * WORDS_PER_LINE
+        1 << self.bits
     }
 
     fn word(&self, admission: u64) -> &'static AtomicU64 {
-        let place = admission % self.capacity();
+        let place = admission & (self.capacity() - 1);
         &self.ring[(place / WORDS_PER_LINE) as usize].words[(place % WORDS_PER_LINE) as usize]
     }
 
     fn lap(&self, admission: u64) -> u64 {
-        (admission / self.capacity()) & LAP_MASK
+        (admission >> self.bits) & LAP_MASK
     }
 
     /// The number of the next admission, and the entry in its place.

@@ -341,7 +341,8 @@ impl Http1 {
                         let mut record = Record::begun(&parsed.request, io.written(), cx);
                         record.request_bytes = parsed.length as u64;
                         self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
-                        return Ok(Some(Step::Stop(Next::Wait)));
+                        // No event will report a client that has left already.
+                        return Ok(Some(if io.hung_up { Step::Go } else { Step::Stop(Next::Wait) }));
                     }
                 }
             }
@@ -411,7 +412,7 @@ impl Http1 {
                         reply.output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
                         record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
                         let mut websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
-                        websocket.permit = permit.keep();
+                        websocket.permit = permit.keep(cx.now());
                         reply.complete(record);
                         return (parsed.length, Called::Upgraded(Box::new(websocket)));
                     }
@@ -431,7 +432,7 @@ impl Http1 {
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
                 facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
-                let response = match permit.limit_fields() {
+                let response = match permit.limit_fields(cx.now()) {
                     Some(fields) => fields.add_to_response(response),
                     None => response,
                 };
@@ -443,7 +444,7 @@ impl Http1 {
                 let body = Decoder::new(body, cx.limits().header_bytes_max);
                 let driver = Driver::new(exchange, request.name(), cx);
                 let mut active = Active::new(driver, facts, body, is_held_back, record, reply.began_at);
-                active.hold(permit.keep());
+                active.hold(permit, cx.now());
                 Called::Exchange(Box::new(active))
             }
         };

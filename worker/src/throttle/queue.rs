@@ -120,10 +120,10 @@ impl Queue {
     }
 
     /// Admits the first; returns its connection, which fetches the permit.
-    pub fn admit_first(&mut self, permit: impl FnOnce(Option<(Client, ClientHeld)>) -> Permit) -> ConnectionId {
+    pub fn admit_first(&mut self, permit: impl FnOnce(Option<ClientHeld>) -> Permit) -> ConnectionId {
         let number = self.line.pop_first().expect("there is a first");
         let waiter = self.waiters.remove(&number).expect("each in the line waits");
-        self.admitted.insert(number, permit(waiter.client.zip(waiter.held)));
+        self.admitted.insert(number, permit(waiter.held));
         waiter.connection
     }
 

@@ -2,7 +2,7 @@
 //! many requests are refused.
 
 use super::Local;
-use crate::http::{Head, Response, StatusCode};
+use crate::http::{Fields, Head, Response, StatusCode};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 use tine_common::log::Burst;
@@ -20,8 +20,8 @@ const ROUNDING_US: u64 = 2;
 pub struct Refusals {
     refused: Burst,
     would_refuse: Burst,
-    /// The last body: refusals come in bursts, and most are alike.
-    last: Option<(Cause, u64, ThrottleLimits, Bytes)>,
+    /// The last one: refusals come in bursts, and most are alike.
+    last: Option<Refusal>,
 }
 
 impl Default for Refusals {
@@ -51,26 +51,40 @@ impl LimitFields {
     }
 }
 
+/// A response, ready to be sent again.
+struct Refusal {
+    cause: Cause,
+    seconds: u64,
+    limits: ThrottleLimits,
+    fields: Fields,
+    body: Bytes,
+}
+
+impl Refusal {
+    fn new(cause: Cause, seconds: u64, limits: &ThrottleLimits) -> Refusal {
+        let (status, why, mut fields) = (status(cause), describe(cause, limits), Fields::new());
+        fields.push(b"Retry-After", seconds.to_string().as_bytes()).expect("a valid field");
+        let reason = status.canonical_reason().unwrap_or_default();
+        let body = format!("{} {reason}: {why}; try again in {seconds} s\n", status.as_u16());
+        Refusal { cause, seconds, limits: *limits, fields, body: body.into() }
+    }
+
+    fn response(&self) -> Response {
+        let response = Response::text(status(self.cause), self.body.clone());
+        Response { head: response.head.fields(self.fields.clone()), ..response }
+    }
+}
+
 impl Refusals {
     pub fn refuse(&mut self, cause: Cause, retry_after_us: u64, limits: &ThrottleLimits, now: Instant) -> Response {
         let seconds = seconds(retry_after_us).max(1);
         if self.refused.admits(now) {
             log::warn!("{}: refusing requests with {}", describe(cause, limits), status(cause).as_u16());
         }
-        let known = self.last.as_ref().filter(|(of, after, with, _)| (*of, *after, with) == (cause, seconds, limits));
-        let body = match known {
-            Some((.., body)) => body.clone(),
-            None => {
-                let status = status(cause);
-                let reason = status.canonical_reason().unwrap_or_default();
-                let why = describe(cause, limits);
-                let body = format!("{} {reason}: {why}; try again in {seconds} s\n", status.as_u16());
-                let body = Bytes::from(body);
-                self.last = Some((cause, seconds, *limits, body.clone()));
-                body
-            }
-        };
-        Response::text(status(cause), body).header("Retry-After", seconds.to_string())
+        if self.last.as_ref().is_none_or(|last| (last.cause, last.seconds, &last.limits) != (cause, seconds, limits)) {
+            self.last = None;
+        }
+        self.last.get_or_insert_with(|| Refusal::new(cause, seconds, limits)).response()
     }
 
     /// In a dry run.
@@ -152,10 +166,11 @@ impl Local {
             Cause::Rate => self.seat.room_at_us(ahead()).unwrap_or(now_us).saturating_sub(now_us),
             Cause::ClientRate => denied.until_us.unwrap_or(now_us).saturating_sub(now_us),
             // As long as requests have been in flight on average, for each round of those that wait.
-            Cause::Concurrency | Cause::ClientConcurrency => {
-                let most = limits.concurrency.unwrap_or(1) as u64;
-                (self.flight_us.get() * (1 + ahead() / most)).min(ESTIMATE_SECONDS_MAX * 1_000_000)
+            Cause::Concurrency => {
+                let rounds = 1 + ahead() / limits.concurrency.unwrap_or(1) as u64;
+                (rounds * self.flight_us.get()).min(ESTIMATE_SECONDS_MAX * 1_000_000)
             }
+            Cause::ClientConcurrency => self.flight_us.get().min(ESTIMATE_SECONDS_MAX * 1_000_000),
             // The master measures again within a second.
             Cause::Memory | Cause::Cpu | Cause::Descriptors => 0,
         }

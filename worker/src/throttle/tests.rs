@@ -102,8 +102,9 @@ impl Workers {
 
 /// Its status and its Retry-After.
 fn described(response: &Response) -> (u16, String) {
-    let after = response.head.fields.iter().find(|(name, _)| name == "Retry-After").map(|(_, value)| value.to_string());
-    (response.head.status.as_u16(), after.expect("a Retry-After"))
+    let lines = String::from_utf8(response.head.lines.lines.clone()).expect("text");
+    let after = lines.strip_prefix("Retry-After: ").expect("a Retry-After").trim_end();
+    (response.head.status.as_u16(), after.to_string())
 }
 
 #[test]
