@@ -12,14 +12,14 @@
 mod queue;
 mod refusal;
 
+pub use refusal::LimitFields;
+
 #[cfg(test)]
 #[path = "throttle/tests.rs"]
 mod tests;
 
 use crate::app::{Cx, Woken};
 use crate::http::{Request, Response};
-pub use refusal::LimitFields;
-
 use queue::{Queue, Waiter};
 use refusal::Refusals;
 use std::cell::{Cell, RefCell};
@@ -216,7 +216,7 @@ impl Local {
     ) -> Admission {
         let limits = self.seat.limits();
         let (now_us, cause) = (self.us(now), denied.cause);
-        let waiter = Waiter { connection: cx.connection.id, client, held, since_us: now_us, denied };
+        let waiter = Waiter { connection: cx.connection.id, client, held, since_us: now_us, denied, asks_at_us: 0 };
         if limits.wait.is_zero() {
             return Admission::Refused(self.refuse(waiter, false, now));
         }
@@ -257,8 +257,8 @@ impl Local {
         let mut queue = self.queue.borrow_mut();
         queue.ask_for_clients(&self.seat, now_us);
         while let Some(first) = queue.first()
-            && self.is_next(first.since_us, now_us)
             && queue.is_room_likely(self.seat.freed(), now_us)
+            && self.is_next(first.since_us, now_us)
         {
             let freed = self.seat.freed();
             match self.seat.admit_waiting(now_us) {
@@ -312,9 +312,9 @@ impl Permit {
     }
 
     /// The fields of its response that say what is left of the limits; `None`: they were not asked for, or there are none.
-    pub fn limit_fields(&self, now: Instant) -> Option<LimitFields> {
+    pub fn limit_fields(&self, cx: &Cx<'_>) -> Option<LimitFields> {
         let local = self.local.as_ref().filter(|local| local.has_headers)?;
-        local.limit_fields(self.client.as_ref().map(ClientHeld::client), local.us(now))
+        local.limit_fields(self.client.as_ref().map(ClientHeld::client), local.us(cx.turn.latest()))
     }
 }
 

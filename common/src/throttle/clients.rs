@@ -26,6 +26,8 @@ pub(super) const FLIGHT_LINES: usize = 1 << 13;
 /// Bits of a word of the rate table that are a time in microseconds, modulo 203 days. The client's are above.
 const TIME_BITS: u32 = 44;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Readings of the clock that are older than this are not used.
+const CLOCKS_APART_US: u64 = 60_000_000;
 /// Bits of a word of a request in flight that are its owner. The client's are above.
 const OWNER_BITS: u32 = 16;
 /// Two requests of one client that are entered at the same time may both count one too many, and are counted again.
@@ -70,10 +72,11 @@ impl ClientRates {
         client.0 >> TIME_BITS | 1
     }
 
-    /// How far ahead of now the word's time is; 0 if it is past, or so old that the clock has wrapped around since.
+    /// How far ahead of now the word's time is; 0 if it is past, or so old that the clock has wrapped around since. Another
+    /// process may have read the clock a little later.
     fn ahead_us(word: u64, rate: Rate, now_us: u64) -> u64 {
         let ahead = word.wrapping_sub(now_us) & TIME_MASK;
-        if ahead <= rate.window_us() { ahead } else { 0 }
+        if ahead <= rate.window_us() + CLOCKS_APART_US { ahead } else { 0 }
     }
 
     fn period_us(rate: Rate) -> u64 {
@@ -128,7 +131,7 @@ impl ClientRates {
         let (_, word) = self.find(client, rate, now_us);
         let owed = Self::owed_us(word, client, rate, now_us);
         let (window, period) = (rate.window_us(), Self::period_us(rate));
-        let remaining = ((window - owed) / period).min(rate.count);
+        let remaining = (window.saturating_sub(owed) / period).min(rate.count);
         // One more remains once no more than this is owed.
         let then = window.saturating_sub((remaining + 1) * period);
         Quota { remaining, more_in_us: if owed == 0 { window } else { owed - then.min(owed) } }

@@ -231,6 +231,9 @@ fn a_client_has_its_rate_and_the_others_have_theirs() {
     let (rate, quota) = seat.client_quota(other, now_us).expect("a rate");
     assert_eq!((rate.count, quota.remaining), (3, 2));
     assert_eq!(seat.client_quota(client, now_us).expect("a rate").1.remaining, 0);
+    for earlier_us in [1, 1000, 1_000_000] {
+        assert!(admit(client, now_us - earlier_us).is_err(), "by a clock that was read {earlier_us} us earlier");
+    }
     now_us = denied.until_us.expect("a time");
     assert_eq!(admit(client, now_us), Ok(()), "then there is room for one");
     assert!(admit(client, now_us).is_err());

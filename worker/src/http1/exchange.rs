@@ -71,9 +71,9 @@ impl Active {
     }
 
     /// It is in flight with this permit.
-    pub fn hold(&mut self, permit: Permit, now: Instant) {
-        self.message.limit_fields = permit.limit_fields(now).map(Box::new);
-        self.permit = permit.keep(now);
+    pub fn hold(&mut self, permit: Permit, cx: &Cx<'_>) {
+        self.message.limit_fields = permit.limit_fields(cx).map(Box::new);
+        self.permit = permit.keep(cx.now());
     }
 
     pub fn record(&mut self) -> &mut Record {

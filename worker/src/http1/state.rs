@@ -432,7 +432,7 @@ impl Http1 {
                 let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
                 facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
                 facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
-                let response = match permit.limit_fields(cx.now()) {
+                let response = match permit.limit_fields(cx) {
                     Some(fields) => fields.add_to_response(response),
                     None => response,
                 };
@@ -444,7 +444,7 @@ impl Http1 {
                 let body = Decoder::new(body, cx.limits().header_bytes_max);
                 let driver = Driver::new(exchange, request.name(), cx);
                 let mut active = Active::new(driver, facts, body, is_held_back, record, reply.began_at);
-                active.hold(permit, cx.now());
+                active.hold(permit, cx);
                 Called::Exchange(Box::new(active))
             }
         };

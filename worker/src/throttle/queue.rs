@@ -13,7 +13,7 @@ use super::{LOOK, Permit};
 use crate::app::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
-use tine_common::throttle::{Client, ClientHeld, Denied, Seat, Waiting};
+use tine_common::throttle::{Cause, Client, ClientHeld, Denied, Seat, Waiting};
 
 /// A request that waits for a limit of its client, and of which it is not known when there is room, asks this often.
 const CLIENT_ASKS_US: u64 = 20_000;
@@ -43,6 +43,15 @@ pub struct Waiter {
     pub since_us: u64,
     /// By what it was denied last.
     pub denied: Denied,
+    /// If it waits for a limit of its client: when it asks again.
+    pub asks_at_us: u64,
+}
+
+impl Waiter {
+    fn asks_after(&mut self, denied: Denied, now_us: u64) {
+        self.denied = denied;
+        self.asks_at_us = denied.until_us.unwrap_or(now_us + CLIENT_ASKS_US);
+    }
 }
 
 impl Queue {
@@ -52,18 +61,18 @@ impl Queue {
     }
 
     /// Returns its number.
-    pub fn push(&mut self, waiter: Waiter) -> u64 {
+    pub fn push(&mut self, mut waiter: Waiter) -> u64 {
         self.last_number += 1;
-        let (number, since_us) = (self.last_number, waiter.since_us);
-        match waiter.denied.cause.is_clients() {
-            true => drop(self.asks.insert((asks_at_us(waiter.denied, since_us), number))),
-            false => {
-                if self.line.is_empty() {
-                    // What it needs may have been given back since it was denied.
-                    self.asks_at_us = since_us;
-                }
-                self.line.insert(number);
+        let number = self.last_number;
+        if waiter.denied.cause.is_clients() {
+            waiter.asks_after(waiter.denied, waiter.since_us);
+            self.asks.insert((waiter.asks_at_us, number));
+        } else {
+            if self.line.is_empty() {
+                // What it needs may have been given back since it was denied.
+                self.asks_at_us = waiter.since_us;
             }
+            self.line.insert(number);
         }
         self.waiters.insert(number, waiter);
         self.look_at.get_or_insert_with(Instant::now);
@@ -73,7 +82,7 @@ impl Queue {
     pub fn remove(&mut self, number: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&number)?;
         if !self.line.remove(&number) {
-            self.asks.retain(|&(_, one)| one != number);
+            self.asks.remove(&(waiter.asks_at_us, number));
         }
         Some(waiter)
     }
@@ -97,11 +106,13 @@ impl Queue {
             let waiter = self.waiters.get_mut(&number).expect("each that asks waits");
             match waiter.client.map(|client| seat.admit_client(client, now_us)) {
                 Some(Err(denied)) => {
-                    waiter.denied = denied;
-                    self.asks.insert((asks_at_us(denied, now_us), number));
+                    waiter.asks_after(denied, now_us);
+                    self.asks.insert((waiter.asks_at_us, number));
                 }
                 held => {
                     waiter.held = held.and_then(Result::ok);
+                    // From now on the server's limits are the cause, whichever it is.
+                    waiter.denied = Denied { cause: Cause::Concurrency, until_us: None };
                     self.line.insert(number);
                     self.asks_at_us = now_us;
                 }
@@ -148,8 +159,4 @@ impl Queue {
     pub fn look_at(&self) -> Option<Instant> {
         self.look_at.filter(|_| !self.is_empty())
     }
-}
-
-fn asks_at_us(denied: Denied, now_us: u64) -> u64 {
-    denied.until_us.unwrap_or(now_us + CLIENT_ASKS_US)
 }

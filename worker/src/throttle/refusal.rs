@@ -160,7 +160,10 @@ impl Local {
 
     /// When it is likely that there is room for one more request after those that wait.
     fn retry_after_us(&self, denied: Denied, limits: &ThrottleLimits, now_us: u64) -> u64 {
-        let ahead = || self.seat.throttle().waiting().all as u64;
+        let ahead = || {
+            let waiting = self.seat.throttle().waiting();
+            waiting.all.saturating_sub(waiting.for_clients) as u64
+        };
         match denied.cause {
             // Known from the log of admissions, and from the client's word.
             Cause::Rate => self.seat.room_at_us(ahead()).unwrap_or(now_us).saturating_sub(now_us),
