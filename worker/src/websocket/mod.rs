@@ -4,6 +4,7 @@
 //! output. Messages are written without it, so that a large payload is not copied. No extension is offered: the library
 //! has none.
 
+mod closing;
 mod frames;
 #[cfg(test)]
 mod frames_tests;

@@ -8,6 +8,7 @@
 //!
 //! Messages are read only while queued output is at or below the low watermark; a message is sent as one frame.
 
+use super::closing::CloseHandshake;
 use super::frames::Frames;
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::dispatch::{Cut, Outcome, Record, Recorder};
@@ -17,7 +18,7 @@ use crate::throttle::Permit;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tine_common::config::Limits;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
@@ -34,11 +35,6 @@ const READ_BYTES: usize = 1 << 10;
 pub const INPUT_BYTES_MAX: usize = 64 << 10;
 /// Frames and pulls of one connection in one turn; a message may have any number of frames.
 const STEPS_PER_TURN: usize = 512;
-/// How long the server waits for the client's answer to its close.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// While the server stops: how long a client may read no byte of what is queued before our close. Otherwise it has the
-/// write timeout.
-const TAKE_WAIT: Duration = Duration::from_secs(5);
 
 pub struct WebSocket {
     context: WebSocketContext,
@@ -66,14 +62,6 @@ pub struct WebSocket {
     pub permit: Permit,
     /// The position in the connection's input where it began.
     began_at: u64,
-}
-
-/// Our close is queued. What the client sends is read and dropped until it answers.
-struct CloseHandshake {
-    /// When it was queued, or when the client last read bytes and left some.
-    since: Instant,
-    /// The bytes that were queued at that time.
-    queued_bytes: usize,
 }
 
 impl WebSocket {
@@ -366,16 +354,6 @@ impl WebSocket {
         let queued = self.context.close(&mut Queued(output), Some(frame));
         debug_assert!(queued.is_ok(), "an open context writes to memory");
         self.close_handshake = Some(CloseHandshake { since: cx.now(), queued_bytes: output.len() });
-    }
-}
-
-impl CloseHandshake {
-    /// When the wait ends, if the client sends nothing and reads nothing.
-    fn ends(&self, queued_bytes: usize, idle_end: Option<IdleEnd>) -> Option<Instant> {
-        match queued_bytes {
-            0 => Some(self.since + CLOSE_WAIT),
-            _ => idle_end.map(|_| self.since + TAKE_WAIT),
-        }
     }
 }
 
