@@ -9,7 +9,7 @@ import sys
 import time
 
 import soak_chart
-from harness import NAME, Tine, processes, run, say, show_progress
+from harness import NAME, Tine, cpu_seconds, processes, run, say, show_progress
 from paced_load import percentile
 from soak_load import MixedLoad
 
@@ -22,18 +22,24 @@ LOST_WITHIN_SECONDS = 3
 GROWTH_MAX, GROWTH_MIB_MAX = 1.15, 4
 LATENCY_GROWTH_MAX, LATENCY_GROWTH_MS_MAX = 2, 5
 LATENCIES_COUNT_FROM_SECONDS = 600
+# After the load, all processes together may use this much of a CPU: a loop that does not sleep uses more.
+IDLE_SECONDS, IDLE_CPU_MAX = 2, 0.05
+# The server's last process may be about to end when `ctl stop` says that it has stopped.
+LEFT_SECONDS_MAX = 5
+# Everything that watches and limits is on; the load is seldom over the limits.
+OPTIONS = ('--worker-timeout', '30s', '--log-level', 'info', '--admin', '0', '--limit-concurrency', '12',
+           '--limit-rate', '1000/s', '--limit-wait', '10s', '--limit-memory', '4G')
 FINDINGS_SHOWN_MAX = 10
 
 
 def soak(choice, binary):
     say(f'seed {choice.seed}, {choice.seconds:.0f} s, {choice.workers} workers')
-    log = ('--log-level', 'info')
-    with Tine(binary, '--workers', str(choice.workers), '--worker-timeout', '30s', *log) as tine:
+    with Tine(binary, '--workers', str(choice.workers), *OPTIONS) as tine:
         server = Server(binary, tine)
         soaking = Soaking(choice, server)
         asyncio.run(soaking.run())
         show_progress('')
-        findings = soaking.findings() + server.stop()
+        findings = soaking.findings() + server.rest() + server.stop()
     soak_chart.draw(choice.svg, soaking)
     print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers; '
           + ', '.join(f'{count} {name}' for name, count in soaking.deeds_done().items()))
@@ -66,13 +72,27 @@ class Server:
             self.master = status['pid']
         return status
 
+    def rest(self):
+        """Without load it sleeps."""
+        self.status()
+        time.sleep(IDLE_SECONDS)
+        pids = processes(self.master)
+        before = cpu_seconds(pids)
+        time.sleep(IDLE_SECONDS)
+        used = (cpu_seconds(pids) - before) / IDLE_SECONDS
+        return [f'at rest it uses {100 * used:.0f} % of a CPU'] if used > IDLE_CPU_MAX else []
+
     def stop(self):
         """Stops it; what is left of it is a finding."""
         before = processes(self.master)
         if self.ctl('stop') is None:
             return ['the server did not stop']
-        left = [pid for pid in before if os.path.exists(f'/proc/{pid}') and state(pid) != 'Z']
-        return [f'processes are left after the stop: {left}'] if left else []
+        deadline = time.monotonic() + LEFT_SECONDS_MAX
+        while left := [name(pid) for pid in before if state(pid) not in (None, 'Z')]:
+            if time.monotonic() > deadline:
+                return [f'left after the stop: {", ".join(left)}']
+            time.sleep(0.1)
+        return []
 
 
 def state(pid):
@@ -81,6 +101,15 @@ def state(pid):
             return file.read().rpartition(')')[2].split()[0]
     except OSError:
         return None
+
+
+def name(pid):
+    """As ps shows it."""
+    try:
+        with open(f'/proc/{pid}/cmdline') as file:
+            return f'{file.read().split(chr(0))[0]} ({pid})'
+    except OSError:
+        return str(pid)
 
 
 def pss_kib(pid):
