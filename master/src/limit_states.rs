@@ -9,7 +9,7 @@
 use log::Level;
 use std::time::{Duration, Instant};
 use tine_common::gauges::{LimitState, Measured, Resource, States};
-use tine_common::units::show_duration;
+use tine_common::throttle::Rate;
 
 /// A state that is worse again within this time after a better one was logged: the resource swings.
 const RETURN: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl LimitStates {
     }
 
     /// Takes the readings of a second: one for each resource that has a limit. `warn`: the fraction of a limit from which on it
-    /// is a warning. `throttling`: what is done about violations, in one word. Returns what is to be logged.
+    /// is a warning. `throttling`: what is done about violations. Returns what is to be logged.
     pub fn update(&mut self, readings: &[Reading], warn: f64, throttling: &str, now: Instant) -> Vec<Line> {
         let (mut lines, was_violated) = (Vec::new(), self.is_logged(LimitState::Violation));
         for resource in Resource::ALL {
@@ -173,22 +173,11 @@ impl Reading {
     fn show(&self, value: f64) -> String {
         match self.resource {
             Resource::Concurrency | Resource::Descriptors => format!("{value:.0}"),
-            Resource::Rate => show_rate(value as u64, self.period),
+            Resource::Rate => Rate { count: value as u64, window: self.period }.to_string(),
             Resource::Memory => mib(value as u64),
             Resource::Cpu => format!("{value:.1}%"),
         }
     }
-}
-
-/// `2134/min`, `51/s`, `7/10s`.
-fn show_rate(count: u64, period: Duration) -> String {
-    let per = match show_duration(period).as_str() {
-        "1s" => "s".to_string(),
-        "1m" => "min".to_string(),
-        "1h" => "h".to_string(),
-        other => other.to_string(),
-    };
-    format!("{count}/{per}")
 }
 
 /// In the unit of the summary, whatever the amount: `1331.0MB`.

@@ -9,6 +9,7 @@ use super::exposition::{Exposition, Format, Kind, Number, label_text};
 use super::requests::BOUNDS_NS;
 use super::{Latency, RequestSet, Telemetry, log_linear};
 use crate::gauges::{LimitState, Resource};
+use crate::limit_status::LimitsStatus;
 use crate::metric::Metric;
 use crate::resident;
 use crate::roster::Roster;
@@ -134,6 +135,15 @@ fn limits(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
         for state in of_state {
             let labels = [("limit", resource.name()), ("state", &state.to_string())];
             family.sample(&labels, gauges.times(resource, state));
+        }
+    }
+    let resources = LimitsStatus::of(scoreboard, &[], now).resources;
+    let mut family = out.family("tine_limit", Kind::Gauge, "Each limit, in requests, bytes, percent or descriptors.");
+    resources.iter().for_each(|one| family.sample(&[("limit", one.name.name())], Number(one.limit)));
+    let mut family = out.family("tine_limit_used", Kind::Gauge, "How much of each limit is used.");
+    for resource in &resources {
+        if let Some(used) = resource.used {
+            family.sample(&[("limit", resource.name.name())], Number(used));
         }
     }
     let Some(measured) = gauges.read(now) else { return };

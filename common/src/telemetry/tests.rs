@@ -1,7 +1,11 @@
 use super::*;
 use crate::method::Method;
 use crate::scoreboard::Scoreboard;
+use crate::throttle::ThrottleLimits;
+use exposition::Format;
+use report::report;
 use requests::BOUNDS_NS;
+use std::time::Instant;
 
 const MS: u64 = 1_000_000;
 
@@ -87,4 +91,24 @@ fn slots_without_a_seat_count_nothing() {
     Seat::NONE.count(Count::SentBytes, 1);
     assert_eq!(board.telemetry().request_sets(), []);
     board.retire(SEATS_MAX, 1);
+}
+
+#[test]
+fn each_limit_is_there_with_its_use() {
+    let mut board = board(1);
+    let limits = ThrottleLimits { concurrency: Some(100), rate: "2000/min".parse().ok(), ..ThrottleLimits::default() };
+    board.limit(&limits).expect("memory");
+    let (seat, now) = (board.throttle().seat(0), Instant::now());
+    let held: Vec<_> = (0..3).map(|_| seat.admit(board.throttle().us(now)).expect("room")).collect();
+    let text = report(&board, None, Format::Text, now);
+    for line in [
+        "tine_limit{limit=\"concurrency\"} 100\n",
+        "tine_limit{limit=\"rate\"} 2000\n",
+        "tine_limit_used{limit=\"concurrency\"} 3\n",
+        "tine_limit_used{limit=\"rate\"} 3\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("tine_limit{limit=\"memory\"}"), "what is not limited is left out: {text}");
+    drop(held);
 }
