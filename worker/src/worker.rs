@@ -23,6 +23,7 @@ use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
 use crate::watches;
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGQUIT, SIGTERM};
@@ -391,10 +392,7 @@ impl Worker {
                 WAKER => self.is_woken = true,
                 token if token >= watches::FIRST_TOKEN => match token.checked_sub(LISTENERS) {
                     Some(listener) => self.ready_listeners.push(listener),
-                    None => {
-                        self.wakeups.watches.on_event(event);
-                        self.wake();
-                    }
+                    None => self.on_watched(event),
                 },
                 token => {
                     // A descriptor that a child of the app inherited for a moment stays in the poll after our close.
@@ -406,6 +404,13 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// A descriptor of the app is ready. Apart from the loop, which mostly has none.
+    #[cold]
+    fn on_watched(&mut self, event: &Event) {
+        self.wakeups.watches.on_event(event);
+        self.wake();
     }
 
     fn expire(&mut self, now: Instant) {
@@ -528,6 +533,7 @@ impl Worker {
     }
 
     /// Queues the connections that apps and watches have woken.
+    #[inline(always)] // into each turn, where mostly there are none
     fn wake(&mut self) {
         while let Some(id) = self.wakeups.woken.pop() {
             let Some(connection) = self.connections.get_mut(id.token).filter(|connection| connection.id == id) else {
