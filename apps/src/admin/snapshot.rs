@@ -50,7 +50,7 @@ impl Known {
     pub fn new(sources: &Sources, now: Instant) -> Known {
         let Sources { server, bulletin, .. } = sources;
         // Before the first post there is nothing to know.
-        let roster: Roster = bulletin.read().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let roster = sources.roster().unwrap_or_default();
         let responding = roster.count_responding(server, now);
         Known { roster, responding, master_still: server.since(bulletin.alive_ms(), now) }
     }

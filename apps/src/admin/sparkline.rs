@@ -6,8 +6,8 @@ const HEIGHT: f64 = 40.0;
 /// The line is not cut at the top.
 const TOP: f64 = 1.5;
 
-/// `values`: the newest last, at equal distances. A value that is missing leaves a gap. `what` names it for those who do not
-/// see it.
+/// `values`: the newest last, at equal distances. Two or more in a row that are missing leave a gap. `what` names it for
+/// readers that see no picture.
 pub fn svg(values: &[Option<f64>], what: &str) -> String {
     let width = values.len().saturating_sub(1).max(1);
     let most = values.iter().flatten().copied().fold(0.0, f64::max);
@@ -16,19 +16,20 @@ pub fn svg(values: &[Option<f64>], what: &str) -> String {
         _ => TOP + (HEIGHT - TOP) * (1.0 - value / most),
     };
     let (mut line, mut area) = (String::new(), String::new());
-    for (first, run) in runs(values) {
-        for (at, value) in run.iter().enumerate() {
-            let command = if at == 0 { 'M' } else { 'L' };
-            // Writing to a string cannot fail, here and below.
-            let _ = write!(line, "{command}{} {:.1}", first + at, y(*value));
-        }
-        if let [only] = run[..] {
-            // A point alone has no line.
-            let _ = write!(line, "L{} {:.1}", first as f64 + 0.5, y(only));
-        }
+    for run in runs(values) {
+        let (Some((first, only)), Some((last, _))) = (run.first(), run.last()) else { continue };
+        // Writing to a string cannot fail, here and below.
         let _ = write!(area, "M{first} {HEIGHT}");
-        run.iter().enumerate().for_each(|(at, value)| _ = write!(area, "L{} {:.1}", first + at, y(*value)));
-        let _ = write!(area, "L{} {HEIGHT}Z", first + run.len() - 1);
+        for (at, value) in &run {
+            let command = if at == first { 'M' } else { 'L' };
+            let _ = write!(line, "{command}{at} {:.1}", y(*value));
+            let _ = write!(area, "L{at} {:.1}", y(*value));
+        }
+        let _ = write!(area, "L{last} {HEIGHT}Z");
+        if run.len() == 1 {
+            // A point alone has no line.
+            let _ = write!(line, "L{} {:.1}", *first as f64 + 0.5, y(*only));
+        }
     }
     format!(
         "<svg class=\"spark\" viewBox=\"0 0 {width} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
@@ -36,19 +37,11 @@ pub fn svg(values: &[Option<f64>], what: &str) -> String {
     )
 }
 
-/// The values between the gaps, and where each begins.
-fn runs(values: &[Option<f64>]) -> Vec<(usize, Vec<f64>)> {
-    let mut runs: Vec<(usize, Vec<f64>)> = Vec::new();
-    let mut is_open = false;
-    for (at, value) in values.iter().enumerate() {
-        match (value, runs.last_mut().filter(|_| is_open)) {
-            (Some(value), Some((_, run))) => run.push(*value),
-            (Some(value), None) => runs.push((at, vec![*value])),
-            (None, _) => {}
-        }
-        is_open = value.is_some();
-    }
-    runs
+/// The values between the gaps, each with its place.
+fn runs(values: &[Option<f64>]) -> Vec<Vec<(usize, f64)>> {
+    let known: Vec<(usize, f64)> = values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?))).collect();
+    // A single one is missing now and then, as a sample is taken a little later each second.
+    known.chunk_by(|(one, _), (next, _)| next - one <= 2).map(<[_]>::to_vec).collect()
 }
 
 #[cfg(test)]
@@ -57,11 +50,12 @@ mod tests {
 
     #[test]
     fn a_gap_interrupts_the_line() {
-        let values = [None, Some(1.0), Some(2.0), None, Some(4.0)];
-        assert_eq!(runs(&values), [(1, vec![1.0, 2.0]), (4, vec![4.0])]);
+        let values = [None, Some(1.0), Some(2.0), None, None, Some(4.0)];
+        assert_eq!(runs(&values), [vec![(1, 1.0), (2, 2.0)], vec![(5, 4.0)]]);
+        assert_eq!(runs(&[Some(1.0), None, Some(2.0)]), [[(0, 1.0), (2, 2.0)]], "one that is missing is passed over");
         let svg = svg(&values, "requests");
-        assert!(svg.contains(r#"class="line" d="M1 30.4L2 20.8M4 1.5L4.5 1.5""#), "{svg}");
-        assert!(svg.contains(r#"class="area" d="M1 40L1 30.4L2 20.8L2 40ZM4 40L4 1.5L4 40Z""#), "{svg}");
+        assert!(svg.contains(r#"class="line" d="M1 30.4L2 20.8M5 1.5L5.5 1.5""#), "{svg}");
+        assert!(svg.contains(r#"class="area" d="M1 40L1 30.4L2 20.8L2 40ZM5 40L5 1.5L5 40Z""#), "{svg}");
     }
 
     #[test]

@@ -23,7 +23,8 @@ fn admin_answers_while_all_workers_are_stopped() {
     for path in ["/status", "/status.json", "/stub_status", "/"] {
         assert_eq!(get(admin, path).status, 200, "{path}");
     }
-    assert!(get(admin, "/status").text().contains("hung for"));
+    let page = get(admin, "/status").text();
+    assert!(page.contains("hung for") && page.contains("no worker responds"), "{page}");
     workers.iter().for_each(|&pid| send_signal(pid, Signal::SIGCONT));
     eventually("it is ready again", || (get(admin, "/readyz").status == 200).then_some(()));
 }

@@ -11,7 +11,7 @@ mod tiles;
 use super::snapshot::Snapshot;
 use crate::html::escape;
 use tine_common::figures::age;
-use tine_common::status::{ServerState, Status};
+use tine_common::status::{ServerState, Status, WorkerState};
 use tine_worker::http::{Response, StatusCode};
 
 const FRAME: &str = include_str!("page.html");
@@ -61,12 +61,15 @@ fn live(snapshot: &Snapshot) -> String {
 
 /// What is served, where, and in which state.
 fn head(status: &Status) -> String {
-    let class = match status.state {
-        ServerState::Serving => "good",
-        ServerState::Reloading | ServerState::Upgrading | ServerState::Starting => "busy",
-        ServerState::Draining | ServerState::Resting | ServerState::Unknown => "bad",
+    let responding = status.workers.iter().filter(|worker| worker.state == WorkerState::Ready).count();
+    let (class, state) = match status.state {
+        // As /readyz.
+        ServerState::Serving if responding == 0 => ("bad", "no worker responds".to_string()),
+        ServerState::Serving => ("good", status.state.to_string()),
+        ServerState::Reloading | ServerState::Upgrading | ServerState::Starting => ("busy", status.state.to_string()),
+        ServerState::Draining | ServerState::Resting | ServerState::Unknown => ("bad", status.state.to_string()),
     };
-    let workers = format!("{} of {} workers", status.workers_ready, status.workers_wanted);
+    let workers = format!("{responding} of {} workers", status.workers_wanted);
     let generation = format!("generation {}", status.generation);
     let facts = [
         status.listen.join(", "),
@@ -83,7 +86,7 @@ fn head(status: &Status) -> String {
     format!(
         "<header><h1>{}</h1><p class=\"state {class}\">{}</p><ul class=\"facts\">{facts}</ul>{reload}</header>\n",
         escape(&status.name),
-        status.state
+        state
     )
 }
 
@@ -103,7 +106,7 @@ fn alert(snapshot: &Snapshot) -> String {
 mod tests {
     use super::*;
     use tine_common::log::Event;
-    use tine_common::status::{RequestStatus, WorkerState, WorkerStatus};
+    use tine_common::status::{RequestStatus, WorkerStatus};
 
     /// A server in which every text is hostile.
     fn hostile() -> Snapshot {
