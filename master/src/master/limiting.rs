@@ -134,7 +134,7 @@ impl Master {
             throttle.set_gate(gate, is_over && limits.is_any() && !limits.is_dry_run);
         }
         if let Some((level, text)) = states.sum_up(measured, in_flight, now) {
-            log::log!(level, "{text}");
+            log::log!(target: tine_common::log::NUMBERS, level, "{text}");
         }
     }
 
