@@ -39,6 +39,7 @@ mod exhausted_memory_is_a_500_and_a_new_worker;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
 mod memory_does_not_grow;
+mod metrics_of_an_app_are_exact_over_workers;
 mod modules_are_found_in_order;
 mod nibiru_bugs_are_not_ours;
 mod no_app_switches_the_timeout_off;
