@@ -129,11 +129,12 @@ impl Connection {
     }
 
     /// It cannot be served after all and is closed, with a 503 if nothing was sent yet.
-    pub fn turn_away(&self, date: &DateLine, scratch: &mut ReadBuffer) {
+    pub fn turn_away(&mut self, date: &DateLine, shared: &mut Buffers, now: Instant) {
         if self.transport.sent_bytes() == 0 {
             let socket = &self.transport.socket;
-            send_and_close(socket, &answer_to(socket, date, scratch));
+            send_and_close(socket, &answer_to(socket, date, &mut shared.input));
         }
+        self.end_by(Cut::Poll, &mut shared.recorder, now);
     }
 
     /// The app has woken it.
@@ -211,6 +212,7 @@ impl Connection {
     /// The connection is closed by the server between two turns: ends the requests that have not ended.
     pub fn end_by(&mut self, why: Cut, recorder: &mut Recorder, now: Instant) {
         self.cut = Some(why);
+        recorder.buffered(self.queued_bytes(), 0);
         self.close_parked(recorder, now);
     }
 
@@ -258,6 +260,20 @@ impl Connection {
 
     /// Reads, advances the protocol and writes, until one of them has to wait or the turn is over.
     pub fn advance(
+        &mut self,
+        shared: &mut Buffers,
+        app: &mut dyn App,
+        idle_end: Option<IdleEnd>,
+        turn: &TurnCx<'_>,
+    ) -> Turn {
+        let before = self.queued_bytes();
+        let end = self.take_turn(shared, app, idle_end, turn);
+        let after = if end == Turn::Closed { 0 } else { self.queued_bytes() };
+        shared.recorder.buffered(before, after);
+        end
+    }
+
+    fn take_turn(
         &mut self,
         shared: &mut Buffers,
         app: &mut dyn App,

@@ -11,7 +11,7 @@ use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
 use crate::app::{App, AppFactory, TurnCx, Wakeups, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
-use crate::dispatch::{Cut, Recorder};
+use crate::dispatch::Recorder;
 use crate::drain::Drain;
 use crate::eviction::Evictions;
 use crate::http::DateLine;
@@ -41,7 +41,7 @@ use tine_common::message::Report;
 use tine_common::metric::{Metric, Metrics};
 use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
 use tine_common::sys::{descriptor, fork, process, started_with};
-use tine_common::telemetry::{Count, Level, Seat};
+use tine_common::telemetry::{Count, Seat};
 
 pub use crate::accept::{Listener, Place, Queue};
 
@@ -196,8 +196,6 @@ struct Worker {
     lame_duck: bool,
     metrics: Metrics,
     seat: Seat,
-    /// Lines of the log that were dropped and are counted.
-    log_lines_dropped: u64,
     counts: Counts,
     own: OwnDescriptors,
     /// Listeners with pending connections, in this turn.
@@ -211,8 +209,6 @@ struct Worker {
 struct Counts {
     /// Connections that were refused or evicted and are still being closed.
     refused_open: usize,
-    /// Bytes queued for all clients.
-    buffered_bytes: usize,
     /// Connections were opened or closed since the last load snapshot.
     changed: bool,
 }
@@ -289,8 +285,6 @@ impl Worker {
             lame_duck: false,
             metrics: Metrics::default(),
             seat: scoreboard.telemetry().seat(slot_number),
-            // The master dropped them before the fork.
-            log_lines_dropped: tine_common::log::lines_dropped(),
             counts: Counts::default(),
             own,
             ready_listeners: Vec::new(),
@@ -465,7 +459,6 @@ impl Worker {
             let connection = &mut self.connections[token];
             connection.had_turn = turn;
             let were_in_flight = connection.in_flight();
-            let queued_bytes = connection.queued_bytes();
             self.in_flight_table.turn_to(connection.before());
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             // A connection that is answered and closed in its first turn is never registered.
@@ -480,15 +473,10 @@ impl Worker {
                         self.metrics[Metric::Refused] += 1;
                         self.seat.count(Count::RefusedDescriptors, 1);
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
-                        connection.turn_away(&self.date, &mut self.buffers.input);
-                        connection.end_by(Cut::Poll, &mut self.buffers.recorder, now);
+                        connection.turn_away(&self.date, &mut self.buffers, now);
                         end = Turn::Closed;
                     }
                 }
-            }
-            self.counts.buffered_bytes -= queued_bytes;
-            if end != Turn::Closed {
-                self.counts.buffered_bytes += connection.queued_bytes();
             }
             let are_in_flight = if end == Turn::Closed { 0 } else { connection.in_flight() };
             connection.in_flight_entry = self.in_flight_table.keep(connection.in_flight_entry, are_in_flight > 0);
@@ -550,10 +538,7 @@ impl Worker {
         let counts = self.buffers.recorder.counts();
         self.metrics[Metric::Requests] = counts.answered;
         self.metrics[Metric::ResponsesCut] = counts.cut;
-        self.seat.set_level(Level::WebSockets, counts.websockets);
-        self.seat.set_level(Level::BufferedBytes, self.counts.buffered_bytes as u64);
-        let dropped = tine_common::log::lines_dropped();
-        self.seat.count(Count::LogLinesDropped, dropped - std::mem::replace(&mut self.log_lines_dropped, dropped));
+        self.buffers.recorder.publish();
         self.metrics[Metric::Connections] = self.admitted() as u64;
         self.slot.publish(&self.metrics);
     }

@@ -68,6 +68,6 @@ fn sets_of_labels_are_bounded_under_hostile_requests() {
     let sets = text.lines().filter(|line| line.starts_with("http_server_request_duration_seconds_count")).count();
     assert_eq!(sets, 257, "256, and one for those that found no place");
     for other in ["M1", "PROPFIND"] {
-        assert!(!text.contains(other), "a method of a client is no label");
+        assert!(!text.contains(other), "no method of a client becomes a label");
     }
 }

@@ -3,8 +3,9 @@
 use super::record::{Cut, Outcome, Part, Record};
 use crate::http::Version;
 use std::time::Duration;
+use tine_common::log;
 use tine_common::method::Method;
-use tine_common::telemetry::{Count, Labels, Protocol, Requests};
+use tine_common::telemetry::{Count, Labels, Level, Protocol, Requests};
 
 /// One per worker; its connections share it, as they share the buffers.
 #[derive(Default)]
@@ -12,8 +13,12 @@ pub struct Recorder {
     /// Requests of the connection that has its turn whose responses were written since its last flush.
     completed: Vec<Record>,
     counts: Counts,
+    /// Bytes queued for all clients.
+    buffered_bytes: usize,
     /// `None` outside of a worker.
     requests: Option<Requests>,
+    /// Lines of the log that were dropped and are counted, or were dropped by the master before the fork.
+    log_lines_dropped: u64,
 }
 
 /// Requests since the worker's start, by what became of their responses.
@@ -29,7 +34,7 @@ pub struct Counts {
 
 impl Recorder {
     pub fn new(requests: Requests) -> Recorder {
-        Recorder { requests: Some(requests), ..Recorder::default() }
+        Recorder { requests: Some(requests), log_lines_dropped: log::lines_dropped(), ..Recorder::default() }
     }
 
     /// A request's response is written, complete or not; it ends once the kernel has taken it.
@@ -56,6 +61,20 @@ impl Recorder {
     /// A connection has become a WebSocket, whose record comes when it ends.
     pub fn websocket_begun(&mut self) {
         self.counts.websockets += 1;
+    }
+
+    /// The bytes queued for a connection have become more or fewer.
+    pub fn buffered(&mut self, before: usize, after: usize) {
+        self.buffered_bytes = self.buffered_bytes + after - before;
+    }
+
+    /// Once a turn.
+    pub fn publish(&mut self) {
+        let Some(requests) = &self.requests else { return };
+        let (seat, dropped) = (requests.seat(), log::lines_dropped());
+        seat.set_level(Level::WebSockets, self.counts.websockets);
+        seat.set_level(Level::BufferedBytes, self.buffered_bytes as u64);
+        seat.count(Count::LogLinesDropped, dropped - std::mem::replace(&mut self.log_lines_dropped, dropped));
     }
 
     /// A request has ended, and this is all there is to know of it.

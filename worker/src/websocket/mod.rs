@@ -16,6 +16,7 @@ mod state_prop_tests;
 mod state_tests;
 #[cfg(test)]
 mod state_time_tests;
+mod stream;
 #[cfg(test)]
 mod test_client;
 

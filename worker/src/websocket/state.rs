@@ -10,6 +10,7 @@
 
 use super::closing::CloseHandshake;
 use super::frames::Frames;
+use super::stream::{Buffered, Queued};
 use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
 use crate::dispatch::{Cut, Outcome, Record, Recorder};
 use crate::net::WriteQueue;
@@ -17,7 +18,7 @@ use crate::protocol::{Closing, IdleEnd, Io, Next};
 use crate::throttle::Permit;
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io;
 use std::time::Instant;
 use tine_common::config::Limits;
 use tine_common::log::indented;
@@ -381,52 +382,5 @@ fn violation(error: &Error) -> (u16, &'static str) {
         Error::Capacity(_) => (CloseCode::Size.into(), "message too big"),
         Error::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => (CloseCode::Size.into(), "message too big"),
         _ => (CloseCode::Protocol.into(), "protocol error"),
-    }
-}
-
-/// The connection's buffers as the stream that the context reads and writes.
-struct Buffered<'a, 'b> {
-    io: &'a mut Io<'b>,
-    frames: &'a mut Frames,
-    /// Frames that may be begun.
-    budget: &'a mut usize,
-}
-
-impl Read for Buffered<'_, '_> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self.frames.read(self.io.input, room, self.budget)? {
-            0 if !self.io.input_ended || *self.budget == 0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-impl Write for Buffered<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Queued(self.io.output).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The output alone, where nothing is read.
-struct Queued<'a>(&'a mut WriteQueue);
-
-impl Read for Queued<'_> {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-}
-
-impl Write for Queued<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
