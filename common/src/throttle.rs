@@ -7,6 +7,7 @@
 //!   CPU and descriptors, closes one while its limit is exceeded;
 //! - the *permits*: one for each request in flight, see [`permits`];
 //! - the log of the last admissions, which bounds them in any window, see [`window`];
+//! - this server's *shares* of the limits, if it has them in common with others, see [`shares`];
 //! - the *clients'* own limits, see [`clients`];
 //! - a *seat* for each slot of the scoreboard: its worker's waiting requests, and what it has counted.
 //!
@@ -21,6 +22,7 @@ mod clients;
 mod permits;
 mod seats;
 mod settings;
+mod shares;
 mod window;
 
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use change::{Change, Setting};
 pub use clients::{Client, Quota};
 pub use seats::{Cause, Count, Waiting};
 pub use settings::{CLIENT_CONCURRENCY_MAX, CONCURRENCY_MAX, Rate, ThrottleLimits};
+pub use shares::{Shares, StoreState};
 
 use crate::sys::mmap::{Line, shared_lines};
 use clients::{ClientRates, ClientsInFlight, FLIGHT_LINES, RATE_LINES};
@@ -114,6 +117,8 @@ pub struct Throttle(&'static Region);
 struct Region {
     words: &'static Line,
     shared: &'static [Line],
+    /// What is known of the store of the shares.
+    store: &'static Line,
     permits: Permits,
     window: RateWindow,
     client_rates: ClientRates,
@@ -170,7 +175,7 @@ impl Throttle {
     pub fn new(slots: usize, rate_count_max: u64) -> io::Result<Throttle> {
         let shared = shared_lines(SHARED_LINES)?;
         let word = |one: Shared| &shared[one as usize].words[0];
-        let words = &shared_lines(1)?[0];
+        let [words, store] = shared_lines(2)? else { unreachable!("there are two") };
         let places = shared_lines(CONCURRENCY_MAX / WORDS_PER_LINE as usize)?;
         let ring =
             rate_count_max.clamp(RATE_COUNT_LEAST, settings::RATE_COUNT_MAX).next_power_of_two() / WORDS_PER_LINE;
@@ -179,7 +184,8 @@ impl Throttle {
         let region = Region {
             words,
             shared,
-            permits: Permits::new(places, &words.words[Word::Concurrency as usize], word(Shared::PermitsReach)),
+            store,
+            permits: Permits::new(places, &words.words[Word::ConcurrencyShare as usize], word(Shared::PermitsReach)),
             window: RateWindow::new(shared_lines(ring as usize)?, word(Shared::WindowHead)),
             client_rates: ClientRates::new(shared_lines(RATE_LINES)?),
             clients_in_flight: ClientsInFlight::new(
@@ -219,9 +225,12 @@ impl Throttle {
     pub fn set(&self, limits: &ThrottleLimits) {
         for (word, value) in limits.words() {
             match word {
-                Word::Concurrency => self.0.permits.set_most((value as usize).min(CONCURRENCY_MAX)),
+                Word::Concurrency => self.store(word, value.min(CONCURRENCY_MAX as u64)),
                 _ => self.store(word, value),
             }
+        }
+        if !self.is_shared() {
+            self.set_shares(Shares::part_of(&self.limits(), 100));
         }
         self.0.clients_in_flight.set_most(limits.client_concurrency.unwrap_or(0));
         self.on_changed();
@@ -405,11 +414,14 @@ impl Seat {
             .take(self.owner, &self.permits_hint)
             .map_err(|()| Denied { cause: Cause::Concurrency, until_us: None })?;
         // Last: it cannot be undone.
-        if let Some(rate) = Rate::of_word(throttle.load(Word::Rate))
-            && let Err(full) = region.window.admit(rate, now_us, &self.window_hint)
-        {
+        let refused = match Rate::of_word(throttle.load(Word::RateShare)) {
+            None => None,
+            Some(rate) if rate.count == 0 => Some(None),
+            Some(rate) => region.window.admit(rate, now_us, &self.window_hint).err().map(|full| Some(full.until_us)),
+        };
+        if let Some(until_us) = refused {
             place.into_iter().for_each(|place| region.permits.give_back(place));
-            return Err(Denied { cause: Cause::Rate, until_us: Some(full.until_us) });
+            return Err(Denied { cause: Cause::Rate, until_us });
         }
         if place.is_some() {
             self.held.store(self.held.load(Relaxed).wrapping_add(1), Relaxed);
@@ -494,13 +506,13 @@ impl Seat {
 
     /// When a request may be admitted by the rate that comes after `ahead` others.
     pub fn room_at_us(&self, ahead: u64) -> Option<u64> {
-        let rate = Rate::of_word(self.throttle.load(Word::Rate))?;
+        let rate = Rate::of_word(self.throttle.load(Word::RateShare)).filter(|rate| rate.count > 0)?;
         Some(self.throttle.0.window.room_at_us(rate, ahead, &self.window_hint))
     }
 
     /// What is left of the rate of the whole server, and the rate.
     pub fn quota(&self, now_us: u64) -> Option<(Rate, Quota)> {
-        let rate = Rate::of_word(self.throttle.load(Word::Rate))?;
+        let rate = Rate::of_word(self.throttle.load(Word::RateShare))?;
         let (admitted, first) = self.throttle.0.window.admitted(rate, now_us, &self.window_hint);
         let more_in_us = first.map_or(rate.window_us(), |first| (first + rate.window_us()).saturating_sub(now_us));
         Some((rate, Quota { remaining: rate.count - admitted.min(rate.count), more_in_us }))

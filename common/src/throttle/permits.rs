@@ -3,6 +3,8 @@
 //! A place for each request that may be in flight. It holds its owner, so that the permits of a dead process can be given back;
 //! a counter could not tell how much of it was whose. Taking, giving back and sweeping are one atomic operation on one place.
 //!
+//! The word of the limit is 0 for none, and N + 1 for a limit of N, which may be 0: a share of a limit (`throttle::shares`).
+//!
 //! With a limit of N only the first N places are given out. A limit that is lowered leaves permits above: until those are back,
 //! a place is taken first, and then all that are taken are counted. Of two processes that do so at the same time, at least one
 //! sees the other's, so that there are never more than N; both may see too many, and then both wait.
@@ -18,7 +20,7 @@ const WORDS_PER_LINE: usize = 16;
 #[derive(Clone, Copy)]
 pub(super) struct Permits {
     places: &'static [Line],
-    /// The limit.
+    /// The limit and one; 0: there is none.
     most: &'static AtomicU64,
     /// No place at or above this one, and the limit, is taken.
     reach: &'static AtomicU64,
@@ -51,19 +53,23 @@ impl Permits {
         &self.places[index / WORDS_PER_LINE].words[index % WORDS_PER_LINE]
     }
 
-    /// Master only; 0: no limit. Permits that are out stay so.
-    pub fn set_most(&self, most: usize) {
-        let reach = self.reach.load(SeqCst).max(self.most.load(SeqCst)).max(most as u64);
-        self.reach.store(reach, SeqCst);
-        self.most.store(most as u64, SeqCst);
+    /// `None`: no limit. Permits that are out stay so. Of the master, or of the process that has the shares.
+    pub fn set_most(&self, most: Option<usize>) {
+        let most = most.map_or(0, |most| most as u64 + 1);
+        self.reach.fetch_max(self.most.load(SeqCst).max(most).saturating_sub(1), SeqCst);
+        self.most.store(most, SeqCst);
     }
 
-    /// A place, if fewer than the limit are taken. The limit is not 0 when this is called; if it has become 0 since, all are
-    /// admitted, and there is nothing to hold.
+    pub fn most(&self) -> Option<usize> {
+        let most = self.most.load(SeqCst);
+        (most > 0).then(|| (most as usize - 1).min(self.capacity()))
+    }
+
+    /// A place, if fewer than the limit are taken. Without a limit all are admitted, and there is nothing to hold.
     pub fn take(&self, owner: Owner, hint: &Hint) -> Result<Option<usize>, ()> {
-        let most = (self.most.load(SeqCst) as usize).min(self.capacity());
+        let Some(most) = self.most() else { return Ok(None) };
         if most == 0 {
-            return Ok(None);
+            return Err(());
         }
         let hinted = hint.0.get();
         let first = if hinted < most { hinted } else { hinted % most };
@@ -74,8 +80,8 @@ impl Permits {
         let Some(index) = taken else { return Err(()) };
         hint.0.set(index);
         // Read again after the place was taken: a limit that is lowered after this is read counts this place.
-        let (now, reach) = (self.most.load(SeqCst) as usize, self.reach.load(SeqCst) as usize);
-        if now == most && reach <= most || self.are_few_enough(index, now, reach.max(most)) {
+        let (now, reach) = (self.most(), self.reach.load(SeqCst) as usize);
+        if now == Some(most) && reach <= most || self.are_few_enough(index, now, reach.max(most)) {
             return Ok(Some(index));
         }
         self.give_back(index);
@@ -84,10 +90,8 @@ impl Permits {
 
     /// The limit is being lowered.
     #[cold]
-    fn are_few_enough(&self, index: usize, most: usize, reach: usize) -> bool {
-        if most == 0 {
-            return true;
-        }
+    fn are_few_enough(&self, index: usize, most: Option<usize>, reach: usize) -> bool {
+        let Some(most) = most else { return true };
         let held = |places: std::ops::Range<usize>| places.filter(|&index| self.place(index).load(SeqCst) != 0).count();
         let (below, above) = (held(0..most), held(most..reach.max(most)));
         if above == 0 && reach > most {
@@ -103,7 +107,7 @@ impl Permits {
 
     /// Places taken, of all processes.
     pub fn taken(&self) -> usize {
-        self.all().filter(|place| place.load(Relaxed) != 0).count()
+        self.all().filter(|place| place.load(SeqCst) != 0).count()
     }
 
     /// The owner is dead: gives its places back. Returns their number.
@@ -117,7 +121,7 @@ impl Permits {
 
     /// All places that may be taken.
     fn all(&self) -> impl Iterator<Item = &'static AtomicU64> + '_ {
-        let reach = self.reach.load(SeqCst).max(self.most.load(SeqCst)) as usize;
+        let reach = (self.reach.load(SeqCst) as usize).max(self.most().unwrap_or(0));
         (0..reach.min(self.capacity())).map(|index| self.place(index))
     }
 }

@@ -80,6 +80,11 @@ pub(super) enum Word {
     Gates,
     /// Whether a request has to be looked at, as a limit is set or a gate closed: all that a request reads while none is.
     IsActive,
+    /// What requests are admitted by, see `Permits` and `Shares`.
+    ConcurrencyShare,
+    RateShare,
+    /// The shares are not the whole limits.
+    IsShared,
 }
 
 impl ThrottleLimits {
