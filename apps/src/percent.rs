@@ -1,33 +1,8 @@
 //! Percent-encoding (RFC 3986, 2.1): of a path, a segment of one, or a parameter.
 
-use std::borrow::Cow;
+pub use tine_common::percent::decode;
 
-/// The bytes of `text` with each `%XX` decoded, once. `Err`: the same, with malformed escapes left as they are.
-pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
-    let bytes = text.as_bytes();
-    if memchr::memchr(b'%', bytes).is_none() {
-        return Ok(Cow::Borrowed(bytes));
-    }
-    let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut is_well_formed = true;
-    let mut rest = bytes;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        if *byte != b'%' {
-            decoded.push(*byte);
-        } else if let [high, low, after @ ..] = tail
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-        {
-            decoded.push(high << 4 | low);
-            rest = after;
-        } else {
-            decoded.push(*byte);
-            is_well_formed = false;
-        }
-    }
-    if is_well_formed { Ok(Cow::Owned(decoded)) } else { Err(decoded) }
-}
+use std::borrow::Cow;
 
 /// The decoded text; invalid UTF-8 becomes U+FFFD.
 #[cfg(any(test, feature = "testbed"))]

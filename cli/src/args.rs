@@ -177,6 +177,7 @@ impl ServerArgs {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
+        let (limit_store, limit_store_alone_percent) = self.limit.store();
         MasterConfig {
             workers: self.workers.max(1),
             listen,
@@ -190,6 +191,8 @@ impl ServerArgs {
             log_file: self.log.log_file,
             control: self.control.at(),
             admin: self.admin.at(),
+            limit_store,
+            limit_store_alone_percent,
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             log_level: self.log.log_level,

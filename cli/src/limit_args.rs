@@ -1,6 +1,6 @@
 //! The options that limit requests of the whole server, and of each client.
 
-use tine_common::config::{ClientKey, Exempt, ThrottleConfig};
+use tine_common::config::{ClientKey, Exempt, LimitStore, ThrottleConfig};
 use tine_common::throttle::{Change, Setting, ThrottleLimits};
 use tine_common::units::parse_yes_or_no;
 
@@ -63,6 +63,20 @@ pub struct LimitArgs {
         help_heading = "Throttling"
     )]
     limit_exempt: Vec<Exempt>,
+    /// Share --limit-concurrency and --limit-rate with other servers through Redis or Valkey: redis://HOST:PORT/KEY, or file:PATH of a file that has it; one with a password not on the command line
+    #[arg(
+        long,
+        value_name = "URL|none",
+        default_value = "none",
+        env = "TINE_LIMIT_STORE",
+        hide_env = true,
+        help_heading = "Throttling"
+    )]
+    limit_store: LimitStore,
+    /// How much of the limits this server uses while it has never reached the store
+    #[arg(long, value_name = "PERCENT", default_value = "0%", env = "TINE_LIMIT_STORE_ALONE", hide_env = true,
+          value_parser = part, help_heading = "Throttling")]
+    limit_store_alone: u64,
     /// Serve requests over a limit, and only count and log them
     #[arg(long, env = "TINE_LIMIT_DRY_RUN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Throttling")]
     limit_dry_run: bool,
@@ -73,6 +87,11 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// The store, and how much is used without it, in percent.
+    pub fn store(&self) -> (LimitStore, u64) {
+        (self.limit_store.clone(), self.limit_store_alone)
+    }
+
     pub fn config(self) -> ThrottleConfig {
         let mut limits = ThrottleLimits { is_dry_run: self.limit_dry_run, ..ThrottleLimits::default() };
         for change in [
@@ -91,4 +110,9 @@ impl LimitArgs {
         let (exempt, client_key) = (self.limit_exempt, self.limit_client_key);
         ThrottleConfig { limits, exempt, client_key, has_headers: self.ratelimit_headers }
     }
+}
+
+fn part(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number.filter(|part| *part <= 100).ok_or_else(|| "give a percentage from 0% to 100%".to_string())
 }

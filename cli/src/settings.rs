@@ -2,7 +2,7 @@
 //! again by each reload.
 
 use crate::command_line::{self, CommandLine, Complaint};
-use crate::given::Given;
+use crate::given::{Given, Source};
 use crate::operands::Operands;
 use crate::serve::{Asked, Served};
 use crate::warnings;
@@ -15,7 +15,7 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 19] = [
+const FIXED: [&str; 21] = [
     "port",
     "host",
     "listen",
@@ -27,6 +27,8 @@ const FIXED: [&str; 19] = [
     "pidfile",
     "control",
     "admin",
+    "limit-store",
+    "limit-store-alone",
     "quiet",
     "log-file",
     "log-level",
@@ -36,6 +38,9 @@ const FIXED: [&str; 19] = [
     "chdir",
     "allow-root",
 ];
+
+const PASSWORD: &str = "--limit-store has a password, which every user of this machine can read on a command line; give it in \
+                        TINE_LIMIT_STORE, in the file of --config, or as file:PATH";
 
 pub struct Settings {
     pub served: Served,
@@ -51,6 +56,10 @@ impl Settings {
         choose: &impl Fn(Asked<A>) -> Result<Served, String>,
     ) -> Result<Settings, String> {
         let given = asked.given.clone();
+        let is_legible = config.limit_store.has_password() && given.source("limit-store") == Source::CommandLine;
+        if is_legible {
+            return Err(PASSWORD.to_string());
+        }
         let mut served = config.check().and_then(|()| choose(asked)).map_err(|line| given.locate(line))?;
         served.warnings.extend(warnings::of_silence(&served.about, &config));
         served.factory = with_health_checks(&served.about, &mut config, served.factory);

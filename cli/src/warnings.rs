@@ -7,9 +7,10 @@ use tine::{About, Health};
 use tine_common::config::MasterConfig;
 
 /// Server options that only a master acts on, apart from those of supervision.
-const MASTERS: [&str; 8] = [
+const MASTERS: [&str; 9] = [
     "--control",
     "--admin",
+    "--limit-store",
     "--mem-interval",
     "--drain-delay",
     "--accept",

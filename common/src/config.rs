@@ -3,9 +3,11 @@
 //! [`MasterConfig`] is the whole, built from the command line before the first fork; each worker gets its part of it,
 //! [`WorkerConfig`]. [`MasterConfig::check`] checks the values; their spelling belongs to the command line.
 
+mod limit_store;
 mod throttle;
 mod worker;
 
+pub use limit_store::{LimitStore, StoreUrl};
 pub use throttle::{ClientKey, Exempt, ThrottleConfig};
 pub use worker::{Limits, WorkerConfig};
 
@@ -52,6 +54,10 @@ pub struct MasterConfig {
     pub control: ControlAt,
     /// Where the status page and the metrics are served, by a process of their own.
     pub admin: Option<Address>,
+    /// Through which servers share the limits of concurrency and rate.
+    pub limit_store: LimitStore,
+    /// How much of the limits is admitted before the store has answered for the first time, in percent.
+    pub limit_store_alone_percent: u64,
     /// The interval at which the master logs memory, connections and requests; zero is off.
     pub mem_interval: Duration,
     /// No banner, and only warnings and errors in the log unless a level was given.
@@ -230,6 +236,8 @@ impl Default for MasterConfig {
             log_file: None,
             control: ControlAt::Auto,
             admin: None,
+            limit_store: LimitStore::Nowhere,
+            limit_store_alone_percent: 0,
             mem_interval: Duration::from_secs(10),
             quiet: false,
             log_level: None,
@@ -284,6 +292,7 @@ impl MasterConfig {
         }
         self.worker.limits.check()?;
         self.worker.throttle.check(self.worker.graceful_timeout)?;
+        self.limit_store.check()?;
         self.supervision.check()?;
         self.privileges.check()
     }
@@ -318,6 +327,8 @@ impl MasterConfig {
             ("log-file", path(&self.log_file)),
             ("control", self.control.to_string()),
             ("admin", self.admin.as_ref().map_or("none".to_string(), Address::to_string)),
+            ("limit-store", self.limit_store.to_string()),
+            ("limit-store-alone", format!("{}%", self.limit_store_alone_percent)),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),

@@ -14,6 +14,7 @@
 //! - [`method`]: the classes of methods.
 //! - [`limit_status`]: its part about the limits.
 //! - [`request_name`]: the name of a request in the log.
+//! - [`percent`]: percent-encoding.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
 //! - [`crash`]: the report that a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
@@ -35,6 +36,7 @@ pub mod log;
 pub mod message;
 pub mod method;
 pub mod metric;
+pub mod percent;
 #[warn(missing_docs)]
 pub mod privileges;
 pub mod request_name;

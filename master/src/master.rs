@@ -10,6 +10,8 @@ mod configuring;
 mod counting;
 mod helper;
 mod inheriting;
+#[cfg(feature = "limit-store")]
+mod leasing;
 mod limiting;
 mod measuring;
 mod notifying;
@@ -37,6 +39,8 @@ use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
 use helper::Helper;
 use inheriting::Succession;
+#[cfg(feature = "limit-store")]
+use leasing::Leasing;
 use limiting::Limiting;
 use measuring::Measuring;
 use mio::{Events, Interest, Poll};
@@ -50,7 +54,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use stopping::Stopping;
 use supervising::Supervising;
-use tine_common::config::MasterConfig;
+use tine_common::config::{MasterConfig, StoreUrl};
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
 use tine_common::privileges::Privileges;
@@ -72,6 +76,8 @@ const UPGRADE: usize = usize::MAX - 2;
 const OLD_MASTER: usize = usize::MAX - 3;
 /// The channel of the process of `--admin`.
 const ADMIN: usize = usize::MAX - 4;
+/// That of the process of `--limit-store`.
+const LIMIT_STORE: usize = usize::MAX - 5;
 /// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
@@ -85,6 +91,8 @@ pub struct Start {
     pub bound: Vec<Bound>,
     /// The address of `--admin`.
     pub admin: Option<Bound>,
+    /// The store of `--limit-store`.
+    pub limit_store: Option<StoreUrl>,
     pub pidfile: Option<Pidfile>,
     pub program: Program,
     /// The master that this one is to take over from.
@@ -94,19 +102,25 @@ pub struct Start {
     pub notifier: Notifier,
 }
 
-/// How [`Master::run`] returns: in the master's process, or in a worker just forked.
+/// How [`Master::run`] returns: in the master's process, or in a process just forked.
 pub enum End {
     Exit(u8),
-    Worker(Box<Forked>),
+    Child(Box<Forked>),
 }
 
-/// A worker just forked, or the process of `--admin`, and what it needs of the master.
+/// A process just forked, and what it needs of the master.
 pub struct Forked {
     /// In its title and in the log.
     pub name: String,
-    pub start: worker::Start,
-    pub factory: AppFactory,
+    pub task: Task,
     pub privileges: Privileges,
+}
+
+pub enum Task {
+    /// That of a worker, or what `--admin` shows.
+    Serve(Box<worker::Start>, AppFactory),
+    #[cfg(feature = "limit-store")]
+    Lease(Box<tine_store::Start>),
 }
 
 pub struct Master {
@@ -120,6 +134,9 @@ pub struct Master {
     bound: Vec<Bound>,
     /// Only with `--admin`.
     admin: Option<Admin>,
+    /// Only with `--limit-store`.
+    #[cfg(feature = "limit-store")]
+    leasing: Option<Leasing>,
     pidfile: Option<Pidfile>,
     /// `None`: not wanted, not available, or not taken over yet.
     control: Option<Control>,
@@ -178,6 +195,11 @@ impl Master {
         if admin.is_some() {
             tine_common::log::keep();
         }
+        if start.limit_store.is_some() {
+            scoreboard.throttle().share(config.limit_store_alone_percent);
+        }
+        #[cfg(feature = "limit-store")]
+        let leasing = start.limit_store.map(|url| Leasing::new(url, now)).transpose()?;
         let limiting = Limiting::new(scoreboard.throttle(), predecessor.as_ref());
         Ok(Master {
             children: Children::new(config.workers, now),
@@ -189,6 +211,8 @@ impl Master {
             began: now,
             bound,
             admin,
+            #[cfg(feature = "limit-store")]
+            leasing,
             pidfile,
             control,
             notifier,
@@ -229,15 +253,16 @@ impl Master {
         let mut events = Events::with_capacity(256);
         loop {
             let now = Instant::now();
+            if let Some(forked) = self.spawn_helper(now) {
+                return End::Child(Box::new(forked));
+            }
             while let Some(index) = self.children.due(now).or_else(|| self.next_successor(now)) {
                 if let Some(start) = self.spawn(index, now) {
                     let Master { factory, config, .. } = self;
                     let name = format!("worker {}", start.info.index);
-                    return End::Worker(Box::new(Forked { name, start, factory, privileges: config.privileges }));
+                    let task = Task::Serve(Box::new(start), factory);
+                    return End::Child(Box::new(Forked { name, task, privileges: config.privileges }));
                 }
-            }
-            if let Some(forked) = self.spawn_admin(now) {
-                return End::Worker(Box::new(forked));
             }
             self.shortage.settle(now);
             if let Some(ending) = self.finished(now) {
@@ -257,7 +282,7 @@ impl Master {
                     SIGNALS => self.take_signals(),
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
-                    ADMIN => self.helpers_mut().for_each(Helper::handle_reports),
+                    ADMIN | LIMIT_STORE => self.helpers_mut().for_each(Helper::handle_reports),
                     CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }

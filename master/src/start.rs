@@ -9,12 +9,12 @@ use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
-use crate::master::{End, Forked, Master, Reread, Start};
+use crate::master::{End, Forked, Master, Reread, Start, Task};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use nix::sys::stat::Mode;
 use std::time::{Duration, Instant};
-use tine_common::config::{Address, ControlAt, MasterConfig};
+use tine_common::config::{Address, ControlAt, MasterConfig, StoreUrl};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
 use tine_common::sys::process::{self, Nofile};
@@ -102,7 +102,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
              such as those of an async runtime"
         ));
     }
-    let Prepared { nofile, pidfile, log_file, mut bound, mut admin } =
+    let Prepared { nofile, pidfile, log_file, mut bound, mut admin, limit_store } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     let all = bound.iter().chain(&admin);
     if let Err(line) = hand_to(identity.as_ref(), all, pidfile.as_ref(), log_file.as_ref(), &config.control) {
@@ -129,6 +129,9 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     if let Some(admin) = &admin {
         log::info!("status page and metrics: {}", admin.url());
     }
+    if let Some(url) = &limit_store {
+        log::info!("limits are shared through {url}");
+    }
     if nofile.before < nofile.now {
         log::info!("open files: limit raised from {} to {}", nofile.before, nofile.now);
     } else {
@@ -140,27 +143,33 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     process::set_title("tine: master");
     let predecessor = predecessor.take();
     let start =
-        Start { about, factory, config, reread, bound, admin, pidfile, program, predecessor, control, notifier };
+        Start { about, factory, config, reread, bound, admin, limit_store, pidfile, program, predecessor, control, notifier };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),
-        End::Worker(forked) => become_worker(*forked),
+        End::Child(forked) => become_child(*forked),
     }
 }
 
-/// In a process just forked: serves as a worker, or what `--admin` shows, and exits.
-fn become_worker(forked: Forked) -> ! {
-    let Forked { name, start, factory, privileges } = forked;
+/// In a process just forked: does what it was forked for, and exits.
+fn become_child(forked: Forked) -> ! {
+    let Forked { name, task, privileges } = forked;
     tine_common::log::forget();
     process::set_title(&format!("tine: {name}"));
     tine_common::log::set_process_name(&name);
-    affinity::pin(&privileges.affinity, start.info.index);
     // A link may lead elsewhere by now: to the version that a reload is to load.
     if let Err(line) = go_to(&privileges) {
-        log::warn!("{line}; this worker stays in the master's directory");
+        log::warn!("{line}; this process stays in the master's directory");
     }
-    // No destructor of the master may run in a worker: exit at once.
-    std::process::exit(worker::run(start, &factory))
+    // No destructor of the master may run here: exit at once.
+    std::process::exit(match task {
+        Task::Serve(start, factory) => {
+            affinity::pin(&privileges.affinity, start.info.index);
+            worker::run(*start, &factory)
+        }
+        #[cfg(feature = "limit-store")]
+        Task::Lease(start) => tine_store::run(*start),
+    })
 }
 
 /// Sets the umask and the working directory for all files, including sockets. To be called before any path is opened or
@@ -209,6 +218,7 @@ struct Prepared {
     log_file: Option<LogFile>,
     bound: Vec<Bound>,
     admin: Option<Bound>,
+    limit_store: Option<StoreUrl>,
 }
 
 /// `patience`: see [`listener::bind`].
@@ -229,12 +239,14 @@ fn prepare(
     let predecessor = predecessor.map(|predecessor| predecessor.pid);
     let pidfile = config.pidfile.as_deref().map(|path| Pidfile::check(path, predecessor)).transpose()?;
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
+    // Before the user changes: its file may be root's.
+    let limit_store = config.limit_store.url()?.filter(|_| !config.worker.is_alone);
     let at = config.admin.as_ref().filter(|_| !config.worker.is_alone);
     let own = at.and_then(|at| inherited.take_admin(at));
     let mut bound = listener::bind(config, inherited, patience)?;
     let admin = at.map(|at| listener::bind_admin(at, own, config, patience)).transpose();
     let admin = admin.inspect_err(|_| listener::remove_unix_sockets(&mut bound))?;
-    Ok(Prepared { nofile, pidfile, log_file, bound, admin })
+    Ok(Prepared { nofile, pidfile, log_file, bound, admin, limit_store })
 }
 
 /// Does what a start does before it forks, and releases it again, so that a port in use or a missing permission is reported.

@@ -1,11 +1,11 @@
 //! A process beside the workers with one task of its own, such as that of `--admin`.
 //!
 //! It is none of the workers: its scoreboard is its own, so that it counts in no total and in no balance. It is forked once
-//! the server has taken over, started again when it dies, and watched like a worker. What it does, and when it is told to
+//! the server has taken over, or before if workers need it, started again when it dies, and watched like a worker. What it does, and when it is told to
 //! leave, is of the file that has it.
 
 use super::supervising::{describe_death, end};
-use super::{KILL_MARGIN, Master};
+use super::{Forked, KILL_MARGIN, Master};
 use crate::children::{Child, Phase};
 use crate::respawn::Respawn;
 use crate::watchdog::{Life, Verdict};
@@ -30,6 +30,8 @@ pub struct Helper {
     what: &'static str,
     /// Of its channel.
     token: usize,
+    /// It is forked before the server has taken over from another.
+    is_early: bool,
     pub scoreboard: Scoreboard,
     child: Option<Child>,
     /// When it is started, if there is none; `None`: it is not to be started (again).
@@ -42,11 +44,18 @@ impl Helper {
         Ok(Helper {
             what,
             token,
+            is_early: false,
             scoreboard: Scoreboard::new(1)?,
             child: None,
             next_start: Some(now),
             respawn: Respawn::default(),
         })
+    }
+
+    /// Workers need it from their first request on.
+    #[cfg(feature = "limit-store")]
+    pub fn early(self) -> Helper {
+        Helper { is_early: true, ..self }
     }
 
     pub fn child(&self) -> Option<&Child> {
@@ -168,7 +177,7 @@ impl Master {
         now: Instant,
     ) -> Option<(fork::Child, UnixStream)> {
         let is_before_takeover = self.succession.is_pending();
-        let helper = of(self).filter(|helper| helper.is_due(now)).filter(|_| !is_before_takeover)?;
+        let helper = of(self).filter(|helper| helper.is_due(now) && (helper.is_early || !is_before_takeover))?;
         let token = helper.token;
         helper.scoreboard.take(SLOT, 0);
         match UnixStream::pair().and_then(|(ours, theirs)| Ok((fork()?, ours, theirs))) {
@@ -192,11 +201,26 @@ impl Master {
         None
     }
 
+    /// Forks the helper that is due, if one is; returns `Some` in the child.
+    pub(super) fn spawn_helper(&mut self, now: Instant) -> Option<Forked> {
+        #[cfg(feature = "limit-store")]
+        if let Some(forked) = self.spawn_leasing(now) {
+            return Some(forked);
+        }
+        self.spawn_admin(now)
+    }
+
     pub(super) fn helpers(&self) -> impl Iterator<Item = &Helper> {
-        self.admin.iter().map(|admin| &admin.helper)
+        let all = self.admin.iter().map(|admin| &admin.helper);
+        #[cfg(feature = "limit-store")]
+        let all = all.chain(self.leasing.iter().map(|leasing| &leasing.helper));
+        all
     }
 
     pub(super) fn helpers_mut(&mut self) -> impl Iterator<Item = &mut Helper> {
-        self.admin.iter_mut().map(|admin| &mut admin.helper)
+        let all = self.admin.iter_mut().map(|admin| &mut admin.helper);
+        #[cfg(feature = "limit-store")]
+        let all = all.chain(self.leasing.iter_mut().map(|leasing| &mut leasing.helper));
+        all
     }
 }

@@ -1,0 +1,229 @@
+//! `--limit-store`: the store through which servers share their limits, and how its address is written.
+//!
+//! It may have a password: so neither `Debug` nor `Display` shows one, and a text that is wrong is kept as what is wrong about
+//! it, which [`LimitStore::check`] tells, as the command line's parser would repeat the text.
+
+use crate::percent::decode;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+const PORT: u16 = 6379;
+const KEY_BYTES_MAX: usize = 512;
+/// A file with an address is a line.
+const FILE_BYTES_MAX: u64 = 4096;
+const AS_IN: &str = "write it as redis://HOST:PORT/KEY, or as file:PATH of a file that has it";
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LimitStore {
+    #[default]
+    Nowhere,
+    At(StoreUrl),
+    /// The address is in this file.
+    In(PathBuf),
+    /// What is wrong, in one line.
+    Wrong(String),
+}
+
+/// `redis://USER:PASSWORD@HOST:PORT/KEY?db=N`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    pub user: Option<String>,
+    pub password: Option<String>,
+    pub host: String,
+    pub port: u16,
+    /// The number of the database.
+    pub db: i64,
+    /// What the servers that share their limits have in common.
+    pub key: String,
+}
+
+impl FromStr for LimitStore {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<LimitStore, Self::Err> {
+        Ok(match text.strip_prefix("file:") {
+            _ if text == "none" => LimitStore::Nowhere,
+            Some("") => LimitStore::Wrong(format!("it names no file; {AS_IN}")),
+            Some(path) => LimitStore::In(PathBuf::from(path)),
+            None => text.parse().map_or_else(LimitStore::Wrong, LimitStore::At),
+        })
+    }
+}
+
+impl LimitStore {
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            LimitStore::Wrong(why) => Err(format!("--limit-store: {why}")),
+            LimitStore::Nowhere | LimitStore::At(_) | LimitStore::In(_) => Ok(()),
+        }
+    }
+
+    pub fn has_password(&self) -> bool {
+        matches!(self, LimitStore::At(url) if url.password.is_some())
+    }
+
+    /// The address, read from its file if it is in one; `None`: there is no store.
+    pub fn url(&self) -> Result<Option<StoreUrl>, String> {
+        self.check()?;
+        match self {
+            LimitStore::At(url) => Ok(Some(url.clone())),
+            LimitStore::In(path) => {
+                let read = read_line(path).and_then(|text| text.parse());
+                read.map(Some).map_err(|why| format!("--limit-store file:{}: {why}", path.display()))
+            }
+            LimitStore::Nowhere | LimitStore::Wrong(_) => Ok(None),
+        }
+    }
+}
+
+fn read_line(path: &Path) -> Result<String, String> {
+    let length = std::fs::metadata(path).map_err(|e| format!("it cannot be read: {e}"))?;
+    if !length.is_file() || length.len() > FILE_BYTES_MAX {
+        return Err(format!("it has to be a file of one line, of {FILE_BYTES_MAX} bytes at most"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| format!("it cannot be read: {e}"))?;
+    Ok(text.trim().to_string())
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    /// The error does not repeat the text.
+    fn from_str(text: &str) -> Result<StoreUrl, String> {
+        let wrong = |why: &str| format!("{why}; {AS_IN}");
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it is not an address"))?;
+        match scheme {
+            "redis" | "valkey" => {}
+            "rediss" | "valkeys" => {
+                return Err(format!("{scheme}:// is the protocol over TLS, which is not supported; use redis://"));
+            }
+            _ => return Err(wrong("its scheme is not redis://")),
+        }
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (authority, key) = rest.split_once('/').ok_or_else(|| wrong("it has no KEY"))?;
+        let (login, place) = authority.rsplit_once('@').map_or((None, authority), |(login, at)| (Some(login), at));
+        let db = match query.map(|query| query.strip_prefix("db=").unwrap_or_default()) {
+            None => 0,
+            Some(db) => db.parse().ok().filter(|db| (0..1 << 31).contains(db)).ok_or_else(|| {
+                wrong("after ? there can be the number of a database, as in ?db=2; write ? as %3F elsewhere")
+            })?,
+        };
+        let plain = |text: &str| {
+            let bytes = decode(text).ok().map(|bytes| bytes.into_owned());
+            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| wrong("a % in it encodes no text"))
+        };
+        let key = plain(key)?;
+        if key.is_empty() || key.len() > KEY_BYTES_MAX || key.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(wrong("its KEY has to have 1 to 512 bytes, without spaces"));
+        }
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or(("", login))) {
+            Some((user, password)) => (Some(plain(user)?).filter(|user| !user.is_empty()), Some(plain(password)?)),
+            None => (None, None),
+        };
+        let (host, port) = host_and_port(place).ok_or_else(|| wrong("its HOST:PORT is not an address"))?;
+        Ok(StoreUrl { user, password, host, port, db, key })
+    }
+}
+
+/// The port may be left out; an IPv6 address is in brackets.
+fn host_and_port(place: &str) -> Option<(String, u16)> {
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (host, (!port.is_empty()).then(|| port.strip_prefix(':')).map_or(Some(None), |port| port.map(Some))?)
+        }
+        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+    };
+    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
+    let port = port.map_or(Some(PORT), |port| port.parse().ok().filter(|&port| port > 0))?;
+    is_host.then(|| (host.to_string(), port))
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("redis://")?;
+        if self.password.is_some() {
+            write!(f, "{}:***@", self.user.as_deref().unwrap_or_default())?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}/{}", self.host, self.port, self.key)?,
+            false => write!(f, "{}:{}/{}", self.host, self.port, self.key)?,
+        }
+        if self.db == 0 { Ok(()) } else { write!(f, "?db={}", self.db) }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for LimitStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LimitStore::Nowhere => f.write_str("none"),
+            LimitStore::At(url) => url.fmt(f),
+            LimitStore::In(path) => write!(f, "file:{}", path.display()),
+            LimitStore::Wrong(_) => f.write_str("wrong"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_and_shown_without_its_password() {
+        for (text, shown, login) in [
+            ("redis://store/limits", "redis://store:6379/limits", None),
+            ("valkey://10.0.0.1:7000/a/b?db=3", "redis://10.0.0.1:7000/a/b?db=3", None),
+            ("redis://[::1]/k", "redis://[::1]:6379/k", None),
+            ("redis://[::1]:7/k", "redis://[::1]:7/k", None),
+            ("redis://:s3cr%40t@store/k", "redis://:***@store:6379/k", Some((None, "s3cr@t"))),
+            ("redis://s3cret@store/k", "redis://:***@store:6379/k", Some((None, "s3cret"))),
+            ("redis://me:s3:c/ret@store/k", "", None),
+            ("redis://me:s3:cret@store/k", "redis://me:***@store:6379/k", Some((Some("me"), "s3:cret"))),
+        ] {
+            let Ok(url) = text.parse::<StoreUrl>() else {
+                assert_eq!(shown, "", "{text}");
+                continue;
+            };
+            assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown));
+            let of = |login: Option<(Option<&str>, &str)>| login.map(|(user, pass)| (user.map(str::to_string), pass.to_string()));
+            assert_eq!(url.password.clone().map(|password| (url.user.clone(), password)), of(login), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_explained_and_not_repeated() {
+        for (text, hint) in [
+            ("", "not an address"),
+            ("s3cret", "not an address"),
+            ("http://s3cret@store/k", "scheme"),
+            ("rediss://:s3cret@store/k", "TLS"),
+            ("redis://s3cret@store", "KEY"),
+            ("redis://s3cret@store/", "KEY"),
+            ("redis://s3cret@store/a b", "KEY"),
+            ("redis://s3cret@/k", "HOST:PORT"),
+            ("redis://s3cret@st ore/k", "HOST:PORT"),
+            ("redis://s3cret@store:0/k", "HOST:PORT"),
+            ("redis://s3cret@store:99999/k", "HOST:PORT"),
+            ("redis://[::1/k", "HOST:PORT"),
+            ("redis://[::1]6379/k", "HOST:PORT"),
+            ("redis://s3cret%4@store/k", "%"),
+            ("redis://s3cret@store/k?db=x", "?db=2"),
+            ("redis://s3cret@store/k?timeout=3", "?db=2"),
+            ("file:", "no file"),
+        ] {
+            let store: LimitStore = text.parse().expect("never wrong by itself");
+            let line = store.check().expect_err(text);
+            assert!(line.starts_with("--limit-store: ") && line.contains(hint), "{text}: {line}");
+            assert!(!format!("{line} {store} {store:?}").contains("s3cret"), "{text}: {line}");
+        }
+        assert_eq!("none".parse(), Ok(LimitStore::Nowhere));
+    }
+}

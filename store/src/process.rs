@@ -1,0 +1,232 @@
+//! The process: it reports to the store several times a second, and puts what it is granted into the shared memory.
+//!
+//! It is a child of the master, which starts it again if it dies: all that matters is in the shared memory, so that the next one
+//! goes on with the same shares, as the same server. It ends last of all processes, as requests may be in flight until then.
+
+use crate::lease::Lease;
+use crate::store::{Store, TTL};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGQUIT, SIGTERM};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tine_common::config::StoreUrl;
+use tine_common::message::{Order, Report};
+use tine_common::scoreboard::{Scoreboard, Slot};
+use tine_common::sys::{fork, process};
+use tine_common::throttle::{Rate, Shares, ThrottleLimits};
+
+/// The name of the process in its title and in the log.
+pub const NAME: &str = "limit store";
+/// From one report to the next.
+const TURN: Duration = Duration::from_millis(100);
+/// Between attempts to reach the store; far below the grace of the store after its restart.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// Without a master it is killed this long after the requests in flight have to be over.
+const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
+
+/// What the master passes to the process.
+pub struct Start {
+    pub url: StoreUrl,
+    /// This server, for all others; the same over all processes of one master.
+    pub id: String,
+    /// Of the workers.
+    pub server: Scoreboard,
+    /// Its own, for its heartbeat.
+    pub slot: Slot,
+    pub channel: UnixStream,
+    pub master: u32,
+    pub graceful_timeout: Duration,
+    /// Signals are blocked until its own handlers are installed.
+    pub signals: fork::Child,
+}
+
+/// Runs the process to its end; returns its exit status.
+pub fn run(start: Start) -> i32 {
+    let Start { url, id, server, slot, channel, master, graceful_timeout, signals } = start;
+    match process::end_after_parent(master, graceful_timeout + ORPHAN_MARGIN) {
+        Ok(true) => {}
+        Ok(false) => return 1, // the master is gone already
+        Err(e) => return failed(&channel, &format!("cannot watch for the master's exit: {e}")),
+    }
+    let is_told = Arc::new(AtomicBool::new(false));
+    let handled = [SIGTERM, SIGQUIT].into_iter().try_for_each(|signal| {
+        signal_hook::flag::register(signal, is_told.clone()).map(drop)
+    });
+    if let Err(e) = handled.and_then(|()| signals.unblock_signals()) {
+        return failed(&channel, &format!("cannot handle signals: {e}"));
+    }
+    let store = match Store::new(&url, id) {
+        Ok(store) => store,
+        Err(why) => return failed(&channel, &format!("{url}: {why}")),
+    };
+    if let Err(e) = channel.set_nonblocking(true).and_then(|()| (&channel).write_all(&[Report::Ready.byte()])) {
+        log::debug!("the channel to the master: {e}");
+        return 1;
+    }
+    let lease = Lease::new(server);
+    let is_reachable = lease.state().is_reachable;
+    let mut one = Leasing { url, store, lease, is_lost: !is_reachable, lost_at: None, retry: TURN, next: Instant::now(), shown: None };
+    let mut orphaned: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        slot.heartbeat(now, false);
+        if is_told.load(Ordering::Relaxed) {
+            // By an operator: the master starts another one.
+            return 0;
+        }
+        one.turn(now);
+        if orphaned.is_some_and(|since| one.lease.in_flight() == 0 || since.elapsed() >= graceful_timeout) {
+            one.leave();
+            return 0;
+        }
+        match orders(&channel, one.next) {
+            _ if orphaned.is_some() => std::thread::sleep(one.next.saturating_duration_since(Instant::now()).min(TURN)),
+            Orders::None => {}
+            Orders::Leave => {
+                one.leave();
+                return 0;
+            }
+            // Its workers finish what is in flight, which others have to know.
+            Orders::Gone => orphaned = Some(Instant::now()),
+        }
+    }
+}
+
+fn failed(mut channel: &UnixStream, text: &str) -> i32 {
+    let mut report = vec![Report::BootFailed.byte()];
+    report.extend_from_slice(text.as_bytes());
+    // The master logs it; once that is gone there is no reader.
+    let _ = channel.write_all(&report);
+    1
+}
+
+enum Orders {
+    None,
+    Leave,
+    /// The master is.
+    Gone,
+}
+
+/// Waits for orders until `until`.
+fn orders(mut channel: &UnixStream, until: Instant) -> Orders {
+    let left = until.saturating_duration_since(Instant::now()).min(TURN);
+    let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
+    // A signal ends the wait as well.
+    if poll(&mut [PollFd::new(channel.as_fd(), PollFlags::POLLIN)], timeout).is_err() {
+        return Orders::None;
+    }
+    let mut bytes = [0; 16];
+    match channel.read(&mut bytes) {
+        Ok(0) => Orders::Gone,
+        Ok(count) => {
+            let mut leave = false;
+            for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
+                match order {
+                    Order::ReopenLogs => tine_common::log::reopen().unwrap_or_else(|line| log::error!("{line}")),
+                    Order::Drain | Order::Leave | Order::Cut => leave = true,
+                    Order::LameDuck | Order::Lent | Order::Owned => {}
+                }
+            }
+            if leave { Orders::Leave } else { Orders::None }
+        }
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Orders::None,
+        // A reset, as the master has not read all.
+        Err(_) => Orders::Gone,
+    }
+}
+
+struct Leasing {
+    url: StoreUrl,
+    store: Store,
+    lease: Lease,
+    /// The store does not answer, or has not yet.
+    is_lost: bool,
+    /// Since when, once that is logged.
+    lost_at: Option<Instant>,
+    retry: Duration,
+    /// When the next report is due.
+    next: Instant,
+    /// The limits in common, and how they differ from this server's, as last logged.
+    shown: Option<(Shares, ThrottleLimits)>,
+}
+
+impl Leasing {
+    fn turn(&mut self, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        self.lease.keep_within();
+        let report = self.lease.report(false, now);
+        match self.store.report(&report) {
+            Ok(grant) => {
+                self.lease.take(&grant, Instant::now());
+                (self.retry, self.next) = (TURN, now + TURN);
+                self.on_answer();
+            }
+            Err(why) => {
+                self.lease.lose();
+                // Servers that have lost the store together do not all come back at the same moment.
+                self.next = now + self.retry.mul_f64(0.75 + fastrand::f64() / 4.0);
+                self.retry = (self.retry * 2).min(RETRY_MAX);
+                self.on_failure(&why, now);
+            }
+        }
+    }
+
+    fn on_answer(&mut self) {
+        let state = self.lease.state();
+        if std::mem::take(&mut self.is_lost) {
+            let (url, servers) = (&self.url, state.servers);
+            match self.lost_at.take() {
+                Some(at) => log::info!("limit store {url} is back after {:.1} s", at.elapsed().as_secs_f64()),
+                None => log::info!("limit store {url} is reached; servers that share the limits: {servers}"),
+            }
+        }
+        let (whole, limits) = (state.whole, self.lease.limits());
+        if self.shown.is_none_or(|shown| shown != (whole, limits)) {
+            self.shown = Some((whole, limits));
+            let own = Shares::part_of(&limits, 100);
+            let is_lower = own.concurrency.zip(whole.concurrency).is_some_and(|(own, whole)| whole < own);
+            if is_lower || own.rate.zip(whole.rate).is_some_and(|(own, whole)| whole != own) {
+                log::warn!("another server of the limit store has lower limits, which count: {}", describe(&whole));
+            }
+        }
+    }
+
+    fn on_failure(&mut self, why: &str, now: Instant) {
+        self.is_lost = true;
+        if self.lost_at.is_some() {
+            return;
+        }
+        self.lost_at = Some(now);
+        let (url, shares) = (&self.url, describe(&self.lease.shares()));
+        match self.lease.state().contact_us {
+            Some(_) => log::warn!("limit store {url} cannot be reached: {why}; this server goes on with its shares: {shares}"),
+            None => log::warn!(
+                "limit store {url} cannot be reached: {why}; until it is, this server has --limit-store-alone of its limits: {shares}"
+            ),
+        }
+    }
+
+    /// Gives back what this server holds. Its admissions of the last window stay counted.
+    fn leave(&mut self) {
+        self.lease.close();
+        // Otherwise the store finds out by itself.
+        if self.store.is_connected()
+            && let Err(why) = self.store.report(&self.lease.report(true, Instant::now()))
+        {
+            log::debug!("limit store: {why}; the shares of this server return in {} s", TTL.as_secs());
+        }
+    }
+}
+
+fn describe(shares: &Shares) -> String {
+    let rate = |rate: Rate| format!("rate {rate}");
+    let parts = [shares.concurrency.map(|most| format!("concurrency {most}")), shares.rate.map(rate)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "no limit is set".to_string() } else { parts.join(", ") }
+}
