@@ -150,6 +150,7 @@ mod requests_over_a_limit_wait_their_turn;
 mod responses_that_are_cut_are_counted;
 mod root_follows_no_link_of_another_user;
 mod roots_ctl_finds_a_server_of_another_user;
+mod servers_share_limits_through_a_store;
 mod sigabrt_logs_what_the_worker_was_doing;
 mod signals_work_whatever_was_inherited;
 mod slow_heads_get_408;

@@ -25,6 +25,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod pty;
 pub mod python;
+pub mod redis;
 pub mod scripts;
 pub mod seen;
 pub mod site;

@@ -1,0 +1,83 @@
+//! A Redis server of the test's own, without persistence, on a port that the system chose. It is killed when it is dropped.
+
+use super::{Server, eventually, scratch_folder};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+pub struct Redis {
+    port: u16,
+    folder: PathBuf,
+    password: Option<&'static str>,
+    process: Option<Child>,
+}
+
+impl Redis {
+    pub fn start() -> Redis {
+        Redis::start_with(None)
+    }
+
+    pub fn start_with(password: Option<&'static str>) -> Redis {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let mut redis = Redis { port, folder: scratch_folder(), password, process: None };
+        redis.restart();
+        redis
+    }
+
+    /// `redis://127.0.0.1:PORT/limits`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/limits", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it, on the same port as before, with nothing in it.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.kill();
+        let port = self.port.to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        if let Some(password) = self.password {
+            command.args(["--requirepass", password]);
+        }
+        let child = command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        self.process = Some(child.expect("redis-server; scripts/test installs it"));
+        eventually("Redis answers", || self.answers().then_some(()));
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let mut answer = [0; 4];
+        stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut answer)).is_ok()
+    }
+
+    /// By SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder); // else it is left for a look
+        }
+    }
+}
+
+/// The process of `--limit-store` of this server.
+pub fn try_limit_store_process(server: &Server) -> Option<i32> {
+    let is_it = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|title| title.starts_with("tine: limit store"))
+    };
+    server.workers().into_iter().find(is_it)
+}
