@@ -3,8 +3,8 @@
 use crate::figures::{bytes, count, percent};
 use crate::gauges::{LimitState, Resource};
 use crate::scoreboard::Scoreboard;
-use crate::throttle::{Cause, Count, Setting, Throttle};
-use crate::units::counted;
+use crate::throttle::{Cause, Count, Setting, Shares, Throttle};
+use crate::units::{counted};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -32,6 +32,59 @@ pub struct LimitsStatus {
     pub settings: BTreeMap<String, String>,
     /// Those of them that `tine ctl limit` has set: `concurrency=200`.
     pub set_by_ctl: Vec<String>,
+    /// Only with `--limit-store`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
+}
+
+/// The store of limits that servers have in common, and what this server has of them.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoreStatus {
+    pub reachable: bool,
+    /// Since its last answer; `None`: it has never answered.
+    pub contact_age_s: Option<f64>,
+    /// Servers in contact with it, at that time.
+    pub servers: u64,
+    /// What this server admits by, as a part of the limits: `concurrency`, and `rate` in requests per window.
+    pub shares: BTreeMap<String, u64>,
+    /// What all servers together admit, as far as it is known: the lowest limits of any of them.
+    pub limits: BTreeMap<String, u64>,
+}
+
+impl StoreStatus {
+    /// `None`: the limits are not shared.
+    pub fn of(throttle: Throttle, now: Instant) -> Option<StoreStatus> {
+        let named = |shares: Shares| {
+            let count = shares.rate.map(|rate| rate.count);
+            let all = [("concurrency", shares.concurrency.map(|most| most as u64)), ("rate", count)];
+            all.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect()
+        };
+        throttle.is_shared().then(|| {
+            let state = throttle.store_state();
+            let since = |us| throttle.us(now).saturating_sub(us) as f64 / 1e6;
+            StoreStatus {
+                reachable: state.is_reachable,
+                contact_age_s: state.contact_us.map(since),
+                servers: state.servers,
+                shares: named(throttle.shares()),
+                limits: named(state.whole),
+            }
+        })
+    }
+
+    /// `reachable, 2 servers; concurrency 5 of 10, rate 50 of 100`.
+    pub fn line(&self) -> String {
+        let servers = counted(self.servers, "server");
+        let contact = match (self.reachable, self.contact_age_s) {
+            (true, _) => format!("reachable, {servers}"),
+            (false, Some(age)) => format!("unreachable for {age:.0} s"),
+            (false, None) => "never reached".to_string(),
+        };
+        let of = |name: &String| self.limits.get(name).map_or(String::new(), |limit| format!(" of {limit}"));
+        let shares: Vec<String> = self.shares.iter().map(|(name, share)| format!("{name} {share}{}", of(name))).collect();
+        if shares.is_empty() { contact } else { format!("{contact}; {}", shares.join(", ")) }
+    }
 }
 
 /// How much of a resource is used.
@@ -71,6 +124,7 @@ impl LimitsStatus {
             would_refuse: by_cause(Count::WouldRefuse),
             settings: Setting::ALL.map(|setting| (setting.name().to_string(), setting.get(&limits))).into(),
             set_by_ctl: set_by_ctl.to_vec(),
+            store: StoreStatus::of(throttle, now),
         }
     }
 
@@ -214,5 +268,20 @@ mod tests {
         }
         assert_eq!(serde_json::from_str::<LimitsStatus>(&json).expect("the same"), status);
         assert_eq!(serde_json::from_str::<LimitsStatus>("{}").expect("of another version"), LimitsStatus::default());
+    }
+
+    #[test]
+    fn a_store_is_told_with_what_is_had_of_it() {
+        let line = |reachable, contact_age_s, shares: &[(&str, u64)]| {
+            let named = |all: &[(&str, u64)]| all.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+            let limits = named(&[("concurrency", 10), ("rate", 100)]);
+            StoreStatus { reachable, contact_age_s, servers: 2, shares: named(shares), limits }.line()
+        };
+        assert_eq!(
+            line(true, Some(0.1), &[("concurrency", 5), ("rate", 50)]),
+            "reachable, 2 servers; concurrency 5 of 10, rate 50 of 100"
+        );
+        assert_eq!(line(false, Some(12.4), &[("rate", 50)]), "unreachable for 12 s; rate 50 of 100");
+        assert_eq!(line(false, None, &[]), "never reached");
     }
 }

@@ -5,8 +5,6 @@
 //! before.
 
 use std::time::{Duration, Instant};
-use tine_common::metric::Metric;
-use tine_common::scoreboard::Scoreboard;
 use tine_common::throttle::{Cause, Count, Rate, Shares, StoreState, Throttle, ThrottleLimits};
 
 /// What the script is told; 0 stands for no limit.
@@ -66,27 +64,24 @@ impl Growth {
 }
 
 pub struct Lease {
-    scoreboard: Scoreboard,
     throttle: Throttle,
     /// What the rates of all servers are counted in, if that is known.
     window: Duration,
     wanted: Recent,
     held_back: Recent,
-    requests: Growth,
+    admitted: Growth,
     refused: Growth,
     refused_by_rate: Growth,
 }
 
 impl Lease {
-    pub fn new(scoreboard: Scoreboard) -> Lease {
-        let throttle = scoreboard.throttle();
+    pub fn new(throttle: Throttle) -> Lease {
         let mut lease = Lease {
-            scoreboard,
             throttle,
             window: throttle.store_state().whole.rate.map_or(Duration::ZERO, |rate| rate.window),
             wanted: Recent::default(),
             held_back: Recent::default(),
-            requests: Growth::default(),
+            admitted: Growth::default(),
             refused: Growth::default(),
             refused_by_rate: Growth::default(),
         };
@@ -128,13 +123,12 @@ impl Lease {
         }
     }
 
-    /// Requests that were answered, refused, and refused by the rate since the last turn.
+    /// Requests that were admitted, refused, and refused by the rate since the last turn. Exempt ones do not count.
     fn growth(&mut self) -> (u64, u64, u64) {
         let throttle = self.throttle;
-        let refused =
-            |cause| throttle.counted(Count::Refused(cause)) + throttle.counted(Count::WouldRefuse(cause));
+        let refused = |cause| throttle.counted(Count::Refused(cause)) + throttle.counted(Count::WouldRefuse(cause));
         (
-            self.requests.to(self.scoreboard.totals()[Metric::Requests]),
+            self.admitted.to(throttle.counted(Count::Admitted)),
             self.refused.to(refused(Cause::Concurrency)),
             self.refused_by_rate.to(refused(Cause::Rate)),
         )
@@ -142,9 +136,9 @@ impl Lease {
 
     pub fn report(&mut self, is_leaving: bool, now: Instant) -> Report {
         let (limits, shares) = (self.limits(), self.shares());
-        let (answered, refused, refused_by_rate) = self.growth();
+        let (begun, refused, refused_by_rate) = self.growth();
         let demand = self.throttle.demand();
-        let wanted = self.wanted.with((demand + refused).max(answered.min(1)));
+        let wanted = self.wanted.with((demand + refused).max(begun.min(1)));
         let waiting = self.throttle.waiting();
         let waiting = waiting.all.saturating_sub(waiting.for_clients) as u64;
         let held_back = self.held_back.with(waiting + refused_by_rate);

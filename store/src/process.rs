@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tine_common::config::StoreUrl;
 use tine_common::message::{Order, Report};
-use tine_common::scoreboard::{Scoreboard, Slot};
+use tine_common::scoreboard::Slot;
 use tine_common::sys::{fork, process};
-use tine_common::throttle::{Rate, Shares, ThrottleLimits};
+use tine_common::throttle::{Rate, Shares, Throttle, ThrottleLimits};
 
 /// The name of the process in its title and in the log.
 pub const NAME: &str = "limit store";
@@ -33,8 +33,8 @@ pub struct Start {
     pub url: StoreUrl,
     /// This server, for all others; the same over all processes of one master.
     pub id: String,
-    /// Of the workers.
-    pub server: Scoreboard,
+    /// The limits and the shares.
+    pub throttle: Throttle,
     /// Its own, for its heartbeat.
     pub slot: Slot,
     pub channel: UnixStream,
@@ -46,16 +46,16 @@ pub struct Start {
 
 /// Runs the process to its end; returns its exit status.
 pub fn run(start: Start) -> i32 {
-    let Start { url, id, server, slot, channel, master, graceful_timeout, signals } = start;
+    let Start { url, id, throttle, slot, channel, master, graceful_timeout, signals } = start;
     match process::end_after_parent(master, graceful_timeout + ORPHAN_MARGIN) {
         Ok(true) => {}
         Ok(false) => return 1, // the master is gone already
         Err(e) => return failed(&channel, &format!("cannot watch for the master's exit: {e}")),
     }
     let is_told = Arc::new(AtomicBool::new(false));
-    let handled = [SIGTERM, SIGQUIT].into_iter().try_for_each(|signal| {
-        signal_hook::flag::register(signal, is_told.clone()).map(drop)
-    });
+    let handled = [SIGTERM, SIGQUIT]
+        .into_iter()
+        .try_for_each(|signal| signal_hook::flag::register(signal, is_told.clone()).map(drop));
     if let Err(e) = handled.and_then(|()| signals.unblock_signals()) {
         return failed(&channel, &format!("cannot handle signals: {e}"));
     }
@@ -67,9 +67,18 @@ pub fn run(start: Start) -> i32 {
         log::debug!("the channel to the master: {e}");
         return 1;
     }
-    let lease = Lease::new(server);
+    let lease = Lease::new(throttle);
     let is_reachable = lease.state().is_reachable;
-    let mut one = Leasing { url, store, lease, is_lost: !is_reachable, lost_at: None, retry: TURN, next: Instant::now(), shown: None };
+    let mut one = Leasing {
+        url,
+        store,
+        lease,
+        is_lost: !is_reachable,
+        lost_at: None,
+        retry: TURN,
+        next: Instant::now(),
+        shown: None,
+    };
     let mut orphaned: Option<Instant> = None;
     loop {
         let now = Instant::now();
@@ -205,7 +214,9 @@ impl Leasing {
         self.lost_at = Some(now);
         let (url, shares) = (&self.url, describe(&self.lease.shares()));
         match self.lease.state().contact_us {
-            Some(_) => log::warn!("limit store {url} cannot be reached: {why}; this server goes on with its shares: {shares}"),
+            Some(_) => {
+                log::warn!("limit store {url} cannot be reached: {why}; this server goes on with its shares: {shares}")
+            }
             None => log::warn!(
                 "limit store {url} cannot be reached: {why}; until it is, this server has --limit-store-alone of its limits: {shares}"
             ),

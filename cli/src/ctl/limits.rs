@@ -27,6 +27,9 @@ pub fn table(limits: &LimitsStatus) -> String {
     let manners = MANNERS.map(|setting| format!("{} {}", setting.name(), value(setting)));
     text.push_str(&format!("{}\n", manners.join(", ")));
     text.push_str(&format!("{}\n", limits.held_back()));
+    if let Some(store) = &limits.store {
+        text.push_str(&format!("limit store: {}\n", store.line()));
+    }
     if !limits.set_by_ctl.is_empty() {
         text.push_str(&format!("set by tine ctl: {}\n", limits.set_by_ctl.join(", ")));
     }

@@ -42,6 +42,7 @@ pub fn status(status: &Status) -> String {
             line(if i == 0 { "limits" } else { "" }, limits::line(resource, limits));
         }
         line("held back", limits.held_back());
+        limits.store.iter().for_each(|store| line("limit store", store.line()));
     }
     if let Some(reload) = &status.reload {
         line("last change", reload.clone());

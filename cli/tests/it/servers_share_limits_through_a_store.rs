@@ -30,6 +30,19 @@ fn held(servers: &[Turnstile; 2]) -> [u64; 2] {
     held
 }
 
+/// What this server may admit now, from `tine ctl status`.
+fn share(server: &Turnstile) -> u64 {
+    let output = server.0.ctl(&["status", "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    let store = &said["status"]["limits"]["store"];
+    assert_eq!(
+        (store["reachable"].as_bool(), store["limits"]["concurrency"].as_u64()),
+        (Some(true), Some(MOST)),
+        "{said}"
+    );
+    store["shares"]["concurrency"].as_u64().expect("a number")
+}
+
 fn holds(server: &Turnstile, count: usize) -> Vec<Client> {
     (0..count).map(|_| server.hold()).collect()
 }
@@ -41,6 +54,8 @@ fn the_sum_of_requests_in_flight_is_within_the_limit_and_one_server_can_have_it_
     let _first = holds(&servers[0], 15);
     eventually("the first has all, as the other is idle", || (held(&servers) == [MOST, 0]).then_some(()));
     let _others = holds(&servers[1], 15);
+    // Then it does not begin another one for each that ends.
+    eventually("the first is to give up half", || (share(&servers[0]) == 5).then_some(()));
     for _ in 0..5 {
         let before = held(&servers);
         servers[0].release(1);
@@ -168,6 +183,7 @@ fn the_process_of_the_store_is_replaced_and_no_request_notices() {
     eventually("there is another", || try_limit_store_process(&servers[0].0).filter(|&pid| pid != first));
     servers[0].0.wait_log("the process of --limit-store (pid");
     let _others = holds(&servers[1], 2);
+    eventually("the first is to give up two", || (share(&servers[0]) == 8).then_some(()));
     servers[0].release(2);
     eventually("it leases as the same server", || (held(&servers) == [8, 2]).then_some(()));
 }
@@ -215,7 +231,9 @@ fn a_password_is_used_and_never_shown() {
     };
     let checked = said(&["check"], &[("TINE_LIMIT_STORE", &url)]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains("redis://:***@127.0.0.1"));
-    for (wrong, hint) in [(url.as_str(), "TINE_LIMIT_STORE"), ("rediss://:s3cr3t@h/k", "TLS"), ("http://s3cr3t", "scheme")] {
+    for (wrong, hint) in
+        [(url.as_str(), "TINE_LIMIT_STORE"), ("rediss://:s3cr3t@h/k", "TLS"), ("http://s3cr3t", "scheme")]
+    {
         let output = said(&["check", "--limit-store", wrong], &[]);
         let line = one_line_of(&output);
         assert!(line.contains("--limit-store") && line.contains(hint), "{line}");

@@ -57,7 +57,7 @@ fn files(places: &[&str], extensions: &[&str]) -> Vec<Text> {
     files
 }
 
-const CODE: &[&str] = &["common", "worker", "apps", "master", "cli"];
+const CODE: &[&str] = &["common", "worker", "apps", "store", "master", "cli"];
 
 #[track_caller]
 fn expect_none(found: &[String], what: &str) {

@@ -77,7 +77,8 @@ impl Drop for Redis {
 /// The process of `--limit-store` of this server.
 pub fn try_limit_store_process(server: &Server) -> Option<i32> {
     let is_it = |pid: &i32| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|title| title.starts_with("tine: limit store"))
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|title| title.starts_with("tine: limit store"))
     };
     server.workers().into_iter().find(is_it)
 }

@@ -14,10 +14,13 @@ const KEY_BYTES_MAX: usize = 512;
 const FILE_BYTES_MAX: u64 = 4096;
 const AS_IN: &str = "write it as redis://HOST:PORT/KEY, or as file:PATH of a file that has it";
 
+/// Where servers share their limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LimitStore {
+    /// They are not shared.
     #[default]
     Nowhere,
+    /// At this address.
     At(StoreUrl),
     /// The address is in this file.
     In(PathBuf),
@@ -28,9 +31,13 @@ pub enum LimitStore {
 /// `redis://USER:PASSWORD@HOST:PORT/KEY?db=N`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl {
+    /// The name to log in by; `None`: Redis's default user.
     pub user: Option<String>,
+    /// `None`: it asks for none.
     pub password: Option<String>,
+    /// A name or an address.
     pub host: String,
+    /// Of TCP.
     pub port: u16,
     /// The number of the database.
     pub db: i64,
@@ -52,6 +59,7 @@ impl FromStr for LimitStore {
 }
 
 impl LimitStore {
+    /// Whether the address was understood; the error is one line.
     pub fn check(&self) -> Result<(), String> {
         match self {
             LimitStore::Wrong(why) => Err(format!("--limit-store: {why}")),
@@ -59,6 +67,7 @@ impl LimitStore {
         }
     }
 
+    /// The text that was given has a password in it.
     pub fn has_password(&self) -> bool {
         matches!(self, LimitStore::At(url) if url.password.is_some())
     }

@@ -9,7 +9,7 @@ use super::exposition::{Exposition, Format, Kind, Number, label_text};
 use super::requests::BOUNDS_NS;
 use super::{Latency, RequestSet, Telemetry, log_linear};
 use crate::gauges::{LimitState, Resource};
-use crate::limit_status::LimitsStatus;
+use crate::limit_status::{LimitsStatus, StoreStatus};
 use crate::metric::Metric;
 use crate::resident;
 use crate::roster::Roster;
@@ -30,6 +30,7 @@ pub fn report(scoreboard: &Scoreboard, roster: Option<&Roster>, format: Format, 
     counts(&mut out, &telemetry);
     levels(&mut out, &telemetry, scoreboard);
     limits(&mut out, scoreboard, now);
+    store(&mut out, scoreboard, now);
     if let Some(roster) = roster {
         server(&mut out, &telemetry, scoreboard, roster, now);
         processes(&mut out, &telemetry, roster);
@@ -155,6 +156,26 @@ fn limits(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
     out.single("tine_open_descriptors", Kind::Gauge, help, measured.descriptors);
     let help = "Descriptors that a process may have.";
     out.single("tine_max_descriptors", Kind::Gauge, help, measured.descriptors_max);
+}
+
+/// Only with `--limit-store`.
+fn store(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
+    let Some(store) = StoreStatus::of(scoreboard.throttle(), now) else { return };
+    let help = "Whether the store of the limits that servers share answers.";
+    out.single("tine_limit_store_reachable", Kind::Gauge, help, u64::from(store.reachable));
+    if let Some(age) = store.contact_age_s {
+        let help = "Time since the store last answered.";
+        out.single("tine_limit_store_contact_age_seconds", Kind::Gauge, help, age);
+    }
+    let help = "Servers that were in contact with the store then.";
+    out.single("tine_limit_store_servers", Kind::Gauge, help, store.servers);
+    for (name, help, values) in [
+        ("tine_limit_share", "What this server admits of a limit that servers share.", store.shares),
+        ("tine_limit_shared", "The limit of all servers together.", store.limits),
+    ] {
+        let mut family = out.family(name, Kind::Gauge, help);
+        values.into_iter().for_each(|(limit, value)| family.sample(&[("limit", &limit)], value));
+    }
 }
 
 fn server(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard, roster: &Roster, now: Instant) {

@@ -34,7 +34,7 @@ impl Master {
         let start = tine_store::Start {
             url,
             id,
-            server: self.scoreboard,
+            throttle: self.scoreboard.throttle(),
             slot: helper.scoreboard.slot(SLOT),
             channel,
             master: self.pid,

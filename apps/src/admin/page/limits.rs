@@ -9,7 +9,8 @@ use tine_common::limit_status::{LimitsStatus, ResourceStatus};
 pub fn limits(snapshot: &Snapshot) -> String {
     let Some(limits) = snapshot.status.limits.as_ref().filter(|limits| limits.is_any()) else { return String::new() };
     let rows: String = limits.resources.iter().map(|resource| row(resource, limits)).collect();
-    let held_back = escape(&limits.held_back());
+    let store = limits.store.as_ref().map_or(String::new(), |store| format!("; limit store {}", store.line()));
+    let held_back = escape(&(limits.held_back() + &store));
     format!("<h2>Limits<small>{held_back}</small></h2>\n<div class=\"limits\">{rows}</div>\n")
 }
 
