@@ -4,7 +4,7 @@ use crate::figures::{bytes, count, percent};
 use crate::gauges::{LimitState, Resource};
 use crate::scoreboard::Scoreboard;
 use crate::throttle::{Cause, Count, Setting, Shares, Throttle};
-use crate::units::{counted};
+use crate::units::counted;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -82,7 +82,8 @@ impl StoreStatus {
             (false, None) => "never reached".to_string(),
         };
         let of = |name: &String| self.limits.get(name).map_or(String::new(), |limit| format!(" of {limit}"));
-        let shares: Vec<String> = self.shares.iter().map(|(name, share)| format!("{name} {share}{}", of(name))).collect();
+        let shares: Vec<String> =
+            self.shares.iter().map(|(name, share)| format!("{name} {share}{}", of(name))).collect();
         if shares.is_empty() { contact } else { format!("{contact}; {}", shares.join(", ")) }
     }
 }

@@ -142,8 +142,20 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
-    let start =
-        Start { about, factory, config, reread, bound, admin, limit_store, pidfile, program, predecessor, control, notifier };
+    let start = Start {
+        about,
+        factory,
+        config,
+        reread,
+        bound,
+        admin,
+        limit_store,
+        pidfile,
+        program,
+        predecessor,
+        control,
+        notifier,
+    };
     let master = Master::new(start).map_err(|e| format!("the master could not start: {e}"))?;
     match master.run() {
         End::Exit(status) => Ok(status),

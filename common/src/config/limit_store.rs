@@ -202,7 +202,9 @@ mod tests {
                 continue;
             };
             assert_eq!((url.to_string().as_str(), format!("{url:?}").as_str()), (shown, shown));
-            let of = |login: Option<(Option<&str>, &str)>| login.map(|(user, pass)| (user.map(str::to_string), pass.to_string()));
+            let of = |login: Option<(Option<&str>, &str)>| {
+                login.map(|(user, pass)| (user.map(str::to_string), pass.to_string()))
+            };
             assert_eq!(url.password.clone().map(|password| (url.user.clone(), password)), of(login), "{text}");
         }
     }

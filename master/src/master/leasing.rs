@@ -29,7 +29,8 @@ impl Leasing {
 impl Master {
     /// Forks the process if it is due; returns `Some` in the child.
     pub(super) fn spawn_leasing(&mut self, now: Instant) -> Option<Forked> {
-        let (signals, channel) = self.fork_helper(|one| one.leasing.as_mut().map(|leasing| &mut leasing.helper), now)?;
+        let (signals, channel) =
+            self.fork_helper(|one| one.leasing.as_mut().map(|leasing| &mut leasing.helper), now)?;
         let Leasing { helper, url, id } = self.leasing.take()?;
         let start = tine_store::Start {
             url,
