@@ -6,6 +6,7 @@ use crate::drain_args::DrainArgs;
 use crate::limit_args::LimitArgs;
 use crate::log_args::LogArgs;
 use crate::privileges_args::PrivilegesArgs;
+use crate::request_log_args::RequestLogArgs;
 use crate::supervision_args::SupervisionArgs;
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -82,6 +83,8 @@ pub struct ServerArgs {
     quiet: bool,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    request_log: RequestLogArgs,
 
     #[command(flatten)]
     supervision: SupervisionArgs,
@@ -196,6 +199,7 @@ impl ServerArgs {
             mem_interval: self.mem_interval,
             quiet: self.quiet,
             log_level: self.log.log_level,
+            log_format: self.log.log_format,
             supervision: self.supervision.config(),
             privileges: self.privileges.config(),
             worker: WorkerConfig {
@@ -206,6 +210,7 @@ impl ServerArgs {
                 graceful_timeout: self.graceful_timeout,
                 throttle: self.limit.config(),
                 buffer_bytes: self.buffer_size,
+                request_log: self.request_log.config(),
                 limits: Limits {
                     write_high_watermark_bytes: self.write_high_watermark,
                     write_low_watermark_bytes: self.write_low_watermark,

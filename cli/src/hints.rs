@@ -6,10 +6,8 @@ use std::path::Path;
 
 /// Options of gunicorn, nginx, uWSGI and others that do not exist here, and the hint for each.
 const OPTIONS: &[(&[&str], &str)] = &[
-    (
-        &["--access-log", "--access-logfile", "--accesslog"],
-        "there is no access log; a proxy in front can write one; --log-file PATH is the server's own log",
-    ),
+    (&["--access-logfile", "--accesslog"], "that is --access-log FILE, or - for standard output"),
+    (&["--access-logformat"], "that is --access-log-format FORMAT"),
     (&["--error-log", "--error-logfile", "--errorlog", "--logto", "-e"], "the server's log goes to --log-file PATH"),
     (&["--bind", "--address", "--addr"], "that is --listen ADDR, or -b ADDR"),
     (&["--port", "--http", "-P"], "give the port by itself, as in `tine run 8080`"),

@@ -37,6 +37,7 @@ mod log_args;
 mod operands;
 mod output;
 mod privileges_args;
+mod request_log_args;
 mod serve;
 mod settings;
 mod supervision_args;

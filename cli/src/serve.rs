@@ -157,6 +157,7 @@ fn obey<A: clap::Args>(
     if served.has_preflight && !config.privileges.allow_root && is_root(identity.as_ref()) {
         served.warnings.push(warnings::of_root(&served.about.name));
     }
+    config.log_format.put_in_place();
     tine_common::log::init(level);
     tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     if served.has_preflight

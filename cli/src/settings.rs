@@ -15,7 +15,7 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 21] = [
+const FIXED: [&str; 23] = [
     "port",
     "host",
     "listen",
@@ -31,7 +31,9 @@ const FIXED: [&str; 21] = [
     "limit-store-alone",
     "quiet",
     "log-file",
+    "access-log",
     "log-level",
+    "log-format",
     "user",
     "group",
     "umask",

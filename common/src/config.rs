@@ -3,14 +3,17 @@
 //! [`MasterConfig`] is the whole, built from the command line before the first fork; each worker gets its part of it,
 //! [`WorkerConfig`]. [`MasterConfig::check`] checks the values; their spelling belongs to the command line.
 
+mod access_log;
 mod limit_store;
 mod throttle;
 mod worker;
 
+pub use access_log::{AccessLogConfig, RequestLogConfig};
 pub use limit_store::{LimitStore, StoreUrl};
 pub use throttle::{ClientKey, Exempt, ThrottleConfig};
 pub use worker::{Limits, WorkerConfig};
 
+use crate::log::LogFormat;
 use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
 use std::fmt;
@@ -64,6 +67,8 @@ pub struct MasterConfig {
     pub quiet: bool,
     /// `None`: not given on the command line; `TINE_LOG` may give one.
     pub log_level: Option<log::LevelFilter>,
+    /// How the lines of the log are written; the access log has a format of its own.
+    pub log_format: LogFormat,
     /// What each worker is forked with.
     pub worker: WorkerConfig,
     /// How workers are watched and replaced.
@@ -241,6 +246,7 @@ impl Default for MasterConfig {
             mem_interval: Duration::from_secs(10),
             quiet: false,
             log_level: None,
+            log_format: LogFormat::default(),
             worker: WorkerConfig::default(),
             supervision: Supervision::default(),
             privileges: Privileges::default(),
@@ -305,7 +311,12 @@ impl MasterConfig {
             drain_delay: new.drain_delay,
             health_path: new.health_path,
             mem_interval: new.mem_interval,
-            worker: WorkerConfig { is_alone: self.worker.is_alone, accept: self.worker.accept, ..new.worker },
+            worker: WorkerConfig {
+                is_alone: self.worker.is_alone,
+                accept: self.worker.accept,
+                request_log: self.worker.request_log.reloaded(new.worker.request_log),
+                ..new.worker
+            },
             supervision: new.supervision,
             privileges: Privileges { affinity: new.privileges.affinity, ..self.privileges.clone() },
             ..self.clone()
@@ -331,6 +342,7 @@ impl MasterConfig {
             ("limit-store-alone", format!("{}%", self.limit_store_alone_percent)),
             ("mem-interval", show_duration(self.mem_interval)),
             ("quiet", on_or_off(self.quiet)),
+            ("log-format", self.log_format.name().to_string()),
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),
         ]
         .into_iter()

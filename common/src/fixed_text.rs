@@ -20,6 +20,11 @@ impl FixedText {
         &self.bytes[..self.length]
     }
 
+    /// The bytes that still fit, besides a newline.
+    pub fn room(&self) -> usize {
+        BYTES_MAX - 1 - self.length
+    }
+
     /// The text as one line, or several: there is always room for the newline.
     pub fn end_line(&mut self) -> &[u8] {
         self.bytes[self.length] = b'\n';

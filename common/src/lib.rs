@@ -22,11 +22,13 @@
 //! - [`sys`]: system calls; the only directory of this crate that may use `unsafe`.
 #![deny(unsafe_code)]
 
+pub mod access_log;
 pub mod address_counts;
 pub mod bulletin;
 #[warn(missing_docs)]
 pub mod config;
 pub mod crash;
+pub mod escape;
 pub mod figures;
 pub mod fixed_text;
 pub mod gauges;

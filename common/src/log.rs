@@ -1,24 +1,27 @@
 //! Log lines: `2026-11-21T01:17:24.123Z INFO worker 3[4711] text`, one write each, to standard error or to the file
 //! that `--log-file` puts in its place.
 //!
-//! If standard error is systemd's journal, a priority replaces the time (`log/journal.rs`). No write ever blocks: lines
+//! With `--log-format json` each line is an object (`log/json.rs`). If standard error is systemd's journal, a priority replaces the time (`log/journal.rs`). No write ever blocks: lines
 //! that standard error does not take at once are dropped and counted (`log/out.rs`).
 //!
 //! `--log-level` sets the level (`error`, `warn`, `info`, `debug`, `off`), or else `TINE_LOG`; the default is `info`,
 //! and `warn` with `--quiet`. The lines of each place in the code are rate-limited (`log/repeats.rs`). [`Burst`] and
 //! [`Allowance`] are for what is better summed up: a crash loop, a flood of refusals.
 
+pub(crate) mod append_file;
 mod file;
 mod guarded;
 mod head;
 mod journal;
+mod json;
 mod out;
 mod recent;
 mod repeats;
 mod shown_path;
 
 pub use file::{LogFile, path, reopen};
-pub use head::push_head;
+pub use head::{push_head, push_time};
+pub use json::LogFormat;
 pub use out::{in_handler, lines_dropped, report_suppressed, write_last};
 pub use recent::{Event, NUMBERS, forget, keep, recent};
 pub use repeats::APP;
@@ -71,11 +74,11 @@ pub fn init(level: LevelFilter) {
             let level = record.level().as_str();
             push_head(&mut head, level, &process_name());
             if let Some(summary) = summary {
-                out.write_all(head.as_bytes())?;
-                writeln!(out, "{summary}")?;
+                let line = [head.as_bytes(), summary.as_bytes(), b"\n"].concat();
+                out::write(&line);
             }
             out.write_all(head.as_bytes())?;
-            if !journal::is_it() {
+            if !journal::is_it() || json::is_it() {
                 return writeln!(out, "{}", record.args());
             }
             writeln!(out, "{}", journal::each_line(level, &record.args().to_string()))
@@ -96,7 +99,7 @@ pub fn init(level: LevelFilter) {
         let mut head = FixedText::default();
         push_head(&mut head, "ERROR", &process_name());
         let text = indented(&text);
-        let text = if journal::is_it() { journal::each_line("ERROR", &text) } else { text };
+        let text = if journal::is_it() && !json::is_it() { journal::each_line("ERROR", &text) } else { text };
         let line = [head.as_bytes(), text.as_bytes(), b"\n"].concat();
         out::write(&line);
     }));

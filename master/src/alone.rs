@@ -13,6 +13,7 @@ use crate::pidfile::Pidfile;
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
+use tine_common::access_log::Sink;
 use tine_common::config::MasterConfig;
 use tine_common::scoreboard::Scoreboard;
 use tine_common::sys::fork;
@@ -26,6 +27,7 @@ pub struct Alone {
     pub config: MasterConfig,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
+    pub access_log: Option<Sink>,
     pub notifier: Notifier,
 }
 
@@ -45,7 +47,7 @@ impl Alone {
     }
 
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
-        let Alone { about, config, bound, notifier, .. } = self;
+        let Alone { about, config, bound, access_log, notifier, .. } = self;
         let mut scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
@@ -69,6 +71,7 @@ impl Alone {
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
             channel,
+            access_log,
             scoreboard,
             slot: 0,
             requests_due: None,

@@ -54,6 +54,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant};
 use stopping::Stopping;
 use supervising::Supervising;
+use tine_common::access_log::Sink;
 use tine_common::config::{MasterConfig, StoreUrl};
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
@@ -94,6 +95,8 @@ pub struct Start {
     /// The store of `--limit-store`.
     pub limit_store: Option<StoreUrl>,
     pub pidfile: Option<Pidfile>,
+    /// What each worker gets; `None`: there is no access log.
+    pub access_log: Option<Sink>,
     pub program: Program,
     /// The master that this one is to take over from.
     pub predecessor: Option<Predecessor>,
@@ -138,6 +141,7 @@ pub struct Master {
     #[cfg(feature = "limit-store")]
     leasing: Option<Leasing>,
     pidfile: Option<Pidfile>,
+    access_log: Option<Sink>,
     /// `None`: not wanted, not available, or not taken over yet.
     control: Option<Control>,
     notifier: Notifier,
@@ -170,7 +174,7 @@ fn memory_line(config: &MasterConfig, now: Instant) -> Option<MemoryLine> {
 
 impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
-        let Start { about, factory, config, reread, bound, pidfile, program, predecessor, .. } = start;
+        let Start { about, factory, config, reread, bound, pidfile, access_log, program, predecessor, .. } = start;
         let (mut control, mut notifier) = (start.control, start.notifier);
         let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
         if config.worker.connections_per_address_max.is_some() {
@@ -214,6 +218,7 @@ impl Master {
             #[cfg(feature = "limit-store")]
             leasing,
             pidfile,
+            access_log,
             control,
             notifier,
             poll,
@@ -366,6 +371,7 @@ impl Master {
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,
+                    access_log: self.access_log.take(),
                     scoreboard: self.scoreboard,
                     slot,
                     requests_due,

@@ -111,6 +111,7 @@ fn prepare(
     enter(&config.privileges).map_err(ServerError::setting)?;
     let level = tine_common::log::level(config.log_level, config.quiet).map_err(ServerError::setting)?;
     let identity = Identity::of(&config.privileges).map_err(ServerError::system)?;
+    config.log_format.put_in_place();
     tine_common::log::init(level);
     tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     let about = About { name, try_next: "curl URL/".to_string(), also: Vec::new(), health: Health::AppsOwn };

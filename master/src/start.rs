@@ -14,6 +14,7 @@ use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use nix::sys::stat::Mode;
 use std::time::{Duration, Instant};
+use tine_common::access_log::{Opened, Sink};
 use tine_common::config::{Address, ControlAt, MasterConfig, StoreUrl};
 use tine_common::log::LogFile;
 use tine_common::privileges::Privileges;
@@ -102,10 +103,11 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
              such as those of an async runtime"
         ));
     }
-    let Prepared { nofile, pidfile, log_file, mut bound, mut admin, limit_store } =
+    let Prepared { nofile, pidfile, log_file, access_log, mut bound, mut admin, limit_store } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     let all = bound.iter().chain(&admin);
-    if let Err(line) = hand_to(identity.as_ref(), all, pidfile.as_ref(), log_file.as_ref(), &config.control) {
+    let files = Files { pidfile: pidfile.as_ref(), log_file: log_file.as_ref(), access_log: access_log.as_ref() };
+    if let Err(line) = hand_to(identity.as_ref(), all, files, &config.control) {
         listener::remove_unix_sockets(bound.iter_mut().chain(&mut admin));
         return Err(line);
     }
@@ -120,7 +122,9 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         file.put_in_place()?;
     }
     about.also.iter().for_each(|line| log::info!("also {line}"));
-    for line in warnings.into_iter().chain(listener::warnings(&config)) {
+    let access_log = access_log.map(|opened| opened.sink);
+    let of_access_log = access_log.as_ref().and_then(Sink::warning).map(str::to_string);
+    for line in warnings.into_iter().chain(listener::warnings(&config)).chain(of_access_log) {
         log::warn!("{line}");
     }
     if let Some(control) = &control {
@@ -138,7 +142,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         log::info!("open files: limit is {}", nofile.now);
     }
     if config.worker.is_alone {
-        return Alone { about, config, bound, pidfile, notifier }.run(factory);
+        return Alone { about, config, bound, pidfile, access_log, notifier }.run(factory);
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
@@ -151,6 +155,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         admin,
         limit_store,
         pidfile,
+        access_log,
         program,
         predecessor,
         control,
@@ -199,19 +204,26 @@ pub fn go_to(privileges: &Privileges) -> Result<(), String> {
         .map_err(|e| format!("--chdir {} cannot be entered: {e}; give a directory", directory.display()))
 }
 
+/// Files that this process has created, and that the user of `--user` must be able to open.
+struct Files<'a> {
+    pidfile: Option<&'a Pidfile>,
+    log_file: Option<&'a LogFile>,
+    access_log: Option<&'a Opened>,
+}
+
 /// Gives all files created so far to the user, and becomes that user.
 fn hand_to<'b>(
     identity: Option<&Identity>,
     mut bound: impl Iterator<Item = &'b Bound>,
-    pidfile: Option<&Pidfile>,
-    log_file: Option<&LogFile>,
+    files: Files<'_>,
     control: &ControlAt,
 ) -> Result<(), String> {
     if let Some(identity) = identity {
         let (uid, gid) = (identity.uid.as_raw(), identity.gid.as_raw());
         bound.try_for_each(|one| one.give_to(uid, gid))?;
-        pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
-        log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
+        files.pidfile.map_or(Ok(()), |pidfile| pidfile.give_to(uid, gid))?;
+        files.log_file.map_or(Ok(()), |file| file.give_to(uid, gid))?;
+        files.access_log.map_or(Ok(()), |opened| opened.give_to(uid, gid))?;
         if (control, identity.uid.is_root()) == (&ControlAt::Auto, false)
             && let Err(line) = control::make_directory_for(uid, gid)
         {
@@ -228,6 +240,7 @@ struct Prepared {
     nofile: Nofile,
     pidfile: Option<Pidfile>,
     log_file: Option<LogFile>,
+    access_log: Option<Opened>,
     bound: Vec<Bound>,
     admin: Option<Bound>,
     limit_store: Option<StoreUrl>,
@@ -253,12 +266,13 @@ fn prepare(
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
     // Before the user changes: its file may be root's.
     let limit_store = config.limit_store.url()?.filter(|_| !config.worker.is_alone);
+    let access_log = Opened::open(&config.worker.request_log.access.target)?;
     let at = config.admin.as_ref().filter(|_| !config.worker.is_alone);
     let own = at.and_then(|at| inherited.take_admin(at));
     let mut bound = listener::bind(config, inherited, patience)?;
     let admin = at.map(|at| listener::bind_admin(at, own, config, patience)).transpose();
     let admin = admin.inspect_err(|_| listener::remove_unix_sockets(&mut bound))?;
-    Ok(Prepared { nofile, pidfile, log_file, bound, admin, limit_store })
+    Ok(Prepared { nofile, pidfile, log_file, access_log, bound, admin, limit_store })
 }
 
 /// Does what a start does before it forks, and releases it again, so that a port in use or a missing permission is reported.
@@ -266,7 +280,8 @@ fn prepare(
 pub fn rehearse(config: &MasterConfig, lent: &[Address]) -> Result<(), String> {
     let mut own = config.clone();
     own.listen.retain(|address| !lent.contains(address));
-    let Prepared { mut bound, mut admin, log_file, .. } = prepare(&own, Inherited::default(), None, Duration::ZERO)?;
+    let Prepared { mut bound, mut admin, log_file, access_log, .. } =
+        prepare(&own, Inherited::default(), None, Duration::ZERO)?;
     let control = match &config.control {
         ControlAt::Path(_) => control::open(&config.control, None, Claim::Free),
         ControlAt::Auto | ControlAt::Nowhere => Ok(None),
@@ -275,6 +290,9 @@ pub fn rehearse(config: &MasterConfig, lent: &[Address]) -> Result<(), String> {
     control?.into_iter().for_each(|control| control.remove());
     if let Some(file) = log_file {
         file.discard();
+    }
+    if let Some(opened) = access_log {
+        opened.discard();
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Admission: a budget of connections, and a clear response to those above it.
 
+use crate::dispatch::{Outcome, Record, Recorder};
 use crate::http::DateLine;
 use crate::http1;
 use crate::net::{ReadBuffer, Socket};
+use crate::request_log::RequestLog;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -130,21 +132,45 @@ impl Admission {
     }
 }
 
-/// The 503 for a client that is refused. What it has sent so far is read and dropped.
-pub fn answer_to(socket: &Socket, date: &DateLine, scratch: &mut ReadBuffer) -> Vec<u8> {
-    // Errors mean that the client is gone.
-    let _ = scratch.receive(socket, usize::MAX);
-    let answer = http1::refusal(scratch.unconsumed(), date, RETRY_AFTER_SECONDS);
-    scratch.clear();
-    answer
+/// The 503 for a client that is refused.
+pub struct Refusal {
+    pub answer: Vec<u8>,
+    /// Only for the log.
+    pub record: Option<Record>,
 }
 
-/// Sends the answer and closes at once, without lingering. Since what the client has sent so far was read, the close
-/// does not cause a reset, as far as that can be known.
-pub fn send_and_close(socket: &Socket, answer: &[u8]) {
-    // As above.
-    let _ = socket.send(answer);
-    let _ = socket.finish_sending();
+impl Refusal {
+    /// What the client has sent so far is read and dropped.
+    pub fn of(
+        socket: &Socket,
+        date: &DateLine,
+        scratch: &mut ReadBuffer,
+        log: Option<&RequestLog>,
+        now: Instant,
+    ) -> Refusal {
+        // Errors mean that the client is gone.
+        let _ = scratch.receive(socket, usize::MAX);
+        let asked = scratch.unconsumed();
+        let answer = http1::refusal(asked, date, RETRY_AFTER_SECONDS);
+        let record = log.map(|log| Record::of_connection(asked, &answer, socket.client(), log, now));
+        scratch.clear();
+        Refusal { answer, record }
+    }
+
+    /// Sends the answer and closes at once, without lingering. Since what the client has sent so far was read, the close
+    /// does not cause a reset, as far as that can be known.
+    pub fn send_and_close(self, socket: &Socket, recorder: &mut Recorder, now: Instant) {
+        // As above.
+        let sent = socket.send(&self.answer).ok().flatten().unwrap_or(0);
+        let _ = socket.finish_sending();
+        if let Some(mut record) = self.record {
+            if sent < self.answer.len() {
+                record.outcome = Outcome::ClientLeft;
+            }
+            record.end(sent as u64, now);
+            recorder.end(&mut record);
+        }
+    }
 }
 
 fn spare() -> Option<File> {

@@ -8,7 +8,7 @@ mod resetting;
 mod steps;
 mod unsent;
 
-use crate::admission::{answer_to, send_and_close};
+use crate::admission::Refusal;
 use crate::app::{App, ConnectionId, TurnCx};
 use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::eviction::Waits;
@@ -16,6 +16,7 @@ use crate::http::DateLine;
 use crate::http1::Http1;
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Passed, Protocol};
+use crate::request_log::RequestLog;
 use crate::run_queue::TurnNumber;
 use crate::timers::Armed;
 use lingering::Linger;
@@ -86,12 +87,14 @@ impl Connection {
         Connection::in_phase(socket, Phase::Open(Protocol::Http1(Http1::new(now))))
     }
 
-    /// A connection that is refused with `answer`, whatever it requests.
-    pub fn refused(socket: Socket, answer: &[u8], now: Instant) -> Self {
+    /// A connection that is refused, whatever it requests.
+    pub fn refused(socket: Socket, refusal: Refusal, now: Instant) -> Self {
         let mut output = WriteQueue::new(now);
-        output.append(answer);
+        output.append(&refusal.answer);
         let phase = Phase::Finishing(Closing::Lingering);
-        Connection { output: Some(Box::new(output)), refused: true, ..Connection::in_phase(socket, phase) }
+        let mut connection = Connection::in_phase(socket, phase);
+        refusal.record.into_iter().for_each(|record| connection.unsent.push(record));
+        Connection { output: Some(Box::new(output)), refused: true, ..connection }
     }
 
     fn in_phase(socket: Socket, phase: Phase) -> Self {
@@ -129,10 +132,11 @@ impl Connection {
     }
 
     /// It cannot be served after all and is closed, with a 503 if nothing was sent yet.
-    pub fn turn_away(&mut self, date: &DateLine, shared: &mut Buffers, now: Instant) {
+    pub fn turn_away(&mut self, date: &DateLine, shared: &mut Buffers, log: Option<&RequestLog>, now: Instant) {
         if self.transport.sent_bytes() == 0 {
             let socket = &self.transport.socket;
-            send_and_close(socket, &answer_to(socket, date, &mut shared.input));
+            let refusal = Refusal::of(socket, date, &mut shared.input, log, now);
+            refusal.send_and_close(socket, &mut shared.recorder, now);
         }
         self.end_by(Cut::Poll, &mut shared.recorder, now);
     }
@@ -236,7 +240,7 @@ impl Connection {
                 record.outcome = outcome;
             }
             record.end(passed.sent, now);
-            recorder.end(&record);
+            recorder.end(&mut record);
         }
         recorder.put_back(completed);
     }

@@ -5,13 +5,14 @@
 mod record;
 mod recorder;
 
-pub use record::{Cut, Outcome, Record};
+pub use record::{Cut, Outcome, Part, Record};
 pub use recorder::Recorder;
 
 use crate::app::{Answer, App, AppError, Cx};
 use crate::http::Request;
 use crate::throttle::{Admission, Permit};
 use std::fmt::Display;
+use std::time::Instant;
 use tine_common::log::indented;
 use tine_common::request_name::RequestName;
 use tine_common::telemetry::Count;
@@ -24,13 +25,24 @@ pub fn admit(request: &Request<'_>, cx: &Cx<'_>) -> Admission {
     }
 }
 
-/// Passes a request to the app. `starts_at`: the position in the connection's output where its response will start.
-pub fn begin(request: &Request<'_>, starts_at: u64, app: &mut dyn App, cx: &Cx<'_>) -> (Answer, Record) {
+/// Passes a request to the app; it may have `began` in an earlier turn. `starts_at`: the position in the connection's
+/// output where its response will start.
+pub fn begin(
+    request: &Request<'_>,
+    began: Instant,
+    starts_at: u64,
+    app: &mut dyn App,
+    cx: &Cx<'_>,
+) -> (Answer, Record) {
     if let Some(table) = cx.in_flight_table() {
         table.begin(request.text(), request.method().len() + 1 + request.target().len());
     }
-    let record = Record::begun(request, starts_at, cx);
-    (app.call(request, cx), record)
+    let record = Record::begun(request, began, starts_at, cx);
+    let answer = match record.request_id() {
+        None => app.call(request, cx),
+        id => app.call(&request.with_id(id), cx),
+    };
+    (answer, record)
 }
 
 /// The app failed while it answered. If a client's violation of the protocol is the cause, no operator has to know: the

@@ -5,6 +5,7 @@ use crate::app::{AppError, Cx, Exchange, Out, Pull};
 use crate::http::{Error, StatusCode};
 use crate::patience::Patience;
 use crate::protocol::{IdleEnd, Next, Sink};
+use crate::request_log::Wait;
 use std::time::Instant;
 use tine_common::request_name::RequestName;
 
@@ -40,6 +41,9 @@ pub trait Stream {
 
     /// The exchange waits for the body: the client may have to be told to send it.
     fn on_wait_for_body(&mut self);
+
+    /// What is waited for from now on, apart from the exchange: for the log.
+    fn waits_for(&mut self, wait: Option<Wait>, cx: &Cx<'_>);
 }
 
 /// What is at the front of a body.
@@ -160,6 +164,7 @@ impl Driver {
 
     /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.
     pub fn drive(&mut self, stream: &mut impl Stream, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        stream.waits_for(None, cx);
         // It returned Idle although it had left body bytes.
         let mut idled_over_body = false;
         loop {
@@ -172,6 +177,7 @@ impl Driver {
             }
             if self.waits_for_send && stream.queued_bytes() > 0 {
                 self.patience.rest(cx.now());
+                stream.waits_for(Some(Wait::Reader), cx);
                 return Ok(Driven::Waits(Next::Sent));
             }
             if std::mem::take(&mut self.waits_for_send) && self.is_ended_without_body(stream) {
@@ -179,6 +185,7 @@ impl Driver {
             }
             if stream.queued_bytes() > cx.limits().write_low_watermark_bytes {
                 self.patience.rest(cx.now()); // the client has to read the output first
+                stream.waits_for(Some(Wait::Reader), cx);
                 return Ok(Driven::Waits(Next::Again));
             }
             let learns_of_drain = !self.knows_of_drain && cx.idle_end().is_some_and(|end| cx.now() >= end.at());
@@ -201,6 +208,7 @@ impl Driver {
                 Pull::More => continue,
                 Pull::Sent => {
                     self.waits_for_send = true;
+                    stream.waits_for(Some(Wait::Reader), cx);
                     return Ok(Driven::Waits(Next::Sent));
                 }
                 Pull::NotBefore(_) | Pull::Wait => {
@@ -290,6 +298,7 @@ impl Driver {
                 return Err(Error::new(StatusCode::REQUEST_TIMEOUT, why).into());
             }
             stream.on_wait_for_body();
+            stream.waits_for(Some(Wait::Body), cx);
         }
         Ok(Driven::Waits(Next::Wait))
     }

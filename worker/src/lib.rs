@@ -21,6 +21,7 @@ pub mod app;
 pub mod http;
 
 mod accept;
+mod access_log;
 mod admission;
 mod connection;
 mod dispatch;
@@ -34,6 +35,7 @@ mod patience;
 mod per_address;
 mod protocol;
 pub mod raw_access;
+mod request_log;
 mod run_queue;
 #[warn(missing_docs)]
 pub mod testing;

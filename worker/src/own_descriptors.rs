@@ -41,6 +41,10 @@ impl OwnDescriptors {
         self.all.push(Own { name, fd, identity: identity(fd) });
     }
 
+    pub fn push_all(&mut self, name: &'static str, fds: impl IntoIterator<Item = RawFd>) {
+        fds.into_iter().for_each(|fd| self.push(name, fd));
+    }
+
     /// No longer checks this one: it is closed on purpose, or soon.
     pub fn forget(&mut self, name: &str) {
         self.all.retain(|own| own.name != name);

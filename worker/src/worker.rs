@@ -6,6 +6,7 @@
 mod accepting;
 mod control;
 mod draining;
+mod logging;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
@@ -18,6 +19,7 @@ use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
+use crate::request_log::RequestLog;
 use crate::run_queue::RunQueue;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
@@ -33,7 +35,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tine_common::access_log::Sink;
 use tine_common::config::{AcceptMode, WorkerConfig};
 use tine_common::crash::{self, CrashReport};
 use tine_common::in_flight_table::InFlightTable;
@@ -53,6 +57,8 @@ const EXIT_LOST: i32 = 1;
 const EVENTS_PER_TURN: usize = 1024;
 /// What [`OwnDescriptors`] calls a listener and its waker.
 const LISTENER: &str = "a listener's";
+/// What it calls the access log's file.
+const ACCESS_LOG: &str = "the access log's";
 /// A failed epoll_wait(2) is retried after at most this long.
 const POLL_RETRY: Duration = Duration::from_millis(100);
 /// The worker ends after this many consecutive failures of epoll_wait(2).
@@ -73,6 +79,8 @@ pub struct Start {
     pub info: WorkerInfo,
     pub listeners: Vec<Listener>,
     pub channel: UnixStream,
+    /// `None`: there is no access log.
+    pub access_log: Option<Sink>,
     pub scoreboard: Scoreboard,
     /// The number of its slot of the scoreboard.
     pub slot: usize,
@@ -197,6 +205,7 @@ struct Worker {
     metrics: Metrics,
     seat: Seat,
     counts: Counts,
+    request_log: Option<Rc<RequestLog>>,
     own: OwnDescriptors,
     /// Listeners with pending connections, in this turn.
     ready_listeners: Vec<usize>,
@@ -220,6 +229,7 @@ impl Worker {
             info,
             listeners,
             channel,
+            access_log,
             scoreboard,
             slot: slot_number,
             requests_due,
@@ -228,17 +238,16 @@ impl Worker {
             master: _,
         } = start;
         let now = Instant::now();
-        let mut own = OwnDescriptors::new(now);
-        let poll = Poll::new()?;
-        own.push("the event loop's", poll.as_raw_fd());
+        let (poll, mut own) = (Poll::new()?, OwnDescriptors::new(now));
         let registry = poll.registry().try_clone()?;
-        own.push("the event loop's", registry.as_raw_fd());
-        own_signals.iter().for_each(|&fd| own.push("of the signals", fd));
+        own.push_all("the event loop's", [poll.as_raw_fd(), registry.as_raw_fd()]);
+        own.push_all("of the signals", own_signals);
+        own.push_all(ACCESS_LOG, access_log.as_ref().and_then(Sink::descriptor));
         poll.registry().register(&mut signals, mio::Token(SIGNALS), Interest::READABLE)?;
         channel.set_nonblocking(true)?;
         poll.registry().register(&mut SourceFd(&channel.as_raw_fd()), mio::Token(CHANNEL), Interest::READABLE)?;
         own.push("the channel to the master", channel.as_raw_fd());
-        listeners.iter().flat_map(Listener::descriptors).for_each(|fd| own.push(LISTENER, fd.as_raw_fd()));
+        own.push_all(LISTENER, listeners.iter().flat_map(Listener::descriptors).map(|fd| fd.as_raw_fd()));
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
         let taken = listeners.iter().map(of_listener).sum();
         let admission = Admission::new(process::nofile()?, taken, config.connections_max);
@@ -247,10 +256,11 @@ impl Worker {
             config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
         let (tokens, is_balancing) = (TOKENS, config.accept != AcceptMode::Plain);
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
+        let request_log = RequestLog::new(&config.request_log, access_log, info, now)?.map(Rc::new);
         let buffers = Buffers {
             input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
             output: WriteQueue::new(now),
-            recorder: Recorder::new(scoreboard.telemetry().requests(slot_number)),
+            recorder: Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone()),
         };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);
@@ -286,6 +296,7 @@ impl Worker {
             metrics: Metrics::default(),
             seat: scoreboard.telemetry().seat(slot_number),
             counts: Counts::default(),
+            request_log,
             own,
             ready_listeners: Vec::new(),
             is_woken: false,
@@ -328,11 +339,13 @@ impl Worker {
             self.attend();
             self.retire(now);
             self.keep_draining(now);
+            self.write_logs(now);
             self.publish();
             tine_common::log::report_suppressed(now);
             self.balance(now);
             self.keep_own(now);
             if let Some(status) = self.exit {
+                self.finish_logs();
                 return status;
             }
         }
@@ -366,12 +379,14 @@ impl Worker {
             true => drain.ends,
             false => Some(drain.accept_grace_until),
         });
+        let log = self.request_log.as_ref().and_then(|log| log.deadline());
         let deadlines = [
             self.timers.nearest(),
             self.listeners.deadline(),
             self.admission.deadline(),
             self.throttle.deadline(),
             drain,
+            log,
         ];
         let nearest = deadlines.into_iter().flatten().min();
         nearest.map_or(IDLE_HEARTBEAT_INTERVAL, |at| at.saturating_duration_since(now).min(IDLE_HEARTBEAT_INTERVAL))
@@ -446,6 +461,7 @@ impl Worker {
             wakeups: Some(&self.wakeups),
             throttle: Some(&self.throttle),
             seat: self.seat,
+            request_log: self.request_log.as_deref(),
             ..cx
         };
         let mut is_first = true;
@@ -473,7 +489,7 @@ impl Worker {
                         self.metrics[Metric::Refused] += 1;
                         self.seat.count(Count::RefusedDescriptors, 1);
                         self.admission.on_refused(format_args!("epoll_ctl of a connection: {e}"), now);
-                        connection.turn_away(&self.date, &mut self.buffers, now);
+                        connection.turn_away(&self.date, &mut self.buffers, cx.request_log, now);
                         end = Turn::Closed;
                     }
                 }
@@ -576,5 +592,6 @@ fn turn_cx<'a>(
         wakeups: None,
         throttle: None,
         seat: Seat::NONE,
+        request_log: None,
     }
 }

@@ -5,9 +5,10 @@ use crate::percent;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use tine_worker::app::Addresses;
+use tine_worker::http::Request;
 
 /// Keys that are not HTTP_*.
-const CGI_KEYS: [&str; 8] = [
+const CGI_KEYS: [&str; 9] = [
     "REQUEST_URI",
     "SERVER_PROTOCOL",
     "CONTENT_TYPE",
@@ -16,7 +17,27 @@ const CGI_KEYS: [&str; 8] = [
     "SERVER_PORT",
     "REMOTE_ADDR",
     "REMOTE_PORT",
+    REQUEST_ID,
 ];
+const REQUEST_ID: &str = "tine.request_id";
+
+/// The head of a request as the other functions read it. One with an ID has it in a line without a name, which no client
+/// can send, and in place of any `X-Request-ID` of the client's.
+pub fn head_of<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
+    let text = request.text();
+    let Some(id) = request.id() else { return Cow::Borrowed(text) };
+    let mut head = Vec::with_capacity(text.len() + 2 * id.len() + 32);
+    for (at, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
+        let is_old = line.split(|&b| b == b':').next().is_some_and(|name| name.eq_ignore_ascii_case(b"x-request-id"));
+        if !is_old {
+            head.extend_from_slice(line);
+        }
+        if at == 0 {
+            head.extend_from_slice(format!(":{id}\r\nX-Request-ID: {id}\r\n").as_bytes());
+        }
+    }
+    Cow::Owned(head)
+}
 
 /// The value of one key. `head` was checked when it was parsed.
 pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow<'a, [u8]>> {
@@ -40,6 +61,9 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
         b"SERVER_PORT" => address(addresses.local, port, "80"),
         b"REMOTE_ADDR" => address(addresses.client, ip, ""),
         b"REMOTE_PORT" => address(addresses.client, port, ""),
+        key if key == REQUEST_ID.as_bytes() => {
+            headers(head).find(|(name, _)| name.is_empty()).map(|(_, id)| Cow::Borrowed(id))
+        }
         _ => None,
     }
 }
@@ -57,7 +81,8 @@ pub fn fields<E>(
     }
     let mut key = String::from("HTTP_");
     for (at, (name, value)) in headers(head).enumerate() {
-        if name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length") {
+        if name.is_empty() || name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length")
+        {
             continue;
         }
         key.truncate("HTTP_".len());

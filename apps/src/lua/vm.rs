@@ -163,7 +163,7 @@ impl Vm {
             None | Some("") => self.empty.clone(),
             Some(query) => self.lua.create_string(query)?,
         };
-        Ok((method, path, query, self.lua.create_string(request.text())?))
+        Ok((method, path, query, self.lua.create_string(environ::head_of(request))?))
     }
 
     /// Resumes a coroutine until it yields.

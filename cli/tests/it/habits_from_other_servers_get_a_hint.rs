@@ -55,8 +55,7 @@ fn wrong_commands() {
 #[test]
 fn options_of_other_servers() {
     for (option, meant) in [
-        ("--access-log", "there is no access log"),
-        ("--access-logfile=-", "there is no access log"),
+        ("--access-logfile=-", "--access-log FILE"),
         ("--timeout", "--worker-timeout"),
         ("--bind", "--listen ADDR"),
         ("--port", "`tine run 8080`"),

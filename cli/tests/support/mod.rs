@@ -5,6 +5,7 @@
 //! sleep.
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod access_log;
 pub mod admin;
 pub mod autobahn;
 pub mod capture;

@@ -27,5 +27,5 @@ pub fn wrong_value(name: &str) -> &'static str {
 
 /// The exit status for that value: the system refuses a path, the option's parser anything else.
 pub fn status_of_wrong_value(name: &str) -> i32 {
-    if ["pidfile", "log-file", "control", "admin"].contains(&name) { 1 } else { 2 }
+    if ["pidfile", "log-file", "access-log", "control", "admin"].contains(&name) { 1 } else { 2 }
 }

@@ -1,6 +1,6 @@
 //! What a worker is forked with: the limits of its connections, and its part in accepting and stopping.
 
-use super::{AcceptMode, ThrottleConfig};
+use super::{AcceptMode, RequestLogConfig, ThrottleConfig};
 use crate::units::{show_duration, show_size};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct WorkerConfig {
     pub limits: Limits,
     /// What is shared by all workers.
     pub throttle: ThrottleConfig,
+    /// What is logged of requests.
+    pub request_log: RequestLogConfig,
 }
 
 /// What one connection may use and how long it may wait.
@@ -93,6 +95,7 @@ impl Default for WorkerConfig {
             buffer_bytes: 256 << 10,
             limits: Limits::default(),
             throttle: ThrottleConfig::default(),
+            request_log: RequestLogConfig::default(),
         }
     }
 }
@@ -133,6 +136,9 @@ impl WorkerConfig {
             ("ws-idle-timeout", show_duration(limits.ws_idle_timeout)),
             ("ws-message-timeout", show_duration(limits.ws_message_timeout)),
         ]
+        .into_iter()
+        .chain(self.request_log.describe())
+        .collect()
     }
 }
 

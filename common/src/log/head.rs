@@ -1,6 +1,6 @@
 //! The head of a log line. Also for signal handlers: nothing is allocated, no lock is taken.
 
-use super::journal;
+use super::{journal, json};
 use crate::fixed_text::FixedText;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,7 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub fn push_head(text: &mut FixedText, level: &str, process_name: &str) {
     if journal::is_it() {
         text.push(journal::priority(level));
-    } else {
+    }
+    if json::is_it() {
+        return json::push_head(text, level, process_name);
+    }
+    if !journal::is_it() {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         push_time(text, since);
         text.push(" ");
@@ -19,7 +23,7 @@ pub fn push_head(text: &mut FixedText, level: &str, process_name: &str) {
 }
 
 /// `2026-11-21T01:17:24.123Z`. The C library's calendar takes a lock.
-fn push_time(text: &mut FixedText, since: Duration) {
+pub fn push_time(text: &mut FixedText, since: Duration) {
     let (seconds, millis) = (since.as_secs(), since.subsec_millis());
     let (days, second) = (seconds / 86400, seconds % 86400);
     // Days of eras of 400 years, which begin with a March (Hinnant, "chrono-compatible low-level date algorithms").

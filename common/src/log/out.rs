@@ -4,7 +4,7 @@
 //! counted. The count is logged before the next line that is taken, or soon after there is room again
 //! ([`report_suppressed`]).
 
-use super::{journal, process_name, push_head, repeats};
+use super::{journal, json, process_name, push_head, repeats};
 use crate::fixed_text::FixedText;
 use crate::sys::output::Output;
 use nix::errno::Errno;
@@ -68,11 +68,20 @@ pub(super) fn write(line: &[u8]) {
 }
 
 fn write_line(line: &[u8]) -> Result<(), Errno> {
-    OUT.read().unwrap_or_else(PoisonError::into_inner).write_line(line)
+    let out = OUT.read().unwrap_or_else(PoisonError::into_inner);
+    if !json::is_it() {
+        return out.write_line(line);
+    }
+    let mut object = Vec::with_capacity(line.len() + 16);
+    json::line(line, |piece| object.extend_from_slice(piece));
+    out.write_line(&object)
 }
 
 /// Writes a line from a signal handler, which may have interrupted anything.
 pub fn in_handler(line: &[u8]) {
+    if json::is_it() {
+        return write_in_handler(json::fixed_line(line).as_bytes());
+    }
     let mut prioritized = FixedText::default();
     let line = match std::str::from_utf8(line) {
         Ok(text) if journal::is_it() => {
@@ -86,6 +95,10 @@ pub fn in_handler(line: &[u8]) {
         }
         _ => line,
     };
+    write_in_handler(line);
+}
+
+fn write_in_handler(line: &[u8]) {
     // An error cannot be reported; the process ends.
     let _ = match OUT.try_read() {
         Ok(out) => out.write_line(line),
@@ -101,6 +114,12 @@ pub fn write_last(line: &str) {
     let end = Instant::now() + LAST_LINE_TIMEOUT;
     let text = line.trim_end_matches('\n');
     let line = match journal::is_standard_error() {
+        _ if json::is_it() => {
+            let mut head = FixedText::default();
+            push_head(&mut head, "ERROR", &process_name());
+            let message = text.strip_prefix("tine: ").unwrap_or(text);
+            String::from_utf8_lossy(head.as_bytes()).into_owned() + message
+        }
         true => format!("{}{}\n", journal::priority("ERROR"), journal::each_line("ERROR", text)),
         false => line.to_string(),
     };

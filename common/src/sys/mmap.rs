@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 
 /// Two cache lines: x86 fetches lines in pairs, so that neighbours do not disturb each other.
+#[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Line {
     pub words: [AtomicU64; 16],

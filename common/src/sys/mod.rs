@@ -11,6 +11,7 @@ pub mod exec;
 pub mod file;
 pub mod fork;
 pub mod inherit;
+pub mod local_time;
 pub mod mmap;
 pub mod output;
 pub mod process;

@@ -66,22 +66,46 @@ impl Output {
     /// reason why not all of it was taken. If only its beginning was taken, the next write begins with a newline, so
     /// that it is a line of its own. Async-signal-safe.
     pub fn write_line(&self, line: &[u8]) -> Result<(), Errno> {
+        self.write_lines(line).1
+    }
+
+    /// As [`Output::write_line`], and also returns how many bytes were taken.
+    pub fn write_lines(&self, lines: &[u8]) -> (usize, Result<(), Errno>) {
         if self.is_cut.load(Ordering::Relaxed) {
-            self.write(b"\n")?;
+            if let Err(e) = self.write(b"\n") {
+                return (0, Err(e));
+            }
             self.is_cut.store(false, Ordering::Relaxed);
         }
-        let mut left = line;
+        let mut left = lines;
         while !left.is_empty() {
             match self.write(left) {
                 Ok(written @ 1..) => left = &left[written..],
                 Err(Errno::EINTR) => {}
                 failed => {
-                    self.is_cut.store(left.len() < line.len(), Ordering::Relaxed);
-                    return Err(failed.err().unwrap_or(Errno::EIO));
+                    let taken = lines.len() - left.len();
+                    self.is_cut.store(taken > 0 && lines[taken - 1] != b'\n', Ordering::Relaxed);
+                    return (taken, Err(failed.err().unwrap_or(Errno::EIO)));
                 }
             }
         }
-        Ok(())
+        (lines.len(), Ok(()))
+    }
+
+    /// Whether the stream may take only a part of what is written, unless it is at most `PIPE_BUF` bytes long: those
+    /// are taken whole or not at all by a pipe (pipe(7)), and in one piece by a socket of the kernel's default size.
+    pub fn takes_parts(&self) -> bool {
+        !matches!(self.way, Way::Plain)
+    }
+
+    /// The last write ended within a line.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether the next write begins with a newline.
+    pub fn set_cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::Relaxed);
     }
 
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {

@@ -30,6 +30,7 @@ pub enum Count {
     MessagesReceived,
     MessagesSent,
     LogLinesDropped,
+    AccessLogLinesDropped,
     AppMetricsDropped,
     // The master's.
     ExitStatus,
@@ -76,7 +77,7 @@ const LEFT: CountFamily = family("tine_clients_left", "Requests whose clients le
 const APP_ERRORS: CountFamily = family("tine_app_errors", "Requests that the application failed to answer.", "");
 const MESSAGES: CountFamily = family("tine_websocket_messages", "Messages of WebSockets.", "direction");
 const LOG_DROPPED: CountFamily =
-    family("tine_log_lines_dropped", "Lines of the log that could not be written without waiting.", "");
+    family("tine_log_lines_dropped", "Lines of logs that could not be written without waiting.", "log");
 const METRICS_DROPPED: CountFamily =
     family("tine_app_metrics_dropped", "Changes of the application's metrics that found no room.", "");
 const EXITS: CountFamily = family("tine_worker_exits", "Workers that ended without an order of the master.", "reason");
@@ -88,7 +89,7 @@ const UPGRADES: CountFamily =
 
 impl Count {
     /// In the order of the variants, those of one family together.
-    pub const ALL: [Count; 39] = [
+    pub const ALL: [Count; 40] = [
         Count::ReceivedBytes,
         Count::SentBytes,
         Count::Accepted,
@@ -116,6 +117,7 @@ impl Count {
         Count::MessagesReceived,
         Count::MessagesSent,
         Count::LogLinesDropped,
+        Count::AccessLogLinesDropped,
         Count::AppMetricsDropped,
         Count::ExitStatus,
         Count::ExitSignal,
@@ -159,7 +161,8 @@ impl Count {
             Count::AppErrors => (APP_ERRORS, ""),
             Count::MessagesReceived => (MESSAGES, "received"),
             Count::MessagesSent => (MESSAGES, "sent"),
-            Count::LogLinesDropped => (LOG_DROPPED, ""),
+            Count::LogLinesDropped => (LOG_DROPPED, "server"),
+            Count::AccessLogLinesDropped => (LOG_DROPPED, "access"),
             Count::AppMetricsDropped => (METRICS_DROPPED, ""),
             Count::ExitStatus => (EXITS, "status"),
             Count::ExitSignal => (EXITS, "signal"),

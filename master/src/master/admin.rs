@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_apps::admin::Sources;
 use tine_common::bulletin::Bulletin;
-use tine_common::config::{AcceptMode, Limits, ThrottleConfig, WorkerConfig};
+use tine_common::config::{AcceptMode, Limits, RequestLogConfig, ThrottleConfig, WorkerConfig};
 use tine_common::message::Order;
 use tine_common::privileges::{Affinity, Privileges};
 use tine_common::roster::Roster;
@@ -78,6 +78,7 @@ fn worker_config() -> WorkerConfig {
         buffer_bytes: BUFFER_BYTES,
         limits: Limits { write_timeout: Duration::from_secs(10), ..Limits::default() },
         throttle: ThrottleConfig::default(),
+        request_log: RequestLogConfig::default(),
     }
 }
 
@@ -111,6 +112,7 @@ impl Master {
             config,
             listeners: bound.into_listeners(),
             channel,
+            access_log: None,
             scoreboard: helper.scoreboard,
             slot: SLOT,
             requests_due: None,

@@ -8,6 +8,7 @@ use crate::control::ClientId;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
+use tine_common::access_log::Sink;
 use tine_common::config::WORKERS_MAX;
 use tine_common::message::Order;
 use tine_common::metric::Metric;
@@ -110,6 +111,8 @@ impl Master {
 
     fn reopen_logs(&mut self, source: &str) -> Result<(), String> {
         tine_common::log::reopen()?;
+        // This one is for workers that are forked from now on.
+        self.access_log.as_mut().map_or(Ok(()), Sink::reopen)?;
         self.order_all(Order::ReopenLogs);
         log::info!("{source}: log reopened");
         Ok(())

@@ -4,6 +4,7 @@ use super::{ConnectionId, Interest, Waker, Wakeups, Watch};
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
+use crate::request_log::RequestLog;
 use crate::throttle::Throttle;
 use crate::turn_clock::TurnClock;
 use std::io;
@@ -48,6 +49,8 @@ pub(crate) struct TurnCx<'a> {
     pub throttle: Option<&'a Throttle>,
     /// Where this worker counts.
     pub seat: Seat,
+    /// `None`: nothing is logged of requests, and they have no IDs.
+    pub request_log: Option<&'a RequestLog>,
 }
 
 impl TurnCx<'_> {
@@ -83,6 +86,7 @@ impl<'a> TurnCx<'a> {
             wakeups: None,
             throttle: None,
             seat: Seat::NONE,
+            request_log: None,
         }
     }
 }
@@ -214,6 +218,10 @@ impl<'a> Cx<'a> {
 
     pub(crate) fn in_flight_table(&self) -> Option<&'a InFlightTable> {
         self.turn.in_flight_table
+    }
+
+    pub(crate) fn request_log(&self) -> Option<&'a RequestLog> {
+        self.turn.request_log
     }
 
     /// How long the connection may stay idle, once the worker drains.

@@ -8,6 +8,7 @@ use crate::dispatch::{self, Cut, Recorder};
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{ReadBuffer, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
+use crate::request_log::Wait;
 use tine_common::telemetry::Count;
 
 /// Reads and writes of one connection in one turn.
@@ -166,6 +167,7 @@ impl Connection {
         }
         for mut record in completed.drain(sent..) {
             record.on_sent(sent_bytes, now);
+            record.waits_for(Some(Wait::Reader), now);
             self.unsent.push(record);
         }
         completed.clear();

@@ -22,7 +22,7 @@ impl Unsent {
         while self.0.front().is_some_and(|record| record.is_sent(sent_bytes)) {
             let Some(mut record) = self.0.pop_front() else { break };
             record.end(sent_bytes, now);
-            recorder.end(&record);
+            recorder.end(&mut record);
         }
         if let Some(record) = self.0.front_mut() {
             record.on_sent(sent_bytes, now);

@@ -13,7 +13,9 @@
 //! response's head in [`Record::on_head`], which is called for each response, the server's own included.
 
 use crate::app::Cx;
-use crate::http::{Head, Request, StatusCode, Version};
+use crate::http::{Request, StatusCode, Version};
+use crate::request_log::{Captured, RequestLog, Wait};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tine_common::method::Method;
 
@@ -44,6 +46,8 @@ pub struct Record {
     starts_at: u64,
     head_at: u64,
     ends_at: u64,
+    /// What the logs keep of it; `None`: nothing.
+    pub log: Option<Box<Captured>>,
 }
 
 /// What a record is of.
@@ -54,6 +58,8 @@ pub enum Part {
     /// The WebSocket that followed such a 101: its bytes in both directions, its time, and how it ended. The method and
     /// the status are those of its handshake.
     WebSocket,
+    /// A connection that was refused before any request; only for the log.
+    Connection,
 }
 
 /// How a request ended.
@@ -91,15 +97,39 @@ pub enum Cut {
 impl Record {
     /// Of a request whose head is complete. `starts_at`: the position in the connection's output where its response
     /// will start.
-    pub fn begun(request: &Request<'_>, starts_at: u64, cx: &Cx<'_>) -> Record {
-        Record::new(Method::of(request.method().as_bytes()), Some(request.version()), starts_at, cx.now())
+    pub fn begun(request: &Request<'_>, began: Instant, starts_at: u64, cx: &Cx<'_>) -> Record {
+        let record = Record::new(Method::of(request.method().as_bytes()), Some(request.version()), starts_at, began);
+        match cx.request_log() {
+            None => record,
+            Some(log) => Record { log: Some(log.begin(request, began, cx)), ..record },
+        }
     }
 
     /// Of a head that is refused before it is complete, or because it is malformed; `bytes`: as far as it has arrived.
     pub fn refused(bytes: &[u8], starts_at: u64, cx: &Cx<'_>) -> Record {
         let method = bytes.split(|&byte| byte == b' ').next().unwrap_or_default();
         let record = Record::new(Method::of(method), None, starts_at, cx.now());
-        Record { request_bytes: bytes.len() as u64, ..record }
+        let log = cx.request_log().map(|log| log.begin_refused(bytes, cx.peer_address(), cx.now()));
+        Record { request_bytes: bytes.len() as u64, log, ..record }
+    }
+
+    /// Of a connection that is refused with `answer`, a whole response, whatever it requests; `bytes`: as far as that has
+    /// arrived.
+    pub fn of_connection(
+        bytes: &[u8],
+        answer: &[u8],
+        client: Option<SocketAddr>,
+        log: &RequestLog,
+        now: Instant,
+    ) -> Record {
+        let mut captured = log.begin_refused(bytes, client, now);
+        let head_bytes = memchr::memmem::find(answer, b"\r\n\r\n").map_or(0, |at| at + 4);
+        log.on_head(&answer[..head_bytes], false, &mut captured);
+        let mut record = Record::new(Method::Other, None, 0, now);
+        (record.part, record.outcome, record.log) = (Part::Connection, Outcome::Refused, Some(captured));
+        (record.status, record.request_bytes) = (Some(StatusCode::SERVICE_UNAVAILABLE), bytes.len() as u64);
+        record.written(answer.len() as u64);
+        record
     }
 
     pub fn new(method: Method, version: Option<Version>, starts_at: u64, now: Instant) -> Record {
@@ -117,13 +147,14 @@ impl Record {
             starts_at,
             head_at: starts_at,
             ends_at: u64::MAX,
+            log: None,
         }
     }
 
-    /// Of the WebSocket that follows this handshake.
-    pub fn of_websocket(&self) -> Record {
+    /// Of the WebSocket that follows this handshake; it is logged in its place.
+    pub fn of_websocket(&mut self) -> Record {
         let record = Record::new(self.method, self.version, 0, self.began);
-        Record { part: Part::WebSocket, status: self.status, ..record }
+        Record { part: Part::WebSocket, status: self.status, log: self.log.take(), ..record }
     }
 
     /// The position in the connection's output where it starts.
@@ -131,9 +162,31 @@ impl Record {
         (self.starts_at, self.head_at) = (position, position);
     }
 
-    /// The response's head is written, whoever wrote it: the app or the server.
-    pub fn on_head(&mut self, head: &Head) {
-        self.status = Some(head.status);
+    /// The response's head is written, whoever wrote it: the app or the server. `bytes`: as it is sent.
+    pub fn on_head(&mut self, status: StatusCode, bytes: &[u8], is_kept: bool, cx: &Cx<'_>) {
+        self.status = Some(status);
+        if let (Some(captured), Some(log)) = (&mut self.log, cx.request_log()) {
+            log.on_head(bytes, is_kept, captured);
+        }
+    }
+
+    /// What it waits for besides its app from now on, for the log.
+    pub fn waits_for(&mut self, wait: Option<Wait>, now: Instant) {
+        match (&mut self.log, wait) {
+            (Some(log), Some(wait)) => log.waits.begin(wait, now),
+            (Some(log), None) => log.waits.end(now),
+            (None, _) => {}
+        }
+    }
+
+    /// The ID of the request, if it has one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.log.as_ref()?.id()
+    }
+
+    /// What was sent after a head of this length, once it has ended.
+    pub fn bytes_after_head(&self, head_bytes: u64) -> u64 {
+        (self.starts_at + self.response_bytes).saturating_sub(self.head_at + head_bytes)
     }
 
     /// The response's head begins at this position of the output; without a call: where the response starts.

@@ -2,6 +2,8 @@
 
 use super::record::{Cut, Outcome, Part, Record};
 use crate::http::Version;
+use crate::request_log::RequestLog;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::log;
 use tine_common::method::Method;
@@ -21,6 +23,7 @@ pub struct Recorder {
     last_span: Option<(Instant, Instant, u64)>,
     /// Lines of the log that were dropped and are counted, or were dropped by the master before the fork.
     log_lines_dropped: u64,
+    request_log: Option<Rc<RequestLog>>,
 }
 
 /// Requests since the worker's start, by what became of their responses.
@@ -35,8 +38,9 @@ pub struct Counts {
 }
 
 impl Recorder {
-    pub fn new(requests: Requests) -> Recorder {
-        Recorder { requests: Some(requests), log_lines_dropped: log::lines_dropped(), ..Recorder::default() }
+    pub fn new(requests: Requests, request_log: Option<Rc<RequestLog>>) -> Recorder {
+        let log_lines_dropped = log::lines_dropped();
+        Recorder { requests: Some(requests), log_lines_dropped, request_log, ..Recorder::default() }
     }
 
     /// A request's response is written, complete or not; it ends once the kernel has taken it.
@@ -80,11 +84,19 @@ impl Recorder {
     }
 
     /// A request has ended, and this is all there is to know of it.
-    pub fn end(&mut self, record: &Record) {
-        if record.part == Part::WebSocket {
+    pub fn end(&mut self, record: &mut Record) {
+        if let (Some(captured), Some(log)) = (record.log.take(), &self.request_log) {
+            log.end(record, captured);
+        }
+        match record.part {
+            Part::Request => {}
             // Its handshake was counted as a request.
-            self.counts.websockets -= 1;
-            return;
+            Part::WebSocket => {
+                self.counts.websockets -= 1;
+                return;
+            }
+            // It is counted as a refused connection.
+            Part::Connection => return,
         }
         match record.outcome {
             Outcome::Answered | Outcome::Refused => self.counts.answered += 1,

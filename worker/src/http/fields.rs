@@ -26,6 +26,11 @@ impl Fields {
         Fields { lines: Vec::with_capacity(bytes), ..Fields::default() }
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut lines = self.lines.split(|&byte| byte == b'\n').filter_map(|line| line.split_at_checked(name.len()));
+        lines.any(|(field, rest)| rest.starts_with(b":") && field.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
     /// Adds a field after the existing ones. Names that are not tokens, values with a control character (RFC 9110, 5.1
     /// and 5.5), and fields that belong to the connection or frame the message are refused. But `Connection: close` is
     /// accepted: the connection ends after the response.
@@ -72,6 +77,7 @@ mod tests {
             assert_eq!(fields.push(name.as_bytes(), value.as_bytes()), Ok(()), "{name}");
         }
         assert_eq!(fields.push(b"X-Latin", b"caf\xe9"), Ok(()));
+        assert!(fields.has("x-FINE") && fields.has("X") && !fields.has("X-Fin") && !fields.has("a"));
         let before = fields.lines.clone();
         assert!(fields.sets_date && !fields.sets_server && !fields.closes);
         assert_eq!(fields.push(b"connection", b"Close"), Ok(()));

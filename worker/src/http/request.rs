@@ -51,6 +51,7 @@ pub struct Request<'a> {
     body: BodyLength,
     place: u32,
     text: &'a [u8],
+    id: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -66,7 +67,7 @@ impl<'a> Request<'a> {
         let rest = &target.as_bytes()[path_start..];
         // Most targets are short: a plain loop is faster than a call of a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
-        Request { method, target, path: (path_start, end), version, headers, body, place: 1, text: b"" }
+        Request { method, target, path: (path_start, end), version, headers, body, place: 1, text: b"", id: None }
     }
 
     /// The method as it was sent: `GET`.
@@ -131,6 +132,18 @@ impl<'a> Request<'a> {
     /// The request as text: its line and its fields as HTTP/1.1 writes them, an empty line last, no field folded.
     pub fn text(&self) -> &'a [u8] {
         self.text
+    }
+
+    /// Its ID, with `--request-id`: the client's `X-Request-ID` if that is sane, or else one of the server's.
+    pub fn id(&self) -> Option<&'a str> {
+        self.id
+    }
+
+    pub(crate) fn with_id<'b>(self, id: Option<&'b str>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { id, ..self }
     }
 
     pub(crate) fn set_text(&mut self, text: &'a [u8]) {

@@ -43,6 +43,11 @@ impl Head {
         }
     }
 
+    /// Whether it has a field of this name, in any case, apart from those that the server sets.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name)) || self.lines.has(name)
+    }
+
     /// Sets Content-Type.
     pub fn content_type(mut self, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();

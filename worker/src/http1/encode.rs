@@ -6,11 +6,23 @@ use crate::app::Cx;
 use crate::dispatch::Record;
 use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
 use crate::net::WriteQueue;
+use crate::request_log;
 use http::StatusCode;
 
-/// Queues a checked head.
-pub fn head(queue: &mut WriteQueue, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
-    queue.append_with(|out| write_head(out, head, framing, facts, date));
+/// Queues a checked head, the last of its response.
+pub fn head(
+    queue: &mut WriteQueue,
+    head: &Head,
+    framing: Framing,
+    facts: ResponseFacts,
+    record: &mut Record,
+    cx: &Cx<'_>,
+) {
+    queue.append_with(|out| {
+        let at = out.len();
+        write_head(out, head, framing, facts, record.request_id(), cx.date_line());
+        record.on_head(head.status, &out[at..], framing.keep_alive, cx);
+    });
 }
 
 /// Queues a checked interim response: a status line and fields, and nothing that frames a body.
@@ -34,10 +46,21 @@ pub fn last_chunk(queue: &mut WriteQueue, trailers: &Trailers) {
 }
 
 /// The head that ends HTTP on a connection: `lines` are its status line and the fields of the handshake.
-pub fn switching(out: &mut Vec<u8>, lines: &str, date: &DateLine) {
-    out.extend_from_slice(lines.as_bytes());
-    out.extend_from_slice(date.lines());
-    out.extend_from_slice(b"\r\n");
+pub fn switching(queue: &mut WriteQueue, lines: &str, record: &mut Record, cx: &Cx<'_>) {
+    queue.append_with(|out| {
+        let at = out.len();
+        out.extend_from_slice(lines.as_bytes());
+        out.extend_from_slice(cx.date_line().lines());
+        write_request_id(out, record.request_id());
+        out.extend_from_slice(b"\r\n");
+        record.on_head(StatusCode::SWITCHING_PROTOCOLS, &out[at..], false, cx);
+    });
+}
+
+fn write_request_id(out: &mut Vec<u8>, id: Option<&str>) {
+    if let Some(id) = id {
+        write_field(out, request_log::ID_FIELD, id);
+    }
 }
 
 fn write_status_line(out: &mut Vec<u8>, head: &Head) {
@@ -67,7 +90,14 @@ fn write_fields(out: &mut Vec<u8>, head: &Head) {
     out.extend_from_slice(&head.lines.lines);
 }
 
-fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseFacts, date: &DateLine) {
+fn write_head(
+    out: &mut Vec<u8>,
+    head: &Head,
+    framing: Framing,
+    facts: ResponseFacts,
+    request_id: Option<&str>,
+    date: &DateLine,
+) {
     out.reserve(256);
     let Fields { sets_date, sets_server, .. } = head.lines;
     if head.status == StatusCode::OK && head.reason.is_none() && !sets_date && !sets_server {
@@ -82,6 +112,8 @@ fn write_head(out: &mut Vec<u8>, head: &Head, framing: Framing, facts: ResponseF
         }
     }
     write_fields(out, head);
+    // What the app says itself takes precedence.
+    write_request_id(out, request_id.filter(|_| !head.has(request_log::ID_FIELD)));
     if let Some(length) = framing.content_length {
         out.extend_from_slice(b"Content-Length: ");
         out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
@@ -119,11 +151,10 @@ pub fn response(
 ) -> Result<bool, HeaderError> {
     let Response { head, body } = response;
     head.check()?;
-    record.on_head(&head);
     let known = body.as_slice().len() as u64;
     let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
     let framing = Framing::of(facts.with(&head), head.status, Some(length));
-    self::head(queue, &head, framing, facts, cx.date_line());
+    self::head(queue, &head, framing, facts, record, cx);
     if framing.body != BodyFraming::Empty {
         match body {
             Body::Static(bytes) => queue.append_static(bytes),
@@ -148,7 +179,7 @@ pub fn refusal(asked: &[u8], date: &DateLine, retry_after_seconds: u32) -> Vec<u
     let facts = ResponseFacts { version: Version::Http11, is_head: is_head(asked), keep_alive: false };
     let framing = Framing::of(facts, response.status, Some(body.len() as u64));
     let mut out = Vec::new();
-    write_head(&mut out, &response, framing, facts, date);
+    write_head(&mut out, &response, framing, facts, None, date);
     if framing.body != BodyFraming::Empty {
         out.extend_from_slice(body.as_bytes());
     }

@@ -10,6 +10,7 @@ use crate::exchange::{Driven, Driver, Failed, Piece, Stream};
 use crate::http::{BodyLength, Error, Version};
 use crate::net::ReadBuffer;
 use crate::protocol::Io;
+use crate::request_log::Wait;
 use crate::throttle::{LimitFields, Permit};
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
@@ -229,6 +230,10 @@ impl Stream for OnWire<'_, '_> {
             let question = self.message.writer.as_mut().map_or(Some(CONTINUE), Writer::begin_size);
             self.io.output.append(question.unwrap_or_default());
         }
+    }
+
+    fn waits_for(&mut self, wait: Option<Wait>, cx: &Cx<'_>) {
+        self.message.record.waits_for(wait, cx.now());
     }
 
     fn on_wait_for_body(&mut self) {

@@ -338,7 +338,7 @@ impl Http1 {
                     Admission::Admitted(permit) => Entry { admitted: Ok(permit), began: cx.now() },
                     Admission::Refused(response) => Entry { admitted: Err(response), began: cx.now() },
                     Admission::Waits(ticket) => {
-                        let mut record = Record::begun(&parsed.request, io.written(), cx);
+                        let mut record = Record::begun(&parsed.request, cx.now(), io.written(), cx);
                         record.request_bytes = parsed.length as u64;
                         self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
                         // No event will report a client that has left already.
@@ -396,22 +396,21 @@ impl Http1 {
         let (answer, mut record) = match entry.admitted {
             Ok(admitted) => {
                 permit = admitted;
-                dispatch::begin(request, reply.starts_at, app, cx)
+                dispatch::begin(request, entry.began, reply.starts_at, app, cx)
             }
             Err(refusal) => {
-                let mut record = Record::begun(request, reply.starts_at, cx);
+                let mut record = Record::begun(request, entry.began, reply.starts_at, cx);
                 record.outcome = Outcome::Refused;
                 (Answer::Response(*refusal), record)
             }
         };
-        (record.request_bytes, record.began) = (parsed.length as u64, entry.began);
+        record.request_bytes = parsed.length as u64;
         let answer = match answer {
             Answer::Upgrade(Upgrade { peer, subprotocol }) => {
                 match websocket::accept(request, subprotocol.as_deref()) {
                     Ok(lines) => {
-                        reply.output.append_with(|out| encode::switching(out, &lines, cx.date_line()));
-                        record.status = Some(StatusCode::SWITCHING_PROTOCOLS);
-                        let mut websocket = WebSocket::new(peer, request.name(), &record, cx.limits(), cx.now());
+                        encode::switching(reply.output, &lines, &mut record, cx);
+                        let mut websocket = WebSocket::new(peer, request.name(), &mut record, cx.limits(), cx.now());
                         websocket.permit = permit.keep(cx.now());
                         reply.complete(record);
                         return (parsed.length, Called::Upgraded(Box::new(websocket)));

@@ -42,14 +42,12 @@ impl Sink<'_> {
     /// Writes a head that has been checked.
     pub fn head(&mut self, head: &Head) {
         let framing = Framing::of(self.facts.with(head), head.status, head.length);
-        self.record.on_head(head);
         self.record.head_at(self.sent_bytes + self.queue.len() as u64);
-        match self.limit_fields {
-            Some(fields) => {
-                encode::head(self.queue, &fields.add_to(head.clone()), framing, self.facts, self.cx.date_line())
-            }
-            None => encode::head(self.queue, head, framing, self.facts, self.cx.date_line()),
-        }
+        let head = match self.limit_fields {
+            Some(fields) => &fields.add_to(head.clone()),
+            None => head,
+        };
+        encode::head(self.queue, head, framing, self.facts, self.record, self.cx);
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.writer = Some(Writer { framing: framing.body, end, has_begun_size: false });
     }

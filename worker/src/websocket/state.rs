@@ -67,7 +67,13 @@ pub struct WebSocket {
 
 impl WebSocket {
     /// `handshake`: the record of the request.
-    pub fn new(peer: Box<dyn Peer>, request: RequestName, handshake: &Record, limits: &Limits, now: Instant) -> Self {
+    pub fn new(
+        peer: Box<dyn Peer>,
+        request: RequestName,
+        handshake: &mut Record,
+        limits: &Limits,
+        now: Instant,
+    ) -> Self {
         WebSocket {
             context: context(limits),
             frames: Frames::new(limits.ws_message_bytes_max),

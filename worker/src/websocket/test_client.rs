@@ -67,9 +67,9 @@ pub struct Client {
 impl Client {
     pub fn new(peer: impl Peer + 'static) -> Self {
         let (now, limits) = (Instant::now(), Limits { ws_message_bytes_max: 100_000, ..Limits::default() });
-        let handshake = Record::new(Method::Get, None, 0, now);
+        let mut handshake = Record::new(Method::Get, None, 0, now);
         Client {
-            websocket: WebSocket::new(Box::new(peer), RequestName::new(b"GET", b"/"), &handshake, &limits, now),
+            websocket: WebSocket::new(Box::new(peer), RequestName::new(b"GET", b"/"), &mut handshake, &limits, now),
             limits,
             now,
             idle_end: None,

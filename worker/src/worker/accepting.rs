@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::accept::is_over;
-use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, answer_to, send_and_close};
+use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, Refusal};
 use crate::app::ConnectionId;
 use crate::connection::Connection;
 use crate::net::Socket;
@@ -188,12 +188,13 @@ impl Worker {
     fn refuse(&mut self, socket: Socket, why: Count, now: Instant) {
         self.metrics[Metric::Refused] += 1;
         self.seat.count(why, 1);
-        let answer = answer_to(&socket, &self.date, &mut self.buffers.input);
+        let (input, log) = (&mut self.buffers.input, self.request_log.as_deref());
+        let refusal = Refusal::of(&socket, &self.date, input, log, now);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
-            self.insert(Connection::refused(socket, &answer, now));
+            self.insert(Connection::refused(socket, refusal, now));
         } else {
-            send_and_close(&socket, &answer);
+            refusal.send_and_close(&socket, &mut self.buffers.recorder, now);
         }
     }
 
@@ -236,10 +237,12 @@ impl Worker {
         self.admission.on_refused(format_args!("accept: {error}"), now);
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.listeners.get(index) else { return };
-            let (is_tcp, input, date) = (self.listeners.is_tcp(index), &mut self.buffers.input, &self.date);
+            let (is_tcp, date) = (self.listeners.is_tcp(index), &self.date);
+            let (buffers, log) = (&mut self.buffers, self.request_log.as_deref());
             let answer = |fd| {
                 let socket = Socket::new(fd, is_tcp, None);
-                send_and_close(&socket, &answer_to(&socket, date, input));
+                let refusal = Refusal::of(&socket, date, &mut buffers.input, log, now);
+                refusal.send_and_close(&socket, &mut buffers.recorder, now);
             };
             if !self.admission.use_spare(listener, answer) {
                 break;

@@ -23,7 +23,7 @@ impl Worker {
                             Order::Leave => self.begin_drain(Drain::of_replaced(now)),
                             Order::Lent => self.are_sockets_lent = true,
                             Order::Owned => self.are_sockets_lent = false,
-                            Order::ReopenLogs => reopen_logs(),
+                            Order::ReopenLogs => self.reopen_logs(now),
                             Order::Cut => self.cut("the master's order", now),
                         }
                     }
@@ -61,7 +61,7 @@ impl Worker {
         for signal in signals {
             match signal {
                 SIGTERM | SIGINT if self.config.is_alone => self.stop_alone(now),
-                SIGUSR1 if self.config.is_alone => reopen_logs(),
+                SIGUSR1 if self.config.is_alone => self.reopen_logs(now),
                 // Sent to this worker only: the others keep accepting, so that no accept grace is needed.
                 SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
@@ -83,11 +83,5 @@ impl Worker {
             self.listeners.stop_new_connections();
         }
         self.begin_drain(Drain::of_server(now, &self.config));
-    }
-}
-
-fn reopen_logs() {
-    if let Err(line) = tine_common::log::reopen() {
-        log::error!("{line}");
     }
 }

@@ -1,0 +1,210 @@
+//! Where each value of a line comes from.
+
+use super::datum::Datum;
+use super::line::{Asked, Asking};
+use super::trace::{self, TraceParent};
+use crate::dispatch::{Outcome, Record};
+use crate::http::{Request, Version};
+use crate::request_log::Captured;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tine_common::access_log::Value;
+
+/// The longest name and password of an `Authorization: Basic` that are decoded, as base64.
+pub const CREDENTIALS_BYTES_MAX: usize = 512;
+
+impl Asked<'_> {
+    /// What a value comes to.
+    pub fn datum<'d>(&'d self, value: &'d Value, trace: Option<TraceParent<'d>>) -> Datum<'d> {
+        let port = |address: Option<std::net::SocketAddr>| {
+            address.map_or(Datum::Absent, |address| Datum::Number(address.port().into()))
+        };
+        let ip = |address: Option<std::net::SocketAddr>| {
+            address.map_or(Datum::Absent, |address| Datum::Address(address.ip()))
+        };
+        match value {
+            Value::ClientAddress => ip(self.client),
+            Value::ClientPort => port(self.client),
+            Value::LocalAddress => ip(self.local),
+            Value::LocalPort => port(self.local),
+            Value::Worker => Datum::Number(self.worker.index as u64),
+            Value::Generation => Datum::Number(self.worker.generation),
+            Value::Pid => Datum::Number(std::process::id().into()),
+            Value::PidInBrackets => Datum::InBrackets(std::process::id().into()),
+            Value::RequestId => self.request_id.map_or(Datum::Absent, |id| Datum::Foreign(id.as_bytes())),
+            value => match self.head {
+                Asking::Request(request) => of_request(value, request, trace),
+                Asking::Refused(bytes) => of_refused(value, bytes),
+            },
+        }
+    }
+}
+
+fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, trace: Option<TraceParent<'d>>) -> Datum<'d> {
+    let headers = request.headers();
+    match value {
+        Value::RequestLine => Datum::Line([
+            request.method().as_bytes(),
+            request.target().as_bytes(),
+            request.version().as_str().as_bytes(),
+        ]),
+        Value::Method => Datum::Foreign(request.method().as_bytes()),
+        Value::Path => Datum::Foreign(request.path().as_bytes()),
+        Value::Query { has_mark } => match (request.query(), has_mark) {
+            // The mark precedes it in the target.
+            (Some(query), true) => {
+                Datum::Foreign(&request.target().as_bytes()[request.target().len() - query.len() - 1..])
+            }
+            (Some(query), false) => Datum::Foreign(query.as_bytes()),
+            (None, true) => Datum::Own(b""),
+            (None, false) => Datum::Absent,
+        },
+        Value::Protocol => Datum::Own(request.version().as_str().as_bytes()),
+        Value::ProtocolVersion => Datum::Own(match request.version() {
+            Version::Http10 => b"1.0",
+            Version::Http11 => b"1.1",
+        }),
+        Value::Host => foreign(Some(request.host().as_bytes()).filter(|host| !host.is_empty())),
+        Value::Referer => foreign(headers.get("referer")),
+        Value::UserAgent => foreign(headers.get("user-agent")),
+        Value::RequestHeader(name) => foreign(headers.get(name)),
+        Value::Cookie(name) => foreign(headers.all("cookie").find_map(|cookies| cookie(cookies, name))),
+        Value::RequestsBefore => Datum::Number(request.place().saturating_sub(1).into()),
+        Value::TraceId => trace.map_or(Datum::Absent, |trace| Datum::Own(trace.trace_id)),
+        Value::SpanId => trace.map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
+        // TLS does not exist yet.
+        _ => Datum::Absent,
+    }
+}
+
+/// Of a head that was refused only its first line is known, as it is.
+fn of_refused<'d>(value: &Value, bytes: &'d [u8]) -> Datum<'d> {
+    let line = || {
+        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
+    };
+    match value {
+        Value::RequestLine => foreign(line()),
+        _ => Datum::Absent,
+    }
+}
+
+pub fn foreign(value: Option<&[u8]>) -> Datum<'_> {
+    value.map_or(Datum::Absent, Datum::Foreign)
+}
+
+/// The value of a cookie in a `Cookie` field.
+fn cookie<'a>(cookies: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let pairs = cookies.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    pairs
+        .filter_map(|pair| pair.split_at_checked(name.len()))
+        .find_map(|(found, value)| (found == name.as_bytes()).then(|| value.strip_prefix(b"=")).flatten())
+}
+
+/// The name in the value of an `Authorization: Basic` (RFC 7617), decoded into `room`.
+pub fn user<'r>(value: &[u8], room: &'r mut [u8; CREDENTIALS_BYTES_MAX]) -> Option<&'r [u8]> {
+    let (scheme, credentials) = value.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") || credentials.len() > CREDENTIALS_BYTES_MAX {
+        return None;
+    }
+    let length = STANDARD.decode_slice(credentials.trim_ascii(), room).ok()?;
+    let name = room[..length].split(|&byte| byte == b':').next()?;
+    Some(name).filter(|name| !name.is_empty())
+}
+
+pub fn trace_of<'a>(request: &Request<'a>) -> Option<TraceParent<'a>> {
+    let headers = request.headers();
+    let mut values = headers.all("traceparent");
+    match (values.next(), values.next()) {
+        (Some(value), None) => trace::parse(value),
+        _ => None,
+    }
+}
+
+/// The value of a field in the bytes of a response's head.
+pub fn field<'h>(head: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    let lines = head.split(|&byte| byte == b'\n').skip(1);
+    lines.filter_map(|line| line.split_at_checked(name.len())).find_map(|(found, rest)| {
+        let value = rest.strip_prefix(b":").filter(|_| found.eq_ignore_ascii_case(name.as_bytes()))?;
+        Some(value.trim_ascii())
+    })
+}
+
+/// A value that is known at the end.
+pub fn end_datum<'a>(value: &Value, record: &Record, captured: &Captured) -> Datum<'a> {
+    let span = |end: Option<std::time::Instant>, unit| {
+        end.map_or(Datum::Absent, |end| Datum::Span(end.saturating_duration_since(record.began), unit))
+    };
+    match value {
+        Value::Status => record.status.map_or(Datum::Absent, |status| Datum::Number(status.as_u16().into())),
+        Value::BodyBytes { has_zero } => match (captured.body_bytes(record), has_zero) {
+            (0, false) => Datum::Absent,
+            (bytes, _) => Datum::Number(bytes),
+        },
+        Value::BytesIn => Datum::Number(record.request_bytes),
+        Value::BytesOut => Datum::Number(record.response_bytes),
+        Value::BytesBoth => Datum::Number(record.request_bytes + record.response_bytes),
+        Value::Duration(unit) => span(Some(record.ended), *unit),
+        Value::TimeToFirstByte(unit) => span(record.first_byte, *unit),
+        Value::ConnectionStatus => Datum::Own(match record.outcome {
+            Outcome::Cut(_) | Outcome::ClientLeft => b"X",
+            Outcome::Answered | Outcome::Refused if captured.is_kept() => b"+",
+            Outcome::Answered | Outcome::Refused => b"-",
+        }),
+        Value::Outcome => Datum::Own(match record.outcome {
+            Outcome::Answered | Outcome::Refused => b"complete",
+            Outcome::Cut(_) => b"cut",
+            Outcome::ClientLeft => b"aborted",
+        }),
+        _ => Datum::Absent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_a_head_as_it_is_sent() {
+        let head = b"HTTP/1.1 200 OK\r\nServer: tine\r\ncontent-length: 5\r\nX-A:\r\nX-AB: 1\r\n\r\n";
+        for (name, expected) in [
+            ("server", Some(&b"tine"[..])),
+            ("Content-Length", Some(b"5")),
+            ("x-a", Some(b"")),
+            ("X-AB", Some(b"1")),
+            ("X", None),
+            ("HTTP/1.1 200 OK", None),
+        ] {
+            assert_eq!(field(head, name), expected, "{name}");
+        }
+        assert_eq!(field(b"", "server"), None);
+    }
+
+    #[test]
+    fn a_user_is_the_name_of_basic_credentials() {
+        let long = format!("Basic {}", "QQ==".repeat(200));
+        for (value, expected) in [
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some(&b"Aladdin"[..])),
+            ("basic YTpi", Some(b"a")),
+            ("Basic YQ==", Some(b"a")),
+            ("Basic OmI=", None),
+            ("Basic ***", None),
+            ("Basic ", None),
+            ("Bearer YTpi", None),
+            (&long, None),
+        ] {
+            let mut room = [0; CREDENTIALS_BYTES_MAX];
+            assert_eq!(user(value.as_bytes(), &mut room), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let cookies = b"a=1; session=x=y ;ab=2;c";
+        for (name, expected) in
+            [("a", Some(&b"1"[..])), ("session", Some(b"x=y")), ("ab", Some(b"2")), ("b", None), ("c", None)]
+        {
+            assert_eq!(cookie(cookies, name), expected, "{name}");
+        }
+    }
+}
