@@ -220,6 +220,8 @@ impl Worker {
 
     fn insert(&mut self, mut connection: Connection) -> Token {
         connection.schedule();
+        // One that is refused has its answer.
+        self.buffers.recorder.buffered(0, connection.queued_bytes());
         self.serial = self.serial.wrapping_add(1);
         let token = self.connections.vacant_key();
         connection.id = ConnectionId { token, serial: self.serial };
