@@ -24,7 +24,7 @@ use crate::run_queue::RunQueue;
 use crate::throttle::Throttle;
 use crate::timers::Timers;
 use crate::turn_clock::TurnClock;
-use crate::watches;
+use crate::watches::{self, Watches};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
@@ -479,11 +479,8 @@ impl Worker {
             let mut end = connection.advance(&mut self.buffers, &mut *self.app, idle_end, &cx);
             // A connection that is answered and closed in its first turn is never registered.
             if end != Turn::Closed && !connection.registered {
-                match register(&self.poll, connection.fd(), token) {
-                    Ok(()) => {
-                        connection.registered = true;
-                        self.wakeups.watches.on_registered(connection.fd());
-                    }
+                match register(&self.poll, &self.wakeups.watches, connection.fd(), token) {
+                    Ok(()) => connection.registered = true,
                     Err(e) => {
                         // No event would report its bytes.
                         self.metrics[Metric::Refused] += 1;
@@ -570,8 +567,10 @@ impl Worker {
     }
 }
 
-fn register(poll: &Poll, fd: RawFd, token: usize) -> io::Result<()> {
-    poll.registry().register(&mut SourceFd(&fd), mio::Token(token), Interest::READABLE | Interest::WRITABLE)
+fn register(poll: &Poll, watches: &Watches, fd: RawFd, token: usize) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&fd), mio::Token(token), Interest::READABLE | Interest::WRITABLE)?;
+    watches.on_registered(fd);
+    Ok(())
 }
 
 fn turn_cx<'a>(
