@@ -8,13 +8,14 @@
 //! - [`telemetry`]: beside it, what is measured of requests, connections and the server, and its exposition.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
 //! - [`throttle`]: beside it, the limits of the whole server: permits, the log of admissions, the clients' own limits.
+//! - [`access_log`]: what a line of the access log has, and where it goes; [`escape`]: what clients send, within a line.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
 //!   CPU time of processes.
 //! - [`method`]: the classes of methods.
 //! - [`limit_status`]: its part about the limits.
 //! - [`request_name`]: the name of a request in the log.
-//! - [`percent`]: percent-encoding.
+//! - [`percent`]: how percent-encoding is decoded.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
 //! - [`crash`]: the report that a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
