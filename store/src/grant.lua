@@ -93,7 +93,7 @@ if is_leaving then
   return {0, 0, 0, 0, 0, living}
 end
 
--- A fair share: each gets what it wants, as far as nobody has to get less than an equal part; what is left is for all alike.
+-- A fair share: each gets what it wants, as long as none gets less than an equal part for it; all get the same of what is left.
 local function target(total, of, want)
   local list = {}
   for name, server in pairs(servers) do

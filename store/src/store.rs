@@ -61,10 +61,7 @@ impl Store {
     /// Reports what this server holds, and returns what it is granted. The error is one line, without the password.
     pub fn report(&mut self, report: &Report) -> Result<Grant, String> {
         let answer = self.connect().and_then(|()| self.invoke(report));
-        answer.map_err(|why| {
-            self.connection = None;
-            why
-        })
+        answer.inspect_err(|_| self.connection = None)
     }
 
     fn connect(&mut self) -> Result<(), String> {

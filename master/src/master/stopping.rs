@@ -231,7 +231,9 @@ impl Master {
     /// Ends the helpers, as the last processes; true once they are gone.
     fn have_helpers_ended(&mut self, now: Instant) -> bool {
         let is_at_once = self.stopping.is_at_once();
-        self.helpers_mut().fold(true, |all, helper| helper.has_ended(is_at_once, now) && all)
+        // All of them are told, not only up to the first that has not ended.
+        let left = self.helpers_mut().filter_map(|helper| (!helper.has_ended(is_at_once, now)).then_some(()));
+        left.count() == 0
     }
 
     /// If this master stops before it has taken over, the sockets and the files of Unix sockets belong to the predecessor.
