@@ -192,7 +192,9 @@ impl Worker {
         let refusal = Refusal::of(&socket, &self.date, input, log, now);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
-            self.insert(Connection::refused(socket, refusal, now));
+            let refused = Connection::refused(socket, refusal, now);
+            self.counts.buffered_bytes += refused.queued_bytes();
+            self.insert(refused);
         } else {
             refusal.send_and_close(&socket, &mut self.buffers.recorder, now);
         }
