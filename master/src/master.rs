@@ -168,10 +168,6 @@ pub struct Master {
     waiters: Vec<waiting::Waiter>,
 }
 
-fn memory_line(config: &MasterConfig, now: Instant) -> Option<MemoryLine> {
-    MemoryLine::new(config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info))
-}
-
 impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
         let Start { about, factory, config, reread, bound, pidfile, access_log, program, predecessor, .. } = start;
@@ -194,7 +190,7 @@ impl Master {
             notifier.hold();
         }
         let now = Instant::now();
-        let memory_line = memory_line(&config, now);
+        let memory_line = MemoryLine::of(&config, now);
         let admin = start.admin.map(|bound| Admin::new(bound, scoreboard, now)).transpose()?;
         if admin.is_some() {
             tine_common::log::keep();

@@ -4,6 +4,7 @@
 //! Invariant: a line is logged only if something changed since the last one, so that an idle server's log stays quiet.
 
 use std::time::{Duration, Instant};
+use tine_common::config::MasterConfig;
 use tine_common::figures;
 
 /// A smaller change of memory counts as none.
@@ -30,6 +31,11 @@ pub struct MemoryLine {
 }
 
 impl MemoryLine {
+    /// `None`: it is off, or would not be logged.
+    pub fn of(config: &MasterConfig, now: Instant) -> Option<MemoryLine> {
+        MemoryLine::new(config.mem_interval, now).filter(|_| log::log_enabled!(log::Level::Info))
+    }
+
     /// The first sample is an interval after `now`; `None` if the interval is zero: never.
     pub fn new(interval: Duration, now: Instant) -> Option<Self> {
         (!interval.is_zero()).then(|| MemoryLine { interval, sampled: now, logged: Counts::default() })

@@ -1,7 +1,7 @@
 //! What a reload changes besides the app: the options, if there is something to read them from again, such as a configuration
 //! file.
 
-use super::{About, Master, memory_line};
+use super::{About, Master, MemoryLine};
 use crate::listener;
 use std::time::Instant;
 use tine_common::config::MasterConfig;
@@ -75,7 +75,7 @@ impl Master {
         };
         let (old, new) = (&previous.config, &self.config);
         if old.mem_interval != new.mem_interval {
-            self.memory_line = memory_line(new, now);
+            self.memory_line = MemoryLine::of(new, now);
         }
         if old.worker.limits.write_timeout != new.worker.limits.write_timeout {
             listener::set_write_timeout(&self.bound, new.worker.limits.write_timeout);
