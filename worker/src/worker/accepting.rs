@@ -192,9 +192,7 @@ impl Worker {
         let refusal = Refusal::of(&socket, &self.date, input, log, now);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
-            let refused = Connection::refused(socket, refusal, now);
-            self.counts.buffered_bytes += refused.queued_bytes();
-            self.insert(refused);
+            self.insert(Connection::refused(socket, refusal, now));
         } else {
             refusal.send_and_close(&socket, &mut self.buffers.recorder, now);
         }
