@@ -163,8 +163,13 @@ impl Burst {
         self.count <= self.most
     }
 
-    /// The burst that ended before `now`, once.
+    /// The burst that ended before `now`, once. Inline: workers ask once a turn, nearly always for nothing.
+    #[inline]
     pub fn ended(&mut self, now: Instant) -> Option<Ended> {
+        if self.last.is_none() { None } else { self.take_ended(now) }
+    }
+
+    fn take_ended(&mut self, now: Instant) -> Option<Ended> {
         let (first, last) = (self.first?, self.last?);
         (now.duration_since(last) >= self.quiet).then(|| {
             let count = std::mem::take(&mut self.count);
