@@ -28,7 +28,9 @@ fn each_line_is_an_object() {
             .iter()
             .any(|line| line["process"] == process && line["message"].as_str().is_some_and(|said| said.contains(text)))
     };
-    assert!(of("worker 0", "asked to") && of("worker 0", "received SIGABRT") && of("master", "drained"), "{lines:?}");
+    assert!(of("worker 0", "asked to") && of("master", "drained"), "{lines:?}");
+    // The signal may find it at the end of the request.
+    assert!(of("worker 0", "received SIGABRT") || of("worker 0", "has been hanging in GET /"), "{lines:?}");
     for line in &lines {
         assert!(line["time"].as_str().is_some_and(|time| time.ends_with('Z')) && line["pid"].is_u64(), "{line}");
         assert!(["error", "warn", "info"].contains(&line["level"].as_str().unwrap_or_default()), "{line}");
