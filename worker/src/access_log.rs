@@ -6,9 +6,11 @@
 
 mod clock;
 mod datum;
+mod fields;
 mod line;
 #[cfg(test)]
 mod line_tests;
+mod template;
 #[cfg(test)]
 mod test_json;
 mod trace;
@@ -20,16 +22,16 @@ use crate::http::Request;
 use crate::request_log::Captured;
 use clock::Clock;
 pub use line::Capture;
-use line::{Asked, Asking, Template};
+use line::{Asked, Asking};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Instant;
+use template::Template;
 use tine_common::access_log::{Format, Lines, Sink};
 
 pub struct AccessLog {
     template: Template,
-    worker: WorkerInfo,
     state: RefCell<State>,
 }
 
@@ -39,10 +41,10 @@ struct State {
 }
 
 impl AccessLog {
-    pub fn new(sink: Sink, format: &Format, worker: WorkerInfo, now: Instant) -> Self {
-        let template = Template::new(format, sink.line_bytes_max());
+    pub fn new(sink: Sink, format: &Format, worker: &WorkerInfo, has_ids: bool, now: Instant) -> Self {
+        let template = Template::new(format, sink.line_bytes_max(), worker, has_ids);
         let state = State { lines: Lines::new(sink), clock: Clock::new(now) };
-        AccessLog { template, worker, state: RefCell::new(state) }
+        AccessLog { template, state: RefCell::new(state) }
     }
 
     /// Of a request whose head is in the input. `line`: empty.
@@ -54,9 +56,9 @@ impl AccessLog {
         cx: &Cx<'_>,
         line: &mut Capture,
     ) {
-        let local = self.template.needs_local_address().then(|| cx.local_address()).flatten();
+        let local = self.template.needs_local_address.then(|| cx.local_address()).flatten();
         let (head, client) = (Asking::Request(request), cx.peer_address());
-        self.fill(&Asked { head, client, local, request_id, worker: &self.worker, began }, line);
+        self.fill(&Asked { head, client, local, request_id, began }, line);
     }
 
     /// Of a head that is refused; `bytes`: as far as it has arrived.
@@ -69,7 +71,7 @@ impl AccessLog {
         line: &mut Capture,
     ) {
         let head = Asking::Refused(bytes);
-        self.fill(&Asked { head, client, local: None, request_id, worker: &self.worker, began }, line);
+        self.fill(&Asked { head, client, local: None, request_id, began }, line);
     }
 
     fn fill(&self, asked: &Asked<'_>, line: &mut Capture) {
@@ -78,7 +80,7 @@ impl AccessLog {
 
     /// The bytes of the response's head, as they are sent.
     pub fn on_head(&self, head: &[u8], line: &mut Capture) {
-        if self.template.has_response_fields() {
+        if self.template.has_response_fields {
             self.template.on_head(head, line, &mut self.state.borrow_mut().clock);
         }
     }

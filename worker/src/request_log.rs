@@ -72,7 +72,7 @@ impl RequestLog {
             return Ok(None);
         }
         Ok(Some(RequestLog {
-            access: sink.map(|sink| AccessLog::new(sink, &config.access.format, worker, now)),
+            access: sink.map(|sink| AccessLog::new(sink, &config.access.format, &worker, config.has_ids, now)),
             slow: config.slow,
             ids: config.has_ids.then(RequestIds::new).transpose()?,
             status_min: config.access.status_min,

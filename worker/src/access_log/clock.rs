@@ -16,6 +16,8 @@ const CLF: &std::ffi::CStr = c"[%d/%b/%Y:%H:%M:%S %z]";
 pub struct Clock {
     read_at: Instant,
     wall: Duration,
+    /// The last time that was asked for: most of a turn's lines have the same.
+    last: Option<(Instant, Duration)>,
     /// The texts of one second, by their place in the format.
     texts: Vec<Text>,
 }
@@ -28,10 +30,21 @@ struct Text {
 
 impl Clock {
     pub fn new(now: Instant) -> Clock {
-        Clock { read_at: now, wall: since_epoch(), texts: Vec::new() }
+        Clock { read_at: now, wall: since_epoch(), last: None, texts: Vec::new() }
     }
 
     fn wall(&mut self, at: Instant) -> Duration {
+        if let Some((last, wall)) = self.last
+            && last == at
+        {
+            return wall;
+        }
+        let wall = self.wall_of(at);
+        self.last = Some((at, wall));
+        wall
+    }
+
+    fn wall_of(&mut self, at: Instant) -> Duration {
         if at >= self.read_at + READ_INTERVAL {
             // The clock is read now, and `at` may be a while ago.
             let now = Instant::now();

@@ -1,4 +1,4 @@
-//! A format as its worker uses it: which values are written when.
+//! Renders lines.
 //!
 //! What a line has of the request is rendered while the request is in the input, and what it has of the response's head
 //! when that is written; the line puts these pieces together with what is known only at the end. So nothing is kept of
@@ -6,41 +6,20 @@
 
 use super::clock::Clock;
 use super::datum::{Datum, Room, push};
-use super::trace::TraceParent;
-use super::values::{CREDENTIALS_BYTES_MAX, end_datum, field, foreign, trace_of, user};
-use crate::app::WorkerInfo;
+use super::fields::{AUTHORIZATION, Fields};
+use super::template::{Op, Run, Template, What};
+use super::values::{CREDENTIALS_BYTES_MAX, end_datum, field, foreign, user};
 use crate::dispatch::Record;
 use crate::http::Request;
 use crate::request_log::Captured;
 use std::net::SocketAddr;
 use std::time::Instant;
-use tine_common::access_log::{Format, Piece, Stage, Style, Time, Value};
+use tine_common::access_log::{Stage, Style, Time, Value};
 
-/// Each piece that a stage has rendered begins with its length.
+/// Each run that is rendered before the end begins with its length.
 const LENGTH: usize = size_of::<u32>();
-/// The most that a value of the server's own adds to a line, with quotes.
-const OWN_BYTES_MAX: usize = 48;
 /// The most that an empty capture keeps allocated.
 const KEPT_BYTES_MAX: usize = 4096;
-
-#[derive(Debug)]
-pub struct Template {
-    style: Style,
-    runs: Vec<Run>,
-    room: Room,
-    has_response_fields: bool,
-    has_trace: bool,
-    needs_local_address: bool,
-}
-
-/// Pieces that follow each other in a line and are known at the same time.
-#[derive(Debug)]
-struct Run {
-    stage: Stage,
-    pieces: Vec<Piece>,
-    /// The place of the first in the format.
-    place: usize,
-}
 
 /// What is known of a request while it is in the input.
 #[derive(Clone, Copy)]
@@ -49,7 +28,6 @@ pub struct Asked<'a> {
     pub client: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
     pub request_id: Option<&'a str>,
-    pub worker: &'a WorkerInfo,
     pub began: Instant,
 }
 
@@ -70,56 +48,14 @@ pub struct Capture {
 }
 
 impl Template {
-    /// `line_bytes_max`: with the newline.
-    pub fn new(format: &Format, line_bytes_max: usize) -> Template {
-        let mut runs: Vec<Run> = Vec::new();
-        let (mut fixed_bytes, mut foreign) = (1, 0);
-        for (place, piece) in format.pieces.iter().enumerate() {
-            let stage = match piece {
-                Piece::Literal(text) => {
-                    fixed_bytes += text.len();
-                    runs.last().map_or(Stage::Request, |run| run.stage)
-                }
-                Piece::Value { key, value } => {
-                    let is_foreign = value.is_foreign();
-                    foreign += usize::from(is_foreign);
-                    fixed_bytes += key.len() + if is_foreign { 2 + "HTTP/1.1  ".len() } else { OWN_BYTES_MAX };
-                    value.stage()
-                }
-            };
-            match runs.last_mut() {
-                Some(run) if run.stage == stage => run.pieces.push(piece.clone()),
-                _ => runs.push(Run { stage, pieces: vec![piece.clone()], place }),
-            }
-        }
-        let has_response_fields = runs.iter().any(|run| run.stage == Stage::Response);
-        let is_trace = |piece: &Piece| matches!(piece, Piece::Value { value: Value::TraceId | Value::SpanId, .. });
-        let has_trace = format.pieces.iter().any(is_trace);
-        let is_local =
-            |piece: &Piece| matches!(piece, Piece::Value { value: Value::LocalAddress | Value::LocalPort, .. });
-        let needs_local_address = format.pieces.iter().any(is_local);
-        let room = Room { bytes: line_bytes_max.saturating_sub(fixed_bytes), values: foreign };
-        Template { style: format.style, runs, room, has_response_fields, has_trace, needs_local_address }
-    }
-
-    /// Whether [`Template::on_head`] has anything to do.
-    pub fn has_response_fields(&self) -> bool {
-        self.has_response_fields
-    }
-
-    /// Whether the address that the client connected to is a value: the kernel has to be asked for it.
-    pub fn needs_local_address(&self) -> bool {
-        self.needs_local_address
-    }
-
     /// Renders what the line has of the request. `capture`: empty.
     pub fn on_request(&self, asked: &Asked<'_>, capture: &mut Capture, clock: &mut Clock) {
         capture.room = self.room;
-        let trace = match asked.head {
-            Asking::Request(request) if self.has_trace => trace_of(request),
-            _ => None,
+        let fields = match asked.head {
+            Asking::Request(request) => self.wanted.find(request.headers()),
+            Asking::Refused(_) => Fields::default(),
         };
-        self.render(Stage::Request, &Source::Request(asked, trace), capture, clock);
+        self.render(Stage::Request, &Source::Request(asked, &fields), capture, clock);
     }
 
     /// Renders what the line has of the response's head, given its bytes as they are sent. Only the last head counts:
@@ -144,29 +80,60 @@ impl Template {
     }
 
     fn push_run(&self, out: &mut Vec<u8>, run: &Run, source: &Source<'_>, room: &mut Room, clock: &mut Clock) {
-        for (piece, place) in run.pieces.iter().zip(run.place..) {
-            let (key, value) = match piece {
-                Piece::Literal(text) => {
-                    out.extend_from_slice(text);
+        for op in &run.ops {
+            let datum = match &op.what {
+                What::Nothing => {
+                    out.extend_from_slice(&op.before);
                     continue;
                 }
-                Piece::Value { key, value } => (key, value),
+                What::Field(place) => source.field(*place),
+                What::Value(value) => match source.time(value) {
+                    None if *value == Value::User => {
+                        self.push_user(out, op, source, room);
+                        continue;
+                    }
+                    None => source.datum(value),
+                    Some((time, at)) => {
+                        out.extend_from_slice(&op.before);
+                        clock.push(out, time, at, op.place);
+                        if op.is_quoted {
+                            out.push(b'"');
+                        }
+                        continue;
+                    }
+                },
             };
-            if let (Value::User, Source::Request(asked, _)) = (value, source) {
-                push_user(out, key, asked, self.style, room);
-                continue;
+            self.push_datum(out, op, datum, room);
+        }
+    }
+
+    #[inline]
+    fn push_datum(&self, out: &mut Vec<u8>, op: &Op, datum: Datum<'_>, room: &mut Room) {
+        if matches!(datum, Datum::Absent) {
+            if op.is_foreign {
+                room.skip();
             }
-            match (source.time(value), self.style) {
-                (None, style) => push(out, key, source.datum(value), style, room),
-                (Some((time, at)), Style::Text) => clock.push(out, time, at, place),
-                (Some((time, at)), Style::Json) => {
-                    out.extend_from_slice(key);
-                    out.push(b'"');
-                    clock.push(out, time, at, place);
-                    out.push(b'"');
-                }
+            if self.style == Style::Json {
+                return;
             }
         }
+        out.extend_from_slice(&op.before);
+        push(out, datum, self.style, room);
+        if op.is_quoted {
+            out.push(b'"');
+        }
+    }
+
+    /// The name has to be decoded.
+    fn push_user(&self, out: &mut Vec<u8>, op: &Op, source: &Source<'_>, room: &mut Room) {
+        let mut decoded = None;
+        let name = match source {
+            Source::Request(_, fields) => {
+                fields[AUTHORIZATION].and_then(|value| user(value, decoded.insert([0; CREDENTIALS_BYTES_MAX])))
+            }
+            _ => None,
+        };
+        self.push_datum(out, op, foreign(name), room);
     }
 
     /// Appends the whole line, without its newline.
@@ -194,19 +161,6 @@ impl Capture {
     }
 }
 
-/// The name has to be decoded.
-fn push_user(out: &mut Vec<u8>, key: &[u8], asked: &Asked<'_>, style: Style, room: &mut Room) {
-    let mut decoded = None;
-    let name = match asked.head {
-        Asking::Request(request) => request
-            .headers()
-            .get("authorization")
-            .and_then(|value| user(value, decoded.insert([0; CREDENTIALS_BYTES_MAX]))),
-        Asking::Refused(_) => None,
-    };
-    push(out, key, foreign(name), style, room);
-}
-
 fn next_run<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let Some((length, after)) = rest.split_first_chunk::<LENGTH>() else { return b"" };
     let (run, after) = after.split_at((u32::from_le_bytes(*length) as usize).min(after.len()));
@@ -216,13 +170,20 @@ fn next_run<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
 
 /// What the values of a stage come from.
 enum Source<'a> {
-    Request(&'a Asked<'a>, Option<TraceParent<'a>>),
+    Request(&'a Asked<'a>, &'a Fields<'a>),
     /// The bytes of the response's head.
     Head(&'a [u8]),
     End(&'a Record, &'a Captured),
 }
 
 impl<'a> Source<'a> {
+    fn field(&self, place: usize) -> Datum<'a> {
+        match self {
+            Source::Request(_, fields) => foreign(fields[place]),
+            _ => Datum::Absent,
+        }
+    }
+
     /// If the value is a time of day: its form, and the time.
     fn time(&self, value: &'a Value) -> Option<(&'a Time, Instant)> {
         match (value, self) {
@@ -234,7 +195,7 @@ impl<'a> Source<'a> {
 
     fn datum(&self, value: &'a Value) -> Datum<'a> {
         match self {
-            Source::Request(asked, trace) => asked.datum(value, *trace),
+            Source::Request(asked, fields) => asked.datum(value, fields),
             Source::Head(head) => match value {
                 Value::ResponseHeader(name) => foreign(field(head, name)),
                 _ => Datum::Absent,

@@ -1,7 +1,8 @@
 //! Whole lines, as tables.
 
 use super::clock::Clock;
-use super::line::{Asked, Asking, Template};
+use super::line::{Asked, Asking};
+use super::template::Template;
 use super::test_json::fields;
 use crate::app::WorkerInfo;
 use crate::dispatch::{Outcome, Record};
@@ -17,13 +18,13 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
 fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
     let began = Instant::now();
     let mut clock = Clock::new(began);
-    let template = Template::new(&format.parse().expect(format), line_bytes_max);
+    let worker = WorkerInfo { index: 3, workers: 4, generation: 2, buffer_bytes: 0, metrics: AppMetrics::none() };
+    let template = Template::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {
         head,
         client: "127.0.0.1:4711".parse().ok(),
         local: "127.0.0.2:80".parse().ok(),
         request_id: Some("id-1"),
-        worker: &WorkerInfo { index: 3, workers: 4, generation: 2, buffer_bytes: 0, metrics: AppMetrics::none() },
         began,
     };
     let mut captured = Captured::default();

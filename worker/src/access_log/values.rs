@@ -1,6 +1,7 @@
 //! Where each value of a line comes from.
 
 use super::datum::Datum;
+use super::fields::{Fields, HOST, TRACEPARENT};
 use super::line::{Asked, Asking};
 use super::trace::{self, TraceParent};
 use crate::dispatch::{Outcome, Record};
@@ -15,7 +16,7 @@ pub const CREDENTIALS_BYTES_MAX: usize = 512;
 
 impl Asked<'_> {
     /// What a value comes to.
-    pub fn datum<'d>(&'d self, value: &'d Value, trace: Option<TraceParent<'d>>) -> Datum<'d> {
+    pub fn datum<'d>(&'d self, value: &'d Value, fields: &'d Fields<'d>) -> Datum<'d> {
         let port = |address: Option<std::net::SocketAddr>| {
             address.map_or(Datum::Absent, |address| Datum::Number(address.port().into()))
         };
@@ -27,28 +28,20 @@ impl Asked<'_> {
             Value::ClientPort => port(self.client),
             Value::LocalAddress => ip(self.local),
             Value::LocalPort => port(self.local),
-            Value::Worker => Datum::Number(self.worker.index as u64),
-            Value::Generation => Datum::Number(self.worker.generation),
-            Value::Pid => Datum::Number(std::process::id().into()),
-            Value::PidInBrackets => Datum::InBrackets(std::process::id().into()),
             Value::RequestId => self.request_id.map_or(Datum::Absent, |id| Datum::Foreign(id.as_bytes())),
             value => match self.head {
-                Asking::Request(request) => of_request(value, request, trace),
+                Asking::Request(request) => of_request(value, request, fields),
                 Asking::Refused(bytes) => of_refused(value, bytes),
             },
         }
     }
 }
 
-fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, trace: Option<TraceParent<'d>>) -> Datum<'d> {
+fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields<'d>) -> Datum<'d> {
     let headers = request.headers();
     match value {
-        Value::RequestLine => Datum::Line([
-            request.method().as_bytes(),
-            request.target().as_bytes(),
-            request.version().as_str().as_bytes(),
-        ]),
-        Value::Method => Datum::Foreign(request.method().as_bytes()),
+        Value::RequestLine => request_line(request),
+        Value::Method => Datum::Own(request.method().as_bytes()),
         Value::Path => Datum::Foreign(request.path().as_bytes()),
         Value::Query { has_mark } => match (request.query(), has_mark) {
             // The mark precedes it in the target.
@@ -64,16 +57,27 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, trace: Option<Trac
             Version::Http10 => b"1.0",
             Version::Http11 => b"1.1",
         }),
+        // Most targets have none of their own.
+        Value::Host if request.target().starts_with('/') => foreign(fields[HOST]),
         Value::Host => foreign(Some(request.host().as_bytes()).filter(|host| !host.is_empty())),
-        Value::Referer => foreign(headers.get("referer")),
-        Value::UserAgent => foreign(headers.get("user-agent")),
         Value::RequestHeader(name) => foreign(headers.get(name)),
         Value::Cookie(name) => foreign(headers.all("cookie").find_map(|cookies| cookie(cookies, name))),
         Value::RequestsBefore => Datum::Number(request.place().saturating_sub(1).into()),
-        Value::TraceId => trace.map_or(Datum::Absent, |trace| Datum::Own(trace.trace_id)),
-        Value::SpanId => trace.map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
-        // TLS does not exist yet.
+        Value::TraceId | Value::SpanId if fields[TRACEPARENT].is_none() => Datum::Absent,
+        Value::TraceId => trace_of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.trace_id)),
+        Value::SpanId => trace_of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
+        // Constants, and those of other stages.
         _ => Datum::Absent,
+    }
+}
+
+/// As it was sent, if the request has its text.
+fn request_line<'d>(request: &'d Request<'d>) -> Datum<'d> {
+    let (method, target, version) = (request.method(), request.target(), request.version().as_str());
+    let line = request.text().get(..method.len() + target.len() + version.len() + 2);
+    match line.filter(|line| line.ends_with(version.as_bytes())) {
+        Some(line) => Datum::Foreign(line),
+        None => Datum::Line([method.as_bytes(), target.as_bytes(), version.as_bytes()]),
     }
 }
 
@@ -112,7 +116,7 @@ pub fn user<'r>(value: &[u8], room: &'r mut [u8; CREDENTIALS_BYTES_MAX]) -> Opti
     Some(name).filter(|name| !name.is_empty())
 }
 
-pub fn trace_of<'a>(request: &Request<'a>) -> Option<TraceParent<'a>> {
+fn trace_of<'a>(request: &Request<'a>) -> Option<TraceParent<'a>> {
     let headers = request.headers();
     let mut values = headers.all("traceparent");
     match (values.next(), values.next()) {

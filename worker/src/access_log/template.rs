@@ -1,0 +1,152 @@
+//! A format as its worker uses it: the values by when they are known, with the text that precedes each; what never
+//! changes in this worker is text.
+
+use super::datum::Room;
+use super::fields::Wanted;
+use crate::app::WorkerInfo;
+use tine_common::access_log::{Format, Piece, Stage, Style, Value};
+
+/// The most that a value of the server's own adds to a line, with quotes.
+const OWN_BYTES_MAX: usize = 48;
+
+#[derive(Debug)]
+pub struct Template {
+    pub style: Style,
+    pub runs: Vec<Run>,
+    /// The fields of the request that are values, or parts of values.
+    pub wanted: Wanted,
+    /// What foreign values may fill.
+    pub room: Room,
+    pub has_response_fields: bool,
+    /// The address that the client connected to is a value: the kernel has to be asked for it.
+    pub needs_local_address: bool,
+}
+
+/// Values that follow each other in a line and are known at the same time.
+#[derive(Debug)]
+pub struct Run {
+    pub stage: Stage,
+    pub ops: Vec<Op>,
+}
+
+/// Text, and then a value. In JSON the text is the value's key, and is left out with an absent value.
+#[derive(Debug)]
+pub struct Op {
+    pub before: Vec<u8>,
+    pub what: What,
+    /// A quote follows; the one that precedes the value is part of the text.
+    pub is_quoted: bool,
+    /// As [`Value::is_foreign`].
+    pub is_foreign: bool,
+    /// Its place in the format.
+    pub place: usize,
+}
+
+#[derive(Debug)]
+pub enum What {
+    Nothing,
+    /// A field of the request, by its place among those that are wanted.
+    Field(usize),
+    Value(Value),
+}
+
+/// What a value comes to if that is known before any request.
+enum Constant {
+    Absent,
+    Text(String),
+}
+
+impl Template {
+    /// `line_bytes_max`: with the newline.
+    pub fn new(format: &Format, line_bytes_max: usize, worker: &WorkerInfo, has_ids: bool) -> Template {
+        let (mut runs, mut wanted, mut text) = (Vec::<Run>::new(), Wanted::default(), Vec::new());
+        let (mut fixed_bytes, mut foreign) = (1, 0);
+        let (mut has_response_fields, mut needs_local_address) = (false, false);
+        for (place, piece) in format.pieces.iter().enumerate() {
+            let (key, value) = match piece {
+                Piece::Literal(literal) => {
+                    text.extend_from_slice(literal);
+                    continue;
+                }
+                Piece::Value { key, value } => (key, value),
+            };
+            let is_quoted = format.style == Style::Json && !is_number(value);
+            let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
+            match (constant(value, worker, has_ids), format.style) {
+                (Some(Constant::Absent), Style::Text) => text.push(b'-'),
+                (Some(Constant::Absent), Style::Json) => {}
+                (Some(Constant::Text(constant)), _) => text.extend([key, quote, constant.as_bytes(), quote].concat()),
+                (None, style) => {
+                    let before = match style {
+                        Style::Text => std::mem::take(&mut text),
+                        Style::Json => {
+                            push_text(&mut runs, &mut text, place);
+                            [key, quote].concat()
+                        }
+                    };
+                    let is_foreign = value.is_foreign();
+                    foreign += usize::from(is_foreign);
+                    fixed_bytes += before.len() + if is_foreign { "\"  HTTP/1.1".len() } else { OWN_BYTES_MAX };
+                    has_response_fields |= value.stage() == Stage::Response;
+                    needs_local_address |= matches!(value, Value::LocalAddress | Value::LocalPort);
+                    let what = wanted.add(value).map_or_else(|| What::Value(value.clone()), What::Field);
+                    push_op(&mut runs, value.stage(), Op { before, what, is_quoted, is_foreign, place });
+                }
+            }
+        }
+        fixed_bytes += text.len();
+        push_text(&mut runs, &mut text, format.pieces.len());
+        let room = Room { bytes: line_bytes_max.saturating_sub(fixed_bytes), values: foreign };
+        Template { style: format.style, runs, wanted, room, has_response_fields, needs_local_address }
+    }
+}
+
+fn push_op(runs: &mut Vec<Run>, stage: Stage, op: Op) {
+    match runs.last_mut() {
+        Some(run) if run.stage == stage => run.ops.push(op),
+        _ => runs.push(Run { stage, ops: vec![op] }),
+    }
+}
+
+/// Text that is there whatever the values after it are.
+fn push_text(runs: &mut Vec<Run>, text: &mut Vec<u8>, place: usize) {
+    if !text.is_empty() {
+        let stage = runs.last().map_or(Stage::Request, |run| run.stage);
+        let (before, what) = (std::mem::take(text), What::Nothing);
+        push_op(runs, stage, Op { before, what, is_quoted: false, is_foreign: false, place });
+    }
+}
+
+fn constant(value: &Value, worker: &WorkerInfo, has_ids: bool) -> Option<Constant> {
+    let pid = std::process::id();
+    match value {
+        // TLS does not exist yet.
+        Value::TlsProtocol | Value::TlsCipher => Some(Constant::Absent),
+        Value::RequestId if !has_ids => Some(Constant::Absent),
+        Value::Worker => Some(Constant::Text(worker.index.to_string())),
+        Value::Generation => Some(Constant::Text(worker.generation.to_string())),
+        Value::Pid => Some(Constant::Text(pid.to_string())),
+        Value::PidInBrackets => Some(Constant::Text(format!("<{pid}>"))),
+        _ => None,
+    }
+}
+
+/// Whether it is a number in JSON.
+fn is_number(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::ClientPort
+            | Value::LocalPort
+            | Value::RequestsBefore
+            | Value::Worker
+            | Value::Generation
+            | Value::Pid
+            | Value::Status
+            | Value::BodyBytes { .. }
+            | Value::BytesIn
+            | Value::BytesOut
+            | Value::BytesBoth
+            | Value::Duration(_)
+            | Value::TimeToFirstByte(_)
+    )
+}
