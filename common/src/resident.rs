@@ -85,8 +85,9 @@ mod tests {
         let before = together([std::process::id()].into_iter()).expect("the kernel reports it");
         assert!(alone(std::process::id()).is_some_and(|bytes| bytes > 1 << 20));
         assert!(cpu_seconds(std::process::id()).is_some_and(|seconds| seconds > 0.0));
-        let held = std::hint::black_box(vec![1_u8; 32 << 20]);
+        // More than the tests that run beside it give back meanwhile.
+        let held = std::hint::black_box(vec![1_u8; 256 << 20]);
         let after = together([std::process::id(), u32::MAX].into_iter()).expect("the kernel reports it");
-        assert!(after.saturating_sub(before) > 24 << 20, "{before} and, with {} more, {after}", held.len());
+        assert!(after.saturating_sub(before) > 128 << 20, "{before} and, with {} more, {after}", held.len());
     }
 }
