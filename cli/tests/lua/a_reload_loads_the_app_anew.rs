@@ -35,8 +35,9 @@ fn new_code_is_served_and_broken_code_is_not() {
     write(&folder, &SAYS.replace("WORD", "'two'"));
     server.signal(Signal::SIGHUP);
     server.wait_log("reloaded: 2 workers of generation 7 ");
+    // An old worker that has not yet read its order to drain accepts connections until it does.
+    server.wait_gone(&before);
     for _ in 0..10 {
         assert_eq!(text_of(&server, "/"), "two");
     }
-    server.wait_gone(&before);
 }
