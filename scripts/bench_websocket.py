@@ -2,19 +2,16 @@
 tungstenite. Each server has one CPU, the client another; the result is the server's CPU time for a message."""
 import os
 import re
-import shutil
 import statistics
 import subprocess
-import sys
 import time
 
 from bench_journal import cell, median, taken, version
-from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, need, processes, run, say, show_progress, start
+from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, need, processes, python_with, say, show_progress, start
 
 SIZES = (64, 16 << 10)
 CONNECTIONS = (1, 64)
 WINDOWS = (1, 16)
-VENV = os.path.join(ROOT, 'target', 'bench', 'websockets')
 
 
 def prepare():
@@ -43,22 +40,8 @@ def entry(_, choice):
 
 
 def websockets():
-    """A Python environment with the newest websockets, made once."""
-    python = os.path.join(VENV, 'bin', 'python')
-    if os.path.exists(python) and run([python, '-c', 'import websockets.asyncio.server'], 30) is not None:
-        return python
-    shutil.rmtree(VENV, ignore_errors=True)
-    say('fetching by pip, into target: websockets')
-    make = [sys.executable, '-m', 'venv', VENV]
-    if run(make, 120) is None:
-        need('no-venv=python3-venv')  # a package of its own in Debian
-        run(make, 120)
-    done = subprocess.run([python, '-m', 'pip', '-q', 'install', 'websockets'], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=300) if os.path.exists(python) else None
-    if not done or done.returncode:
-        say(done.stderr.strip() if done else 'python3 -m venv failed')
-        fail('could not fetch websockets from PyPI')
-    return python
+    """A Python with websockets."""
+    return python_with('websockets')
 
 
 class Speaker:

@@ -44,16 +44,21 @@ def need(*commands):
         sys.exit(1)
 
 
-def use_packages(*packages):
-    """Goes on in a Python environment that has these packages of PyPI: it is made once, in target/."""
+def python_with(*packages):
+    """A Python that has these packages of PyPI, in an environment that is made once, in target/."""
     environment = os.path.join(ROOT, os.environ.get('CARGO_TARGET_DIR', 'target'), 'python-' + '-'.join(packages))
-    if sys.prefix == os.path.realpath(environment) or sys.prefix == environment:
-        return
     lib = os.path.join(ROOT, 'scripts', 'lib.sh')
     if subprocess.run(['bash', '-c', '. "$1"; shift; need_python "$@"', NAME, lib, environment, *packages]).returncode:
         sys.exit(1)
-    python = os.path.join(environment, 'bin', 'python')
-    os.execv(python, [python, *sys.argv])
+    return os.path.join(environment, 'bin', 'python')
+
+
+def use_packages(*packages):
+    """Goes on in such a Python."""
+    python = python_with(*packages)
+    environment = os.path.dirname(os.path.dirname(python))
+    if sys.prefix not in (environment, os.path.realpath(environment)):
+        os.execv(python, [python, *sys.argv])
 
 
 def build(*targets):
