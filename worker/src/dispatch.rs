@@ -1,6 +1,6 @@
 //! The beginning and the end of a request of any protocol. At its beginning it is admitted ([`admit`]), or it has to
-//! wait or is refused; then it is entered in the in-flight table and passed to the app; at its end its [`Record`] is passed to the [`Recorder`]. A failure of the server or the app is
-//! logged here.
+//! wait or is refused; then it is entered in the in-flight table and passed to the app; at its end its [`Record`] is
+//! passed to the [`Recorder`]. A failure of the server or the app is logged here.
 
 mod record;
 mod recorder;

@@ -201,6 +201,26 @@ impl Value {
                 | Value::ResponseHeader(_)
         )
     }
+
+    /// Whether it is a number in JSON.
+    pub fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Value::ClientPort
+                | Value::LocalPort
+                | Value::RequestsBefore
+                | Value::Worker
+                | Value::Generation
+                | Value::Pid
+                | Value::Status
+                | Value::BodyBytes { .. }
+                | Value::BytesIn
+                | Value::BytesOut
+                | Value::BytesBoth
+                | Value::Duration(_)
+                | Value::TimeToFirstByte(_)
+        )
+    }
 }
 
 impl FromStr for Format {

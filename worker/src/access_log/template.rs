@@ -70,7 +70,7 @@ impl Template {
                 }
                 Piece::Value { key, value } => (key, value),
             };
-            let is_quoted = format.style == Style::Json && !is_number(value);
+            let is_quoted = format.style == Style::Json && !value.is_number();
             let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
             match (constant(value, worker, has_ids), format.style) {
                 (Some(Constant::Absent), Style::Text) => text.push(b'-'),
@@ -129,24 +129,4 @@ fn constant(value: &Value, worker: &WorkerInfo, has_ids: bool) -> Option<Constan
         Value::PidInBrackets => Some(Constant::Text(format!("<{pid}>"))),
         _ => None,
     }
-}
-
-/// Whether it is a number in JSON.
-fn is_number(value: &Value) -> bool {
-    matches!(
-        value,
-        Value::ClientPort
-            | Value::LocalPort
-            | Value::RequestsBefore
-            | Value::Worker
-            | Value::Generation
-            | Value::Pid
-            | Value::Status
-            | Value::BodyBytes { .. }
-            | Value::BytesIn
-            | Value::BytesOut
-            | Value::BytesBoth
-            | Value::Duration(_)
-            | Value::TimeToFirstByte(_)
-    )
 }
