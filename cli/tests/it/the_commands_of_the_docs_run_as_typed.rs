@@ -2,8 +2,8 @@
 //! `tine run` runs until it reports that it serves, then it is stopped; commands that query a server run while one
 //! runs.
 //!
-//! They run in their own network namespace and with their own /run (unshare(1)), so that port 8080 is free; where that
-//! is not permitted, only the text of the blocks is checked. Commands in [`NOT_RUN`] are left out, with the reason; so
+//! They run in network and process namespaces of their own and with their own /run (unshare(1)), so that port 8080 is free
+//! and nothing outlives them, whatever fails; where that is not permitted, only the text of the blocks is checked. Commands in [`NOT_RUN`] are left out, with the reason; so
 //! is all of deploy/README.md, which installs a service: `scripts/systemd-check` runs it.
 
 use crate::apps;
@@ -30,6 +30,8 @@ const NOT_RUN: [(&str, &str); 5] = [
 const COMMANDS: [&str; 9] = ["tine", "curl", "hey", "cargo", "cd", "export", "kill", "echo", "scripts/test"];
 /// The exit status of a command that is meant to fail: curl's for a connection that was reset.
 const FAILS: [(&str, i32); 1] = [("curl 'http://127.0.0.1:8080/fault/reset?after=1000'", 56)];
+/// In namespaces that end with the shell, and all processes in them.
+const UNSHARE: [&str; 5] = ["unshare", "-rnmp", "--fork", "--kill-child", "--mount-proc"];
 const EXAMPLE: &str = "cargo run --release --example own_app -- ";
 
 /// The directory with the documents and the examples.
@@ -118,9 +120,9 @@ asked=
 
 #[test]
 fn they_run_as_typed() {
-    let may = Command::new("unshare").args(["-rnm", "mount", "-t", "tmpfs", "none", "/run"]).output();
+    let may = Command::new("timeout").arg("60").args(UNSHARE).args(["mount", "-t", "tmpfs", "none", "/run"]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("not run: a network namespace with its own /run cannot be made here: {may:?}");
+        eprintln!("not run: namespaces with their own /run cannot be made here: {may:?}");
         return;
     }
     let folder = scratch_folder();
@@ -172,7 +174,9 @@ fn they_run_as_typed() {
         fs::write(&path, script).expect("a script");
         let found = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("timeout")
-            .args(["300", "unshare", "-rnm", "bash"])
+            .args(["--kill-after=5", "300"])
+            .args(UNSHARE)
+            .arg("bash")
             .arg(&path)
             .current_dir(&copy)
             .env("HERE", &folder)
