@@ -1,12 +1,16 @@
 """The run of scripts/soak: the load, what is done to the server, the samples, and the verdict."""
 import asyncio
+import glob
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import sys
+import tempfile
 import time
+import urllib.request
 
 import soak_chart
 from harness import NAME, Tine, cpu_seconds, processes, run, say, show_progress
@@ -28,18 +32,25 @@ IDLE_SECONDS, IDLE_CPU_MAX = 2, 0.05
 LEFT_SECONDS_MAX = 5
 # Everything that watches and limits is on; the load is seldom over the limits.
 OPTIONS = ('--worker-timeout', '30s', '--log-level', 'info', '--admin', '0', '--limit-concurrency', '12',
-           '--limit-rate', '1000/s', '--limit-wait', '10s', '--limit-memory', '4G')
+           '--limit-rate', '1000/s', '--limit-wait', '10s', '--limit-memory', '4G', '--limit-client-rate', '1000/s',
+           '--ratelimit-headers', '--request-id', '--slow-log', '20s', '--access-log-format', 'json')
+# What a worker that is killed may lose of the access log: the lines of one turn.
+LINES_LOST_MAX = 64
+COUNTER = re.compile(r'^(\S+_(?:total|count|bucket)(?:{.*})?) (\S+)$', re.M)
 FINDINGS_SHOWN_MAX = 10
 
 
 def soak(choice, binary):
     say(f'seed {choice.seed}, {choice.seconds:.0f} s, {choice.workers} workers')
-    with Tine(binary, '--workers', str(choice.workers), *OPTIONS) as tine:
-        server = Server(binary, tine)
-        soaking = Soaking(choice, server)
-        asyncio.run(soaking.run())
-        show_progress('')
-        findings = soaking.findings() + server.rest() + server.stop()
+    with tempfile.TemporaryDirectory(prefix='tine-soak-') as logs:
+        log = os.path.join(logs, 'access.log')
+        with Tine(binary, '--workers', str(choice.workers), '--access-log', log, *OPTIONS) as tine:
+            server = Server(binary, tine, log)
+            soaking = Soaking(choice, server)
+            asyncio.run(soaking.run())
+            show_progress('')
+            findings = soaking.findings() + server.rest() + server.stop()
+        findings += log_findings(logs, soaking.load.served, soaking.deeds_done()['kill'])
     soak_chart.draw(choice.svg, soaking)
     print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers; '
           + ', '.join(f'{count} {name}' for name, count in soaking.deeds_done().items()))
@@ -54,12 +65,14 @@ def soak(choice, binary):
 
 
 class Server:
-    """What can be asked of the server and done to it, by `tine ctl`."""
+    """What can be asked of the server and done to it, by `tine ctl` and over --admin."""
 
-    def __init__(self, binary, tine):
-        self.binary, self.url = binary, tine.url
+    def __init__(self, binary, tine, access_log):
+        self.binary, self.url, self.access_log = binary, tine.url, access_log
         self.port = tine.url.rsplit(':', 1)[1]
         self.master = tine.pid
+        self.rotations = 0
+        self.admin = re.search(r'status page and metrics: (http://\S+)', open(tine.log).read())[1]
 
     def ctl(self, *command):
         return run([self.binary, 'ctl', *command, '--control', self.port], 60)
@@ -71,6 +84,22 @@ class Server:
         if status:
             self.master = status['pid']
         return status
+
+    def counters(self):
+        """Those of /metrics by name and labels, with the start of their master; none in the moment of an upgrade."""
+        try:
+            with urllib.request.urlopen(f'{self.admin}/metrics', timeout=10) as response:
+                text = response.read().decode()
+        except OSError:
+            return None, {}
+        start = re.search(r'^tine_start_time_seconds (\S+)$', text, re.M)[1]
+        return start, {name: float(value) for name, value in COUNTER.findall(text)}
+
+    def do(self, name):
+        if name == 'reopen-logs':  # as logrotate does it
+            self.rotations += 1
+            os.rename(self.access_log, f'{self.access_log}.{self.rotations}')
+        return self.ctl(name)
 
     def rest(self):
         """Without load it sleeps."""
@@ -117,6 +146,22 @@ def pss_kib(pid):
         return int(next(line for line in file if line.startswith('Pss:')).split()[1])
 
 
+def log_findings(directory, served, kills):
+    """Each line of the access log is whole, and each request has one."""
+    lines, found = 0, []
+    for path in glob.glob(os.path.join(directory, '*')):
+        with open(path, 'rb') as file:
+            for line in file:
+                lines += 1
+                try:
+                    json.loads(line)
+                except ValueError:
+                    found.append(f'a line of the access log: {line[:200]!r}')
+    if lines < served - kills * LINES_LOST_MAX:
+        found.append(f'the access log has {lines} lines, of {served} requests')
+    return found
+
+
 class Soaking:
     def __init__(self, choice, server):
         self.choice, self.server = choice, server
@@ -127,6 +172,7 @@ class Soaking:
         self.deeds = []  # (seconds, name)
         self.found = []
         self.totals = {}
+        self.counters = None, {}
 
     def now(self):
         return time.monotonic() - self.began
@@ -146,6 +192,7 @@ class Soaking:
         while True:
             await asyncio.sleep(interval)
             status = await asyncio.to_thread(self.server.status)
+            self.compare_counters(*await asyncio.to_thread(self.server.counters))
             self.sample(status)
 
     def sample(self, status):
@@ -154,7 +201,7 @@ class Soaking:
         if status:
             self.compare_totals(status)
             try:
-                pids = [status['pid'], *(worker['pid'] for worker in status['workers'])]
+                pids = processes(status['pid'])
                 mib = sum(map(pss_kib, pids)) / 1024
                 descriptors = sum(len(os.listdir(f'/proc/{pid}/fd')) for pid in pids)
             except OSError:  # a process has ended in between
@@ -177,6 +224,17 @@ class Soaking:
                     self.found.append(f'the counter {name} went from {before} to {totals[name]}')
         self.totals = totals
 
+    def compare_counters(self, start, counters):
+        """Those of Prometheus, too: none goes backwards, and none is missing."""
+        if start is None:
+            return
+        before_start, before = self.counters
+        if start == before_start:
+            for name, value in before.items():
+                if counters.get(name, -1) < value:
+                    self.found.append(f'{name} went from {value:.15g} to {counters.get(name)}')
+        self.counters = start, counters
+
     async def keep_doing(self):
         """One deed after another, about thirty in a run, at least 2 s apart and at most five minutes."""
         names, weights = zip(*DEEDS)
@@ -191,7 +249,7 @@ class Soaking:
             workers = status and [worker['pid'] for worker in status['workers'] if worker['state'] == 'ready']
             if workers:
                 os.kill(self.random.choice(workers), signal.SIGKILL)
-        elif await asyncio.to_thread(self.server.ctl, name) is None:
+        elif await asyncio.to_thread(self.server.do, name) is None:
             self.found.append(f'at {self.now():.0f} s: {name} failed')
         self.deeds.append((self.now(), name))
 
