@@ -1,9 +1,12 @@
 //! The scoreboard: one anonymous shared mapping, a cache-line pair per slot, one writer each.
 //!
 //! A worker has a slot from its fork until the master has reaped it. While a successor takes over, two workers of the same
-//! index have a slot each. A worker writes its own slot and reads the others' to balance the load; the master reads all,
-//! clears the slot of a dead worker and adds its counters to the retired totals, so that sums never go backwards. Loads and
-//! stores are relaxed: each word stands for itself.
+//! index have a slot each. A worker writes its own slot and reads the others' to balance the load; the master reads all and
+//! clears the slot of a dead worker. Loads and stores are relaxed: each word stands for itself.
+//!
+//! Counters are not cleared: the next worker of a slot continues, and what was counted before it stands beside, for those
+//! that ask for one process. So no sum goes backwards, whenever another process reads it: moving a count from one word to
+//! another would show it twice or not at all in between.
 
 use crate::address_counts::{AddressCounts, Tables};
 use crate::gauges::{self, Gauges};
@@ -13,6 +16,7 @@ use crate::sys::mmap::{Line, shared_lines};
 use crate::telemetry::Telemetry;
 use crate::throttle::{Throttle, ThrottleLimits};
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -59,14 +63,15 @@ impl Word {
 
 /// The first of the words that follow: one a metric.
 const METRICS: usize = Word::ALL.len();
-/// The word of line 0 that is not a total: the number of slots to read.
-const REACH: usize = 15;
-const _: () = assert!(METRICS + Metric::ALL.len() <= REACH, "a line has a word for each");
+const _: () = assert!(METRICS + Metric::ALL.len() <= 16, "a line has a word for each");
+/// Lines of a slot: what its worker publishes, and below the same metrics what its counters had before that worker.
+const SLOT_LINES: usize = 2;
 
 #[derive(Clone, Copy)]
 pub struct Scoreboard {
-    /// Line 0 holds the retired totals and the reach, line `n + 1` slot `n`.
-    lines: &'static [Line],
+    slots: &'static [[Line; SLOT_LINES]],
+    /// The number of slots that were ever taken.
+    reach: &'static AtomicU64,
     /// One page per slot.
     in_flight_tables: &'static [[Line; in_flight_table::LINES]],
     /// Only with a limit of connections per address.
@@ -82,6 +87,8 @@ pub struct Scoreboard {
 #[derive(Clone, Copy)]
 pub struct Slot {
     line: &'static Line,
+    /// What counters had when the slot was last cleared; written by the master.
+    before: &'static Line,
     epoch: Instant,
 }
 
@@ -108,10 +115,12 @@ impl Scoreboard {
     /// memory only for slots that were ever taken.
     pub fn new(slots: usize) -> io::Result<Self> {
         let (in_flight_tables, _) = shared_lines(slots * in_flight_table::LINES)?.as_chunks();
-        let lines = shared_lines(slots + 1)?;
+        let (slot_lines, _) = shared_lines(slots * SLOT_LINES)?.as_chunks();
+        let reach = &shared_lines(1)?[0].words[0];
         Ok(Scoreboard {
-            lines,
-            telemetry: Telemetry::new(slots, &lines[0].words[REACH])?,
+            slots: slot_lines,
+            reach,
+            telemetry: Telemetry::new(slots, reach)?,
             in_flight_tables,
             addresses: None,
             throttle: Throttle::new(slots, 0)?,
@@ -148,8 +157,7 @@ impl Scoreboard {
 
     /// Master only: assigns the slot to a worker of this index.
     pub fn take(&self, number: usize, worker_index: usize) {
-        let reach = &self.lines[0].words[REACH];
-        reach.store(reach.load(Relaxed).max(number as u64 + 1), Relaxed);
+        self.reach.fetch_max(number as u64 + 1, Relaxed);
         let slot = self.slot(number);
         slot.store(Word::Index, worker_index as u64);
         slot.set_state(State::Booting);
@@ -157,7 +165,8 @@ impl Scoreboard {
     }
 
     pub fn slot(&self, number: usize) -> Slot {
-        Slot { line: &self.lines[number + 1], epoch: self.epoch }
+        let [line, before] = &self.slots[number];
+        Slot { line, before, epoch: self.epoch }
     }
 
     /// A time by the clock of the heartbeats.
@@ -177,7 +186,7 @@ impl Scoreboard {
 
     /// The number of connections of each address, for the worker in this slot; `None` where they are not counted.
     pub fn address_counts(&self, number: usize) -> Option<AddressCounts> {
-        self.addresses.map(|tables| tables.of(number, &self.lines[0].words[REACH]))
+        self.addresses.map(|tables| tables.of(number, self.reach))
     }
 
     pub fn gauges(&self) -> Gauges {
@@ -186,8 +195,7 @@ impl Scoreboard {
 
     /// All slots that were ever taken.
     fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        let reach = self.lines[0].words[REACH].load(Relaxed) as usize;
-        self.lines[1..].iter().take(reach).map(|line| Slot { line, epoch: self.epoch })
+        (0..self.reach.load(Relaxed) as usize).map(|number| self.slot(number))
     }
 
     /// `asking`: the slot of the worker that asks. If several workers have the least, the first one after it is named, so
@@ -216,29 +224,19 @@ impl Scoreboard {
     /// Sums over all workers; counters include those of workers that have exited.
     pub fn totals(&self) -> Metrics {
         let mut totals = Metrics::default();
-        for slot in self.slots().chain([self.retired()]) {
+        for slot in self.slots() {
             for metric in Metric::ALL {
-                totals[metric] += slot.get(metric);
+                totals[metric] += slot.word(metric).load(Relaxed);
             }
         }
         totals
     }
 
-    fn retired(&self) -> Slot {
-        Slot { line: &self.lines[0], epoch: self.epoch }
-    }
-
-    /// Master only: adds the counters of a dead worker to the retired totals, clears its slot and gives back what it held of
-    /// the limits. `in_flight`: the requests that ended with it.
+    /// Master only: clears the slot of a dead worker but for what it has counted, and gives back what it held of the limits.
+    /// `in_flight`: the requests that ended with it.
     pub fn retire(&self, number: usize, in_flight: u64) {
-        let (retired, slot) = (self.retired(), self.slot(number));
-        slot.set(Metric::ResponsesCut, slot.get(Metric::ResponsesCut) + in_flight);
-        for metric in Metric::ALL {
-            if metric.kind() == Kind::Counter {
-                retired.set(metric, retired.get(metric) + slot.get(metric));
-            }
-            slot.set(metric, 0);
-        }
+        let slot = self.slot(number);
+        slot.begin_anew(in_flight);
         Word::ALL.into_iter().for_each(|word| slot.store(word, 0));
         self.in_flight_table(number).clear();
         self.telemetry.retire(number, in_flight);
@@ -313,12 +311,40 @@ impl Slot {
         self.store(Word::Progress, units);
     }
 
+    /// `value`: of its process.
     pub fn set(&self, metric: Metric, value: u64) {
-        self.line.words[METRICS + metric as usize].store(value, Relaxed);
+        self.word(metric).store(self.before(metric) + value, Relaxed);
     }
 
+    /// Of its process.
     pub fn get(&self, metric: Metric) -> u64 {
-        self.line.words[METRICS + metric as usize].load(Relaxed)
+        // The slot may be cleared in between: then its process has counted nothing.
+        self.word(metric).load(Relaxed).saturating_sub(self.before(metric))
+    }
+
+    fn word(&self, metric: Metric) -> &'static AtomicU64 {
+        &self.line.words[METRICS + metric as usize]
+    }
+
+    /// What a counter had when the slot was last cleared.
+    fn before(&self, metric: Metric) -> u64 {
+        match metric.kind() {
+            Kind::Counter => self.before.words[METRICS + metric as usize].load(Relaxed),
+            Kind::Gauge => 0,
+        }
+    }
+
+    /// What its process has counted belongs to an earlier one from now on, and so do the requests that ended with it.
+    fn begin_anew(&self, in_flight: u64) {
+        self.set(Metric::ResponsesCut, self.get(Metric::ResponsesCut) + in_flight);
+        for metric in Metric::ALL {
+            match metric.kind() {
+                Kind::Counter => {
+                    self.before.words[METRICS + metric as usize].store(self.word(metric).load(Relaxed), Relaxed)
+                }
+                Kind::Gauge => self.word(metric).store(0, Relaxed),
+            }
+        }
     }
 
     pub fn publish(&self, metrics: &Metrics) {
@@ -390,6 +416,29 @@ mod tests {
     }
 
     #[test]
+    fn no_reader_sees_a_total_go_backwards_while_slots_are_cleared() {
+        let board = Scoreboard::new(3).unwrap();
+        (0..3).for_each(|number| board.take(number, number));
+        let writer = std::thread::spawn(move || {
+            for round in 1..=1_000_000 {
+                let number = round % 3;
+                board.slot(number).publish(&[(Metric::Requests, 7), (Metric::Connections, 1)].into());
+                board.slot(number).begin_anew(1);
+            }
+        });
+        let mut before = Metrics::default();
+        while !writer.is_finished() {
+            let totals = board.totals();
+            for metric in [Metric::Requests, Metric::ResponsesCut] {
+                assert!(totals[metric] >= before[metric], "{metric:?}: {}, then {}", before[metric], totals[metric]);
+            }
+            before = totals;
+        }
+        writer.join().unwrap();
+        assert_eq!((board.totals()[Metric::Requests], board.totals()[Metric::ResponsesCut]), (7_000_000, 1_000_000));
+    }
+
+    #[test]
     fn totals_never_go_backwards() {
         let board = Scoreboard::new(2).unwrap();
         (0..2).for_each(|i| board.take(i, i));
@@ -400,5 +449,10 @@ mod tests {
         board.retire(1, 2);
         assert_eq!(board.totals()[Metric::Requests], 42);
         assert_eq!((board.totals()[Metric::Connections], board.totals()[Metric::ResponsesCut]), (0, 2));
+        board.take(1, 1);
+        assert_eq!(board.slot(1).get(Metric::Requests), 0, "the next worker has answered none");
+        board.slot(1).publish(&[(Metric::Requests, 5), (Metric::Connections, 2)].into());
+        assert_eq!((board.slot(1).get(Metric::Requests), board.slot(1).get(Metric::Connections)), (5, 2));
+        assert_eq!((board.totals()[Metric::Requests], board.totals()[Metric::ResponsesCut]), (47, 2));
     }
 }

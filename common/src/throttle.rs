@@ -179,8 +179,7 @@ impl Throttle {
         let places = shared_lines(CONCURRENCY_MAX / WORDS_PER_LINE as usize)?;
         let ring =
             rate_count_max.clamp(RATE_COUNT_LEAST, settings::RATE_COUNT_MAX).next_power_of_two() / WORDS_PER_LINE;
-        let (seats, _) = shared_lines((slots + 1) * seats::LINES)?.as_chunks();
-        let (retired, seats) = seats.split_first().expect("one more than there are slots");
+        let (seats, _) = shared_lines(slots * seats::LINES)?.as_chunks();
         let region = Region {
             words,
             shared,
@@ -193,7 +192,7 @@ impl Throttle {
                 shared_lines(FLIGHT_LINES / WORDS_PER_LINE as usize)?,
                 word(Shared::ClientsSpan),
             ),
-            seats: Seats::new(seats, retired, word(Shared::SeatsReach)),
+            seats: Seats::new(seats, word(Shared::SeatsReach)),
             keys: RandomState::new(),
             epoch: Instant::now(),
         };

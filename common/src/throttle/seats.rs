@@ -1,5 +1,8 @@
 //! What each worker tells about its waiting requests, and counts: a line and some more for each slot of the scoreboard, written by
 //! that worker only.
+//!
+//! What it has counted is never cleared or moved: the next worker of the slot continues. So no sum ever goes backwards,
+//! whenever another process reads it.
 
 use super::Owner;
 use crate::sys::mmap::Line;
@@ -101,11 +104,10 @@ enum Word {
     Held,
 }
 
-/// The seats of all slots, and the counts of workers that have exited.
+/// The seats of all slots.
 #[derive(Clone, Copy)]
 pub(super) struct Seats {
     seats: &'static [[Line; LINES]],
-    retired: &'static [Line; LINES],
     /// The number of seats to read.
     reach: &'static AtomicU64,
 }
@@ -129,8 +131,8 @@ impl Waiting {
 }
 
 impl Seats {
-    pub fn new(seats: &'static [[Line; LINES]], retired: &'static [Line; LINES], reach: &'static AtomicU64) -> Seats {
-        Seats { seats, retired, reach }
+    pub fn new(seats: &'static [[Line; LINES]], reach: &'static AtomicU64) -> Seats {
+        Seats { seats, reach }
     }
 
     pub fn take(&self, owner: Owner) {
@@ -199,17 +201,12 @@ impl Seats {
 
     /// Of all workers, also of those that have exited.
     pub fn counted(&self, count: Count) -> u64 {
-        let seats = self.owners().map(|owner| &self.seats[owner.seat()]).chain([self.retired]);
+        let seats = self.owners().map(|owner| &self.seats[owner.seat()]);
         seats.map(|lines| Self::count_word(lines, count.place()).load(Relaxed)).sum()
     }
 
-    /// The owner is dead: its requests no longer wait, and its counts are kept.
+    /// The owner is dead: its requests no longer wait. What it has counted stays.
     pub fn sweep(&self, owner: Owner) {
-        let lines = &self.seats[owner.seat()];
-        for place in 0..Count::ALL {
-            let count = Self::count_word(lines, place).swap(0, Relaxed);
-            Self::count_word(self.retired, place).fetch_add(count, Relaxed);
-        }
-        lines[0].words.iter().for_each(|word| word.store(0, SeqCst));
+        self.seats[owner.seat()][0].words.iter().for_each(|word| word.store(0, SeqCst));
     }
 }

@@ -326,6 +326,26 @@ fn what_waits_and_what_was_counted_outlives_no_worker_and_every_worker() {
 }
 
 #[test]
+fn no_reader_sees_a_count_go_backwards_while_workers_are_reaped() {
+    let throttle = throttle(ThrottleLimits::default());
+    let refused = Count::Refused(Cause::Rate);
+    let writer = std::thread::spawn(move || {
+        for round in 0..500_000 {
+            throttle.seat(round % 3).count(refused);
+            throttle.0.seats.sweep(Owner::of_slot(round % 3));
+        }
+    });
+    let mut before = 0;
+    while !writer.is_finished() {
+        let now = throttle.counted(refused);
+        assert!(now >= before, "{before}, then {now}");
+        before = now;
+    }
+    writer.join().expect("it counts");
+    assert_eq!(throttle.counted(refused), 500_000);
+}
+
+#[test]
 fn a_peak_between_two_samples_is_seen() {
     let throttle = throttle(concurrency(100));
     let [one, other] = [0, 1].map(|slot| throttle.seat(slot));
