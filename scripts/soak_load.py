@@ -13,6 +13,10 @@ class Wrong(Exception):
     """A response that is not what was asked for."""
 
 
+class ToldToLeave(Exception):
+    """A WebSocket that a worker that drains has closed, by 1001 (RFC 6455, 7.4.1)."""
+
+
 def check(is_right, what):
     if not is_right:
         raise Wrong(what)
@@ -57,7 +61,12 @@ async def websocket(session, url):
     async with session.ws_connect(f'{url}/ws') as ws:
         for size in (1, 1000, 70_000):
             await ws.send_bytes(BODY[:size])
-            check(await ws.receive_bytes() == BODY[:size], 'the echo of /ws')
+            message = await ws.receive()
+            if message.type == aiohttp.WSMsgType.CLOSE and message.data == aiohttp.WSCloseCode.GOING_AWAY:
+                raise ToldToLeave
+            if message.type != aiohttp.WSMsgType.BINARY:
+                raise ConnectionError(f'a WebSocket has ended: {message.type.name} {message.data}')
+            check(message.data == BODY[:size], 'the echo of /ws')
 
 
 async def slow_reader(session, url):
@@ -93,15 +102,20 @@ async def connect(url):
 # What is requested, and how often a second.
 MIX = ((small, 60), (small_and_close, 10), (delayed, 20), (large, 4), (chunked, 5), (upload, 5), (compressed, 10),
        (websocket, 3), (slow_reader, 1), (leaves, 1), (malformed, 2))
-# What a client sees of a worker that was killed. TypeError: aiohttp's for a WebSocket that has ended.
+# What a client sees of a worker that was killed.
 LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, aiohttp.WSServerHandshakeError,
-        ConnectionError, asyncio.IncompleteReadError, TypeError)
+        ConnectionError, asyncio.IncompleteReadError)
+# A load that runs this late says nothing of the server: the client has not seen for as long that a connection is closed.
+LAG_SECONDS_MAX = 0.5
+LAG_INTERVAL_SECONDS = 0.1
 
 
 class MixedLoad:
     def __init__(self, url, seed):
         self.url, self.random = url, random.Random(seed)
         self.served = 0
+        self.told_to_leave = 0
+        self.late = []  # (from, to): it ran late
         self.lost = []  # (seconds, what)
         self.failures = []  # (seconds, what)
         self.latencies = []  # of small requests since the last look, in seconds
@@ -111,7 +125,14 @@ class MixedLoad:
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            await asyncio.gather(*(self.repeat(session, kind, rate) for kind, rate in MIX))
+            await asyncio.gather(self.keep_time(), *(self.repeat(session, kind, rate) for kind, rate in MIX))
+
+    async def keep_time(self):
+        while not self.is_over:
+            began = time.monotonic()
+            await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            if time.monotonic() - began > LAG_INTERVAL_SECONDS + LAG_SECONDS_MAX:
+                self.late.append((began, time.monotonic()))
 
     async def repeat(self, session, kind, per_second):
         """Begins a request at these average intervals, and waits for all in the end."""
@@ -128,6 +149,8 @@ class MixedLoad:
         began = time.monotonic()
         try:
             await kind(session, self.url)
+        except ToldToLeave:
+            self.told_to_leave += 1
         except LOST as e:
             self.lost.append((time.monotonic(), f'{kind.__name__}: {e!r}'))
         except (Wrong, aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:

@@ -17,7 +17,7 @@ from harness import NAME, Tine, cpu_seconds, processes, run, say, show_progress
 from paced_load import percentile
 from soak_load import MixedLoad
 
-# What is done to the server, and how often each, on average of all.
+# What is done to the server, and how often each.
 DEEDS = (('kill', 4), ('reload', 4), ('reopen-logs', 2), ('upgrade', 1))
 SAMPLES_MAX = 1000
 # A connection that ends within this long of a kill was the killed worker's.
@@ -52,7 +52,8 @@ def soak(choice, binary):
             findings = soaking.findings() + server.rest() + server.stop()
         findings += log_findings(logs, soaking.load.served, soaking.deeds_done()['kill'])
     soak_chart.draw(choice.svg, soaking)
-    print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers; '
+    print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers, '
+          f'{soaking.load.told_to_leave} WebSockets told to leave; '
           + ', '.join(f'{count} {name}' for name, count in soaking.deeds_done().items()))
     print(soaking.summary())
     print(f'picture: {os.path.relpath(choice.svg)}')
@@ -237,11 +238,13 @@ class Soaking:
 
     async def keep_doing(self):
         """One deed after another, about thirty in a run, at least 2 s apart and at most five minutes."""
-        names, weights = zip(*DEEDS)
         while True:
-            interval = min(300, max(2, self.choice.seconds / 30))
-            await asyncio.sleep(interval * self.random.uniform(0.5, 1.5))
-            await self.do(self.random.choices(names, weights)[0])
+            deck = [name for name, times in DEEDS for _ in range(times)]
+            self.random.shuffle(deck)
+            for name in deck:
+                interval = min(300, max(2, self.choice.seconds / 30))
+                await asyncio.sleep(interval * self.random.uniform(0.5, 1.5))
+                await self.do(name)
 
     async def do(self, name):
         if name == 'kill':
@@ -260,7 +263,8 @@ class Soaking:
     def findings(self):
         kills = [self.began + at for at, name in self.deeds if name == 'kill']
         unexplained = [(at, what) for at, what in self.load.lost
-                       if not any(0 <= at - kill + 0.5 <= LOST_WITHIN_SECONDS for kill in kills)]
+                       if not any(0 <= at - kill + 0.5 <= LOST_WITHIN_SECONDS for kill in kills)
+                       and not any(begin <= at <= end + LOST_WITHIN_SECONDS for begin, end in self.load.late)]
         failed = [f'at {at - self.began:.0f} s: {what}' for at, what in self.load.failures + unexplained]
         return failed + self.found + self.growth()
 
@@ -288,5 +292,7 @@ class Soaking:
         def shown(place, digits=0):
             values = [self.fifth(place, number) for number in (1, 4)]
             return ' to '.join('-' if value is None else f'{value:.{digits}f}' for value in values)
-        return (f'from the second to the last fifth: {shown(1, 1)} MiB, {shown(2)} descriptors, '
+        late = sum(end - begin for begin, end in self.load.late)
+        judged = f'for {late:.0f} s the load was late, and what was lost then is not judged\n' if late else ''
+        return (f'{judged}from the second to the last fifth: {shown(1, 1)} MiB, {shown(2)} descriptors, '
                 f'p50 {shown(3, 1)} ms, p99 {shown(4, 1)} ms')

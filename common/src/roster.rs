@@ -23,6 +23,8 @@ pub struct Roster {
     /// The master's process id.
     pub pid: u32,
     pub began_ms: u64,
+    /// By the wall clock, read once: what is computed from two clocks at each question would differ by a second.
+    pub began_unix_s: u64,
     /// The processes beside the workers, such as that of `--admin`.
     pub helper_pids: Vec<u32>,
     pub name: String,

@@ -50,7 +50,7 @@ pub struct Telemetry {
     /// The master's is the first.
     seats: &'static [[Line; LINES]],
     directory: Directory,
-    /// The queues of listeners, and the most CPU time that was ever read.
+    /// The queues of listeners; then the most CPU time and the most connections that were ever read.
     server: &'static [Line],
     /// The scoreboard's: the number of slots that were ever taken.
     reach: &'static AtomicU64,
@@ -119,6 +119,11 @@ impl Telemetry {
     /// moment when it exits.
     fn cpu_us_at_least(&self, us: u64) -> u64 {
         self.server[1].words[0].fetch_max(us, Relaxed).max(us)
+    }
+
+    /// Connections that were not refused, of sums that were read one after the other, or what was said before if that is more.
+    pub fn handled_at_least(&self, connections: u64) -> u64 {
+        self.server[1].words[1].fetch_max(connections, Relaxed).max(connections)
     }
 
     fn first_byte_ns(&self) -> u64 {

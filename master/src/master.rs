@@ -51,7 +51,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use stopping::Stopping;
 use supervising::Supervising;
 use tine_common::access_log::Sink;
@@ -132,7 +132,7 @@ pub struct Master {
     config: MasterConfig,
     program: Program,
     pid: u32,
-    began: Instant,
+    began: (Instant, SystemTime),
     // What it owns of the system.
     bound: Vec<Bound>,
     /// Only with `--admin`.
@@ -208,7 +208,7 @@ impl Master {
             config,
             program,
             pid: std::process::id(),
-            began: now,
+            began: (now, SystemTime::now()),
             bound,
             admin,
             #[cfg(feature = "limit-store")]

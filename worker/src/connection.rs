@@ -185,6 +185,11 @@ impl Connection {
         self.on_deadline();
     }
 
+    /// Between turns: a part of a request's head has arrived.
+    fn has_part_of_head(&self) -> bool {
+        self.input.is_some() && matches!(&self.phase, Phase::Open(Protocol::Http1(http1)) if http1.is_at_head())
+    }
+
     /// Bytes that wait for the client to read.
     pub fn queued_bytes(&self) -> usize {
         self.output.as_ref().map_or(0, |output| output.len())
@@ -222,6 +227,7 @@ impl Connection {
 
     /// Ends the requests that have not ended, while the buffers are parked.
     fn close_parked(&mut self, recorder: &mut Recorder, now: Instant) -> Turn {
+        recorder.parts_of_heads -= usize::from(self.has_part_of_head());
         let unconsumed = self.input.as_ref().map_or(0, |input| input.len());
         self.end(unconsumed, self.queued_bytes(), recorder, now);
         Turn::Closed
@@ -296,6 +302,7 @@ impl Connection {
             self.cut = Some(Cut::WriteTimeout);
             return self.close_parked(&mut shared.recorder, turn.now);
         }
+        shared.recorder.parts_of_heads -= usize::from(self.has_part_of_head());
         let parked_input = self.input.take();
         if let Some(parked) = &parked_input {
             shared.input.unpark(parked);
@@ -320,6 +327,7 @@ impl Connection {
                 }
                 _ => Some(Box::new(shared.input.park())),
             };
+            shared.recorder.parts_of_heads += usize::from(self.has_part_of_head());
         }
         self.output = match parked_output {
             Some(mut parked) if !parked.is_empty() => {

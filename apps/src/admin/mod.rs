@@ -19,8 +19,10 @@ use snapshot::{Known, Snapshot};
 use std::io;
 use std::time::Instant;
 use tine_common::bulletin::Bulletin;
+use tine_common::metric::Metric;
 use tine_common::roster::Roster;
 use tine_common::scoreboard::Scoreboard;
+use tine_common::telemetry::Level;
 use tine_worker::app::{Answer, App, AppFactory, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 
@@ -116,12 +118,18 @@ impl Admin {
             "/status.js" => page::script(),
             "/status.json" => json(&snapshot()),
             "/metrics" => metrics::answer(sources, request.headers(), now),
-            "/stub_status" => Response::text(StatusCode::OK, probes::stub_status(&sources.server.totals())),
+            "/stub_status" => Response::text(StatusCode::OK, stub_status(&sources.server)),
             "/livez" => verdict(probes::livez(&known())),
             "/readyz" => verdict(probes::readyz(&known())),
             _ => return None,
         })
     }
+}
+
+fn stub_status(server: &Scoreboard) -> String {
+    let (totals, telemetry) = (server.totals(), server.telemetry());
+    let handled = totals[Metric::Accepted].saturating_sub(totals[Metric::Refused]);
+    probes::stub_status(&totals, telemetry.handled_at_least(handled), telemetry.level(Level::PartsOfHeads))
 }
 
 fn json(snapshot: &Snapshot) -> Response {

@@ -34,15 +34,15 @@ pub fn readyz(known: &Known) -> Verdict {
     }
 }
 
-/// The text of nginx's ngx_http_stub_status_module, to the byte.
-pub fn stub_status(totals: &Metrics) -> String {
+/// The text of nginx's ngx_http_stub_status_module, to the byte. `reading`: connections with a part of a head.
+pub fn stub_status(totals: &Metrics, handled: u64, reading: u64) -> String {
     let get = |metric: Metric| totals[metric];
     let (active, writing) = (get(Metric::Connections), get(Metric::InFlight));
-    let handled = get(Metric::Accepted).saturating_sub(get(Metric::Refused));
     let mut text = format!("Active connections: {active} \nserver accepts handled requests\n");
     // Writing to a string cannot fail.
     let _ = writeln!(text, " {} {handled} {} ", get(Metric::Accepted), get(Metric::Requests));
-    let _ = writeln!(text, "Reading: 0 Writing: {writing} Waiting: {} ", active.saturating_sub(writing));
+    let waiting = active.saturating_sub(writing + reading);
+    let _ = writeln!(text, "Reading: {reading} Writing: {writing} Waiting: {waiting} ");
     text
 }
 
@@ -90,14 +90,13 @@ mod tests {
         let totals = Metrics::from([
             (Metric::Connections, 291),
             (Metric::Accepted, 16_630_950),
-            (Metric::Refused, 2),
             (Metric::Requests, 31_070_465),
             (Metric::InFlight, 179),
         ]);
         assert_eq!(
-            stub_status(&totals),
+            stub_status(&totals, 16_630_948, 6),
             "Active connections: 291 \nserver accepts handled requests\n 16630950 16630948 31070465 \n\
-             Reading: 0 Writing: 179 Waiting: 112 \n"
+             Reading: 6 Writing: 179 Waiting: 106 \n"
         );
     }
 }

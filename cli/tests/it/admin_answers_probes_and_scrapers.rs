@@ -42,9 +42,26 @@ fn admin_has_nginxs_stub_status() {
     assert_eq!(idle.response().status, 200);
     let mut waiting = server.connect();
     waiting.send("GET /delay/600000 HTTP/1.1\r\nHost: t\r\n\r\n");
-    let expected =
-        "Active connections: 2 \nserver accepts handled requests\n 2 2 1 \nReading: 0 Writing: 1 Waiting: 1 \n";
-    eventually("both connections are counted", || (get(admin, "/stub_status").text() == expected).then_some(()));
+    let is_shown = |what: &str, expected: &str| {
+        let expected = format!("Active connections: {expected} \n");
+        eventually(what, || (get(admin, "/stub_status").text() == expected).then_some(()));
+    };
+    let counted = "server accepts handled requests\n";
+    is_shown("both are counted", &format!("2 \n{counted} 2 2 1 \nReading: 0 Writing: 1 Waiting: 1"));
+    // A part of a head, twice; one more after a request.
+    let mut reading = server.connect();
+    reading.send("GET /health");
+    is_shown("it is read", &format!("3 \n{counted} 3 3 1 \nReading: 1 Writing: 1 Waiting: 1"));
+    reading.send(" HTTP/1.1\r\nHo");
+    idle.send("GE");
+    is_shown("both are read", &format!("3 \n{counted} 3 3 1 \nReading: 2 Writing: 1 Waiting: 0"));
+    reading.send("st: t\r\n\r\n");
+    assert_eq!(reading.response().status, 200);
+    is_shown("one is whole", &format!("3 \n{counted} 3 3 2 \nReading: 1 Writing: 1 Waiting: 1"));
+    drop(idle);
+    is_shown("the other has left", &format!("2 \n{counted} 3 3 2 \nReading: 0 Writing: 1 Waiting: 1"));
+    let metrics = get(admin, "/metrics").text();
+    assert!(metrics.contains("\ntine_connections_reading 0\n"), "{metrics}");
     assert_eq!(get(admin, "/stub_status").header("content-type"), Some("text/plain; charset=utf-8"));
 }
 

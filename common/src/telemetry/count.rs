@@ -184,6 +184,7 @@ impl Count {
 pub enum Level {
     WebSockets,
     BufferedBytes,
+    PartsOfHeads,
     AppMemoryBytes,
     // The master's.
     /// When the last reload ended, in seconds of the Unix epoch; 0: there was none.
@@ -196,9 +197,10 @@ pub enum Level {
 
 impl Level {
     /// In the order of the variants.
-    pub const ALL: [Level; 6] = [
+    pub const ALL: [Level; 7] = [
         Level::WebSockets,
         Level::BufferedBytes,
+        Level::PartsOfHeads,
         Level::AppMemoryBytes,
         Level::LastReloadAt,
         Level::LastReloadSucceeded,

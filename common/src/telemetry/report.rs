@@ -16,7 +16,7 @@ use crate::roster::Roster;
 use crate::scoreboard::Scoreboard;
 use crate::status::WorkerState;
 use crate::throttle::{Cause, Count as ThrottleCount};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// The bounds of the time to the first byte, powers of two of a nanosecond: 131 us to 34 s.
 const FIRST_BYTE_POWERS: std::ops::RangeInclusive<u32> = 17..=35;
@@ -99,6 +99,7 @@ fn levels(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard) 
         ("tine_connections", "Open connections of clients.", connections),
         ("tine_websockets", "Open WebSockets.", level(Level::WebSockets)),
         ("tine_buffered_bytes", "Bytes of responses that wait for their clients to read.", level(Level::BufferedBytes)),
+        ("tine_connections_reading", "Connections with a part of a request's head.", level(Level::PartsOfHeads)),
         ("tine_app_memory_bytes", "Memory of the applications' Lua VMs.", level(Level::AppMemoryBytes)),
     ] {
         out.single(name, Kind::Gauge, help, value);
@@ -181,10 +182,8 @@ fn store(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
 fn server(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard, roster: &Roster, now: Instant) {
     let status = roster.status(scoreboard, true, now);
     out.family("tine_build_info", Kind::Gauge, "The version.").sample(&[("version", &status.version)], 1);
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let started = unix.saturating_sub(Duration::from_secs_f64(status.uptime_s.max(0.0)));
     let help = "When the master started.";
-    out.single("tine_start_time_seconds", Kind::Gauge, help, format_args!("{}", started.as_secs()));
+    out.single("tine_start_time_seconds", Kind::Gauge, help, roster.began_unix_s);
     let help = "Workers that the server should have.";
     out.single("tine_workers_wanted", Kind::Gauge, help, status.workers_wanted);
     let mut family = out.family("tine_workers", Kind::Gauge, "Worker processes, and places without one (waiting).");

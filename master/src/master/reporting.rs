@@ -7,7 +7,7 @@ use super::upgrading::UPGRADE_PROGRESS;
 use crate::children::{Child, Phase};
 use crate::listener::Bound;
 use crate::memory_line::Counts;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 use tine_common::metric::Metric;
 use tine_common::resident;
 use tine_common::roster::{Process, Roster};
@@ -39,7 +39,8 @@ impl Master {
         let vacant = self.children.positions.iter().enumerate().filter(|(_, position)| position.current.is_none());
         Roster {
             pid: self.pid,
-            began_ms: ms(self.began),
+            began_ms: ms(self.began.0),
+            began_unix_s: self.began.1.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             helper_pids: self.helpers().filter_map(Helper::child).map(|child| child.pid.as_raw() as u32).collect(),
             name: self.about.name.clone(),
             listen: self.bound.iter().map(Bound::url).collect(),

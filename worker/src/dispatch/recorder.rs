@@ -17,6 +17,8 @@ pub struct Recorder {
     counts: Counts,
     /// Bytes queued for all clients.
     buffered_bytes: usize,
+    /// Connections that wait with a part of a request's head.
+    pub parts_of_heads: usize,
     /// `None` outside of a worker.
     requests: Option<Requests>,
     /// The beginning, the end and the duration of the last request.
@@ -80,6 +82,7 @@ impl Recorder {
         let (seat, dropped) = (requests.seat(), log::lines_dropped());
         seat.set_level(Level::WebSockets, self.counts.websockets);
         seat.set_level(Level::BufferedBytes, self.buffered_bytes as u64);
+        seat.set_level(Level::PartsOfHeads, self.parts_of_heads as u64);
         seat.count(Count::LogLinesDropped, dropped - std::mem::replace(&mut self.log_lines_dropped, dropped));
     }
 

@@ -132,6 +132,11 @@ impl Http1 {
         matches!(self.stage, Stage::Exchange(_))
     }
 
+    /// Whether bytes in the input are of a head that is to be read.
+    pub fn is_at_head(&self) -> bool {
+        matches!(self.stage, Stage::Head)
+    }
+
     /// Whether a drain waits for it: a request is being answered, or the input begins one.
     pub fn is_busy(&self, has_input: bool) -> bool {
         match self.stage {
