@@ -41,13 +41,13 @@ impl App for LuaApp {
         let is_head = request.method() == "HEAD";
         match yielded {
             // The common case: the request ends in this turn.
-            Yielded::Whole(reply, body) => {
-                self.vm.release(coroutine);
-                let body = body.as_bytes();
-                match self.vm.heads.whole(&reply, body.len() as u64, is_head) {
-                    Ok(head) => Response::with_head(head, body.to_vec()).into(),
+            Yielded::Whole => {
+                let answer = match coroutine.whole_head(is_head) {
+                    Ok(head) => Response::with_head(head, coroutine.chunk().to_vec()).into(),
                     Err(text) => self.failed(request, &text),
-                }
+                };
+                self.vm.release(coroutine);
+                answer
             }
             yielded => Answer::exchange(LuaExchange::new(
                 &self.vm,

@@ -1,10 +1,11 @@
 -- The driver: what happens to a request inside the VM. Loaded once in each worker, before the app.
 --
--- Requests run on pooled coroutines, each of which handles one request after another. The server resumes one with a
--- request and gets back a part of the response, in a single call across the boundary between Rust and Lua:
--- yield(SEAL, kind + NUMBER * number, text, text, text); see `Yielded` in yielded.rs, where the kinds have their numbers.
--- When the app has to wait (tine.sleep, wsgi.input), the coroutine yields too, and the server resumes it when the wait
--- is over.
+-- Requests run on pooled coroutines, each of which handles one request after another. The server resumes one, which
+-- fetches the request's environ, calls the app, and yields what the app has returned: yield(SEAL, true, ...), or
+-- yield(SEAL, false, text) if it has failed. What is one string the server takes from there. Anything else it gives back
+-- to be sent (driver/answer.lua), and gets a part of the response with each yield(SEAL, kind + NUMBER * number, text);
+-- see `Yielded` in yielded.rs, where the kinds have their numbers. When the app has to wait (tine.sleep, wsgi.input), the
+-- coroutine yields too, and the server resumes it when the wait is over.
 --
 -- A C module may yield on its own, in the middle of the app's code. It does not know the seal, so the server recognises
 -- the yield as foreign and never uses that coroutine again.
@@ -16,6 +17,7 @@ local host, parts = ...
 local raw_yield, running = coroutine.yield, coroutine.running
 local error, rawget, setmetatable, xpcall = error, rawget, setmetatable, xpcall
 local getinfo = debug.getinfo
+local ipairs_step = ipairs({})
 
 -- Line buffering: what a server prints is read while it runs.
 io.stdout:setvbuf("line")
@@ -42,13 +44,11 @@ for name, number in pairs(host.yields) do
   driver[name] = number
 end
 local SEAL, FAILED = driver.SEAL, driver.FAILED
--- Header names that a pooled coroutine remembers. Bounded, because an app may look up names that clients choose.
-local FETCHED_MAX = 256
 
 -- Raises an error at the app's call, however deep in the driver it is detected.
 function driver.raise_in_app(text)
   local level, info = 2, getinfo(2, "S")
-  while info and info.source == "=tine" do
+  while info and (info.source == "=tine" or info.what == "C") do
     level, info = level + 1, getinfo(level + 1, "S")
   end
   error(text, level)
@@ -70,25 +70,8 @@ local new_environ = parts.environ(host, driver, new_input, new_errors)
 local start = parts.start_response(host, driver)
 parts.commands(host)
 parts.metrics(host, driver)
-local send_answer = parts.answer(driver)
+local send_answer = parts.answer(host, driver)
 local app
-
-local function answer(co, method, path, query, head)
-  co.environ, co.input, co.status, co.sent = new_environ(method, path, query, head), nil, nil, nil
-  co.serial = co.serial + 1
-  if co.fetched_count > FETCHED_MAX then
-    co.fetched, co.fetched_count = {}, 0
-  end
-  return send_answer(co, app(co.environ, co.start_response))
-end
-
-if deadline then
-  local plain_answer = answer
-  function answer(co, ...)
-    deadline.forget_hook(co.thread)
-    return plain_answer(co, ...)
-  end
-end
 
 local function log_of(co, text)
   driver.log("error", text, co.environ)
@@ -114,34 +97,38 @@ local function call_close(co)
   end
 end
 
-local function ended(co, ok, what, ...)
+-- The response is sent, or has failed: the coroutine is at rest again.
+local function ended(co, ok, what, text)
   if not ok and co.step and close_step then
     close_step(co)
   end
   if co.close then
     call_close(co)
   end
-  driver.current = nil
+  co.sent, driver.current = nil, nil
   if ok then
-    return SEAL, what, ...
+    return SEAL, what, text
   end
   return SEAL, FAILED, what
 end
 
-local function run(co, method, path, query, head)
-  driver.current = co
-  return ended(co, xpcall(answer, traceback, co, method, path, query, head))
-end
-
-local function open_coroutine()
-  -- `fetched`: for each key of environ, the serial of the request that last looked it up in the head.
-  local co = { serial = 0, fetched = {}, fetched_count = 0 }
-  co.start_response = function(...)
-    start(co, ...)
-  end
-  co.thread = create(function(method, path, query, head)
+local function open_coroutine(id)
+  local co = {}
+  local start_response = host.start_response(id, co, start)
+  co.thread = create(function()
     while true do
-      method, path, query, head = raw_yield(run(co, method, path, query, head))
+      local environ = new_environ()
+      driver.current, co.environ, co.input = co, environ, nil
+      if deadline then
+        deadline.forget_hook(co.thread)
+      end
+      local ok, step, state, control, closing = xpcall(app, traceback, environ, start_response)
+      driver.current = nil
+      ok, step, state, control, closing = raw_yield(SEAL, ok, step, state, control, closing)
+      if ok then
+        driver.current = co
+        raw_yield(ended(co, xpcall(send_answer, traceback, co, step, state, control, closing)))
+      end
     end
   end)
   driver.threads[co.thread] = true
@@ -173,4 +160,4 @@ local function set_app(the_app)
   end
 end
 
-return open_coroutine, abandon, set_app
+return open_coroutine, abandon, set_app, ipairs_step

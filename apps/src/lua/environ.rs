@@ -39,6 +39,11 @@ pub fn head_of<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
     Cow::Owned(head)
 }
 
+/// Whether [`field`] may have a value for this key.
+pub fn is_of_request(key: &[u8]) -> bool {
+    key.starts_with(b"HTTP_") || CGI_KEYS.iter().any(|other| other.as_bytes() == key)
+}
+
 /// The value of one key. `head` was checked when it was parsed.
 pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow<'a, [u8]>> {
     if let Some(name) = key.strip_prefix(b"HTTP_") {
@@ -68,35 +73,30 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
     }
 }
 
-/// Calls `set` with each key and value.
-pub fn fields<E>(
-    head: &[u8],
-    addresses: Addresses,
-    mut set: impl FnMut(&str, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+/// Passes each key with its value to `push`.
+pub fn fields(head: &[u8], addresses: Addresses, mut push: impl FnMut(&[u8], &[u8])) {
     for key in CGI_KEYS {
         if let Some(value) = field(head, key.as_bytes(), addresses) {
-            set(key, &value)?;
+            push(key.as_bytes(), &value);
         }
     }
-    let mut key = String::from("HTTP_");
+    let mut key = Vec::from(b"HTTP_");
     for (at, (name, value)) in headers(head).enumerate() {
         if name.is_empty() || name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length")
         {
             continue;
         }
         key.truncate("HTTP_".len());
-        key.extend(name.iter().map(|&b| if b == b'-' { '_' } else { b.to_ascii_uppercase() as char }));
+        key.extend(name.iter().map(|&b| if b == b'-' { b'_' } else { b.to_ascii_uppercase() }));
         let is_same = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
         if headers(head).take(at).any(|pair| is_same(&pair)) {
             continue; // joined with the first field of this name
         }
         match headers(head).skip(at + 1).any(|pair| is_same(&pair)) {
-            true => set(&key, &header(head, &key.as_bytes()["HTTP_".len()..]).unwrap_or_default())?,
-            false => set(&key, value)?,
+            true => push(&key, &header(head, &key["HTTP_".len()..]).unwrap_or_default()),
+            false => push(&key, value),
         }
     }
-    Ok(())
 }
 
 /// Whether the head announces a body.
@@ -205,11 +205,8 @@ mod tests {
     #[test]
     fn all_fields_are_those_that_can_be_asked_for() {
         let mut all = Vec::new();
-        let set = |key: &str, value: &[u8]| {
-            all.push((key.to_string(), String::from_utf8_lossy(value).into_owned()));
-            Ok(())
-        };
-        fields::<()>(HEAD, Addresses::default(), set).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        fields(HEAD, Addresses::default(), |key, value| all.push((text(key), text(value))));
         assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
@@ -218,15 +215,9 @@ mod tests {
         let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(field(head, b"CONTENT_LENGTH", Addresses::default()), None);
         let mut keys = Vec::new();
-        fields::<()>(head, Addresses::default(), |key, _| {
-            keys.push(key.to_string());
-            Ok(())
-        })
-        .unwrap();
-        assert!(
-            keys.contains(&"CONTENT_TYPE".to_string()) && !keys.contains(&"CONTENT_LENGTH".to_string()),
-            "{keys:?}"
-        );
+        fields(head, Addresses::default(), |key, _| keys.push(key.to_vec()));
+        let has = |key: &[u8]| keys.iter().any(|other| other == key);
+        assert!(has(b"CONTENT_TYPE") && !has(b"CONTENT_LENGTH"), "{keys:?}");
     }
 
     #[test]

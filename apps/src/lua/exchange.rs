@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
+use tine_worker::http::Head;
 
 pub struct LuaExchange {
     vm: Rc<Vm>,
@@ -42,9 +43,9 @@ enum Step {
     /// Resume the app once there is room.
     Next,
     /// Write the whole body once there is room; its head has filled the output.
-    WriteLast(mlua::String),
+    WriteLast,
     /// The same, and resume the app once the body is sent.
-    WriteBeforeClose(mlua::String),
+    WriteBeforeClose,
     /// End the request without resuming the app.
     Abandon,
     SleepUntil(Instant),
@@ -128,20 +129,17 @@ impl LuaExchange {
                 }
                 Step::Next if !out.has_room() => return Ok(Pull::More),
                 Step::Next => self.resume(cx),
-                Step::WriteLast(body) if !out.has_room() => {
-                    self.step = Step::WriteLast(body);
+                step @ (Step::WriteLast | Step::WriteBeforeClose) if !out.has_room() => {
+                    self.step = step;
                     return Ok(Pull::More);
                 }
-                Step::WriteLast(body) => {
-                    out.write(&body.as_bytes())?;
+                Step::WriteLast => {
+                    out.write(self.text())?;
+                    self.done();
                     return Ok(Pull::End);
                 }
-                Step::WriteBeforeClose(body) if !out.has_room() => {
-                    self.step = Step::WriteBeforeClose(body);
-                    return Ok(Pull::More);
-                }
-                Step::WriteBeforeClose(body) => {
-                    out.write(&body.as_bytes())?;
+                Step::WriteBeforeClose => {
+                    out.write(self.text())?;
                     return Ok(Pull::Sent);
                 }
                 Step::Abandon => {
@@ -171,7 +169,7 @@ impl LuaExchange {
                 }
                 Step::Read(_) => {
                     let bytes = std::mem::take(&mut self.body);
-                    if let Some(coroutine) = &self.coroutine {
+                    if let Some(coroutine) = &mut self.coroutine {
                         self.step = Step::Write(self.vm.feed(coroutine, &bytes, self.body_ended, self.deadline, cx));
                     }
                 }
@@ -189,39 +187,41 @@ impl LuaExchange {
     }
 
     fn resume(&mut self, cx: &Cx<'_>) {
-        let Some(coroutine) = &self.coroutine else { return };
-        self.step = Step::Write(self.vm.resume(coroutine, (), self.deadline, cx));
+        let Some(coroutine) = &mut self.coroutine else { return };
+        self.step = Step::Write(self.vm.resume(coroutine, self.deadline, cx));
     }
 
     /// Writes what the app has yielded; `Some`: there is nothing more to do in this turn.
     fn write(&mut self, yielded: Yielded, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
         match yielded {
-            Yielded::Whole(reply, body) => {
-                self.done();
-                match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
+            Yielded::Whole => {
+                match self.head(|coroutine| coroutine.whole_head(self.is_head)) {
                     Ok(head) => out.head(head)?,
-                    Err(text) => return self.failed(&text, out).map(Some),
+                    Err(text) => {
+                        self.done();
+                        return self.failed(&text, out).map(Some);
+                    }
                 }
-                self.step = Step::WriteLast(body);
+                self.step = Step::WriteLast;
                 Ok(None)
             }
-            Yielded::WholeBeforeClose(reply, body) => {
-                match self.vm.heads.whole(&reply, body.as_bytes().len() as u64, self.is_head) {
+            Yielded::WholeBeforeClose => {
+                match self.head(|coroutine| coroutine.whole_head(self.is_head)) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
                         self.abandon();
                         return self.failed(&text, out).map(Some);
                     }
                 }
-                self.step = Step::WriteBeforeClose(body);
+                self.step = Step::WriteBeforeClose;
                 Ok(None)
             }
             Yielded::Length(bytes) => {
                 self.length = Some(bytes);
                 Ok(None)
             }
-            Yielded::Head(reply, chunk, following) => {
-                match self.vm.heads.streamed(&reply, self.length, self.is_head) {
+            Yielded::Head(following) => {
+                match self.head(|coroutine| coroutine.streamed_head(self.length, self.is_head)) {
                     Ok(head) => out.head(head)?,
                     Err(text) => {
                         self.abandon();
@@ -234,9 +234,9 @@ impl LuaExchange {
                     self.step = Step::Abandon;
                     return Ok(Some(Pull::Sent));
                 }
-                self.chunk(chunk, following, out)
+                self.chunk(following, out)
             }
-            Yielded::Chunk(chunk, following) => self.chunk(chunk, following, out),
+            Yielded::Chunk(following) => self.chunk(following, out),
             Yielded::End => {
                 self.done();
                 Ok(Some(Pull::End))
@@ -262,21 +262,26 @@ impl LuaExchange {
         }
     }
 
-    fn chunk(
-        &mut self,
-        chunk: mlua::String,
-        following: Following,
-        out: &mut Out<'_>,
-    ) -> Result<Option<Pull>, AppError> {
+    fn chunk(&mut self, following: Following, out: &mut Out<'_>) -> Result<Option<Pull>, AppError> {
         if !out.has_room() {
-            self.step = Step::Write(Yielded::Chunk(chunk, following));
+            self.step = Step::Write(Yielded::Chunk(following));
             return Ok(Some(Pull::More));
         }
-        out.write(&chunk.as_bytes())?;
+        out.write(self.text())?;
         Ok(match following {
             Following::AtOnce => None,
             Following::AfterSend => Some(Pull::Sent),
         })
+    }
+
+    /// The chunk that the coroutine has yielded.
+    fn text(&self) -> &[u8] {
+        self.coroutine.as_ref().map_or(b"", Coroutine::chunk)
+    }
+
+    /// A head that the coroutine makes. The error is what the app did wrong.
+    fn head(&self, of: impl FnOnce(&Coroutine) -> Result<Head, String>) -> Result<Head, String> {
+        self.coroutine.as_ref().map_or_else(|| Err("the request is over".to_string()), of)
     }
 
     /// The app raised an error or broke the contract.

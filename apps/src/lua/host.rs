@@ -1,9 +1,11 @@
 //! The functions that the driver gets from the server.
 
-use super::reply::{self, Heads};
+use super::reply::Replies;
+use super::sys::calls::{self, Boundary, Fields};
 use super::yielded;
 use super::{environ, metrics};
-use mlua::{Lua, String, Table, Value};
+use mlua::{Function, Lua, String, Table, Value};
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,50 +31,74 @@ pub struct Turn {
     pub is_cleaning_up: Cell<bool>,
 }
 
-pub fn functions(lua: &Lua, turn: &Rc<Turn>, heads: &Rc<Heads>, worker: &WorkerInfo) -> mlua::Result<Table> {
+/// What the functions of `sys::calls` need.
+pub struct Calls {
+    pub turn: Rc<Turn>,
+    pub replies: Rc<Replies>,
+}
+
+impl Calls {
+    /// Once a request is over, its connection's addresses are not available.
+    fn addresses(&self, is_current: bool) -> Addresses {
+        if is_current { self.turn.addresses.get() } else { Addresses::default() }
+    }
+}
+
+impl calls::Host for Calls {
+    fn is_of_request(&self, key: &[u8]) -> bool {
+        environ::is_of_request(key)
+    }
+
+    fn field<'a>(&self, head: &'a [u8], key: &[u8], is_current: bool) -> Option<Cow<'a, [u8]>> {
+        environ::field(head, key, self.addresses(is_current))
+    }
+
+    fn fields(&self, head: &[u8], is_current: bool, fields: &mut Fields) {
+        environ::fields(head, self.addresses(is_current), |key, value| fields.push(key, value));
+    }
+
+    fn start(&self, head: &[u8]) -> bool {
+        self.replies.start_known(head)
+    }
+}
+
+pub fn functions(
+    lua: &Lua,
+    turn: &Rc<Turn>,
+    replies: &Rc<Replies>,
+    boundary: &'static Boundary,
+    worker: &WorkerInfo,
+) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.set("yields", lua.create_table_from(yielded::CONSTANTS)?)?;
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
     host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
-    let endpoints = {
-        let turn = Rc::clone(turn);
-        move |is_current: bool| if is_current { turn.addresses.get() } else { Addresses::default() }
-    };
-    let field = {
-        let endpoints = endpoints.clone();
-        move |lua: &Lua, (head, key, is_current): (String, String, bool)| {
-            let head = head.as_bytes();
-            let value = environ::field(&head, &key.as_bytes(), endpoints(is_current));
-            value.map(|value| lua.create_string(value)).transpose()
+    let environ_functions = |lua: &Lua, parts: (Table, Table, Function, Table)| boundary.environ_functions(lua, parts);
+    host.set("environ_functions", lua.create_function(environ_functions)?)?;
+    let start_response =
+        |lua: &Lua, (id, co, start): (i64, Table, Function)| boundary.start_response(lua, id, co, start);
+    host.set("start_response", lua.create_function(start_response)?)?;
+    host.set("take_body", boundary.take_body(lua)?)?;
+    host.set("is_started", lua.create_function(|_, ()| Ok(boundary.is_started()))?)?;
+    let start = {
+        let replies = Rc::clone(replies);
+        move |_: &Lua, (status, joined, count): (String, String, usize)| {
+            let started = replies.start(&status.as_bytes(), &joined.as_bytes(), count);
+            if started.is_ok() {
+                boundary.set_started();
+            }
+            Ok(started.err())
         }
     };
-    host.set("field", lua.create_function(field)?)?;
-    let fields = move |lua: &Lua, (environ, head, is_current): (Table, String, bool)| {
-        environ::fields(&head.as_bytes(), endpoints(is_current), |key, value| {
-            environ.raw_set(key, lua.create_string(value)?)
-        })
-    };
-    host.set("fields", lua.create_function(fields)?)?;
+    host.set("start", lua.create_function(start)?)?;
     let is_lame_duck = {
         let turn = Rc::clone(turn);
         move |_: &Lua, ()| Ok(turn.is_lame_duck.get())
     };
     host.set("is_lame_duck", lua.create_function(is_lame_duck)?)?;
     host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;
-    let check = |_: &Lua, (status, joined, count): (String, String, usize)| {
-        Ok(reply::parse(&status.as_bytes(), &joined.as_bytes(), count).err())
-    };
-    host.set("check_head", lua.create_function(check)?)?;
-    let keep = {
-        let heads = Rc::clone(heads);
-        move |_: &Lua, (status, joined, count): (String, String, usize)| {
-            let parts = reply::parse(&status.as_bytes(), &joined.as_bytes(), count).map_err(mlua::Error::runtime)?;
-            Ok(heads.keep(parts))
-        }
-    };
-    host.set("keep_head", lua.create_function(keep)?)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;

@@ -1,67 +1,109 @@
 //! The arguments of `start_response`, checked and turned into a head.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hasher};
+use std::rc::Rc;
 use tine_worker::http::{Fields, Head, StatusCode};
 
-/// A head as it crosses the boundary between Rust and Lua.
-pub enum Reply {
-    /// The number of a head in [`Heads`].
-    Known(usize),
-    /// `joined` is the name and value of each header, each followed by a NUL. It has been checked.
-    Spelled { status: mlua::String, joined: mlua::String },
+/// What an app gave to start_response.
+pub struct Reply {
+    head: Head,
+    /// The length that it declared.
+    length: Option<u64>,
 }
 
-/// Heads that an app has sent before, by number, from 1. The driver limits how many are kept.
-#[derive(Default)]
-pub struct Heads(RefCell<Vec<Parts>>);
-
-/// A head without its length, and the length that the app declared, if any.
-type Parts = (Head, Option<u64>);
-
-impl Heads {
-    pub fn keep(&self, parts: Parts) -> usize {
-        let mut heads = self.0.borrow_mut();
-        heads.push(parts);
-        heads.len()
-    }
-
+impl Reply {
     /// The head of a response whose body has `length` bytes; for HEAD the body need not match. The error is what the
     /// app did wrong.
-    pub fn whole(&self, reply: &Reply, length: u64, is_head: bool) -> Result<Head, String> {
-        self.streamed(reply, Some(length), is_head)
+    pub fn whole(&self, length: u64, is_head: bool) -> Result<Head, String> {
+        self.streamed(Some(length), is_head)
     }
 
     /// The head of a response whose body follows, and whose length may be known.
-    pub fn streamed(&self, reply: &Reply, known: Option<u64>, is_head: bool) -> Result<Head, String> {
-        let (head, declared) = self.parts(reply)?;
-        match (declared, known) {
+    pub fn streamed(&self, known: Option<u64>, is_head: bool) -> Result<Head, String> {
+        match (self.length, known) {
             (Some(declared), Some(known)) if declared != known && !is_head => {
                 Err(format!("the body has {known} bytes, but Content-Length says {declared}"))
             }
-            _ => Ok(match declared.or(known) {
-                Some(length) => head.length(length),
-                None => head,
+            (declared, known) => Ok(match declared.or(known) {
+                Some(length) => self.head.clone().length(length),
+                None => self.head.clone(),
             }),
-        }
-    }
-
-    fn parts(&self, reply: &Reply) -> Result<Parts, String> {
-        match reply {
-            Reply::Known(number) => {
-                let heads = self.0.borrow();
-                let known = number.checked_sub(1).and_then(|at| heads.get(at));
-                known.cloned().ok_or_else(|| format!("the server does not know head {number}"))
-            }
-            Reply::Spelled { status, joined } => {
-                let joined = joined.as_bytes();
-                parse(&status.as_bytes(), &joined, memchr::memchr_iter(0, &joined).count() / 2)
-            }
         }
     }
 }
 
+/// Replies that were sent before: most apps send few different ones, and each is checked once. Also what the running
+/// request has given to start_response, until it is taken.
+pub struct Replies {
+    /// Each at the place that its spelling is hashed to, where a later one replaces it.
+    known: RefCell<Vec<Known>>,
+    /// The place of the last.
+    last: Cell<usize>,
+    started: RefCell<Option<Rc<Reply>>>,
+}
+
+struct Known {
+    /// The number of headers, the status, and each name and value, each with a zero byte after it. None of them has one
+    /// itself, so that no two replies are spelled alike.
+    spelled: Vec<u8>,
+    reply: Option<Rc<Reply>>,
+}
+
+/// A power of two.
+const KNOWN_MAX: usize = 256;
+/// A longer spelling is not kept.
+const SPELLED_BYTES_MAX: usize = 512;
+
+impl Replies {
+    pub fn new() -> Replies {
+        let known = (0..KNOWN_MAX).map(|_| Known { spelled: Vec::new(), reply: None }).collect();
+        Replies { known: RefCell::new(known), last: Cell::new(0), started: RefCell::default() }
+    }
+
+    /// Begins the response of the running request with a reply that is known by this spelling; false: there is none.
+    pub fn start_known(&self, spelled: &[u8]) -> bool {
+        let known = self.known.borrow();
+        let is_it = |at: usize| known[at].spelled == spelled;
+        let at = if is_it(self.last.get()) { self.last.get() } else { place(spelled) };
+        if !is_it(at) || known[at].reply.is_none() {
+            return false;
+        }
+        self.last.set(at);
+        self.started.replace(known[at].reply.clone());
+        true
+    }
+
+    /// Begins the response of the running request; `joined` is each name and value, each with a zero byte after it. The
+    /// error is what the app did wrong.
+    pub fn start(&self, status: &[u8], joined: &[u8], count: usize) -> Result<(), String> {
+        let (head, length) = parse(status, joined, count)?;
+        let reply = Rc::new(Reply { head, length });
+        if let Ok(count) = u8::try_from(count)
+            && status.len() + joined.len() + 2 <= SPELLED_BYTES_MAX
+        {
+            let spelled = [&[count][..], status, b"\0", joined].concat();
+            let at = place(&spelled);
+            self.known.borrow_mut()[at] = Known { spelled, reply: Some(Rc::clone(&reply)) };
+        }
+        self.started.replace(Some(reply));
+        Ok(())
+    }
+
+    /// What start_response was called with since this was last called.
+    pub fn take_started(&self) -> Option<Rc<Reply>> {
+        self.started.take()
+    }
+}
+
+fn place(spelled: &[u8]) -> usize {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(spelled);
+    hasher.finish() as usize % KNOWN_MAX
+}
+
 /// Reads a status and `count` headers. The error is what the app did wrong.
-pub fn parse(status: &[u8], joined: &[u8], count: usize) -> Result<Parts, String> {
+fn parse(status: &[u8], joined: &[u8], count: usize) -> Result<(Head, Option<u64>), String> {
     let head = self::status(status)?;
     let (fields, declared) = headers(joined, count)?;
     Ok((head.fields(fields), declared))

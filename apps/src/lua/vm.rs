@@ -3,18 +3,20 @@
 use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
-use super::reply::Heads;
+use super::reply::{Replies, Reply};
+use super::sys::calls::Boundary;
+use super::sys::coroutine::{self, Marks, Stopped};
 use super::sys::running::{self, Resumed};
-use super::yielded::{Raw, SEAL_TYPE, Yielded};
+use super::yielded::Yielded;
 use super::{deadline, environ, load, sys};
-use mlua::{Function, IntoLuaMulti, Lua, Table, Thread};
+use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{Addresses, Cx, WorkerInfo};
-use tine_worker::http::Request;
+use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
 const DRIVER_PARTS: [(&str, &str); 10] = [
@@ -38,17 +40,16 @@ pub struct Vm {
     lua: Lua,
     open_coroutine: Function,
     abandon: Function,
-    /// The first value of each yield of the driver; a C module that yields on its own does not know it.
-    seal: i64,
+    boundary: &'static Boundary,
+    marks: Marks,
+    /// Coroutines made so far.
+    coroutines: Cell<i64>,
     /// `--request-timeout` is set, so each coroutine has a hook.
     is_watched: bool,
     turn: Rc<Turn>,
-    pub heads: Rc<Heads>,
+    replies: Rc<Replies>,
     pub metrics: AppMetrics,
     idle: RefCell<Vec<Coroutine>>,
-    methods: [(&'static str, mlua::String); 7],
-    empty: mlua::String,
-    root: mlua::String,
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
     blocked_time: Cell<Duration>,
@@ -56,8 +57,31 @@ pub struct Vm {
 
 /// A pooled coroutine, and the driver's state for it (`co` in driver.lua).
 pub struct Coroutine {
-    thread: Thread,
+    stack: coroutine::Coroutine,
     table: Table,
+    /// What the app has given to start_response.
+    reply: Option<Rc<Reply>>,
+}
+
+impl Coroutine {
+    /// The chunk that it has yielded, or the whole response.
+    pub fn chunk(&self) -> &[u8] {
+        self.stack.chunk().unwrap_or_default()
+    }
+
+    /// The head of a response whose body is the chunk. The error is what the app did wrong.
+    pub fn whole_head(&self, is_head: bool) -> Result<Head, String> {
+        self.reply()?.whole(self.chunk().len() as u64, is_head)
+    }
+
+    /// The head of a response whose body follows, and whose length may be known.
+    pub fn streamed_head(&self, length: Option<u64>, is_head: bool) -> Result<Head, String> {
+        self.reply()?.streamed(length, is_head)
+    }
+
+    fn reply(&self) -> Result<&Reply, String> {
+        self.reply.as_deref().ok_or_else(|| "the app did not call start_response".to_string())
+    }
 }
 
 impl Vm {
@@ -68,8 +92,9 @@ impl Vm {
         let running = running::opened(&lua.current_thread());
         load::set_paths(&lua, config).map_err(own)?;
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
-        let (turn, heads) = (Rc::new(Turn::default()), Rc::new(Heads::default()));
-        let host = host::functions(&lua, &turn, &heads, worker).map_err(own)?;
+        let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new()));
+        let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
+        let host = host::functions(&lua, &turn, &replies, boundary, worker).map_err(own)?;
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -83,36 +108,25 @@ impl Vm {
             parts.set(name, chunk(source).map_err(own)?).map_err(own)?;
         }
         let driver = chunk(DRIVER).map_err(own)?;
-        let (open_coroutine, abandon, set_app): (Function, Function, Function) =
+        let (open_coroutine, abandon, set_app, ipairs_step): (Function, Function, Function, Function) =
             driver.call((host, parts)).map_err(own)?;
+        let marks = Marks::new(&lua, seal, &ipairs_step).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
-        let text = |text: &str| lua.create_string(text).map_err(own);
-        let methods = [
-            ("GET", text("GET")?),
-            ("POST", text("POST")?),
-            ("HEAD", text("HEAD")?),
-            ("PUT", text("PUT")?),
-            ("DELETE", text("DELETE")?),
-            ("OPTIONS", text("OPTIONS")?),
-            ("PATCH", text("PATCH")?),
-        ];
-        let (empty, root) = (text("")?, text("/")?);
         let idle = RefCell::default();
         Ok(Vm {
             _running: running,
             lua,
             open_coroutine,
             abandon,
-            seal,
+            boundary,
+            marks,
+            coroutines: Cell::default(),
             is_watched,
             turn,
-            heads,
+            replies,
             metrics: worker.metrics,
             idle,
-            methods,
-            empty,
-            root,
             memory,
             last_interruption: Cell::default(),
             blocked_time: Cell::default(),
@@ -133,67 +147,97 @@ impl Vm {
     ) -> Result<(Coroutine, Yielded), String> {
         self.memory.keep_room(&self.lua);
         let idle = self.idle.borrow_mut().pop();
-        let begun =
-            idle.map_or_else(|| self.open(), Ok).and_then(|coroutine| Ok((coroutine, self.arguments(request)?)));
-        let (coroutine, arguments) = begun.map_err(|error| self.error_text(&error))?;
+        let mut coroutine = idle.map_or_else(|| self.open(), Ok).map_err(|error| self.error_text(&error))?;
         if self.is_watched {
-            deadline::watch(&coroutine.thread);
+            deadline::watch(coroutine.stack.thread());
         }
-        let yielded = self.resume(&coroutine, arguments, deadline, cx);
+        let path = environ::decode(request.path());
+        let head = environ::head_of(request);
+        self.enter(&coroutine, deadline, cx);
+        coroutine.reply = None;
+        let method = request.method().as_bytes();
+        let stopped = coroutine.stack.begin([method, &path, request.query().unwrap_or("").as_bytes(), &head]);
+        let yielded = self.returned(&mut coroutine, stopped, cx);
         Ok((coroutine, yielded))
     }
 
     fn open(&self) -> mlua::Result<Coroutine> {
-        let (thread, table) = self.open_coroutine.call(())?;
-        Ok(Coroutine { thread, table })
-    }
-
-    fn arguments(
-        &self,
-        request: &Request<'_>,
-    ) -> mlua::Result<(mlua::String, mlua::String, mlua::String, mlua::String)> {
-        let known = self.methods.iter().find(|(method, _)| *method == request.method());
-        let method =
-            known.map_or_else(|| self.lua.create_string(request.method()), |(_, method)| Ok(method.clone()))?;
-        let path = match request.path() {
-            "/" => self.root.clone(),
-            path => self.lua.create_string(environ::decode(path))?,
-        };
-        let query = match request.query() {
-            None | Some("") => self.empty.clone(),
-            Some(query) => self.lua.create_string(query)?,
-        };
-        Ok((method, path, query, self.lua.create_string(environ::head_of(request))?))
+        let id = self.coroutines.get() + 1;
+        self.coroutines.set(id);
+        let (thread, table): (Thread, Table) = self.open_coroutine.call(id)?;
+        Ok(Coroutine { stack: coroutine::Coroutine::new(thread, self.boundary, id, self.marks), table, reply: None })
     }
 
     /// Resumes a coroutine until it yields.
-    pub fn resume(
+    pub fn resume(&self, coroutine: &mut Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) -> Yielded {
+        self.enter(coroutine, deadline, cx);
+        let stopped = coroutine.stack.resume();
+        self.returned(coroutine, stopped, cx)
+    }
+
+    /// Resumes a coroutine with bytes of the request's body.
+    pub fn feed(
         &self,
-        coroutine: &Coroutine,
-        with: impl IntoLuaMulti,
+        coroutine: &mut Coroutine,
+        bytes: &[u8],
+        is_end: bool,
         deadline: Option<Instant>,
         cx: &Cx<'_>,
     ) -> Yielded {
+        self.enter(coroutine, deadline, cx);
+        let stopped = coroutine.stack.feed(bytes, is_end);
+        self.returned(coroutine, stopped, cx)
+    }
+
+    /// Called before each resumption.
+    fn enter(&self, coroutine: &Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) {
         self.turn.addresses.set(cx.addresses());
         self.turn.is_lame_duck.set(cx.is_lame_duck());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {
-            deadline::watch_again(&coroutine.thread);
+            deadline::watch_again(coroutine.stack.thread());
         }
-        let running = running::resumed(&coroutine.thread);
-        let raw = coroutine.thread.resume::<Raw>(with);
-        drop(running);
-        let yielded = match raw {
-            Ok(raw) if raw.0 != self.seal => self.foreign_yield(coroutine),
-            Ok(raw) => Yielded::of(raw).unwrap_or_else(|| Yielded::Failed("the driver left out a value".to_string())),
-            Err(mlua::Error::FromLuaConversionError { to, .. }) if to == SEAL_TYPE => self.foreign_yield(coroutine),
-            // Chunks are converted only here.
-            Err(error @ mlua::Error::FromLuaConversionError { .. }) => {
-                Yielded::Failed(format!("a chunk of the response is not a string: {}", self.error_text(&error)))
-            }
-            Err(error) => Yielded::Failed(self.error_text(&error)),
+    }
+
+    /// The coroutine has stopped, perhaps because the app has returned: then it has yielded whether it succeeded, and
+    /// what it returned or the error's text. What is not one string is the driver's to send.
+    fn returned(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
+        let has_returned = stopped == Stopped::Yielded && coroutine.stack.integer(1).is_none();
+        if !has_returned {
+            return self.yielded(coroutine, stopped, cx);
+        }
+        if !coroutine.stack.is_true(1) {
+            let text = coroutine.stack.bytes(2).unwrap_or_default();
+            let yielded = Yielded::Failed(String::from_utf8_lossy(text).into_owned());
+            return self.checked(yielded, cx);
+        }
+        if coroutine.stack.is_started() && coroutine.stack.is_one_string(2) {
+            self.take_reply(coroutine);
+            return self.checked(Yielded::Whole, cx);
+        }
+        let stopped = coroutine.stack.give_back();
+        self.yielded(coroutine, stopped, cx)
+    }
+
+    fn yielded(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
+        self.take_reply(coroutine);
+        let yielded = match stopped {
+            Stopped::Yielded => Yielded::of(&coroutine.stack)
+                .unwrap_or_else(|| Yielded::Failed("the driver left out a value".to_string())),
+            Stopped::Foreign => self.foreign_yield(coroutine),
+            Stopped::Failed => Yielded::Failed(coroutine.stack.error()),
         };
+        self.checked(yielded, cx)
+    }
+
+    fn take_reply(&self, coroutine: &mut Coroutine) {
+        if let Some(reply) = self.replies.take_started() {
+            coroutine.reply = Some(reply);
+        }
+    }
+
+    fn checked(&self, yielded: Yielded, cx: &Cx<'_>) -> Yielded {
         if let Yielded::Failed(text) = &yielded {
             self.memory.detect_exhaustion(&self.lua, text);
         }
@@ -211,21 +255,6 @@ impl Vm {
         let text = error.to_string();
         self.memory.detect_exhaustion(&self.lua, &text);
         text
-    }
-
-    /// Resumes a coroutine with bytes of the request's body.
-    pub fn feed(
-        &self,
-        coroutine: &Coroutine,
-        bytes: &[u8],
-        is_end: bool,
-        deadline: Option<Instant>,
-        cx: &Cx<'_>,
-    ) -> Yielded {
-        match self.lua.create_string(bytes) {
-            Ok(bytes) => self.resume(coroutine, (bytes, is_end), deadline, cx),
-            Err(error) => Yielded::Failed(self.error_text(&error)),
-        }
     }
 
     /// The traceback of the interruption, if the coroutine that ran was interrupted.
@@ -247,7 +276,7 @@ impl Vm {
     /// The traceback of a suspended coroutine.
     pub fn traceback(&self, coroutine: &Coroutine) -> String {
         let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
-        let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(&coroutine.thread));
+        let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(coroutine.stack.thread()));
         text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
     }
 

@@ -1,27 +1,27 @@
 //! What a coroutine yields to the server: a response or a part of it, a wait, or a failure.
 
-use super::reply::Reply;
-use mlua::String;
+use super::sys::coroutine::Coroutine;
 use std::time::Duration;
 
+/// A chunk, or a whole response, is the last of the yielded values: `Coroutine::chunk`.
 pub enum Yielded {
     /// The whole response.
-    Whole(Reply, String),
+    Whole,
     /// The length of the response in bytes, yielded before its head when all of its chunks exist.
     Length(u64),
     /// The whole response; once it is sent, the coroutine is resumed to close what the app returned.
-    WholeBeforeClose(Reply, String),
+    WholeBeforeClose,
     /// The head, and a first chunk that is not empty.
-    Head(Reply, String, Following),
-    Chunk(String, Following),
+    Head(Following),
+    Chunk(Following),
     /// There are no more chunks.
     End,
     Sleep(Duration),
     Read(Wanted),
     /// The app raised an error: its message and traceback.
-    Failed(std::string::String),
+    Failed(String),
     /// The app was interrupted, whatever it yielded then: the traceback.
-    TimedOut(std::string::String),
+    TimedOut(String),
 }
 
 /// When the chunk that follows is available.
@@ -78,38 +78,29 @@ pub const CONSTANTS: [(&str, i64); 14] = [
     ("READ_MIN", READ_MIN),
 ];
 
-/// The values as they cross the boundary: the seal, which tells the driver's yields from those of a C module; the sum
-/// of kind, flag and NUMBER * number; and up to three texts. mlua reads a tuple from the stack directly.
-pub type Raw = (i64, i64, Option<String>, Option<String>, Option<String>);
-
-/// The target type in mlua's conversion error if the first yielded value is not a number.
-pub const SEAL_TYPE: &str = "i64";
-
 impl Yielded {
-    /// `None`: not a combination that the driver yields.
-    pub fn of(raw: Raw) -> Option<Yielded> {
-        let (_, what, first, second, third) = raw;
+    /// What the driver has yielded: the sum of kind, flag and NUMBER * number, and a text for some kinds. `None`: not a
+    /// combination that the driver yields.
+    pub fn of(coroutine: &Coroutine) -> Option<Yielded> {
+        let what = coroutine.integer(1)?;
         let (number, sum) = (what.div_euclid(NUMBER), what.rem_euclid(NUMBER));
         let (kind, has_flag) = (sum % FLAG, sum >= FLAG);
-        let reply = |status: Option<String>, joined: Option<String>| match (status, joined) {
-            (Some(status), Some(joined)) => Reply::Spelled { status, joined },
-            _ => Reply::Known(number as usize),
-        };
         let following = if has_flag { Following::AtOnce } else { Following::AfterSend };
-        Some(match (kind, first, second, third) {
-            (LENGTH, ..) => Yielded::Length(number as u64),
-            (WHOLE, Some(body), status, joined) if has_flag => Yielded::WholeBeforeClose(reply(status, joined), body),
-            (WHOLE, Some(body), status, joined) => Yielded::Whole(reply(status, joined), body),
-            (HEAD, Some(chunk), status, joined) => Yielded::Head(reply(status, joined), chunk, following),
-            (CHUNK, Some(chunk), ..) => Yielded::Chunk(chunk, following),
-            (END, ..) => Yielded::End,
-            (SLEEP, ..) => Yielded::Sleep(Duration::from_micros(number as u64)),
-            (READ, ..) => Yielded::Read(match number + READ_MIN {
+        let has_text = coroutine.bytes(2).is_some();
+        Some(match kind {
+            LENGTH => Yielded::Length(number as u64),
+            WHOLE if has_text && has_flag => Yielded::WholeBeforeClose,
+            WHOLE if has_text => Yielded::Whole,
+            HEAD if has_text => Yielded::Head(following),
+            CHUNK if has_text => Yielded::Chunk(following),
+            END => Yielded::End,
+            SLEEP => Yielded::Sleep(Duration::from_micros(number as u64)),
+            READ => Yielded::Read(match number + READ_MIN {
                 READ_ALL => Wanted::All,
                 READ_LINE => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
-            (FAILED, Some(text), ..) => Yielded::Failed(text.to_string_lossy()),
+            FAILED => Yielded::Failed(String::from_utf8_lossy(coroutine.bytes(2)?).into_owned()),
             _ => return None,
         })
     }

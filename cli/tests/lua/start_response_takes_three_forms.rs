@@ -262,3 +262,36 @@ fn a_length_that_the_app_declares_is_enforced() {
     server.wait_log("longer than declared");
     server.wait_log("short of what was declared");
 }
+
+/// Heads that were sent before are recognised by their text: none is taken for another that has the same bytes elsewhere.
+#[test]
+fn a_head_is_not_taken_for_another() {
+    let server = serve_calls(&[
+        ("two", r#"s("200 OK", { { "A", "b" }, { "C", "d" } })"#),
+        ("zero", r#"s("200 OK", { { "A\0b", "C\0d" } })"#),
+        ("zero-status", r#"s("200 OK\0A", { { "b", "C" } })"#),
+        ("one", r#"s("200 OK", { { "A", "b" } })"#),
+        ("integer", r#"s("200 OK", { { "A", 1 } })"#),
+        ("float", r#"s("200 OK", { { "A", 1.5 } })"#),
+        ("large", r#"s("200 OK", { { "A", 2^60 } })"#),
+        ("negative", r#"s("200 OK", { { "A", -1 } })"#),
+        ("status", r#"s("200 A", { { "A", "b" } })"#),
+    ]);
+    for _ in 0..3 {
+        for (name, a, c) in [
+            ("two", "b", Some("d")),
+            ("one", "b", None),
+            ("integer", "1", None),
+            ("float", "1.5", None),
+            ("large", "1.1529215046068e+18", None),
+            ("negative", "-1", None),
+            ("status", "b", None),
+        ] {
+            let response = server.get(&format!("/{name}"));
+            assert_eq!((response.status, response.header("a"), response.header("c")), (200, Some(a), c), "{name}");
+        }
+        for name in ["zero", "zero-status"] {
+            assert_eq!(server.get(&format!("/{name}")).status, 500, "{name}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 -- Sends what the app returns: whole, or chunk by chunk.
 
-local driver = ...
+local host, driver = ...
+local is_started = host.is_started
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
 local SEAL, AT_ONCE, CLOSES, NUMBER = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.NUMBER
 local raw_yield = driver.raw_yield
@@ -15,33 +16,32 @@ local function not_started()
   error("the app did not call start_response", 0)
 end
 
--- The Rust side checks the type of the chunk.
-local function whole(co, chunk)
-  if not co.status then
+local function text_of(chunk)
+  local kind = type(chunk)
+  if kind == "string" then
+    return chunk
+  elseif kind == "number" then
+    return tostring(chunk)
+  end
+  error(format("a chunk of the response is a string, not a %s", kind), 0)
+end
+
+local function whole(chunk)
+  if not is_started() then
     not_started()
   end
-  local number = co.number
-  if number > 0 then
-    return WHOLE + NUMBER * number, chunk
-  end
-  return WHOLE, chunk, co.spelled, co.joined
+  return WHOLE, text_of(chunk)
 end
 
 -- As `whole`, when what the app returned has to be closed: that may take long, so the response is sent first.
 local function whole_before_close(co, chunk)
   if not co.close then
-    return whole(co, chunk)
+    return whole(chunk)
   end
-  local what, text, spelled, joined = whole(co, chunk)
-  raw_yield(SEAL, what + CLOSES, text, spelled, joined)
+  local what, text = whole(chunk)
+  raw_yield(SEAL, what + CLOSES, text)
   driver.current = co
   return END
-end
-
-local function check_chunk(chunk)
-  if type(chunk) ~= "string" and type(chunk) ~= "number" then
-    error(format("a chunk of the response is a string, not a %s", type(chunk)), 0)
-  end
 end
 
 -- Yields a chunk, and continues once there is room for the next. `at_once`: 0 or AT_ONCE.
@@ -49,20 +49,15 @@ local function send(co, chunk, at_once)
   if chunk == "" then
     return
   end
-  check_chunk(chunk)
+  chunk = text_of(chunk)
   if co.sent then
     raw_yield(SEAL, CHUNK + at_once, chunk)
   else
-    if not co.status then
+    if not is_started() then
       not_started()
     end
     co.sent = true
-    local number = co.number
-    if number > 0 then
-      raw_yield(SEAL, HEAD + at_once + NUMBER * number, chunk)
-    else
-      raw_yield(SEAL, HEAD + at_once, chunk, co.spelled, co.joined)
-    end
+    raw_yield(SEAL, HEAD + at_once, chunk)
   end
   driver.current = co
 end
@@ -136,14 +131,12 @@ end
 
 -- Chunks that all exist already: the total length is sent with them.
 local function list(co, chunks)
-  if not co.status then
+  if not is_started() then
     not_started()
   end
   local bytes = 0
   for i = 1, #chunks do
-    local chunk = chunks[i]
-    check_chunk(chunk)
-    chunk = tostring(chunk)
+    local chunk = text_of(chunks[i])
     chunks[i], bytes = chunk, bytes + #chunk
   end
   if bytes <= JOINED_BYTES_MAX then
@@ -165,13 +158,9 @@ end
 
 -- Sends what `app` returned: the step, state, control and closing value of a generic `for`.
 return function(co, step, state, control, closing)
-  -- A list of one, the most common case. `#` is reliable where `state[2]` might not be.
-  if step == ipairs_step and control == 0 and #state == 1 and not state.close then
-    return whole(co, state[1])
-  end
   local kind = type(step)
   if kind == "string" or kind == "number" then
-    return whole(co, step)
+    return whole(step)
   elseif step == ipairs_step and control == 0 and type(state) == "table" and not getmetatable(state) then
     -- nibiru's apps return a list like this.
     find_close(co, nil, state, closing)
@@ -206,7 +195,7 @@ return function(co, step, state, control, closing)
       for i = 1, length do
         local chunk = step[i]
         if chunk == nil then
-          check_chunk(chunk)
+          text_of(chunk) -- raises the error
         end
         chunks[i] = chunk
       end

@@ -10,6 +10,7 @@ local bare_setmetatable = debug.setmetatable
 local RAW_HEAD = {}
 local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
 
+-- Those that are not part of the request.
 local CONSTANTS = {
   SCRIPT_NAME = "",
   ["wsgi.version"] = { 1, 0 },
@@ -45,68 +46,40 @@ local MADE = {
   end,
 }
 
-function Environ.__index(environ, key)
+-- Keys and values in turn.
+local constants = {}
+for key, value in next, CONSTANTS do
+  constants[#constants + 1] = key
+  constants[#constants + 1] = value
+end
+
+local complete, look_up
+
+-- Keys of the request are looked up by the server (sys/calls.rs).
+local function index(environ, key)
   local value = CONSTANTS[key]
   if value ~= nil then
     return value
   end
-  local co = driver.current
-  local is_current = co and co.environ == environ
-  -- It was looked up before and is gone, so the app has removed it.
-  if is_current and co.fetched[key] == co.serial then
+  local make = MADE[key]
+  -- One that was looked up before and is gone was removed by the app.
+  if not make or look_up(environ, key) then
     return nil
   end
-  local head = rawget(environ, RAW_HEAD)
-  local make = MADE[key]
-  if make then
-    value = make(environ, head)
-  elseif type(key) == "string" then
-    -- Once a request is over, its connection's addresses are not available.
-    value = host.field(head, key, is_current)
-  end
-  if value ~= nil then
-    rawset(environ, key, value)
-    if is_current then
-      local fetched = co.fetched
-      if fetched[key] == nil then
-        co.fetched_count = co.fetched_count + 1
-      end
-      fetched[key] = co.serial
-    end
-  end
+  value = make(environ, rawget(environ, RAW_HEAD))
+  rawset(environ, key, value)
   return value
 end
 
+-- Keys that the app has set or removed stay as they are.
 function Environ.__pairs(environ)
-  local head, co = rawget(environ, RAW_HEAD), driver.current
-  local is_current = co and co.environ == environ
-  local fetched, serial = co and co.fetched, co and co.serial
+  local head = rawget(environ, RAW_HEAD)
   for key, make in next, MADE do
-    if rawget(environ, key) == nil and not (is_current and fetched[key] == serial) then
+    if rawget(environ, key) == nil and not look_up(environ, key) then
       rawset(environ, key, make(environ, head))
     end
   end
-  -- Keys that the app has set or removed stay as they are.
-  local own = {}
-  for key, value in next, environ do
-    own[key] = value
-  end
-  bare_setmetatable(environ, nil)
-  host.fields(environ, head, is_current)
-  for key, value in next, CONSTANTS do
-    environ[key] = value
-  end
-  for key, value in next, own do
-    environ[key] = value
-  end
-  environ[RAW_HEAD] = nil
-  if is_current then
-    for key, of in next, fetched do
-      if of == serial and own[key] == nil then
-        environ[key] = nil
-      end
-    end
-  end
+  complete(environ)
   return next, environ, nil
 end
 
@@ -118,7 +91,8 @@ function Environ.__newindex(environ, key, value)
   rawset(environ, key, value)
 end
 
--- Creates the environ of a request.
-return function(method, path, query, head)
-  return setmetatable({ REQUEST_METHOD = method, PATH_INFO = path, QUERY_STRING = query, [RAW_HEAD] = head }, Environ)
-end
+local new_environ
+new_environ, Environ.__index, complete, look_up = host.environ_functions(Environ, RAW_HEAD, index, constants)
+
+-- Creates the environ of the running request.
+return new_environ

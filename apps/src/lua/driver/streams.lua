@@ -3,6 +3,7 @@
 local host, driver, wait = ...
 local raise_in_app, READ, NUMBER = driver.raise_in_app, driver.READ, driver.NUMBER
 local READ_ALL, READ_LINE, READ_MIN = driver.READ_ALL, driver.READ_LINE, driver.READ_MIN
+local take_body = host.take_body
 local ipairs, setmetatable, type = ipairs, setmetatable, type
 local concat, min, sub = table.concat, math.min, string.sub
 
@@ -20,7 +21,8 @@ local function receive(input, wanted)
   if not co or co.input ~= input then
     raise_in_app("wsgi.input is read outside of its request")
   end
-  local bytes, ended = wait(READ + NUMBER * (min(wanted, BYTES_MAX) - READ_MIN))
+  wait(READ + NUMBER * (min(wanted, BYTES_MAX) - READ_MIN))
+  local bytes, ended = take_body()
   input.ended = ended
   return bytes
 end

@@ -1,6 +1,8 @@
 //! Lua's C functions: the only directory of this crate that may use `unsafe`.
 //!
 //! - `open`: a VM as a user's program expects it.
+//! - `coroutine`: one that answers requests, resumed and read where it stops.
+//! - `calls`: the functions of ours that an app calls most; `stack`: the values that Lua and these pass each other.
 //! - `hook`: the hook that watches coroutines for `--request-timeout`.
 //! - `running`: which code runs, for the crash report.
 //!
@@ -8,8 +10,11 @@
 //! says so, and has no value that needs to be dropped.
 #![allow(unsafe_code)]
 
+pub mod calls;
+pub mod coroutine;
 pub mod hook;
 mod open;
 pub mod running;
+mod stack;
 
 pub use open::open;

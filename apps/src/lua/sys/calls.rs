@@ -1,0 +1,431 @@
+//! The functions of ours that an app calls most: the making of environ, the lookup of its keys, start_response.
+//!
+//! They are C functions, as a call through mlua costs more than what they do. They handle what is common, and leave the
+//! rest, errors included, to functions of the driver. Where they call what may raise an error, which jumps over their
+//! frames, they own nothing, or what they own is a `ManuallyDrop`: then memory leaks where Lua has none left.
+
+use super::stack::{Stack, upvalue};
+use mlua::{Function, IntoLuaMulti, LightUserData, Lua, Table, ffi, lua_State};
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_int, c_void};
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::ptr::null;
+
+/// What these functions need of the server.
+pub trait Host {
+    /// Whether this key of environ is part of the request.
+    fn is_of_request(&self, key: &[u8]) -> bool;
+    /// The value of such a key, from a request's head. `is_current`: it is the running request's.
+    fn field<'a>(&self, head: &'a [u8], key: &[u8], is_current: bool) -> Option<Cow<'a, [u8]>>;
+    /// Appends all of them.
+    fn fields(&self, head: &[u8], is_current: bool, fields: &mut Fields);
+    /// Begins the response of the running request with a head that it has checked before; false: it has not. For the
+    /// form of `head`, see `spell`.
+    fn start(&self, head: &[u8]) -> bool;
+}
+
+/// Keys and values in a row.
+#[derive(Default)]
+pub struct Fields {
+    bytes: Vec<u8>,
+    /// The length of each key and of its value.
+    lengths: Vec<(usize, usize)>,
+}
+
+impl Fields {
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.lengths.push((key.len(), value.len()));
+    }
+}
+
+/// What the functions of a VM share. It is never freed: finalizers may call them until the VM is closed.
+pub struct Boundary {
+    host: Box<dyn Host>,
+    /// The request whose coroutine runs, or null.
+    running: Cell<*const Current>,
+    /// How many keys the next environ has room for.
+    environ_keys: Cell<c_int>,
+    /// The arguments of start_response.
+    head: RefCell<Vec<u8>>,
+    fields: Cell<Fields>,
+}
+
+/// Four keys that all have, and some that are looked up.
+const ENVIRON_KEYS: c_int = 8;
+/// Longer heads are not compared with those that were sent before.
+const HEADERS_MAX: usize = 32;
+const HEAD_BYTES_MAX: usize = 512;
+
+/// The request that a pooled coroutine answers, as these functions see it.
+pub(super) struct Current {
+    /// The coroutine's number.
+    id: i64,
+    /// Method, decoded path, query, head: there while the request begins.
+    request: Cell<[(*const u8, usize); 4]>,
+    /// Bytes of its body, and whether they are the last: there while the coroutine is resumed with them.
+    body: Cell<(*const u8, usize, bool)>,
+    is_started: Cell<bool>,
+    /// Its environ, which the driver keeps.
+    environ: Cell<*const c_void>,
+    /// The keys of environ that were looked up, each with a zero byte after it. Those that are gone were removed by the
+    /// app, and are not looked up again.
+    looked_up: RefCell<Vec<u8>>,
+}
+
+impl Current {
+    pub fn new(id: i64) -> Current {
+        Current {
+            id,
+            request: Cell::new([(null(), 0); 4]),
+            body: Cell::new((null(), 0, true)),
+            is_started: Cell::new(false),
+            environ: Cell::new(null()),
+            looked_up: RefCell::default(),
+        }
+    }
+
+    /// Sets the texts of a new request, until `forget`.
+    pub fn begin(&self, request: [&[u8]; 4]) {
+        self.request.set(request.map(|text| (text.as_ptr(), text.len())));
+        self.is_started.set(false);
+        self.environ.set(null());
+        self.looked_up.borrow_mut().clear();
+    }
+
+    /// Sets bytes of the request's body, until `forget`.
+    pub fn feed(&self, bytes: &[u8], is_end: bool) {
+        self.body.set((bytes.as_ptr(), bytes.len(), is_end));
+    }
+
+    pub fn forget(&self) {
+        self.request.set([(null(), 0); 4]);
+        self.body.set((null(), 0, true));
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.is_started.get()
+    }
+
+    fn note_lookup(&self, key: &[u8]) {
+        let mut looked_up = self.looked_up.borrow_mut();
+        looked_up.extend_from_slice(key);
+        looked_up.push(0);
+    }
+
+    fn has_looked_up(&self, key: &[u8]) -> bool {
+        self.looked_up.borrow().split(|&byte| byte == 0).any(|other| other == key)
+    }
+}
+
+impl Boundary {
+    pub fn new(host: Box<dyn Host>) -> &'static Boundary {
+        Box::leak(Box::new(Boundary {
+            host,
+            running: Cell::new(null()),
+            environ_keys: Cell::new(ENVIRON_KEYS),
+            head: RefCell::default(),
+            fields: Cell::default(),
+        }))
+    }
+}
+
+impl Boundary {
+    /// The functions for environ, whose metatable is `environ_meta` and whose raw head is under the key `raw_head`:
+    /// one that makes the environ of the running request; its `__index`, which leaves keys that are not of the request
+    /// to `index`; one that completes an environ, with these constants (keys and values in turn); and `look_up`.
+    pub fn environ_functions(
+        &'static self,
+        lua: &Lua,
+        (environ_meta, raw_head, index, constants): (Table, Table, Function, Table),
+    ) -> mlua::Result<(Function, Function, Function, Function)> {
+        let new = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", &raw_head, environ_meta);
+        Ok((
+            self.closure(lua, new_environ, new)?,
+            self.closure(lua, index_environ, (&raw_head, index))?,
+            self.closure(lua, complete_environ, (&raw_head, constants))?,
+            self.closure(lua, look_up, ())?,
+        ))
+    }
+
+    /// The start_response of the coroutine with this number. `start` is called with `co` before the arguments, unless
+    /// they are the usual ones, and a head that was sent before.
+    pub fn start_response(&'static self, lua: &Lua, id: i64, co: Table, start: Function) -> mlua::Result<Function> {
+        self.closure(lua, start_response, (id, co, start))
+    }
+
+    /// A function that returns what `Coroutine::feed` was called with; for `driver/streams.lua`.
+    pub fn take_body(&'static self, lua: &Lua) -> mlua::Result<Function> {
+        self.closure(lua, take_body, ())
+    }
+
+    /// The response of the running request has begun, with a head that was not sent before.
+    pub fn set_started(&self) {
+        if let Some(current) = self.running() {
+            current.is_started.set(true);
+        }
+    }
+
+    /// Whether the response of the running request has begun.
+    pub fn is_started(&self) -> bool {
+        self.running().is_some_and(Current::is_started)
+    }
+
+    pub(super) fn enter(&self, current: &Current) {
+        self.running.set(current);
+    }
+
+    pub(super) fn leave(&self) {
+        self.running.set(null());
+    }
+
+    fn running(&self) -> Option<&Current> {
+        // SAFETY: `Coroutine::go` holds what this points to for as long as it is set.
+        unsafe { self.running.get().as_ref() }
+    }
+
+    fn closure(
+        &'static self,
+        lua: &Lua,
+        function: ffi::lua_CFunction,
+        values: impl IntoLuaMulti,
+    ) -> mlua::Result<Function> {
+        let mut values = values.into_lua_multi(lua)?;
+        values.push_front(mlua::Value::LightUserData(LightUserData(std::ptr::from_ref(self).cast_mut().cast())));
+        let count = values.len() as c_int;
+        // SAFETY: as many values are on top of the stack, and become the function's upvalues.
+        unsafe { lua.exec_raw(values, |state| ffi::lua_pushcclosure(state, function, count)) }
+    }
+}
+
+/// The running C function: its stack, and what all of these have as their first upvalue.
+///
+/// # Safety
+///
+/// The caller is a function that `Boundary::closure` has made, and Lua calls it.
+unsafe fn called<'a>(state: *mut lua_State) -> (Stack<'a>, &'static Boundary) {
+    // SAFETY: the upvalue is the boundary, which lives for ever.
+    let boundary = unsafe { &*ffi::lua_touserdata(state, upvalue(1)).cast::<Boundary>() };
+    // SAFETY: a C function has room for 20 values beside its arguments, and the functions below see to those first.
+    (unsafe { Stack::of(state) }, boundary)
+}
+
+/// The environ of the request that begins.
+unsafe extern "C-unwind" fn new_environ(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    let Some(current) = boundary.running() else { return 0 };
+    stack.push_table(boundary.environ_keys.replace(ENVIRON_KEYS));
+    for (number, (start, length)) in (2..).zip(current.request.get()) {
+        if start.is_null() {
+            return 0;
+        }
+        stack.push_copy(upvalue(number));
+        // SAFETY: the texts are there while the request begins.
+        stack.push_bytes(unsafe { std::slice::from_raw_parts(start, length) });
+        stack.set(-3);
+    }
+    stack.push_copy(upvalue(6));
+    stack.set_metatable(-2);
+    current.environ.set(stack.pointer(-1));
+    1
+}
+
+/// `environ[key]`, where the table does not have it.
+unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.set_count(2);
+    let key = match stack.bytes(2) {
+        Some(key) if boundary.host.is_of_request(key) && stack.kind(1) == ffi::LUA_TTABLE => key,
+        _ => {
+            stack.push_copy(upvalue(3));
+            stack.insert(1);
+            stack.call(2, 1);
+            return 1;
+        }
+    };
+    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    if current.is_some_and(|current| current.has_looked_up(key)) {
+        return 0;
+    }
+    stack.push_copy(upvalue(2));
+    stack.get(1);
+    let Some(head) = stack.bytes(3) else { return 0 };
+    let Some(value) = boundary.host.field(head, key, current.is_some()).map(ManuallyDrop::new) else { return 0 };
+    if let Some(current) = current {
+        current.note_lookup(key);
+    }
+    stack.push_bytes(&value);
+    drop(ManuallyDrop::into_inner(value));
+    stack.push_copy(2);
+    stack.push_copy(-2);
+    stack.set(1);
+    1
+}
+
+/// Sets all keys of environ, the first argument, that the app has neither set, nor looked up, nor removed, and makes it
+/// an ordinary table.
+unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it, and only the driver calls it, with a table.
+    let (stack, boundary) = unsafe { called(state) };
+    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    stack.set_count(1);
+    stack.push_nil();
+    stack.set_metatable(1);
+    stack.push_copy(upvalue(2));
+    stack.get(1);
+    let Some(head) = stack.bytes(2) else { return 0 };
+    let mut fields = ManuallyDrop::new(boundary.fields.take());
+    boundary.host.fields(head, current.is_some(), &mut fields);
+    let mut rest = fields.bytes.as_slice();
+    for &(key, value) in &fields.lengths {
+        let (key, after) = rest.split_at(key);
+        let (value, after) = after.split_at(value);
+        rest = after;
+        if current.is_some_and(|current| current.has_looked_up(key)) {
+            continue;
+        }
+        stack.push_bytes(key);
+        if is_absent(stack) {
+            stack.push_bytes(value);
+            stack.set(1);
+        }
+    }
+    let count = fields.lengths.len();
+    fields.bytes.clear();
+    fields.lengths.clear();
+    boundary.fields.set(ManuallyDrop::into_inner(fields));
+    let constants = stack.length(upvalue(3));
+    for number in (1..constants).step_by(2) {
+        stack.push_element(upvalue(3), number);
+        if is_absent(stack) {
+            stack.push_element(upvalue(3), number + 1);
+            stack.set(1);
+        }
+    }
+    stack.push_copy(upvalue(2));
+    stack.push_nil();
+    stack.set(1);
+    // An app that goes through one environ goes through the next.
+    boundary.environ_keys.set((count + constants / 2) as c_int + ENVIRON_KEYS);
+    0
+}
+
+/// Whether the table at the place 1 lacks the key on top, which is popped if not.
+fn is_absent(stack: Stack<'_>) -> bool {
+    stack.push_copy(-1);
+    stack.get(1);
+    let is_absent = stack.kind(-1) == ffi::LUA_TNIL;
+    stack.pop(if is_absent { 1 } else { 2 });
+    is_absent
+}
+
+/// Whether the running request has looked up a key, the second argument, in its environ, the first one; it has now.
+unsafe extern "C-unwind" fn look_up(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it, and only the driver calls it, with two values.
+    let (stack, boundary) = unsafe { called(state) };
+    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    let key = stack.bytes(2).unwrap_or_default();
+    let was_looked_up = current.is_some_and(|current| current.has_looked_up(key));
+    if let Some(current) = current.filter(|_| !was_looked_up) {
+        current.note_lookup(key);
+    }
+    stack.push_boolean(was_looked_up);
+    1
+}
+
+/// Bytes of the body, and whether they are the last.
+unsafe extern "C-unwind" fn take_body(state: *mut lua_State) -> c_int {
+    // SAFETY: `Boundary::take_body` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    let (start, length, is_end) = boundary.running().map_or((null(), 0, true), |current| current.body.get());
+    match start.is_null() {
+        true => stack.push_bytes(b""),
+        // SAFETY: they are there while the coroutine is resumed with them.
+        false => stack.push_bytes(unsafe { std::slice::from_raw_parts(start, length) }),
+    }
+    stack.push_boolean(is_end);
+    2
+}
+
+/// `start_response(status, headers, error)`.
+unsafe extern "C-unwind" fn start_response(state: *mut lua_State) -> c_int {
+    // SAFETY: `Boundary::start_response` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.set_count(3);
+    if let Some(current) = boundary.running()
+        && stack.integer(upvalue(2)) == Some(current.id)
+        && !current.is_started()
+        && let Ok(mut head) = boundary.head.try_borrow_mut()
+        && spell(stack, &mut head)
+        && boundary.host.start(&head)
+    {
+        current.is_started.set(true);
+        return 0;
+    }
+    stack.set_count(3);
+    stack.push_copy(upvalue(4));
+    stack.insert(1);
+    stack.push_copy(upvalue(3));
+    stack.insert(2);
+    stack.call(4, 0);
+    0
+}
+
+/// Spells the arguments of start_response, without an error and without a change of any value: the number of headers,
+/// the status, and each header's name and value, each with a zero byte after it. False: they are not plain strings, or
+/// too long.
+fn spell(stack: Stack<'_>, head: &mut Vec<u8>) -> bool {
+    head.clear();
+    let count = match stack.kind(2) {
+        ffi::LUA_TNIL => 0,
+        _ if stack.is_plain_table(2) => stack.length(2),
+        _ => return false,
+    };
+    if count > HEADERS_MAX || count == 0 && stack.kind(2) == ffi::LUA_TTABLE && has_key(stack) {
+        return false;
+    }
+    head.push(count as u8);
+    if !spell_text(stack, 1, head) {
+        return false;
+    }
+    for number in 1..=count {
+        stack.push_element(2, number);
+        if !stack.is_plain_table(4) {
+            return false;
+        }
+        stack.push_element(4, 1);
+        stack.push_element(4, 2);
+        if stack.kind(5) != ffi::LUA_TSTRING || !spell_text(stack, 5, head) || !spell_text(stack, 6, head) {
+            return false;
+        }
+        stack.set_count(3);
+    }
+    head.len() <= HEAD_BYTES_MAX
+}
+
+/// Appends a string or an integer.
+fn spell_text(stack: Stack<'_>, at: c_int, head: &mut Vec<u8>) -> bool {
+    if let Some(text) = stack.bytes(at) {
+        head.extend_from_slice(text);
+    } else if let Some(number) = stack.integer_as_written(at) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(head, "{number}");
+    } else {
+        return false;
+    }
+    head.push(0);
+    true
+}
+
+/// Whether the table at the place 2 has a key.
+fn has_key(stack: Stack<'_>) -> bool {
+    stack.push_nil();
+    let has = stack.next(2);
+    stack.set_count(3);
+    has
+}
