@@ -367,15 +367,24 @@ impl Seat {
         let most = self.throttle.load(Word::ClientConcurrency) as usize;
         let place = match most {
             0 => None,
-            most => region
-                .clients_in_flight
-                .enter(client, most, self.owner)
-                .map_err(|()| Denied { cause: Cause::ClientConcurrency, until_us: None })?,
+            most => {
+                let entered = region.clients_in_flight.enter(client, most, self.owner);
+                let place = entered.map_err(|()| Denied { cause: Cause::ClientConcurrency, until_us: None })?;
+                if place.is_none() {
+                    self.count(Count::NoPlaceForRequest);
+                }
+                place
+            }
         };
         let held = ClientHeld { place: place.map(|place| place as u32), client };
         match Rate::of_word(self.throttle.load(Word::ClientRate)) {
             Some(rate) => match region.client_rates.admit(client, rate, now_us) {
-                Ok(()) => Ok(held),
+                Ok(has_forgotten) => {
+                    if has_forgotten {
+                        self.count(Count::ForgottenClient);
+                    }
+                    Ok(held)
+                }
                 Err(over) => {
                     self.leave_client(held);
                     Err(Denied { cause: Cause::ClientRate, until_us: Some(over.until_us) })

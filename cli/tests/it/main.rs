@@ -100,6 +100,7 @@ mod headers_have_the_requested_number_and_size;
 mod health_is_a_fixed_text;
 mod health_path_answers_for_every_kind_of_server;
 mod help_lists_every_endpoint;
+mod how_workers_end_is_counted;
 mod http_10_closes_unless_kept;
 mod huge_headers_cost_no_memory;
 mod idle_connections_are_closed_silently;

@@ -131,6 +131,14 @@ fn limits(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
         let mut family = out.family(name, Kind::Counter, help);
         Cause::ALL.into_iter().for_each(|cause| family.sample(&[("limit", cause.name())], counted(count(cause))));
     }
+    let help = "Clients that a full table forgot while they owed, and requests that it did not count.";
+    let mut family = out.family("tine_limit_clients_forgotten", Kind::Counter, help);
+    for (cause, count) in [
+        (Cause::ClientRate, ThrottleCount::ForgottenClient),
+        (Cause::ClientConcurrency, ThrottleCount::NoPlaceForRequest),
+    ] {
+        family.sample(&[("limit", cause.name())], counted(count));
+    }
     let of_state = [LimitState::Warning, LimitState::Violation];
     let mut family = out.family("tine_limit_changes", Kind::Counter, "How often a limit was near, or was exceeded.");
     for resource in Resource::ALL {

@@ -100,7 +100,8 @@ impl ClientRates {
         if word >> TIME_BITS == Self::tag(client) { Self::ahead_us(word, rate, now_us) } else { 0 }
     }
 
-    pub fn admit(&self, client: Client, rate: Rate, now_us: u64) -> Result<(), Over> {
+    /// True: for this, a client that owed was forgotten.
+    pub fn admit(&self, client: Client, rate: Rate, now_us: u64) -> Result<bool, Over> {
         let period = Self::period_us(rate);
         loop {
             let (place, word) = self.find(client, rate, now_us);
@@ -110,7 +111,8 @@ impl ClientRates {
             }
             let new = Self::tag(client) << TIME_BITS | (now_us + owes) & TIME_MASK;
             if place.compare_exchange_weak(word, new, AcqRel, Relaxed).is_ok() {
-                return Ok(());
+                let is_own = word >> TIME_BITS == Self::tag(client);
+                return Ok(!is_own && word != 0 && Self::ahead_us(word, rate, now_us) > 0);
             }
         }
     }

@@ -61,6 +61,10 @@ pub enum Count {
     Left,
     /// Refused requests for which there was no place to wait; they are counted in `Refused`, too.
     QueueFull,
+    /// Clients whose rate was forgotten while they owed, as others filled the table.
+    ForgottenClient,
+    /// Requests that were not counted for their client, as others filled the table.
+    NoPlaceForRequest,
     /// Requests that had to wait, by what they waited for at first, whatever became of them.
     Waited(Cause),
     /// Requests that were refused.
@@ -70,7 +74,7 @@ pub enum Count {
 }
 
 impl Count {
-    const SINGLE: usize = 3;
+    const SINGLE: usize = 5;
     const ALL: usize = Count::SINGLE + 3 * Cause::ALL.len();
 
     fn place(self) -> usize {
@@ -78,6 +82,8 @@ impl Count {
             Count::Admitted => 0,
             Count::Left => 1,
             Count::QueueFull => 2,
+            Count::ForgottenClient => 3,
+            Count::NoPlaceForRequest => 4,
             Count::Waited(cause) => Count::SINGLE + cause as usize,
             Count::Refused(cause) => Count::SINGLE + Cause::ALL.len() + cause as usize,
             Count::WouldRefuse(cause) => Count::SINGLE + 2 * Cause::ALL.len() + cause as usize,
