@@ -24,8 +24,13 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|&&byte| is_plain(byte)).count()
 }
 
+/// Whether each byte of a block stands for itself in both.
+#[inline]
+pub fn is_plain_block<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(true, |plain, &byte| plain & is_plain(byte))
+}
+
 fn are_blocks_plain<const N: usize>(bytes: &[u8]) -> bool {
-    let is_plain_block = |block: &[u8; N]| block.iter().fold(true, |plain, &byte| plain & is_plain(byte));
     let (blocks, _) = bytes.as_chunks::<N>();
     blocks.iter().all(is_plain_block) && bytes.last_chunk::<N>().is_some_and(is_plain_block)
 }

@@ -10,6 +10,7 @@ mod fields;
 mod line;
 #[cfg(test)]
 mod line_tests;
+mod pen;
 mod template;
 #[cfg(test)]
 mod test_json;
@@ -38,12 +39,13 @@ pub struct AccessLog {
 struct State {
     lines: Lines,
     clock: Clock,
+    scratch: Box<[u8]>,
 }
 
 impl AccessLog {
     pub fn new(sink: Sink, format: &Format, worker: &WorkerInfo, has_ids: bool, now: Instant) -> Self {
         let template = Template::new(format, sink.line_bytes_max(), worker, has_ids);
-        let state = State { lines: Lines::new(sink), clock: Clock::new(now) };
+        let state = State { lines: Lines::new(sink), clock: Clock::new(now), scratch: template.scratch() };
         AccessLog { template, state: RefCell::new(state) }
     }
 
@@ -75,19 +77,21 @@ impl AccessLog {
     }
 
     fn fill(&self, asked: &Asked<'_>, line: &mut Capture) {
-        self.template.on_request(asked, line, &mut self.state.borrow_mut().clock);
+        let State { clock, scratch, .. } = &mut *self.state.borrow_mut();
+        self.template.on_request(asked, line, clock, scratch);
     }
 
     /// The bytes of the response's head, as they are sent.
     pub fn on_head(&self, head: &[u8], line: &mut Capture) {
         if self.template.has_response_fields {
-            self.template.on_head(head, line, &mut self.state.borrow_mut().clock);
+            let State { clock, scratch, .. } = &mut *self.state.borrow_mut();
+            self.template.on_head(head, line, clock, scratch);
         }
     }
 
     /// A request has ended: adds its line.
     pub fn end(&self, record: &Record, captured: &Captured) {
-        let State { lines, clock } = &mut *self.state.borrow_mut();
+        let State { lines, clock, .. } = &mut *self.state.borrow_mut();
         lines.push(record.ended, |out| self.template.finish(record, captured, out, clock));
     }
 

@@ -89,8 +89,10 @@ impl RequestLog {
         if let Some(access) = &self.access {
             access.capture(request, captured.id.as_deref(), began, cx, &mut captured.line);
         }
-        captured.name = self.slow.map(|_| request.name());
-        captured.waits.queue = cx.now().saturating_duration_since(began);
+        if self.slow.is_some() {
+            captured.name = Some(request.name());
+            captured.waits.queue = cx.now().saturating_duration_since(began);
+        }
         captured
     }
 

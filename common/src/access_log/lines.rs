@@ -3,7 +3,7 @@
 //! What the sink does not take stays here and is tried again; once as much has gathered, further lines are dropped and
 //! counted. That lines are dropped is logged once, and so is the end of it, with their number.
 
-use super::sink::Sink;
+use super::sink::{LINE_BYTES_MAX, Sink};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,16 @@ const BYTES_MAX: usize = 64 << 10;
 const RETRY: Duration = Duration::from_millis(20);
 /// After this long without a dropped line, the drops are over.
 const QUIET: Duration = Duration::from_secs(1);
+/// What follows a line's longest end: it may be written to, which lets short texts be copied as blocks of one size.
+const SPARE_BYTES: usize = 64;
 
 #[derive(Debug)]
 pub struct Lines {
     sink: Sink,
-    /// Whole lines.
-    bytes: Vec<u8>,
+    line_bytes_max: usize,
+    /// Whole lines, up to `filled`, and room for one more.
+    bytes: Box<[u8]>,
+    filled: usize,
     /// `Some`: the sink took less than it was given; when to try again.
     retry_at: Option<Instant>,
     /// Why.
@@ -37,27 +41,39 @@ struct Drops {
 
 impl Lines {
     pub fn new(sink: Sink) -> Lines {
-        let bytes = Vec::with_capacity(BYTES_MAX + sink.line_bytes_max());
-        Lines { sink, bytes, retry_at: None, why: Errno::EAGAIN, dropped: 0, drops: None }
+        let bytes = vec![0; BYTES_MAX + LINE_BYTES_MAX + SPARE_BYTES].into_boxed_slice();
+        let line_bytes_max = sink.line_bytes_max();
+        Lines { sink, line_bytes_max, bytes, filled: 0, retry_at: None, why: Errno::EAGAIN, dropped: 0, drops: None }
     }
 
     pub fn sink(&self) -> &Sink {
         &self.sink
     }
 
-    /// Adds the line that `write` appends, without its newline, or drops it if there is no room.
-    pub fn push(&mut self, now: Instant, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.bytes.len() >= BYTES_MAX {
-            self.flush(now);
-            if self.bytes.len() >= BYTES_MAX {
-                return self.drop_line(now);
-            }
+    /// Adds the line that `write` puts at the front of what it is given, without its newline, and whose length it
+    /// returns; or drops it if there is no room.
+    #[inline]
+    pub fn push(&mut self, now: Instant, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.filled >= BYTES_MAX && !self.make_room(now) {
+            return;
         }
-        let before = self.bytes.len();
-        write(&mut self.bytes);
         // A format's own text may be longer than the sink's longest line.
-        self.bytes.truncate(before + self.sink.line_bytes_max() - 1);
-        self.bytes.push(b'\n');
+        let longest = self.line_bytes_max - 1;
+        let room = &mut self.bytes[self.filled..self.filled + longest + SPARE_BYTES];
+        let length = write(room).min(longest);
+        room[length] = b'\n';
+        self.filled += length + 1;
+    }
+
+    /// Whether there is room for a line now; it is dropped otherwise.
+    #[cold]
+    fn make_room(&mut self, now: Instant) -> bool {
+        self.flush(now);
+        let has_room = self.filled < BYTES_MAX;
+        if !has_room {
+            self.drop_line(now);
+        }
+        has_room
     }
 
     fn drop_line(&mut self, now: Instant) {
@@ -80,7 +96,7 @@ impl Lines {
 
     /// Writes what has gathered. To be called at the end of each turn.
     pub fn flush(&mut self, now: Instant) {
-        if !self.bytes.is_empty() && self.retry_at.is_none_or(|at| at <= now) {
+        if self.filled > 0 && self.retry_at.is_none_or(|at| at <= now) {
             self.write(now);
         }
         if self.drops.as_ref().is_some_and(|drops| self.retry_at.is_none() && now >= drops.last + QUIET) {
@@ -89,8 +105,9 @@ impl Lines {
     }
 
     fn write(&mut self, now: Instant) {
-        let (taken, result) = self.sink.write(&self.bytes);
-        self.bytes.drain(..taken);
+        let (taken, result) = self.sink.write(&self.bytes[..self.filled]);
+        self.bytes.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
         self.retry_at = result.err().map(|why| {
             self.why = why;
             now + RETRY
@@ -118,6 +135,7 @@ impl Lines {
         self.retry_at = None;
         self.flush(now);
         let reopened = self.sink.reopen();
+        self.line_bytes_max = self.sink.line_bytes_max();
         self.retry_at = None;
         reopened
     }
@@ -127,11 +145,11 @@ impl Lines {
         self.retry_at = None;
         self.flush(now);
         if let Some(drops) = &mut self.drops {
-            let lost = memchr::memchr_iter(b'\n', &self.bytes).count() as u64;
+            let lost = memchr::memchr_iter(b'\n', &self.bytes[..self.filled]).count() as u64;
             (drops.count, self.dropped) = (drops.count + lost, self.dropped + lost);
             log::warn!("access log: {} lines were dropped, as {} took none", drops.count, self.sink.name());
         }
-        self.bytes.clear();
+        self.filled = 0;
         self.drops = None;
     }
 }
@@ -154,11 +172,11 @@ mod tests {
         let mut now = Instant::now();
         let total = 20_000;
         for number in 0..total {
-            lines.push(now, |line| write!(line, "{number:099}").expect("it is written"));
+            lines.push(now, |mut line| write!(line, "{number:099}").map(|()| 99).expect("it is written"));
             lines.flush(now);
         }
         let dropped = lines.take_dropped();
-        assert!(dropped > 0 && lines.bytes.len() <= BYTES_MAX + 100, "{dropped}");
+        assert!(dropped > 0 && lines.filled <= BYTES_MAX + 100, "{dropped}");
         assert_eq!((lines.deadline(), lines.take_dropped()), (Some(now + RETRY), 0));
         let mut read = Vec::new();
         let mut reader = File::from(reader);
@@ -168,7 +186,7 @@ mod tests {
             now += RETRY;
             lines.flush(now);
         }
-        assert_eq!((lines.deadline(), lines.bytes.len()), (None, 0));
+        assert_eq!((lines.deadline(), lines.filled), (None, 0));
         assert!(lines.drops.is_some());
         lines.flush(now + QUIET);
         assert!(lines.drops.is_none());
@@ -182,7 +200,10 @@ mod tests {
         let opened = Opened::open(&Target::File("/dev/full".into())).expect("it opens").expect("a sink");
         let (mut lines, now) = (Lines::new(opened.sink), Instant::now());
         for _ in 0..1000 {
-            lines.push(now, |line| line.extend_from_slice(&[b'x'; 999]));
+            lines.push(now, |line| {
+                line[..999].fill(b'x');
+                999
+            });
         }
         assert_eq!(lines.take_dropped(), 1000 - BYTES_MAX.div_ceil(1000) as u64);
         assert_eq!((lines.why, lines.drops.as_ref().expect("they are dropped").count), (Errno::ENOSPC, 934));

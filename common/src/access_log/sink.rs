@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// The longest line, with its newline, where no pipe makes it shorter.
-const LINE_BYTES_MAX: usize = 16 << 10;
+pub(super) const LINE_BYTES_MAX: usize = 16 << 10;
 /// A word of the shared line: 1 if the file ends within a line.
 const IS_CUT: usize = 0;
 

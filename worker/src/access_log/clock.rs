@@ -1,6 +1,6 @@
 //! Times of day of lines: formatted once a second, not once a line.
 
-use super::datum::{push_number, push_padded};
+use super::pen::{Literal, Pen};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::access_log::Time;
 use tine_common::fixed_text::FixedText;
@@ -16,32 +16,55 @@ const CLF: &std::ffi::CStr = c"[%d/%b/%Y:%H:%M:%S %z]";
 pub struct Clock {
     read_at: Instant,
     wall: Duration,
-    /// The last time that was asked for: most of a turn's lines have the same.
-    last: Option<(Instant, Duration)>,
+    second: Second,
+    /// A time in that second, and the microseconds of it that had passed: most of a turn's lines have the same.
+    micros: (Instant, u32),
+    /// The last span of time that was asked for: a response's first byte and its last often leave together.
+    span: (Instant, Instant, Duration),
     /// The texts of one second, by their place in the format.
     texts: Vec<Text>,
 }
 
-#[derive(Debug, Default)]
+/// A second of the wall clock.
+#[derive(Debug, Clone, Copy)]
+struct Second {
+    begins: Instant,
+    /// It is over then, or the wall clock has to be read again.
+    ends: Instant,
+    unix: u64,
+}
+
+#[derive(Debug)]
 struct Text {
-    second: Option<u64>,
-    bytes: Vec<u8>,
+    unix: Option<u64>,
+    literal: Literal,
 }
 
 impl Clock {
     pub fn new(now: Instant) -> Clock {
-        Clock { read_at: now, wall: since_epoch(), last: None, texts: Vec::new() }
+        let second = Second { begins: now, ends: now, unix: 0 };
+        let span = (now, now, Duration::ZERO);
+        Clock { read_at: now, wall: since_epoch(), second, micros: (now, 0), span, texts: Vec::new() }
     }
 
-    fn wall(&mut self, at: Instant) -> Duration {
-        if let Some((last, wall)) = self.last
-            && last == at
-        {
-            return wall;
+    /// The second in which it was `at`, since the epoch.
+    #[inline(always)]
+    fn second(&mut self, at: Instant) -> u64 {
+        if at < self.second.begins || at >= self.second.ends {
+            self.find_second(at);
         }
+        self.second.unix
+    }
+
+    #[cold]
+    fn find_second(&mut self, at: Instant) {
         let wall = self.wall_of(at);
-        self.last = Some((at, wall));
-        wall
+        let since = Duration::from_nanos(wall.subsec_nanos().into());
+        // Linux's clocks go below zero, so there is a time before each.
+        let begins = at.checked_sub(since).unwrap_or(at);
+        let ends = (begins + Duration::from_secs(1)).min(self.read_at + READ_INTERVAL);
+        self.second = Second { begins, ends, unix: wall.as_secs() };
+        self.micros = (begins, 0);
     }
 
     fn wall_of(&mut self, at: Instant) -> Duration {
@@ -56,42 +79,72 @@ impl Clock {
         }
     }
 
-    /// Appends the time at which it was `at`; `place` is that of the value in its format.
-    pub fn push(&mut self, out: &mut Vec<u8>, time: &Time, at: Instant, place: usize) {
-        let wall = self.wall(at);
+    /// The microseconds of its second that had passed.
+    #[inline(always)]
+    fn micros(&mut self, at: Instant) -> u32 {
+        if self.micros.0 != at {
+            self.micros = (at, at.saturating_duration_since(self.second.begins).subsec_micros());
+        }
+        self.micros.1
+    }
+
+    /// The time from one to the other.
+    #[inline(always)]
+    pub fn span(&mut self, began: Instant, ended: Instant) -> Duration {
+        if self.span.0 != began || self.span.1 != ended {
+            self.span = (began, ended, ended.saturating_duration_since(began));
+        }
+        self.span.2
+    }
+
+    /// Writes the time at which it was `at`; `place` is that of the value in its format.
+    #[inline(always)]
+    pub fn push(&mut self, pen: &mut Pen<'_>, time: &Time, at: Instant, place: usize) {
+        let unix = self.second(at);
         match time {
-            Time::Seconds => push_number(out, wall.as_secs()),
-            Time::Millis => push_number(out, wall.as_millis() as u64),
-            Time::Micros => push_number(out, wall.as_micros() as u64),
-            Time::MillisOfSecond => push_padded(out, wall.subsec_millis(), 3),
-            Time::MicrosOfSecond => push_padded(out, wall.subsec_micros(), 6),
+            Time::Clf => pen.literal(self.text(unix, place, time)),
             Time::Iso => {
-                out.extend_from_slice(self.text(wall.as_secs(), place, push_iso));
-                push_padded(out, wall.subsec_micros(), 6);
-                out.push(b'Z');
+                pen.literal(self.text(unix, place, time));
+                pen.six_digits(self.micros(at));
+                pen.byte(b'Z');
             }
-            Time::Clf => {
-                let format = |text: &mut Vec<u8>, second: u64| local_time::push(text, CLF, second as i64);
-                out.extend_from_slice(self.text(wall.as_secs(), place, format));
-            }
-            Time::Strftime(format) => {
-                let format = |text: &mut Vec<u8>, second: u64| local_time::push(text, format, second as i64);
-                out.extend_from_slice(self.text(wall.as_secs(), place, format));
-            }
+            time => self.push_other(pen, time, at, place),
         }
     }
 
-    fn text(&mut self, second: u64, place: usize, write: impl FnOnce(&mut Vec<u8>, u64)) -> &[u8] {
+    #[inline(never)]
+    fn push_other(&mut self, pen: &mut Pen<'_>, time: &Time, at: Instant, place: usize) {
+        let (unix, micros) = (self.second(at), self.micros(at));
+        match time {
+            Time::Seconds => pen.number(unix),
+            Time::Millis => pen.number(unix * 1000 + u64::from(micros / 1000)),
+            Time::Micros => pen.number(unix * 1_000_000 + u64::from(micros)),
+            Time::MillisOfSecond => pen.three_digits(micros / 1000),
+            Time::MicrosOfSecond => pen.six_digits(micros),
+            Time::Clf | Time::Iso | Time::Strftime(_) => pen.literal(self.text(unix, place, time)),
+        }
+    }
+
+    #[inline(always)]
+    fn text(&mut self, unix: u64, place: usize, time: &Time) -> &Literal {
+        if self.texts.get(place).is_none_or(|text| text.unix != Some(unix)) {
+            self.find_text(unix, place, time);
+        }
+        &self.texts[place].literal
+    }
+
+    #[cold]
+    fn find_text(&mut self, unix: u64, place: usize, time: &Time) {
         if self.texts.len() <= place {
-            self.texts.resize_with(place + 1, Text::default);
+            self.texts.resize_with(place + 1, || Text { unix: None, literal: Literal::new(b"") });
         }
-        let text = &mut self.texts[place];
-        if text.second != Some(second) {
-            text.second = Some(second);
-            text.bytes.clear();
-            write(&mut text.bytes, second);
+        let mut text = Vec::new();
+        match time {
+            Time::Iso => push_iso(&mut text, unix),
+            Time::Strftime(format) => local_time::push(&mut text, format, unix as i64),
+            _ => local_time::push(&mut text, CLF, unix as i64),
         }
-        &text.bytes
+        self.texts[place] = Text { unix: Some(unix), literal: Literal::new(&text) };
     }
 }
 
@@ -111,9 +164,11 @@ mod tests {
     use super::*;
 
     fn written(clock: &mut Clock, time: &Time, at: Instant, place: usize) -> String {
-        let mut out = Vec::new();
-        clock.push(&mut out, time, at, place);
-        String::from_utf8(out).expect("text")
+        let mut out = [0; 64];
+        let mut pen = Pen::new(&mut out);
+        clock.push(&mut pen, time, at, place);
+        let length = pen.len();
+        String::from_utf8(out[..length].to_vec()).expect("text")
     }
 
     #[test]

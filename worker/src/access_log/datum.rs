@@ -1,5 +1,6 @@
 //! One value of a line, and how the two styles write it.
 
+use super::pen::Pen;
 use std::net::IpAddr;
 use std::time::Duration;
 use tine_common::access_log::{Style, Unit};
@@ -49,66 +50,81 @@ impl Room {
     }
 }
 
-/// Appends a value; an absent one is `-`.
-pub fn push(out: &mut Vec<u8>, datum: Datum<'_>, style: Style, room: &mut Room) {
+/// Writes a value; an absent one is `-`.
+#[inline(always)]
+pub fn push(pen: &mut Pen<'_>, datum: Datum<'_>, style: Style, room: &mut Room) {
     match datum {
-        Datum::Absent => out.push(b'-'),
-        Datum::Foreign(bytes) => push_foreign(out, bytes, style, room),
-        // A request line is one value: the target has what the method leaves.
-        Datum::Line([method, target, version]) => {
-            room.values += 1;
-            push_foreign(out, method, style, room);
-            out.push(b' ');
-            push_foreign(out, target, style, room);
-            out.push(b' ');
-            out.extend_from_slice(version);
-        }
-        Datum::Own(bytes) => out.extend_from_slice(bytes),
-        Datum::Number(number) => push_number(out, number),
-        Datum::Address(address) => push_address(out, address),
-        Datum::Span(span, unit) => push_span(out, span, unit),
+        Datum::Absent => pen.byte(b'-'),
+        Datum::Foreign(bytes) => push_foreign(pen, bytes, style, room),
+        Datum::Line(parts) => push_line(pen, parts, style, room),
+        Datum::Own(bytes) => pen.short(bytes),
+        Datum::Number(number) => pen.number(number),
+        Datum::Address(address) => pen.address(address),
+        Datum::Span(span, unit) => push_span(pen, span, unit),
     }
 }
 
-fn push_foreign(out: &mut Vec<u8>, bytes: &[u8], style: Style, room: &mut Room) {
-    let before = out.len();
+/// A request line is one value: the target has what the method leaves.
+#[inline(never)]
+fn push_line(pen: &mut Pen<'_>, [method, target, version]: [&[u8]; 3], style: Style, room: &mut Room) {
+    room.values += 1;
+    push_foreign(pen, method, style, room);
+    pen.byte(b' ');
+    push_foreign(pen, target, style, room);
+    pen.byte(b' ');
+    pen.push(version);
+}
+
+#[inline(always)]
+fn push_foreign(pen: &mut Pen<'_>, bytes: &[u8], style: Style, room: &mut Room) {
     // Without a division where there is room for all, as almost always.
     let is_ample = bytes.len() * GROWTH + room.values * Room::EACH <= room.bytes;
+    if is_ample && pen.plain(bytes) {
+        room.skip();
+        room.bytes = room.bytes.saturating_sub(bytes.len());
+    } else {
+        push_escaped(pen, bytes, style, room, is_ample);
+    }
+}
+
+#[inline(never)]
+fn push_escaped(pen: &mut Pen<'_>, bytes: &[u8], style: Style, room: &mut Room, is_ample: bool) {
+    let before = pen.len();
     let most = if is_ample { bytes.len() * GROWTH } else { room.next() };
     if is_ample {
-        room.values = room.values.saturating_sub(1);
+        room.skip();
     }
     if bytes.len() * GROWTH <= most {
         match style {
-            Style::Text => escape::text(bytes, |piece| out.extend_from_slice(piece)),
-            Style::Json => escape::json(bytes, |piece| out.extend_from_slice(piece)),
+            Style::Text => escape::text(bytes, |piece| pen.push(piece)),
+            Style::Json => escape::json(bytes, |piece| pen.push(piece)),
         }
     } else {
-        push_cut(out, bytes, style, most);
+        push_cut(pen, bytes, style, most);
     }
-    room.bytes = room.bytes.saturating_sub(out.len() - before);
+    room.bytes = room.bytes.saturating_sub(pen.len() - before);
 }
 
-/// Appends what fits into `most` bytes; an escaped character is not divided.
-fn push_cut(out: &mut Vec<u8>, bytes: &[u8], style: Style, most: usize) {
-    let end = out.len() + most;
+/// Writes what fits into `most` bytes; an escaped character is not divided.
+fn push_cut(pen: &mut Pen<'_>, bytes: &[u8], style: Style, most: usize) {
+    let end = pen.len() + most;
     let before_mark = end - CUT.len().min(most);
     // Up to where the value is kept if the mark has to follow.
-    let (mut kept, mut is_cut) = (out.len(), false);
+    let (mut kept, mut is_cut) = (pen.len(), false);
     let push = |piece: &[u8]| {
         if is_cut {
             return;
         }
         // Only a run of characters that stand for themselves is longer, and can be divided anywhere.
         let is_run = piece.len() > GROWTH;
-        let fits = piece.len().min(end - out.len());
+        let fits = piece.len().min(end - pen.len());
         is_cut = fits < piece.len();
-        if is_run && out.len() <= before_mark {
-            kept = before_mark.min(out.len() + fits);
+        if is_run && pen.len() <= before_mark {
+            kept = before_mark.min(pen.len() + fits);
         }
-        out.extend_from_slice(&piece[..fits]);
-        if !is_cut && out.len() <= before_mark {
-            kept = out.len();
+        pen.push(&piece[..fits]);
+        if !is_cut && pen.len() <= before_mark {
+            kept = pen.len();
         }
     };
     match style {
@@ -116,61 +132,21 @@ fn push_cut(out: &mut Vec<u8>, bytes: &[u8], style: Style, most: usize) {
         Style::Json => escape::json(bytes, push),
     }
     if is_cut {
-        out.truncate(kept);
-        out.extend_from_slice(&CUT[..CUT.len().min(most)]);
+        pen.truncate(kept);
+        pen.push(&CUT[..CUT.len().min(most)]);
     }
 }
 
-pub fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Appends a number with leading zeros.
-pub fn push_padded(out: &mut Vec<u8>, mut number: u32, digits: usize) {
-    let mut text = [b'0'; 10];
-    for digit in text[..digits].iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&text[..digits]);
-}
-
-fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            for octet in address.octets() {
-                push_octet(out, octet);
-                out.push(b'.');
-            }
-            out.pop();
-        }
-        IpAddr::V6(address) => {
-            use std::io::Write;
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{address}");
-        }
-    }
-}
-
-fn push_octet(out: &mut Vec<u8>, octet: u8) {
-    if octet >= 100 {
-        out.push(b'0' + octet / 100);
-    }
-    if octet >= 10 {
-        out.push(b'0' + octet / 10 % 10);
-    }
-    out.push(b'0' + octet % 10);
-}
-
-fn push_span(out: &mut Vec<u8>, span: Duration, unit: Unit) {
+#[inline(always)]
+fn push_span(pen: &mut Pen<'_>, span: Duration, unit: Unit) {
     match unit {
-        Unit::Micros => push_number(out, span.as_micros() as u64),
-        Unit::Millis => push_number(out, span.as_millis() as u64),
-        Unit::Seconds => push_number(out, span.as_secs()),
+        Unit::Micros => pen.number(span.as_micros() as u64),
+        Unit::Millis => pen.number(span.as_millis() as u64),
+        Unit::Seconds => pen.number(span.as_secs()),
         Unit::Decimal => {
-            push_number(out, span.as_secs());
-            out.push(b'.');
-            push_padded(out, span.subsec_micros(), 6);
+            pen.number(span.as_secs());
+            pen.byte(b'.');
+            pen.six_digits(span.subsec_micros());
         }
     }
 }
@@ -182,9 +158,11 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn written(datum: Datum<'_>, style: Style, room: usize) -> String {
-        let mut out = Vec::new();
-        push(&mut out, datum, style, &mut Room { bytes: room, values: 1 });
-        String::from_utf8(out).expect("text")
+        let mut out = [0; 1000];
+        let mut pen = Pen::new(&mut out);
+        push(&mut pen, datum, style, &mut Room { bytes: room, values: 1 });
+        let length = pen.len();
+        String::from_utf8(out[..length].to_vec()).expect("text")
     }
 
     #[test]
@@ -237,13 +215,14 @@ mod tests {
 
     #[test]
     fn a_long_value_leaves_room_for_those_after_it() {
-        let (mut out, mut room) = (Vec::new(), Room { bytes: 1000, values: 3 });
+        let (mut out, mut room) = ([0; 1200], Room { bytes: 1000, values: 3 });
+        let mut pen = Pen::new(&mut out);
         let lengths = [5000, 5000, 10].map(|length| {
-            let before = out.len();
-            push(&mut out, Datum::Foreign(&vec![b'x'; length]), Style::Text, &mut room);
-            out.len() - before
+            let before = pen.len();
+            push(&mut pen, Datum::Foreign(&vec![b'x'; length]), Style::Text, &mut room);
+            pen.len() - before
         });
         assert_eq!(lengths, [872, 64, 10]);
-        assert!(out.len() <= 1000);
+        assert!(pen.len() <= 1000);
     }
 }

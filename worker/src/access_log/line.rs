@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::datum::{Datum, Room, push};
 use super::fields::{AUTHORIZATION, Fields};
+use super::pen::Pen;
 use super::template::{Op, Run, Template, What};
 use super::values::{CREDENTIALS_BYTES_MAX, end_datum, field, foreign, user};
 use crate::dispatch::Record;
@@ -20,6 +21,8 @@ use tine_common::access_log::{Stage, Style, Time, Value};
 const LENGTH: usize = size_of::<u32>();
 /// The most that an empty capture keeps allocated.
 const KEPT_BYTES_MAX: usize = 4096;
+/// What a pen likes to have after the end of a line.
+const SPARE_BYTES: usize = 64;
 
 /// What is known of a request while it is in the input.
 #[derive(Clone, Copy)]
@@ -48,67 +51,84 @@ pub struct Capture {
 }
 
 impl Template {
-    /// Renders what the line has of the request. `capture`: empty.
-    pub fn on_request(&self, asked: &Asked<'_>, capture: &mut Capture, clock: &mut Clock) {
-        capture.room = self.room;
+    /// Renders what the line has of the request. `capture`: empty. `scratch`: as [`Template::scratch`].
+    pub fn on_request(&self, asked: &Asked<'_>, capture: &mut Capture, clock: &mut Clock, scratch: &mut [u8]) {
+        let mut room = self.room;
         let fields = match asked.head {
             Asking::Request(request) => self.wanted.find(request.headers()),
             Asking::Refused(_) => Fields::default(),
         };
-        self.render(Stage::Request, &Source::Request(asked, &fields), capture, clock);
+        let source = Source::Request(asked, &fields);
+        self.render(Stage::Request, &source, &mut capture.bytes, &mut room, clock, scratch);
+        capture.room = room;
     }
 
     /// Renders what the line has of the response's head, given its bytes as they are sent. Only the last head counts:
     /// one before it was not sent.
-    pub fn on_head(&self, head: &[u8], capture: &mut Capture, clock: &mut Clock) {
+    pub fn on_head(&self, head: &[u8], capture: &mut Capture, clock: &mut Clock, scratch: &mut [u8]) {
         let at = capture.response_at.unwrap_or(capture.bytes.len());
         capture.bytes.truncate(at);
         capture.response_at = Some(at);
-        self.render(Stage::Response, &Source::Head(head), capture, clock);
-    }
-
-    /// Appends the runs of a stage to the capture, each after its length.
-    fn render(&self, stage: Stage, source: &Source<'_>, capture: &mut Capture, clock: &mut Clock) {
         let Capture { bytes, room, .. } = capture;
-        for run in self.runs.iter().filter(|run| run.stage == stage) {
-            let at = bytes.len();
-            bytes.extend_from_slice(&[0; LENGTH]);
-            self.push_run(bytes, run, source, room, clock);
-            let length = (bytes.len() - at - LENGTH) as u32;
-            bytes[at..at + LENGTH].copy_from_slice(&length.to_le_bytes());
-        }
+        self.render(Stage::Response, &Source::Head(head), bytes, room, clock, scratch);
     }
 
-    fn push_run(&self, out: &mut Vec<u8>, run: &Run, source: &Source<'_>, room: &mut Room, clock: &mut Clock) {
+    /// Room for what the runs of one stage come to: a line that is longer is cut.
+    pub fn scratch(&self) -> Box<[u8]> {
+        vec![0; self.line_bytes_max + self.runs.len() * LENGTH + SPARE_BYTES].into()
+    }
+
+    /// Appends the runs of a stage to what was captured, each after its length.
+    #[inline(always)]
+    fn render(
+        &self,
+        stage: Stage,
+        source: &Source<'_>,
+        captured: &mut Vec<u8>,
+        room: &mut Room,
+        clock: &mut Clock,
+        scratch: &mut [u8],
+    ) {
+        let mut written = 0;
+        for run in self.runs.iter().filter(|run| run.stage == stage) {
+            let Some((length, rest)) = scratch[written..].split_first_chunk_mut::<LENGTH>() else { break };
+            let mut pen = Pen::new(rest);
+            self.push_run(&mut pen, run, source, room, clock);
+            *length = (pen.len() as u32).to_le_bytes();
+            written += LENGTH + pen.len();
+        }
+        captured.extend_from_slice(&scratch[..written]);
+    }
+
+    #[inline(always)]
+    fn push_run(&self, pen: &mut Pen<'_>, run: &Run, source: &Source<'_>, room: &mut Room, clock: &mut Clock) {
         for op in &run.ops {
             let datum = match &op.what {
                 What::Nothing => {
-                    out.extend_from_slice(&op.before);
+                    pen.literal(&op.before);
                     continue;
                 }
                 What::Field(place) => source.field(*place),
+                What::User => {
+                    self.push_user(pen, op, source, room);
+                    continue;
+                }
                 What::Value(value) => match source.time(value) {
-                    None if *value == Value::User => {
-                        self.push_user(out, op, source, room);
-                        continue;
-                    }
-                    None => source.datum(value),
+                    None => source.datum(value, clock),
                     Some((time, at)) => {
-                        out.extend_from_slice(&op.before);
-                        clock.push(out, time, at, op.place);
-                        if op.is_quoted {
-                            out.push(b'"');
-                        }
+                        pen.literal(&op.before);
+                        clock.push(pen, time, at, op.place);
+                        pen.byte_if(b'"', op.is_quoted);
                         continue;
                     }
                 },
             };
-            self.push_datum(out, op, datum, room);
+            self.push_datum(pen, op, datum, room);
         }
     }
 
-    #[inline]
-    fn push_datum(&self, out: &mut Vec<u8>, op: &Op, datum: Datum<'_>, room: &mut Room) {
+    #[inline(always)]
+    fn push_datum(&self, pen: &mut Pen<'_>, op: &Op, datum: Datum<'_>, room: &mut Room) {
         if matches!(datum, Datum::Absent) {
             if op.is_foreign {
                 room.skip();
@@ -117,38 +137,42 @@ impl Template {
                 return;
             }
         }
-        out.extend_from_slice(&op.before);
-        push(out, datum, self.style, room);
-        if op.is_quoted {
-            out.push(b'"');
-        }
+        pen.literal(&op.before);
+        push(pen, datum, self.style, room);
+        pen.byte_if(b'"', op.is_quoted);
     }
 
     /// The name has to be decoded.
-    fn push_user(&self, out: &mut Vec<u8>, op: &Op, source: &Source<'_>, room: &mut Room) {
-        let mut decoded = None;
-        let name = match source {
-            Source::Request(_, fields) => {
-                fields[AUTHORIZATION].and_then(|value| user(value, decoded.insert([0; CREDENTIALS_BYTES_MAX])))
+    #[inline(always)]
+    fn push_user(&self, pen: &mut Pen<'_>, op: &Op, source: &Source<'_>, room: &mut Room) {
+        match source {
+            Source::Request(_, fields) if fields[AUTHORIZATION].is_some() => {
+                self.push_decoded_user(pen, op, fields[AUTHORIZATION].unwrap_or_default(), room);
             }
-            _ => None,
-        };
-        self.push_datum(out, op, foreign(name), room);
+            _ => self.push_datum(pen, op, Datum::Absent, room),
+        }
     }
 
-    /// Appends the whole line, without its newline.
-    pub fn finish(&self, record: &Record, captured: &Captured, out: &mut Vec<u8>, clock: &mut Clock) {
+    #[inline(never)]
+    fn push_decoded_user(&self, pen: &mut Pen<'_>, op: &Op, credentials: &[u8], room: &mut Room) {
+        let mut decoded = [0; CREDENTIALS_BYTES_MAX];
+        self.push_datum(pen, op, foreign(user(credentials, &mut decoded)), room);
+    }
+
+    /// Writes the whole line, without its newline; returns its length.
+    pub fn finish(&self, record: &Record, captured: &Captured, out: &mut [u8], clock: &mut Clock) -> usize {
         let capture = captured.line();
         let (mut request, mut response) = capture.bytes.split_at(capture.response_at.unwrap_or(capture.bytes.len()));
-        let mut room = Room::default();
+        let (mut room, mut pen) = (Room::default(), Pen::new(out));
         for run in &self.runs {
             match run.stage {
-                Stage::Request => out.extend_from_slice(next_run(&mut request)),
-                Stage::Response if !response.is_empty() => out.extend_from_slice(next_run(&mut response)),
-                Stage::Response => self.push_run(out, run, &Source::Head(b""), &mut room, clock),
-                Stage::End => self.push_run(out, run, &Source::End(record, captured), &mut room, clock),
+                Stage::Request => pen.push(next_run(&mut request)),
+                Stage::Response if !response.is_empty() => pen.push(next_run(&mut response)),
+                Stage::Response => self.push_run(&mut pen, run, &Source::Head(b""), &mut room, clock),
+                Stage::End => self.push_run(&mut pen, run, &Source::End(record, captured), &mut room, clock),
             }
         }
+        pen.len()
     }
 }
 
@@ -177,6 +201,7 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    #[inline(always)]
     fn field(&self, place: usize) -> Datum<'a> {
         match self {
             Source::Request(_, fields) => foreign(fields[place]),
@@ -185,6 +210,7 @@ impl<'a> Source<'a> {
     }
 
     /// If the value is a time of day: its form, and the time.
+    #[inline(always)]
     fn time(&self, value: &'a Value) -> Option<(&'a Time, Instant)> {
         match (value, self) {
             (Value::Began(time), Source::Request(asked, _)) => Some((time, asked.began)),
@@ -193,14 +219,15 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn datum(&self, value: &'a Value) -> Datum<'a> {
+    #[inline(always)]
+    fn datum(&self, value: &'a Value, clock: &mut Clock) -> Datum<'a> {
         match self {
             Source::Request(asked, fields) => asked.datum(value, fields),
             Source::Head(head) => match value {
                 Value::ResponseHeader(name) => foreign(field(head, name)),
                 _ => Datum::Absent,
             },
-            Source::End(record, captured) => end_datum(value, record, captured),
+            Source::End(record, captured) => end_datum(value, record, captured, clock),
         }
     }
 }

@@ -28,20 +28,21 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         began,
     };
     let mut captured = Captured::default();
-    template.on_request(&asked, captured.line_mut(), &mut clock);
+    let mut scratch = template.scratch();
+    template.on_request(&asked, captured.line_mut(), &mut clock, &mut scratch);
     let mut record = Record::new(Method::Get, None, 0, began);
     if matches!(head, Asking::Request(_)) {
         captured.set_head(HEAD.len(), true);
-        template.on_head(HEAD, captured.line_mut(), &mut clock);
+        template.on_head(HEAD, captured.line_mut(), &mut clock, &mut scratch);
         record.status = Some(StatusCode::OK);
     }
     record.outcome = Outcome::Answered;
     record.request_bytes = 77;
     record.written(HEAD.len() as u64 + 5);
     record.end(u64::MAX, began + Duration::from_micros(1_234_567));
-    let mut out = Vec::new();
-    template.finish(&record, &captured, &mut out, &mut clock);
-    String::from_utf8(out).expect("text")
+    let mut out = vec![0; line_bytes_max];
+    let length = template.finish(&record, &captured, &mut out, &mut clock);
+    String::from_utf8(out[..length].to_vec()).expect("text")
 }
 
 const FIELDS: [(&str, &[u8]); 7] = [
@@ -55,9 +56,13 @@ const FIELDS: [(&str, &[u8]); 7] = [
 ];
 
 fn of_request(format: &str, target: &str, line_bytes_max: usize) -> String {
+    of_request_by("GET", format, target, line_bytes_max)
+}
+
+fn of_request_by(method: &str, format: &str, target: &str, line_bytes_max: usize) -> String {
     let fields = FIELDS.map(|(name, value)| httparse::Header { name, value });
     let none = crate::http::BodyLength::None;
-    let mut request = Request::new("GET", target, 0, Version::Http11, Headers::new(&fields), none);
+    let mut request = Request::new(method, target, 0, Version::Http11, Headers::new(&fields), none);
     request.set_place(3);
     line(format, Asking::Request(&request), line_bytes_max)
 }
@@ -150,6 +155,35 @@ fn a_line_is_never_longer_than_its_sink_takes() {
                     text.contains("...") && (format != "combined" || text.ends_with("\"curl\\\\8\\xff\"")),
                     "{text}"
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_method_is_cut_as_any_other_value() {
+    let method = "M".repeat(9000);
+    let json = fields(&of_request_by(&method, "json", "/p", 4096));
+    assert!(json["http_request_method"].ends_with("M..."), "{json:?}");
+    assert_eq!((json["url_path"].as_str(), json["worker"].as_str()), ("/p", "3"));
+    let text = of_request_by(&method, "%m %U %s", "/p", 4096);
+    assert!(text.len() < 4096 && text.ends_with("... /p 200"), "{text}");
+}
+
+#[test]
+fn what_is_escaped_stays_in_its_place_wherever_it_is() {
+    for length in [1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 40] {
+        for place in 0..length {
+            for (byte, as_text, as_json) in
+                [('"', "\\\"", "\""), ('\\', "\\\\", "\\"), ('\u{1}', "\\x01", "\u{1}"), ('é', "\\xc3\\xa9", "é")]
+            {
+                let around = ["a".repeat(place), "b".repeat(length - place - 1)];
+                let target = format!("/{}{byte}{}", around[0], around[1]);
+                let expected = format!("\"/{}{as_text}{}\" 200", around[0], around[1]);
+                assert_eq!(of_request("\"%U\" %s", &target, 4096), expected);
+                let json = fields(&of_request("json", &target, 4096));
+                assert_eq!(json["url_path"], format!("/{}{as_json}{}", around[0], around[1]));
+                assert_eq!(json["http_response_status_code"], "200");
             }
         }
     }

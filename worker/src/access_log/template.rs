@@ -3,6 +3,7 @@
 
 use super::datum::Room;
 use super::fields::Wanted;
+use super::pen::Literal;
 use crate::app::WorkerInfo;
 use tine_common::access_log::{Format, Piece, Stage, Style, Value};
 
@@ -17,6 +18,8 @@ pub struct Template {
     pub wanted: Wanted,
     /// What foreign values may fill.
     pub room: Room,
+    /// The longest line, with its newline.
+    pub line_bytes_max: usize,
     pub has_response_fields: bool,
     /// The address that the client connected to is a value: the kernel has to be asked for it.
     pub needs_local_address: bool,
@@ -32,7 +35,7 @@ pub struct Run {
 /// Text, and then a value. In JSON the text is the value's key, and is left out with an absent value.
 #[derive(Debug)]
 pub struct Op {
-    pub before: Vec<u8>,
+    pub before: Literal,
     pub what: What,
     /// A quote follows; the one that precedes the value is part of the text.
     pub is_quoted: bool,
@@ -47,6 +50,8 @@ pub enum What {
     Nothing,
     /// A field of the request, by its place among those that are wanted.
     Field(usize),
+    /// It has to be decoded.
+    User,
     Value(Value),
 }
 
@@ -89,7 +94,12 @@ impl Template {
                     fixed_bytes += before.len() + if is_foreign { "\"  HTTP/1.1".len() } else { OWN_BYTES_MAX };
                     has_response_fields |= value.stage() == Stage::Response;
                     needs_local_address |= matches!(value, Value::LocalAddress | Value::LocalPort);
-                    let what = wanted.add(value).map_or_else(|| What::Value(value.clone()), What::Field);
+                    let what = match (wanted.add(value), value) {
+                        (Some(place), _) => What::Field(place),
+                        (None, Value::User) => What::User,
+                        (None, value) => What::Value(value.clone()),
+                    };
+                    let before = Literal::new(&before);
                     push_op(&mut runs, value.stage(), Op { before, what, is_quoted, is_foreign, place });
                 }
             }
@@ -97,7 +107,7 @@ impl Template {
         fixed_bytes += text.len();
         push_text(&mut runs, &mut text, format.pieces.len());
         let room = Room { bytes: line_bytes_max.saturating_sub(fixed_bytes), values: foreign };
-        Template { style: format.style, runs, wanted, room, has_response_fields, needs_local_address }
+        Template { style: format.style, runs, wanted, room, line_bytes_max, has_response_fields, needs_local_address }
     }
 }
 
@@ -112,7 +122,7 @@ fn push_op(runs: &mut Vec<Run>, stage: Stage, op: Op) {
 fn push_text(runs: &mut Vec<Run>, text: &mut Vec<u8>, place: usize) {
     if !text.is_empty() {
         let stage = runs.last().map_or(Stage::Request, |run| run.stage);
-        let (before, what) = (std::mem::take(text), What::Nothing);
+        let (before, what) = (Literal::new(&std::mem::take(text)), What::Nothing);
         push_op(runs, stage, Op { before, what, is_quoted: false, is_foreign: false, place });
     }
 }

@@ -1,5 +1,6 @@
 //! Where each value of a line comes from.
 
+use super::clock::Clock;
 use super::datum::Datum;
 use super::fields::{Fields, HOST, TRACEPARENT};
 use super::line::{Asked, Asking};
@@ -16,6 +17,7 @@ pub const CREDENTIALS_BYTES_MAX: usize = 512;
 
 impl Asked<'_> {
     /// What a value comes to.
+    #[inline(always)]
     pub fn datum<'d>(&'d self, value: &'d Value, fields: &'d Fields<'d>) -> Datum<'d> {
         let port = |address: Option<std::net::SocketAddr>| {
             address.map_or(Datum::Absent, |address| Datum::Number(address.port().into()))
@@ -37,11 +39,12 @@ impl Asked<'_> {
     }
 }
 
+#[inline(always)]
 fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields<'d>) -> Datum<'d> {
     let headers = request.headers();
     match value {
         Value::RequestLine => request_line(request),
-        Value::Method => Datum::Own(request.method().as_bytes()),
+        Value::Method => Datum::Foreign(request.method().as_bytes()),
         Value::Path => Datum::Foreign(request.path().as_bytes()),
         Value::Query { has_mark } => match (request.query(), has_mark) {
             // The mark precedes it in the target.
@@ -72,6 +75,7 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields
 }
 
 /// As it was sent, if the request has its text.
+#[inline(always)]
 fn request_line<'d>(request: &'d Request<'d>) -> Datum<'d> {
     let (method, target, version) = (request.method(), request.target(), request.version().as_str());
     let line = request.text().get(..method.len() + target.len() + version.len() + 2);
@@ -82,6 +86,7 @@ fn request_line<'d>(request: &'d Request<'d>) -> Datum<'d> {
 }
 
 /// Of a head that was refused only its first line is known, as it is.
+#[inline(never)]
 fn of_refused<'d>(value: &Value, bytes: &'d [u8]) -> Datum<'d> {
     let line = || {
         let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -135,9 +140,10 @@ pub fn field<'h>(head: &'h [u8], name: &str) -> Option<&'h [u8]> {
 }
 
 /// A value that is known at the end.
-pub fn end_datum<'a>(value: &Value, record: &Record, captured: &Captured) -> Datum<'a> {
-    let span = |end: Option<std::time::Instant>, unit| {
-        end.map_or(Datum::Absent, |end| Datum::Span(end.saturating_duration_since(record.began), unit))
+#[inline(always)]
+pub fn end_datum<'a>(value: &Value, record: &Record, captured: &Captured, clock: &mut Clock) -> Datum<'a> {
+    let mut span = |end: Option<std::time::Instant>, unit| {
+        end.map_or(Datum::Absent, |end| Datum::Span(clock.span(record.began, end), unit))
     };
     match value {
         Value::Status => record.status.map_or(Datum::Absent, |status| Datum::Number(status.as_u16().into())),
