@@ -167,6 +167,7 @@ mod static_options_are_validated;
 mod status_answers_with_the_requested_code;
 mod stream_sends_its_chunks;
 mod system_calls_that_fail_are_survived;
+mod the_access_log_goes_on_over_upgrades_and_reloads;
 mod the_access_log_holds_no_request_up;
 mod the_address_of_admin_is_taken_with_care;
 mod the_commands_of_the_docs_run_as_typed;

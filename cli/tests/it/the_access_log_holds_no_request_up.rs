@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A server whose access log is standard output, which is this.
@@ -86,6 +87,57 @@ fn a_full_disk_is_said_once_and_the_server_serves_on() {
         let at = said.rfind("access log: ").expect("the number");
         number_after(&said[at..], "access log: ")
     });
+}
+
+/// A file system of 64 KiB, which is unmounted when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`: this process may not mount one.
+    fn mount(at: PathBuf) -> Option<SmallDisk> {
+        fs::create_dir(&at).expect("a directory");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tine-test"]).arg(&at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // --lazy: a server may still have a file there, if the test has failed.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_that_has_room_again_gets_lines_again() {
+    let folder = scratch_folder();
+    let Some(disk) = SmallDisk::mount(folder.join("disk")) else {
+        println!("skipped: mount is refused");
+        return;
+    };
+    let log = disk.0.join("log");
+    let name = log.to_str().expect("UTF-8");
+    let mut server = Server::start(&["--workers", "1", "--access-log", name, "--access-log-format", "line of %U %s"]);
+    let path = format!("/health/{}", "x".repeat(200));
+    ask(&server, &path, 2000);
+    server.wait_log(&format!("access log: lines are dropped, as {name} takes none: No space left on device"));
+    ask(&server, &path, 500);
+    assert_eq!(server.log().matches("access log: ").count(), 1, "said once: {}", server.log());
+    let larger = Command::new("mount").args(["-o", "remount,size=8m"]).arg(&disk.0).status().expect("mount(8)");
+    assert!(larger.success());
+    let dropped = number_after(&server.wait_log("takes lines again"), &format!("{name} takes lines again; "));
+    assert_eq!(server.log().matches("access log: ").count(), 2, "{}", server.log());
+    ask(&server, &path, 100);
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0));
+    let text = fs::read_to_string(&log).expect("text");
+    let whole = format!("line of {path} 200");
+    let lines = text.lines().filter(|line| *line == whole).count();
+    assert_eq!((lines + dropped, dropped > 0), (2600, true));
+    // Where the disk was full, a line was cut, and is there whole after that.
+    let others: Vec<&str> = text.lines().filter(|line| *line != whole).collect();
+    assert!(others.len() <= 1 && others.iter().all(|cut| whole.starts_with(cut)), "{others:?}");
+    drop(disk);
+    let _ = fs::remove_dir_all(&folder);
 }
 
 #[test]
