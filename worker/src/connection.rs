@@ -13,7 +13,7 @@ use crate::app::{App, ConnectionId, TurnCx};
 use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::eviction::Waits;
 use crate::http::DateLine;
-use crate::http1::Http1;
+use crate::http1::{HeadCache, Http1};
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Passed, Protocol};
 use crate::request_log::RequestLog;
@@ -24,7 +24,7 @@ use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
 use std::time::Instant;
-use steps::Step;
+use steps::{Shared, Step};
 use tine_common::in_flight_table::{Before, Kept};
 use tine_common::telemetry::Count;
 use unsent::Unsent;
@@ -70,6 +70,7 @@ pub struct Buffers {
     pub output: WriteQueue,
     /// Also shared: what is known of requests that have ended.
     pub recorder: Recorder,
+    pub head_cache: HeadCache,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -310,7 +311,8 @@ impl Connection {
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
         let step = Step { turn, idle_end, id: self.id };
-        let end = self.steps(&mut shared.input, output, &mut shared.recorder, app, step);
+        let Buffers { input, recorder, head_cache, .. } = shared;
+        let end = self.steps(&mut Shared { input, output, recorder, head_cache }, app, step);
         if end == Turn::Closed {
             let (unconsumed, queued) = (shared.input.len(), output.len());
             self.end(unconsumed, queued, &mut shared.recorder, turn.now);

@@ -5,7 +5,7 @@
 
 use crate::app::{App, Cx};
 use crate::dispatch::{Outcome, Record, Recorder};
-use crate::http1::Http1;
+use crate::http1::{HeadCache, Http1};
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::websocket::{self, WebSocket};
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ pub struct Io<'a> {
     pub output: &'a mut WriteQueue,
     /// Gets the record of each request whose response is written.
     pub recorder: &'a mut Recorder,
+    pub head_cache: &'a mut HeadCache,
     /// Bytes of the connection that were read from its socket so far, and passed to it.
     pub passed: Passed,
     /// The client has ended its side, and all that it sent was read.

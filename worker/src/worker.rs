@@ -16,6 +16,7 @@ use crate::dispatch::Recorder;
 use crate::drain::Drain;
 use crate::eviction::Evictions;
 use crate::http::DateLine;
+use crate::http1::HeadCache;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
@@ -261,6 +262,7 @@ impl Worker {
             input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
             output: WriteQueue::new(now),
             recorder: Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone()),
+            head_cache: HeadCache::default(),
         };
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);

@@ -5,7 +5,7 @@ use super::resetting::Unacknowledged;
 use super::{Connection, Phase, Turn};
 use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx};
 use crate::dispatch::{self, Cut, Recorder};
-use crate::http1::REQUESTS_PER_TURN;
+use crate::http1::{HeadCache, REQUESTS_PER_TURN};
 use crate::net::{ReadBuffer, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
 use crate::request_log::Wait;
@@ -33,11 +33,13 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What the worker's connections share, for one step.
-struct Shared<'a> {
-    input: &'a mut ReadBuffer,
-    output: &'a mut WriteQueue,
-    recorder: &'a mut Recorder,
+/// What the worker's connections share, for one turn.
+pub struct Shared<'a> {
+    pub input: &'a mut ReadBuffer,
+    /// Or the connection's own.
+    pub output: &'a mut WriteQueue,
+    pub recorder: &'a mut Recorder,
+    pub head_cache: &'a mut HeadCache,
 }
 
 /// What the steps of one turn have done so far.
@@ -52,23 +54,16 @@ struct Done {
 
 impl Connection {
     /// Up to [`STEPS_PER_TURN`] steps, until one ends the turn.
-    pub fn steps(
-        &mut self,
-        input: &mut ReadBuffer,
-        output: &mut WriteQueue,
-        recorder: &mut Recorder,
-        app: &mut dyn App,
-        step: Step<'_>,
-    ) -> Turn {
+    pub fn steps(&mut self, shared: &mut Shared<'_>, app: &mut dyn App, step: Step<'_>) -> Turn {
         let mut done = Done::default();
         for count in 0..STEPS_PER_TURN {
             if count > 0 && step.turn.is_time_up() {
                 break;
             }
             let proceed = self
-                .read_and_advance(&mut Shared { input, output, recorder }, app, step, &mut done)
-                .and_then(|next| self.flush(output, recorder, step, &mut done).map(|()| next))
-                .and_then(|next| self.settle(next, input, output, step, &done));
+                .read_and_advance(shared, app, step, &mut done)
+                .and_then(|next| self.flush(shared.output, shared.recorder, step, &mut done).map(|()| next))
+                .and_then(|next| self.settle(next, shared.input, shared.output, step, &done));
             if let Err(turn) = proceed {
                 return turn;
             }
@@ -84,7 +79,7 @@ impl Connection {
         step: Step<'_>,
         done: &mut Done,
     ) -> Result<Next, Turn> {
-        let Shared { input, output, recorder } = shared;
+        let Shared { input, output, recorder, head_cache } = shared;
         let protocol = match &mut self.phase {
             Phase::Open(protocol) => protocol,
             Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
@@ -110,7 +105,7 @@ impl Connection {
         }
         let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
         let passed = Passed { received: self.transport.received_bytes(), sent: self.transport.sent_bytes() };
-        let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
+        let mut io = Io { input, output, recorder, head_cache, passed, input_ended, hung_up };
         let next = protocol.advance(&mut io, app, &step.cx(&self.transport));
         done.completed += recorder.completed_count();
         done.is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();

@@ -18,6 +18,7 @@ pub use date::HttpDate;
 pub use error::Error;
 pub use fields::Fields;
 pub use http::StatusCode;
+pub(crate) use request::KeptField;
 pub use request::{Headers, Request, Version};
 pub(crate) use response::is_token_byte;
 pub use response::{Body, Head, HeaderError, Response, Trailers};

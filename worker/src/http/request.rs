@@ -175,16 +175,44 @@ impl<'a> Request<'a> {
 
 /// The header fields in the order of arrival, names as they were sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Headers<'a>(&'a [httparse::Header<'a>]);
+pub struct Headers<'a>(List<'a>);
+
+#[derive(Debug, Clone, Copy)]
+enum List<'a> {
+    Parsed(&'a [httparse::Header<'a>]),
+    Kept(&'a [KeptField]),
+}
+
+/// A field of an earlier head that this one has, too, to the byte.
+#[derive(Debug)]
+pub(crate) struct KeptField {
+    name: Box<str>,
+    value: Box<[u8]>,
+}
+
+impl KeptField {
+    pub fn new(name: &str, value: &[u8]) -> KeptField {
+        KeptField { name: name.into(), value: value.into() }
+    }
+}
 
 impl<'a> Headers<'a> {
     pub(crate) fn new(fields: &'a [httparse::Header<'a>]) -> Self {
-        Headers(fields)
+        Headers(List::Parsed(fields))
+    }
+
+    pub(crate) fn kept(fields: &'a [KeptField]) -> Self {
+        Headers(List::Kept(fields))
     }
 
     /// Each field, its name as it was sent; values are bytes, as they need not be UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.0.iter().map(|field| (field.name, field.value))
+        let (parsed, kept): (&[_], &[_]) = match self.0 {
+            List::Parsed(fields) => (fields, &[]),
+            List::Kept(fields) => (&[], fields),
+        };
+        let parsed = parsed.iter().map(|field| (field.name, field.value));
+        parsed.chain(kept.iter().map(|field| (&*field.name, &*field.value)))
     }
 
     /// The first field of this name, in any case.

@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 mod exchange;
 mod framing;
+mod head_cache;
 mod parse;
 mod pipelined;
 mod state;
@@ -24,5 +25,6 @@ pub mod test_client;
 mod writer;
 
 pub use encode::refusal;
+pub use head_cache::HeadCache;
 pub use state::{Http1, REQUESTS_PER_TURN};
 pub use writer::Sink;

@@ -243,6 +243,11 @@ const TARGET_BYTES: [u8; 256] = {
     table
 };
 
+/// A byte of a target in ASCII that stands for itself.
+pub fn is_plain_target_byte(byte: u8) -> bool {
+    byte < 0x80 && TARGET_BYTES[byte as usize] == 0
+}
+
 /// The values of the fields that the protocol itself needs.
 #[derive(Default)]
 struct Known {

@@ -20,7 +20,7 @@ use super::decode::Decoder;
 use super::encode;
 use super::exchange::Active;
 use super::framing::ResponseFacts;
-use super::parse::{Parsed, later_minor_version, parse};
+use super::parse::{Parsed, later_minor_version};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
@@ -332,7 +332,9 @@ impl Http1 {
     ) -> Result<Option<Step>, Error> {
         let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
         let fields = &mut fields[..cx.limits().header_count_max];
-        let Some(mut parsed) = parse(io.input.unconsumed(), fields, cx.limits())? else { return Ok(None) };
+        let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
+        let bytes = io.input.unconsumed();
+        let Some(mut parsed) = io.head_cache.parse(bytes, fields, cx.limits())? else { return Ok(None) };
         let entry = match entry {
             Some(entry) => entry,
             None => {
@@ -343,7 +345,7 @@ impl Http1 {
                     Admission::Admitted(permit) => Entry { admitted: Ok(permit), began: cx.now() },
                     Admission::Refused(response) => Entry { admitted: Err(response), began: cx.now() },
                     Admission::Waits(ticket) => {
-                        let mut record = Record::begun(&parsed.request, cx.now(), io.written(), cx);
+                        let mut record = Record::begun(&parsed.request, cx.now(), starts_at, cx);
                         record.request_bytes = parsed.length as u64;
                         self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
                         // No event will report a client that has left already.
@@ -353,8 +355,7 @@ impl Http1 {
             }
         };
         parsed.request.set_place(self.place);
-        let rest = &io.input.unconsumed()[parsed.length..];
-        let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
+        let rest = &bytes[parsed.length..];
         let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
         let (length, called) = self.call(&parsed, rest, entry, &mut reply, app, cx);
         io.input.consume(length);

@@ -1,8 +1,8 @@
 //! A connection without a socket for the tests of the state machine: it uses [`Http1`] as `Connection` does, with one
 //! read per step, and plays the client: it sends, reads responses at a given rate, ends its side, lets time pass.
 
-use super::Http1;
 use super::parse::parse;
+use super::{HeadCache, Http1};
 use crate::app::{Answer, App, AppError, ConnectionCx, Cx, Exchange, Out, Pull, TurnCx};
 use crate::dispatch::Recorder;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
@@ -37,6 +37,7 @@ pub struct Client<A: App> {
     pub taken: Vec<u8>,
     pub output: WriteQueue,
     pub recorder: Recorder,
+    head_cache: HeadCache,
     received: u64,
     input: ReadBuffer,
     unread: Vec<u8>,
@@ -60,6 +61,7 @@ impl<A: App> Client<A> {
             taken: Vec::new(),
             output: WriteQueue::new(now),
             recorder: Recorder::default(),
+            head_cache: HeadCache::default(),
             received: 0,
             input: ReadBuffer::with_capacity(64 << 10),
             unread: Vec::new(),
@@ -101,7 +103,8 @@ impl<A: App> Client<A> {
         let (input_ended, hung_up) = (self.input_ended, self.ended);
         let passed = Passed { received: self.received, sent: self.taken.len() as u64 };
         let (input, output, recorder) = (&mut self.input, &mut self.output, &mut self.recorder);
-        let mut io = Io { input, output, recorder, passed, input_ended, hung_up };
+        let head_cache = &mut self.head_cache;
+        let mut io = Io { input, output, recorder, head_cache, passed, input_ended, hung_up };
         let next = self.http1.advance(&mut io, &mut self.app, &cx);
         self.take();
         if next == Next::Wait && !self.waits_to_be_woken {
