@@ -208,18 +208,18 @@ impl Requests {
         self.seat
     }
 
-    /// A request has ended. `first_byte_ns`: `None` if none of its response was sent.
-    pub fn record(&mut self, labels: Labels, duration_ns: u64, first_byte_ns: Option<u64>) {
+    /// So many requests have ended alike. `first_byte_ns`: `None` if none of their responses was sent.
+    pub fn record(&mut self, labels: Labels, duration_ns: u64, first_byte_ns: Option<u64>, count: u64) {
         let Some(lines) = self.seat.0 else { return };
-        self.sets.record(&lines[SETS_AT..DURATIONS_AT], labels, duration_ns);
+        self.sets.record(&lines[SETS_AT..DURATIONS_AT], labels, duration_ns, count);
         let add = |at: usize, ns: u64| {
             let bucket = log_linear::bucket_of(ns);
-            requests::add(&lines[at + bucket / 16].words[bucket % 16], 1);
+            requests::add(&lines[at + bucket / 16].words[bucket % 16], count);
         };
         add(DURATIONS_AT, duration_ns);
         if let Some(ns) = first_byte_ns {
             add(FIRST_BYTES_AT, ns);
-            requests::add(&lines[LEVELS_AT].words[FIRST_BYTE_SUM], ns);
+            requests::add(&lines[LEVELS_AT].words[FIRST_BYTE_SUM], ns * count);
         }
     }
 }

@@ -168,7 +168,7 @@ impl Refusal {
                 record.outcome = Outcome::ClientLeft;
             }
             record.end(sent as u64, now);
-            recorder.end(&mut record);
+            recorder.end(std::slice::from_mut(&mut record));
         }
     }
 }

@@ -242,13 +242,16 @@ impl Connection {
             protocol.end(passed.consumed(unconsumed), passed.written(queued), outcome, recorder);
         }
         let mut completed = recorder.take_completed();
-        for mut record in self.unsent.take().chain(completed.drain(..)) {
-            if matches!(record.outcome, Outcome::Answered | Outcome::Refused) && !record.is_sent(passed.sent) {
-                record.outcome = outcome;
+        for records in [&mut self.unsent.take(), &mut completed] {
+            for record in &mut *records {
+                if matches!(record.outcome, Outcome::Answered | Outcome::Refused) && !record.is_sent(passed.sent) {
+                    record.outcome = outcome;
+                }
+                record.end(passed.sent, now);
             }
-            record.end(passed.sent, now);
-            recorder.end(&mut record);
+            recorder.end(records);
         }
+        completed.clear();
         recorder.put_back(completed);
     }
 

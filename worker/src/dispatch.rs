@@ -25,24 +25,24 @@ pub fn admit(request: &Request<'_>, cx: &Cx<'_>) -> Admission {
     }
 }
 
-/// Passes a request to the app; it may have `began` in an earlier turn. `starts_at`: the position in the connection's
-/// output where its response will start.
+/// Passes a request to the app; it may have `began` in an earlier turn. Its record is the recorder's last. `starts_at`: the
+/// position in the connection's output where its response will start.
+#[inline]
 pub fn begin(
     request: &Request<'_>,
     began: Instant,
     starts_at: u64,
+    recorder: &mut Recorder,
     app: &mut dyn App,
     cx: &Cx<'_>,
-) -> (Answer, Record) {
+) -> Answer {
     if let Some(table) = cx.in_flight_table() {
         table.begin(request.text(), request.method().len() + 1 + request.target().len());
     }
-    let record = Record::begun(request, began, starts_at, cx);
-    let answer = match record.request_id() {
+    match recorder.begin(request, began, starts_at, cx).request_id() {
         None => app.call(request, cx),
         id => app.call(&request.with_id(id), cx),
-    };
-    (answer, record)
+    }
 }
 
 /// The app failed while it answered. If a client's violation of the protocol is the cause, no operator has to know: the

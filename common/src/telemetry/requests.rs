@@ -164,16 +164,16 @@ impl Sets {
         Sets { directory, last: (0, SETS_MAX) }
     }
 
-    /// `lines`: the worker's, one for each set.
-    pub fn record(&mut self, lines: &[Line], labels: Labels, ns: u64) {
+    /// `count` requests of this duration each. `lines`: the worker's, one for each set.
+    pub fn record(&mut self, lines: &[Line], labels: Labels, ns: u64, count: u64) {
         let key = labels.key();
         if self.last.0 != key {
             self.last = (key, self.directory.find(key));
         }
         let line = &lines[self.last.1];
         let bucket = BOUNDS_NS.iter().position(|&bound| ns <= bound).unwrap_or(BOUNDS_NS.len());
-        add(&line.words[SUM], ns);
-        add(&line.words[BUCKET + bucket], 1);
+        add(&line.words[SUM], ns * count);
+        add(&line.words[BUCKET + bucket], count);
     }
 }
 

@@ -158,8 +158,8 @@ impl Connection {
         let sent = completed.iter().take_while(|record| record.is_sent(sent_bytes)).count();
         for record in &mut completed[..sent] {
             record.end(sent_bytes, now);
-            recorder.end(record);
         }
+        recorder.end(&mut completed[..sent]);
         for mut record in completed.drain(sent..) {
             record.on_sent(sent_bytes, now);
             record.waits_for(Some(Wait::Reader), now);

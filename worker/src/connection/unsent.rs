@@ -3,6 +3,7 @@
 
 use crate::dispatch::{Record, Recorder};
 use std::collections::VecDeque;
+use std::slice;
 use std::time::Instant;
 
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl Unsent {
         while self.0.front().is_some_and(|record| record.is_sent(sent_bytes)) {
             let Some(mut record) = self.0.pop_front() else { break };
             record.end(sent_bytes, now);
-            recorder.end(&mut record);
+            recorder.end(slice::from_mut(&mut record));
         }
         if let Some(record) = self.0.front_mut() {
             record.on_sent(sent_bytes, now);
@@ -33,8 +34,8 @@ impl Unsent {
     }
 
     /// All of them, in the order of their responses.
-    pub fn take(&mut self) -> impl Iterator<Item = Record> + use<> {
-        std::mem::take(&mut self.0).into_iter()
+    pub fn take(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.0).into()
     }
 }
 

@@ -97,12 +97,11 @@ pub enum Cut {
 impl Record {
     /// Of a request whose head is complete. `starts_at`: the position in the connection's output where its response
     /// will start.
+    #[inline]
     pub fn begun(request: &Request<'_>, began: Instant, starts_at: u64, cx: &Cx<'_>) -> Record {
-        let record = Record::new(Method::of(request.method().as_bytes()), Some(request.version()), starts_at, began);
-        match cx.request_log() {
-            None => record,
-            Some(log) => Record { log: Some(log.begin(request, began, cx)), ..record },
-        }
+        let log = cx.request_log().map(|log| log.begin(request, began, cx));
+        let method = Method::of(request.method().as_bytes());
+        Record { log, ..Record::new(method, Some(request.version()), starts_at, began) }
     }
 
     /// Of a head that is refused before it is complete, or because it is malformed; `bytes`: as far as it has arrived.
@@ -132,6 +131,7 @@ impl Record {
         record
     }
 
+    #[inline]
     pub fn new(method: Method, version: Option<Version>, starts_at: u64, now: Instant) -> Record {
         Record {
             part: Part::Request,
@@ -222,6 +222,12 @@ impl Record {
         self.ended = now;
         self.on_sent(sent_bytes, now);
         self.response_bytes -= self.ends_at.saturating_sub(sent_bytes).min(self.response_bytes);
+    }
+
+    /// Whether both have ended and are counted alike.
+    pub fn is_counted_as(&self, other: &Record) -> bool {
+        (self.part, self.method, self.version, self.status) == (other.part, other.method, other.version, other.status)
+            && (self.began, self.first_byte, self.ended) == (other.began, other.first_byte, other.ended)
     }
 
     /// From the request's beginning to its end.

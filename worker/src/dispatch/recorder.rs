@@ -1,7 +1,8 @@
 //! The one place that sees how each request ended: counters and logs hang on [`Recorder::end`].
 
 use super::record::{Cut, Outcome, Part, Record};
-use crate::http::Version;
+use crate::app::Cx;
+use crate::http::{Request, Version};
 use crate::request_log::RequestLog;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use tine_common::telemetry::{Count, Labels, Level, Protocol, Requests};
 /// One per worker; its connections share it, as they share the buffers.
 #[derive(Default)]
 pub struct Recorder {
-    /// Requests of the connection that has its turn whose responses were written since its last flush.
+    /// Requests of the connection that has its turn whose responses were written since its last flush; the last one may
+    /// just have begun.
     completed: Vec<Record>,
     counts: Counts,
     /// Bytes queued for all clients.
@@ -21,8 +23,6 @@ pub struct Recorder {
     pub parts_of_heads: usize,
     /// `None` outside of a worker.
     requests: Option<Requests>,
-    /// The beginning, the end and the duration of the last request.
-    last_span: Option<(Instant, Instant, u64)>,
     /// Lines of the log that were dropped and are counted, or were dropped by the master before the fork.
     log_lines_dropped: u64,
     request_log: Option<Rc<RequestLog>>,
@@ -45,18 +45,38 @@ impl Recorder {
         Recorder { requests: Some(requests), log_lines_dropped, request_log, ..Recorder::default() }
     }
 
+    /// A request of the connection that has its turn begins. `starts_at`: the position in the connection's output where
+    /// its response will start. Its record stays here, as one whose response is written, unless it is taken out by
+    /// [`Recorder::take_last`].
+    #[inline]
+    pub fn begin(&mut self, request: &Request<'_>, began: Instant, starts_at: u64, cx: &Cx<'_>) -> &mut Record {
+        self.completed.push(Record::begun(request, began, starts_at, cx));
+        self.last()
+    }
+
+    /// The record of the request that began last.
+    #[inline]
+    pub fn last(&mut self) -> &mut Record {
+        self.completed.last_mut().expect("a request has begun in this turn")
+    }
+
+    /// The record of the request that began last: its response takes longer.
+    pub fn take_last(&mut self) -> Record {
+        self.completed.pop().expect("a request has begun in this turn")
+    }
+
     /// A request's response is written, complete or not; it ends once the kernel has taken it.
     pub fn complete(&mut self, record: Record) {
         self.completed.push(record);
     }
 
-    /// The number of requests passed to [`Recorder::complete`] and not yet taken.
+    /// The number of requests whose responses were written and that are not yet taken.
     pub fn completed_count(&self) -> usize {
         self.completed.len()
     }
 
-    /// Requests passed to [`Recorder::complete`] since the last call. To be given back by [`Recorder::put_back`], so
-    /// that no request allocates.
+    /// Requests whose responses were written since the last call. To be given back by [`Recorder::put_back`], so that no
+    /// request allocates.
     pub fn take_completed(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.completed)
     }
@@ -86,42 +106,45 @@ impl Recorder {
         seat.count(Count::LogLinesDropped, dropped - std::mem::replace(&mut self.log_lines_dropped, dropped));
     }
 
-    /// A request has ended, and this is all there is to know of it.
-    pub fn end(&mut self, record: &mut Record) {
-        if let (Some(captured), Some(log)) = (record.log.take(), &self.request_log) {
-            log.end(record, captured);
-        }
-        match record.part {
-            Part::Request => {}
-            // Its handshake was counted as a request.
-            Part::WebSocket => {
-                self.counts.websockets -= 1;
-                return;
+    /// These requests have ended, and this is all there is to know of them. Pipelined requests begin and end together and
+    /// are often alike: those that are cost one count.
+    pub fn end(&mut self, records: &mut [Record]) {
+        for record in &mut *records {
+            if let (Some(captured), Some(log)) = (record.log.take(), &self.request_log) {
+                log.end(record, captured);
             }
-            // It is counted as a refused connection.
-            Part::Connection => return,
+            self.count_outcome(record);
         }
-        match record.outcome {
-            Outcome::Answered | Outcome::Refused => self.counts.answered += 1,
-            Outcome::Cut(why) => {
+        for alike in records.chunk_by(Record::is_counted_as) {
+            self.measure(&alike[0], alike.len() as u64);
+        }
+    }
+
+    fn count_outcome(&mut self, record: &Record) {
+        match (record.part, record.outcome) {
+            // Its handshake was counted as a request.
+            (Part::WebSocket, _) => self.counts.websockets -= 1,
+            // It is counted as a refused connection.
+            (Part::Connection, _) => {}
+            (Part::Request, Outcome::Answered | Outcome::Refused) => self.counts.answered += 1,
+            (Part::Request, Outcome::Cut(why)) => {
                 self.counts.cut += 1;
                 self.count(cut(why));
             }
-            Outcome::ClientLeft => self.count(Count::ClientsLeft),
+            (Part::Request, Outcome::ClientLeft) => self.count(Count::ClientsLeft),
         }
-        if let Some(requests) = &mut self.requests {
-            // Pipelined requests begin and end together; a subtraction of times is 40 instructions.
-            let duration = match self.last_span {
-                Some((began, ended, ns)) if began == record.began && ended == record.ended => ns,
-                _ => ns(record.duration()),
-            };
-            self.last_span = Some((record.began, record.ended, duration));
-            let first_byte = match record.first_byte {
-                Some(at) if at == record.ended => Some(duration),
-                _ => record.time_to_first_byte().map(ns),
-            };
-            requests.record(labels(record), duration, first_byte);
-        }
+    }
+
+    /// `count` requests as this one.
+    fn measure(&mut self, record: &Record, count: u64) {
+        let Some(requests) = self.requests.as_mut().filter(|_| record.part == Part::Request) else { return };
+        let duration = ns(record.duration());
+        let first_byte = match record.first_byte {
+            // A subtraction of times is 40 instructions.
+            Some(at) if at == record.ended => Some(duration),
+            _ => record.time_to_first_byte().map(ns),
+        };
+        requests.record(labels(record), duration, first_byte, count);
     }
 
     fn count(&self, count: Count) {

@@ -1,5 +1,6 @@
 //! HTTP dates, and the `Server` and `Date` lines of every response, formatted once a second.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -44,11 +45,19 @@ pub struct DateLine {
     wall: SystemTime,
     /// When the wall clock's second ends, by the monotonic clock.
     valid_until: Instant,
+    ok_start: RefCell<OkStart>,
+}
+
+/// The start of a 200, up to the value of Content-Length, for the content type that was last sent in this second.
+#[derive(Default)]
+struct OkStart {
+    content_type: Option<&'static str>,
+    lines: Vec<u8>,
 }
 
 impl DateLine {
     pub fn new(now: Instant) -> Self {
-        let mut line = DateLine { lines: Vec::new(), wall: UNIX_EPOCH, valid_until: now };
+        let mut line = DateLine { lines: Vec::new(), wall: UNIX_EPOCH, valid_until: now, ok_start: RefCell::default() };
         line.refresh(now);
         line
     }
@@ -62,6 +71,7 @@ impl DateLine {
         let into_second = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         self.valid_until = now + (Duration::from_secs(1) - Duration::from_nanos(into_second.into()));
         self.wall = wall;
+        self.ok_start.get_mut().content_type = None;
         self.lines.clear();
         self.lines
             .extend_from_slice(format!("{OK_LINE}{SERVER_LINE}Date: {}\r\n", httpdate::fmt_http_date(wall)).as_bytes());
@@ -71,6 +81,19 @@ impl DateLine {
     /// A time within the second of `Date`.
     pub fn wall(&self) -> SystemTime {
         self.wall
+    }
+
+    /// Appends the head of a 200 with this content type, up to the value of Content-Length.
+    #[inline]
+    pub fn append_ok_with(&self, content_type: &'static str, out: &mut Vec<u8>) {
+        let mut start = self.ok_start.borrow_mut();
+        if start.content_type.is_none_or(|last| !std::ptr::eq(last, content_type)) {
+            start.content_type = Some(content_type);
+            start.lines.clear();
+            let parts = [self.ok_lines(), b"Content-Type: ", content_type.as_bytes(), b"\r\nContent-Length: "];
+            parts.into_iter().for_each(|part| start.lines.extend_from_slice(part));
+        }
+        out.extend_from_slice(&start.lines);
     }
 
     /// `Server: …\r\nDate: …\r\n`

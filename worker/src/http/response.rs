@@ -103,6 +103,15 @@ impl Head {
         self
     }
 
+    /// Whether it is a 200 with no field but, perhaps, Content-Type.
+    pub(crate) fn is_plain_ok(&self) -> bool {
+        self.status == StatusCode::OK
+            && self.fields.is_empty()
+            && self.lines.lines.is_empty()
+            && self.reason.is_none()
+            && !self.says_upgrade
+    }
+
     /// Whether the application ends the connection.
     pub(crate) fn closes(&self) -> bool {
         self.closes || self.lines.closes

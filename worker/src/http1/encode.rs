@@ -5,9 +5,10 @@ use super::state::is_head;
 use crate::app::Cx;
 use crate::dispatch::Record;
 use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
-use crate::net::WriteQueue;
+use crate::net::{REFERENCE_BYTES_MIN, WriteQueue};
 use crate::request_log;
 use http::StatusCode;
+use std::borrow::Cow;
 
 /// Queues a checked head, the last of its response.
 pub fn head(
@@ -18,11 +19,22 @@ pub fn head(
     record: &mut Record,
     cx: &Cx<'_>,
 ) {
-    queue.append_with(|out| {
-        let at = out.len();
-        write_head(out, head, framing, facts, record.request_id(), cx.date_line());
-        record.on_head(head.status, &out[at..], framing.keep_alive, cx);
-    });
+    queue.append_with(|out| write_last_head(out, head, framing, facts, record, cx));
+}
+
+/// Writes a checked head, the last of its response.
+#[inline]
+fn write_last_head(
+    out: &mut Vec<u8>,
+    head: &Head,
+    framing: Framing,
+    facts: ResponseFacts,
+    record: &mut Record,
+    cx: &Cx<'_>,
+) {
+    let at = out.len();
+    write_head(out, head, framing, facts, record.request_id(), cx.date_line());
+    record.on_head(head.status, &out[at..], framing.keep_alive, cx);
 }
 
 /// Queues a checked interim response: a status line and fields, and nothing that frames a body.
@@ -99,6 +111,18 @@ fn write_head(
     date: &DateLine,
 ) {
     out.reserve(256);
+    // The most common head, in one piece.
+    if let (Some(Cow::Borrowed(content_type)), Some(length)) = (&head.content_type, framing.content_length)
+        && head.is_plain_ok()
+        && framing.keep_alive
+        && facts.version == Version::Http11
+        && request_id.is_none()
+    {
+        date.append_ok_with(content_type, out);
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
+        return;
+    }
     let Fields { sets_date, sets_server, .. } = head.lines;
     if head.status == StatusCode::OK && head.reason.is_none() && !sets_date && !sets_server {
         out.extend_from_slice(date.ok_lines());
@@ -143,7 +167,7 @@ pub fn chunk_size(out: &mut Vec<u8>, size: u64) {
 
 /// Queues a response whose body is known; returns whether the connection can be kept.
 pub fn response(
-    response: Response,
+    response: &mut Response,
     queue: &mut WriteQueue,
     facts: ResponseFacts,
     record: &mut Record,
@@ -151,12 +175,20 @@ pub fn response(
 ) -> Result<bool, HeaderError> {
     let Response { head, body } = response;
     head.check()?;
-    let known = body.as_slice().len() as u64;
-    let length = if facts.is_head { head.length.unwrap_or(known) } else { known };
-    let framing = Framing::of(facts.with(&head), head.status, Some(length));
-    self::head(queue, &head, framing, facts, record, cx);
-    if framing.body != BodyFraming::Empty {
-        match body {
+    let known = body.as_slice().len();
+    let length = if facts.is_head { head.length.unwrap_or(known as u64) } else { known as u64 };
+    let framing = Framing::of(facts.with(head), head.status, Some(length));
+    let is_sent = framing.body != BodyFraming::Empty;
+    // A short body is copied after its head in one step.
+    let is_copied = is_sent && known < REFERENCE_BYTES_MIN;
+    queue.append_with(|out| {
+        write_last_head(out, head, framing, facts, record, cx);
+        if is_copied {
+            out.extend_from_slice(body.as_slice());
+        }
+    });
+    if is_sent && !is_copied {
+        match std::mem::replace(body, Body::Static(b"")) {
             Body::Static(bytes) => queue.append_static(bytes),
             Body::Shared(bytes) => queue.append_shared(bytes),
             Body::Owned(bytes) => queue.append_shared(bytes.into()),

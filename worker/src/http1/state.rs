@@ -27,7 +27,7 @@ use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
 use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
 use crate::exchange::{Driven, Driver, Failed, Piece};
-use crate::http::{BodyLength, Error, Request, Response, StatusCode};
+use crate::http::{BodyLength, Error, Response, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next, Passed};
 use crate::throttle::{Admission, Permit, Ticket, Verdict};
@@ -390,70 +390,76 @@ impl Http1 {
         cx: &Cx<'_>,
     ) -> (usize, Called) {
         let request = &parsed.request;
-        let body = request.body_length();
-        // A client that expects 100 (Continue) holds its body back, unless it has begun to send it (RFC 9110, 10.1.1).
-        let is_held_back = parsed.expects_continue && request.has_body() && rest.is_empty();
-        let mut facts = ResponseFacts {
-            version: request.version(),
-            is_head: request.method() == "HEAD",
-            keep_alive: parsed.keep_alive,
-        };
         let mut permit = Permit::none();
-        let (answer, mut record) = match entry.admitted {
+        let answer = match entry.admitted {
             Ok(admitted) => {
                 permit = admitted;
-                dispatch::begin(request, entry.began, reply.starts_at, app, cx)
+                dispatch::begin(request, entry.began, reply.starts_at, reply.recorder, app, cx)
             }
             Err(refusal) => {
-                let mut record = Record::begun(request, entry.began, reply.starts_at, cx);
-                record.outcome = Outcome::Refused;
-                (Answer::Response(*refusal), record)
+                reply.recorder.begin(request, entry.began, reply.starts_at, cx).outcome = Outcome::Refused;
+                Answer::Response(*refusal)
             }
         };
-        record.request_bytes = parsed.length as u64;
-        let answer = match answer {
-            Answer::Upgrade(Upgrade { peer, subprotocol }) => {
-                match websocket::accept(request, subprotocol.as_deref()) {
-                    Ok(lines) => {
-                        encode::switching(reply.output, &lines, &mut record, cx);
-                        let mut websocket = WebSocket::new(peer, request.name(), &mut record, cx.limits(), cx.now());
-                        websocket.permit = permit.keep(cx.now());
-                        reply.complete(record);
-                        return (parsed.length, Called::Upgraded(Box::new(websocket)));
-                    }
-                    Err(Refusal::Client(response)) => Answer::Response(*response),
-                    Err(Refusal::App(error)) => {
-                        dispatch::on_refused(&request.name(), error, cx);
-                        Answer::Response(app_failed())
-                    }
-                }
-            }
-            answer => answer,
-        };
+        reply.recorder.last().request_bytes = parsed.length as u64;
         let called = match answer {
-            Answer::Upgrade(_) => unreachable!("an upgrade was replaced by a response above"),
-            Answer::Response(response) => {
-                // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
-                let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
-                facts.keep_alive &= !(is_held_back || is_too_large || self.ends_at_next_wait);
-                facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
-                let response = match permit.limit_fields(cx) {
-                    Some(fields) => fields.add_to_response(response),
-                    None => response,
-                };
-                let keep_alive = respond(response, request, reply.output, facts, &mut record, cx);
-                reply.complete(record);
-                Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
-            }
+            Answer::Response(mut response) => self.respond(&mut response, parsed, rest, &permit, reply, cx),
             Answer::Exchange(exchange) => {
-                let body = Decoder::new(body, cx.limits().header_bytes_max);
+                let body = Decoder::new(request.body_length(), cx.limits().header_bytes_max);
                 let driver = Driver::new(exchange, request.name(), cx);
+                let (facts, is_held_back) = (facts_of(parsed), is_held_back(parsed, rest));
+                let record = reply.recorder.take_last();
                 let mut active = Active::new(driver, facts, body, is_held_back, record, reply.began_at);
                 active.hold(permit, cx);
                 Called::Exchange(Box::new(active))
             }
+            Answer::Upgrade(Upgrade { peer, subprotocol }) => {
+                match websocket::accept(request, subprotocol.as_deref()) {
+                    Ok(lines) => {
+                        let record = reply.recorder.last();
+                        encode::switching(reply.output, &lines, record, cx);
+                        let mut websocket = WebSocket::new(peer, request.name(), record, cx.limits(), cx.now());
+                        websocket.permit = permit.keep(cx.now());
+                        reply.written();
+                        Called::Upgraded(Box::new(websocket))
+                    }
+                    Err(Refusal::Client(mut response)) => self.respond(&mut response, parsed, rest, &permit, reply, cx),
+                    Err(Refusal::App(error)) => {
+                        dispatch::on_refused(&request.name(), error, cx);
+                        self.respond(&mut app_failed(), parsed, rest, &permit, reply, cx)
+                    }
+                }
+            }
         };
         (parsed.length, called)
+    }
+
+    /// Queues a complete response, or a 500 if it cannot be sent.
+    fn respond(
+        &self,
+        response: &mut Response,
+        parsed: &Parsed<'_>,
+        rest: &[u8],
+        permit: &Permit,
+        reply: &mut Reply<'_>,
+        cx: &Cx<'_>,
+    ) -> Called {
+        let body = parsed.request.body_length();
+        let mut facts = facts_of(parsed);
+        // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
+        let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
+        facts.keep_alive &= !(is_held_back(parsed, rest) || is_too_large || self.ends_at_next_wait);
+        facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
+        if let Some(fields) = permit.limit_fields(cx) {
+            fields.add_to_response(response);
+        }
+        let (output, record) = (&mut *reply.output, reply.recorder.last());
+        let keep_alive = encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
+            dispatch::on_refused(&parsed.request.name(), error, cx);
+            encode::response(&mut app_failed(), output, facts, record, cx).unwrap_or(false)
+        });
+        reply.written();
+        Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
     }
 
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
@@ -551,7 +557,7 @@ impl Http1 {
                 let facts = active.facts_now(io.input, cx);
                 let (head_at, record) = (io.written(), active.record());
                 record.head_at(head_at);
-                let keep_alive = encode::response(app_failed(), io.output, facts, record, cx).unwrap_or(false);
+                let keep_alive = encode::response(&mut app_failed(), io.output, facts, record, cx).unwrap_or(false);
                 let is_clients_last = active.is_clients_last();
                 let body = complete(active, Outcome::Answered, io);
                 self.after_response(body, keep_alive, is_clients_last, io)
@@ -598,7 +604,7 @@ impl Http1 {
         self.seen = 0;
         let facts = ResponseFacts { version: crate::http::Version::Http11, is_head, keep_alive: false };
         record.head_at(io.written());
-        let queued = encode::response(encode::error_response(error), io.output, facts, &mut record, cx);
+        let queued = encode::response(&mut encode::error_response(error), io.output, facts, &mut record, cx);
         debug_assert!(queued.is_ok(), "the server's own responses have valid headers");
         record.outcome = Outcome::Refused;
         record.written(io.written());
@@ -633,9 +639,8 @@ struct Reply<'a> {
 
 impl Reply<'_> {
     /// The response is written.
-    fn complete(&mut self, mut record: Record) {
-        record.written(self.passed.written(self.output.len()));
-        self.recorder.complete(record);
+    fn written(&mut self) {
+        self.recorder.last().written(self.passed.written(self.output.len()));
     }
 }
 
@@ -653,19 +658,14 @@ enum Called {
     Upgraded(Box<WebSocket>),
 }
 
-/// Queues the app's response, or a 500 if it cannot be sent; returns whether the connection can be kept.
-fn respond(
-    response: Response,
-    request: &Request<'_>,
-    output: &mut WriteQueue,
-    facts: ResponseFacts,
-    record: &mut Record,
-    cx: &Cx<'_>,
-) -> bool {
-    encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
-        dispatch::on_refused(&request.name(), error, cx);
-        encode::response(app_failed(), output, facts, record, cx).unwrap_or(false)
-    })
+fn facts_of(parsed: &Parsed<'_>) -> ResponseFacts {
+    let request = &parsed.request;
+    ResponseFacts { version: request.version(), is_head: request.method() == "HEAD", keep_alive: parsed.keep_alive }
+}
+
+/// A client that expects 100 (Continue) holds its body back, unless it has begun to send it (RFC 9110, 10.1.1).
+fn is_held_back(parsed: &Parsed<'_>, rest: &[u8]) -> bool {
+    parsed.expects_continue && parsed.request.has_body() && rest.is_empty()
 }
 
 fn app_failed() -> Response {

@@ -14,6 +14,6 @@ pub(crate) use file_part::{BrokenPart, FILE_PIECE_BYTES_MAX, FilePart};
 pub(crate) use read_buffer::{ReadBuffer, Received};
 pub(crate) use socket::{FAST_CLIENT_BYTES, Socket};
 pub(crate) use transport::Transport;
-pub(crate) use write_queue::{Flushed, WriteQueue};
+pub(crate) use write_queue::{Flushed, REFERENCE_BYTES_MIN, WriteQueue};
 
 pub use socket::{Addresses, UNSENT_BYTES_MIN};

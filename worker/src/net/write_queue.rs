@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 /// Below this, copying costs less than one more slice of a writev(2).
-const REFERENCE_BYTES_MIN: usize = 512;
+pub const REFERENCE_BYTES_MIN: usize = 512;
 /// Slices of one writev(2).
 const SLICES_MAX: usize = 64;
 /// The most that `copied` keeps allocated while it is empty.
@@ -61,6 +61,7 @@ impl WriteQueue {
     }
 
     /// Queues what `write` appends to the copied bytes.
+    #[inline]
     pub fn append_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         // A client that reads slowly never empties its queue, so the space of sent bytes is reused before the queue
         // grows. No more is moved than was sent.

@@ -46,8 +46,9 @@ impl LimitFields {
         head.header("RateLimit-Policy", self.policy.clone()).header("RateLimit", self.left.clone())
     }
 
-    pub fn add_to_response(&self, response: Response) -> Response {
-        Response { head: self.add_to(response.head), ..response }
+    pub fn add_to_response(&self, response: &mut Response) {
+        let head = std::mem::replace(&mut response.head, Head::new(StatusCode::OK));
+        response.head = self.add_to(head);
     }
 }
 
@@ -151,11 +152,11 @@ impl Local {
         self.seat.count(count);
         let (now_us, limits) = (self.us(now), self.seat.limits());
         let retry_after_us = self.retry_after_us(denied, &limits, now_us);
-        let response = self.refusals.borrow_mut().refuse(denied.cause, retry_after_us, &limits, now);
-        Box::new(match self.limit_fields(client, now_us) {
-            Some(fields) => fields.add_to_response(response),
-            None => response,
-        })
+        let mut response = self.refusals.borrow_mut().refuse(denied.cause, retry_after_us, &limits, now);
+        if let Some(fields) = self.limit_fields(client, now_us) {
+            fields.add_to_response(&mut response);
+        }
+        Box::new(response)
     }
 
     /// When it is likely that there is room for one more request after those that wait.
