@@ -21,6 +21,7 @@ mod handoffs;
 mod own_queues;
 mod queue;
 
+use crate::timers::earlier;
 pub use queue::{Listener, Place, Queue};
 
 use faults::Faults;
@@ -259,7 +260,7 @@ impl Listeners {
             AcceptState::Throttled { look_at, .. } => Some(look_at),
             AcceptState::Paused { until } => Some(until),
         };
-        [state, self.handoffs.deadline(), self.faults.retry_at()].into_iter().flatten().min()
+        earlier(earlier(state, self.handoffs.deadline()), self.faults.retry_at())
     }
 
     /// Whether a load snapshot is due: this worker's count changed, or some time has passed.

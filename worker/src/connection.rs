@@ -18,7 +18,7 @@ use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Passed, Protocol};
 use crate::request_log::RequestLog;
 use crate::run_queue::TurnNumber;
-use crate::timers::Armed;
+use crate::timers::{Armed, earlier};
 use lingering::Linger;
 use mio::event::Event;
 use resetting::Unacknowledged;
@@ -260,7 +260,7 @@ impl Connection {
         let cx = Step { turn, idle_end, id: self.id }.cx(&self.transport);
         let write = self.write_deadline(turn);
         match &self.phase {
-            Phase::Open(protocol) => [write, protocol.deadline(self.queued_bytes(), &cx)].into_iter().flatten().min(),
+            Phase::Open(protocol) => earlier(write, protocol.deadline(self.queued_bytes(), &cx)),
             Phase::Finishing(_) => write,
             Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
             Phase::Lingering(linger) => Some(linger.until()),

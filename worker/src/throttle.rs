@@ -20,6 +20,7 @@ mod tests;
 
 use crate::app::{Cx, Woken};
 use crate::http::{Request, Response};
+use crate::timers::earlier;
 use queue::{Queue, Waiter};
 use refusal::Refusals;
 use std::cell::{Cell, RefCell};
@@ -127,7 +128,7 @@ impl Throttle {
 
     /// When to call [`Throttle::attend`] or [`Throttle::sum_up`] at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.0.queue.borrow().look_at(), self.0.refusals.borrow().deadline()].into_iter().flatten().min()
+        earlier(self.0.queue.borrow().look_at(), self.0.refusals.borrow().deadline())
     }
 
     /// Logs how many requests were refused, once that has ended.

@@ -15,6 +15,14 @@ pub struct Timers {
 /// The time of a connection's entry; kept by the connection.
 pub type Armed = Option<Instant>;
 
+/// The earlier of two times that may not be set.
+pub fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl Timers {
     /// Makes sure that `token` expires at `at` or earlier.
     pub fn arm(&mut self, token: Token, armed: &mut Armed, at: Instant) {

@@ -23,7 +23,7 @@ use crate::per_address::PerAddress;
 use crate::request_log::RequestLog;
 use crate::run_queue::RunQueue;
 use crate::throttle::Throttle;
-use crate::timers::Timers;
+use crate::timers::{Timers, earlier};
 use crate::turn_clock::TurnClock;
 use crate::watches::{self, Watches};
 use mio::event::Event;
@@ -390,7 +390,7 @@ impl Worker {
             drain,
             log,
         ];
-        let nearest = deadlines.into_iter().flatten().min();
+        let nearest = deadlines.into_iter().fold(None, earlier);
         nearest.map_or(IDLE_HEARTBEAT_INTERVAL, |at| at.saturating_duration_since(now).min(IDLE_HEARTBEAT_INTERVAL))
     }
 

@@ -3,14 +3,13 @@
 //!
 //! One per worker, so that it costs idle connections nothing. What fields mean depends on their bytes, on the version,
 //! which has to be HTTP/1.1, and on the limits, which are those of the worker. A line that is in any way unusual is left
-//! to [`parse`].
+//! to [`super::parse`].
 //!
 //! Fields are kept only once two heads in a row have had fields of the same length: clients that differ from each other do
 //! not pay for copies. Credentials are never kept: the time of a comparison must not say what another client has sent.
 
-use super::parse::{Parsed, is_plain_target_byte, parse};
-use crate::http::{BodyLength, Error, Headers, KeptField, Request, Version};
-use std::mem::MaybeUninit;
+use super::parse::{Parsed, is_plain_target_byte};
+use crate::http::{BodyLength, Headers, KeptField, Request, Version};
 use tine_common::config::Limits;
 
 /// Longer ones are not kept.
@@ -39,36 +38,19 @@ struct Line<'a> {
 }
 
 impl HeadCache {
-    /// As [`parse`].
+    /// The head that these bytes begin with, if they have the kept fields.
     #[inline]
-    pub fn parse<'a>(
-        &'a mut self,
-        bytes: &'a [u8],
-        fields: &'a mut [MaybeUninit<httparse::Header<'a>>],
-        limits: &Limits,
-    ) -> Result<Option<Parsed<'a>>, Error> {
-        match self.line_of(bytes, limits) {
-            Some(line) => Ok(Some(self.parsed(bytes, line))),
-            None => {
-                let parsed = parse(bytes, fields, limits)?;
-                if let Some(parsed) = &parsed {
-                    self.note(bytes, parsed);
-                }
-                Ok(parsed)
-            }
-        }
-    }
-
-    /// The request line, if the kept fields follow it.
-    fn line_of<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Option<Line<'a>> {
+    pub fn recall<'a>(&'a self, bytes: &'a [u8], limits: &Limits) -> Option<Parsed<'a>> {
         if self.bytes.is_empty() {
             return None;
         }
         let line = Line::parse(bytes)?;
         let is_allowed = line.length - 2 <= limits.request_line_bytes_max;
-        (is_allowed && bytes[line.length..].starts_with(&self.bytes)).then_some(line)
+        let has_fields = is_allowed && bytes[line.length..].starts_with(&self.bytes);
+        has_fields.then(|| self.parsed(bytes, line))
     }
 
+    #[inline]
     fn parsed<'a>(&'a self, bytes: &'a [u8], line: Line<'a>) -> Parsed<'a> {
         let headers = Headers::kept(&self.fields);
         let mut request = Request::new(line.method, line.target, 0, Version::Http11, headers, self.body);
@@ -77,8 +59,8 @@ impl HeadCache {
         Parsed { request, length, keep_alive: self.keep_alive, expects_continue: self.expects_continue }
     }
 
-    /// Keeps the fields of this head, or only their length.
-    fn note(&mut self, bytes: &[u8], parsed: &Parsed<'_>) {
+    /// These bytes had to be parsed: keeps the fields, or only their length.
+    pub fn note(&mut self, bytes: &[u8], parsed: &Parsed<'_>) {
         let request = &parsed.request;
         let Some((first, _)) = request.headers().iter().next() else { return };
         let start = first.as_ptr() as usize - bytes.as_ptr() as usize;

@@ -20,7 +20,8 @@ use super::decode::Decoder;
 use super::encode;
 use super::exchange::Active;
 use super::framing::ResponseFacts;
-use super::parse::{Parsed, later_minor_version};
+use super::head_cache::HeadCache;
+use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
@@ -321,7 +322,7 @@ impl Http1 {
         })
     }
 
-    /// Parses a head; if it is complete, begins its request. `entry`: for one that has waited.
+    /// Begins the request whose head is at the start of the input, if that is complete. `entry`: of one that has waited.
     #[inline]
     fn request(
         &mut self,
@@ -330,11 +331,56 @@ impl Http1 {
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> Result<Option<Step>, Error> {
-        let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
-        let fields = &mut fields[..cx.limits().header_count_max];
-        let (began_at, starts_at, passed) = (io.consumed(), io.written(), io.passed);
+        let (began_at, starts_at, passed, hung_up) = (io.consumed(), io.written(), io.passed, io.hung_up);
+        let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
         let bytes = io.input.unconsumed();
-        let Some(mut parsed) = io.head_cache.parse(bytes, fields, cx.limits())? else { return Ok(None) };
+        let begun = match io.head_cache.recall(bytes, cx.limits()) {
+            Some(parsed) => self.begin(parsed, bytes, entry, &mut reply, app, cx),
+            None => match self.parse_and_begin(bytes, io.head_cache, entry, &mut reply, app, cx)? {
+                Some(begun) => begun,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(match begun {
+            Begun::Called(length, called) => {
+                io.input.consume(length);
+                self.on_called(called, io, cx)
+            }
+            // No event will report a client that has left already.
+            Begun::Waits if hung_up => Step::Go,
+            Begun::Waits => Step::Stop(Next::Wait),
+        }))
+    }
+
+    /// Apart, since it needs much room on the stack.
+    #[inline(never)]
+    fn parse_and_begin(
+        &mut self,
+        bytes: &[u8],
+        cache: &mut HeadCache,
+        entry: Option<Entry>,
+        reply: &mut Reply<'_>,
+        app: &mut dyn App,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Begun>, Error> {
+        let mut fields = [const { MaybeUninit::uninit() }; HEADER_COUNT_CEILING];
+        let Some(parsed) = parse(bytes, &mut fields[..cx.limits().header_count_max], cx.limits())? else {
+            return Ok(None);
+        };
+        cache.note(bytes, &parsed);
+        Ok(Some(self.begin(parsed, bytes, entry, reply, app, cx)))
+    }
+
+    #[inline]
+    fn begin(
+        &mut self,
+        mut parsed: Parsed<'_>,
+        bytes: &[u8],
+        entry: Option<Entry>,
+        reply: &mut Reply<'_>,
+        app: &mut dyn App,
+        cx: &Cx<'_>,
+    ) -> Begun {
         let entry = match entry {
             Some(entry) => entry,
             None => {
@@ -345,21 +391,17 @@ impl Http1 {
                     Admission::Admitted(permit) => Entry { admitted: Ok(permit), began: cx.now() },
                     Admission::Refused(response) => Entry { admitted: Err(response), began: cx.now() },
                     Admission::Waits(ticket) => {
-                        let mut record = Record::begun(&parsed.request, cx.now(), starts_at, cx);
+                        let mut record = Record::begun(&parsed.request, cx.now(), reply.starts_at, cx);
                         record.request_bytes = parsed.length as u64;
                         self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
-                        // No event will report a client that has left already.
-                        return Ok(Some(if io.hung_up { Step::Go } else { Step::Stop(Next::Wait) }));
+                        return Begun::Waits;
                     }
                 }
             }
         };
         parsed.request.set_place(self.place);
-        let rest = &bytes[parsed.length..];
-        let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
-        let (length, called) = self.call(&parsed, rest, entry, &mut reply, app, cx);
-        io.input.consume(length);
-        Ok(Some(self.on_called(called, io, cx)))
+        let called = self.call(&parsed, &bytes[parsed.length..], entry, reply, app, cx);
+        Begun::Called(parsed.length, called)
     }
 
     /// A request that waits for the limits begins once it is admitted, or is refused.
@@ -388,7 +430,7 @@ impl Http1 {
         reply: &mut Reply<'_>,
         app: &mut dyn App,
         cx: &Cx<'_>,
-    ) -> (usize, Called) {
+    ) -> Called {
         let request = &parsed.request;
         let mut permit = Permit::none();
         let answer = match entry.admitted {
@@ -402,7 +444,7 @@ impl Http1 {
             }
         };
         reply.recorder.last().request_bytes = parsed.length as u64;
-        let called = match answer {
+        match answer {
             Answer::Response(mut response) => self.respond(&mut response, parsed, rest, &permit, reply, cx),
             Answer::Exchange(exchange) => {
                 let body = Decoder::new(request.body_length(), cx.limits().header_bytes_max);
@@ -430,8 +472,7 @@ impl Http1 {
                     }
                 }
             }
-        };
-        (parsed.length, called)
+        }
     }
 
     /// Queues a complete response, or a 500 if it cannot be sent.
@@ -649,6 +690,13 @@ struct Entry {
     admitted: Result<Permit, Box<Response>>,
     /// When its head was complete.
     began: Instant,
+}
+
+/// What has become of a request whose head is complete.
+enum Begun {
+    /// The app was called; the length of the head.
+    Called(usize, Called),
+    Waits,
 }
 
 /// The outcome of calling the app.
