@@ -208,7 +208,7 @@ impl Requests {
         self.seat
     }
 
-    /// So many requests have ended alike. `first_byte_ns`: `None` if none of their responses was sent.
+    /// `count` requests have ended alike. `first_byte_ns`: `None` if none of their responses was sent.
     pub fn record(&mut self, labels: Labels, duration_ns: u64, first_byte_ns: Option<u64>, count: u64) {
         let Some(lines) = self.seat.0 else { return };
         self.sets.record(&lines[SETS_AT..DURATIONS_AT], labels, duration_ns, count);

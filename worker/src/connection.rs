@@ -73,6 +73,13 @@ pub struct Buffers {
     pub head_cache: HeadCache,
 }
 
+impl Buffers {
+    pub fn new(input_bytes: usize, recorder: Recorder, now: Instant) -> Buffers {
+        let (input, output) = (ReadBuffer::with_capacity(input_bytes), WriteQueue::new(now));
+        Buffers { input, output, recorder, head_cache: HeadCache::default() }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Waits for the socket or its deadline.

@@ -16,8 +16,6 @@ use crate::dispatch::Recorder;
 use crate::drain::Drain;
 use crate::eviction::Evictions;
 use crate::http::DateLine;
-use crate::http1::HeadCache;
-use crate::net::{ReadBuffer, WriteQueue};
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
 use crate::request_log::RequestLog;
@@ -258,12 +256,8 @@ impl Worker {
         let (tokens, is_balancing) = (TOKENS, config.accept != AcceptMode::Plain);
         let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
         let request_log = RequestLog::new(&config.request_log, access_log, info, now)?.map(Rc::new);
-        let buffers = Buffers {
-            input: ReadBuffer::with_capacity(config.read_buffer_bytes()),
-            output: WriteQueue::new(now),
-            recorder: Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone()),
-            head_cache: HeadCache::default(),
-        };
+        let recorder = Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone());
+        let buffers = Buffers::new(config.read_buffer_bytes(), recorder, now);
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);
         Ok(Worker {
