@@ -26,8 +26,8 @@ fn counts_and_requests_are_added_up_and_outlive_their_worker() {
     let telemetry = board.telemetry();
     for slot in 0..3 {
         let mut requests = telemetry.requests(slot);
-        requests.record(labels(Method::Get, 200), 3 * MS, Some(MS));
-        requests.record(labels(Method::Get, 404), 30 * MS, None);
+        requests.record(labels(Method::Get, 200), 3 * MS, Some(MS), 1);
+        requests.record(labels(Method::Get, 404), 30 * MS, None, 1);
         requests.seat().count(Count::SentBytes, 100);
         requests.seat().set_level(Level::WebSockets, 2);
     }
@@ -45,7 +45,7 @@ fn counts_and_requests_are_added_up_and_outlive_their_worker() {
     assert_eq!(sums(), before, "no sum goes backwards");
     assert_eq!((telemetry.level(Level::WebSockets), telemetry.counted(Count::CutWorkerDied)), (4, 4));
     board.take(1, 1);
-    telemetry.requests(1).record(labels(Method::Get, 200), MS, None);
+    telemetry.requests(1).record(labels(Method::Get, 200), MS, None, 1);
     assert_eq!(sums().0[0].1, 4, "the next worker continues");
 }
 
@@ -54,11 +54,9 @@ fn a_request_is_in_the_bucket_of_its_duration() {
     let board = board(1);
     let mut requests = board.telemetry().requests(0);
     for (bucket, bound) in BOUNDS_NS.into_iter().enumerate() {
-        for _ in 0..=bucket {
-            requests.record(labels(Method::Put, 201), bound, None);
-        }
+        requests.record(labels(Method::Put, 201), bound, None, bucket as u64 + 1);
     }
-    requests.record(labels(Method::Put, 201), 11_000 * MS, None);
+    requests.record(labels(Method::Put, 201), 11_000 * MS, None, 1);
     let sets = board.telemetry().request_sets();
     assert_eq!(sets[0].buckets, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1]);
 }
@@ -71,7 +69,7 @@ fn sets_of_labels_are_bounded_over_the_whole_server() {
     for slot in 0..4 {
         let mut requests = telemetry.requests(slot);
         for status in 100..1000 {
-            requests.record(labels(Method::ALL[status as usize % 11], status + slot as u16), MS, None);
+            requests.record(labels(Method::ALL[status as usize % 11], status + slot as u16), MS, None, 1);
             all += 1;
         }
         known = known.max(telemetry.request_sets().len());
@@ -87,7 +85,7 @@ fn sets_of_labels_are_bounded_over_the_whole_server() {
 fn slots_without_a_seat_count_nothing() {
     let board = Scoreboard::new(SEATS_MAX + 1).expect("memory");
     board.take(SEATS_MAX, 0);
-    board.telemetry().requests(SEATS_MAX).record(labels(Method::Get, 200), MS, Some(MS));
+    board.telemetry().requests(SEATS_MAX).record(labels(Method::Get, 200), MS, Some(MS), 1);
     Seat::NONE.count(Count::SentBytes, 1);
     assert_eq!(board.telemetry().request_sets(), []);
     board.retire(SEATS_MAX, 1);

@@ -183,3 +183,36 @@ fn labels(record: &Record) -> Labels {
     let method = if protocol == Protocol::Unknown { Method::Other } else { record.method };
     Labels { method, status: record.status.map(|status| status.as_u16()), protocol }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use tine_common::scoreboard::Scoreboard;
+    use tine_common::telemetry::Latency;
+
+    #[test]
+    fn requests_that_end_together_are_each_counted_by_what_they_are() {
+        let board = Scoreboard::new(1).expect("memory");
+        board.take(0, 0);
+        let mut recorder = Recorder::new(board.telemetry().requests(0), None);
+        let now = Instant::now();
+        let record = |status: u16, began_ms: u64| {
+            let mut record = Record::new(Method::Get, Some(Version::Http11), 0, now - Duration::from_millis(began_ms));
+            record.status = StatusCode::from_u16(status).ok();
+            record.written(10);
+            record.end(10, now);
+            record
+        };
+        let mut records =
+            [record(200, 1), record(200, 1), record(404, 1), record(200, 1), record(200, 30), record(200, 30)];
+        records[1].outcome = Outcome::Cut(Cut::App);
+        recorder.end(&mut records);
+        let sets = board.telemetry().request_sets();
+        let seen: Vec<_> = sets.iter().map(|set| (set.labels.status, set.count(), set.sum_ns / 1_000_000)).collect();
+        assert_eq!(seen, [(Some(200), 5, 3 + 60), (Some(404), 1, 1)]);
+        assert_eq!((recorder.counts().answered, recorder.counts().cut), (5, 1));
+        let first_bytes = board.telemetry().latencies(Latency::FirstByte);
+        assert_eq!((first_bytes.count(), board.telemetry().latencies(Latency::Duration).count()), (6, 6));
+    }
+}
