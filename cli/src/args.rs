@@ -78,6 +78,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", env = "TINE_MEM_INTERVAL", hide_env = true,
           value_parser = parse_duration, help_heading = "Processes")]
     mem_interval: Duration,
+    /// Maximum memory of all dictionaries that the app shares between its workers (tine.shared); it is reserved, and used only as they fill
+    #[arg(long, value_name = "SIZE", default_value = "1G", env = "TINE_SHARED_MAX", hide_env = true,
+          value_parser = parse_size, help_heading = "Processes")]
+    shared_max: u64,
     /// Log only warnings and errors, and print nothing to standard output; --log-level and TINE_LOG override the level
     #[arg(long, env = "TINE_QUIET", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Processes")]
     quiet: bool,
@@ -197,6 +201,7 @@ impl ServerArgs {
             limit_store,
             limit_store_alone_percent,
             mem_interval: self.mem_interval,
+            shared_bytes_max: self.shared_max as usize,
             quiet: self.quiet,
             log_level: self.log.log_level,
             log_format: self.log.log_format,

@@ -15,7 +15,7 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 23] = [
+const FIXED: [&str; 24] = [
     "port",
     "host",
     "listen",
@@ -29,6 +29,7 @@ const FIXED: [&str; 23] = [
     "admin",
     "limit-store",
     "limit-store-alone",
+    "shared-max",
     "quiet",
     "log-file",
     "access-log",

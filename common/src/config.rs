@@ -63,6 +63,8 @@ pub struct MasterConfig {
     pub limit_store_alone_percent: u64,
     /// The interval at which the master logs memory, connections and requests; zero is off.
     pub mem_interval: Duration,
+    /// The memory that is reserved for what the workers share; none is used before it is written to. 0: nothing can be shared.
+    pub shared_bytes_max: usize,
     /// No banner, and only warnings and errors in the log unless a level was given.
     pub quiet: bool,
     /// `None`: not given on the command line; `TINE_LOG` may give one.
@@ -244,6 +246,7 @@ impl Default for MasterConfig {
             limit_store: LimitStore::Nowhere,
             limit_store_alone_percent: 0,
             mem_interval: Duration::from_secs(10),
+            shared_bytes_max: 1 << 30,
             quiet: false,
             log_level: None,
             log_format: LogFormat::default(),
@@ -341,6 +344,7 @@ impl MasterConfig {
             ("limit-store", self.limit_store.to_string()),
             ("limit-store-alone", format!("{}%", self.limit_store_alone_percent)),
             ("mem-interval", show_duration(self.mem_interval)),
+            ("shared-max", show_size(self.shared_bytes_max as u64)),
             ("quiet", on_or_off(self.quiet)),
             ("log-format", self.log_format.name().to_string()),
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),

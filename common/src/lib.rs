@@ -8,6 +8,7 @@
 //! - [`telemetry`]: beside it, what is measured of requests, connections and the server, and its exposition.
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
 //! - [`throttle`]: beside it, the limits of the whole server: permits, the log of admissions, the clients' own limits.
+//! - [`shared`]: the dictionaries that the workers' applications share.
 //! - [`access_log`]: what a line of the access log has, and where it goes; [`escape`]: what clients send, within a line.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
@@ -46,6 +47,7 @@ pub mod request_name;
 pub mod resident;
 pub mod roster;
 pub mod scoreboard;
+pub mod shared;
 pub mod status;
 pub mod sys;
 pub mod telemetry;

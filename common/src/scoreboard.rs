@@ -12,6 +12,7 @@ use crate::address_counts::{AddressCounts, Tables};
 use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
+use crate::shared::Dictionaries;
 use crate::sys::mmap::{Line, shared_lines};
 use crate::telemetry::Telemetry;
 use crate::throttle::{Throttle, ThrottleLimits};
@@ -79,6 +80,7 @@ pub struct Scoreboard {
     /// What the master measures of the whole server.
     gauges: &'static [Line],
     throttle: Throttle,
+    dictionaries: Dictionaries,
     telemetry: Telemetry,
     /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
@@ -124,6 +126,7 @@ impl Scoreboard {
             in_flight_tables,
             addresses: None,
             throttle: Throttle::new(slots, 0)?,
+            dictionaries: Dictionaries::NONE,
             gauges: shared_lines(gauges::LINES)?,
             epoch: Instant::now(),
         })
@@ -147,6 +150,21 @@ impl Scoreboard {
     /// The limits of the whole server.
     pub fn throttle(&self) -> Throttle {
         self.throttle
+    }
+
+    /// Reserves the memory of the applications' dictionaries. To be called before the first fork. If that is not possible, there
+    /// are none.
+    pub fn with_dictionaries(mut self, bytes: usize) -> Scoreboard {
+        match Dictionaries::reserve(bytes) {
+            Ok(dictionaries) => self.dictionaries = dictionaries,
+            Err(e) => log::warn!("no memory is reserved for shared dictionaries, lower --shared-max: {e}"),
+        }
+        self
+    }
+
+    /// What applications share.
+    pub fn dictionaries(&self) -> Dictionaries {
+        self.dictionaries
     }
 
     /// Counts the connections of each address from now on. To be called before the first fork.

@@ -48,7 +48,8 @@ impl Alone {
 
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
         let Alone { about, config, bound, access_log, notifier, .. } = self;
-        let mut scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
+        let scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
+        let mut scoreboard = scoreboard.with_dictionaries(config.shared_bytes_max);
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
         }
@@ -67,6 +68,7 @@ impl Alone {
                 generation: 1,
                 buffer_bytes: config.worker.buffer_bytes,
                 metrics: AppMetrics::of(scoreboard.telemetry().seat(0)),
+                dictionaries: scoreboard.dictionaries(),
             },
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),

@@ -172,7 +172,7 @@ impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
         let Start { about, factory, config, reread, bound, pidfile, access_log, program, predecessor, .. } = start;
         let (mut control, mut notifier) = (start.control, start.notifier);
-        let mut scoreboard = Scoreboard::new(SLOTS_MAX)?;
+        let mut scoreboard = Scoreboard::new(SLOTS_MAX)?.with_dictionaries(config.shared_bytes_max);
         if config.worker.connections_per_address_max.is_some() {
             scoreboard.count_addresses()?;
         }
@@ -364,6 +364,7 @@ impl Master {
                         generation: self.replacing.generation(),
                         buffer_bytes: self.config.worker.buffer_bytes,
                         metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
+                        dictionaries: self.scoreboard.dictionaries(),
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,

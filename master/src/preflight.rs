@@ -16,6 +16,7 @@ use tine_common::config::MasterConfig;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
 use tine_worker::app::metrics::AppMetrics;
+use tine_worker::app::shared::Dictionaries;
 use tine_worker::app::{AppFactory, WorkerInfo};
 
 /// The first byte that the process sends before it exits; none if the app ended it. After [`FAILED`] comes the error.
@@ -107,6 +108,8 @@ fn build(
         buffer_bytes: config.worker.buffer_bytes,
         // They are checked, and nothing is counted.
         metrics: AppMetrics::none(),
+        // Of this process alone.
+        dictionaries: Dictionaries::reserve(config.shared_bytes_max).unwrap_or_default(),
     };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),

@@ -70,6 +70,7 @@ local new_environ = parts.environ(host, driver, new_input, new_errors)
 local start = parts.start_response(host, driver)
 parts.commands(host)
 parts.metrics(host, driver)
+parts.shared(host, driver)
 local send_answer = parts.answer(host, driver)
 local app
 

@@ -3,7 +3,7 @@
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
 use super::yielded;
-use super::{environ, metrics};
+use super::{environ, metrics, shared};
 use mlua::{Function, Lua, String, Table, Value};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -102,6 +102,7 @@ pub fn functions(
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;
+    host.set("open_shared", shared::open(lua, worker.dictionaries)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
         "sleep",

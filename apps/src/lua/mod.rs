@@ -22,6 +22,7 @@ mod memory;
 mod metrics;
 mod page;
 mod reply;
+mod shared;
 mod sys;
 mod vm;
 mod yielded;

@@ -19,7 +19,7 @@ use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 10] = [
+const DRIVER_PARTS: [(&str, &str); 11] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -29,6 +29,7 @@ const DRIVER_PARTS: [(&str, &str); 10] = [
     ("answer", include_str!("driver/answer.lua")),
     ("commands", include_str!("driver/commands.lua")),
     ("metrics", include_str!("driver/metrics.lua")),
+    ("shared", include_str!("driver/shared.lua")),
     ("closing", include_str!("driver/closing.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.

@@ -13,6 +13,7 @@ mod a_preflight_reports_errors_of_the_app;
 mod a_preflight_that_hangs_can_be_stopped;
 mod a_reload_loads_the_app_anew;
 mod a_request_that_times_out_is_closed;
+mod a_shared_dictionary_is_one_for_all_workers;
 mod a_short_sleep_yields_to_other_requests;
 mod a_worker_knows_its_number_while_it_loads;
 mod an_aborted_worker_logs_where_it_hangs;

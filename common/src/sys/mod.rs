@@ -17,6 +17,7 @@ pub mod output;
 pub mod process;
 pub mod queue_waker;
 pub mod random;
+pub mod robust_mutex;
 pub mod signals;
 pub mod socket;
 pub mod started_with;

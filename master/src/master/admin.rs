@@ -22,6 +22,7 @@ use tine_common::status::{ServerState, WorkerState};
 use tine_common::sys::fork;
 use tine_worker::app::WorkerInfo;
 use tine_worker::app::metrics::AppMetrics;
+use tine_worker::app::shared::Dictionaries;
 use tine_worker::worker;
 
 /// The name of the process in its title and in the log.
@@ -108,6 +109,7 @@ impl Master {
                 generation: 1,
                 buffer_bytes: config.buffer_bytes,
                 metrics: AppMetrics::none(),
+                dictionaries: Dictionaries::NONE,
             },
             config,
             listeners: bound.into_listeners(),

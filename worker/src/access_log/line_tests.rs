@@ -10,6 +10,7 @@ use crate::http::{Headers, Request, StatusCode, Version};
 use crate::request_log::Captured;
 use std::time::{Duration, Instant};
 use tine_common::method::Method;
+use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
@@ -18,7 +19,14 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
 fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
     let began = Instant::now();
     let mut clock = Clock::new(began);
-    let worker = WorkerInfo { index: 3, workers: 4, generation: 2, buffer_bytes: 0, metrics: AppMetrics::none() };
+    let worker = WorkerInfo {
+        index: 3,
+        workers: 4,
+        generation: 2,
+        buffer_bytes: 0,
+        metrics: AppMetrics::none(),
+        dictionaries: Dictionaries::NONE,
+    };
     let template = Template::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {
         head,

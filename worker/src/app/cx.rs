@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 use tine_common::in_flight_table::InFlightTable;
+use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
 use tine_common::telemetry::{Count, Seat};
 
@@ -29,6 +30,8 @@ pub struct WorkerInfo {
     pub buffer_bytes: usize,
     /// Where its application declares metrics.
     pub metrics: AppMetrics,
+    /// What its application shares with those of other workers.
+    pub dictionaries: Dictionaries,
 }
 
 /// What all calls of one turn share.
@@ -73,8 +76,14 @@ impl TurnCx<'_> {
 impl<'a> TurnCx<'a> {
     /// Of the only worker, outside of a worker.
     pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
-        let worker =
-            WorkerInfo { index: 0, workers: 1, generation: 1, buffer_bytes: 256 << 10, metrics: AppMetrics::none() };
+        let worker = WorkerInfo {
+            index: 0,
+            workers: 1,
+            generation: 1,
+            buffer_bytes: 256 << 10,
+            metrics: AppMetrics::none(),
+            dictionaries: Dictionaries::NONE,
+        };
         TurnCx {
             now,
             date,

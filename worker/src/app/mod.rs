@@ -17,6 +17,11 @@ pub mod metrics {
     pub use tine_common::telemetry::app::{AppMetrics, Counter, Gauge, Histogram, MetricError, Over, SECONDS};
 }
 
+/// Dictionaries that the workers share.
+pub mod shared {
+    pub use tine_common::shared::{Dictionaries, Dictionary, DictionaryError, Item, Refused, Store, Value};
+}
+
 pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
