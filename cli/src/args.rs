@@ -209,6 +209,7 @@ impl ServerArgs {
             privileges: self.privileges.config(),
             worker: WorkerConfig {
                 is_alone: self.workers == 0,
+                is_helper: false,
                 accept: self.accept,
                 connections_max: self.max_connections,
                 connections_per_address_max: self.max_connections_per_address,

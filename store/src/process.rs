@@ -53,10 +53,10 @@ pub fn run(start: Start) -> i32 {
         Err(e) => return failed(&channel, &format!("cannot watch for the master's exit: {e}")),
     }
     let is_told = Arc::new(AtomicBool::new(false));
-    let handled = [SIGTERM, SIGQUIT]
-        .into_iter()
-        .try_for_each(|signal| signal_hook::flag::register(signal, is_told.clone()).map(drop));
-    if let Err(e) = handled.and_then(|()| signals.unblock_signals()) {
+    // TERM is for the workers, as a service manager sends it to all: this process is needed until they have ended.
+    let handled = signal_hook::flag::register(SIGQUIT, is_told.clone())
+        .and_then(|_| signal_hook::flag::register(SIGTERM, Arc::default()));
+    if let Err(e) = handled.and_then(|_| signals.unblock_signals()) {
         return failed(&channel, &format!("cannot handle signals: {e}"));
     }
     let store = match Store::new(&url, id) {

@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct WorkerConfig {
     /// There is no master: the process itself serves, as the only worker.
     pub is_alone: bool,
+    /// It is beside the workers, and ends after them, when the master says so: not by a TERM, which a service manager or
+    /// timeout(1) sends to all processes.
+    pub is_helper: bool,
     /// How the workers share a port.
     pub accept: AcceptMode,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
@@ -88,6 +91,7 @@ impl Default for WorkerConfig {
     fn default() -> WorkerConfig {
         WorkerConfig {
             is_alone: false,
+            is_helper: false,
             accept: AcceptMode::default(),
             connections_max: None,
             connections_per_address_max: None,

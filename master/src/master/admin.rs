@@ -72,6 +72,7 @@ impl Admin {
 fn worker_config() -> WorkerConfig {
     WorkerConfig {
         is_alone: false,
+        is_helper: true,
         accept: AcceptMode::Shared,
         connections_max: Some(CONNECTIONS_MAX),
         connections_per_address_max: None,

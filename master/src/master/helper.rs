@@ -36,6 +36,7 @@ pub struct Helper {
     child: Option<Child>,
     /// When it is started, if there is none; `None`: it is not to be started (again).
     next_start: Option<Instant>,
+    is_closed: bool,
     respawn: Respawn,
 }
 
@@ -48,6 +49,7 @@ impl Helper {
             scoreboard: Scoreboard::new(1)?,
             child: None,
             next_start: Some(now),
+            is_closed: false,
             respawn: Respawn::default(),
         })
     }
@@ -84,7 +86,7 @@ impl Helper {
 
     /// It is not started again.
     pub fn close(&mut self) {
-        self.next_start = None;
+        (self.next_start, self.is_closed) = (None, true);
     }
 
     /// It is not started again, and what lives of it leaves within the margin.
@@ -145,9 +147,13 @@ impl Helper {
             log::debug!("{line}; it was leaving");
             return true;
         }
+        let cause = child.boot_error.map_or(String::new(), |text| format!(": {}", String::from_utf8_lossy(&text)));
+        if self.is_closed {
+            log::warn!("{line}; the server is stopping, and it is not replaced{cause}");
+            return true;
+        }
         let delay = self.respawn.delay(now.duration_since(child.started), fastrand::f64());
         self.next_start = Some(now + delay);
-        let cause = child.boot_error.map_or(String::new(), |text| format!(": {}", String::from_utf8_lossy(&text)));
         match delay.is_zero() {
             true => log::warn!("{line}; replacing it now{cause}"),
             false => log::warn!("{line}; replacing it in {:.1} s{cause}", delay.as_secs_f64()),

@@ -62,6 +62,7 @@ impl Worker {
             match signal {
                 SIGTERM | SIGINT if self.config.is_alone => self.stop_alone(now),
                 SIGUSR1 if self.config.is_alone => self.reopen_logs(now),
+                SIGTERM if self.config.is_helper => {}
                 // Sent to this worker only: the others keep accepting, so that no accept grace is needed.
                 SIGTERM => self.leave(now),
                 SIGQUIT => self.exit = Some(0),
