@@ -51,12 +51,15 @@ fn those_that_have_waited_in_vain_get_503() {
 
 #[test]
 fn a_worker_that_is_killed_gives_back_all_that_it_held() {
-    let server = Turnstile::start(&["--workers", "4", "--limit-concurrency", "20", "--limit-wait", "20s"]);
+    // A worker that dies young again and again is replaced later each time: so in the long form there are many.
+    let workers = (deaths() / 8).max(4).to_string();
+    let server = Turnstile::start(&["--workers", &workers, "--limit-concurrency", "20", "--limit-wait", "20s"]);
     let mut clients: Vec<Client> = (0..30).map(|_| server.hold()).collect();
     server.wait_held(20);
     for death in 0..deaths() {
         let workers = server.0.workers();
-        let victim = workers[death % workers.len()];
+        // One that has a request: those whose clients came first are in flight.
+        let victim = server.0.worker_of(&clients[death % clients.len()]).unwrap_or(workers[death % workers.len()]);
         send_signal(victim, Signal::SIGKILL);
         server.0.wait_replaced(&workers);
         // Those of the dead worker are gone with it, held or waiting.
