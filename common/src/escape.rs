@@ -24,9 +24,19 @@ fn plain_bytes(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|&&byte| is_plain(byte)).count()
 }
 
-/// Whether each byte of a block stands for itself in both.
-#[inline]
-pub fn is_plain_block<const N: usize>(block: &[u8; N]) -> bool {
+/// Of a word of eight bytes: 0 if each of them stands for itself in both. Words may be checked together, by an OR of
+/// their results.
+#[inline(always)]
+pub fn not_plain(word: u64) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const TOP: u64 = EACH << 7;
+    // The top bit of some byte is set if one of them is below `limit`; a carry can set one that is above another only.
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
+    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (word | below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7f)) & TOP
+}
+
+fn is_plain_block<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(true, |plain, &byte| plain & is_plain(byte))
 }
 
@@ -110,6 +120,20 @@ mod tests {
             (b"\xff/\xc3", "\\xff/\\xc3", "\u{fffd}/\u{fffd}"),
         ] {
             assert_eq!(both(bytes), (as_text.to_string(), as_json.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_word_is_plain_if_each_byte_is() {
+        for byte in 0..=u8::MAX {
+            for other in 0..=u8::MAX {
+                for place in 0..8 {
+                    let mut bytes = [b'a'; 8];
+                    (bytes[place], bytes[(place + 1) % 8]) = (byte, other);
+                    let word = u64::from_ne_bytes(bytes);
+                    assert_eq!(not_plain(word) == 0, is_plain(byte) && is_plain(other), "{bytes:?}");
+                }
+            }
         }
     }
 

@@ -64,7 +64,7 @@ fn an_upgrade_loses_no_line() {
 
 #[test]
 fn the_user_that_the_server_becomes_writes_the_file_on() {
-    let Some(nobody) = User::from_name("nobody").ok().flatten().filter(|_| Uid::effective().is_root()) else {
+    let Some(user) = User::from_name("nobody").ok().flatten().filter(|_| Uid::effective().is_root()) else {
         println!("skipped: only root can change its user");
         return;
     };
@@ -73,9 +73,9 @@ fn the_user_that_the_server_becomes_writes_the_file_on() {
     let folder = std::env::temp_dir().join(site.path("").file_name().expect("a name"));
     fs::create_dir(&folder).expect("a folder");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("its mode");
-    chown(&folder, Some(nobody.uid), Some(nobody.gid)).expect("another owner");
+    chown(&folder, Some(user.uid), Some(user.gid)).expect("another owner");
     let log = upgraded_under_load(&folder, &["--user", "nobody"]);
-    assert_eq!(fs::metadata(&log).expect("the log").uid(), nobody.uid.as_raw());
+    assert_eq!(fs::metadata(&log).expect("the log").uid(), user.uid.as_raw());
     fs::remove_dir_all(&folder).expect("the folder");
 }
 

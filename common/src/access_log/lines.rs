@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// After this long without a dropped line, the drops are over.
 const QUIET: Duration = Duration::from_secs(1);
 /// What follows a line's longest end: it may be written to, which lets short texts be copied as blocks of one size.
-const SPARE_BYTES: usize = 64;
+const SPARE_BYTES: usize = 128;
 
 #[derive(Debug)]
 pub struct Lines {

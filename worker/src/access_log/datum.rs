@@ -1,6 +1,6 @@
 //! One value of a line, and how the two styles write it.
 
-use super::pen::Pen;
+use super::pen::{Pen, Short};
 use std::net::IpAddr;
 use std::time::Duration;
 use tine_common::access_log::{Style, Unit};
@@ -19,6 +19,23 @@ pub enum Datum<'a> {
     Number(u64),
     Address(IpAddr),
     Span(Duration, Unit),
+}
+
+impl Datum<'_> {
+    /// As it is written, if that is short and never escaped.
+    #[inline(always)]
+    pub fn short(self) -> Option<Short> {
+        match self {
+            Datum::Absent | Datum::Foreign(_) | Datum::Line(_) => None,
+            Datum::Own(bytes) => Short::text(bytes),
+            Datum::Number(number) => Short::number(number),
+            Datum::Address(address) => Short::address(address),
+            Datum::Span(span, Unit::Decimal) => Short::decimal(span),
+            Datum::Span(span, Unit::Micros) => Short::number(span.as_micros() as u64),
+            Datum::Span(span, Unit::Millis) => Short::number(span.as_millis() as u64),
+            Datum::Span(span, Unit::Seconds) => Short::number(span.as_secs()),
+        }
+    }
 }
 
 /// The most that a byte becomes: `\u001b`.
@@ -51,13 +68,12 @@ impl Room {
 }
 
 /// Writes a value; an absent one is `-`.
-#[inline(always)]
 pub fn push(pen: &mut Pen<'_>, datum: Datum<'_>, style: Style, room: &mut Room) {
     match datum {
         Datum::Absent => pen.byte(b'-'),
         Datum::Foreign(bytes) => push_foreign(pen, bytes, style, room),
         Datum::Line(parts) => push_line(pen, parts, style, room),
-        Datum::Own(bytes) => pen.short(bytes),
+        Datum::Own(bytes) => pen.push(bytes),
         Datum::Number(number) => pen.number(number),
         Datum::Address(address) => pen.address(address),
         Datum::Span(span, unit) => push_span(pen, span, unit),
@@ -76,7 +92,7 @@ fn push_line(pen: &mut Pen<'_>, [method, target, version]: [&[u8]; 3], style: St
 }
 
 #[inline(always)]
-fn push_foreign(pen: &mut Pen<'_>, bytes: &[u8], style: Style, room: &mut Room) {
+pub fn push_foreign(pen: &mut Pen<'_>, bytes: &[u8], style: Style, room: &mut Room) {
     // Without a division where there is room for all, as almost always.
     let is_ample = bytes.len() * GROWTH + room.values * Room::EACH <= room.bytes;
     if is_ample && pen.plain(bytes) {
@@ -137,7 +153,6 @@ fn push_cut(pen: &mut Pen<'_>, bytes: &[u8], style: Style, most: usize) {
     }
 }
 
-#[inline(always)]
 fn push_span(pen: &mut Pen<'_>, span: Duration, unit: Unit) {
     match unit {
         Unit::Micros => pen.number(span.as_micros() as u64),
@@ -161,6 +176,14 @@ mod tests {
         let mut out = [0; 1000];
         let mut pen = Pen::new(&mut out);
         push(&mut pen, datum, style, &mut Room { bytes: room, values: 1 });
+        if let Some(short) = datum.short() {
+            let before = pen.len();
+            pen.short(short);
+            let (long, short) = (out[..before].to_vec(), out[before..2 * before].to_vec());
+            assert_eq!(long, short);
+            pen = Pen::new(&mut out);
+            pen.push(&long);
+        }
         let length = pen.len();
         String::from_utf8(out[..length].to_vec()).expect("text")
     }

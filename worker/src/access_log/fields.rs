@@ -70,8 +70,7 @@ impl Wanted {
     }
 
     #[inline]
-    pub fn find<'a>(&self, headers: Headers<'a>) -> Fields<'a> {
-        let mut fields = [None; FIELDS_MAX];
+    pub fn find<'a>(&self, headers: Headers<'a>, fields: &mut Fields<'a>) {
         for (name, value) in headers.iter() {
             match self.by_length.get(name.len()) {
                 None | Some(0) => {}
@@ -82,7 +81,6 @@ impl Wanted {
                 }
             }
         }
-        fields
     }
 
     fn place_of(&self, name: &[u8], mut candidates: u16) -> Option<usize> {
@@ -131,10 +129,15 @@ mod tests {
         assert_eq!((wanted.add(&Value::Path), wanted.add(&header(&"x".repeat(64)))), (None, None));
         let fields = [("x-b", "no"), ("USER-agent", "curl"), ("X-A", "1"), ("x-A", "2"), ("X-AB", "no"), ("Host", "h")]
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() });
-        let found = wanted.find(Headers::new(&fields));
+        let find = |wanted: &Wanted| {
+            let mut found = Fields::default();
+            wanted.find(Headers::new(&fields), &mut found);
+            found
+        };
+        let found = find(&wanted);
         assert_eq!(found[..6], [None, None, None, Some(&b"curl"[..]), Some(b"1"), None]);
         assert_eq!(wanted.add(&Value::Host), None, "it is in the target as well");
-        assert_eq!(wanted.find(Headers::new(&fields))[HOST], Some(&b"h"[..]));
+        assert_eq!(find(&wanted)[HOST], Some(&b"h"[..]));
         let others: Vec<_> = (0..9).map(|n| wanted.add(&header(&format!("X-{n}")))).collect();
         assert_eq!((others[6], others[7]), (Some(11), None), "then they are looked up one by one");
     }

@@ -5,9 +5,9 @@
 //! a request but text of its line, escaped already.
 
 use super::clock::Clock;
-use super::datum::{Datum, Room, push};
+use super::datum::{Datum, Room, push, push_foreign};
 use super::fields::{AUTHORIZATION, Fields};
-use super::pen::Pen;
+use super::pen::{Pen, Short};
 use super::template::{Op, Run, Template, What};
 use super::values::{CREDENTIALS_BYTES_MAX, end_datum, field, foreign, user};
 use crate::dispatch::Record;
@@ -15,14 +15,14 @@ use crate::http::Request;
 use crate::request_log::Captured;
 use std::net::SocketAddr;
 use std::time::Instant;
-use tine_common::access_log::{Stage, Style, Time, Value};
+use tine_common::access_log::{Stage, Style, Value};
 
 /// Each run that is rendered before the end begins with its length.
 const LENGTH: usize = size_of::<u32>();
 /// The most that an empty capture keeps allocated.
 const KEPT_BYTES_MAX: usize = 4096;
 /// What a pen likes to have after the end of a line.
-const SPARE_BYTES: usize = 64;
+const SPARE_BYTES: usize = 128;
 
 /// What is known of a request while it is in the input.
 #[derive(Clone, Copy)]
@@ -54,10 +54,10 @@ impl Template {
     /// Renders what the line has of the request. `capture`: empty. `scratch`: as [`Template::scratch`].
     pub fn on_request(&self, asked: &Asked<'_>, capture: &mut Capture, clock: &mut Clock, scratch: &mut [u8]) {
         let mut room = self.room;
-        let fields = match asked.head {
-            Asking::Request(request) => self.wanted.find(request.headers()),
-            Asking::Refused(_) => Fields::default(),
-        };
+        let mut fields = Fields::default();
+        if let Asking::Request(request) = asked.head {
+            self.wanted.find(request.headers(), &mut fields);
+        }
         let source = Source::Request(asked, &fields);
         self.render(Stage::Request, &source, &mut capture.bytes, &mut room, clock, scratch);
         capture.room = room;
@@ -113,15 +113,15 @@ impl Template {
                     self.push_user(pen, op, source, room);
                     continue;
                 }
-                What::Value(value) => match source.time(value) {
-                    None => source.datum(value, clock),
-                    Some((time, at)) => {
+                What::Time(time) => {
+                    if let Some(at) = source.time() {
                         pen.literal(&op.before);
                         clock.push(pen, time, at, op.place);
                         pen.byte_if(b'"', op.is_quoted);
-                        continue;
                     }
-                },
+                    continue;
+                }
+                What::Value(value) => source.datum(value, clock),
             };
             self.push_datum(pen, op, datum, room);
         }
@@ -133,10 +133,24 @@ impl Template {
             if op.is_foreign {
                 room.skip();
             }
-            if self.style == Style::Json {
-                return;
+            if self.style == Style::Text {
+                pen.piece(&op.before, Short::DASH, false);
             }
+            return;
         }
+        if let Datum::Foreign(bytes) = datum {
+            pen.literal(&op.before);
+            push_foreign(pen, bytes, self.style, room);
+            pen.byte_if(b'"', op.is_quoted);
+        } else if let Some(short) = datum.short() {
+            pen.piece(&op.before, short, op.is_quoted);
+        } else {
+            self.push_long(pen, op, datum, room);
+        }
+    }
+
+    #[inline(never)]
+    fn push_long(&self, pen: &mut Pen<'_>, op: &Op, datum: Datum<'_>, room: &mut Room) {
         pen.literal(&op.before);
         push(pen, datum, self.style, room);
         pen.byte_if(b'"', op.is_quoted);
@@ -209,13 +223,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// If the value is a time of day: its form, and the time.
+    /// The time of day that its stage has.
     #[inline(always)]
-    fn time(&self, value: &'a Value) -> Option<(&'a Time, Instant)> {
-        match (value, self) {
-            (Value::Began(time), Source::Request(asked, _)) => Some((time, asked.began)),
-            (Value::Ended(time), Source::End(record, _)) => Some((time, record.ended)),
-            _ => None,
+    fn time(&self) -> Option<Instant> {
+        match self {
+            Source::Request(asked, _) => Some(asked.began),
+            Source::Head(_) => None,
+            Source::End(record, _) => Some(record.ended),
         }
     }
 

@@ -5,9 +5,13 @@
 //! is one move, where a copy of any other length is a call. The next piece overwrites the rest.
 
 use std::net::IpAddr;
-use tine_common::escape::is_plain_block;
+use std::time::Duration;
+use tine_common::escape::not_plain;
 
 const BLOCK: usize = 32;
+const SHORT: usize = 16;
+/// A literal, a short value, a quote, and what their masks allow for.
+const PIECE: usize = 96;
 /// The two digits of each number below 100.
 const PAIRS: [[u8; 2]; 100] = pairs();
 /// Each octet of an address, with a dot after it, and its length.
@@ -27,6 +31,13 @@ pub struct Literal {
     length: usize,
     /// What has no room in the block.
     rest: Box<[u8]>,
+}
+
+/// A value of a few bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Short {
+    block: [u8; SHORT],
+    length: usize,
 }
 
 impl Literal {
@@ -56,7 +67,8 @@ impl<'a> Pen<'a> {
     /// The next `N` bytes of room.
     #[inline(always)]
     fn next_block<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        self.room.get_mut(self.at..)?.first_chunk_mut()
+        let end = self.at.checked_add(N)?;
+        self.room.get_mut(self.at..end)?.first_chunk_mut()
     }
 
     #[inline(always)]
@@ -100,76 +112,58 @@ impl<'a> Pen<'a> {
         }
     }
 
-    /// Text of a few bytes.
-    #[inline(always)]
-    pub fn short(&mut self, text: &[u8]) {
-        match (self.next_block::<BLOCK>(), text.len()) {
-            // Both halves, which overlap.
-            (Some(room), 4..=8) => {
-                if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-                    room[..4].copy_from_slice(first);
-                    room[text.len() - 4..text.len()].copy_from_slice(last);
-                }
-                self.at += text.len();
-            }
-            (Some(room), 1..=3) => {
-                (room[0], room[text.len() / 2], room[text.len() - 1]) =
-                    (text[0], text[text.len() / 2], text[text.len() - 1]);
-                self.at += text.len();
-            }
-            _ => self.push(text),
-        }
-    }
-
     /// Text that a client or an app chose, if none of its bytes has to be escaped; false, and nothing is written, if one
     /// has, or if there is no room.
     #[inline(always)]
     pub fn plain(&mut self, text: &[u8]) -> bool {
-        match text.len() {
-            16.. => self.plain_blocks::<16>(text),
-            8.. => self.plain_blocks::<8>(text),
-            4.. => self.plain_blocks::<4>(text),
-            2.. => self.plain_blocks::<2>(text),
-            1 => self.plain_blocks::<1>(text),
-            0 => true,
+        let Some(room) = self.room.get_mut(self.at..).and_then(|room| room.get_mut(..text.len())) else { return false };
+        let bad = match text.len() {
+            8.. => copy_words(text, room),
+            4.. => copy_halves::<4>(text, room),
+            2.. => copy_halves::<2>(text, room),
+            1 => copy_halves::<1>(text, room),
+            0 => 0,
+        };
+        self.at += if bad == 0 { text.len() } else { 0 };
+        bad == 0
+    }
+
+    /// A literal and a short value after it, and perhaps a quote, with one check for room.
+    #[inline(always)]
+    pub fn piece(&mut self, before: &Literal, value: Short, is_quoted: bool) {
+        if before.rest.is_empty()
+            && let Some(room) = self.next_block::<PIECE>()
+        {
+            // What is masked is no larger than the mask: it spares the checks.
+            room[..BLOCK].copy_from_slice(&before.block);
+            let at = before.length & 63;
+            room[at..at + SHORT].copy_from_slice(&value.block);
+            let end = at + (value.length & 31);
+            room[end] = b'"';
+            self.at += end + usize::from(is_quoted);
+        } else {
+            self.piece_slowly(before, value, is_quoted);
         }
     }
 
-    /// In blocks, each checked without a branch for each byte; the last overlaps the one before.
-    #[inline(always)]
-    fn plain_blocks<const N: usize>(&mut self, text: &[u8]) -> bool {
-        let room = self.room.get_mut(self.at..).and_then(|room| room.get_mut(..text.len()));
-        let (Some(room), Some(last)) = (room, text.last_chunk::<N>()) else { return false };
-        let (mut is_plain, (from, _), (to, _)) =
-            (is_plain_block(last), text.as_chunks::<N>(), room.as_chunks_mut::<N>());
-        for (from, to) in from.iter().zip(to) {
-            is_plain &= is_plain_block(from);
-            *to = *from;
-        }
-        if let Some(room) = room.last_chunk_mut::<N>() {
-            *room = *last;
-        }
-        self.at += if is_plain { text.len() } else { 0 };
-        is_plain
+    #[cold]
+    fn piece_slowly(&mut self, before: &Literal, value: Short, is_quoted: bool) {
+        self.literal(before);
+        self.push(&value.block[..value.length]);
+        self.byte_if(b'"', is_quoted);
     }
 
     #[inline(always)]
     pub fn number(&mut self, number: u64) {
-        match number {
-            0..10_000 => self.up_to_four_digits(number as u32),
-            10_000..100_000_000 => {
-                self.up_to_four_digits((number / 10_000) as u32);
-                self.block(&four_digits((number % 10_000) as u32), 4);
-            }
-            _ => self.push(itoa::Buffer::new().format(number).as_bytes()),
+        match Short::number(number) {
+            Some(short) => self.short(short),
+            None => self.push(itoa::Buffer::new().format(number).as_bytes()),
         }
     }
 
     #[inline(always)]
-    fn up_to_four_digits(&mut self, number: u32) {
-        let leading = usize::from(number < 1000) + usize::from(number < 100) + usize::from(number < 10);
-        let digits = u32::from_le_bytes(four_digits(number)) >> (8 * leading);
-        self.block(&digits.to_le_bytes(), 4 - leading);
+    pub fn short(&mut self, short: Short) {
+        self.block(&short.block, short.length);
     }
 
     /// A number below 1000 with leading zeros.
@@ -185,23 +179,10 @@ impl<'a> Pen<'a> {
         self.block(&[a, b, c, d, e, f, 0, 0], 6);
     }
 
-    #[inline(always)]
     pub fn address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.octets(address.octets()),
-            IpAddr::V6(address) => match address.to_ipv4_mapped() {
-                Some(address) => self.octets(address.octets()),
-                None => self.display(&address),
-            },
-        }
-    }
-
-    #[inline(always)]
-    fn octets(&mut self, octets: [u8; 4]) {
-        for (place, octet) in octets.into_iter().enumerate() {
-            let (text, length) = &OCTETS[usize::from(octet)];
-            let has_dot = place < 3;
-            self.block(text, usize::from(*length) - usize::from(!has_dot));
+        match Short::address(address) {
+            Some(short) => self.short(short),
+            None => self.display(&address),
         }
     }
 
@@ -214,6 +195,120 @@ impl<'a> Pen<'a> {
         let _ = write!(room, "{value}");
         self.at += before - room.len();
     }
+}
+
+impl Short {
+    pub const DASH: Short = Short { block: [b'-'; SHORT], length: 1 };
+
+    /// Text of at most 16 bytes.
+    #[inline(always)]
+    pub fn text(text: &[u8]) -> Option<Short> {
+        let (mut block, length) = ([0; SHORT], text.len());
+        if length > SHORT {
+            return None;
+        }
+        match length {
+            // Both halves, which overlap.
+            8.. => {
+                block[..8].copy_from_slice(text.first_chunk::<8>()?);
+                block[length - 8..length].copy_from_slice(text.last_chunk::<8>()?);
+            }
+            4..8 => {
+                block[..4].copy_from_slice(text.first_chunk::<4>()?);
+                block[length - 4..length].copy_from_slice(text.last_chunk::<4>()?);
+            }
+            1..4 => (block[length - 1], block[length / 2], block[0]) = (text[length - 1], text[length / 2], text[0]),
+            0 => {}
+        }
+        Some(Short { block, length })
+    }
+
+    /// Of at most eight digits.
+    #[inline(always)]
+    pub fn number(number: u64) -> Option<Short> {
+        let mut short = Short { block: [0; SHORT], length: 0 };
+        match number {
+            0..10_000 => short.up_to_four_digits(number as u32),
+            10_000..100_000_000 => {
+                short.up_to_four_digits((number / 10_000) as u32);
+                let at = short.length & 7;
+                short.block[at..at + 4].copy_from_slice(&four_digits((number % 10_000) as u32));
+                short.length = at + 4;
+            }
+            _ => return None,
+        }
+        Some(short)
+    }
+
+    #[inline(always)]
+    fn up_to_four_digits(&mut self, number: u32) {
+        let leading = usize::from(number < 1000) + usize::from(number < 100) + usize::from(number < 10);
+        let digits = u32::from_le_bytes(four_digits(number)) >> (8 * leading);
+        self.block[..4].copy_from_slice(&digits.to_le_bytes());
+        self.length = 4 - leading;
+    }
+
+    /// `0.000123`: seconds, less than ten.
+    #[inline(always)]
+    pub fn decimal(span: Duration) -> Option<Short> {
+        let seconds = span.as_secs();
+        let micros = span.subsec_micros();
+        let ([a, b], [c, d, e, f]) = (pair(micros / 10_000), four_digits(micros % 10_000));
+        let mut block = [0; SHORT];
+        block[..8].copy_from_slice(&[b'0' + (seconds % 10) as u8, b'.', a, b, c, d, e, f]);
+        (seconds < 10).then_some(Short { block, length: 8 })
+    }
+
+    /// Of an address of four octets.
+    #[inline(always)]
+    pub fn address(address: IpAddr) -> Option<Short> {
+        let octets = match address {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(address) => address.to_ipv4_mapped()?.octets(),
+        };
+        let mut short = Short { block: [0; SHORT], length: 0 };
+        for octet in octets {
+            let (text, length) = &OCTETS[usize::from(octet)];
+            // At most 12: three octets with their dots.
+            let at = short.length.min(SHORT - 4);
+            short.block[at..at + 4].copy_from_slice(text);
+            short.length = at + usize::from(*length);
+        }
+        // Without the last dot.
+        short.length -= 1;
+        Some(short)
+    }
+}
+
+/// Copies text of at least eight bytes by words, the last of which overlaps the one before. Returns what
+/// [`not_plain`] does of all of them.
+#[inline(always)]
+fn copy_words(text: &[u8], room: &mut [u8]) -> u64 {
+    let ((from, _), (to, _), mut bad) = (text.as_chunks::<8>(), room.as_chunks_mut::<8>(), 0);
+    for (from, to) in from.iter().zip(to) {
+        bad |= not_plain(u64::from_ne_bytes(*from));
+        *to = *from;
+    }
+    if let (Some(from), Some(to)) = (text.last_chunk::<8>(), room.last_chunk_mut::<8>()) {
+        bad |= not_plain(u64::from_ne_bytes(*from));
+        *to = *from;
+    }
+    bad
+}
+
+/// As [`copy_words`], of text of `N` to twice as many bytes, for an `N` of up to 4.
+#[inline(always)]
+fn copy_halves<const N: usize>(text: &[u8], room: &mut [u8]) -> u64 {
+    let mut word = [b'a'; 8];
+    if let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) {
+        word[..N].copy_from_slice(first);
+        word[4..4 + N].copy_from_slice(last);
+        room[..N].copy_from_slice(first);
+        if let Some(to) = room.last_chunk_mut::<N>() {
+            *to = *last;
+        }
+    }
+    not_plain(u64::from_ne_bytes(word))
 }
 
 #[inline(always)]
@@ -301,7 +396,15 @@ mod tests {
             let text = &text[..length];
             let expected = String::from_utf8(text.to_vec()).expect("text");
             assert_eq!(written(200, |pen| pen.literal(&Literal::new(text))), expected);
-            assert_eq!(written(200, |pen| pen.short(text)), expected);
+            assert_eq!(Short::text(text).is_some(), length <= SHORT);
+            if let Some(short) = Short::text(text) {
+                assert_eq!(written(200, |pen| pen.short(short)), expected);
+                let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), short, true);
+                assert_eq!(written(200, piece), format!("{expected}{expected}\""));
+                assert_eq!(written(2 * length + 1, piece), format!("{expected}{expected}\""));
+            }
+            let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), Short::text(b"xy").expect("short"), false);
+            assert_eq!(written(200, piece), format!("{expected}xy"));
             assert_eq!(written(200, |pen| assert!(pen.plain(text))), expected);
         }
     }
@@ -327,7 +430,7 @@ mod tests {
         let literal = Literal::new(&[b'x'; 40]);
         let whole = |pen: &mut Pen<'_>| {
             pen.literal(&literal);
-            pen.short(b"abc");
+            pen.piece(&literal, Short::text(b"abc").expect("short"), true);
             pen.number(12_345);
             pen.six_digits(7);
             pen.address(Ipv4Addr::LOCALHOST.into());

@@ -5,7 +5,7 @@ use super::datum::Room;
 use super::fields::Wanted;
 use super::pen::Literal;
 use crate::app::WorkerInfo;
-use tine_common::access_log::{Format, Piece, Stage, Style, Value};
+use tine_common::access_log::{Format, Piece, Stage, Style, Time, Value};
 
 /// The most that a value of the server's own adds to a line, with quotes.
 const OWN_BYTES_MAX: usize = 48;
@@ -52,6 +52,8 @@ pub enum What {
     Field(usize),
     /// It has to be decoded.
     User,
+    /// Of the request's beginning or its end, by the stage.
+    Time(Time),
     Value(Value),
 }
 
@@ -97,6 +99,7 @@ impl Template {
                     let what = match (wanted.add(value), value) {
                         (Some(place), _) => What::Field(place),
                         (None, Value::User) => What::User,
+                        (None, Value::Began(time) | Value::Ended(time)) => What::Time(time.clone()),
                         (None, value) => What::Value(value.clone()),
                     };
                     let before = Literal::new(&before);
