@@ -1,6 +1,6 @@
 //! The number of connections of each client's address in the whole server, for `--max-connections-per-address`.
 //!
-//! It is mapped beside the scoreboard, only with that option: a table for each slot, with one writer, of two rows of
+//! It is a part of the server memory that is mapped only with that option: a table for each slot, with one writer, of two rows of
 //! counters. An address is counted in one cell of each row, which a seeded hash chooses; its connections are summed
 //! over all slots, and the smaller sum of the two rows is taken (a count-min sketch). So the count is never too small.
 //! It is too large if other addresses share the cell in both rows: with 50,000 connections, 3 share a cell on average,
@@ -9,9 +9,8 @@
 //! An IPv6 address counts by its /64, which is what one client is assigned; an IPv4 address as such, also when it is
 //! mapped into IPv6. The master clears the table of a worker that it has reaped.
 
-use crate::sys::mmap::{Line, shared_lines};
-use std::hash::{BuildHasher, RandomState};
-use std::io;
+use crate::server_memory::Keys;
+use crate::sys::mmap::Line;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -27,12 +26,16 @@ const WORDS_PER_LINE: usize = size_of::<Line>() / size_of::<u64>();
 /// Lines of a slot: 64 KiB.
 const LINES: usize = ROWS * CELLS / CELLS_PER_WORD / WORDS_PER_LINE;
 
+/// Lines of this many slots.
+pub(crate) const fn lines(slots: usize) -> usize {
+    slots * LINES
+}
+
 /// The tables of all slots.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables {
     slots: &'static [[Line; LINES]],
-    /// The same in all processes that are forked from now on.
-    keys: &'static RandomState,
+    keys: Keys,
 }
 
 /// The counts as one worker sees and changes them.
@@ -49,11 +52,10 @@ pub struct AddressCounts {
 pub struct Entry([u16; ROWS]);
 
 impl Tables {
-    /// Never unmapped, as the scoreboard. The kernel allocates memory only for the tables of slots that were ever
-    /// taken.
-    pub(crate) fn new(slots: usize) -> io::Result<Tables> {
-        let (slots, _) = shared_lines(slots * LINES)?.as_chunks();
-        Ok(Tables { slots, keys: Box::leak(Box::default()) })
+    /// The kernel allocates memory only for the tables of slots that were ever taken.
+    pub(crate) fn new(lines: &'static [Line], keys: Keys) -> Tables {
+        let (slots, _) = lines.as_chunks();
+        Tables { slots, keys }
     }
 
     pub(crate) fn of(self, slot: usize, reach: &'static AtomicU64) -> AddressCounts {
@@ -139,10 +141,12 @@ pub fn client_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use crate::scoreboard::Scoreboard;
+    use crate::server_memory::{Needs, ServerMemory};
 
     fn two_slots() -> (Scoreboard, [AddressCounts; 2]) {
-        let mut board = Scoreboard::new(3).unwrap();
-        board.count_addresses().unwrap();
+        let memory = ServerMemory::private(Needs { slots: 3, rate_count: 0, store: 0 }).unwrap();
+        let mut board = Scoreboard::over(&memory).unwrap();
+        board.count_addresses(&memory).unwrap();
         (0..2).for_each(|slot| board.take(slot, slot));
         (board, [0, 1].map(|slot| board.address_counts(slot).unwrap()))
     }

@@ -200,8 +200,8 @@ impl Gauges {
 
     /// Master only: the resource has entered this state, which is not the normal one.
     pub fn count(&self, resource: Resource, state: LimitState) {
-        let word = self.counter(resource, state);
-        word.store(word.load(Relaxed) + 1, Relaxed);
+        // Two masters may do so one after the other.
+        self.counter(resource, state).fetch_add(1, Relaxed);
     }
 
     /// How often the resource has entered this state.

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: every limit and choice, named with its unit, with its default.
 //! - [`units`]: sizes (`64K`) and durations (`10s`) as people write them; [`figures`]: numbers for people to read.
+//! - [`server_memory`]: the shared memory that an upgrade hands on: what of the following is of the whole server.
 //! - [`scoreboard`]: the shared memory in which each worker publishes its state and load.
 //! - [`address_counts`]: beside it, the number of connections of each client's address.
 //! - [`gauges`]: beside it, what the master measures of the whole server.
@@ -47,6 +48,7 @@ pub mod request_name;
 pub mod resident;
 pub mod roster;
 pub mod scoreboard;
+pub mod server_memory;
 pub mod shared;
 pub mod status;
 pub mod sys;

@@ -237,14 +237,17 @@ mod tests {
 
     #[test]
     fn it_has_each_limit_its_use_and_its_state() {
-        let (mut board, now) = (Scoreboard::new(2).unwrap(), Instant::now());
+        let (board, now) = (Scoreboard::new(2).unwrap(), Instant::now());
         let none = LimitsStatus::of(&board, &[], now);
         assert!(none.resources.is_empty() && !none.is_any(), "{none:?}");
         assert_eq!((none.settings["concurrency"].as_str(), none.settings["wait"].as_str()), ("off", "1s"));
         let rate = "2000/min".parse().ok();
-        board
-            .limit(&ThrottleLimits { concurrency: Some(100), rate, cpu_percent: Some(200), ..Default::default() })
-            .unwrap();
+        board.throttle().set(&ThrottleLimits {
+            concurrency: Some(100),
+            rate,
+            cpu_percent: Some(200),
+            ..Default::default()
+        });
         let seat = board.throttle().seat(0);
         let _held = seat.admit(board.throttle().us(now)).expect("room");
         seat.count(Count::Refused(Cause::Rate));

@@ -1,4 +1,4 @@
-//! The scoreboard: one anonymous shared mapping, a cache-line pair per slot, one writer each.
+//! The scoreboard: a cache-line pair of the server memory per slot, one writer each.
 //!
 //! A worker has a slot from its fork until the master has reaped it. While a successor takes over, two workers of the same
 //! index have a slot each. A worker writes its own slot and reads the others' to balance the load; the master reads all and
@@ -7,15 +7,22 @@
 //! Counters are not cleared: the next worker of a slot continues, and what was counted before it stands beside, for those
 //! that ask for one process. So no sum goes backwards, whenever another process reads it: moving a count from one word to
 //! another would show it twice or not at all in between.
+//!
+//! Over an upgrade two masters have slots. A slot's *claim* says whose it is: the number of the master, and the process that
+//! it has forked for it. Sums are over all; the balance is between the workers of one master. The in-flight tables are each
+//! master's own.
+
+mod claims;
 
 use crate::address_counts::{AddressCounts, Tables};
 use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
+use crate::server_memory::{Masters, Needs, ServerMemory};
 use crate::shared::Dictionaries;
 use crate::sys::mmap::{Line, shared_lines};
-use crate::telemetry::Telemetry;
-use crate::throttle::{Throttle, ThrottleLimits};
+use crate::telemetry::{self, Telemetry};
+use crate::throttle::{self, Throttle};
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -53,7 +60,7 @@ impl State {
 enum Word {
     State,
     Heartbeat,
-    /// The worker's index; written by the master before the fork.
+    /// The worker's index, and above it the number of its master; written by that before the fork.
     Index,
     Progress,
 }
@@ -65,15 +72,26 @@ impl Word {
 /// The first of the words that follow: one a metric.
 const METRICS: usize = Word::ALL.len();
 const _: () = assert!(METRICS + Metric::ALL.len() <= 16, "a line has a word for each");
-/// Lines of a slot: what its worker publishes, and below the same metrics what its counters had before that worker.
+/// Lines of a slot: what its worker publishes, and what masters write: the claim, and in the places of the same metrics what
+/// its counters had before that worker.
 const SLOT_LINES: usize = 2;
+/// Bits of the word of the index.
+const INDEX_BITS: u32 = 32;
+
+/// Lines of the server memory for this many slots: all but the header and the counts of addresses.
+pub(crate) fn lines(slots: usize, rate_count: u64) -> usize {
+    slots * SLOT_LINES + 1 + gauges::LINES + telemetry::lines(slots) + throttle::lines(slots, rate_count)
+}
 
 #[derive(Clone, Copy)]
 pub struct Scoreboard {
     slots: &'static [[Line; SLOT_LINES]],
     /// The number of slots that were ever taken.
     reach: &'static AtomicU64,
-    /// One page per slot.
+    masters: Masters,
+    /// What the workers of this master have counted that have exited, in the places of the metrics.
+    own_retired: &'static Line,
+    /// One page per slot, of this master.
     in_flight_tables: &'static [[Line; in_flight_table::LINES]],
     /// Only with a limit of connections per address.
     addresses: Option<Tables>,
@@ -89,7 +107,7 @@ pub struct Scoreboard {
 #[derive(Clone, Copy)]
 pub struct Slot {
     line: &'static Line,
-    /// What counters had when the slot was last cleared; written by the master.
+    /// What counters had when the slot was last cleared, and the claim; written by masters.
     before: &'static Line,
     epoch: Instant,
 }
@@ -113,33 +131,31 @@ impl LoadSnapshot {
 }
 
 impl Scoreboard {
-    /// Maps a scoreboard of this many slots. Never unmapped: it lives as long as the processes do. The kernel allocates
-    /// memory only for slots that were ever taken.
+    /// A scoreboard of this many slots in memory of its own.
     pub fn new(slots: usize) -> io::Result<Self> {
+        Scoreboard::over(&ServerMemory::private(Needs { slots, rate_count: 0, store: 0 })?)
+    }
+
+    /// Never unmapped: it lives as long as the processes do. The kernel allocates memory only for slots that were ever taken.
+    pub fn over(memory: &ServerMemory) -> io::Result<Self> {
+        let Needs { slots, rate_count, .. } = memory.needs();
         let (in_flight_tables, _) = shared_lines(slots * in_flight_table::LINES)?.as_chunks();
-        let (slot_lines, _) = shared_lines(slots * SLOT_LINES)?.as_chunks();
-        let reach = &shared_lines(1)?[0].words[0];
+        let mut parts = memory.parts();
+        let (slot_lines, _) = parts.take(slots * SLOT_LINES).as_chunks();
+        let (reach, gauges, masters) = (&parts.line().words[0], parts.take(gauges::LINES), memory.masters());
         Ok(Scoreboard {
             slots: slot_lines,
             reach,
-            telemetry: Telemetry::new(slots, reach)?,
+            masters,
+            own_retired: &shared_lines(1)?[0],
+            telemetry: Telemetry::over(&mut parts, slots, reach, masters),
             in_flight_tables,
             addresses: None,
-            throttle: Throttle::new(slots, 0)?,
+            throttle: Throttle::over(&mut parts, slots, rate_count, memory),
             dictionaries: Dictionaries::NONE,
-            gauges: shared_lines(gauges::LINES)?,
-            epoch: Instant::now(),
+            gauges,
+            epoch: memory.epoch(),
         })
-    }
-
-    /// Sets the limits that the server starts with. To be called before the first fork.
-    pub fn limit(&mut self, limits: &ThrottleLimits) -> io::Result<()> {
-        if self.throttle.fits(limits).is_err() {
-            let count = limits.rate.map_or(0, |rate| rate.count);
-            self.throttle = Throttle::new(self.in_flight_tables.len(), count)?;
-        }
-        self.throttle.set(limits);
-        Ok(())
     }
 
     /// What is measured of requests, connections and the server.
@@ -167,17 +183,18 @@ impl Scoreboard {
         self.dictionaries
     }
 
-    /// Counts the connections of each address from now on. To be called before the first fork.
-    pub fn count_addresses(&mut self) -> io::Result<()> {
-        self.addresses = Some(Tables::new(self.in_flight_tables.len())?);
+    /// Counts the connections of each address from now on, in the workers that are forked after this.
+    pub fn count_addresses(&mut self, memory: &ServerMemory) -> io::Result<()> {
+        self.addresses = Some(Tables::new(memory.addresses()?, memory.keys()));
         Ok(())
     }
 
-    /// Master only: assigns the slot to a worker of this index.
+    /// Master only: assigns a slot that no other master has to a worker of this index.
     pub fn take(&self, number: usize, worker_index: usize) {
         self.reach.fetch_max(number as u64 + 1, Relaxed);
         let slot = self.slot(number);
-        slot.store(Word::Index, worker_index as u64);
+        self.put_claim(&slot);
+        slot.store(Word::Index, self.own_mark() | worker_index as u64);
         slot.set_state(State::Booting);
         self.throttle.take_seat(number);
     }
@@ -223,7 +240,7 @@ impl Scoreboard {
         for slot in self.slots().skip(asking + 1).chain(self.slots().take(asking + 1)) {
             let connections = slot.get(Metric::Connections);
             snapshot.total += connections;
-            if slot.is_accepting(now) {
+            if slot.is_accepting(now) && self.is_own(&slot) {
                 snapshot.accepting += 1;
                 if connections < snapshot.least {
                     (snapshot.least, snapshot.least_worker) = (connections, slot.worker_index());
@@ -235,7 +252,7 @@ impl Scoreboard {
 
     /// The indices of workers that can accept from their own queues.
     pub fn owners(&self, now: Instant) -> Vec<usize> {
-        let owners = self.slots().filter(|slot| slot.has_heartbeat(now, OWNER_BUSY_FRESH));
+        let owners = self.slots().filter(|slot| slot.has_heartbeat(now, OWNER_BUSY_FRESH) && self.is_own(slot));
         owners.map(|slot| slot.worker_index()).collect()
     }
 
@@ -250,9 +267,32 @@ impl Scoreboard {
         totals
     }
 
+    /// As [`Scoreboard::totals`], over the workers of this master.
+    pub fn own_totals(&self) -> Metrics {
+        let mut totals = Metrics::default();
+        for metric in Metric::ALL {
+            let own = self.slots().filter(|slot| self.is_own(slot)).map(|slot| slot.get(metric));
+            totals[metric] = own.sum::<u64>() + self.own_retired(metric).load(Relaxed);
+        }
+        totals
+    }
+
+    fn own_retired(&self, metric: Metric) -> &'static AtomicU64 {
+        &self.own_retired.words[METRICS + metric as usize]
+    }
+
     /// Master only: clears the slot of a dead worker but for what it has counted, and gives back what it held of the limits.
     /// `in_flight`: the requests that ended with it.
     pub fn retire(&self, number: usize, in_flight: u64) {
+        let slot = self.slot(number);
+        for metric in Metric::ALL.into_iter().filter(|metric| metric.kind() == Kind::Counter) {
+            self.own_retired(metric).fetch_add(slot.get(metric), Relaxed);
+        }
+        self.own_retired(Metric::ResponsesCut).fetch_add(in_flight, Relaxed);
+        self.clear(number, in_flight);
+    }
+
+    fn clear(&self, number: usize, in_flight: u64) {
         let slot = self.slot(number);
         slot.begin_anew(in_flight);
         Word::ALL.into_iter().for_each(|word| slot.store(word, 0));
@@ -262,6 +302,8 @@ impl Scoreboard {
             tables.clear(number);
         }
         self.throttle.release_all_of(number);
+        // Last: another master may take the slot from here on.
+        slot.give_up_claim();
     }
 }
 
@@ -279,7 +321,7 @@ impl Slot {
     }
 
     pub fn worker_index(&self) -> usize {
-        self.load(Word::Index) as usize
+        self.load(Word::Index) as u32 as usize
     }
 
     /// Changes with every turn of its worker's loop that is a millisecond after the last; 0 before the first.

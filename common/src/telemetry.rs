@@ -1,7 +1,7 @@
 //! What is measured of requests, connections and the server, in shared memory that any process can read.
 //!
-//! Beside the scoreboard there is a seat for each slot, with one writer: the worker in that slot; the master has a seat of
-//! its own. A count is a load and a store, without a lock. A seat is never cleared: the next worker of its slot continues
+//! In the server memory there is a seat for each slot, with one writer: the worker in that slot; each master has a seat of its
+//! own. A count is a load and a store, without a lock. A seat is never cleared: the next worker of its slot continues
 //! where the last one was killed. So a reader only adds up the seats, and no sum ever goes backwards; only levels are set
 //! to 0 when a worker is reaped.
 //!
@@ -19,9 +19,9 @@ pub use count::{Count, Level};
 pub use log_linear::LogLinear;
 pub use requests::{Labels, Protocol, RequestSet};
 
-use crate::sys::mmap::{Line, shared_lines};
+use crate::server_memory::{MASTERS_MAX, Masters, Parts};
+use crate::sys::mmap::Line;
 use requests::{Directory, KEY_LINES, SETS_MAX, Sets};
-use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -43,17 +43,47 @@ const FIRST_BYTE_SUM: usize = 15;
 const _: () = assert!(Level::ALL.len() <= FIRST_BYTE_SUM);
 /// Listeners whose queues are published.
 pub const ACCEPT_QUEUES_MAX: usize = 16;
+const SERVER_LINES: usize = 2;
+
+/// Words of the server's second line, which the masters write.
+#[derive(Clone, Copy)]
+enum ServerWord {
+    /// The most CPU time that was ever read, in microseconds.
+    MostCpuUs,
+    /// The most connections that were ever read.
+    MostHandled,
+    /// Of processes that have exited.
+    ExitedCpuUs,
+    /// When the last reload ended, in seconds of the Unix epoch; 0: there was none.
+    LastReloadAt,
+    LastReloadSucceeded,
+}
+
+/// Lines for this many slots.
+pub(crate) const fn lines(slots: usize) -> usize {
+    (seated(slots) + MASTERS_MAX) * LINES + KEY_LINES + SERVER_LINES
+}
+
+const fn seated(slots: usize) -> usize {
+    if slots < SEATS_MAX { slots } else { SEATS_MAX }
+}
+
+/// Where the parts of a seat are.
+pub(crate) const fn shape() -> [usize; 7] {
+    [LEVELS_AT, SETS_AT, DURATIONS_AT, FIRST_BYTES_AT, APP_AT, LINES, FIRST_BYTE_SUM]
+}
 
 /// All seats.
 #[derive(Clone, Copy)]
 pub struct Telemetry {
-    /// The master's is the first.
+    /// Those of masters are the first.
     seats: &'static [[Line; LINES]],
     directory: Directory,
-    /// The queues of listeners; then the most CPU time and the most connections that were ever read.
+    /// The queues of listeners, and the words that masters write.
     server: &'static [Line],
     /// The scoreboard's: the number of slots that were ever taken.
     reach: &'static AtomicU64,
+    masters: Masters,
 }
 
 /// The words of one writer.
@@ -70,19 +100,20 @@ pub enum Latency {
 }
 
 impl Telemetry {
-    pub(crate) fn new(slots: usize, reach: &'static AtomicU64) -> io::Result<Telemetry> {
-        let (seats, _) = shared_lines((slots.min(SEATS_MAX) + 1) * LINES)?.as_chunks();
-        let directory = shared_lines(KEY_LINES)?.try_into().expect("as many lines as it has");
-        Ok(Telemetry { seats, directory: Directory(directory), server: shared_lines(2)?, reach })
+    pub(crate) fn over(parts: &mut Parts, slots: usize, reach: &'static AtomicU64, masters: Masters) -> Telemetry {
+        let (seats, _) = parts.take((seated(slots) + MASTERS_MAX) * LINES).as_chunks();
+        let directory = parts.take(KEY_LINES).try_into().expect("as many lines as it has");
+        Telemetry { seats, directory: Directory(directory), server: parts.take(SERVER_LINES), reach, masters }
     }
 
     /// Of the worker in this slot.
     pub fn seat(&self, slot: usize) -> Seat {
-        Seat(self.seats.get(slot + 1))
+        Seat(self.seats.get(MASTERS_MAX + slot))
     }
 
+    /// Of this master.
     pub fn master(&self) -> Seat {
-        Seat(self.seats.first())
+        Seat(self.seats.get(self.masters.own()))
     }
 
     /// Counts the requests of the worker in this slot.
@@ -90,10 +121,12 @@ impl Telemetry {
         Requests { seat: self.seat(slot), sets: Sets::new(self.directory) }
     }
 
-    /// The master's seat, and those of all slots that were ever taken.
+    /// The seats of masters, and those of all slots that were ever taken.
     fn all(&self) -> impl Iterator<Item = Seat> + Clone {
         let reach = self.reach.load(Relaxed) as usize;
-        self.seats.iter().take(reach + 1).map(|lines| Seat(Some(lines)))
+        let (masters, slots) = self.seats.split_at(MASTERS_MAX);
+        let all = masters.iter().take(self.masters.reach()).chain(slots.iter().take(reach));
+        all.map(|lines| Seat(Some(lines)))
     }
 
     /// Over all processes, those included that have exited.
@@ -118,12 +151,37 @@ impl Telemetry {
     /// CPU time that was just read, or what was read before if that is more: what a worker has used is in no number for a
     /// moment when it exits.
     fn cpu_us_at_least(&self, us: u64) -> u64 {
-        self.server[1].words[0].fetch_max(us, Relaxed).max(us)
+        self.server_word(ServerWord::MostCpuUs).fetch_max(us, Relaxed).max(us)
+    }
+
+    fn server_word(&self, word: ServerWord) -> &'static AtomicU64 {
+        &self.server[1].words[word as usize]
+    }
+
+    /// Master only: a process that this one has reaped, or this one at its end, has used that much CPU time.
+    pub fn add_exited_cpu(&self, us: u64) {
+        self.server_word(ServerWord::ExitedCpuUs).fetch_add(us, Relaxed);
+    }
+
+    fn exited_cpu_us(&self) -> u64 {
+        self.server_word(ServerWord::ExitedCpuUs).load(Relaxed)
+    }
+
+    /// Master only: a reload has ended at this time of the Unix epoch.
+    pub fn set_last_reload(&self, at: u64, is_success: bool) {
+        self.server_word(ServerWord::LastReloadSucceeded).store(is_success.into(), Relaxed);
+        self.server_word(ServerWord::LastReloadAt).store(at, Relaxed);
+    }
+
+    /// When the last reload ended, and 1 if it succeeded.
+    fn last_reload(&self) -> Option<(u64, u64)> {
+        let load = |word| self.server_word(word).load(Relaxed);
+        Some((load(ServerWord::LastReloadAt), load(ServerWord::LastReloadSucceeded))).filter(|(at, _)| *at > 0)
     }
 
     /// Connections that were not refused, of sums that were read one after the other, or what was said before if that is more.
     pub fn handled_at_least(&self, connections: u64) -> u64 {
-        self.server[1].words[1].fetch_max(connections, Relaxed).max(connections)
+        self.server_word(ServerWord::MostHandled).fetch_max(connections, Relaxed).max(connections)
     }
 
     fn first_byte_ns(&self) -> u64 {

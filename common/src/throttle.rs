@@ -1,7 +1,7 @@
 //! The limits of the whole server in shared memory: what is admitted is exact, however many processes there are, and none of it
 //! is lost with a process that dies, whenever that is.
 //!
-//! One mapping, made before the first fork:
+//! It is a part of the server memory, which an upgrade hands on:
 //!
 //! - the *limits*, as words that the master can change while the server runs, and the *gates*: the master, which samples memory,
 //!   CPU and descriptors, closes one while its limit is exceeded;
@@ -33,15 +33,16 @@ pub use change::{Change, Setting};
 pub use clients::{Client, Quota};
 pub use seats::{Cause, Count, Waiting};
 pub use settings::{CLIENT_CONCURRENCY_MAX, CONCURRENCY_MAX, Rate, ThrottleLimits};
-pub use shares::{Shares, StoreState};
+pub use shares::{Lessee, Shares, StoreState};
 
-use crate::sys::mmap::{Line, shared_lines};
+use crate::server_memory::{Keys, Needs, Parts, ServerMemory};
+use crate::sys::mmap::Line;
 use clients::{ClientRates, ClientsInFlight, FLIGHT_LINES, RATE_LINES};
 use permits::Permits;
 use seats::Seats;
 use settings::Word;
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -108,6 +109,27 @@ enum Shared {
 }
 
 const SHARED_LINES: usize = 8;
+const PERMIT_LINES: usize = CONCURRENCY_MAX / WORDS_PER_LINE as usize;
+
+/// The length of the log of admissions, for this count of a rate.
+pub(crate) fn ring_entries(rate_count: u64) -> u64 {
+    rate_count.clamp(RATE_COUNT_LEAST, settings::RATE_COUNT_MAX).next_power_of_two()
+}
+
+fn ring_lines(rate_count: u64) -> usize {
+    (ring_entries(rate_count) / WORDS_PER_LINE) as usize
+}
+
+/// Lines for this many slots, and the highest count of a rate that is to be set.
+pub(crate) fn lines(slots: usize, rate_count: u64) -> usize {
+    let of_clients = RATE_LINES + FLIGHT_LINES + FLIGHT_LINES / WORDS_PER_LINE as usize;
+    2 + SHARED_LINES + PERMIT_LINES + ring_lines(rate_count) + of_clients + slots * seats::LINES
+}
+
+/// What there is of each part.
+pub(crate) fn shape() -> [usize; 6] {
+    [SHARED_LINES, PERMIT_LINES, RATE_LINES, FLIGHT_LINES, seats::LINES, Setting::ALL.len()]
+}
 /// How often a worker looks at the number of requests of all, at most.
 const LOOK_INTERVAL_US: u64 = 1000;
 
@@ -124,8 +146,7 @@ struct Region {
     client_rates: ClientRates,
     clients_in_flight: ClientsInFlight,
     seats: Seats,
-    /// The same in all processes that are forked from now on.
-    keys: RandomState,
+    keys: Keys,
     epoch: Instant,
 }
 
@@ -171,34 +192,41 @@ pub struct Seat {
 
 impl Throttle {
     /// For this many slots, without limits. `rate_count_max`: the highest count of a rate that is to be set later, at least.
-    /// Never unmapped: it lives as long as the processes do. The kernel allocates memory only for what is used.
+    /// In memory of its own.
     pub fn new(slots: usize, rate_count_max: u64) -> io::Result<Throttle> {
-        let shared = shared_lines(SHARED_LINES)?;
+        let memory = ServerMemory::private(Needs { slots, rate_count: rate_count_max, store: 0 })?;
+        Ok(Throttle::over(&mut memory.parts(), slots, rate_count_max, &memory))
+    }
+
+    /// Never unmapped: it lives as long as the processes do. The kernel allocates memory only for what is used.
+    pub(crate) fn over(parts: &mut Parts, slots: usize, rate_count: u64, memory: &ServerMemory) -> Throttle {
+        let (words, store, shared) = (parts.line(), parts.line(), parts.take(SHARED_LINES));
         let word = |one: Shared| &shared[one as usize].words[0];
-        let [words, store] = shared_lines(2)? else { unreachable!("there are two") };
-        let places = shared_lines(CONCURRENCY_MAX / WORDS_PER_LINE as usize)?;
-        let ring =
-            rate_count_max.clamp(RATE_COUNT_LEAST, settings::RATE_COUNT_MAX).next_power_of_two() / WORDS_PER_LINE;
-        let (seats, _) = shared_lines(slots * seats::LINES)?.as_chunks();
         let region = Region {
             words,
             shared,
             store,
-            permits: Permits::new(places, &words.words[Word::ConcurrencyShare as usize], word(Shared::PermitsReach)),
-            window: RateWindow::new(shared_lines(ring as usize)?, word(Shared::WindowHead)),
-            client_rates: ClientRates::new(shared_lines(RATE_LINES)?),
+            permits: Permits::new(
+                parts.take(PERMIT_LINES),
+                &words.words[Word::ConcurrencyShare as usize],
+                word(Shared::PermitsReach),
+            ),
+            window: RateWindow::new(parts.take(ring_lines(rate_count)), word(Shared::WindowHead)),
+            client_rates: ClientRates::new(parts.take(RATE_LINES)),
             clients_in_flight: ClientsInFlight::new(
-                shared_lines(FLIGHT_LINES)?,
-                shared_lines(FLIGHT_LINES / WORDS_PER_LINE as usize)?,
+                parts.take(FLIGHT_LINES),
+                parts.take(FLIGHT_LINES / WORDS_PER_LINE as usize),
                 word(Shared::ClientsSpan),
             ),
-            seats: Seats::new(seats, word(Shared::SeatsReach)),
-            keys: RandomState::new(),
-            epoch: Instant::now(),
+            seats: Seats::new(parts.take(slots * seats::LINES).as_chunks().0, word(Shared::SeatsReach)),
+            keys: memory.keys(),
+            epoch: memory.epoch(),
         };
         let throttle = Throttle(Box::leak(Box::new(region)));
-        throttle.set(&ThrottleLimits::default());
-        Ok(throttle)
+        if !memory.is_taken_on() {
+            throttle.set(&ThrottleLimits::default());
+        }
+        throttle
     }
 
     fn load(&self, word: Word) -> u64 {
@@ -213,7 +241,7 @@ impl Throttle {
         &self.0.shared[word as usize].words[0]
     }
 
-    /// The throttle's time: microseconds since it was made.
+    /// The throttle's time: microseconds since the memory was made.
     pub fn us(&self, at: Instant) -> u64 {
         // Not 0, which stands for none.
         let since = at.saturating_duration_since(self.0.epoch);

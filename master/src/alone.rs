@@ -16,6 +16,7 @@ use std::time::Instant;
 use tine_common::access_log::Sink;
 use tine_common::config::MasterConfig;
 use tine_common::scoreboard::Scoreboard;
+use tine_common::server_memory::{Needs, ServerMemory};
 use tine_common::sys::fork;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{AppFactory, WorkerInfo};
@@ -48,13 +49,15 @@ impl Alone {
 
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
         let Alone { about, config, bound, access_log, notifier, .. } = self;
-        let scoreboard = Scoreboard::new(1).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
+        let limits = config.worker.throttle.limits;
+        let needs = Needs { slots: 1, rate_count: limits.rate.map_or(0, |rate| rate.count), store: 0 };
+        let memory = ServerMemory::private(needs).map_err(|e| format!("no memory to share: {e}"))?;
+        let scoreboard = Scoreboard::over(&memory).map_err(|e| format!("no memory for the scoreboard: {e}"))?;
         let mut scoreboard = scoreboard.with_dictionaries(config.shared_bytes_max);
         if config.worker.connections_per_address_max.is_some() {
-            scoreboard.count_addresses().map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
+            scoreboard.count_addresses(&memory).map_err(|e| format!("no memory for the counts of addresses: {e}"))?;
         }
-        let limits = &config.worker.throttle.limits;
-        scoreboard.limit(limits).map_err(|e| format!("no memory for the limits: {e}"))?;
+        scoreboard.throttle().set(&limits);
         scoreboard.take(0, 0);
         // Nothing reads the other end. It stays open, as the worker takes the end of the channel for the master's exit.
         let (channel, _other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;

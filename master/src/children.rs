@@ -160,11 +160,6 @@ impl Children {
         }
     }
 
-    /// A slot of the scoreboard that no child has.
-    pub fn free_slot(&self) -> Option<usize> {
-        (0..SLOTS_MAX).find(|slot| !self.slots.contains_key(slot))
-    }
-
     /// Adds a process just forked, as the current child of its position or, if there is one, as its successor.
     pub fn insert(&mut self, slot: usize, child: Child) {
         let position = &mut self.positions[child.index];

@@ -2,21 +2,30 @@
 //!
 //! The old master starts the program that it was started from itself ([`Program`]), with its listening sockets and one end
 //! of a socket pair, over which each [`Word`] is one byte. There are texts as well ([`Topic`]): the limits that an operator has
-//! set, for the new master, and the reason of one that cannot serve, before it exits. Until the new master reports that it serves, the old one serves as usual. Both keep their ends for as long
+//! set, for the new master, and the reason of one that cannot serve, before it exits. Before all else comes the file of the server
+//! memory ([`MEMORY`]). Until the new master reports that it serves, the old one serves as usual. Both keep their ends for as long
 //! as they live: the end of the stream is the end of the other process.
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{AccessFlags, Pid, access};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use tine_common::log::one_line;
 use tine_common::sys::exec::{self, Minded};
+use tine_common::sys::passing;
 
 /// The name of the new master's end of the pair among the descriptors that it inherits.
 pub const CHANNEL: &str = "tine-handover";
+/// The byte that the file of the server memory comes with: the first of the old master. Neither words nor texts have it.
+const MEMORY: u8 = b'M';
+
+/// Passes the memory on. To be called before the new master is started.
+pub fn send_memory(memory: BorrowedFd<'_>, channel: &UnixStream) -> io::Result<()> {
+    Ok(passing::send(channel.as_fd(), MEMORY, memory)?)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -77,12 +86,15 @@ impl Word {
 pub enum Topic {
     /// From the new master: why it cannot serve, in its own words.
     Reason,
-    /// From the old master, before the new one is started: the limits that were set while it ran.
+    /// From the old master, before the new one is started and whenever they change: the limits that were set while it ran. All
+    /// of them, after [`Topic::BEGIN`] if it is not the first time.
     Limits,
 }
 
 impl Topic {
     const ALL: [Topic; 2] = [Topic::Reason, Topic::Limits];
+    /// What came before it is outdated.
+    pub const BEGIN: &str = "\0\n";
     /// A longer text is cut.
     const BYTES_MAX: usize = 4096;
     const MARK_MASK: u8 = 0xf0;
@@ -113,6 +125,9 @@ impl Texts {
         let halves = &mut self.halves[topic as usize];
         if halves.len() < 2 * Topic::BYTES_MAX {
             halves.push(byte & !Topic::MARK_MASK);
+        }
+        if halves.len().is_multiple_of(2) && halves.ends_with(&[0, 0]) {
+            halves.clear(); // as after `Topic::BEGIN`
         }
     }
 
@@ -186,6 +201,9 @@ impl Program {
 pub struct Predecessor {
     pub pid: Pid,
     pub channel: UnixStream,
+    /// Its server memory; `None`: it cannot hand it on.
+    pub memory: Option<OwnedFd>,
+    texts: Texts,
 }
 
 impl Predecessor {
@@ -194,7 +212,8 @@ impl Predecessor {
         // The process that created the pair; the parent is a minder.
         let pid = Pid::from_raw(getsockopt(&channel, PeerCredentials)?.pid());
         channel.set_nonblocking(true)?;
-        Ok(Predecessor { pid, channel })
+        let memory = passing::receive(channel.as_fd(), MEMORY)?;
+        Ok(Predecessor { pid, channel, memory, texts: Texts::default() })
     }
 
     /// Sends the reason why this process exits.
@@ -203,12 +222,11 @@ impl Predecessor {
         let _ = Topic::Reason.send(line, &self.channel);
     }
 
-    /// The limits that were set while it ran, as [`Topic::Limits`] has them. It has sent them before it started this process.
-    pub fn limits(&self) -> String {
-        let mut texts = Texts::default();
+    /// The limits that were set while it ran until now, as [`Topic::Limits`] has them.
+    pub fn limits(&mut self) -> String {
         // It sends no word before this master serves; if it has ended, that is noticed then.
-        let _ = Word::receive(&self.channel, &mut texts);
-        texts.get(Topic::Limits)
+        let _ = Word::receive(&self.channel, &mut self.texts);
+        self.texts.get(Topic::Limits)
     }
 }
 
@@ -253,6 +271,32 @@ mod tests {
         let (words, texts) = heard(&bytes, 3);
         assert_eq!((words, texts.get(Topic::Limits).as_str()), (vec![], "rate=off over 50/s\n"));
         assert_eq!(texts.reason().as_deref(), Some("no"));
+    }
+
+    #[test]
+    fn limits_that_are_sent_again_take_the_place_of_those_before() {
+        let mut bytes = Vec::new();
+        Topic::Limits.send("rate=off over 50/s\n", &mut bytes).expect("there is room");
+        for (text, expected) in [("wait=2s over 1s\n", "\nwait=2s over 1s\n"), ("", "\n")] {
+            Topic::Limits.send(&format!("{}{text}", Topic::BEGIN), &mut bytes).expect("there is room");
+            for step in [1, 7, bytes.len()] {
+                assert_eq!(heard(&bytes, step).1.get(Topic::Limits), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_memory_comes_first_and_is_not_a_word() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let file = std::fs::File::open("/dev/null").expect("a file");
+        send_memory(file.as_fd(), &ours).expect("there is room");
+        Topic::Limits.send("wait=2s over 1s\n", &ours).expect("there is room");
+        let mut next = Predecessor::new(theirs.into()).expect("a channel");
+        assert_eq!((next.memory.is_some(), next.limits().as_str()), (true, "wait=2s over 1s\n"));
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        Topic::Limits.send("wait=3s over 1s\n", &ours).expect("there is room");
+        let mut next = Predecessor::new(theirs.into()).expect("a channel");
+        assert_eq!((next.memory.is_some(), next.limits().as_str()), (false, "wait=3s over 1s\n"), "an older version");
     }
 
     #[test]

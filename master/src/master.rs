@@ -17,13 +17,14 @@ mod measuring;
 mod notifying;
 mod replacing;
 mod reporting;
+mod spawning;
 mod stopping;
 mod supervising;
 mod upgrading;
 mod waiting;
 
 use crate::about::About;
-use crate::children::{Child, Children, SLOTS_MAX};
+use crate::children::{Child, Children};
 use crate::command::Command;
 use crate::control::Control;
 use crate::handover::{Predecessor, Program};
@@ -31,26 +32,23 @@ use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
-use crate::recycle;
 use crate::shortage::Shortage;
 use admin::Admin;
 use booting::Boot;
 use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
+use counting::Counting;
 use helper::Helper;
-use inheriting::Succession;
+use inheriting::{Succession, server_memory};
 #[cfg(feature = "limit-store")]
 use leasing::Leasing;
 use limiting::Limiting;
 use measuring::Measuring;
 use mio::{Events, Interest, Poll};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
 use replacing::Replacing;
 use signal_hook::consts::{SIGCHLD, SIGHUP};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::{Duration, Instant, SystemTime};
 use stopping::Stopping;
 use supervising::Supervising;
@@ -58,12 +56,12 @@ use tine_common::access_log::Sink;
 use tine_common::config::{MasterConfig, StoreUrl};
 use tine_common::log::{Allowance, and_others};
 use tine_common::message::{Order, Report};
+use tine_common::metric::Metric;
 use tine_common::privileges::Privileges;
 use tine_common::scoreboard::Scoreboard;
-use tine_common::sys::fork::{Fork, fork};
+use tine_common::server_memory::ServerMemory;
 use tine_common::sys::{process, signals};
-use tine_worker::app::metrics::AppMetrics;
-use tine_worker::app::{AppFactory, WorkerInfo};
+use tine_worker::app::AppFactory;
 use tine_worker::worker;
 use upgrading::Upgrading;
 
@@ -147,6 +145,7 @@ pub struct Master {
     notifier: Notifier,
     poll: Poll,
     signals: Signals,
+    memory: ServerMemory,
     scoreboard: Scoreboard,
     children: Children,
     shortage: Shortage,
@@ -155,6 +154,7 @@ pub struct Master {
     memory_line: Option<MemoryLine>,
     // What it does: the fields of each are private to the file that does it.
     boot: Boot,
+    counting: Counting,
     supervising: Supervising,
     measuring: Measuring,
     limiting: Limiting,
@@ -170,13 +170,17 @@ pub struct Master {
 
 impl Master {
     pub fn new(start: Start) -> io::Result<Master> {
-        let Start { about, factory, config, reread, bound, pidfile, access_log, program, predecessor, .. } = start;
+        let Start { about, factory, config, reread, bound, pidfile, access_log, program, mut predecessor, .. } = start;
         let (mut control, mut notifier) = (start.control, start.notifier);
-        let mut scoreboard = Scoreboard::new(SLOTS_MAX)?.with_dictionaries(config.shared_bytes_max);
+        let memory = server_memory(&config, start.limit_store.as_ref(), predecessor.as_mut())?;
+        let mut scoreboard = Scoreboard::over(&memory)?.with_dictionaries(config.shared_bytes_max);
         if config.worker.connections_per_address_max.is_some() {
-            scoreboard.count_addresses()?;
+            scoreboard.count_addresses(&memory)?;
         }
-        scoreboard.limit(&config.worker.throttle.limits)?;
+        let limits = config.worker.throttle.limits;
+        if !memory.is_taken_on() {
+            scoreboard.throttle().set(&limits);
+        }
         let poll = Poll::new()?;
         let wanted = |signal: &i32| *signal != SIGHUP || !process::ignores_hangup();
         let mut signals = Signals::new(Command::SIGNALS.into_iter().filter(wanted).chain([SIGCHLD]))?;
@@ -195,13 +199,13 @@ impl Master {
         if admin.is_some() {
             tine_common::log::keep();
         }
-        if start.limit_store.is_some() {
+        if start.limit_store.is_some() && !memory.is_taken_on() {
             scoreboard.throttle().share(config.limit_store_alone_percent);
         }
         #[cfg(feature = "limit-store")]
-        let leasing = start.limit_store.map(|url| Leasing::new(url, now)).transpose()?;
-        let limiting = Limiting::new(scoreboard.throttle(), predecessor.as_ref());
-        Ok(Master {
+        let leasing = start.limit_store.map(|url| Leasing::new(url, scoreboard.throttle(), now)).transpose()?;
+        let texts = predecessor.as_mut().filter(|_| !memory.is_taken_on()).map(Predecessor::limits);
+        let mut master = Master {
             children: Children::new(config.workers, now),
             about,
             factory,
@@ -219,23 +223,28 @@ impl Master {
             notifier,
             poll,
             signals,
+            memory,
             scoreboard,
             boot: Boot::NoneReady { failures: 0 },
+            counting: Counting::default(),
             supervising: Supervising::new(now),
             measuring: Measuring::new(now),
-            limiting,
+            limiting: Limiting::new(limits),
             replacing: Replacing::default(),
             configuring: Configuring::new(reread),
             upgrading: Upgrading::default(),
             succession: Succession::of(predecessor),
             stopping: Stopping::default(),
-            notified: notifying::Notified::nothing(now),
+            notified: notifying::Notified::nothing(scoreboard.totals()[Metric::Requests], now),
             commands: Vec::new(),
             waiters: Vec::new(),
             shortage: Shortage::default(),
             poll_failures_allowance: Allowance::new(1.0, 1.0 / 30.0),
             memory_line,
-        })
+        };
+        // With memory of its own it need not wait for the takeover.
+        texts.into_iter().for_each(|texts| master.begin_limiting(&texts));
+        Ok(master)
     }
 
     /// Serves until told to stop. In a process just forked it returns at once with that worker's start; dropping the master
@@ -332,88 +341,6 @@ impl Master {
         let helpers = self.helpers().map(Helper::deadline);
         let nearest = deadlines.into_iter().chain(helpers).flatten().fold(self.supervising.next_check(), Instant::min);
         nearest.saturating_duration_since(now)
-    }
-
-    /// Forks a worker for an index, which may have one already; returns `Some` in the child.
-    fn spawn(&mut self, index: usize, now: Instant) -> Option<worker::Start> {
-        let Some(slot) = self.children.free_slot() else {
-            self.on_spawn_failed(index, &io::Error::other(format!("{SLOTS_MAX} processes are running")), now);
-            return None;
-        };
-        let (ours, theirs) = match StdUnixStream::pair() {
-            Ok(pair) => pair,
-            Err(e) => {
-                self.on_spawn_failed(index, &e, now);
-                return None;
-            }
-        };
-        let recycling = &self.config.supervision.recycling;
-        let requests_due = recycle::requests(recycling, fastrand::f64());
-        let lifetime = recycle::lifetime(recycling, fastrand::f64());
-        let are_sockets_lent = self.are_sockets_shared();
-        self.scoreboard.take(slot, index);
-        match fork() {
-            Ok(Fork::Child(signals)) => {
-                drop(ours);
-                let bound = std::mem::take(&mut self.bound);
-                return Some(worker::Start {
-                    config: self.config.worker.clone(),
-                    info: WorkerInfo {
-                        index,
-                        workers: self.children.positions.len(),
-                        generation: self.replacing.generation(),
-                        buffer_bytes: self.config.worker.buffer_bytes,
-                        metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
-                        dictionaries: self.scoreboard.dictionaries(),
-                    },
-                    listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
-                    channel: theirs,
-                    access_log: self.access_log.take(),
-                    scoreboard: self.scoreboard,
-                    slot,
-                    requests_due,
-                    are_sockets_lent,
-                    master: Some(self.pid),
-                    signals,
-                });
-            }
-            Ok(Fork::Parent(pid)) => {
-                log::debug!("worker {index} of generation {} is process {pid}", self.replacing.generation());
-                // If it fails, the worker counts as dead.
-                match self.watch_channel(ours, slot) {
-                    Ok(channel) => {
-                        let child =
-                            Child { lifetime, ..Child::new(pid, index, self.replacing.generation(), channel, now) };
-                        self.children.insert(slot, child);
-                        if self.upgrading.is_in_progress() {
-                            self.order(slot, Order::Lent);
-                        }
-                        if self.is_stopping() {
-                            self.order(slot, Order::LameDuck);
-                        }
-                    }
-                    Err(e) => {
-                        // It is in no table; and with its channel closed it would take the master for dead.
-                        let _ = kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None).map(drop));
-                        self.scoreboard.retire(slot, 0);
-                        self.on_spawn_failed(index, &e, now);
-                    }
-                }
-            }
-            Err(e) => {
-                self.scoreboard.retire(slot, 0);
-                self.on_spawn_failed(index, &e, now);
-            }
-        }
-        None
-    }
-
-    /// The master's end of a channel, in the poll. Fails only for lack of memory or descriptors.
-    fn watch_channel(&self, ours: StdUnixStream, token: usize) -> io::Result<mio::net::UnixStream> {
-        ours.set_nonblocking(true)?;
-        let mut channel = mio::net::UnixStream::from_std(ours);
-        self.poll.registry().register(&mut channel, mio::Token(token), Interest::READABLE)?;
-        Ok(channel)
     }
 
     fn order(&mut self, slot: usize, order: Order) {

@@ -2,6 +2,9 @@
 //!
 //! It is a child of the master, which starts it again if it dies: all that matters is in the shared memory, so that the next one
 //! goes on with the same shares, as the same server. It ends last of all processes, as requests may be in flight until then.
+//!
+//! Over an upgrade there are two, of one memory: one holds the lease, and the other stands by ([`Lessee`]). The lease is let go of, and
+//! the shares are not given back, when the master leaves to another one, or when another process stands by.
 
 use crate::lease::Lease;
 use crate::store::{Store, TTL};
@@ -17,12 +20,14 @@ use tine_common::config::StoreUrl;
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Slot;
 use tine_common::sys::{fork, process};
-use tine_common::throttle::{Rate, Shares, Throttle, ThrottleLimits};
+use tine_common::throttle::{Lessee, Rate, Shares, Throttle, ThrottleLimits};
 
 /// The name of the process in its title and in the log.
 pub const NAME: &str = "limit store";
 /// From one report to the next.
 const TURN: Duration = Duration::from_millis(100);
+/// One that stands by looks this often whether the lease is free.
+const LOOK: Duration = Duration::from_millis(20);
 /// Between attempts to reach the store; far below the grace of the store after its restart.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// Without a master it is killed this long after the requests in flight have to be over.
@@ -31,7 +36,7 @@ const ORPHAN_MARGIN: Duration = Duration::from_secs(5);
 /// What the master passes to the process.
 pub struct Start {
     pub url: StoreUrl,
-    /// This server, for all others; the same over all processes of one master.
+    /// This server, for all others; the same over all processes and masters of one memory.
     pub id: String,
     /// The limits and the shares.
     pub throttle: Throttle,
@@ -67,12 +72,22 @@ pub fn run(start: Start) -> i32 {
         log::debug!("the channel to the master: {e}");
         return 1;
     }
+    let lessee = throttle.lessee();
+    while !lessee.try_hold() {
+        slot.heartbeat(Instant::now(), false);
+        let order = orders(&channel, Instant::now() + LOOK);
+        if is_told.load(Ordering::Relaxed) || !matches!(order, Orders::None) {
+            lessee.let_go();
+            return 0;
+        }
+    }
     let lease = Lease::new(throttle);
     let is_reachable = lease.state().is_reachable;
     let mut one = Leasing {
         url,
         store,
         lease,
+        lessee,
         is_lost: !is_reachable,
         lost_at: None,
         retry: TURN,
@@ -85,18 +100,25 @@ pub fn run(start: Start) -> i32 {
         slot.heartbeat(now, false);
         if is_told.load(Ordering::Relaxed) {
             // By an operator: the master starts another one.
+            lessee.let_go();
             return 0;
         }
         one.turn(now);
-        if orphaned.is_some_and(|since| one.lease.in_flight() == 0 || since.elapsed() >= graceful_timeout) {
-            one.leave();
+        let is_over = |since: Instant| one.lease.in_flight() == 0 || since.elapsed() >= graceful_timeout;
+        if orphaned.is_some_and(|since| lessee.has_heir() || is_over(since)) {
+            one.end();
             return 0;
         }
         match orders(&channel, one.next) {
             _ if orphaned.is_some() => std::thread::sleep(one.next.saturating_duration_since(Instant::now()).min(TURN)),
             Orders::None => {}
             Orders::Leave => {
-                one.leave();
+                // To the process of another master, which begins now if it does not stand by.
+                lessee.let_go();
+                return 0;
+            }
+            Orders::End => {
+                one.end();
                 return 0;
             }
             // Its workers finish what is in flight, which others have to know.
@@ -115,7 +137,10 @@ fn failed(mut channel: &UnixStream, text: &str) -> i32 {
 
 enum Orders {
     None,
+    /// Another master has taken over.
     Leave,
+    /// The server ends.
+    End,
     /// The master is.
     Gone,
 }
@@ -132,15 +157,16 @@ fn orders(mut channel: &UnixStream, until: Instant) -> Orders {
     match channel.read(&mut bytes) {
         Ok(0) => Orders::Gone,
         Ok(count) => {
-            let mut leave = false;
+            let mut said = Orders::None;
             for order in bytes[..count].iter().filter_map(|&byte| Order::from_byte(byte)) {
                 match order {
                     Order::ReopenLogs => tine_common::log::reopen().unwrap_or_else(|line| log::error!("{line}")),
-                    Order::Drain | Order::Leave | Order::Cut => leave = true,
+                    Order::Leave => said = Orders::Leave,
+                    Order::Drain | Order::Cut => said = Orders::End,
                     Order::LameDuck | Order::Lent | Order::Owned => {}
                 }
             }
-            if leave { Orders::Leave } else { Orders::None }
+            said
         }
         Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Orders::None,
         // A reset, as the master has not read all.
@@ -152,6 +178,7 @@ struct Leasing {
     url: StoreUrl,
     store: Store,
     lease: Lease,
+    lessee: Lessee,
     /// The store does not answer, or has not yet.
     is_lost: bool,
     /// Since when, once that is logged.
@@ -221,6 +248,14 @@ impl Leasing {
                 "limit store {url} cannot be reached: {why}; until it is, this server has --limit-store-alone of its limits: {shares}"
             ),
         }
+    }
+
+    /// The server ends, unless another process stands by.
+    fn end(&mut self) {
+        if !self.lessee.has_heir() {
+            self.leave();
+        }
+        self.lessee.let_go();
     }
 
     /// Gives back what this server holds. Its admissions of the last window stay counted.

@@ -5,6 +5,7 @@
 
 use crate::percent::decode;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -93,6 +94,15 @@ fn read_line(path: &Path) -> Result<String, String> {
     }
     let text = std::fs::read_to_string(path).map_err(|e| format!("it cannot be read: {e}"))?;
     Ok(text.trim().to_string())
+}
+
+impl StoreUrl {
+    /// A number that is another one for another place in a store, whoever logs in there; never 0.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.host, self.port, self.db, &self.key).hash(&mut hasher);
+        hasher.finish() | 1
+    }
 }
 
 impl FromStr for StoreUrl {

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod abort;
+pub mod clock;
 pub mod descriptor;
 pub mod epoll;
 pub mod exec;
@@ -14,6 +15,7 @@ pub mod inherit;
 pub mod local_time;
 pub mod mmap;
 pub mod output;
+pub mod passing;
 pub mod process;
 pub mod queue_waker;
 pub mod random;

@@ -84,8 +84,7 @@ const EXITS: CountFamily = family("tine_worker_exits", "Workers that ended witho
 const FORKS_FAILED: CountFamily =
     family("tine_worker_starts_failed", "Workers that could not be started, for lack of processes or memory.", "");
 const RELOADS: CountFamily = family("tine_reloads", "Reloads that have ended.", "outcome");
-const UPGRADES: CountFamily =
-    family("tine_upgrades", "Upgrades that have ended: failed ones, and the one that started this master.", "outcome");
+const UPGRADES: CountFamily = family("tine_upgrades", "Upgrades that have ended.", "outcome");
 
 impl Count {
     /// In the order of the variants, those of one family together.
@@ -186,26 +185,11 @@ pub enum Level {
     BufferedBytes,
     PartsOfHeads,
     AppMemoryBytes,
-    // The master's.
-    /// When the last reload ended, in seconds of the Unix epoch; 0: there was none.
-    LastReloadAt,
-    /// 1 if it succeeded.
-    LastReloadSucceeded,
-    /// CPU time of the workers that have exited, in microseconds: it only grows.
-    ExitedCpuUs,
 }
 
 impl Level {
     /// In the order of the variants.
-    pub const ALL: [Level; 7] = [
-        Level::WebSockets,
-        Level::BufferedBytes,
-        Level::PartsOfHeads,
-        Level::AppMemoryBytes,
-        Level::LastReloadAt,
-        Level::LastReloadSucceeded,
-        Level::ExitedCpuUs,
-    ];
+    pub const ALL: [Level; 4] = [Level::WebSockets, Level::BufferedBytes, Level::PartsOfHeads, Level::AppMemoryBytes];
 }
 
 #[cfg(test)]

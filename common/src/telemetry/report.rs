@@ -33,7 +33,7 @@ pub fn report(scoreboard: &Scoreboard, roster: Option<&Roster>, format: Format, 
     store(&mut out, scoreboard, now);
     if let Some(roster) = roster {
         server(&mut out, &telemetry, scoreboard, roster, now);
-        processes(&mut out, &telemetry, roster);
+        processes(&mut out, &telemetry, scoreboard, roster);
     }
     super::app::write(&mut out, &telemetry);
     out.finish()
@@ -104,12 +104,11 @@ fn levels(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard) 
     ] {
         out.single(name, Kind::Gauge, help, value);
     }
-    let at = level(Level::LastReloadAt);
-    if at > 0 {
+    if let Some((at, succeeded)) = telemetry.last_reload() {
         let help = "When the last reload ended.";
         out.single("tine_last_reload_timestamp_seconds", Kind::Gauge, help, at);
         let help = "Whether the last reload succeeded.";
-        out.single("tine_last_reload_success", Kind::Gauge, help, level(Level::LastReloadSucceeded));
+        out.single("tine_last_reload_success", Kind::Gauge, help, succeeded);
     }
 }
 
@@ -220,13 +219,15 @@ fn server(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard, 
     }
 }
 
-fn processes(out: &mut Exposition, telemetry: &Telemetry, roster: &Roster) {
-    let exited = telemetry.level(Level::ExitedCpuUs);
-    let living: f64 = roster.pids().filter_map(resident::cpu_seconds).sum();
+fn processes(out: &mut Exposition, telemetry: &Telemetry, scoreboard: &Scoreboard, roster: &Roster) {
+    let exited = telemetry.exited_cpu_us();
+    // Over an upgrade, those of the other master belong to the server, too.
+    let pids: Vec<u32> = roster.pids().chain(scoreboard.other_pids()).collect();
+    let living: f64 = pids.iter().copied().filter_map(resident::cpu_seconds).sum();
     let all = telemetry.cpu_us_at_least(exited + (living * 1e6) as u64);
     let help = "CPU time of all processes of the server, those included that have exited.";
     out.single("tine_cpu_seconds", Kind::Counter, help, Number(all as f64 / 1e6));
-    if let Some(bytes) = resident::together(roster.pids()) {
+    if let Some(bytes) = resident::together(pids.into_iter()) {
         let help = "Memory of all processes of the server, each page once.";
         out.single("tine_memory_bytes", Kind::Gauge, help, bytes);
     }

@@ -93,9 +93,9 @@ fn slots_without_a_seat_count_nothing() {
 
 #[test]
 fn each_limit_is_there_with_its_use() {
-    let mut board = board(1);
+    let board = board(1);
     let limits = ThrottleLimits { concurrency: Some(100), rate: "2000/min".parse().ok(), ..ThrottleLimits::default() };
-    board.limit(&limits).expect("memory");
+    board.throttle().set(&limits);
     let (seat, now) = (board.throttle().seat(0), Instant::now());
     let held: Vec<_> = (0..3).map(|_| seat.admit(board.throttle().us(now)).expect("room")).collect();
     let text = report(&board, None, Format::Text, now);

@@ -6,6 +6,7 @@
 
 use super::settings::{Rate, Word};
 use super::{Shared, Throttle, ThrottleLimits, window};
+use crate::server_memory::ProcessKey;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,57 @@ pub(super) enum StoreWord {
     Rate,
     /// Of the last request to the store.
     Serial,
+    /// The server's name for the store, beside that of its machine.
+    Id,
+    /// The process that leases, and the one that stands by.
+    Holder,
+    Heir,
+}
+
+/// A process's part in the lease. Of the processes of two masters only one leases, so that shares are set in the order in which
+/// they were granted.
+#[derive(Clone, Copy)]
+pub struct Lessee {
+    throttle: Throttle,
+    own: ProcessKey,
+}
+
+impl Lessee {
+    /// True: this process is the one that leases, from now on. If another one does, this one stands by.
+    pub fn try_hold(&self) -> bool {
+        let (holder, own) = (self.throttle.store_word(StoreWord::Holder), self.own.word());
+        let before = holder.load(SeqCst);
+        if before == own {
+            return true;
+        }
+        let is_free = ProcessKey::from_word(before).is_none_or(|key| !key.lives());
+        if is_free && holder.compare_exchange(before, own, SeqCst, Relaxed).is_ok() {
+            self.stand_down();
+            return true;
+        }
+        self.throttle.store_word(StoreWord::Heir).store(own, SeqCst);
+        false
+    }
+
+    /// Another process stands by for the lease.
+    pub fn has_heir(&self) -> bool {
+        let heir = ProcessKey::from_word(self.throttle.store_word(StoreWord::Heir).load(SeqCst));
+        heir.is_some_and(|heir| heir != self.own && heir.lives())
+    }
+
+    /// This process neither leases nor stands by any more.
+    pub fn let_go(&self) {
+        self.stand_down();
+        // It fails if another one holds it.
+        let holder = self.throttle.store_word(StoreWord::Holder);
+        let _ = holder.compare_exchange(self.own.word(), 0, SeqCst, Relaxed);
+    }
+
+    fn stand_down(&self) {
+        // As above.
+        let heir = self.throttle.store_word(StoreWord::Heir);
+        let _ = heir.compare_exchange(self.own.word(), 0, SeqCst, Relaxed);
+    }
 }
 
 impl Shares {
@@ -88,6 +140,17 @@ impl Throttle {
     pub fn admitted_within(&self, window: Duration, now: Instant) -> u64 {
         let rate = Rate { count: self.0.window.capacity(), window };
         self.0.window.admitted(rate, self.us(now), &window::Hint::default()).0
+    }
+
+    /// The number by which the store knows this server: drawn by the first master.
+    pub fn store_id(&self, draw: impl FnOnce() -> u64) -> u64 {
+        let (word, drawn) = (self.store_word(StoreWord::Id), draw() | 1);
+        word.compare_exchange(0, drawn, SeqCst, SeqCst).map_or_else(|id| id, |_| drawn)
+    }
+
+    /// This process, which may lease the shares.
+    pub fn lessee(&self) -> Lessee {
+        Lessee { throttle: *self, own: ProcessKey::own() }
     }
 
     /// The number of the next request to the store: a request that is late never counts after a newer one.
@@ -179,6 +242,24 @@ mod tests {
         assert_eq!(within, Shares { concurrency: Some(4), rate: Some(Rate { count: 1, window }) });
         assert_eq!(Shares::default().within(&limits(4, "1/s")), shares(0, 0), "not unlimited meanwhile");
         assert_eq!(within.within(&ThrottleLimits::default()), Shares::default());
+    }
+
+    #[test]
+    fn one_process_leases_and_another_stands_by() {
+        let (throttle, _) = throttle(&limits(10, "6/s"), 0);
+        let own = throttle.lessee();
+        let other = Lessee { own: ProcessKey::new(1, 0), ..own };
+        assert!(own.try_hold() && own.try_hold() && !own.has_heir());
+        assert!(!other.try_hold() && own.has_heir());
+        own.let_go();
+        assert!(other.try_hold() && !own.has_heir());
+        assert!(!own.try_hold() && other.has_heir());
+        own.let_go();
+        assert!(!other.has_heir() && other.try_hold(), "it keeps it");
+        let dead = Lessee { own: ProcessKey::new(std::process::id(), 1), ..own };
+        other.let_go();
+        assert!(dead.try_hold() && own.try_hold(), "it has ended");
+        assert_eq!((throttle.store_id(|| 6), throttle.store_id(|| 8)), (7, 7));
     }
 
     #[test]

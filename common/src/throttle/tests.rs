@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sys::fork::{Fork, fork};
-use crate::sys::mmap::Line;
+use crate::sys::mmap::{Line, shared_lines};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;

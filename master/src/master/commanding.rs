@@ -72,7 +72,7 @@ impl Master {
                 Wait::End
             }
             Command::StopNow => {
-                let in_flight = self.scoreboard.totals()[Metric::InFlight];
+                let in_flight = self.scoreboard.own_totals()[Metric::InFlight];
                 log::info!("{source}: stopping at once, {in_flight} requests in flight");
                 self.stop_now(now);
                 Wait::End

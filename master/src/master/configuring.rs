@@ -83,7 +83,7 @@ impl Master {
         // Workers of before do not count; their connections are not limited until they have left.
         if new.worker.connections_per_address_max.is_some()
             && self.scoreboard.address_counts(0).is_none()
-            && let Err(e) = self.scoreboard.count_addresses()
+            && let Err(e) = self.scoreboard.count_addresses(&self.memory)
         {
             log::error!("--max-connections-per-address has no effect, no memory for the counts: {e}");
         }

@@ -5,7 +5,14 @@ use crate::children::{Child, Phase};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::wait::WaitStatus;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tine_common::telemetry::{Count, Level, Seat};
+use tine_common::telemetry::{Count, Seat};
+
+/// What this master has added so far to what all masters count.
+#[derive(Debug, Default)]
+pub struct Counting {
+    lines_dropped: u64,
+    exited_cpu_us: u64,
+}
 
 /// Why a worker has exited that was not told to.
 pub fn exit_of(child: &Child, status: WaitStatus, is_by_oom: bool) -> Count {
@@ -28,25 +35,35 @@ impl Master {
     }
 
     pub(super) fn count_reload(&self, is_success: bool) {
-        let seat = self.seat();
-        seat.count(if is_success { Count::Reloads } else { Count::ReloadsFailed }, 1);
+        self.count(if is_success { Count::Reloads } else { Count::ReloadsFailed });
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        seat.set_level(Level::LastReloadSucceeded, is_success.into());
-        seat.set_level(Level::LastReloadAt, unix.as_secs());
+        self.scoreboard.telemetry().set_last_reload(unix.as_secs(), is_success);
     }
 
     /// A child was reaped: the kernel has added its CPU time to that of all children.
-    pub(super) fn count_cpu_of_exited(&self) {
-        if let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) {
-            let us = [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
-            self.seat().set_level(Level::ExitedCpuUs, us.iter().sum::<i64>() as u64);
-        }
+    pub(super) fn count_cpu_of_exited(&mut self) {
+        let all = cpu_us(UsageWho::RUSAGE_CHILDREN).max(self.counting.exited_cpu_us);
+        let news = all - std::mem::replace(&mut self.counting.exited_cpu_us, all);
+        self.scoreboard.telemetry().add_exited_cpu(news);
+    }
+
+    /// This master exits; the next one, if there is one, goes on with its counts.
+    pub(super) fn count_own_end(&self) {
+        self.scoreboard.leave();
+        self.scoreboard.telemetry().add_exited_cpu(cpu_us(UsageWho::RUSAGE_SELF));
     }
 
     /// Once a turn.
-    pub(super) fn count_dropped_lines(&self) {
-        let seat = self.seat();
-        let news = tine_common::log::lines_dropped() - seat.counted(Count::LogLinesDropped);
-        seat.count(Count::LogLinesDropped, news);
+    pub(super) fn count_dropped_lines(&mut self) {
+        let all = tine_common::log::lines_dropped();
+        let news = all - std::mem::replace(&mut self.counting.lines_dropped, all);
+        self.seat().count(Count::LogLinesDropped, news);
     }
+}
+
+fn cpu_us(of: UsageWho) -> u64 {
+    getrusage(of).map_or(0, |usage| {
+        let us = [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
+        us.iter().sum::<i64>() as u64
+    })
 }

@@ -4,8 +4,9 @@
 
 use super::admin::Admin;
 use super::{CONTROL, KILL_MARGIN, Master, OLD_MASTER};
+use crate::children::SLOTS_MAX;
 use crate::control::{self, Claim};
-use crate::handover::{Predecessor, Texts, Word};
+use crate::handover::{Predecessor, Texts, Topic, Word};
 use crate::listener::Bound;
 use crate::pidfile::Pidfile;
 use mio::Interest;
@@ -14,8 +15,34 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io;
 use std::time::{Duration, Instant};
+use tine_common::config::{MasterConfig, StoreUrl};
 use tine_common::message::Order;
+use tine_common::server_memory::{Needs, ServerMemory};
 use tine_common::telemetry::Count;
+
+/// That of the master before this one, if there is one and it is what this one needs; otherwise new memory.
+pub fn server_memory(
+    config: &MasterConfig,
+    store: Option<&StoreUrl>,
+    predecessor: Option<&mut Predecessor>,
+) -> io::Result<ServerMemory> {
+    let needs = Needs {
+        slots: SLOTS_MAX,
+        rate_count: config.worker.throttle.limits.rate.map_or(0, |rate| rate.count),
+        store: store.map_or(0, StoreUrl::hash),
+    };
+    let Some(predecessor) = predecessor else { return ServerMemory::new(needs) };
+    let why = match predecessor.memory.take().map(|file| ServerMemory::take_on(file, needs)) {
+        Some(Ok(memory)) => return Ok(memory),
+        Some(Err(why)) => why.to_string(),
+        None => "it is of a version that cannot hand it on".to_string(),
+    };
+    log::warn!(
+        "the shared memory of the master before this one is not taken on: {why}; until that one has exited, each counts for \
+         itself, so that up to twice the limits may be in use; counters begin at 0"
+    );
+    ServerMemory::new(needs)
+}
 
 /// What this master has to do with one before it.
 #[derive(Default)]
@@ -33,6 +60,8 @@ pub enum Succession {
 pub struct OldMaster {
     pid: Pid,
     channel: UnixStream,
+    /// What it says beside words.
+    texts: Texts,
     /// It has given up the sockets.
     has_handed_over: bool,
     /// When it is killed, if it was told to stop.
@@ -97,19 +126,29 @@ impl Master {
             registered.map_err(|e| format!("the control socket cannot be watched: {e}"))?;
         }
         match std::mem::take(&mut self.succession) {
-            Succession::Pending(predecessor) => self.succeed(predecessor),
+            Succession::Pending(mut predecessor) => {
+                self.begin_limiting(&predecessor.limits());
+                self.succeed(predecessor);
+            }
             other => self.succession = other,
         }
         Ok(())
     }
 
     /// Tells the predecessor that this master serves; from now on it is the old master.
-    fn succeed(&mut self, Predecessor { pid, channel }: Predecessor) {
+    fn succeed(&mut self, predecessor: Predecessor) {
+        let Predecessor { pid, channel, .. } = predecessor;
         self.count(Count::Upgrades);
         let mut channel = UnixStream::from_std(channel);
         let told = self.poll.registry().register(&mut channel, mio::Token(OLD_MASTER), Interest::READABLE);
         let told = told.and_then(|()| Word::Serves.send(&channel));
-        self.succession = Succession::TakenOver(OldMaster { pid, channel, has_handed_over: false, kill_at: None });
+        self.succession = Succession::TakenOver(OldMaster {
+            pid,
+            channel,
+            texts: Texts::default(),
+            has_handed_over: false,
+            kill_at: None,
+        });
         if let Err(e) = told {
             log::warn!("the master before this one, process {pid}, has ended already: {e}");
             self.on_old_master_gone();
@@ -134,7 +173,12 @@ impl Master {
 
     pub(super) fn handle_old_master(&mut self) {
         let Some(old_master) = self.succession.old_master() else { return };
-        let (words, has_ended) = Word::receive(&old_master.channel, &mut Texts::default());
+        let (words, has_ended) = Word::receive(&old_master.channel, &mut old_master.texts);
+        let limits = std::mem::take(&mut old_master.texts).get(Topic::Limits);
+        if !limits.is_empty() {
+            // Set there in the moment of the takeover.
+            self.begin_limiting(&limits);
+        }
         for word in words {
             match word {
                 Word::HandedOver => self.on_handed_over(),
@@ -144,6 +188,7 @@ impl Master {
         }
         if has_ended {
             self.on_old_master_gone();
+            self.sweep();
         }
     }
 

@@ -1,14 +1,17 @@
 //! The process of `--limit-store` (store/), which leases this server's shares of limits that servers have in common.
 //!
-//! It begins before the workers, and ends last: requests may be in flight until then, and others have to know. So at an upgrade
-//! there are two servers for the store, until the old one has finished. A reload does not replace it.
+//! It begins before the workers, and ends last: requests may be in flight until then, and others have to know. A reload does not
+//! replace it. At an upgrade that of the new master stands by, and goes on with the lease when that of the old one has left; for the
+//! store they are the same server. With memory of its own, a new master is another one.
 
 use super::helper::{Helper, SLOT};
 use super::{Forked, LIMIT_STORE, Master, Task};
 use std::io;
 use std::time::Instant;
 use tine_common::config::StoreUrl;
+use tine_common::message::Order;
 use tine_common::privileges::{Affinity, Privileges};
+use tine_common::throttle::Throttle;
 
 pub struct Leasing {
     pub helper: Helper,
@@ -18,10 +21,10 @@ pub struct Leasing {
 }
 
 impl Leasing {
-    pub fn new(url: StoreUrl, now: Instant) -> io::Result<Leasing> {
+    pub fn new(url: StoreUrl, throttle: Throttle, now: Instant) -> io::Result<Leasing> {
         // A host name may be that of many machines, and a process id that of many containers.
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let id = format!("{host}-{}-{:016x}", std::process::id(), fastrand::u64(..));
+        let id = format!("{host}-{:016x}", throttle.store_id(|| fastrand::u64(..)));
         Ok(Leasing { helper: Helper::new("the process of --limit-store", LIMIT_STORE, now)?.early(), url, id })
     }
 }
@@ -45,5 +48,12 @@ impl Master {
         // Not pinned to a CPU: that is for the workers.
         let privileges = Privileges { affinity: Affinity::default(), ..self.config.privileges.clone() };
         Some(Forked { name: tine_store::NAME.to_string(), task: Task::Lease(Box::new(start)), privileges })
+    }
+    /// Another master has taken over: with the memory, its process goes on with the lease.
+    pub(super) fn hand_over_lease(&mut self, now: Instant) {
+        let is_handed_on = self.scoreboard.masters().has_another();
+        if let Some(leasing) = self.leasing.as_mut().filter(|_| is_handed_on) {
+            leasing.helper.leave(Order::Leave, now);
+        }
     }
 }

@@ -6,7 +6,6 @@
 
 use super::Master;
 use super::measuring::Recent;
-use crate::handover::Predecessor;
 use crate::limit_overrides::LimitOverrides;
 use crate::limit_states::{LimitStates, Reading};
 use std::time::{Duration, Instant};
@@ -26,22 +25,10 @@ pub struct Limiting {
 }
 
 impl Limiting {
-    /// `throttle`: with the configured limits. An operator's, of the master before this one, go on.
-    pub fn new(throttle: Throttle, predecessor: Option<&Predecessor>) -> Limiting {
-        let configured = throttle.limits();
-        let mut overrides = predecessor.map(|one| LimitOverrides::of_text(&one.limits())).unwrap_or_default();
-        overrides.forget_outdated(&configured);
-        let limits = overrides.over(&configured);
-        if let Err(line) = throttle.fits(&limits) {
-            log::warn!("limits of the master before this one are not kept: {line}");
-            overrides = LimitOverrides::default();
-        } else if limits != configured {
-            log::info!("limits set by tine ctl are kept: {}", overrides.changes().join(", "));
-            throttle.set(&limits);
-        }
+    pub fn new(configured: ThrottleLimits) -> Limiting {
         Limiting {
             configured,
-            overrides,
+            overrides: LimitOverrides::default(),
             states: LimitStates::default(),
             demand: Demand::default(),
             last_change: String::new(),
@@ -109,6 +96,29 @@ impl Master {
         self.scoreboard.throttle().limits().is_any()
     }
 
+    /// This master is the service from now on: the configured limits are in force, and over them those that an operator had set
+    /// in the master before this one, as `texts` has them.
+    pub(super) fn begin_limiting(&mut self, text: &str) {
+        let (throttle, Limiting { configured, overrides, .. }) = (self.scoreboard.throttle(), &mut self.limiting);
+        let before = std::mem::replace(overrides, LimitOverrides::of_text(text));
+        overrides.forget_outdated(configured);
+        let mut limits = overrides.over(configured);
+        if let Err(line) = throttle.fits(&limits) {
+            log::warn!("limits of the master before this one are not kept: {line}");
+            (*overrides, limits) = (LimitOverrides::default(), *configured);
+        } else if *overrides != before {
+            log::info!("limits set by tine ctl are kept: {}", overrides.changes().join(", "));
+        }
+        throttle.set(&limits);
+    }
+
+    /// Whether this master judges the limits and sets them: another one that has the same memory may be the service.
+    pub(super) fn is_in_charge(&self) -> bool {
+        let is_guest = self.succession.is_pending() && self.memory.is_taken_on();
+        let is_host = self.stopping.has_handed_over() && self.scoreboard.masters().has_another();
+        !is_guest && !is_host
+    }
+
     /// Compares what was measured with the limits, logs what has changed, and opens and closes the gates.
     pub(super) fn judge(&mut self, measured: &mut Measured, now: Instant) {
         let throttle = self.scoreboard.throttle();
@@ -147,9 +157,6 @@ impl Master {
 
     /// Changes limits while the server runs. The error is one line; nothing has changed then.
     pub(super) fn change_limits(&mut self, changes: &[Change], source: &str) -> Result<(), String> {
-        if self.upgrading.is_in_progress() {
-            return Err("a new master is about to take over; change limits once it has".to_string());
-        }
         let throttle = self.scoreboard.throttle();
         let before = throttle.limits();
         let mut limits = before;
@@ -164,6 +171,7 @@ impl Master {
         let was = |change: &Change| format!("{change} (was {})", change.setting.get(&before));
         self.limiting.last_change = changes.iter().map(was).collect::<Vec<_>>().join(", ");
         log::info!("{source}: limits changed: {}", self.limiting.last_change);
+        self.pass_on_limits();
         Ok(())
     }
 
@@ -186,7 +194,9 @@ impl Master {
                 change.value
             );
         }
-        throttle.set(&self.limiting.overrides.over(&configured));
+        if self.is_in_charge() {
+            throttle.set(&self.limiting.overrides.over(&configured));
+        }
     }
 
     /// The configured limits are those of a reload that has succeeded.

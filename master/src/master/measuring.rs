@@ -65,7 +65,7 @@ impl Recent {
 impl Master {
     /// Once a second, with the check of the workers.
     pub(super) fn measure(&mut self, now: Instant) {
-        if now < self.supervising.next_check() {
+        if now < self.supervising.next_check() || !self.is_in_charge() {
             return;
         }
         if !self.has_limits() && !self.scoreboard.gauges().is_wanted(now) {

@@ -20,8 +20,9 @@ pub struct Notified {
 }
 
 impl Notified {
-    pub fn nothing(now: Instant) -> Notified {
-        Notified { condition: ServerState::Starting, numbers_at: now, requests: 0 }
+    /// `requests`: of the masters before this one.
+    pub fn nothing(requests: u64, now: Instant) -> Notified {
+        Notified { condition: ServerState::Starting, numbers_at: now, requests }
     }
 }
 
@@ -67,7 +68,7 @@ impl Master {
         let totals = self.scoreboard.totals();
         let (ready, positions) = (self.children.count_ready(), self.children.positions.len());
         let seconds = now.duration_since(self.notified.numbers_at).as_secs_f64().max(0.001);
-        let rate = (totals[Metric::Requests] - self.notified.requests) as f64 / seconds;
+        let rate = totals[Metric::Requests].saturating_sub(self.notified.requests) as f64 / seconds;
         let workers =
             if ready == positions { counted(positions) } else { format!("{ready} of {} ready", counted(positions)) };
         let (connections, requests) = (totals[Metric::Connections], totals[Metric::InFlight]);

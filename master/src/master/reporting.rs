@@ -56,11 +56,12 @@ impl Master {
         }
     }
 
-    /// All processes of the server, which are counted together.
+    /// All processes of the server, which are counted together: over an upgrade, also those of the other master.
     pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
         let children = self.children.iter().map(|(_, child)| child);
         let helpers = self.helpers().filter_map(Helper::child);
-        std::iter::once(self.pid).chain(children.chain(helpers).map(|child| child.pid.as_raw() as u32))
+        let own = std::iter::once(self.pid).chain(children.chain(helpers).map(|child| child.pid.as_raw() as u32));
+        own.chain(self.scoreboard.other_pids())
     }
 
     /// What the server does: the one answer for control clients and the service manager.

@@ -144,7 +144,7 @@ impl Master {
     }
 
     fn drain(&mut self, source: &str, now: Instant) {
-        let totals = self.scoreboard.totals();
+        let totals = self.scoreboard.own_totals();
         let graceful = self.config.worker.graceful_timeout;
         log::info!(
             "{source}: draining {}, {} in flight, for at most {graceful:.1?}",
@@ -206,7 +206,7 @@ impl Master {
             Stage::Serving | Stage::LameDuck { .. } => None,
             Stage::Stopping { status } => Some(Ending { status, has_cut: false }),
             Stage::HandedOver | Stage::Draining { .. } => {
-                let totals = self.scoreboard.totals();
+                let totals = self.scoreboard.own_totals();
                 let cut = totals[Metric::Cut] - self.stopping.cut_before + self.stopping.cut_by_kill;
                 let has_cut = cut > 0 || self.stopping.old_master_has_cut;
                 if has_cut {
@@ -246,6 +246,7 @@ impl Master {
     pub(super) fn clean_up(&mut self, ending: Ending) -> u8 {
         self.leave_sockets_to_predecessor();
         self.report_end(ending);
+        self.count_own_end();
         self.close_admin();
         remove_unix_sockets(&mut self.bound);
         if let Some(pidfile) = &mut self.pidfile {

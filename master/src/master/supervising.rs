@@ -194,6 +194,7 @@ impl Master {
             return;
         }
         self.supervising.checked = now;
+        self.sweep();
         let supervision = self.config.supervision.clone();
         self.helpers_mut().for_each(|helper| helper.check(since, &supervision));
         if !is_on_guard {
@@ -238,6 +239,23 @@ impl Master {
                     child.is_due = true;
                 }
             }
+        }
+    }
+
+    /// Gives back what workers of a master held that was killed, as they end.
+    pub(super) fn sweep(&mut self) {
+        if self.memory.has_addresses()
+            && self.scoreboard.address_counts(0).is_none()
+            && let Err(e) = self.scoreboard.count_addresses(&self.memory)
+        {
+            log::debug!("the counts of addresses cannot be cleared: {e}");
+        }
+        let swept = self.scoreboard.sweep();
+        if swept > 0 {
+            log::info!(
+                "{} of a master that has ended: what they held of the limits is given back",
+                counted(swept as u64, "worker")
+            );
         }
     }
 

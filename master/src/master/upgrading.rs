@@ -7,7 +7,7 @@ use super::admin::Admin;
 use super::{Master, UPGRADE};
 use crate::command::Command;
 use crate::control::Control;
-use crate::handover::{CHANNEL, Texts, Topic, Word};
+use crate::handover::{CHANNEL, Texts, Topic, Word, send_memory};
 use crate::listener::{self, Bound};
 use crate::pidfile::Pidfile;
 use crate::supervisor;
@@ -135,6 +135,9 @@ impl Master {
     fn start_new_master(&mut self) -> io::Result<(Minded, UnixStream)> {
         let (ours, theirs) = StdUnixStream::pair()?;
         // Before there is a new master, so that it finds them when it starts.
+        if let Some(memory) = self.memory.file() {
+            send_memory(memory, &ours)?;
+        }
         Topic::Limits.send(&self.limiting.overrides().to_text(), &ours)?;
         ours.set_nonblocking(true)?;
         let mut channel = UnixStream::from_std(ours);
@@ -163,6 +166,14 @@ impl Master {
         }
     }
 
+    /// Limits have been changed while the new master starts.
+    pub(super) fn pass_on_limits(&self) {
+        let Some(upgrade) = &self.upgrading.now else { return };
+        let text = format!("{}{}", Topic::BEGIN, self.limiting.overrides().to_text());
+        // It may just be ending.
+        let _ = Topic::Limits.send(&text, &upgrade.channel);
+    }
+
     /// The new master serves: this one accepts no more connections and finishes what is in flight.
     fn hand_over(&mut self, now: Instant) {
         let Some(mut upgrade) = self.upgrading.now.take_if(|upgrade| upgrade.given_up.is_none()) else { return };
@@ -170,13 +181,15 @@ impl Master {
         if let Err(status) = upgrade.release() {
             return self.end_upgrade(&mut upgrade, status);
         }
-        let totals = self.scoreboard.totals();
+        let totals = self.scoreboard.own_totals();
         let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals[Metric::InFlight]);
         log::info!("process {pid} has taken over after {took:.1} s; finishing {in_flight} requests here");
         self.abandon_reload("another master has taken over");
         self.bound.iter_mut().for_each(Bound::hand_over);
         self.bound.iter_mut().for_each(Bound::close);
         self.hand_over_admin(now);
+        #[cfg(feature = "limit-store")]
+        self.hand_over_lease(now);
         self.pidfile.iter_mut().for_each(Pidfile::hand_over);
         self.upgrading.last = Some(Ok(format!("process {pid} serves")));
         self.notifier.main_pid(pid.as_raw().unsigned_abs(), now);
@@ -230,6 +243,7 @@ impl Master {
         let pid = upgrade.new_master.pid;
         // If only its minder was killed, it lives, and would take the end of the channel for the exit of this master.
         upgrade.new_master.kill();
+        self.sweep();
         // The rest of its reason may not have been read yet.
         let _ = Word::receive(&upgrade.channel, &mut upgrade.texts);
         let reason = upgrade.texts.reason().map_or(String::new(), |line| format!(": {line}"));

@@ -145,7 +145,7 @@ impl Master {
                 None => Progress::Still(UPGRADE_PROGRESS.to_string()),
             },
             Wait::End => {
-                let totals = self.scoreboard.totals();
+                let totals = self.scoreboard.own_totals();
                 Progress::Still(format!(
                     "{}, {} in flight left",
                     counted(totals[Metric::Connections], "connection"),
