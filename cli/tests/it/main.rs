@@ -113,6 +113,7 @@ mod kernel_memory_of_a_client_is_bounded;
 mod late_bytes_do_not_cut_the_last_answer;
 mod later_minor_versions_are_served_as_1_1;
 mod lent_sockets_are_served_and_left_alone;
+mod limits_and_counts_are_one_over_an_upgrade;
 mod limits_change_while_the_server_runs;
 mod limits_have_states_that_are_logged_once;
 mod limits_of_clients_and_their_exceptions;
