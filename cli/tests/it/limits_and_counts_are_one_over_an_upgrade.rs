@@ -5,7 +5,7 @@ use crate::support::admin::{admin_of, get, workers_of};
 use crate::support::masters::{adopt_orphans, master_of, reap};
 use crate::support::redis::Redis;
 use crate::support::site::Site;
-use crate::support::{Client, Server, TINE, eventually, send_signal};
+use crate::support::{Client, Server, TINE, eventually, send_signal, sockets_of};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -60,6 +60,10 @@ impl Upgradable {
         let output = self.server.ctl(&["upgrade"]);
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.server.log());
         let new = eventually("another master serves", || Some(self.master()).filter(|&pid| pid != old));
+        // A worker accepts until it has read its order.
+        let listeners = sockets_of(new);
+        let are_closed = |pid: i32| sockets_of(pid).iter().all(|socket| !listeners.contains(socket));
+        eventually("the old workers accept no more", || workers_of(old).into_iter().all(are_closed).then_some(()));
         (old, new)
     }
 
