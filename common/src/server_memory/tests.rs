@@ -130,7 +130,7 @@ fn another_master(file: &OwnedFd) -> nix::unistd::Pid {
             let slot = board.claim(0).expect("a free slot");
             assert!(board.occupy(slot));
             let seat = board.throttle().seat(slot);
-            std::mem::forget(seat.admit(board.throttle().us(Instant::now())).expect("room"));
+            let _held = seat.admit(board.throttle().us(Instant::now())).expect("room");
             board.slot(slot).set(Metric::Requests, 5);
             board.claim(1).expect("one that its process never takes");
             loop {
