@@ -134,7 +134,7 @@ impl<'a> Pen<'a> {
         if before.rest.is_empty()
             && let Some(room) = self.next_block::<PIECE>()
         {
-            // What is masked is no larger than the mask: it spares the checks.
+            // The mask makes the index smaller than the table, which spares the checks.
             room[..BLOCK].copy_from_slice(&before.block);
             let at = before.length & 63;
             room[at..at + SHORT].copy_from_slice(&value.block);
