@@ -4,6 +4,8 @@
 //! others find it (`Directory`). So it outlives each worker, and a reload; it ends with the server's last process. What is
 //! reserved takes no memory until it is written to.
 //!
+//! Beside them are the messages that workers publish to each other (`messages`).
+//!
 //! [`dictionary`] has the operations, `entry` what is stored, `table` the structure and its invariants, `journal` how it survives the death of a
 //! process in the middle of a change, `lock` how processes take turns and what happens if one of them stops.
 
@@ -11,9 +13,11 @@ mod dictionary;
 mod entry;
 mod journal;
 mod lock;
+mod messages;
 mod table;
 
 pub use dictionary::{Dictionary, Item, Refused, Store, Value};
+pub use messages::{Cursor, Messages};
 
 use crate::sys::mmap::{Line, shared_lines};
 use crate::sys::robust_mutex::RobustMutex;
@@ -51,6 +55,7 @@ struct Region {
     /// The same in all processes that are forked from now on: no client can choose keys that share a bucket.
     keys: RandomState,
     epoch: Instant,
+    messages: Messages,
 }
 
 /// Why there is no such dictionary.
@@ -68,8 +73,13 @@ impl Dictionaries {
         }
         let lines = shared_lines(DIRECTORY_LINES + bytes / LINE_BYTES)?;
         RobustMutex::make(&lines[0])?;
-        let region = Region { lines, keys: RandomState::new(), epoch: Instant::now() };
+        let region = Region { lines, keys: RandomState::new(), epoch: Instant::now(), messages: Messages::reserve()? };
         Ok(Dictionaries(Some(Box::leak(Box::new(region)))))
+    }
+
+    /// The messages between those that have these dictionaries.
+    pub fn messages(self) -> Messages {
+        self.0.map_or(Messages::NONE, |region| region.messages)
     }
 
     /// The dictionary of this name, which is made if there is none. `size_bytes` is all that it may take.

@@ -46,9 +46,16 @@ struct Entry {
     /// The directions that wake the connection.
     wakes_on: Interest,
     ready: Ready,
-    waker: Waker,
+    wakes: Wakes,
     /// Its descriptor was closed, and the number is in the poll for another file.
     is_outdated: bool,
+}
+
+/// What a report of a watch wakes.
+pub(crate) enum Wakes {
+    One(Waker),
+    /// Those that this function wakes, by wakers of its own.
+    Some(Rc<dyn Fn()>),
 }
 
 impl Watches {
@@ -57,7 +64,7 @@ impl Watches {
         Watches(Rc::new(RefCell::new(table)))
     }
 
-    pub fn add(&self, fd: RawFd, interest: Interest, waker: Waker) -> io::Result<Watch> {
+    pub fn add(&self, fd: RawFd, interest: Interest, wakes: Wakes) -> io::Result<Watch> {
         let mut table = self.0.borrow_mut();
         let serial = table.serial.wrapping_add(1) & SERIAL_MASK;
         let place = table.entries.vacant_key();
@@ -69,7 +76,7 @@ impl Watches {
         table.by_fd.insert(fd, place);
         let ready = Ready::default();
         let (registered, wakes_on) = (interest, interest);
-        table.entries.insert(Entry { fd, serial, registered, wakes_on, ready, waker, is_outdated: false });
+        table.entries.insert(Entry { fd, serial, registered, wakes_on, ready, wakes, is_outdated: false });
         Ok(Watch::new(self.clone(), place))
     }
 
@@ -111,7 +118,10 @@ impl Watches {
         entry.ready.readable |= reported.readable;
         entry.ready.writable |= reported.writable;
         if reported.allows(entry.wakes_on) {
-            entry.waker.wake();
+            match &entry.wakes {
+                Wakes::One(waker) => waker.wake(),
+                Wakes::Some(wake) => wake(),
+            }
         }
     }
 
@@ -142,12 +152,16 @@ impl Watches {
     }
 
     pub fn set_waker(&self, place: usize, waker: Waker) {
-        self.0.borrow_mut().entries[place].waker = waker;
+        self.0.borrow_mut().entries[place].wakes = Wakes::One(waker);
     }
 
     /// Whether a watch may wake this connection.
     pub fn may_wake(&self, connection: ConnectionId) -> bool {
-        self.0.borrow().entries.iter().any(|(_, entry)| entry.waker.is_of(connection))
+        self.0
+            .borrow()
+            .entries
+            .iter()
+            .any(|(_, entry)| matches!(&entry.wakes, Wakes::One(waker) if waker.is_of(connection)))
     }
 }
 

@@ -28,7 +28,7 @@ impl Worker {
 
     /// Watches it for the connection of this token.
     fn watch(&self, fd: &impl AsRawFd, interest: Interest, token: usize) -> Watch {
-        self.watches.add(fd.as_raw_fd(), interest, self.waker(token)).expect("room in the poll")
+        self.watches.add(fd.as_raw_fd(), interest, Wakes::One(self.waker(token))).expect("room in the poll")
     }
 
     /// What is reported by now: the tokens of connections that are woken, and the tokens of events of no watch.
@@ -178,7 +178,7 @@ fn what_cannot_be_watched_is_named() {
     let (near, _far) = pair();
     let _watch = worker.watch(&near, Interest::Read, 1);
     let file = File::open("/proc/self/exe").expect("this program");
-    let refused = |fd: RawFd| worker.watches.add(fd, Interest::Read, Waker::none()).expect_err("an error");
+    let refused = |fd: RawFd| worker.watches.add(fd, Interest::Read, Wakes::One(Waker::none())).expect_err("an error");
     let twice = refused(near.as_raw_fd());
     assert_eq!(twice.kind(), io::ErrorKind::AlreadyExists);
     let text = format!("epoll_ctl ADD of descriptor {}: it is watched already", near.as_raw_fd());

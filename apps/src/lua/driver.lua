@@ -71,6 +71,7 @@ local start = parts.start_response(host, driver)
 parts.commands(host)
 parts.metrics(host, driver)
 parts.shared(host, driver)
+parts.messages(host, driver, wait)
 local send_answer = parts.answer(host, driver)
 local app
 

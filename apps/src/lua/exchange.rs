@@ -3,6 +3,7 @@
 use super::config::LuaConfig;
 use super::deadline;
 use super::host;
+use super::messages::Awaited;
 use super::page::Page;
 use super::vm::{Coroutine, Vm};
 use super::yielded::{Following, Wanted, Yielded};
@@ -49,6 +50,8 @@ enum Step {
     /// End the request without resuming the app.
     Abandon,
     SleepUntil(Instant),
+    /// Resume the app once there is a message.
+    Await(Awaited),
     Read(Wanted),
     /// The body is longer than allowed.
     TooLarge,
@@ -148,21 +151,15 @@ impl LuaExchange {
                 }
                 Step::SleepUntil(at) if cx.now() < at => {
                     self.step = Step::SleepUntil(at);
-                    return match self.deadline {
-                        Some(deadline) if cx.now() >= deadline => {
-                            let text = self
-                                .coroutine
-                                .as_ref()
-                                .map(|coroutine| self.vm.traceback(coroutine))
-                                .unwrap_or_default();
-                            self.abandon();
-                            self.timed_out(&text, out)
-                        }
-                        Some(deadline) => Ok(Pull::NotBefore(at.min(deadline))),
-                        None => Ok(Pull::NotBefore(at)),
-                    };
+                    return self.wait(Some(at), out, cx);
                 }
                 Step::SleepUntil(_) => self.resume(cx),
+                Step::Await(awaited) if !awaited.is_over(cx) => {
+                    let until = awaited.until;
+                    self.step = Step::Await(awaited);
+                    return self.wait(until, out, cx);
+                }
+                Step::Await(_) => self.resume(cx),
                 Step::Read(wanted) if !self.body_ended && !wanted.is_met(&self.body) => {
                     self.step = Step::Read(wanted);
                     return Ok(Pull::Idle);
@@ -184,6 +181,16 @@ impl LuaExchange {
                 }
             }
         }
+    }
+
+    /// Waits until this time, or until it is woken, unless the app times out meanwhile.
+    fn wait(&mut self, until: Option<Instant>, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if self.deadline.is_some_and(|deadline| cx.now() >= deadline) {
+            let trace = self.coroutine.as_ref().map(|coroutine| self.vm.traceback(coroutine)).unwrap_or_default();
+            self.abandon();
+            return self.timed_out(&trace, out);
+        }
+        Ok(until.into_iter().chain(self.deadline).min().map_or(Pull::Wait, Pull::NotBefore))
     }
 
     fn resume(&mut self, cx: &Cx<'_>) {
@@ -246,6 +253,11 @@ impl LuaExchange {
                 self.step = Step::SleepUntil(at);
                 // Even the shortest sleep gives other requests a turn.
                 Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
+            }
+            Yielded::Await => {
+                let Some(wait) = self.vm.take_wait() else { return Ok(None) };
+                self.step = Step::Await(wait.begin(cx).map_err(AppError::new)?);
+                Ok(None)
             }
             Yielded::Read(wanted) => {
                 self.step = Step::Read(wanted);

@@ -1,5 +1,6 @@
 //! The functions that the driver gets from the server.
 
+use super::messages::{self, Wait};
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
 use super::yielded;
@@ -23,6 +24,10 @@ pub struct Turn {
     pub addresses: Cell<Addresses>,
     /// The server is in the lame-duck phase of its stop (`--drain-delay`).
     pub is_lame_duck: Cell<bool>,
+    /// Its worker drains.
+    pub is_draining: Cell<bool>,
+    /// What it waits for, if it yields AWAIT next.
+    pub wait: RefCell<Option<Wait>>,
     /// When its request times out.
     pub deadline: Cell<Option<Instant>>,
     /// If it timed out and was interrupted: the traceback of that place.
@@ -102,6 +107,14 @@ pub fn functions(
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;
+    let messages = worker.dictionaries.messages();
+    host.set("publish", messages::publish(lua, messages)?)?;
+    host.set("subscribe", messages::subscribe(lua, messages, turn)?)?;
+    let is_draining = {
+        let turn = Rc::clone(turn);
+        move |_: &Lua, ()| Ok(turn.is_draining.get())
+    };
+    host.set("is_draining", lua.create_function(is_draining)?)?;
     host.set("open_shared", shared::open(lua, worker.dictionaries)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(

@@ -19,6 +19,7 @@ mod exchange;
 mod host;
 mod load;
 mod memory;
+mod messages;
 mod metrics;
 mod page;
 mod reply;

@@ -3,6 +3,7 @@
 use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
+use super::messages::Wait;
 use super::reply::{Replies, Reply};
 use super::sys::calls::Boundary;
 use super::sys::coroutine::{self, Marks, Stopped};
@@ -19,7 +20,7 @@ use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 11] = [
+const DRIVER_PARTS: [(&str, &str); 12] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -30,6 +31,7 @@ const DRIVER_PARTS: [(&str, &str); 11] = [
     ("commands", include_str!("driver/commands.lua")),
     ("metrics", include_str!("driver/metrics.lua")),
     ("shared", include_str!("driver/shared.lua")),
+    ("messages", include_str!("driver/messages.lua")),
     ("closing", include_str!("driver/closing.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
@@ -194,6 +196,7 @@ impl Vm {
     fn enter(&self, coroutine: &Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) {
         self.turn.addresses.set(cx.addresses());
         self.turn.is_lame_duck.set(cx.is_lame_duck());
+        self.turn.is_draining.set(cx.is_draining());
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {
@@ -279,6 +282,11 @@ impl Vm {
         let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
         let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(coroutine.stack.thread()));
         text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
+    }
+
+    /// What a coroutine that has yielded [`Yielded::Await`] waits for.
+    pub fn take_wait(&self) -> Option<Wait> {
+        self.turn.wait.take()
     }
 
     /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure

@@ -17,6 +17,8 @@ pub enum Yielded {
     /// There are no more chunks.
     End,
     Sleep(Duration),
+    /// Until there is a message: of the subscription, and for as long, as `host.await_message` was told.
+    Await,
     Read(Wanted),
     /// The app raised an error: its message and traceback.
     Failed(String),
@@ -50,9 +52,10 @@ const END: i64 = 4;
 const SLEEP: i64 = 5;
 const READ: i64 = 6;
 const FAILED: i64 = 7;
+const AWAIT: i64 = 8;
 /// Added to a head or a chunk it means [`Following::AtOnce`], to a whole response [`Yielded::WholeBeforeClose`]. More
 /// than any kind.
-const FLAG: i64 = 8;
+const FLAG: i64 = 16;
 /// A number is added as a multiple of this.
 const NUMBER: i64 = 2 * FLAG;
 /// What READ wants, other than a number of bytes. READ_MIN is subtracted, so that the number is not negative.
@@ -61,7 +64,7 @@ const READ_LINE: i64 = -2;
 const READ_MIN: i64 = READ_LINE;
 
 /// The constants that the driver gets in `host.yields`.
-pub const CONSTANTS: [(&str, i64); 14] = [
+pub const CONSTANTS: [(&str, i64); 15] = [
     ("LENGTH", LENGTH),
     ("WHOLE", WHOLE),
     ("HEAD", HEAD),
@@ -70,6 +73,7 @@ pub const CONSTANTS: [(&str, i64); 14] = [
     ("SLEEP", SLEEP),
     ("READ", READ),
     ("FAILED", FAILED),
+    ("AWAIT", AWAIT),
     ("AT_ONCE", FLAG),
     ("CLOSES", FLAG),
     ("NUMBER", NUMBER),
@@ -95,6 +99,7 @@ impl Yielded {
             CHUNK if has_text => Yielded::Chunk(following),
             END => Yielded::End,
             SLEEP => Yielded::Sleep(Duration::from_micros(number as u64)),
+            AWAIT => Yielded::Await,
             READ => Yielded::Read(match number + READ_MIN {
                 READ_ALL => Wanted::All,
                 READ_LINE => Wanted::Line,
@@ -133,7 +138,7 @@ mod tests {
     /// One sum holds a kind, what is added to it, and a number.
     #[test]
     fn the_parts_of_a_sum_do_not_overlap() {
-        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED];
+        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT];
         for (i, kind) in kinds.iter().enumerate() {
             assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
         }

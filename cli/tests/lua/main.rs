@@ -46,6 +46,7 @@ mod nibiru_bugs_are_not_ours;
 mod no_app_switches_the_timeout_off;
 mod only_request_timeout_sets_a_hook;
 mod printed_lines_appear_at_once;
+mod published_messages_reach_all_workers;
 mod random_numbers_differ_between_workers;
 mod random_requests_come_back_as_sent;
 mod sleep_suspends_only_its_request;

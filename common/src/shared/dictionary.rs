@@ -52,6 +52,8 @@ pub enum Refused {
     NotANumber,
     EmptyKey,
     KeyTooLong,
+    /// A message.
+    TooLong,
 }
 
 impl From<Stuck> for Refused {
@@ -357,6 +359,7 @@ impl std::fmt::Display for Refused {
             Refused::NotANumber => "not a number",
             Refused::EmptyKey => "empty key",
             Refused::KeyTooLong => "key too long",
+            Refused::TooLong => "too long",
         })
     }
 }

@@ -7,9 +7,11 @@ use crate::protocol::IdleEnd;
 use crate::request_log::RequestLog;
 use crate::throttle::Throttle;
 use crate::turn_clock::TurnClock;
+use crate::watches::Wakes;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
 use tine_common::in_flight_table::InFlightTable;
@@ -186,7 +188,21 @@ impl<'a> Cx<'a> {
     /// others as in epoll_ctl(2).
     pub fn watch(&self, descriptor: &impl AsRawFd, interest: Interest) -> io::Result<Watch> {
         match self.turn.wakeups {
-            Some(wakeups) => wakeups.watches.add(descriptor.as_raw_fd(), interest, self.waker()),
+            Some(wakeups) => wakeups.watches.add(descriptor.as_raw_fd(), interest, Wakes::One(self.waker())),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "descriptors are watched only in a worker")),
+        }
+    }
+
+    /// As [`Cx::watch`], for all exchanges of an application that wait for the same descriptor: each report calls `wake`, within
+    /// the worker's loop, which wakes those concerned and does nothing else.
+    pub fn watch_for_all(
+        &self,
+        descriptor: &impl AsRawFd,
+        interest: Interest,
+        wake: Rc<dyn Fn()>,
+    ) -> io::Result<Watch> {
+        match self.turn.wakeups {
+            Some(wakeups) => wakeups.watches.add(descriptor.as_raw_fd(), interest, Wakes::Some(wake)),
             None => Err(io::Error::new(io::ErrorKind::Unsupported, "descriptors are watched only in a worker")),
         }
     }

@@ -19,7 +19,9 @@ pub mod metrics {
 
 /// Dictionaries that the workers share.
 pub mod shared {
-    pub use tine_common::shared::{Dictionaries, Dictionary, DictionaryError, Item, Refused, Store, Value};
+    pub use tine_common::shared::{
+        Cursor, Dictionaries, Dictionary, DictionaryError, Item, Messages, Refused, Store, Value,
+    };
 }
 
 pub(crate) use cx::{ConnectionCx, TurnCx};
