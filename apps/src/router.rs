@@ -48,6 +48,7 @@ impl App for Router {
     }
 
     fn each_second(&mut self, now: Instant) {
+        self.files.each_second(now);
         self.app.each_second(now);
     }
 

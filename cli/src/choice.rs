@@ -2,7 +2,7 @@
 
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
-use crate::static_args::{AppKind, StaticArgs, StaticFiles};
+use crate::static_args::{AppKind, CacheArgs, StaticArgs, StaticFiles};
 use tine::{About, Health};
 use tine_apps::lua::AppName;
 use tine_cli::{Asked, Served};
@@ -42,6 +42,8 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         return Ok(Served { about, options, warnings, has_preflight: false, factory });
     }
     let name = choice.name();
+    let of_files = if files.is_none() { given.options_of::<CacheArgs>() } else { Vec::new() };
+    let of_files = unused(&name, &of_files, FILES);
     let (try_next, health, has_preflight, warnings, factory) = match choice {
         Choice::Unnamed | Choice::Builtin => {
             options.extend(origin.describe());
@@ -58,6 +60,7 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         None => factory,
     };
     let about = About { name, try_next: try_next.to_string(), also, health };
+    let warnings = [warnings, of_files].concat();
     Ok(Served { about, options, warnings, has_preflight, factory })
 }
 
@@ -88,6 +91,7 @@ fn choice(app: Option<&str>) -> Result<Choice, String> {
 
 const LUA_APPS: &str = "Lua applications";
 const ORIGIN: &str = "the built-in origin";
+const FILES: &str = "the files of --static";
 
 /// A warning for given options that belong to something else (`whose`) than what is served (`name`).
 fn unused(name: &str, options: &[String], whose: &str) -> Vec<String> {

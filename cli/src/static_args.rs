@@ -1,18 +1,23 @@
-//! `--static` and `--static-url`: whether files are served, which, and where.
+//! `--static`, `--static-url` and `--static-cache`: whether files are served, which, where, and for how long an opened file
+//! is used again.
 //!
 //! A named directory is served by itself at `/`, or beside an application below its URL. A directory `static` that was not
 //! named is served only beside an application of the user's, and the banner says so; `none` turns that off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tine_apps::files::{Files, Root, UrlPrefix};
 use tine_apps::router::Router;
+use tine_common::units::{parse_duration, show_duration};
 use tine_worker::app::{AppError, AppFactory, WorkerInfo};
 
 /// Served beside the user's application if it exists.
 const DEFAULT_DIRECTORY: &str = "static";
 /// URL path of files beside an application.
 const DEFAULT_URL: &str = "/static";
+/// With more, a replaced file would be served as it was for longer than its owner waits before looking for another cause.
+const CACHE_MAX: Duration = Duration::from_secs(60);
 /// In place of a directory: serve no files.
 const NO_DIRECTORY: &str = "none";
 
@@ -31,6 +36,25 @@ pub struct StaticArgs {
         help_heading = "Static files"
     )]
     url: Option<UrlPrefix>,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+/// The option that only matters where files are served.
+#[derive(clap::Args, Debug, Clone)]
+pub struct CacheArgs {
+    /// For how long a file that was opened is used for other requests, so that a replaced file is seen by then; at most
+    /// 1m, 0 opens it for each request
+    #[arg(
+        long = "static-cache",
+        value_name = "TIME",
+        default_value = "1s",
+        env = "TINE_STATIC_CACHE",
+        hide_env = true,
+        value_parser = parse_validity,
+        help_heading = "Static files"
+    )]
+    validity: Duration,
 }
 
 /// Which application runs, if any.
@@ -53,6 +77,7 @@ pub struct StaticFiles {
     pub is_alone: bool,
     /// The directory was found, not named.
     is_default: bool,
+    validity: Duration,
 }
 
 impl StaticArgs {
@@ -74,7 +99,7 @@ impl StaticArgs {
             None => directory(Path::new(DEFAULT_DIRECTORY))
                 .map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?,
         };
-        Ok(Some(StaticFiles { root, at, is_alone, is_default }))
+        Ok(Some(StaticFiles { root, at, is_alone, is_default, validity: self.cache.validity }))
     }
 }
 
@@ -93,7 +118,7 @@ impl StaticFiles {
                 self.root.clone()
             }
         };
-        Ok(Files::new(root, self.at.clone()))
+        Ok(Files::new(root, self.at.clone()).cached_for(self.validity))
     }
 
     /// The name of the files in the banner's first line.
@@ -119,12 +144,17 @@ impl StaticFiles {
 
     /// For `check`.
     pub fn describe(&self) -> Vec<(&'static str, String)> {
-        vec![("static", self.root.path().display().to_string()), ("static-url", self.at.to_string())]
+        let validity = if self.validity.is_zero() { "none".to_string() } else { show_duration(self.validity) };
+        vec![
+            ("static", self.root.path().display().to_string()),
+            ("static-url", self.at.to_string()),
+            ("static-cache", validity),
+        ]
     }
 
     /// For `check`, if no files are served.
     pub fn describe_none() -> Vec<(&'static str, String)> {
-        vec![("static", "none".to_string()), ("static-url", "none".to_string())]
+        ["static", "static-url", "static-cache"].map(|name| (name, "none".to_string())).to_vec()
     }
 }
 
@@ -152,6 +182,13 @@ fn plan(app: AppKind, is_named: bool, url: Option<UrlPrefix>, has_default: bool)
         )),
         (_, false, Some(url)) => Err(format!("--static-url {url} needs a directory; name it with --static DIR")),
         (_, false, None) => Ok(Plan::NoFiles),
+    }
+}
+
+fn parse_validity(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        time if time <= CACHE_MAX => Ok(time),
+        _ => Err("give a time of at most 1m, or 0 to open each file anew".to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files beneath one directory: GET and HEAD, conditional and range requests, precompressed siblings, index.html.
 //!
-//! Nothing is cached between requests: each opens its file, so the response is what is on disk. docs/files.md lists the
-//! responses.
+//! A response is what is on disk, or was a moment ago: a file that was opened is used again for [`VALIDITY`]. docs/files.md
+//! lists the responses.
 //!
 //! ```no_run
 //! # mod tine { pub use tine_apps::files; pub use tine_worker::app; }
@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod cache;
 mod coding;
 mod content_type;
 mod representation;
@@ -33,12 +34,13 @@ pub use root::Root;
 pub use url::UrlPrefix;
 
 use crate::percent;
+use cache::{Cache, Entry, Times};
 use coding::{Chosen, choose_sibling};
-use content_type::content_type;
 use representation::Representation;
-use root::{Found, NotFound};
-use std::fs::{File, Metadata};
+use root::NotFound;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 use tine_worker::app::{Answer, App, Cx};
 use tine_worker::http::conditional::{Precondition, evaluate};
 use tine_worker::http::range::{self, Multipart, Selection};
@@ -54,25 +56,36 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS";
 /// When a client may retry if no descriptor was left.
 const RETRY_AFTER_SECONDS: &str = "5";
 
+/// For how long a file that was opened is used for other requests: not long enough for a person to see an old page after a
+/// deploy, and yet a file that is asked for often is opened hardly ever.
+pub const VALIDITY: Duration = Duration::from_secs(1);
+
 /// An application that serves the files of a directory.
 pub struct Files {
     root: Arc<Root>,
     at: UrlPrefix,
+    cache: Cache,
 }
 
 impl Files {
     /// `at`: the URL path of the root.
     pub fn new(root: Arc<Root>, at: UrlPrefix) -> Files {
-        Files { root, at }
+        Files { root, at, cache: Cache::new(VALIDITY) }
+    }
+
+    /// Sets for how long a file that was opened is used for other requests, in place of [`VALIDITY`]; zero: each request
+    /// opens its file. [`App::each_second`] has to be called, so that no file is held for longer.
+    pub fn cached_for(self, validity: Duration) -> Files {
+        Files { cache: Cache::new(validity), ..self }
     }
 
     /// The response to a request for a path at or below the prefix; `None` for all other paths.
-    pub fn answer(&self, request: &Request<'_>, cx: &Cx<'_>) -> Option<Answer> {
+    pub fn answer(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Option<Answer> {
         let rest = self.at.strip(request.path())?;
         Some(self.respond(rest, request, cx))
     }
 
-    fn respond(&self, rest: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+    fn respond(&mut self, rest: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match request.method() {
             "GET" | "HEAD" => {}
             "OPTIONS" => return options(),
@@ -94,10 +107,11 @@ impl Files {
             }
             path.bytes.extend_from_slice(INDEX);
         }
-        match self.root.find(&path.bytes) {
-            Ok(Found::File(file, metadata)) => self.send(&path.bytes, file, metadata, request, cx),
-            Ok(Found::Directory) if !path.is_directory => self.with_slash(&path, request),
-            Ok(Found::Directory) | Err(NotFound::Absent) => no_such_file(),
+        let at = Times { now: cx.now(), date: cx.date() };
+        match self.cache.find(&self.root, &path.bytes, at) {
+            Ok(entry) => self.send(&path.bytes, &entry, request, at),
+            Err(NotFound::Directory) if !path.is_directory => self.with_slash(&path, request),
+            Err(NotFound::Directory | NotFound::Absent) => no_such_file(),
             Err(NotFound::Forbidden) => {
                 Response::text(StatusCode::FORBIDDEN, "403 Forbidden: the server may not read this file\n").into()
             }
@@ -125,25 +139,23 @@ impl Files {
         .into()
     }
 
-    fn send(&self, path: &[u8], file: File, metadata: Metadata, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        let content_type = content_type(path);
-        let representation = match choose_sibling(&self.root, path, &metadata, request.headers()) {
-            Chosen::Plain => Representation::new(file, &metadata, content_type, None, cx.date()),
-            Chosen::Sibling(coding, file, metadata) => {
-                Representation::new(file, &metadata, content_type, Some(coding), cx.date())
-            }
+    fn send(&mut self, path: &[u8], entry: &Rc<Entry>, request: &Request<'_>, at: Times) -> Answer {
+        let (cache, root) = (&mut self.cache, &self.root);
+        let sibling = |coding| cache.sibling(root, path, entry, coding, at);
+        let representation = match choose_sibling(request.headers(), sibling) {
+            Chosen::Plain => entry.plain.clone(),
+            Chosen::Sibling(sibling) => sibling,
             Chosen::Nothing => {
                 let text =
                     "406 Not Acceptable: Accept-Encoding allows neither the file nor a compressed version of it\n";
                 return negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
             }
         };
-        let validators = representation.validators();
+        let validators = representation.validators(at.date);
         match evaluate(request.method(), request.headers(), validators) {
             Precondition::Holds => {}
             Precondition::NotModified => {
-                let head = representation.dated(representation.head(StatusCode::NOT_MODIFIED));
-                return Response::with_head(head, "").into();
+                return Response::with_head(representation.dated_head(StatusCode::NOT_MODIFIED, at.date), "").into();
             }
             Precondition::Failed => {
                 let text = "412 Precondition Failed: the file does not meet the conditions of the request\n";
@@ -151,15 +163,20 @@ impl Files {
             }
         }
         let selection = range::select(request.method(), request.headers(), validators, representation.size);
-        send_selection(representation, selection, request)
+        send_selection(representation, selection, request, at.date)
     }
 }
 
-fn send_selection(representation: Representation, selection: Selection, request: &Request<'_>) -> Answer {
+fn send_selection(
+    representation: Rc<Representation>,
+    selection: Selection,
+    request: &Request<'_>,
+    date: SystemTime,
+) -> Answer {
     let size = representation.size;
     let partial = || match request.headers().has("if-range") {
-        true => representation.head(StatusCode::PARTIAL_CONTENT),
-        false => representation.full_head(StatusCode::PARTIAL_CONTENT),
+        true => representation.head(StatusCode::PARTIAL_CONTENT, date),
+        false => representation.full_head(StatusCode::PARTIAL_CONTENT, date),
     };
     let selection = match selection {
         Selection::Parts(_) if representation.is_coded() => Selection::Whole,
@@ -167,9 +184,9 @@ fn send_selection(representation: Representation, selection: Selection, request:
     };
     match selection {
         Selection::Whole => {
-            let head = representation.full_head(StatusCode::OK);
+            let head = representation.full_head(StatusCode::OK, date);
             if request.method() == "HEAD" {
-                return sending::send_head(head, size);
+                return Response::with_head(head.length(size), "").into();
             }
             sending::send_part(head, representation, 0, size)
         }
@@ -226,5 +243,9 @@ impl App for Files {
             None if request.path() == "*" => options(),
             None => no_such_file(),
         }
+    }
+
+    fn each_second(&mut self, now: Instant) {
+        self.cache.expire(now);
     }
 }

@@ -21,18 +21,13 @@ pub struct Root {
     path: PathBuf,
 }
 
-/// What a name beneath the root refers to.
-#[derive(Debug)]
-pub enum Found {
-    File(File, Metadata),
-    Directory,
-}
-
 /// Why nothing can be served.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NotFound {
     /// No such file, or none that is served: a FIFO, a device, a socket, a link out of the root.
     Absent,
+    /// It is a directory.
+    Directory,
     /// The server has no permission to read it.
     Forbidden,
     /// No descriptor is left.
@@ -76,8 +71,8 @@ impl Root {
         &self.path
     }
 
-    /// Opens what lies at this path for reading; it is relative and not empty.
-    pub fn find(&self, path: &[u8]) -> Result<Found, NotFound> {
+    /// Opens the file at this path for reading; the path is relative and not empty.
+    pub fn find(&self, path: &[u8]) -> Result<(File, Metadata), NotFound> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         let opened = self.open_beneath(path, flags).map(File::from);
         let found = opened.and_then(|file| match file.metadata() {
@@ -85,8 +80,8 @@ impl Root {
             Err(e) => Err(Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32))),
         });
         match found {
-            Ok((file, metadata)) if metadata.is_file() => Ok(Found::File(file, metadata)),
-            Ok((_, metadata)) if metadata.is_dir() => Ok(Found::Directory),
+            Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata)),
+            Ok((_, metadata)) if metadata.is_dir() => Err(NotFound::Directory),
             Ok(_) => Err(NotFound::Absent),
             Err(e) => Err(match e {
                 // EXDEV and ELOOP: a link that leads out, or that the kernel does not follow. ENXIO and ENODEV: a

@@ -13,7 +13,7 @@ fn limit_descriptors(pid: i32, count: usize) {
 #[test]
 fn exhausted_descriptors_refuse_files_with_503() {
     let site = Site::of(&[("x", b"x"), ("x.gz", b"coded")]);
-    let server = site.serve(&[]);
+    let server = site.serve(&["--static-cache", "0"]);
     let worker = server.workers()[0];
     let mut client = server.connect();
     let mut get = || {

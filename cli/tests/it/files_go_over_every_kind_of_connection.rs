@@ -100,7 +100,7 @@ fn over_unix_sockets_too() {
 #[test]
 fn a_client_that_leaves_is_forgotten_with_its_file() {
     let site = site();
-    let server = site.serve(&[]);
+    let server = site.serve(&["--static-cache", "0"]);
     let worker = server.workers()[0];
     let descriptors = || std::fs::read_dir(format!("/proc/{worker}/fd")).expect("the worker is there").count();
     let before = descriptors();

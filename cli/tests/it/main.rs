@@ -36,6 +36,7 @@ mod a_queue_without_an_owner_is_served_by_others;
 mod a_reload_opens_the_static_directory_again;
 mod a_reload_reads_the_config_file_again;
 mod a_reload_starts_new_workers_before_old_ones_leave;
+mod a_replaced_file_is_seen_within_a_second;
 mod a_reset_comes_after_the_last_byte;
 mod a_server_needs_no_command_line;
 mod a_server_runs_without_a_master;

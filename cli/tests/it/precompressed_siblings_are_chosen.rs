@@ -82,7 +82,7 @@ fn a_sibling_that_is_older_or_missing_or_not_a_file_is_skipped() {
     std::fs::remove_file(site.path("app.js.zst")).expect("it was there");
     std::fs::create_dir(site.path("app.js.zst")).expect("a directory");
     site.write("lonely.css.gz", b"no file of that name");
-    let server = site.serve(&[]);
+    let server = site.serve(&["--static-cache", "0"]);
     let mut client = server.connect();
     let all = "Accept-Encoding: br, zstd, gzip\r\n";
     assert_eq!(get(&mut client, "/app.js", all).header("content-encoding"), Some("gzip"));

@@ -1,4 +1,4 @@
-//! `--static` and `--static-url`: `check` shows what they mean, and an invalid value is reported in one line at the
+//! `--static`, `--static-url` and `--static-cache`: `check` shows what they mean, and an invalid value is reported in one line at the
 //! start.
 
 use crate::support::site::Site;
@@ -18,6 +18,8 @@ fn an_invalid_value_is_one_line() {
         (&["--static", folder, "--static-url", "/a/../b"], &["--static-url", "such as /static"]),
         (&["--static", folder, "--static-url", "/a?b"], &["--static-url", "such as /static"]),
         (&["--static", folder, "--static-url", "//a"], &["--static-url", "such as /static"]),
+        (&["--static", folder, "--static-cache", "61s"], &["--static-cache", "at most 1m"]),
+        (&["--static", folder, "--static-cache", "1"], &["--static-cache", "10s"]),
     ];
     for (options, words) in table {
         for command in ["run", "check"] {
@@ -42,11 +44,26 @@ fn check_shows_what_would_be_served() {
         (&["--static", site.text(), "--static-url", "/f/"], &[], &["static-url /f"]),
         (&[], &[("TINE_STATIC", site.text()), ("TINE_STATIC_URL", "/g")], &["the files in", "static-url /g"]),
         (&["--static-url", "/h"], &[("TINE_STATIC", site.text()), ("TINE_STATIC_URL", "/g")], &["static-url /h"]),
-        (&[], &[], &["the built-in test origin", "static none"]),
+        (&[], &[], &["the built-in test origin", "static none", "static-cache none"]),
+        (&["--static", site.text()], &[], &["static-cache 1s"]),
+        (&["--static", site.text(), "--static-cache", "1m"], &[], &["static-cache 1m"]),
+        (&["--static", site.text()], &[("TINE_STATIC_CACHE", "0")], &["static-cache none"]),
     ] {
         let said = said(options, environment);
         assert!(words.iter().all(|word| said.contains(word)), "{options:?} {environment:?}: {said}");
     }
+}
+
+#[test]
+fn a_cache_without_files_has_no_effect() {
+    let site = Site::of(&[]);
+    let warned = |options: &[&str]| {
+        let output = run_to_end(&[&["check", "0", "--static-cache", "2s"], options].concat());
+        String::from_utf8([output.stdout, output.stderr].concat())
+            .expect("UTF-8")
+            .contains("--static-cache has no effect")
+    };
+    assert!(warned(&[]) && !warned(&["--static", site.text()]));
 }
 
 /// The built-in origin does not serve a directory `static` that happens to be in the current directory.
