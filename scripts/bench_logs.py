@@ -101,9 +101,9 @@ def empty(directory):
         os.truncate(os.path.join(directory, name), 0)
 
 
-def fire(server, seconds):
+def fire(server, seconds, path='/health'):
     used = cpu_seconds(server.processes())
-    command = [os.path.join(bench_floor.PEERS, 'fire'), '-c', '64', '-t', seconds, f'{server.url}/health']
+    command = [os.path.join(bench_floor.PEERS, 'fire'), '-c', '64', '-t', seconds, f'{server.url}{path}']
     pinned = ['taskset', '-c', str(max(os.sched_getaffinity(0)))]
     text = run(pinned + command, 60 + float(seconds))
     used = cpu_seconds(server.processes()) - used
