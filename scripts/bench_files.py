@@ -58,10 +58,11 @@ def entry(binary, choice):
 
 
 def table(runs, first, rounds, seconds):
+    nginx = version(r'nginx/(\S+)', 'nginx', '-v')
     text = f'''
 ### Static files, CPU a request in us, one worker each, `fire -c 64`; rounds: {rounds} of {seconds} s
 
-{first}; nginx {version(r'nginx/(\S+)', 'nginx', '-v')}; median (least..most); the ratio is the median of those within a round.
+{first}; nginx {nginx}; median (least..most); the ratio is the median of those within a round.
 
 | file | server | CPU a request | of nginx | requests/s |
 |---|---|---:|---:|---:|
