@@ -10,7 +10,7 @@ from harness import ROOT, Tine, end, fail, free_port, need, say, start
 
 FLOOR = os.path.join(ROOT, 'scripts', 'floor')
 PEERS = os.environ.get('PEERS') or os.path.join(ROOT, os.environ.get('CARGO_TARGET_DIR', 'target'), 'bench', 'floor')
-SECTIONS = ('fire64', 'pipeline', 'close', 'bulk', 'syscalls')
+SECTIONS = ('small64', 'fire64', 'pipeline', 'close', 'bulk', 'syscalls')
 
 
 def prepare():

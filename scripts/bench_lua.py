@@ -1,7 +1,8 @@
 """scripts/bench lua: Lua applications beside nginx with Lua, nginx without, and the floor.
 
-First one worker each on one CPU, wrk on another: what a request costs, by what the application looks at. Then two
-workers each and hey, with the commands of nibiru's journal."""
+First one worker each on one CPU, the client on another: what a request costs, by what the application looks at; by
+wrk, and by scripts/floor/fire.c, which keeps every server busy. Then two workers each and hey, with the commands of
+nibiru's journal."""
 import os
 import re
 import shutil
@@ -20,12 +21,14 @@ from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, free_port, 
 
 HEADERS = {'User-Agent': 'bench/1.0', 'Accept': '*/*', 'Accept-Language': 'en'}
 BODY = 'x' * 100
+CHUNK, CHUNKS = 'x' * 99 + '\n', 10
 # Path, what is measured, what the answer is.
 PAGES = {
     '/hello': ('a constant answer', 'Hello\n'),
     '/three': ('three header fields', 'bench/1.0*/*en'),
     '/all': ('all of the request', None),
     '/echo': ('a POST of 100 bytes, echoed', BODY),
+    '/ten': ('ten chunks, each sent at once', CHUNK * CHUNKS),
 }
 APP = '''
 local pages = {}
@@ -41,9 +44,22 @@ function pages.all(environ)
   return ("%d bytes\\n"):format(bytes)
 end
 function pages.echo(environ) return environ["wsgi.input"]:read() end
+local chunk = ("x"):rep(99) .. "\\n"
+local function ten()
+  local sent = 0
+  return function()
+    if sent < 10 then
+      sent = sent + 1
+      return chunk
+    end
+  end
+end
 local of = { ["/hello"] = pages.hello, ["/three"] = pages.three, ["/all"] = pages.all, ["/echo"] = pages.echo }
 function app(environ, start_response)
   start_response("200 OK", { { "Content-Type", "text/plain" } })
+  if environ.PATH_INFO == "/ten" then
+    return ten()
+  end
   return { (of[environ.PATH_INFO] or pages.hello)(environ) }
 end
 '''
@@ -65,6 +81,13 @@ LUA = '''location = /hello { content_by_lua_block { ngx.print("Hello\\n") } }
         location = /echo { content_by_lua_block {
             ngx.req.read_body()
             ngx.print(ngx.req.get_body_data())
+        } }
+        location = /ten { content_by_lua_block {
+            local chunk, say, flush = ("x"):rep(99), ngx.say, ngx.flush
+            for _ = 1, 10 do
+                say(chunk)
+                flush()
+            end
         } }'''
 PLAIN = 'location = /hello { return 200 "Hello\\n"; }\n        location = / { return 200 "Hello\\n"; }'
 DOCS = os.path.join(ROOT, 'examples', 'docs', 'app.lua')
@@ -75,6 +98,7 @@ def prepare():
     need_nginx()
     unpacked_lua()
     program('limit')
+    program('fire')
 
 
 def built_with_luajit():
@@ -117,7 +141,7 @@ def entry(binary, choice):
         with open(app, 'w') as file:
             file.write(APP)
         cpus = sorted(os.sched_getaffinity(0))
-        of_server, of_wrk = (['taskset', '-c', str(cpu)] if len(cpus) > 1 else [] for cpu in (cpus[0], cpus[-1]))
+        of_server, of_client = (['taskset', '-c', str(cpu)] if len(cpus) > 1 else [] for cpu in (cpus[0], cpus[-1]))
         with ExitStack() as stack:
             servers = {
                 'tine, Lua 5.4': Tine(binary, '--workers', '1', app=app, prefix=of_server),
@@ -128,7 +152,7 @@ def entry(binary, choice):
             }
             for server in servers.values():
                 stack.enter_context(server)
-            pages, pages_failed = measure_pages(servers, directory, of_wrk, choice)
+            pages, pages_failed = measure_pages(servers, directory, of_client, choice)
         text += table_of_pages(pages, bool(of_server), choice)
         with ExitStack() as stack:
             workers = ('--workers', str(choice.workers))
@@ -167,10 +191,12 @@ def measure_pages(servers, directory, prefix, choice):
             for name in runs[page]:
                 show_progress(f'{NAME}: {page}, round {number + 1} of {rounds}, {name}')
                 one = wrk(servers[name], page, seconds, prefix, script)
+                one['fire'] = fire(servers[name], page, seconds, prefix)
+                one['failed'] += one['fire']['failed']
                 if number >= 0:
                     runs[page][name].append(one)
         show_progress('')
-        say(f'{page}: ' + ', '.join(f'{name} {statistics.median(one["rps"] for one in some):.0f}/s'
+        say(f'{page}: ' + ', '.join(f'{name} {statistics.median(one["fire"]["us"] for one in some):.2f} us'
                                     for name, some in runs[page].items()))
     return runs, sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
 
@@ -204,29 +230,46 @@ def wrk(server, page, seconds, prefix, script):
             'failed': sum(bad) + sum(errors)}
 
 
+def fire(server, page, seconds, prefix):
+    """The same by fire, whose answer has to be the first one's length each time."""
+    headers = [part for name, value in HEADERS.items() for part in ('-H', f'{name}: {value}')]
+    post = ['-b', str(len(BODY))] if page == '/echo' else []
+    before = cpu_seconds(server.processes())
+    text = run([*prefix, program('fire'), '-c', '64', '-t', str(seconds), *post, *headers, server.url + page],
+               seconds + 30)
+    used = cpu_seconds(server.processes()) - before
+    found = text and re.match(r'rps (\d+) responses (\d+) errors (\d+)', text)
+    if not found or found[2] == '0':
+        fail(f'fire had no answer from {server.url}{page}')
+    return {'rps': float(found[1]), 'us': 1e6 * used / int(found[2]), 'failed': int(found[3])}
+
+
 def ratio(runs, name, other):
-    """For each round, the ratio of the CPU times of a request."""
+    """For each round, the ratio of the CPU times of a request by fire."""
     if name == other or name not in runs or other not in runs:
         return ''
-    return cell([{'ratio': mine['us'] / its['us']} for mine, its in zip(runs[name], runs[other])], 'ratio', 2)
+    pairs = zip(runs[name], runs[other])
+    return cell([{'ratio': mine['fire']['us'] / its['fire']['us']} for mine, its in pairs], 'ratio', 2)
 
 
 def table_of_pages(pages, is_pinned, choice):
-    where = 'each server on one CPU, wrk on another' if is_pinned else 'servers and wrk on the same CPU'
+    where = 'each server on one CPU, the client on another' if is_pinned else 'servers and clients on the same CPU'
     text = f'''- nginx {version(r'nginx/([0-9.]+)', 'nginx', '-v')} with lua-nginx-module, wrk \
 {version('wrk (?:debian/)?([^ ]+)', 'wrk', '-v')}; {where}; one worker each, 64 connections that are kept, requests with \
 three header fields beside Host; in turn, medians of {rounds_of(choice)} rounds (least..most)
-- "us" is the CPU time of the server a request; the ratios are of that, round by round
+- "us" is the CPU time of the server a request; fire is scripts/floor/fire.c, which keeps every server busy, and the \
+ratios are of its us, round by round
 
-| | server | requests/s | us | to the floor | to nginx with Lua | to nginx | failed |
-|---|---|---:|---:|---:|---:|---:|---:|
+| | server | requests/s by wrk | us | requests/s by fire | us | to the floor | to nginx with Lua | to nginx | failed |
+|---|---|---:|---:|---:|---:|---:|---:|---:|---:|
 '''
     for page, runs in pages.items():
         # The floor and nginx without Lua answer only the first page.
         for name, some in runs.items():
             compared = runs if page == '/hello' else runs | {k: v for k, v in pages['/hello'].items() if k not in runs}
-            cells = [PAGES[page][0], name, cell(some, 'rps'), cell(some, 'us', 2),
-                     *(ratio(compared, name, other) for other in ('floor', 'nginx with Lua', 'nginx')),
+            fires = [one['fire'] for one in some]
+            cells = [PAGES[page][0], name, cell(some, 'rps'), cell(some, 'us', 2), cell(fires, 'rps'),
+                     cell(fires, 'us', 2), *(ratio(compared, name, other) for other in ('floor', 'nginx with Lua', 'nginx')),
                      str(sum(one['failed'] for one in some))]
             text += '| ' + ' | '.join(cells) + ' |\n'
     return text
