@@ -5,6 +5,7 @@ use super::host::{self, Turn};
 use super::memory::Memory;
 use super::messages::Wait;
 use super::reply::{Replies, Reply};
+use super::sys::Opened;
 use super::sys::calls::Boundary;
 use super::sys::coroutine::{self, Marks, Stopped};
 use super::sys::running::{self, Resumed};
@@ -56,6 +57,8 @@ pub struct Vm {
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
     blocked_time: Cell<Duration>,
+    /// Dropped after all values of the VM.
+    _opened: Opened,
 }
 
 /// A pooled coroutine, and the driver's state for it (`co` in driver.lua).
@@ -91,13 +94,13 @@ impl Vm {
     /// A VM with the application loaded. The error is the application's own message.
     pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
         let own = |error: mlua::Error| error.to_string();
-        let lua = sys::open().map_err(own)?;
+        let (opened, lua) = sys::open(config.memory_bytes_max.is_some()).map_err(own)?;
         let running = running::opened(&lua.current_thread());
         load::set_paths(&lua, config).map_err(own)?;
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new()));
         let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
-        let host = host::functions(&lua, &turn, &replies, boundary, worker).map_err(own)?;
+        let host = host::functions(&lua, &replies, boundary, worker).map_err(own)?;
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -133,6 +136,7 @@ impl Vm {
             memory,
             last_interruption: Cell::default(),
             blocked_time: Cell::default(),
+            _opened: opened,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Lua's C functions: the only directory of this crate that may use `unsafe`.
 //!
-//! - `open`: a VM as a user's program expects it.
+//! - `open`: a VM as a user's program expects it; `allocator`: its memory.
 //! - `coroutine`: one that answers requests, resumed and read where it stops.
 //! - `calls`: the functions of ours that an app calls most; `stack`: the values that Lua and these pass each other.
 //! - `hook`: the hook that watches coroutines for `--request-timeout`.
@@ -10,6 +10,7 @@
 //! says so, and has no value that needs to be dropped.
 #![allow(unsafe_code)]
 
+mod allocator;
 pub mod calls;
 pub mod coroutine;
 pub mod hook;
@@ -17,4 +18,4 @@ mod open;
 pub mod running;
 mod stack;
 
-pub use open::open;
+pub use open::{Opened, open};
