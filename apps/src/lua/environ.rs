@@ -75,27 +75,46 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
 
 /// Passes each key with its value to `push`.
 pub fn fields(head: &[u8], addresses: Addresses, mut push: impl FnMut(&[u8], &[u8])) {
+    let mut all: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
+    all.extend(headers(head));
     for key in CGI_KEYS {
-        if let Some(value) = field(head, key.as_bytes(), addresses) {
+        let is_of_header = matches!(key, "CONTENT_TYPE" | "CONTENT_LENGTH" | REQUEST_ID);
+        // Most requests lack all three.
+        if is_of_header && !all.iter().any(|(name, _)| is_special(name)) {
+            if key != REQUEST_ID {
+                push(key.as_bytes(), b"");
+            }
+        } else if let Some(value) = field(head, key.as_bytes(), addresses) {
             push(key.as_bytes(), &value);
         }
     }
-    let mut key = Vec::from(b"HTTP_");
-    for (at, (name, value)) in headers(head).enumerate() {
-        if name.is_empty() || name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-length")
-        {
+    let mut key = Vec::with_capacity(64);
+    for (at, &(name, value)) in all.iter().enumerate() {
+        if is_special(name) && !name.eq_ignore_ascii_case(b"transfer-encoding") {
             continue;
         }
-        key.truncate("HTTP_".len());
+        key.clear();
+        key.extend_from_slice(b"HTTP_");
         key.extend(name.iter().map(|&b| if b == b'-' { b'_' } else { b.to_ascii_uppercase() }));
-        let is_same = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
-        if headers(head).take(at).any(|pair| is_same(&pair)) {
+        let is_same = |(other, _): &(&[u8], &[u8])| other.len() == name.len() && other.eq_ignore_ascii_case(name);
+        if all[..at].iter().any(is_same) {
             continue; // joined with the first field of this name
         }
-        match headers(head).skip(at + 1).any(|pair| is_same(&pair)) {
+        match all[at + 1..].iter().any(is_same) {
             true => push(&key, &header(head, &key["HTTP_".len()..]).unwrap_or_default()),
             false => push(&key, value),
         }
+    }
+}
+
+/// Whether keys of environ that are not HTTP_* depend on this header field.
+fn is_special(name: &[u8]) -> bool {
+    match name.len() {
+        0 => true, // the ID, see `head_of`
+        12 => name.eq_ignore_ascii_case(b"content-type"),
+        14 => name.eq_ignore_ascii_case(b"content-length"),
+        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
+        _ => false,
     }
 }
 
@@ -125,12 +144,19 @@ fn header<'a>(head: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
 /// Names and values. Names with an underscore are left out: `X_A` and `X-A` would be one key, and a proxy that strips
 /// one lets the other pass.
 fn headers(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let lines = head.split(|&b| b == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let pairs = lines.filter_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    });
-    pairs.filter(|(name, _)| memchr::memchr(b'_', name).is_none())
+    let mut rest = memchr::memchr(b'\n', head).map_or(&[][..], |end| &head[end + 1..]);
+    std::iter::from_fn(move || {
+        loop {
+            let end = memchr::memchr(b'\n', rest)?;
+            let (line, after) = (&rest[..end], &rest[end + 1..]);
+            rest = after;
+            // A name is short, and most lines are.
+            let colon = line.iter().position(|&byte| byte == b':');
+            if let Some(colon) = colon.filter(|&colon| !line[..colon].contains(&b'_')) {
+                return Some((&line[..colon], line[colon + 1..].trim_ascii()));
+            }
+        }
+    })
 }
 
 /// Method, target, version.

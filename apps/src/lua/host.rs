@@ -62,6 +62,14 @@ impl calls::Host for Calls {
         environ::fields(head, self.addresses(is_current), |key, value| fields.push(key, value));
     }
 
+    fn has_body(&self, head: &[u8]) -> bool {
+        environ::has_body(head)
+    }
+
+    fn is_lame_duck(&self) -> bool {
+        self.turn.is_lame_duck.get()
+    }
+
     fn start(&self, head: &[u8]) -> bool {
         self.replies.start_known(head)
     }
@@ -98,12 +106,9 @@ pub fn functions(
         }
     };
     host.set("start", lua.create_function(start)?)?;
-    let is_lame_duck = {
-        let turn = Rc::clone(turn);
-        move |_: &Lua, ()| Ok(turn.is_lame_duck.get())
-    };
-    host.set("is_lame_duck", lua.create_function(is_lame_duck)?)?;
-    host.set("has_body", lua.create_function(|_, head: String| Ok(environ::has_body(&head.as_bytes())))?)?;
+    let (has_body, is_lame_duck) = boundary.state_functions(lua)?;
+    host.set("has_body", has_body)?;
+    host.set("is_lame_duck", is_lame_duck)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;

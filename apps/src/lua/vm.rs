@@ -100,7 +100,7 @@ impl Vm {
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new()));
         let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
-        let host = host::functions(&lua, &replies, boundary, worker).map_err(own)?;
+        let host = host::functions(&lua, &turn, &replies, boundary, worker).map_err(own)?;
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();

@@ -4,11 +4,12 @@
 //! rest, errors included, to functions of the driver. Where they call what may raise an error, which jumps over their
 //! frames, they own nothing, or what they own is a `ManuallyDrop`: then memory leaks where Lua has none left.
 
+use super::current::Current;
 use super::stack::{Stack, upvalue};
 use mlua::{Function, IntoLuaMulti, LightUserData, Lua, Table, ffi, lua_State};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::ptr::null;
@@ -21,6 +22,10 @@ pub trait Host {
     fn field<'a>(&self, head: &'a [u8], key: &[u8], is_current: bool) -> Option<Cow<'a, [u8]>>;
     /// Appends all of them.
     fn fields(&self, head: &[u8], is_current: bool, fields: &mut Fields);
+    /// Whether a request's head announces a body.
+    fn has_body(&self, head: &[u8]) -> bool;
+    /// Whether the server is in the lame-duck phase of its stop.
+    fn is_lame_duck(&self) -> bool;
     /// Begins the response of the running request with a head that it has checked before; false: it has not. For the
     /// form of `head`, see `spell`.
     fn start(&self, head: &[u8]) -> bool;
@@ -60,67 +65,6 @@ const ENVIRON_KEYS: c_int = 8;
 const HEADERS_MAX: usize = 32;
 const HEAD_BYTES_MAX: usize = 512;
 
-/// The request that a pooled coroutine answers, as these functions see it.
-pub(super) struct Current {
-    /// The coroutine's number.
-    id: i64,
-    /// Method, decoded path, query, head: there while the request begins.
-    request: Cell<[(*const u8, usize); 4]>,
-    /// Bytes of its body, and whether they are the last: there while the coroutine is resumed with them.
-    body: Cell<(*const u8, usize, bool)>,
-    is_started: Cell<bool>,
-    /// Its environ, which the driver keeps.
-    environ: Cell<*const c_void>,
-    /// The keys of environ that were looked up, each with a zero byte after it. Those that are gone were removed by the
-    /// app, and are not looked up again.
-    looked_up: RefCell<Vec<u8>>,
-}
-
-impl Current {
-    pub fn new(id: i64) -> Current {
-        Current {
-            id,
-            request: Cell::new([(null(), 0); 4]),
-            body: Cell::new((null(), 0, true)),
-            is_started: Cell::new(false),
-            environ: Cell::new(null()),
-            looked_up: RefCell::default(),
-        }
-    }
-
-    /// Sets the texts of a new request, until `forget`.
-    pub fn begin(&self, request: [&[u8]; 4]) {
-        self.request.set(request.map(|text| (text.as_ptr(), text.len())));
-        self.is_started.set(false);
-        self.environ.set(null());
-        self.looked_up.borrow_mut().clear();
-    }
-
-    /// Sets bytes of the request's body, until `forget`.
-    pub fn feed(&self, bytes: &[u8], is_end: bool) {
-        self.body.set((bytes.as_ptr(), bytes.len(), is_end));
-    }
-
-    pub fn forget(&self) {
-        self.request.set([(null(), 0); 4]);
-        self.body.set((null(), 0, true));
-    }
-
-    pub fn is_started(&self) -> bool {
-        self.is_started.get()
-    }
-
-    fn note_lookup(&self, key: &[u8]) {
-        let mut looked_up = self.looked_up.borrow_mut();
-        looked_up.extend_from_slice(key);
-        looked_up.push(0);
-    }
-
-    fn has_looked_up(&self, key: &[u8]) -> bool {
-        self.looked_up.borrow().split(|&byte| byte == 0).any(|other| other == key)
-    }
-}
-
 impl Boundary {
     pub fn new(host: Box<dyn Host>) -> &'static Boundary {
         Box::leak(Box::new(Boundary {
@@ -149,6 +93,12 @@ impl Boundary {
             self.closure(lua, complete_environ, (&raw_head, constants))?,
             self.closure(lua, look_up, ())?,
         ))
+    }
+
+    /// Functions for keys of environ that are made when they are looked up: one that says whether the request of a raw
+    /// head has a body, and one whether the server is in the lame-duck phase.
+    pub fn state_functions(&'static self, lua: &Lua) -> mlua::Result<(Function, Function)> {
+        Ok((self.closure(lua, has_body, ())?, self.closure(lua, is_lame_duck, ())?))
     }
 
     /// The start_response of the coroutine with this number. `start` is called with `co` before the arguments, unless
@@ -253,8 +203,10 @@ unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
         return 0;
     }
     stack.push_copy(upvalue(2));
-    stack.get(1);
-    let Some(head) = stack.bytes(3) else { return 0 };
+    if stack.get(1) != ffi::LUA_TSTRING {
+        return 0;
+    }
+    let head = stack.string(3);
     let Some(value) = boundary.host.field(head, key, current.is_some()).map(ManuallyDrop::new) else { return 0 };
     if let Some(current) = current {
         current.note_lookup(key);
@@ -277,8 +229,10 @@ unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
     stack.push_nil();
     stack.set_metatable(1);
     stack.push_copy(upvalue(2));
-    stack.get(1);
-    let Some(head) = stack.bytes(2) else { return 0 };
+    if stack.get(1) != ffi::LUA_TSTRING {
+        return 0;
+    }
+    let head = stack.string(2);
     let mut fields = ManuallyDrop::new(boundary.fields.take());
     boundary.host.fields(head, current.is_some(), &mut fields);
     let mut rest = fields.bytes.as_slice();
@@ -318,8 +272,7 @@ unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
 /// Whether the table at the place 1 lacks the key on top, which is popped if not.
 fn is_absent(stack: Stack<'_>) -> bool {
     stack.push_copy(-1);
-    stack.get(1);
-    let is_absent = stack.kind(-1) == ffi::LUA_TNIL;
+    let is_absent = stack.get(1) == ffi::LUA_TNIL;
     stack.pop(if is_absent { 1 } else { 2 });
     is_absent
 }
@@ -335,6 +288,20 @@ unsafe extern "C-unwind" fn look_up(state: *mut lua_State) -> c_int {
         current.note_lookup(key);
     }
     stack.push_boolean(was_looked_up);
+    1
+}
+
+unsafe extern "C-unwind" fn has_body(state: *mut lua_State) -> c_int {
+    // SAFETY: `state_functions` has made it, and only the driver calls it, with a value.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.push_boolean(stack.bytes(1).is_some_and(|head| boundary.host.has_body(head)));
+    1
+}
+
+unsafe extern "C-unwind" fn is_lame_duck(state: *mut lua_State) -> c_int {
+    // SAFETY: `state_functions` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.push_boolean(boundary.host.is_lame_duck());
     1
 }
 
@@ -390,17 +357,15 @@ fn spell(stack: Stack<'_>, head: &mut Vec<u8>) -> bool {
         return false;
     }
     head.push(count as u8);
-    if !spell_text(stack, 1, head) {
+    if !spell_text(stack, 1, stack.kind(1), head) {
         return false;
     }
     for number in 1..=count {
-        stack.push_element(2, number);
-        if !stack.is_plain_table(4) {
+        if stack.push_element(2, number) != ffi::LUA_TTABLE || stack.has_metatable(4) {
             return false;
         }
-        stack.push_element(4, 1);
-        stack.push_element(4, 2);
-        if stack.kind(5) != ffi::LUA_TSTRING || !spell_text(stack, 5, head) || !spell_text(stack, 6, head) {
+        let (name, value) = (stack.push_element(4, 1), stack.push_element(4, 2));
+        if name != ffi::LUA_TSTRING || !spell_text(stack, 5, name, head) || !spell_text(stack, 6, value, head) {
             return false;
         }
         stack.set_count(3);
@@ -408,10 +373,10 @@ fn spell(stack: Stack<'_>, head: &mut Vec<u8>) -> bool {
     head.len() <= HEAD_BYTES_MAX
 }
 
-/// Appends a string or an integer.
-fn spell_text(stack: Stack<'_>, at: c_int, head: &mut Vec<u8>) -> bool {
-    if let Some(text) = stack.bytes(at) {
-        head.extend_from_slice(text);
+/// Appends a string or an integer; the type of the value is known.
+fn spell_text(stack: Stack<'_>, at: c_int, kind: c_int, head: &mut Vec<u8>) -> bool {
+    if kind == ffi::LUA_TSTRING {
+        head.extend_from_slice(stack.string(at));
     } else if let Some(number) = stack.integer_as_written(at) {
         // Writing to a Vec cannot fail.
         let _ = write!(head, "{number}");

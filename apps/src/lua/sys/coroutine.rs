@@ -4,7 +4,8 @@
 //! What it yields stays on its stack until it is resumed. The driver yields the seal first, a number that a C module
 //! which yields on its own does not know.
 
-use super::calls::{Boundary, Current};
+use super::calls::Boundary;
+use super::current::Current;
 use super::running;
 use super::stack::Stack;
 use mlua::{Lua, Thread, ffi};
@@ -163,14 +164,12 @@ impl Coroutine {
             return false;
         }
         stack.push_referred(self.marks.close);
-        stack.get(list - 1);
-        let has_close = stack.kind(-1) != ffi::LUA_TNIL;
+        let has_close = stack.get(list - 1) != ffi::LUA_TNIL;
         stack.pop(1);
         if has_close {
             return false;
         }
-        stack.push_element(list, 1);
-        if stack.kind(-1) != ffi::LUA_TSTRING {
+        if stack.push_element(list, 1) != ffi::LUA_TSTRING {
             stack.pop(1);
             return false;
         }

@@ -2,7 +2,8 @@
 //!
 //! - `open`: a VM as a user's program expects it; `allocator`: its memory.
 //! - `coroutine`: one that answers requests, resumed and read where it stops.
-//! - `calls`: the functions of ours that an app calls most; `stack`: the values that Lua and these pass each other.
+//! - `calls`: the functions of ours that an app calls most, about its request, `current`.
+//! - `stack`: the values that Lua and these pass each other.
 //! - `hook`: the hook that watches coroutines for `--request-timeout`.
 //! - `running`: which code runs, for the crash report.
 //!
@@ -13,6 +14,7 @@
 mod allocator;
 pub mod calls;
 pub mod coroutine;
+mod current;
 pub mod hook;
 mod open;
 pub mod running;

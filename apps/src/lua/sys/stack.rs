@@ -32,27 +32,30 @@ impl<'a> Stack<'a> {
 
     /// Whether it is a table without a metatable: all that it has is read without calling anything.
     pub fn is_plain_table(self, at: c_int) -> bool {
-        if self.kind(at) != ffi::LUA_TTABLE {
-            return false;
-        }
+        self.kind(at) == ffi::LUA_TTABLE && !self.has_metatable(at)
+    }
+
+    pub fn has_metatable(self, at: c_int) -> bool {
         // SAFETY: pushes the metatable if there is one; there is room.
         let has = unsafe { ffi::lua_getmetatable(self.0, at) } != 0;
         if has {
             self.pop(1);
         }
-        !has
+        has
     }
 
     /// The bytes of a string; `None` for anything else, a number included.
     pub fn bytes(self, at: c_int) -> Option<&'a [u8]> {
-        if self.kind(at) != ffi::LUA_TSTRING {
-            return None;
-        }
+        (self.kind(at) == ffi::LUA_TSTRING).then(|| self.string(at))
+    }
+
+    /// The bytes of what is known to be a string.
+    pub fn string(self, at: c_int) -> &'a [u8] {
         let mut length = 0;
         // SAFETY: the value is a string, so nothing is converted and no error raised.
         let start = unsafe { ffi::lua_tolstring(self.0, at, &mut length) };
         // SAFETY: a string stays where it is for as long as something refers to it, which is the caller's to see to.
-        Some(unsafe { std::slice::from_raw_parts(start.cast(), length) })
+        unsafe { std::slice::from_raw_parts(start.cast(), length) }
     }
 
     /// The value of a number that is whole; `None` for anything else.
@@ -94,16 +97,16 @@ impl<'a> Stack<'a> {
         unsafe { ffi::lua_rawlen(self.0, at) }
     }
 
-    /// Pushes the element of a table, without its metatable.
-    pub fn push_element(self, at: c_int, index: usize) {
+    /// Pushes the element of a table, without its metatable, and returns its type.
+    pub fn push_element(self, at: c_int, index: usize) -> c_int {
         // SAFETY: the caller has checked that this is a table; there is room.
-        unsafe { ffi::lua_rawgeti(self.0, at, index as ffi::lua_Integer) };
+        unsafe { ffi::lua_rawgeti(self.0, at, index as ffi::lua_Integer) }
     }
 
-    /// Replaces the key on top by its value in a table, without its metatable.
-    pub fn get(self, table: c_int) {
+    /// Replaces the key on top by its value in a table, without its metatable, and returns its type.
+    pub fn get(self, table: c_int) -> c_int {
         // SAFETY: the caller has checked that this is a table, and has pushed the key.
-        unsafe { ffi::lua_rawget(self.0, table) };
+        unsafe { ffi::lua_rawget(self.0, table) }
     }
 
     /// Pops a key and pushes the next one with its value; false, and nothing is pushed, after the last.
