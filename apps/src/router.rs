@@ -1,4 +1,5 @@
-//! Two applications at one address: files at and below their prefix, the user's application for everything else.
+//! Two applications at one address: files at and below their prefix, the user's application for everything else. With the
+//! prefix `/` that is every request that names no file.
 
 use crate::files::Files;
 use std::time::Instant;
@@ -28,7 +29,7 @@ use tine_worker::http::Request;
 /// ```
 pub struct Router {
     files: Files,
-    /// It never gets a request for a path at or below the prefix, even if there is no such file.
+    /// It never gets a request for a path at or below the prefix, even if there is no such file; unless the prefix is `/`.
     app: Box<dyn App>,
 }
 
@@ -41,7 +42,11 @@ impl Router {
 
 impl App for Router {
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        match self.files.answer(request, cx) {
+        let of_files = match self.files.is_everywhere() {
+            true => self.files.answer_with_file(request, cx),
+            false => self.files.answer(request, cx),
+        };
+        match of_files {
             Some(answer) => answer,
             None => self.app.call(request, cx),
         }

@@ -3,6 +3,7 @@
 use crate::lua_args::LuaArgs;
 use crate::origin_args::OriginArgs;
 use crate::static_args::{AppKind, CacheArgs, StaticArgs, StaticFiles};
+use std::cell::OnceCell;
 use tine::{About, Health};
 use tine_apps::lua::AppName;
 use tine_cli::{Asked, Served};
@@ -27,12 +28,13 @@ enum Choice {
     Lua(AppName),
 }
 
-pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
+/// `at_start`: see [`StaticArgs::choose`].
+pub fn choose(asked: Asked<AppArgs>, at_start: &OnceCell<bool>) -> Result<Served, String> {
     let Asked { app, options: AppArgs { files, lua, origin }, given } = asked;
     lua.check()?;
     let choice = choice(app.as_deref())?;
     let (of_lua, of_origin) = (given.options_of::<LuaArgs>(), given.options_of::<OriginArgs>());
-    let files = files.choose(choice.kind())?;
+    let files = files.choose(choice.kind(), at_start)?;
     let mut options = files.as_ref().map_or_else(StaticFiles::describe_none, StaticFiles::describe);
     if let Some(files) = files.as_ref().filter(|files| files.is_alone).cloned() {
         let name = files.name();
@@ -55,6 +57,7 @@ pub fn choose(asked: Asked<AppArgs>) -> Result<Served, String> {
         }
     };
     let also = files.iter().map(StaticFiles::also).collect();
+    let warnings = warnings.into_iter().chain(files.as_ref().and_then(StaticFiles::warning)).collect();
     let factory = match files {
         Some(files) => files.before(factory),
         None => factory,

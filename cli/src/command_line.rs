@@ -113,7 +113,8 @@ fn sorted(
     let sorted = operands.sort(&typed, text("app"), text("port"))?;
     // What was typed has taken the place of what was set elsewhere.
     let values = [("app", sorted.app.clone()), ("port", sorted.port.map(|port| port.to_string()))];
-    let is_typed = |name: &str| typed.iter().any(|text| operands.name_of(text) == name);
+    // Of two, one is the port, by its number or its name.
+    let is_typed = |name: &str| typed.len() > 1 || typed.iter().any(|text| operands.name_of(text) == name);
     let sources = values.into_iter().filter_map(|(name, value)| {
         let source = if is_typed(name) { Source::CommandLine } else { sets.get(name)?.1 };
         Some((name, (value?, source)))

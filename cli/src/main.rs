@@ -6,8 +6,10 @@ mod lua_args;
 mod origin_args;
 mod static_args;
 
+use std::cell::OnceCell;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tine_cli::serve_with(tine_cli::Operands::AppAndPort, choice::choose)
+    let at_start = OnceCell::new();
+    tine_cli::serve_with(tine_cli::Operands::AppAndPort, move |asked| choice::choose(asked, &at_start))
 }

@@ -1,7 +1,8 @@
 //! The operands of the command line: `[APP] [PORT]`, or `[PORT]` where the program is one application.
 //!
-//! A port is known by its digits, so either operand may be left out, and they may come in either order. A missing one
-//! comes from `TINE_APP` or `TINE_PORT`, or from the configuration file.
+//! A port is known by its digits, so either operand may be left out, and they may come in either order. After an app it may
+//! also be the name of a service, such as http. A missing one comes from `TINE_APP` or `TINE_PORT`, or from the
+//! configuration file.
 
 use clap::{Arg, ArgAction};
 use tine_common::config::Address;
@@ -47,7 +48,7 @@ impl Operands {
         }
     }
 
-    /// Which of them a given text is.
+    /// Which of them a given text is; a service's name is taken for an app's.
     pub fn name_of(self, text: &str) -> &'static str {
         if self == Operands::Port || is_number(text) { "port" } else { "app" }
     }
@@ -66,10 +67,13 @@ impl Operands {
             } else if let Some(address) = address_of(text) {
                 return Err(format!("{address} is an address; give it by --listen {address}"));
             } else if let Some(first) = &sorted.app {
-                return Err(format!(
-                    "neither {first:?} nor {text:?} is a port, a number from 0 to 65535; give an app and a port, such as \
-                     `tine run {first} 8080`"
-                ));
+                let service = service(text).filter(|_| sorted.port.is_none());
+                sorted.port = Some(service.ok_or_else(|| {
+                    format!(
+                        "neither {first:?} nor {text:?} is a port, a number from 0 to 65535 or a name in {SERVICES}; give an \
+                         app and a port, such as `tine run {first} 8080`"
+                    )
+                })?);
             } else {
                 sorted.app = Some(text.clone());
             }
@@ -95,8 +99,25 @@ fn is_number(text: &str) -> bool {
 }
 
 pub fn port_of(text: &str, what: &str) -> Result<u16, String> {
-    let port = Some(text).filter(|text| is_number(text)).and_then(|text| text.parse().ok());
+    let port = if is_number(text) { text.parse().ok() } else { service(text) };
     port.ok_or_else(|| format!("{text:?} cannot be {what}; a port is a number from 0 to 65535"))
+}
+
+const SERVICES: &str = "/etc/services";
+
+/// The TCP port of a service, by its name or an alias.
+fn service(name: &str) -> Option<u16> {
+    let file = std::fs::read(SERVICES).ok()?;
+    port_in(&String::from_utf8_lossy(&file), name)
+}
+
+/// services(5): `name port/protocol [alias ...] # comment`.
+fn port_in(services: &str, name: &str) -> Option<u16> {
+    services.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let (official, port) = (words.next()?, words.next()?.strip_suffix("/tcp")?);
+        (official == name || words.any(|alias| alias == name)).then(|| port.parse().ok())?
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn a_service_has_its_tcp_port() {
+        let services = "# http 1/tcp\nhttp\t\t81/udp\nhttp\t\t80/tcp\t\twww web # WWW\nodd x/tcp\n\nhttp-alt 8080/tcp # web2\n";
+        for (name, port) in [
+            ("http", Some(80)),
+            ("web", Some(80)),
+            ("www", Some(80)),
+            ("http-alt", Some(8080)),
+            ("odd", None),
+            ("web2", None),
+            ("WWW", None),
+            ("#", None),
+        ] {
+            assert_eq!(port_in(services, name), port, "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_what_would_do() {
         use Operands::{AppAndPort, Port};
         for (operands, given, port, words) in [
@@ -146,7 +184,7 @@ mod tests {
             (AppAndPort, &["a:b", "99999999999999999999"], None, &["PORT", "0 to 65535"]),
             (AppAndPort, &["80", "81"], None, &["80 and 81", "two ports", "--listen"]),
             (AppAndPort, &["a:b", "81", "82"], None, &["81 and 82", "two ports"]),
-            (AppAndPort, &["a:b", "http"], None, &["\"a:b\"", "\"http\"", "0 to 65535", "`tine run a:b 8080`"]),
+            (AppAndPort, &["a:b", "c:d"], None, &["\"a:b\"", "\"c:d\"", "0 to 65535", "`tine run a:b 8080`"]),
             (AppAndPort, &["a:b", "80", "c:d"], None, &["\"c:d\"", "`tine run a:b 8080`"]),
             (AppAndPort, &["127.0.0.1:80"], None, &["--listen 127.0.0.1:80"]),
             (AppAndPort, &[":80"], None, &["--listen 0.0.0.0:80"]),

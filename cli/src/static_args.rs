@@ -2,8 +2,10 @@
 //! is used again.
 //!
 //! A named directory is served by itself at `/`, or beside an application below its URL. A directory `static` that was not
-//! named is served only beside an application of the user's, and the banner says so; `none` turns that off.
+//! named is served only beside an application of the user's, and the banner says so; `none` turns that off. Beside an
+//! application, a directory may be missing at the start: it is served once it exists.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +29,13 @@ pub struct StaticArgs {
     /// application, if it exists]
     #[arg(long = "static", value_name = "DIR", env = "TINE_STATIC", hide_env = true, help_heading = "Static files")]
     root: Option<PathBuf>,
-    /// URL path of the files [default: /static, or / without an app]
+    /// URL path of the files; / beside an app: the app gets what names no file [default: /static, or / without an app]
     #[arg(
         long = "static-url",
         value_name = "URL",
         env = "TINE_STATIC_URL",
         hide_env = true,
+        value_parser = url,
         help_heading = "Static files"
     )]
     url: Option<UrlPrefix>,
@@ -81,12 +84,13 @@ pub struct StaticFiles {
 }
 
 impl StaticArgs {
-    pub fn choose(mut self, app: AppKind) -> Result<Option<StaticFiles>, String> {
+    /// `at_start`: the directory was missing when this was called first. A reload does not tolerate it otherwise, and fails.
+    pub fn choose(mut self, app: AppKind, at_start: &OnceCell<bool>) -> Result<Option<StaticFiles>, String> {
         let is_refused = self.root.as_deref() == Some(Path::new(NO_DIRECTORY));
         if is_refused {
             self.root = None;
         }
-        let has_default = !is_refused && Path::new(DEFAULT_DIRECTORY).is_dir();
+        let has_default = !is_refused && (self.url.is_some() || Path::new(DEFAULT_DIRECTORY).is_dir());
         let plan = plan(app, self.root.is_some(), self.url, has_default)?;
         let (at, is_alone) = match plan {
             Plan::NoFiles => return Ok(None),
@@ -94,11 +98,13 @@ impl StaticArgs {
             Plan::Beside(at) => (at, false),
         };
         let is_default = self.root.is_none();
-        let root = match self.root {
-            Some(path) => directory(&path).map_err(|e| format!("--static {}: {e}", path.display()))?,
-            None => directory(Path::new(DEFAULT_DIRECTORY))
-                .map_err(|e| format!("--static {DEFAULT_DIRECTORY}, the default: {e}"))?,
-        };
+        let path = self.root.unwrap_or_else(|| DEFAULT_DIRECTORY.into());
+        let opened = Root::open_or_await(&path).and_then(|root| {
+            let may_be_awaited = !is_alone && *at_start.get_or_init(|| root.is_awaited());
+            if root.is_awaited() && !may_be_awaited { Root::open(&path) } else { Ok(root) }
+        });
+        let which = if is_default { ", the default" } else { "" };
+        let root = opened.map(Arc::new).map_err(|e| format!("--static {}{which}: {e}", path.display()))?;
         Ok(Some(StaticFiles { root, at, is_alone, is_default, validity: self.cache.validity }))
     }
 }
@@ -128,8 +134,16 @@ impl StaticFiles {
 
     /// The banner's line where an application is served, too.
     pub fn also(&self) -> String {
-        let why = if self.is_default { ", since the directory exists; --static none disables it" } else { "" };
+        let is_found = self.is_default && !self.root.is_awaited();
+        let why = if is_found { ", since the directory exists; --static none disables it" } else { "" };
         format!("{} at {}{why}", self.name(), self.at)
+    }
+
+    /// The directory does not exist.
+    pub fn warning(&self) -> Option<String> {
+        let path = self.root.path().display();
+        let line = || format!("--static {path}: there is no such directory; its files are served once it exists");
+        self.root.is_awaited().then(line)
     }
 
     /// An application that serves only the files.
@@ -167,19 +181,14 @@ enum Plan {
     Beside(UrlPrefix),
 }
 
-/// Whether and where files are served. `is_named`: by `--static`; `has_default`: [`DEFAULT_DIRECTORY`] exists.
+/// Whether and where files are served. `is_named`: by `--static`; `has_default`: [`DEFAULT_DIRECTORY`] exists, or a URL is
+/// given for it.
 fn plan(app: AppKind, is_named: bool, url: Option<UrlPrefix>, has_default: bool) -> Result<Plan, String> {
     let has_directory = is_named || (app == AppKind::Users && has_default);
     match (app, has_directory, url) {
         (AppKind::None, true, url) => Ok(Plan::Alone(url.unwrap_or(UrlPrefix::ROOT))),
-        (_, true, Some(url)) if url.is_root() => {
-            Err("--static-url / leaves the app no path; give one such as /static".to_string())
-        }
         (_, true, Some(url)) => Ok(Plan::Beside(url)),
         (_, true, None) => Ok(Plan::Beside(DEFAULT_URL.parse()?)),
-        (AppKind::Users, false, Some(url)) => Err(format!(
-            "--static-url {url}: there is no directory {DEFAULT_DIRECTORY} here; name one with --static DIR"
-        )),
         (_, false, Some(url)) => Err(format!("--static-url {url} needs a directory; name it with --static DIR")),
         (_, false, None) => Ok(Plan::NoFiles),
     }
@@ -192,8 +201,12 @@ fn parse_validity(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn directory(path: &Path) -> Result<Arc<Root>, String> {
-    Root::open(path).map(Arc::new)
+/// Also without the first slash.
+fn url(text: &str) -> Result<UrlPrefix, String> {
+    match text.is_empty() || text.starts_with('/') {
+        true => text.parse(),
+        false => format!("/{text}").parse(),
+    }
 }
 
 #[cfg(test)]
@@ -216,14 +229,14 @@ mod tests {
             (Builtin, false, None, true, Ok(Plan::NoFiles)),
             (Builtin, true, None, false, beside("/static")),
             (Builtin, true, Some("/files"), false, beside("/files")),
-            (Builtin, true, Some("/"), false, Err("leaves the app no path")),
+            (Builtin, true, Some("/"), false, beside("/")),
             (Builtin, false, Some("/files"), true, Err("needs a directory")),
             (Users, false, None, false, Ok(Plan::NoFiles)),
             (Users, false, None, true, beside("/static")),
             (Users, true, None, false, beside("/static")),
             (Users, false, Some("/files"), true, beside("/files")),
-            (Users, false, Some("/files"), false, Err("no directory static here")),
-            (Users, false, Some("/"), true, Err("leaves the app no path")),
+            (Users, false, Some("/files"), false, Err("needs a directory")),
+            (Users, false, Some("/"), true, beside("/")),
         ] {
             let case = format!("{app:?} named={is_named} {url:?} default={has_default}");
             let planned = plan(app, is_named, url.map(|url| url.parse().unwrap()), has_default);

@@ -47,9 +47,6 @@ use tine_worker::http::range::{self, Multipart, Selection};
 use tine_worker::http::{Request, Response, StatusCode};
 use url::{FilePath, WrongPath};
 
-/// The file that is served for a directory.
-const INDEX: &[u8] = b"index.html";
-
 /// The methods that every path allows.
 const ALLOWED: &str = "GET, HEAD, OPTIONS";
 
@@ -85,6 +82,22 @@ impl Files {
         Some(self.respond(rest, request, cx))
     }
 
+    /// The response with the file that a GET or HEAD names, or with the `index.html` of a directory; `None` for all other
+    /// requests: an application answers those where both are served at the same paths.
+    pub fn answer_with_file(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Option<Answer> {
+        let rest = self.at.strip(request.path()).filter(|_| matches!(request.method(), "GET" | "HEAD"))?;
+        let path = FilePath::parse(rest).ok()?.or_index();
+        match self.cache.find(&self.root, &path.bytes, Times { now: cx.now(), date: cx.date() }) {
+            Err(NotFound::Directory | NotFound::Absent) => None,
+            _ => Some(self.respond(rest, request, cx)),
+        }
+    }
+
+    /// Whether files and an application share all paths.
+    pub fn is_everywhere(&self) -> bool {
+        self.at.is_root()
+    }
+
     fn respond(&mut self, rest: &str, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         match request.method() {
             "GET" | "HEAD" => {}
@@ -94,18 +107,12 @@ impl Files {
                 return Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", ALLOWED).into();
             }
         }
-        let mut path = match FilePath::parse(rest) {
-            Ok(path) => path,
+        let path = match FilePath::parse(rest) {
+            Ok(path) => path.or_index(),
             Err(wrong) => return refuse_path(wrong),
         };
         if path.bytes.is_empty() && !path.is_directory {
             return self.with_slash(&path, request);
-        }
-        if path.is_directory {
-            if !path.bytes.is_empty() {
-                path.bytes.push(b'/');
-            }
-            path.bytes.extend_from_slice(INDEX);
         }
         let at = Times { now: cx.now(), date: cx.date() };
         match self.cache.find(&self.root, &path.bytes, at) {

@@ -10,14 +10,18 @@ use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// openat2 fails with EAGAIN if names change while the kernel resolves the path.
 const ATTEMPTS_MAX: usize = 8;
 
-/// A directory that was opened, and below which no path leads out.
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// A directory that was opened, or that is awaited, and below which no path leads out.
 #[derive(Debug)]
 pub struct Root {
-    directory: OwnedFd,
+    /// Empty while the directory is awaited.
+    directory: OnceLock<OwnedFd>,
     path: PathBuf,
 }
 
@@ -39,17 +43,31 @@ impl Root {
     /// Opens the directory, and tests that files beneath it can be opened with openat2. The error is one line that says
     /// what is wrong, without the directory's name.
     pub fn open(path: &Path) -> Result<Root, String> {
+        let root = Root::open_or_await(path)?;
+        if root.is_awaited() { Err("there is no such directory".to_string()) } else { Ok(root) }
+    }
+
+    /// As [`Root::open`], but a directory that does not exist is awaited: no file is found until it does.
+    pub fn open_or_await(path: &Path) -> Result<Root, String> {
         let wrong = |e: Errno| match e {
-            Errno::ENOENT => "there is no such directory".to_string(),
             Errno::ENOTDIR => "it is not a directory".to_string(),
             Errno::EACCES => "it cannot be opened: permission denied".to_string(),
             e => format!("it cannot be opened: {}", e.desc()),
         };
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(path, flags, Mode::empty()).map_err(wrong)?;
-        let root = Root { directory, path: path.to_path_buf() };
-        match root.open_beneath(b".", flags) {
-            Ok(_) => Ok(root),
+        let directory = match open(path, DIRECTORY, Mode::empty()) {
+            Ok(directory) => Some(directory),
+            Err(Errno::ENOENT) => None,
+            Err(e) => return Err(wrong(e)),
+        };
+        let tested = match &directory {
+            Some(directory) => open_beneath(directory, b".", DIRECTORY),
+            None => open("/", DIRECTORY, Mode::empty()).and_then(|slash| open_beneath(&slash, b".", DIRECTORY)),
+        };
+        match tested {
+            Ok(_) => {
+                let directory = directory.map_or_else(OnceLock::new, OnceLock::from);
+                Ok(Root { directory, path: path.to_path_buf() })
+            }
             Err(e @ (Errno::ENOSYS | Errno::EPERM)) => Err(format!(
                 "files cannot be served: openat2(2), which keeps paths beneath their directory, is {} ({}); it needs Linux \
                  5.6 and a sandbox (seccomp) that allows it",
@@ -61,9 +79,14 @@ impl Root {
     }
 
     /// Opens the directory that has the name now: for a reload, when a symbolic link may lead elsewhere. The error is
-    /// as in [`Root::open`].
+    /// as in [`Root::open`]. One that is awaited may still be missing.
     pub fn reopen(&self) -> Result<Root, String> {
-        Root::open(&self.path)
+        if self.is_awaited() { Root::open_or_await(&self.path) } else { Root::open(&self.path) }
+    }
+
+    /// The directory did not exist, and has not been opened since.
+    pub fn is_awaited(&self) -> bool {
+        self.directory.get().is_none()
     }
 
     /// The directory as it was named.
@@ -74,7 +97,7 @@ impl Root {
     /// Opens the file at this path for reading; the path is relative and not empty.
     pub fn find(&self, path: &[u8]) -> Result<(File, Metadata), NotFound> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        let opened = self.open_beneath(path, flags).map(File::from);
+        let opened = self.directory().and_then(|root| open_beneath(root, path, flags)).map(File::from);
         let found = opened.and_then(|file| match file.metadata() {
             Ok(metadata) => Ok((file, metadata)),
             Err(e) => Err(Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32))),
@@ -100,16 +123,23 @@ impl Root {
         }
     }
 
-    fn open_beneath(&self, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
-        let how =
-            OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        let mut opened = Err(Errno::EAGAIN);
-        for _ in 0..ATTEMPTS_MAX {
-            opened = openat2(&self.directory, Path::new(std::ffi::OsStr::from_bytes(path)), how);
-            if !matches!(opened, Err(Errno::EAGAIN | Errno::EINTR)) {
-                break;
-            }
+    /// Opens an awaited directory once it exists.
+    fn directory(&self) -> Result<&OwnedFd, Errno> {
+        match self.directory.get() {
+            Some(directory) => Ok(directory),
+            None => open(&self.path, DIRECTORY, Mode::empty()).map(|found| self.directory.get_or_init(|| found)),
         }
-        opened
     }
+}
+
+fn open_beneath(directory: &OwnedFd, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let mut opened = Err(Errno::EAGAIN);
+    for _ in 0..ATTEMPTS_MAX {
+        opened = openat2(directory, Path::new(std::ffi::OsStr::from_bytes(path)), how);
+        if !matches!(opened, Err(Errno::EAGAIN | Errno::EINTR)) {
+            break;
+        }
+    }
+    opened
 }

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+/// The file that is served for a directory.
+const INDEX: &[u8] = b"index.html";
+
 /// The path below which files are served: `/static`, or `/` for all paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlPrefix {
@@ -124,6 +127,17 @@ impl FilePath {
             bytes.extend_from_slice(&segment);
         }
         verdict.map(|()| FilePath { bytes, is_directory })
+    }
+
+    /// The path of the file that is served: for a directory its [`INDEX`].
+    pub fn or_index(mut self) -> FilePath {
+        if self.is_directory {
+            if !self.bytes.is_empty() {
+                self.bytes.push(b'/');
+            }
+            self.bytes.extend_from_slice(INDEX);
+        }
+        self
     }
 
     fn root() -> FilePath {
