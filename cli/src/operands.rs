@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_service_has_its_tcp_port() {
-        let services = "# http 1/tcp\nhttp\t\t81/udp\nhttp\t\t80/tcp\t\twww web # WWW\nodd x/tcp\n\nhttp-alt 8080/tcp # web2\n";
+        let services =
+            "# http 1/tcp\nhttp\t\t81/udp\nhttp\t\t80/tcp\t\twww web # WWW\nodd x/tcp\n\nhttp-alt 8080/tcp # web2\n";
         for (name, port) in [
             ("http", Some(80)),
             ("web", Some(80)),

@@ -6,8 +6,14 @@ use crate::support::markdown::table;
 use crate::support::{one_line_of, options, run_to_end};
 
 /// Options that are too rare or too vague for a hint.
-const WITHOUT_HINT: &[&str] =
-    &["--worker-reload-mercy", "--http-keepalive", "--http-max-connections", "--req-logger", "--logformat", "--check-config"];
+const WITHOUT_HINT: &[&str] = &[
+    "--worker-reload-mercy",
+    "--http-keepalive",
+    "--http-max-connections",
+    "--req-logger",
+    "--logformat",
+    "--check-config",
+];
 
 fn spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
@@ -37,7 +43,8 @@ fn each_option_of_the_page_is_known_or_has_a_hint() {
 
 #[test]
 fn an_application_for_uwsgi_runs_in_the_lines_that_are_shown() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/from-gunicorn.md")).expect("a page");
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/from-gunicorn.md")).expect("a page");
     let adapter = page.split("```lua\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of Lua");
     let wsapi = r#"
         local function run(wsapi_env)

@@ -74,7 +74,9 @@ fn a_missing_directory_is_served_once_it_exists() {
     ] {
         let directory = if options[0] == "--static" { options[1] } else { "static" };
         let server = serve(&site, options);
-        server.wait_log(&format!("--static {directory}: there is no such directory; its files are served once it exists"));
+        server.wait_log(&format!(
+            "--static {directory}: there is no such directory; its files are served once it exists"
+        ));
         assert!(!server.stdout().contains("since the directory exists"), "{}", server.stdout());
         let before = server.get(path);
         let expected = if path == "/x" { (200, "GET /x") } else { (404, "404 Not Found: there is no such file\n") };
