@@ -6,8 +6,8 @@ use std::path::Path;
 
 /// Options of gunicorn, nginx, uWSGI and others that do not exist here, and the hint for each.
 const OPTIONS: &[(&[&str], &str)] = &[
-    (&["--access-logfile", "--accesslog"], "that is --access-log FILE, or - for standard output"),
-    (&["--access-logformat"], "that is --access-log-format FORMAT"),
+    (&["--access-logfile", "--accesslog", "--req-logger"], "that is --access-log FILE, or - for standard output"),
+    (&["--access-logformat", "--logformat"], "that is --access-log-format FORMAT"),
     (&["--error-log", "--error-logfile", "--errorlog", "--logto", "-e"], "the server's log goes to --log-file PATH"),
     (&["--bind", "--address", "--addr"], "that is --listen ADDR, or -b ADDR"),
     (&["--port", "--http", "-P"], "give the port by itself, as in `tine run 8080`"),
@@ -20,13 +20,19 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "--worker-timeout limits a worker that hangs, --request-timeout a request of a Lua app, --graceful-timeout a stop",
     ),
     (&["-t"], "`tine check` validates the options; gunicorn's timeout is --worker-timeout TIME"),
-    (&["--keep-alive", "--keepalive", "--keep-alive-timeout", "--keepalive-timeout"], "that is --idle-timeout TIME"),
+    (
+        &["--keep-alive", "--keepalive", "--keep-alive-timeout", "--keepalive-timeout", "--http-keepalive"],
+        "that is --idle-timeout TIME",
+    ),
     (&["--processes", "--num-workers", "--worker-processes"], "that is --workers N, or -w N"),
     (
         &["--threads", "--worker-class", "-k"],
         "each worker is one thread that serves all of its connections; --workers N sets the number of workers",
     ),
-    (&["--worker-connections", "--max-clients", "--maxconn"], "that is --max-connections N, of the whole server"),
+    (
+        &["--worker-connections", "--max-clients", "--maxconn", "--http-max-connections"],
+        "that is --max-connections N, of the whole server",
+    ),
     (&["-v", "--verbose"], "--log-level debug logs more; `tine --version` prints the version"),
     (&["--level", "--loglevel", "-l"], "that is --log-level LEVEL"),
     (&["-c", "--conf", "--config-file", "--ini"], "that is --config PATH, a file with the same options"),
@@ -36,6 +42,8 @@ const OPTIONS: &[(&[&str], &str)] = &[
     ),
     (&["-s", "--signal"], "`tine ctl` controls a running server: `tine ctl stop`, `tine ctl reload`"),
     (&["--reload", "--touch-reload", "--py-autoreload"], "`tine ctl reload` reloads the app of a running server"),
+    (&["--worker-reload-mercy"], "that is --graceful-timeout TIME"),
+    (&["--check-config"], "`tine check` with the options of `tine run` validates them"),
     (&["--max-worker-lifetime"], "that is --max-lifetime TIME"),
     (&["--reload-on-rss"], "that is --max-rss SIZE"),
     (&["--cheaper"], "the number of workers is --workers N until `tine ctl scale N` changes it"),

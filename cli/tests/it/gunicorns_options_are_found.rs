@@ -5,16 +5,6 @@ use crate::support::lua::{folder_with, serve_from};
 use crate::support::markdown::table;
 use crate::support::{one_line_of, options, run_to_end};
 
-/// Options that are too rare or too vague for a hint.
-const WITHOUT_HINT: &[&str] = &[
-    "--worker-reload-mercy",
-    "--http-keepalive",
-    "--http-max-connections",
-    "--req-logger",
-    "--logformat",
-    "--check-config",
-];
-
 fn spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -29,7 +19,7 @@ fn each_option_of_the_page_is_known_or_has_a_hint() {
             assert!(ours.iter().any(|known| known == name), "{name} is not an option of ours: {row:?}");
         }
         for name in row[..2].iter().flat_map(|cell| spans(cell)) {
-            if ours.iter().any(|known| known == name) || WITHOUT_HINT.contains(&name) {
+            if ours.iter().any(|known| known == name) {
                 continue;
             }
             let line = one_line_of(&run_to_end(&["check", "0", name]));
