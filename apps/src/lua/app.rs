@@ -61,7 +61,8 @@ impl App for LuaApp {
         }
     }
 
-    fn each_second(&mut self, _: Instant) {
+    fn each_second(&mut self, now: Instant) {
+        self.vm.sockets.each_second(now);
         self.vm.metrics.set_memory(self.vm.memory_bytes());
     }
 

@@ -65,6 +65,9 @@ local deadline, traceback = parts.deadline(host)
 driver.deadline = deadline
 local create = coroutine.create
 local wait = parts.waiting(host, driver)
+parts.descriptors(host, driver, wait)
+parts.socket(host, driver)
+parts.luasocket()
 local new_input, new_errors = parts.streams(host, driver, wait)
 local new_environ = parts.environ(host, driver, new_input, new_errors)
 local start = parts.start_response(host, driver)

@@ -52,6 +52,8 @@ enum Step {
     SleepUntil(Instant),
     /// Resume the app once there is a message.
     Await(Awaited),
+    /// Resume the app once its descriptor is ready.
+    WaitFd,
     Read(Wanted),
     /// The body is longer than allowed.
     TooLarge,
@@ -160,6 +162,13 @@ impl LuaExchange {
                     return self.wait(until, out, cx);
                 }
                 Step::Await(_) => self.resume(cx),
+                Step::WaitFd => match self.waits_until(cx) {
+                    Some(until) => {
+                        self.step = Step::WaitFd;
+                        return self.wait(until, out, cx);
+                    }
+                    None => self.resume(cx),
+                },
                 Step::Read(wanted) if !self.body_ended && !wanted.is_met(&self.body) => {
                     self.step = Step::Read(wanted);
                     return Ok(Pull::Idle);
@@ -191,6 +200,11 @@ impl LuaExchange {
             return self.timed_out(&trace, out);
         }
         Ok(until.into_iter().chain(self.deadline).min().map_or(Pull::Wait, Pull::NotBefore))
+    }
+
+    /// `None`: what the app waits for is ready, or its time is up.
+    fn waits_until(&self, cx: &Cx<'_>) -> Option<Option<Instant>> {
+        self.vm.sockets.waits_until(self.coroutine.as_ref()?.number(), cx.now())
     }
 
     fn resume(&mut self, cx: &Cx<'_>) {
@@ -261,6 +275,13 @@ impl LuaExchange {
             }
             Yielded::Read(wanted) => {
                 self.step = Step::Read(wanted);
+                Ok(None)
+            }
+            Yielded::WaitFd => {
+                if let Some(coroutine) = &self.coroutine {
+                    self.vm.sockets.begin_wait(coroutine.number(), cx);
+                }
+                self.step = Step::WaitFd;
                 Ok(None)
             }
             Yielded::TimedOut(trace) => {

@@ -9,6 +9,7 @@
 //! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one
 //!   turn.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
+//! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;
@@ -24,6 +25,7 @@ mod metrics;
 mod page;
 mod reply;
 mod shared;
+mod socket;
 mod sys;
 mod vm;
 mod yielded;

@@ -5,12 +5,13 @@ use super::host::{self, Turn};
 use super::memory::Memory;
 use super::messages::Wait;
 use super::reply::{Replies, Reply};
+use super::socket::Sockets;
 use super::sys::Opened;
 use super::sys::calls::Boundary;
 use super::sys::coroutine::{self, Marks, Stopped};
 use super::sys::running::{self, Resumed};
 use super::yielded::Yielded;
-use super::{deadline, environ, load, sys};
+use super::{deadline, environ, load, socket, sys};
 use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,10 +22,13 @@ use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 12] = [
+const DRIVER_PARTS: [(&str, &str); 15] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
+    ("descriptors", include_str!("driver/descriptors.lua")),
+    ("socket", include_str!("driver/socket.lua")),
+    ("luasocket", include_str!("driver/luasocket.lua")),
     ("streams", include_str!("driver/streams.lua")),
     ("environ", include_str!("driver/environ.lua")),
     ("start_response", include_str!("driver/start_response.lua")),
@@ -53,6 +57,7 @@ pub struct Vm {
     turn: Rc<Turn>,
     replies: Rc<Replies>,
     pub metrics: AppMetrics,
+    pub sockets: Sockets,
     idle: RefCell<Vec<Coroutine>>,
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
@@ -85,6 +90,10 @@ impl Coroutine {
         self.reply()?.streamed(length, is_head)
     }
 
+    pub fn number(&self) -> i64 {
+        self.stack.number()
+    }
+
     fn reply(&self) -> Result<&Reply, String> {
         self.reply.as_deref().ok_or_else(|| "the app did not call start_response".to_string())
     }
@@ -100,7 +109,11 @@ impl Vm {
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new()));
         let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
+        let sockets = Sockets::default();
         let host = host::functions(&lua, &turn, &replies, boundary, worker).map_err(own)?;
+        socket::functions(&lua, &sockets, boundary, &turn)
+            .and_then(|functions| host.set("sockets", functions))
+            .map_err(own)?;
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -132,6 +145,7 @@ impl Vm {
             turn,
             replies,
             metrics: worker.metrics,
+            sockets,
             idle,
             memory,
             last_interruption: Cell::default(),
@@ -296,6 +310,7 @@ impl Vm {
     /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure
     /// included, it may be in the middle of the app's code and has to be abandoned.
     pub fn release(&self, coroutine: Coroutine) {
+        self.sockets.end_of(coroutine.number());
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_COROUTINES_MAX {
             idle.push(coroutine);
@@ -310,6 +325,7 @@ impl Vm {
             log::error!("{request}: closing the request failed: {}", host::indented(&error.to_string()));
         }
         self.turn.interrupted_at.take();
+        self.sockets.end_of(coroutine.number());
     }
 
     pub fn is_exhausted(&self) -> bool {

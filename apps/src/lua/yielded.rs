@@ -20,6 +20,8 @@ pub enum Yielded {
     /// Until there is a message: of the subscription, and for as long, as `host.await_message` was told.
     Await,
     Read(Wanted),
+    /// A wait for a descriptor, which it has asked `Sockets` for.
+    WaitFd,
     /// The app raised an error: its message and traceback.
     Failed(String),
     /// The app was interrupted, whatever it yielded then: the traceback.
@@ -53,6 +55,7 @@ const SLEEP: i64 = 5;
 const READ: i64 = 6;
 const FAILED: i64 = 7;
 const AWAIT: i64 = 8;
+const WAIT_FD: i64 = 9;
 /// Added to a head or a chunk it means [`Following::AtOnce`], to a whole response [`Yielded::WholeBeforeClose`]. More
 /// than any kind.
 const FLAG: i64 = 16;
@@ -64,7 +67,7 @@ const READ_LINE: i64 = -2;
 const READ_MIN: i64 = READ_LINE;
 
 /// The constants that the driver gets in `host.yields`.
-pub const CONSTANTS: [(&str, i64); 15] = [
+pub const CONSTANTS: [(&str, i64); 16] = [
     ("LENGTH", LENGTH),
     ("WHOLE", WHOLE),
     ("HEAD", HEAD),
@@ -74,6 +77,7 @@ pub const CONSTANTS: [(&str, i64); 15] = [
     ("READ", READ),
     ("FAILED", FAILED),
     ("AWAIT", AWAIT),
+    ("WAIT_FD", WAIT_FD),
     ("AT_ONCE", FLAG),
     ("CLOSES", FLAG),
     ("NUMBER", NUMBER),
@@ -105,6 +109,7 @@ impl Yielded {
                 READ_LINE => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
+            WAIT_FD => Yielded::WaitFd,
             FAILED => Yielded::Failed(String::from_utf8_lossy(coroutine.bytes(2)?).into_owned()),
             _ => return None,
         })
@@ -138,7 +143,7 @@ mod tests {
     /// One sum holds a kind, what is added to it, and a number.
     #[test]
     fn the_parts_of_a_sum_do_not_overlap() {
-        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT];
+        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD];
         for (i, kind) in kinds.iter().enumerate() {
             assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
         }

@@ -1,8 +1,10 @@
-//! The identity of the file that a descriptor refers to. It reveals code that closes a descriptor that is not its own.
+//! What a number says of a descriptor that is not owned here: the identity of the file that it refers to, which reveals code
+//! that closes a descriptor that is not its own; and whether it is ready.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
 
 /// Device, inode and kind: another file at the same descriptor differs in one of them. All eventfds and epolls of a
 /// kernel may have the same inode.
@@ -31,10 +33,39 @@ pub fn open() -> BTreeSet<RawFd> {
     all.into_iter().filter(|&fd| identity(fd).is_some()).collect()
 }
 
+/// Blocks until it can be read or written, whichever is asked for, or until the time is up; without a time, for ever.
+/// Returns which it is. What is closed or broken is ready for either.
+pub fn wait(fd: RawFd, reads: bool, writes: bool, timeout: Option<Duration>) -> io::Result<(bool, bool)> {
+    let events = if reads { libc::POLLIN } else { 0 } | if writes { libc::POLLOUT } else { 0 };
+    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = until.map_or(-1, |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            left.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(libc::c_int::MAX)
+        });
+        let mut polled = libc::pollfd { fd, events, revents: 0 };
+        // SAFETY: one structure, which outlives the call; any number may be asked about.
+        let done = unsafe { libc::poll(&raw mut polled, 1, left) };
+        if done < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        } else if polled.revents & libc::POLLNVAL != 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        } else if done > 0 || left >= 0 && left < libc::c_int::MAX {
+            let failed = polled.revents & (libc::POLLERR | libc::POLLHUP) != 0;
+            let is = |event| polled.revents & event != 0 || failed;
+            return Ok((reads && is(libc::POLLIN), writes && is(libc::POLLOUT)));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::io::Write;
     use std::os::fd::AsRawFd;
 
     #[test]
@@ -45,5 +76,20 @@ mod tests {
         assert_ne!(of(&one), of(&other));
         assert_eq!(identity(RawFd::MAX), None);
         assert!(open().contains(&one.as_raw_fd()));
+    }
+
+    #[test]
+    fn a_wait_ends_when_it_is_ready_or_its_time_is_up() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let at_once = Some(Duration::ZERO);
+        assert_eq!(wait(reader.as_raw_fd(), true, true, at_once).ok(), Some((false, false)));
+        assert_eq!(wait(writer.as_raw_fd(), true, true, at_once).ok(), Some((false, true)));
+        assert_eq!(wait(reader.as_raw_fd(), true, false, Some(Duration::from_micros(1))).ok(), Some((false, false)));
+        writer.write_all(b"x").expect("room");
+        assert_eq!(wait(reader.as_raw_fd(), true, false, None).ok(), Some((true, false)));
+        drop(writer);
+        assert_eq!(wait(reader.as_raw_fd(), true, true, None).ok(), Some((true, true)));
+        let error = wait(RawFd::MAX, true, false, at_once).expect_err("there is none");
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     }
 }

@@ -124,6 +124,11 @@ impl Boundary {
         self.running().is_some_and(Current::is_started)
     }
 
+    /// The number of the coroutine that runs, which answers one request at a time.
+    pub fn running_number(&self) -> Option<i64> {
+        self.running().map(|current| current.id)
+    }
+
     pub(super) fn enter(&self, current: &Current) {
         self.running.set(current);
     }

@@ -59,6 +59,10 @@ impl Coroutine {
         Coroutine { thread, boundary, current: Rc::new(Current::new(id)), marks, yielded: 0 }
     }
 
+    pub fn number(&self) -> i64 {
+        self.current.id
+    }
+
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
