@@ -87,6 +87,29 @@ fn of_the_apps_own() {
     expect_200_at_once(WITH_SOCKETS);
 }
 
+/// A module for nginx, as Debian has it, and its pool.
+#[test]
+fn of_nginxs_redis() {
+    let app = r#"
+        ngx, unpack = { socket = tine.socket.nginx, null = {} }, unpack or table.unpack
+        local redis = require("nginx.redis")
+        function app(environ, start_response)
+          start_response("200 OK", {})
+          local client = redis:new()
+          client:set_timeout(30000)
+          assert(client:connect("127.0.0.1", tonumber(os.getenv("REDIS"))))
+          local visits, times = assert(client:incr("visits")), client:get_reused_times()
+          assert(client:set_keepalive(10000, 10))
+          return visits .. " " .. times
+        end
+    "#;
+    let redis = Redis::start();
+    let server = serve(app, &redis);
+    for times in 0..3 {
+        assert_eq!(text_of(&server, "/"), format!("{} {times}", times + 1));
+    }
+}
+
 /// luasocket's own module for HTTP, on sockets that hold nothing up: the app asks itself, on its only worker.
 #[test]
 fn of_luasockets_http() {

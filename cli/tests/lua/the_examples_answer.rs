@@ -1,9 +1,10 @@
-//! examples/hello.lua and every route of examples/docs/app.lua.
+//! examples/hello.lua, examples/redis.lua and every route of examples/docs/app.lua.
 
 use crate::support::Server;
 use crate::support::curl::curl;
-use crate::support::lua::{serve_file, serve_from};
+use crate::support::lua::{serve_file, serve_from, text_of};
 use crate::support::peak_bytes;
+use crate::support::redis::Redis;
 use std::path::{Path, PathBuf};
 
 fn examples() -> PathBuf {
@@ -26,6 +27,20 @@ const HTML: &str = "200 text/html; charset=utf-8";
 fn hello_greets() {
     let server = serve_file(examples().join("hello.lua").to_str().expect("a path in UTF-8"), &[]);
     assert_eq!(ask(&server, "/a%20b?c", &[]), "Hello, you asked for /a b\n\n200 text/plain; charset=utf-8");
+}
+
+#[test]
+fn redis_counts_visits() {
+    let mut redis = Redis::start();
+    let address = format!("127.0.0.1:{}", redis.port());
+    let server = serve_from(&examples(), "redis.lua", &[], &[("REDIS", &address)]);
+    for visit in 1..4 {
+        assert_eq!(text_of(&server, "/page"), format!("visit {visit}\n"));
+    }
+    assert_eq!(text_of(&server, "/other"), "visit 1\n");
+    redis.kill();
+    let refused = server.get("/page");
+    assert_eq!((refused.status, refused.text().as_str()), (503, "the Redis does not answer: connection refused\n"));
 }
 
 #[test]

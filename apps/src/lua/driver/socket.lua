@@ -24,7 +24,11 @@ local BACKLOG_SECONDS = 0.01
 local Socket = {}
 Socket.__index = Socket
 
-local function tcp()
+-- The same with nginx's unit: settimeout takes milliseconds.
+local NginxSocket = setmetatable({}, { __index = Socket })
+NginxSocket.__index = NginxSocket
+
+local function tcp_of(class)
   return setmetatable({
     connect_seconds = TIMEOUT,
     send_seconds = TIMEOUT,
@@ -32,11 +36,12 @@ local function tcp()
     bytes_max = BYTES_MAX,
     options = {},
     reused = 0,
-  }, Socket)
+  }, class)
 end
 
 function driver.handle_of(object)
-  if type(object) == "table" and object.handle and getmetatable(object) == Socket then
+  local class = type(object) == "table" and getmetatable(object)
+  if class == Socket or class == NginxSocket then
     return object.handle
   end
 end
@@ -423,15 +428,25 @@ function Socket:sslhandshake()
   return nil, "tine.socket does not support TLS"
 end
 
-local socket = { tcp = tcp }
-
-function socket.connect(name, port, options)
-  local made = tcp()
-  local ok, why = made:connect(name, port, options)
-  if not ok then
-    return nil, why
-  end
-  return made
+function NginxSocket:settimeout(ms)
+  return Socket.settimeout(self, ms and ms / 1000)
 end
 
-tine.socket = socket
+local function module_of(class)
+  local module = {}
+  function module.tcp()
+    return tcp_of(class)
+  end
+  function module.connect(name, port, options)
+    local made = tcp_of(class)
+    local ok, why = made:connect(name, port, options)
+    if not ok then
+      return nil, why
+    end
+    return made
+  end
+  return module
+end
+
+tine.socket = module_of(Socket)
+tine.socket.nginx = module_of(NginxSocket)
