@@ -66,7 +66,7 @@ driver.deadline = deadline
 local create = coroutine.create
 local wait = parts.waiting(host, driver)
 parts.descriptors(host, driver, wait)
-parts.socket(host, driver)
+parts.socket(host, driver, parts.connecting(host, driver))
 parts.luasocket()
 local new_input, new_errors = parts.streams(host, driver, wait)
 local new_environ = parts.environ(host, driver, new_input, new_errors)

@@ -202,6 +202,13 @@ impl LuaExchange {
         Ok(until.into_iter().chain(self.deadline).min().map_or(Pull::Wait, Pull::NotBefore))
     }
 
+    fn begin_wait(&mut self, cx: &Cx<'_>) {
+        if let Some(coroutine) = &self.coroutine {
+            self.vm.sockets.begin_wait(coroutine.number(), cx);
+        }
+        self.step = Step::WaitFd;
+    }
+
     /// `None`: what the app waits for is ready, or its time is up.
     fn waits_until(&self, cx: &Cx<'_>) -> Option<Option<Instant>> {
         self.vm.sockets.waits_until(self.coroutine.as_ref()?.number(), cx.now())
@@ -278,10 +285,7 @@ impl LuaExchange {
                 Ok(None)
             }
             Yielded::WaitFd => {
-                if let Some(coroutine) = &self.coroutine {
-                    self.vm.sockets.begin_wait(coroutine.number(), cx);
-                }
-                self.step = Step::WaitFd;
+                self.begin_wait(cx);
                 Ok(None)
             }
             Yielded::TimedOut(trace) => {

@@ -22,11 +22,12 @@ use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 15] = [
+const DRIVER_PARTS: [(&str, &str); 16] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
     ("descriptors", include_str!("driver/descriptors.lua")),
+    ("connecting", include_str!("driver/connecting.lua")),
     ("socket", include_str!("driver/socket.lua")),
     ("luasocket", include_str!("driver/luasocket.lua")),
     ("streams", include_str!("driver/streams.lua")),

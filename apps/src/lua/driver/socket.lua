@@ -1,10 +1,9 @@
 -- tine.socket: connections of an app, with luasocket's methods, and nginx's where luasocket has none. Calls of the server
 -- never block; what they return when they would is waited for here, where the request is suspended.
 
-local host, driver = ...
+local host, driver, connect_by_path, connect_by_name = ...
 local raise_in_app, wait_for = driver.raise_in_app, driver.wait_for
-local open, take_pooled = host.sockets.open, host.sockets.take_pooled
-local look_up, resolve, is_interrupted = host.sockets.look_up, host.sockets.resolve, host.sockets.is_interrupted
+local take_pooled, is_interrupted = host.sockets.take_pooled, host.sockets.is_interrupted
 -- A monotonic clock.
 local sleep, time = tine.sleep, host.sockets.clock
 local getmetatable, pairs, setmetatable = getmetatable, pairs, setmetatable
@@ -18,8 +17,6 @@ local KEEP_MS = 60000
 local POOL_SIZE = 30
 -- What only the peer decides: the length of a line, of all, of what precedes a pattern.
 local BYTES_MAX = 16 * 1024 * 1024
--- Between two attempts to connect to a Unix socket whose backlog is full; the kernel does not tell when there is room.
-local BACKLOG_SECONDS = 0.01
 
 local Socket = {}
 Socket.__index = Socket
@@ -66,64 +63,6 @@ local function go_on(handle, why, interest, till)
       sleep(0)
     end
     return true
-  end
-  return nil, why
-end
-
-local function addresses_of(name, till)
-  if driver.is_loading then
-    return resolve(name)
-  end
-  local found, why, lookup = look_up(name)
-  if not lookup then
-    return found, why
-  end
-  local ready, failure = wait_for(lookup, "r", till and max(till - time(), 0))
-  if not ready then
-    return nil, failure
-  end
-  return lookup:answer()
-end
-
-local function connect_to(address, port, till)
-  local handle, is_connected = open(address, port)
-  while not handle and is_connected == "later" do
-    if till and time() >= till then
-      return nil, "timeout"
-    end
-    sleep(BACKLOG_SECONDS)
-    handle, is_connected = open(address, port)
-  end
-  if not handle then
-    return nil, is_connected
-  end
-  while not is_connected do
-    local _, why = wait_for(handle, "w", till and max(till - time(), 0))
-    local failure
-    if not why then
-      is_connected, failure = handle:connected()
-    end
-    why = why or failure
-    if why and why ~= "again" then
-      handle:close()
-      return nil, why
-    end
-  end
-  return handle
-end
-
-local function connect_to_first(name, port, till)
-  local found, why = addresses_of(name, till)
-  if not found then
-    return nil, why
-  end
-  why = "host not found"
-  for i = 1, #found do
-    local handle
-    handle, why = connect_to(found[i], port, till)
-    if handle or why == "timeout" then
-      return handle, why
-    end
   end
   return nil, why
 end
@@ -177,9 +116,9 @@ function Socket:connect(name, port, options)
   end
   local till, why = until_of(self.connect_seconds), nil
   if path then
-    handle, why = connect_to(path, nil, till)
+    handle, why = connect_by_path(path, till)
   else
-    handle, why = connect_to_first(name:match("^%[(.*)%]$") or name, port, till)
+    handle, why = connect_by_name(name:match("^%[(.*)%]$") or name, port, till)
   end
   if not handle then
     return nil, why
