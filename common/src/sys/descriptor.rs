@@ -53,7 +53,7 @@ pub fn wait(fd: RawFd, reads: bool, writes: bool, timeout: Option<Duration>) -> 
             }
         } else if polled.revents & libc::POLLNVAL != 0 {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
-        } else if done > 0 || left >= 0 && left < libc::c_int::MAX {
+        } else if done > 0 || (0..libc::c_int::MAX).contains(&left) {
             let failed = polled.revents & (libc::POLLERR | libc::POLLHUP) != 0;
             let is = |event| polled.revents & event != 0 || failed;
             return Ok((reads && is(libc::POLLIN), writes && is(libc::POLLOUT)));
