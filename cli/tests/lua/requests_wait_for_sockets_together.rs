@@ -73,7 +73,8 @@ fn expect_200_at_once(app: &str) {
     }
     let mut got: Vec<String> = clients.iter_mut().map(|client| client.response().text()).collect();
     let mut expected: Vec<String> = (0..200).map(|number| format!("job{number}")).collect();
-    (got.sort(), expected.sort());
+    got.sort();
+    expected.sort();
     assert_eq!(got, expected, "{}", server.log());
 }
 
