@@ -88,27 +88,33 @@ fn of_the_apps_own() {
     expect_200_at_once(WITH_SOCKETS);
 }
 
-/// A module for nginx, as Debian has it, and its pool.
+/// As modules for nginx use its sockets: milliseconds, and pools that are counted.
 #[test]
-fn of_nginxs_redis() {
+fn of_nginxs_shape() {
     let app = r#"
-        ngx, unpack = { socket = tine.socket.nginx, null = {} }, unpack or table.unpack
-        local redis = require("nginx.redis")
+        ngx = { socket = tine.socket.nginx }
         function app(environ, start_response)
           start_response("200 OK", {})
-          local client = redis:new()
-          client:set_timeout(30000)
-          assert(client:connect("127.0.0.1", tonumber(os.getenv("REDIS"))))
-          local visits, times = assert(client:incr("visits")), client:get_reused_times()
-          assert(client:set_keepalive(10000, 10))
+          local socket = assert(ngx.socket.tcp())
+          socket:settimeout(20)
+          assert(socket:connect("127.0.0.1", tonumber(os.getenv("REDIS"))))
+          if environ.PATH_INFO == "/late" then
+            assert(socket:send({ "BLPOP", " ", "none 60\r\n" }))
+            return select(2, socket:receive())
+          end
+          socket:settimeout(30000)
+          assert(socket:send("INCR visits\r\n"))
+          local visits, times = assert(socket:receive()), socket:getreusedtimes()
+          assert(socket:setkeepalive(10000, 10))
           return visits .. " " .. times
         end
     "#;
     let redis = Redis::start();
     let server = serve(app, &redis);
     for times in 0..3 {
-        assert_eq!(text_of(&server, "/"), format!("{} {times}", times + 1));
+        assert_eq!(text_of(&server, "/"), format!(":{} {times}", times + 1));
     }
+    assert_eq!(text_of(&server, "/late"), "timeout");
 }
 
 /// luasocket's own module for HTTP, on sockets that hold nothing up: the app asks itself, on its only worker.
