@@ -2,133 +2,13 @@
 //! count begins anew, and whoever is killed meanwhile gives back what it held.
 
 use crate::support::admin::{admin_of, get, workers_of};
-use crate::support::masters::{adopt_orphans, master_of, reap};
+use crate::support::masters::{master_of, reap};
 use crate::support::redis::Redis;
-use crate::support::site::Site;
-use crate::support::{Client, Server, TINE, eventually, send_signal, sockets_of};
+use crate::support::upgradable::Upgradable;
+use crate::support::{Client, eventually, send_signal};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
-
-/// A server from a copy of the binary, with its options in a file.
-struct Upgradable {
-    server: Server,
-    site: Site,
-}
-
-/// Requests that are held until their clients let them pass: each is admitted once it is told to continue.
-struct Held(Vec<Client>);
-
-impl Upgradable {
-    fn start(options: &str) -> Upgradable {
-        adopt_orphans();
-        let site = Site::of(&[("tine.toml", options.as_bytes())]);
-        std::fs::hard_link(TINE, site.path("tine")).expect("a link");
-        let mut command = Command::new(site.path("tine"));
-        command
-            .args([
-                "run",
-                "0",
-                "--config",
-                "tine.toml",
-                "--pidfile",
-                "pid",
-                "--graceful-timeout",
-                "200s",
-                "--body-timeout",
-                "200s",
-            ])
-            .current_dir(site.path(""));
-        Upgradable { server: Server::start_command(&mut command), site }
-    }
-
-    fn pidfile(&self) -> PathBuf {
-        self.site.path("pid")
-    }
-
-    fn master(&self) -> i32 {
-        master_of(&self.pidfile())
-    }
-
-    /// The old master may have requests in flight after this. Returns it, and the new one.
-    #[track_caller]
-    fn upgrade(&self) -> (i32, i32) {
-        let old = self.master();
-        let output = self.server.ctl(&["upgrade"]);
-        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.server.log());
-        let new = eventually("another master serves", || Some(self.master()).filter(|&pid| pid != old));
-        // A worker accepts until it has read its order.
-        let listeners = sockets_of(new);
-        let are_closed = |pid: i32| sockets_of(pid).iter().all(|socket| !listeners.contains(socket));
-        eventually("the old workers accept no more", || workers_of(old).into_iter().all(are_closed).then_some(()));
-        (old, new)
-    }
-
-    fn hold(&self) -> Client {
-        let mut client = self.server.connect();
-        client.send("POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
-        client
-    }
-
-    fn holds(&self, count: usize) -> Held {
-        Held((0..count).map(|_| self.hold()).collect())
-    }
-
-    #[track_caller]
-    fn ctl_limit(&self, changes: &[&str]) -> String {
-        let output = self.server.ctl(&[&["limit"], changes].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    #[track_caller]
-    fn end(self) {
-        let last = self.master();
-        send_signal(last, Signal::SIGTERM);
-        eventually("the last master has ended", || reap(last).then_some(()));
-    }
-}
-
-impl Held {
-    fn admitted(&self) -> usize {
-        let is_admitted =
-            |client: &&Client| client.is_readable_within(Duration::from_millis(1)).is_ok_and(|is_readable| is_readable);
-        self.0.iter().filter(is_admitted).count()
-    }
-
-    #[track_caller]
-    fn wait_admitted(&self, count: usize) {
-        eventually(&format!("{count} are admitted, not {}", self.admitted()), || {
-            let admitted = self.admitted();
-            assert!(admitted <= count, "{admitted} instead of {count}");
-            (admitted == count).then_some(())
-        });
-    }
-
-    /// Lets the first that is admitted pass.
-    #[track_caller]
-    fn finish_one(&mut self) {
-        let is_admitted =
-            |client: &Client| client.is_readable_within(Duration::from_millis(1)).is_ok_and(|is_readable| is_readable);
-        let at = self.0.iter().position(is_admitted).expect("one is admitted");
-        let mut client = self.0.remove(at);
-        let head = client.head();
-        assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
-        client.send("x");
-        assert_eq!(client.response_to("POST").status, 200);
-    }
-
-    #[track_caller]
-    fn finish_all(&mut self) {
-        while !self.0.is_empty() {
-            eventually("one more is admitted", || (self.admitted() > 0).then_some(()));
-            self.finish_one();
-        }
-    }
-}
 
 /// All counters of a text of metrics, by name and labels.
 fn counters(text: &str) -> BTreeMap<String, f64> {

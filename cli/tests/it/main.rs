@@ -116,6 +116,7 @@ mod late_bytes_do_not_cut_the_last_answer;
 mod later_minor_versions_are_served_as_1_1;
 mod lent_sockets_are_served_and_left_alone;
 mod limits_and_counts_are_one_over_an_upgrade;
+mod limits_survive_kills_during_an_upgrade;
 mod limits_change_while_the_server_runs;
 mod limits_have_states_that_are_logged_once;
 mod limits_of_clients_and_their_exceptions;

@@ -31,6 +31,7 @@ pub mod scripts;
 pub mod seen;
 pub mod site;
 mod trace;
+pub mod upgradable;
 pub mod websocket;
 
 #[allow(unused_imports)] // as above

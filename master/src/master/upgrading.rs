@@ -150,14 +150,16 @@ impl Master {
     }
 
     pub(super) fn handle_new_master(&mut self, now: Instant) {
-        // The end of the stream is not handled: the minder of the new master is reaped, or nothing follows.
-        let (words, _) = match (&mut self.upgrading.now, &self.upgrading.new_master) {
+        // At the end of the stream nothing is to be done: the minder of the new master is reaped, or nothing follows.
+        let (words, has_ended) = match (&mut self.upgrading.now, &self.upgrading.new_master) {
             (Some(upgrade), _) => Word::receive(&upgrade.channel, &mut upgrade.texts),
             (None, Some(new_master)) => Word::receive(&new_master.channel, &mut Texts::default()),
             (None, None) => return,
         };
         for word in words {
             match word {
+                // It has just been killed; its minder may have ended by SIGKILL, too, as if released.
+                Word::Serves if has_ended => log::debug!("a new master that served has ended"),
                 Word::Serves => self.hand_over(now),
                 Word::Stop if self.upgrading.new_master.is_some() => self.ask(Command::Stop, NEW_MASTER, None),
                 Word::StopNow if self.upgrading.new_master.is_some() => self.ask(Command::StopNow, NEW_MASTER, None),
