@@ -50,6 +50,8 @@ enum Word {
     /// Connections of addresses were counted here.
     HasAddresses,
     MastersReach,
+    /// See [`Masters::lead`].
+    Leader,
 }
 
 const HEADER: usize = 0;
@@ -178,8 +180,8 @@ impl ServerMemory {
         ] {
             lines[HEADER].words[word as usize].store(value, SeqCst);
         }
-        let reach = &lines[HEADER].words[Word::MastersReach as usize];
-        let masters = Masters::register(&lines[MASTERS], reach).expect("it is the first");
+        let masters = register(lines).expect("it is the first");
+        masters.lead();
         ServerMemory { lines, file, masters, epoch, needs, is_taken_on: false }
     }
 
@@ -205,8 +207,7 @@ impl ServerMemory {
         let (now, now_ns) = now_by_both_clocks();
         let age = Duration::from_nanos(now_ns.saturating_sub(load(Word::EpochNs)));
         let epoch = now.checked_sub(age).ok_or(Unusable::OtherVersion)?;
-        let reach = &lines[HEADER].words[Word::MastersReach as usize];
-        let masters = Masters::register(&lines[MASTERS], reach).ok_or(Unusable::TooManyMasters)?;
+        let masters = register(lines).ok_or(Unusable::TooManyMasters)?;
         Ok(ServerMemory { lines, file: Some(file), masters, epoch, needs, is_taken_on: true })
     }
 
@@ -258,6 +259,11 @@ impl ServerMemory {
             None => shared_lines(count),
         }
     }
+}
+
+fn register(lines: &'static [Line]) -> Option<Masters> {
+    let [reach, leader] = [Word::MastersReach, Word::Leader].map(|word| &lines[HEADER].words[word as usize]);
+    Masters::register(&lines[MASTERS], reach, leader)
 }
 
 /// This moment, by the clock that the program uses and by that of the kernel.

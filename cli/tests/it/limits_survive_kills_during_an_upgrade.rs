@@ -3,9 +3,11 @@
 
 use crate::support::admin::workers_of;
 use crate::support::masters::{children_of, reap};
-use crate::support::upgradable::Upgradable;
+use crate::support::redis::Redis;
+use crate::support::upgradable::{Upgradable, wait_accept_no_more};
 use crate::support::{BUSY, Client, eventually, freeze, send_signal};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const OPTIONS: &str = "workers = 2\nlimit-concurrency = 10\nlimit-wait = \"100s\"\n";
 
@@ -28,7 +30,10 @@ fn frozen_upgrade(site: &Upgradable, master: i32) -> i32 {
 fn kill_with_workers(master: i32) {
     let workers = workers_of(master);
     send_signal(master, Signal::SIGKILL);
-    workers.into_iter().for_each(|pid| send_signal(pid, Signal::SIGKILL));
+    for pid in workers {
+        // One that begins has ended by itself by then, as its master is gone.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 #[test]
@@ -39,7 +44,7 @@ fn a_new_master_that_is_killed_while_it_starts() {
     before.wait_admitted(8);
     for workers in 0..=2 {
         let new = frozen_upgrade(&site, old);
-        eventually("it has so many workers, or serves already", || {
+        eventually("it has that number of workers, or serves already", || {
             if children_of(new).len() >= workers || site.master() == new {
                 return Some(());
             }
@@ -54,7 +59,7 @@ fn a_new_master_that_is_killed_while_it_starts() {
         kill_with_workers(new);
         let line = format!("process {new} was killed by SIGKILL before it served; this master continues to serve");
         site.server.wait_log(&line);
-        assert_eq!(site.master(), old);
+        eventually("the pidfile names it again", || (site.master() == old).then_some(()));
         let mut after = site.holds(6);
         after.wait_admitted(2);
         after.finish_one();
@@ -76,6 +81,8 @@ fn a_new_master_that_is_killed_just_after_it_has_taken_over() {
     let old = site.master();
     let mut before = site.holds(8);
     before.wait_admitted(8);
+    // The new one would allow less.
+    site.site.write("tine.toml", b"workers = 2\nlimit-concurrency = 5\nlimit-wait = \"100s\"\n");
     send_signal(old, Signal::SIGUSR2);
     site.server.wait_log("upgrading, process ");
     freeze(old);
@@ -85,17 +92,24 @@ fn a_new_master_that_is_killed_just_after_it_has_taken_over() {
     site.server.wait_gone(&[new]);
     send_signal(old, Signal::SIGCONT);
     site.server.wait_log(&format!("process {new} was killed by SIGKILL before it served"));
-    assert_eq!((site.server.get("/health").status, site.master()), (200, old), "{}", site.server.log());
+    eventually("the pidfile names it again", || (site.master() == old).then_some(()));
+    assert_eq!(site.server.get("/health").status, 200, "{}", site.server.log());
     let mut after = site.holds(6);
     after.wait_admitted(2);
     before.finish_all();
     after.finish_all();
-    assert_eq!(site.ctl_limit(&["concurrency=3"]).matches("concurrency=3").count(), 1);
-    let (old, _) = site.upgrade();
-    eventually("the old master has ended", || reap(old).then_some(()));
-    let mut last = site.holds(5);
-    last.wait_admitted(3);
-    last.finish_all();
+    // What was set is kept, until the option itself is another one.
+    site.site.write("tine.toml", OPTIONS.as_bytes());
+    site.ctl_limit(&["concurrency=3"]);
+    for most in [3, 4] {
+        let (old, _) = site.upgrade();
+        eventually("the old master has ended", || reap(old).then_some(()));
+        let mut last = site.holds(5);
+        last.wait_admitted(most);
+        last.finish_all();
+        site.site.write("tine.toml", b"workers = 2\nlimit-concurrency = 4\nlimit-wait = \"100s\"\n");
+    }
+    site.server.wait_log("limit concurrency is 4, as configured; tine ctl had set it to 3");
     site.end();
 }
 
@@ -111,6 +125,7 @@ fn an_old_master_that_is_killed_while_the_new_one_starts() {
     eventually("the old master is gone", || reap(old).then_some(()));
     send_signal(new, Signal::SIGCONT);
     eventually("the new master serves", || (site.master() == new).then_some(()));
+    wait_accept_no_more(&workers, new);
     let mut after = site.holds(12);
     after.wait_admitted(2);
     before.finish_one();
@@ -151,6 +166,7 @@ fn limits_that_are_set_while_a_new_master_starts_reach_both() {
     assert!(site.ctl_limit(&["concurrency=13", "rate=1000/min"]).contains("rate=1000/min"));
     send_signal(new, Signal::SIGCONT);
     site.server.wait_log(&format!("process {new} has taken over"));
+    wait_accept_no_more(&workers_of(old), new);
     let mut after = site.holds(4);
     after.wait_admitted(1);
     let said = site.ctl_limit(&["wait=90s"]);
@@ -160,6 +176,46 @@ fn limits_that_are_set_while_a_new_master_starts_reach_both() {
     after.finish_all();
     let status = String::from_utf8_lossy(&site.server.ctl(&["limit"]).stdout).into_owned();
     assert!(status.contains("13") && status.contains("1000/min"), "{said}\n{status}");
+    site.end();
+}
+
+/// The third has memory of its own, and leases for itself: the second goes on for the first, too, while both finish.
+#[test]
+fn one_of_those_that_finish_leases_for_all_of_one_memory() {
+    let redis = Redis::start();
+    let options = format!("{OPTIONS}limit-store = \"{}\"\n", redis.url());
+    let site = Upgradable::start(&options);
+    let mut before = site.holds(4);
+    before.wait_admitted(4);
+    let (first, second) = site.upgrade();
+    let mut between = site.holds(2);
+    between.wait_admitted(2);
+    site.site.write("tine.toml", format!("{options}limit-rate = \"200000/h\"\n").as_bytes());
+    site.upgrade();
+    site.server.wait_log("is not taken on");
+    let mut after = site.holds(8);
+    after.wait_admitted(4);
+    let redis_has = |servers: u64| {
+        let said: serde_json::Value =
+            serde_json::from_slice(&site.server.ctl(&["status", "--json"]).stdout).expect("one line of JSON");
+        (said["status"]["limits"]["store"]["servers"] == servers).then_some(())
+    };
+    eventually("two memories are two servers", || redis_has(2));
+    let leases = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|title| title.starts_with("tine: limit store"))
+    };
+    between.finish_one();
+    after.wait_admitted(5);
+    assert_eq!([first, second].map(|pid| children_of(pid).iter().filter(|pid| leases(pid)).count()), [0, 1]);
+    before.finish_all();
+    between.finish_all();
+    for old in [first, second] {
+        eventually("it has ended", || reap(old).then_some(()));
+    }
+    after.wait_admitted(8);
+    after.finish_all();
+    eventually("one server is left", || redis_has(1));
     site.end();
 }
 

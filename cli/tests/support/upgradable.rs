@@ -56,10 +56,7 @@ impl Upgradable {
         let output = self.server.ctl(&["upgrade"]);
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.server.log());
         let new = eventually("another master serves", || Some(self.master()).filter(|&pid| pid != old));
-        // A worker accepts until it has read its order.
-        let listeners = sockets_of(new);
-        let are_closed = |pid: i32| sockets_of(pid).iter().all(|socket| !listeners.contains(socket));
-        eventually("the old workers accept no more", || workers_of(old).into_iter().all(are_closed).then_some(()));
+        wait_accept_no_more(&workers_of(old), new);
         (old, new)
     }
 
@@ -86,6 +83,14 @@ impl Upgradable {
         send_signal(last, Signal::SIGTERM);
         eventually("the last master has ended", || reap(last).then_some(()));
     }
+}
+
+/// A worker accepts until it has read its order: what it accepts in the meantime, its master waits for.
+#[track_caller]
+pub fn wait_accept_no_more(old_workers: &[i32], new_master: i32) {
+    let listeners = sockets_of(new_master);
+    let is_closed = |pid: &i32| sockets_of(*pid).iter().all(|socket| !listeners.contains(socket));
+    eventually("the old workers accept no more", || old_workers.iter().all(is_closed).then_some(()));
 }
 
 impl Held {

@@ -75,16 +75,21 @@ pub struct Masters {
     line: &'static Line,
     /// Numbers that were ever taken.
     reach: &'static AtomicU64,
+    leader: &'static AtomicU64,
     own: usize,
 }
 
 impl Masters {
     /// Registers this process; `None`: there is no number left.
-    pub(super) fn register(line: &'static Line, reach: &'static AtomicU64) -> Option<Masters> {
+    pub(super) fn register(
+        line: &'static Line,
+        reach: &'static AtomicU64,
+        leader: &'static AtomicU64,
+    ) -> Option<Masters> {
         let key = ProcessKey::own().word();
         let own = line.words.iter().position(|word| word.compare_exchange(0, key, SeqCst, Relaxed).is_ok())?;
         reach.fetch_max(own as u64 + 1, SeqCst);
-        Some(Masters { line, reach, own })
+        Some(Masters { line, reach, leader, own })
     }
 
     /// The number of this one.
@@ -106,9 +111,20 @@ impl Masters {
         self.others().map(|(_, key)| key).filter(|key| key.lives())
     }
 
-    /// Another master has this memory, too.
-    pub fn has_another(&self) -> bool {
-        self.living().next().is_some()
+    /// This master is the service: those before it finish.
+    pub fn lead(&self) {
+        self.leader.store(self.line.words[self.own].load(SeqCst), SeqCst);
+    }
+
+    /// Another master acts for the memory: the service, or the first of those that finish if that has ended. The service may have
+    /// other memory: then the last one that had this acts.
+    pub fn is_led_by_another(&self) -> bool {
+        let leader = self.leader.load(SeqCst);
+        if leader == self.line.words[self.own].load(SeqCst) {
+            return false;
+        }
+        ProcessKey::from_word(leader).is_some_and(ProcessKey::lives)
+            || self.others().any(|(number, key)| number < self.own && key.lives())
     }
 
     pub(crate) fn dead(&self) -> impl Iterator<Item = (usize, ProcessKey)> + use<> {

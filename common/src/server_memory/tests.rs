@@ -26,9 +26,32 @@ fn the_next_master_has_the_same_epoch_and_keys() {
     assert_ne!(memory.keys().hash_one("client"), ServerMemory::new(NEEDS).expect("memory").keys().hash_one("client"));
     assert_eq!((memory.masters().own(), next.masters().own(), next.masters().reach()), (0, 1, 2));
     assert!(next.is_taken_on() && !memory.is_taken_on());
-    assert!(memory.masters().has_another());
-    next.masters().leave();
-    assert!(!memory.masters().has_another());
+}
+
+#[test]
+fn one_of_the_masters_acts_for_the_memory() {
+    let memory = ServerMemory::new(NEEDS).expect("memory");
+    let board = Scoreboard::over(&memory).expect("memory");
+    let pids = [(); 2].map(|()| another_master(memory.file.as_ref().expect("a file")));
+    let until = Instant::now() + Duration::from_secs(20);
+    while memory.masters().living().count() < 2 {
+        assert!(Instant::now() < until, "they have begun");
+        std::thread::yield_now();
+    }
+    let led = || memory.masters().is_led_by_another();
+    assert!(!led(), "this one is the service, or the last that had this memory");
+    let last = memory.masters().living().last().expect("it lives");
+    memory.word(Word::Leader).store(last.word(), SeqCst);
+    assert!(led(), "the last has taken over");
+    kill(nix::unistd::Pid::from_raw(last.pid() as i32), Signal::SIGKILL).expect("it lives");
+    while last.lives() {
+        std::thread::yield_now();
+    }
+    assert!(!led(), "it has ended, and this one is the first of the others");
+    for pid in pids {
+        kill(pid, Signal::SIGKILL).and_then(|()| waitpid(pid, None)).expect("it is ours");
+    }
+    assert!(board.masters().dead().count() == 2);
 }
 
 #[test]
@@ -157,7 +180,7 @@ fn what_a_killed_master_and_its_workers_held_is_swept_by_the_other() {
     waitpid(pid, None).expect("it is ours");
     assert_eq!((board.sweep(), board.sweep()), (2, 0));
     assert_eq!((board.throttle().in_flight(), board.totals()[Metric::Requests]), (0, 5));
-    assert_eq!((board.other_pids(), board.masters().has_another()), (vec![], false));
+    assert_eq!((board.other_pids(), board.masters().is_led_by_another()), (vec![], false));
     assert_eq!((board.claim(1), board.claim(2)), (Some(1), Some(2)));
 }
 

@@ -51,7 +51,7 @@ impl Master {
     }
     /// Another master has taken over: with the memory, its process goes on with the lease.
     pub(super) fn hand_over_lease(&mut self, now: Instant) {
-        let is_handed_on = self.scoreboard.masters().has_another();
+        let is_handed_on = self.scoreboard.masters().is_led_by_another();
         if let Some(leasing) = self.leasing.as_mut().filter(|_| is_handed_on) {
             leasing.helper.leave(Order::Leave, now);
         }

@@ -101,6 +101,10 @@ impl Master {
     pub(super) fn begin_limiting(&mut self, text: &str) {
         let (throttle, Limiting { configured, overrides, .. }) = (self.scoreboard.throttle(), &mut self.limiting);
         let before = std::mem::replace(overrides, LimitOverrides::of_text(text));
+        // With memory of its own it begins twice.
+        if !self.succession.is_pending() {
+            log_outdated(overrides, configured);
+        }
         overrides.forget_outdated(configured);
         let mut limits = overrides.over(configured);
         if let Err(line) = throttle.fits(&limits) {
@@ -110,12 +114,20 @@ impl Master {
             log::info!("limits set by tine ctl are kept: {}", overrides.changes().join(", "));
         }
         throttle.set(&limits);
+        self.scoreboard.masters().lead();
+    }
+
+    /// This master stays the service: the one that was to take over has ended, and may have set its own limits.
+    pub(super) fn keep_limiting(&self) {
+        let Limiting { configured, overrides, .. } = &self.limiting;
+        self.scoreboard.throttle().set(&overrides.over(configured));
+        self.scoreboard.masters().lead();
     }
 
     /// Whether this master judges the limits and sets them: another one that has the same memory may be the service.
     pub(super) fn is_in_charge(&self) -> bool {
         let is_guest = self.succession.is_pending() && self.memory.is_taken_on();
-        let is_host = self.stopping.has_handed_over() && self.scoreboard.masters().has_another();
+        let is_host = self.stopping.has_handed_over() && self.scoreboard.masters().is_led_by_another();
         !is_guest && !is_host
     }
 
@@ -186,14 +198,7 @@ impl Master {
         if before == configured {
             return;
         }
-        for change in self.limiting.overrides.outdated(&configured) {
-            let now = change.setting.get(&configured);
-            log::info!(
-                "limit {} is {now}, as configured; tine ctl had set it to {}",
-                change.setting.name(),
-                change.value
-            );
-        }
+        log_outdated(&self.limiting.overrides, &configured);
         if self.is_in_charge() {
             throttle.set(&self.limiting.overrides.over(&configured));
         }
@@ -203,6 +208,13 @@ impl Master {
     pub(super) fn settle_limits(&mut self) {
         let Limiting { overrides, configured, .. } = &mut self.limiting;
         overrides.forget_outdated(configured);
+    }
+}
+
+fn log_outdated(overrides: &LimitOverrides, configured: &ThrottleLimits) {
+    for change in overrides.outdated(configured) {
+        let (name, now) = (change.setting.name(), change.setting.get(configured));
+        log::info!("limit {name} is {now}, as configured; tine ctl had set it to {}", change.value);
     }
 }
 

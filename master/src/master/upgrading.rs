@@ -258,7 +258,8 @@ impl Master {
         if !self.is_serving() {
             return;
         }
-        // It may have taken over the paths before it died.
+        // It may have taken over the limits and the paths before it died.
+        self.keep_limiting();
         if let Err(line) = self.write_pidfile() {
             log::warn!("{line}");
         }
