@@ -163,6 +163,10 @@ fn limits_that_are_set_while_a_new_master_starts_reach_both() {
     let new = frozen_upgrade(&site, old);
     assert!(site.ctl_limit(&["concurrency=12"]).contains("concurrency=12"));
     before.wait_admitted(12);
+    // More than the channel has room for.
+    for most in 100..300 {
+        site.ctl_limit(&[&format!("client-rate={most}/min")]);
+    }
     assert!(site.ctl_limit(&["concurrency=13", "rate=1000/min"]).contains("rate=1000/min"));
     send_signal(new, Signal::SIGCONT);
     site.server.wait_log(&format!("process {new} has taken over"));

@@ -53,6 +53,8 @@ struct Upgrade {
     given_up: Option<String>,
     /// Its reason why it cannot serve, as received so far.
     texts: Texts,
+    /// The channel was full, as the new master reads it only when it takes over.
+    are_limits_unsent: bool,
 }
 
 /// The master that has taken over from this one.
@@ -128,6 +130,7 @@ impl Master {
             deadline: now + limit,
             given_up: None,
             texts: Texts::default(),
+            are_limits_unsent: false,
         });
         Ok(())
     }
@@ -169,11 +172,10 @@ impl Master {
     }
 
     /// Limits have been changed while the new master starts.
-    pub(super) fn pass_on_limits(&self) {
-        let Some(upgrade) = &self.upgrading.now else { return };
+    pub(super) fn pass_on_limits(&mut self) {
+        let Some(upgrade) = &mut self.upgrading.now else { return };
         let text = format!("{}{}", Topic::BEGIN, self.limiting.overrides().to_text());
-        // It may just be ending.
-        let _ = Topic::Limits.send(&text, &upgrade.channel);
+        upgrade.are_limits_unsent = Topic::Limits.send(&text, &upgrade.channel).is_err();
     }
 
     /// The new master serves: this one accepts no more connections and finishes what is in flight.
@@ -182,6 +184,11 @@ impl Master {
         let pid = upgrade.new_master.pid;
         if let Err(status) = upgrade.release() {
             return self.end_upgrade(&mut upgrade, status);
+        }
+        if upgrade.are_limits_unsent {
+            let text = format!("{}{}", Topic::BEGIN, self.limiting.overrides().to_text());
+            // There is room now; it may just be ending.
+            let _ = Topic::Limits.send(&text, &upgrade.channel);
         }
         let totals = self.scoreboard.own_totals();
         let (took, in_flight) = (now.duration_since(upgrade.began).as_secs_f64(), totals[Metric::InFlight]);
