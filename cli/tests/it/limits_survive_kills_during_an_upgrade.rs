@@ -165,7 +165,7 @@ fn limits_that_are_set_while_a_new_master_starts_reach_both() {
     before.wait_admitted(12);
     // More than the channel has room for.
     for most in 100..300 {
-        site.ctl_limit(&[&format!("client-rate={most}/min")]);
+        site.ctl_limit(&[&format!("client-rate={most}/min"), "queue=500", "warn=70%", "wait=99s", "memory=9G"]);
     }
     assert!(site.ctl_limit(&["concurrency=13", "rate=1000/min"]).contains("rate=1000/min"));
     send_signal(new, Signal::SIGCONT);
