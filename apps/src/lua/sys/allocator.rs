@@ -14,7 +14,7 @@ const STEP: usize = 16;
 /// Larger blocks are malloc's.
 const SMALL_MAX: usize = 512;
 /// Of each size, blocks of this many bytes together are kept, the rest is given back to malloc.
-const KEPT_BYTES_MAX: usize = 256 * 1024;
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) struct Allocator {
     kept: [Kept; SMALL_MAX / STEP],
