@@ -16,7 +16,7 @@ use crate::method::Method;
 use crate::metric::Metric;
 use crate::scoreboard;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::mmap::{ALIGNMENT, Line, map_lines, memory_file, shared_lines};
+use crate::sys::mmap::{ALIGNMENT, Line, map_lines, memory_file, read_line, shared_lines};
 use crate::telemetry::{self, Count, Level};
 use crate::throttle::{self, Cause, Setting};
 use std::fmt;
@@ -187,8 +187,9 @@ impl ServerMemory {
 
     /// The memory of the master before this one, if it is what this one needs.
     pub fn take_on(file: OwnedFd, needs: Needs) -> Result<ServerMemory, Unusable> {
-        let header = map_lines(file.as_fd(), 0, HEADER_LINES).map_err(Unusable::Unreadable)?;
-        let load = |word: Word| header[HEADER].words[word as usize].load(SeqCst);
+        // How much is to be mapped is only known from the header, which does not change.
+        let header = read_line(file.as_fd(), HEADER).map_err(Unusable::Unreadable)?;
+        let load = |word: Word| header[word as usize];
         if (load(Word::Magic), load(Word::Layout)) != (MAGIC, layout()) {
             return Err(Unusable::OtherVersion);
         }

@@ -6,6 +6,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
+use nix::sys::uio::pread;
 use nix::unistd::ftruncate;
 use std::io;
 use std::num::NonZeroUsize;
@@ -47,7 +48,6 @@ pub fn memory_file(count: usize) -> io::Result<OwnedFd> {
     if (getrlimit(Resource::RLIMIT_FSIZE)?.0) < bytes as u64 {
         return Err(io::Error::other(format!("the limit of file sizes (ulimit -f) is below {bytes} bytes")));
     }
-    let named = |call: &str, e: nix::Error| io::Error::new(io::Error::from(e).kind(), format!("{call}: {e}"));
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // Kernels before 6.3 do not know the flag; later ones may insist on it (vm.memfd_noexec).
     let no_exec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
@@ -69,6 +69,17 @@ pub fn lines_of(file: BorrowedFd<'_>) -> usize {
     }
 }
 
+/// The words of a line of a file of [`memory_file`], which is not mapped for that.
+pub fn read_line(file: BorrowedFd<'_>, number: usize) -> io::Result<[u64; 16]> {
+    let mut bytes = [0; size_of::<Line>()];
+    let count = pread(file, &mut bytes, (number * size_of::<Line>()) as i64).map_err(|e| named("pread", e))?;
+    if lines_of(file) == 0 || count < bytes.len() {
+        return Err(io::Error::other("the file in memory is not as long as it should be"));
+    }
+    let (words, _) = bytes.as_chunks();
+    Ok(std::array::from_fn(|at| u64::from_ne_bytes(words[at])))
+}
+
 /// Maps `count` lines of a file of [`memory_file`], from line `first` on, a multiple of [`ALIGNMENT`]. Never unmapped.
 pub fn map_lines(file: BorrowedFd<'_>, first: usize, count: usize) -> io::Result<&'static [Line]> {
     if !first.is_multiple_of(ALIGNMENT) || first + count > lines_of(file) {
@@ -82,6 +93,10 @@ pub fn map_lines(file: BorrowedFd<'_>, first: usize, count: usize) -> io::Result
     // SAFETY: the mapping is page-aligned and `count` lines long, the file is not shorter and sealed against becoming so, any
     // bytes are a valid AtomicU64, and it lives as long as the process.
     Ok(unsafe { std::slice::from_raw_parts(start.as_ptr().cast::<Line>(), count) })
+}
+
+fn named(call: &str, e: nix::Error) -> io::Error {
+    io::Error::new(io::Error::from(e).kind(), format!("{call}: {e}"))
 }
 
 #[cfg(test)]
