@@ -55,6 +55,7 @@ pub mod sys;
 pub mod telemetry;
 pub mod throttle;
 pub mod units;
+mod words;
 
 /// The version that `--version` prints and the `Server` header carries.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -22,6 +22,7 @@ pub use messages::{Cursor, Messages};
 use crate::sys::mmap::{Line, shared_lines};
 use crate::sys::robust_mutex::RobustMutex;
 use crate::units::show_size;
+use crate::words::words_from;
 use lock::Lock;
 use std::fmt;
 use std::hash::RandomState;
@@ -162,11 +163,7 @@ impl Region {
         words[SIZE].store(size_lines as u64, Relaxed);
         words[AT].store(at as u64, Relaxed);
         words[NAME_BYTES].store(name.len() as u64, Relaxed);
-        for (word, bytes) in words[NAME..].iter().zip(name.as_bytes().chunks(8)) {
-            let mut text = [0; 8];
-            text[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_ne_bytes(text), Relaxed);
-        }
+        words[NAME..].iter().zip(words_from(name.as_bytes())).for_each(|(word, text)| word.store(text, Relaxed));
         self.count().store(count as u64 + 1, Release);
         Ok(at)
     }

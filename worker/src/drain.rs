@@ -11,6 +11,7 @@
 
 use crate::protocol::IdleEnd;
 use crate::run_queue::Token;
+use crate::timers::earlier;
 use std::time::{Duration, Instant};
 use tine_common::config::WorkerConfig;
 
@@ -50,7 +51,7 @@ impl Drain {
 
     /// Another drain was ordered: the earlier deadline counts.
     pub fn shorten(&mut self, other: Drain) {
-        self.ends = [self.ends, other.ends].into_iter().flatten().min();
+        self.ends = earlier(self.ends, other.ends);
     }
 
     pub fn began(&self) -> Instant {

@@ -6,6 +6,7 @@ use crate::http::{Error, StatusCode};
 use crate::patience::Patience;
 use crate::protocol::{IdleEnd, Next, Sink};
 use crate::request_log::Wait;
+use crate::timers::earlier;
 use std::time::Instant;
 use tine_common::request_name::RequestName;
 
@@ -159,7 +160,7 @@ impl Driver {
             Due::At(at) => Some(drain.map_or(at, |drain| at.min(drain))),
             Due::WhenWoken => drain,
         };
-        [body, pull].into_iter().flatten().min()
+        earlier(body, pull)
     }
 
     /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.

@@ -99,15 +99,3 @@ impl New<'_> {
 pub(super) fn words_of(bytes: usize) -> usize {
     bytes.div_ceil(8)
 }
-
-/// The bytes as words, the last one with zeros after them.
-pub(super) fn words_from(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks(8).map(|bytes| match bytes.try_into() {
-        Ok(word) => u64::from_ne_bytes(word),
-        Err(_) => {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            u64::from_ne_bytes(word)
-        }
-    })
-}

@@ -18,6 +18,7 @@ use super::lock::Lock;
 use crate::sys::mmap::{Line, shared_lines};
 use crate::sys::queue_waker::QueueWaker;
 use crate::sys::robust_mutex::RobustMutex;
+use crate::words::words_from;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -189,7 +190,7 @@ impl Ring {
         self.word(head + LENGTH).store(message.len() as u64, Relaxed);
         self.word(head + CHANNEL).store(channel, Relaxed);
         self.word(head + NUMBER).store(number, Relaxed);
-        for (offset, word) in super::entry::words_from(message).enumerate() {
+        for (offset, word) in words_from(message).enumerate() {
             self.word(head + HEADER + offset as u64).store(word, Relaxed);
         }
         self.counter(channel).store(number, Release);

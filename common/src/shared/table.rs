@@ -31,11 +31,10 @@
 //!
 //! Free cells may be written without the journal. So an operation commits what it has freed before it writes to it.
 
-use super::entry::{
-    CELL, EXPIRY, Entry, Kind, LINK, New, ORDER, PAYLOAD, SHAPE, Shape, TAG, both, words_from, words_of,
-};
+use super::entry::{CELL, EXPIRY, Entry, Kind, LINK, New, ORDER, PAYLOAD, SHAPE, Shape, TAG, both, words_of};
 use super::journal::{self, Words};
 use crate::sys::mmap::Line;
+use crate::words::words_from;
 
 /// Lines before the buckets.
 const LINES_BEFORE: usize = 2 + journal::LINES;

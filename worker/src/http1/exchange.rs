@@ -12,6 +12,7 @@ use crate::net::ReadBuffer;
 use crate::protocol::Io;
 use crate::request_log::Wait;
 use crate::throttle::{LimitFields, Permit};
+use crate::timers::earlier;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 
@@ -139,7 +140,7 @@ impl Active {
         if self.driver.waits_for_reader(queued_bytes, cx) {
             return None;
         }
-        [self.driver.deadline(cx), self.message.probe_at()].into_iter().flatten().min()
+        earlier(self.driver.deadline(cx), self.message.probe_at())
     }
 
     /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.

@@ -6,6 +6,7 @@
 //! histogram, or the values of a series.
 
 use crate::sys::mmap::Line;
+use crate::words::words_from;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -55,10 +56,8 @@ impl Area {
         };
         let header = is_family << 63 | of << 32 | (values.len() as u64) << 16 | text.len() as u64;
         self.word(at).store(header, Relaxed);
-        for (place, bytes) in text.as_bytes().chunks(8).enumerate() {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            self.word(at + 1 + place).store(u64::from_ne_bytes(word), Relaxed);
+        for (place, word) in words_from(text.as_bytes()).enumerate() {
+            self.word(at + 1 + place).store(word, Relaxed);
         }
         for (place, value) in values.iter().enumerate() {
             self.word(at + 1 + text_words + place).store(*value, Relaxed);
