@@ -1,7 +1,7 @@
 //! tine.wait, for a descriptor that is not the server's: here those of luasocket, whose calls block or fail at once.
 
 use crate::support::eventually;
-use crate::support::lua::{serve, text_of};
+use crate::support::lua::{SAID, serve, text_of};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -10,13 +10,6 @@ local socket = require("socket")
 local listener = assert(socket.bind("127.0.0.1", 0))
 listener:settimeout(0)
 local _, port = listener:getsockname()
-local function said(...)
-  local all = {}
-  for i = 1, select("#", ...) do
-    all[i] = tostring((select(i, ...)))
-  end
-  return table.concat(all, " ")
-end
 local waiting = 0
 function app(environ, start_response)
   start_response("200 OK", {})
@@ -55,7 +48,7 @@ end
 
 #[test]
 fn of_luasocket() {
-    let server = serve(APP, &[]);
+    let server = serve(&format!("{SAID}{APP}"), &[]);
     assert_eq!(text_of(&server, "/late"), "nil timeoutnil timeout");
     let port: u16 = text_of(&server, "/port").parse().expect("a port");
     let mut client = server.connect();
@@ -76,7 +69,7 @@ fn of_luasocket() {
 
 #[test]
 fn a_wrong_one_is_an_error_with_its_reason() {
-    let server = serve(APP, &[]);
+    let server = serve(&format!("{SAID}{APP}"), &[]);
     let usage = "tine.wait takes a descriptor, \"r\", \"w\" or \"rw\", and a number of seconds or nil";
     let text = text_of(&server, "/wrong");
     let lines: Vec<&str> = text.lines().collect();

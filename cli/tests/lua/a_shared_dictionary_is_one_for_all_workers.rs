@@ -1,7 +1,7 @@
 //! tine.shared: what one worker stores, all have; it outlives workers and reloads; and a worker that is killed or stopped in the
 //! middle of a change leaves neither a lock nor a half of it.
 
-use crate::support::lua::{folder_with, serve, serve_from, text_of};
+use crate::support::lua::{SAID, folder_with, serve, serve_from, text_of};
 use crate::support::{Client, Server, TINE, eventually, patience, send_signal};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -13,13 +13,6 @@ use std::time::{Duration, Instant};
 const METHODS: &str = r##"
 local d = tine.shared("all", "64k")
 local small = tine.shared("small", 16384)
-local function said(...)
-  local all = {}
-  for i = 1, select("#", ...) do
-    all[i] = tostring((select(i, ...)))
-  end
-  return table.concat(all, " ")
-end
 local function calls()
   return {
     said(d:get("a")),
@@ -69,7 +62,7 @@ end
 
 #[test]
 fn its_methods_are_those_of_nginx() {
-    let server = serve(METHODS, &[]);
+    let server = serve(&format!("{SAID}{METHODS}"), &[]);
     let said = text_of(&server, "/methods");
     let expected = [
         "nil",

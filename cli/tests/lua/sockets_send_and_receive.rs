@@ -1,6 +1,6 @@
 //! The methods of tine.socket against a peer that the test writes: what each returns, whole, in part, late or never.
 
-use crate::support::lua::{folder_with, serve_from, text_of};
+use crate::support::lua::{SAID, folder_with, serve_from, text_of};
 use crate::support::{Server, eventually, scratch_folder};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +8,6 @@ use std::os::unix::net::UnixListener;
 
 /// Runs the chunk that is the path's name, in a request, with `said` for what a call returns.
 const PRELUDE: &str = r##"
-local function said(...)
-  local all = {}
-  for i = 1, select("#", ...) do
-    all[i] = tostring((select(i, ...)))
-  end
-  return table.concat(all, " ")
-end
 local port = os.getenv("PEER")
 local function connect(options)
   return assert(tine.socket.connect("127.0.0.1", port, options))
@@ -22,8 +15,9 @@ end
 "##;
 
 fn serve(body: &str, peer: &str) -> Server {
-    let app =
-        format!("{PRELUDE}\nfunction app(environ, start_response)\n  start_response('200 OK', {{}})\n{body}\nend\n");
+    let app = format!(
+        "{SAID}{PRELUDE}\nfunction app(environ, start_response)\n  start_response('200 OK', {{}})\n{body}\nend\n"
+    );
     let folder = folder_with(&[("app.lua", &app)]);
     serve_from(&folder, "app.lua", &["--workers", "1"], &[("PEER", peer)])
 }
@@ -273,7 +267,7 @@ fn a_unix_socket_is_a_peer_too() {
 fn an_app_may_use_sockets_while_it_loads() {
     let peer = pieces(&["one\n", "two\n"]);
     let app = format!(
-        "{PRELUDE}
+        "{SAID}{PRELUDE}
          local s = connect()
          s:send('x')
          local one = s:receive()
@@ -289,7 +283,7 @@ fn an_app_may_use_sockets_while_it_loads() {
     assert_eq!(text_of(&server, "/"), "one two nil timeout");
     // One request at a time waits for it.
     let app = format!(
-        "{PRELUDE}
+        "{SAID}{PRELUDE}
          local s = connect()
          function app(environ, start_response)
            start_response('200 OK', {{}})

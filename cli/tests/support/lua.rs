@@ -17,6 +17,17 @@ function app(environ, start_response)
 end
 "#;
 
+/// The start of an application that tells of what calls return: `said(call())` is all of it as text.
+pub const SAID: &str = r##"
+local function said(...)
+  local all = {}
+  for i = 1, select("#", ...) do
+    all[i] = tostring((select(i, ...)))
+  end
+  return table.concat(all, " ")
+end
+"##;
+
 /// A directory with these files.
 pub fn folder_with(files: &[(&str, &str)]) -> PathBuf {
     let folder = scratch_folder();
