@@ -61,19 +61,21 @@ def use_packages(*packages):
         os.execv(python, [python, *sys.argv])
 
 
-def build(*targets):
-    """Makes a release build of tine, showing progress if it takes long, and returns its path; or of `targets`."""
+def build(*targets, flags='', seconds_max=1800):
+    """Makes a release build of tine, showing progress if it takes long, and returns its path; or of `targets`. `flags`:
+    for rustc, beside those of the environment."""
     targets = targets or ('--bin', 'tine')
+    environment = os.environ | ({'RUSTFLAGS': f'{os.environ.get("RUSTFLAGS", "")} {flags}'.strip()} if flags else {})
     try:
         process = start(['cargo', 'build', '--release', '--locked', '--quiet', '-p', 'tine-cli', *targets],
-                        cwd=ROOT, stderr=None)
+                        cwd=ROOT, stderr=None, env=environment)
     except FileNotFoundError:
         fail('cargo is missing: https://rustup.rs installs it')
     begin = time.monotonic()
     while process.poll() is None:
         seconds = time.monotonic() - begin
-        if seconds > 1800:
-            fail('the build did not finish within 30 minutes')
+        if seconds > seconds_max:
+            fail(f'the build did not finish within {seconds_max // 60} minutes')
         if seconds > 1:
             show_progress(f'{NAME}: cargo build --release, {seconds:.0f} s')
         time.sleep(0.1)
