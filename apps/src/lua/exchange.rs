@@ -3,9 +3,9 @@
 use super::config::LuaConfig;
 use super::deadline;
 use super::host;
-use super::messages::Awaited;
 use super::page::Page;
 use super::vm::{Coroutine, Vm};
+use super::waiting::Waiting;
 use super::yielded::{Following, Wanted, Yielded};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -49,11 +49,8 @@ enum Step {
     WriteBeforeClose,
     /// End the request without resuming the app.
     Abandon,
-    SleepUntil(Instant),
-    /// Resume the app once there is a message.
-    Await(Awaited),
-    /// Resume the app once its descriptor is ready.
-    WaitFd,
+    /// Resume the app once this is over.
+    Wait(Waiting),
     Read(Wanted),
     /// The body is longer than allowed.
     TooLarge,
@@ -151,23 +148,15 @@ impl LuaExchange {
                     self.abandon();
                     return Ok(Pull::End);
                 }
-                Step::SleepUntil(at) if cx.now() < at => {
-                    self.step = Step::SleepUntil(at);
-                    return self.wait(Some(at), out, cx);
-                }
-                Step::SleepUntil(_) => self.resume(cx),
-                Step::Await(awaited) if !awaited.is_over(cx) => {
-                    let until = awaited.until;
-                    self.step = Step::Await(awaited);
-                    return self.wait(until, out, cx);
-                }
-                Step::Await(_) => self.resume(cx),
-                Step::WaitFd => match self.waits_until(cx) {
+                Step::Wait(waiting) => match waiting.until(&self.vm.sockets, cx) {
                     Some(until) => {
-                        self.step = Step::WaitFd;
+                        self.step = Step::Wait(waiting);
                         return self.wait(until, out, cx);
                     }
-                    None => self.resume(cx),
+                    None => {
+                        drop(waiting);
+                        self.resume(cx);
+                    }
                 },
                 Step::Read(wanted) if !self.body_ended && !wanted.is_met(&self.body) => {
                     self.step = Step::Read(wanted);
@@ -200,18 +189,6 @@ impl LuaExchange {
             return self.timed_out(&trace, out);
         }
         Ok(until.into_iter().chain(self.deadline).min().map_or(Pull::Wait, Pull::NotBefore))
-    }
-
-    fn begin_wait(&mut self, cx: &Cx<'_>) {
-        if let Some(coroutine) = &self.coroutine {
-            self.vm.sockets.begin_wait(coroutine.number(), cx);
-        }
-        self.step = Step::WaitFd;
-    }
-
-    /// `None`: what the app waits for is ready, or its time is up.
-    fn waits_until(&self, cx: &Cx<'_>) -> Option<Option<Instant>> {
-        self.vm.sockets.waits_until(self.coroutine.as_ref()?.number(), cx.now())
     }
 
     fn resume(&mut self, cx: &Cx<'_>) {
@@ -269,23 +246,16 @@ impl LuaExchange {
                 self.done();
                 Ok(Some(Pull::End))
             }
-            Yielded::Sleep(time) => {
-                let at = cx.now() + time;
-                self.step = Step::SleepUntil(at);
+            Yielded::Wait(asked) => {
+                let Some(coroutine) = &self.coroutine else { return Ok(None) };
+                let waiting = asked.begin(coroutine.number(), &self.vm.sockets, cx).map_err(AppError::new)?;
+                let sleeps_until = waiting.sleeps_until();
+                self.step = Step::Wait(waiting);
                 // Even the shortest sleep gives other requests a turn.
-                Ok(Some(Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
-            }
-            Yielded::Await => {
-                let Some(wait) = self.vm.take_wait() else { return Ok(None) };
-                self.step = Step::Await(wait.begin(cx).map_err(AppError::new)?);
-                Ok(None)
+                Ok(sleeps_until.map(|at| Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
             }
             Yielded::Read(wanted) => {
                 self.step = Step::Read(wanted);
-                Ok(None)
-            }
-            Yielded::WaitFd => {
-                self.begin_wait(cx);
                 Ok(None)
             }
             Yielded::TimedOut(trace) => {

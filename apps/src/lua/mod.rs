@@ -6,8 +6,8 @@
 //! - `vm`: the VM and its pooled coroutines; `host`: the functions that the driver gets; `environ`: a request as a WSGI
 //!   environ.
 //! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
-//! - `yielded`: what a coroutine yields; `reply`: status and headers, checked; `exchange`: requests of more than one
-//!   turn.
+//! - `yielded`: what a coroutine yields; `waiting`: how it waits; `reply`: status and headers, checked; `exchange`:
+//!   requests of more than one turn.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
 //! - `app`: the whole as an `App`; `page`: error pages.
@@ -28,6 +28,7 @@ mod shared;
 mod socket;
 mod sys;
 mod vm;
+mod waiting;
 mod yielded;
 
 pub use app::LuaApp;

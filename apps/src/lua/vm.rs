@@ -3,7 +3,6 @@
 use super::config::LuaConfig;
 use super::host::{self, Turn};
 use super::memory::Memory;
-use super::messages::Wait;
 use super::reply::{Replies, Reply};
 use super::socket::Sockets;
 use super::sys::Opened;
@@ -246,7 +245,7 @@ impl Vm {
     fn yielded(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
         self.take_reply(coroutine);
         let yielded = match stopped {
-            Stopped::Yielded => Yielded::of(&coroutine.stack)
+            Stopped::Yielded => Yielded::of(&coroutine.stack, &self.turn)
                 .unwrap_or_else(|| Yielded::Failed("the driver left out a value".to_string())),
             Stopped::Foreign => self.foreign_yield(coroutine),
             Stopped::Failed => Yielded::Failed(coroutine.stack.error()),
@@ -301,11 +300,6 @@ impl Vm {
         let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
         let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(coroutine.stack.thread()));
         text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
-    }
-
-    /// What a coroutine that has yielded [`Yielded::Await`] waits for.
-    pub fn take_wait(&self) -> Option<Wait> {
-        self.turn.wait.take()
     }
 
     /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure

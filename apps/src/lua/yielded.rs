@@ -1,6 +1,8 @@
 //! What a coroutine yields to the server: a response or a part of it, a wait, or a failure.
 
+use super::host::Turn;
 use super::sys::coroutine::Coroutine;
+use super::waiting::Asked;
 use std::time::Duration;
 
 /// A chunk, or a whole response, is the last of the yielded values: `Coroutine::chunk`.
@@ -16,12 +18,8 @@ pub enum Yielded {
     Chunk(Following),
     /// There are no more chunks.
     End,
-    Sleep(Duration),
-    /// Until there is a message: of the subscription, and for as long, as `host.await_message` was told.
-    Await,
+    Wait(Asked),
     Read(Wanted),
-    /// A wait for a descriptor, which it has asked `Sockets` for.
-    WaitFd,
     /// The app raised an error: its message and traceback.
     Failed(String),
     /// The app was interrupted, whatever it yielded then: the traceback.
@@ -89,7 +87,7 @@ pub const CONSTANTS: [(&str, i64); 16] = [
 impl Yielded {
     /// What the driver has yielded: the sum of kind, flag and NUMBER * number, and a text for some kinds. `None`: not a
     /// combination that the driver yields.
-    pub fn of(coroutine: &Coroutine) -> Option<Yielded> {
+    pub fn of(coroutine: &Coroutine, turn: &Turn) -> Option<Yielded> {
         let what = coroutine.integer(1)?;
         let (number, sum) = (what.div_euclid(NUMBER), what.rem_euclid(NUMBER));
         let (kind, has_flag) = (sum % FLAG, sum >= FLAG);
@@ -102,14 +100,14 @@ impl Yielded {
             HEAD if has_text => Yielded::Head(following),
             CHUNK if has_text => Yielded::Chunk(following),
             END => Yielded::End,
-            SLEEP => Yielded::Sleep(Duration::from_micros(number as u64)),
-            AWAIT => Yielded::Await,
+            SLEEP => Yielded::Wait(Asked::Sleep(Duration::from_micros(number as u64))),
+            AWAIT => Yielded::Wait(Asked::Message(turn.wait.take()?)),
+            WAIT_FD => Yielded::Wait(Asked::Descriptor),
             READ => Yielded::Read(match number + READ_MIN {
                 READ_ALL => Wanted::All,
                 READ_LINE => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
-            WAIT_FD => Yielded::WaitFd,
             FAILED => Yielded::Failed(String::from_utf8_lossy(coroutine.bytes(2)?).into_owned()),
             _ => return None,
         })
