@@ -31,6 +31,8 @@ mod sending;
 mod url;
 
 pub use root::Root;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
+pub(crate) use sending::write_open;
 pub use url::UrlPrefix;
 
 use crate::percent;

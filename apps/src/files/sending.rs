@@ -37,12 +37,18 @@ pub fn send_pieces(head: Head, representation: Rc<Representation>, length: u64, 
     pieces::answer(head.length(length), pieces, move |out, range| {
         let length = range.length();
         match &representation.content {
-            Content::Open(file) if length > READ_BYTES_MAX => return out.write_file(file, range.first, length),
-            Content::Open(file) => out.write_shared(read(file, range.first, length)?.into())?,
-            Content::Read(bytes) => out.write_shared(part_of(bytes, range.first, length))?,
+            Content::Open(file) => write_open(out, file, range.first, length),
+            Content::Read(bytes) => out.write_shared(part_of(bytes, range.first, length)).map(|()| length),
         }
-        Ok(length)
     })
+}
+
+/// Writes bytes from `first` on, and returns how many of the `length`.
+pub fn write_open(out: &mut Out<'_>, file: &Rc<File>, first: u64, length: u64) -> Result<u64, AppError> {
+    if length > READ_BYTES_MAX {
+        return out.write_file(file, first, length);
+    }
+    out.write_shared(read(file, first, length)?.into()).map(|()| length)
 }
 
 /// The ranges of a representation are within its size.

@@ -2,6 +2,7 @@
 
 use super::config::LuaConfig;
 use super::deadline;
+use super::file_body::FileBody;
 use super::host;
 use super::page::Page;
 use super::vm::{Coroutine, Vm};
@@ -47,6 +48,8 @@ enum Step {
     WriteLast,
     /// The same, and resume the app once the body is sent.
     WriteBeforeClose,
+    /// Write the file, and resume the app once it is sent.
+    WriteFile(FileBody),
     /// End the request without resuming the app.
     Abandon,
     /// Resume the app once this is over.
@@ -143,6 +146,13 @@ impl LuaExchange {
                 Step::WriteBeforeClose => {
                     out.write(self.text())?;
                     return Ok(Pull::Sent);
+                }
+                Step::WriteFile(mut body) => {
+                    if out.has_room() && body.write(out)? {
+                        return Ok(Pull::Sent);
+                    }
+                    self.step = Step::WriteFile(body);
+                    return Ok(Pull::More);
                 }
                 Step::Abandon => {
                     self.abandon();
@@ -242,6 +252,21 @@ impl LuaExchange {
                 self.chunk(following, out)
             }
             Yielded::Chunk(following) => self.chunk(following, out),
+            Yielded::File(mut body) => {
+                match self.head(|coroutine| coroutine.file_head(&mut body, self.is_head)) {
+                    Ok(head) => out.head(head)?,
+                    Err(text) => {
+                        self.abandon();
+                        return self.failed(&text, out).map(Some);
+                    }
+                }
+                if out.is_bodyless() {
+                    self.step = Step::Abandon;
+                    return Ok(Some(Pull::Sent));
+                }
+                self.step = Step::WriteFile(body);
+                Ok(None)
+            }
             Yielded::End => {
                 self.done();
                 Ok(Some(Pull::End))

@@ -1,5 +1,6 @@
 //! The functions that the driver gets from the server.
 
+use super::file_body::{self, FileBody};
 use super::messages::{self, Wait};
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
@@ -28,6 +29,8 @@ pub struct Turn {
     pub is_draining: Cell<bool>,
     /// What it waits for, if it yields AWAIT next.
     pub wait: RefCell<Option<Wait>>,
+    /// The file whose rest is the body, if it yields FILE next.
+    pub file: RefCell<Option<FileBody>>,
     /// When its request times out.
     pub deadline: Cell<Option<Instant>>,
     /// If it timed out and was interrupted: the traceback of that place.
@@ -109,6 +112,7 @@ pub fn functions(
     let (has_body, is_lame_duck) = boundary.state_functions(lua)?;
     host.set("has_body", has_body)?;
     host.set("is_lame_duck", is_lame_duck)?;
+    host.set("open_body", file_body::open(lua, turn)?)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;
     host.set("declare_metric", metrics::declare(lua, worker.metrics)?)?;

@@ -8,6 +8,7 @@
 //! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
 //! - `yielded`: what a coroutine yields; `waiting`: how it waits; `reply`: status and headers, checked; `exchange`:
 //!   requests of more than one turn.
+//! - `file_body`: a body that is a file.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
 //! - `app`: the whole as an `App`; `page`: error pages.
@@ -17,6 +18,7 @@ mod config;
 mod deadline;
 mod environ;
 mod exchange;
+mod file_body;
 mod host;
 mod load;
 mod memory;

@@ -31,6 +31,20 @@ impl Reply {
             }),
         }
     }
+
+    /// The head of a response whose body is a file that has `left` more bytes, and how many of them are sent: fewer if the
+    /// app has declared fewer (PEP 3333, "Optional Platform-Specific File Handling").
+    pub fn of_file(&self, left: u64, is_head: bool) -> Result<(Head, u64), String> {
+        match self.length {
+            Some(declared) if declared > left && !is_head => {
+                Err(format!("the file has {left} more bytes, but Content-Length says {declared}"))
+            }
+            declared => {
+                let length = declared.unwrap_or(left);
+                Ok((self.head.clone().length(length), length))
+            }
+        }
+    }
 }
 
 /// Replies that were sent before: most apps send few different ones, and each is checked once. Also what the running

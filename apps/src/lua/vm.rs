@@ -1,6 +1,7 @@
 //! The Lua VM of a worker and its pooled coroutines, each of which handles one request at a time.
 
 use super::config::LuaConfig;
+use super::file_body::FileBody;
 use super::host::{self, Turn};
 use super::memory::Memory;
 use super::reply::{Replies, Reply};
@@ -21,7 +22,7 @@ use tine_worker::app::{Addresses, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 16] = [
+const DRIVER_PARTS: [(&str, &str); 17] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -30,6 +31,7 @@ const DRIVER_PARTS: [(&str, &str); 16] = [
     ("socket", include_str!("driver/socket.lua")),
     ("luasocket", include_str!("driver/luasocket.lua")),
     ("streams", include_str!("driver/streams.lua")),
+    ("file_wrapper", include_str!("driver/file_wrapper.lua")),
     ("environ", include_str!("driver/environ.lua")),
     ("start_response", include_str!("driver/start_response.lua")),
     ("answer", include_str!("driver/answer.lua")),
@@ -83,6 +85,13 @@ impl Coroutine {
     /// The head of a response whose body is the chunk. The error is what the app did wrong.
     pub fn whole_head(&self, is_head: bool) -> Result<Head, String> {
         self.reply()?.whole(self.chunk().len() as u64, is_head)
+    }
+
+    /// The head of a response whose body is the rest of a file, which may become shorter.
+    pub fn file_head(&self, body: &mut FileBody, is_head: bool) -> Result<Head, String> {
+        let (head, length) = self.reply()?.of_file(body.left(), is_head)?;
+        body.set_left(length);
+        Ok(head)
     }
 
     /// The head of a response whose body follows, and whose length may be known.

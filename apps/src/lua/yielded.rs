@@ -1,5 +1,6 @@
 //! What a coroutine yields to the server: a response or a part of it, a wait, or a failure.
 
+use super::file_body::FileBody;
 use super::host::Turn;
 use super::sys::coroutine::Coroutine;
 use super::waiting::Asked;
@@ -18,6 +19,8 @@ pub enum Yielded {
     Chunk(Following),
     /// There are no more chunks.
     End,
+    /// The whole body is the rest of a file.
+    File(FileBody),
     Wait(Asked),
     Read(Wanted),
     /// The app raised an error: its message and traceback.
@@ -54,6 +57,7 @@ const READ: i64 = 6;
 const FAILED: i64 = 7;
 const AWAIT: i64 = 8;
 const WAIT_FD: i64 = 9;
+const FILE: i64 = 10;
 /// Added to a head or a chunk it means [`Following::AtOnce`], to a whole response [`Yielded::WholeBeforeClose`]. More
 /// than any kind.
 const FLAG: i64 = 16;
@@ -65,7 +69,7 @@ const READ_LINE: i64 = -2;
 const READ_MIN: i64 = READ_LINE;
 
 /// The constants that the driver gets in `host.yields`.
-pub const CONSTANTS: [(&str, i64); 16] = [
+pub const CONSTANTS: [(&str, i64); 17] = [
     ("LENGTH", LENGTH),
     ("WHOLE", WHOLE),
     ("HEAD", HEAD),
@@ -76,6 +80,7 @@ pub const CONSTANTS: [(&str, i64); 16] = [
     ("FAILED", FAILED),
     ("AWAIT", AWAIT),
     ("WAIT_FD", WAIT_FD),
+    ("FILE", FILE),
     ("AT_ONCE", FLAG),
     ("CLOSES", FLAG),
     ("NUMBER", NUMBER),
@@ -108,6 +113,7 @@ impl Yielded {
                 READ_LINE => Wanted::Line,
                 bytes => Wanted::Bytes(bytes as usize),
             }),
+            FILE => Yielded::File(turn.file.take()?),
             FAILED => Yielded::Failed(String::from_utf8_lossy(coroutine.bytes(2)?).into_owned()),
             _ => return None,
         })
@@ -141,7 +147,7 @@ mod tests {
     /// One sum holds a kind, what is added to it, and a number.
     #[test]
     fn the_parts_of_a_sum_do_not_overlap() {
-        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD];
+        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD, FILE];
         for (i, kind) in kinds.iter().enumerate() {
             assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
         }

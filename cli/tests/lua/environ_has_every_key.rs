@@ -9,8 +9,8 @@ const DUMP: &str = r#"
 local function shown(value)
   if type(value) == "table" and value[1] then
     return "{" .. table.concat(value, ",") .. "}"
-  elseif type(value) == "table" then
-    return "a table"
+  elseif type(value) == "table" or type(value) == "function" then
+    return "a " .. type(value)
   end
   return (tostring(value):gsub("[%c\128-\255\\]", function(c) return ("\\%02x"):format(c:byte()) end))
 end
@@ -79,6 +79,7 @@ fn every_key_has_the_requests_value() {
         ("wsgi.multiprocess", "false"),
         ("wsgi.run_once", "false"),
         ("wsgi.input_terminated", "true"),
+        ("wsgi.file_wrapper", "a function"),
         ("tine.worker", "0"),
         ("tine.unready", "false"),
         ("tine.version", env!("CARGO_PKG_VERSION")),

@@ -38,6 +38,7 @@ mod environ_survives_its_request;
 mod errors_become_500;
 mod every_error_of_a_request_names_it;
 mod exhausted_memory_is_a_500_and_a_new_worker;
+mod files_are_sent_by_the_kernel;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
 mod memory_does_not_grow;

@@ -3,12 +3,13 @@
 local host, driver = ...
 local is_started = host.is_started
 local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK, driver.END, driver.LENGTH
-local SEAL, AT_ONCE, CLOSES, NUMBER = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.NUMBER
+local SEAL, AT_ONCE, CLOSES, NUMBER, FILE = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.NUMBER, driver.FILE
+local FileWrapper = driver.FileWrapper
 local raw_yield = driver.raw_yield
 local error, getmetatable, ipairs, next, pcall = error, getmetatable, ipairs, next, pcall
 local rawget, tostring, type = rawget, tostring, type
 local concat, format = table.concat, string.format
-local ipairs_step = ipairs({})
+local ipairs_step, io_type = ipairs({}), io.type
 -- Lists up to this size are sent as one string: copying costs less than a call across the boundary for each chunk.
 local JOINED_BYTES_MAX = 64 * 1024
 
@@ -151,6 +152,22 @@ local function list(co, chunks)
   return END
 end
 
+-- A file that was wrapped: the kernel sends it from its position on. What has no descriptor or no length, a pipe for
+-- example, is read block by block, and so is what seems to be empty, as files in /proc do.
+local function file(co, wrapper)
+  local handle = wrapper.file
+  local at = io_type(handle) == "file" and handle:seek()
+  if not at or not host.open_body(handle, at) then
+    return stream(co, wrapper)
+  elseif not is_started() then
+    not_started()
+  end
+  co.sent = true
+  raw_yield(SEAL, FILE)
+  driver.current = co
+  return END
+end
+
 local function is_callable(object)
   local meta = getmetatable(object)
   return type(meta) == "table" and type(meta.__call) == "function"
@@ -174,7 +191,9 @@ return function(co, step, state, control, closing)
     return stream(co, step, state, control)
   elseif kind == "table" or kind == "userdata" then
     find_close(co, step, state, closing)
-    if is_callable(step) then
+    if getmetatable(step) == FileWrapper then
+      return file(co, step)
+    elseif is_callable(step) then
       return stream(co, step, state, control)
     elseif kind == "table" then
       local length = #step

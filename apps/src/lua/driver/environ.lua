@@ -3,7 +3,7 @@
 -- Most apps read the method, the path and a header or two. So everything else stays in the request's head until it is
 -- looked up; pairs() fills the table and makes it an ordinary one.
 
-local host, driver, new_input, new_errors = ...
+local host, driver, new_input, new_errors, file_wrapper = ...
 local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
 local bare_setmetatable = debug.setmetatable
 
@@ -20,6 +20,7 @@ local CONSTANTS = {
   ["wsgi.run_once"] = false,
   -- Reads end where the body does, whatever its framing, so an app needs no CONTENT_LENGTH.
   ["wsgi.input_terminated"] = true,
+  ["wsgi.file_wrapper"] = file_wrapper,
   ["tine.version"] = host.version,
   ["tine.worker"] = host.worker,
 }
