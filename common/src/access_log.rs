@@ -7,7 +7,7 @@ mod lines;
 mod sink;
 mod target;
 
-pub use format::{Format, PRESETS, Piece, Stage, Style, Time, Unit, Value};
+pub use format::{Form, Format, PRESETS, Piece, Stage, Time, Unit, Value};
 pub use lines::Lines;
 pub use sink::{Opened, Sink};
 pub use target::Target;

@@ -4,9 +4,11 @@
 //! of the response's head as that is written. The line is put together when the request has ended, and the lines of a
 //! turn are written at its end ([`AccessLog::flush`]). Which requests have a line is decided by `request_log`.
 
+mod capture;
 mod clock;
 mod datum;
 mod fields;
+mod json;
 mod line;
 #[cfg(test)]
 mod line_tests;
@@ -21,19 +23,30 @@ use crate::app::{Cx, WorkerInfo};
 use crate::dispatch::Record;
 use crate::http::Request;
 use crate::request_log::Captured;
+pub use capture::Capture;
+use capture::{Asked, Asking};
 use clock::Clock;
-pub use line::Capture;
-use line::{Asked, Asking};
+use json::JsonLine;
+use pen::Pen;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Instant;
 use template::Template;
-use tine_common::access_log::{Format, Lines, Sink};
+use tine_common::access_log::{Form, Format, Lines, Sink};
+
+/// What a pen likes to have after the end of a line.
+const SPARE_BYTES: usize = 128;
 
 pub struct AccessLog {
-    template: Template,
+    layout: Layout,
     state: RefCell<State>,
+}
+
+/// What the lines are made by.
+enum Layout {
+    Directives(Template),
+    Json(JsonLine),
 }
 
 struct State {
@@ -44,9 +57,10 @@ struct State {
 
 impl AccessLog {
     pub fn new(sink: Sink, format: &Format, worker: &WorkerInfo, has_ids: bool, now: Instant) -> Self {
-        let template = Template::new(format, sink.line_bytes_max(), worker, has_ids);
-        let state = State { lines: Lines::new(sink), clock: Clock::new(now), scratch: template.scratch() };
-        AccessLog { template, state: RefCell::new(state) }
+        let layout = Layout::new(format, sink.line_bytes_max(), worker, has_ids);
+        let scratch = layout.scratch(sink.line_bytes_max());
+        let state = State { lines: Lines::new(sink), clock: Clock::new(now), scratch };
+        AccessLog { layout, state: RefCell::new(state) }
     }
 
     /// Of a request whose head is in the input. `line`: empty.
@@ -58,7 +72,7 @@ impl AccessLog {
         cx: &Cx<'_>,
         line: &mut Capture,
     ) {
-        let local = self.template.needs_local_address.then(|| cx.local_address()).flatten();
+        let local = self.layout.needs_local_address().then(|| cx.local_address()).flatten();
         let (head, client) = (Asking::Request(request), cx.peer_address());
         self.fill(&Asked { head, client, local, request_id, began }, line);
     }
@@ -78,21 +92,23 @@ impl AccessLog {
 
     fn fill(&self, asked: &Asked<'_>, line: &mut Capture) {
         let State { clock, scratch, .. } = &mut *self.state.borrow_mut();
-        self.template.on_request(asked, line, clock, scratch);
+        self.layout.on_request(asked, line, clock, scratch);
     }
 
     /// The bytes of the response's head, as they are sent.
     pub fn on_head(&self, head: &[u8], line: &mut Capture) {
-        if self.template.has_response_fields {
+        if let Layout::Directives(template) = &self.layout
+            && template.has_response_fields
+        {
             let State { clock, scratch, .. } = &mut *self.state.borrow_mut();
-            self.template.on_head(head, line, clock, scratch);
+            template.on_head(head, line, clock, scratch);
         }
     }
 
     /// A request has ended: adds its line.
     pub fn end(&self, record: &Record, captured: &Captured) {
         let State { lines, clock, .. } = &mut *self.state.borrow_mut();
-        lines.push(record.ended, |out| self.template.finish(record, captured, out, clock));
+        lines.push(record.ended, |out| self.layout.finish(record, captured, out, clock));
     }
 
     /// At the end of a turn.
@@ -121,5 +137,53 @@ impl AccessLog {
     /// Before the worker exits.
     pub fn finish(&self, now: Instant) {
         self.state.borrow_mut().lines.finish(now);
+    }
+}
+
+impl Layout {
+    fn new(format: &Format, line_bytes_max: usize, worker: &WorkerInfo, has_ids: bool) -> Layout {
+        match &format.form {
+            Form::Directives(pieces) => Layout::Directives(Template::new(pieces, line_bytes_max, worker, has_ids)),
+            Form::Json => Layout::Json(JsonLine::new(line_bytes_max, worker)),
+        }
+    }
+
+    /// Room for what a line has of a request.
+    fn scratch(&self, line_bytes_max: usize) -> Box<[u8]> {
+        let captured_bytes_max = match self {
+            Layout::Directives(template) => template.captured_bytes_max(),
+            Layout::Json(_) => line_bytes_max,
+        };
+        vec![0; captured_bytes_max + SPARE_BYTES].into()
+    }
+
+    /// The kernel has to be asked for the address that the client connected to.
+    fn needs_local_address(&self) -> bool {
+        matches!(self, Layout::Directives(template) if template.needs_local_address)
+    }
+
+    /// `line`: empty.
+    #[inline(always)]
+    fn on_request(&self, asked: &Asked<'_>, line: &mut Capture, clock: &mut Clock, scratch: &mut [u8]) {
+        match self {
+            Layout::Directives(template) => template.on_request(asked, line, clock, scratch),
+            Layout::Json(json) => {
+                let mut pen = Pen::new(scratch);
+                json.on_request(asked, &mut pen, clock);
+                let length = pen.len();
+                line.bytes.extend_from_slice(&scratch[..length]);
+            }
+        }
+    }
+
+    /// Writes the whole line, without its newline; returns its length.
+    #[inline(always)]
+    fn finish(&self, record: &Record, captured: &Captured, out: &mut [u8], clock: &mut Clock) -> usize {
+        let mut pen = Pen::new(out);
+        match self {
+            Layout::Directives(template) => template.finish(record, captured, &mut pen, clock),
+            Layout::Json(json) => json.finish(record, captured, &mut pen, clock),
+        }
+        pen.len()
     }
 }

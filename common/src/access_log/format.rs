@@ -1,7 +1,7 @@
-//! `--access-log-format`, compiled once into a list of pieces: literal text, and the values between.
+//! `--access-log-format`. Directives are compiled once into a list of pieces: literal text, and the values between.
 //!
 //! The directives are Apache's (mod_log_config), which nginx's and gunicorn's users know as well; ours are `%{NAME}x`.
-//! gunicorn's own spelling, `%(NAME)s`, has gunicorn's meaning (`directives.rs`). [`Style::Json`] is a preset only: a
+//! gunicorn's own spelling, `%(NAME)s`, has gunicorn's meaning (`directives.rs`). [`Form::Json`] is a preset only: a
 //! format with JSON in it would have to quote what it quotes, and a value that is absent would break it.
 
 use super::directives::{self, Directive};
@@ -14,61 +14,26 @@ const COMMON: &str = "%h %l %u %t \"%r\" %>s %b";
 const COMBINED: &str = "%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\"";
 pub const PRESETS: [&str; 3] = ["common", "combined", "json"];
 
-/// The names follow OpenTelemetry's semantic conventions with `_` for `.`, as the labels of `/metrics` do. A field
-/// whose value is not known is left out.
-const JSON: &[(&str, Value)] = &[
-    ("time", Value::Began(Time::Iso)),
-    ("request_id", Value::RequestId),
-    ("trace_id", Value::TraceId),
-    ("span_id", Value::SpanId),
-    ("client_address", Value::ClientAddress),
-    ("client_port", Value::ClientPort),
-    ("user_name", Value::User),
-    ("http_request_method", Value::Method),
-    ("url_path", Value::Path),
-    ("url_query", Value::Query { has_mark: false }),
-    ("host", Value::Host),
-    ("network_protocol_version", Value::ProtocolVersion),
-    ("tls_protocol_version", Value::TlsProtocol),
-    ("tls_cipher", Value::TlsCipher),
-    ("http_response_status_code", Value::Status),
-    ("http_request_size", Value::BytesIn),
-    ("http_response_size", Value::BytesOut),
-    ("http_response_body_size", Value::BodyBytes { has_zero: true }),
-    ("duration", Value::Duration(Unit::Decimal)),
-    ("time_to_first_byte", Value::TimeToFirstByte(Unit::Decimal)),
-    ("outcome", Value::Outcome),
-    ("referer", Value::Referer),
-    ("user_agent_original", Value::UserAgent),
-    ("worker", Value::Worker),
-    ("process_pid", Value::Pid),
-];
-
 /// A compiled format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
     /// As it was given.
     text: String,
-    pub style: Style,
-    pub pieces: Vec<Piece>,
+    pub form: Form,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
     /// An absent value is `-`.
-    Text,
-    /// An absent value is left out together with its key.
+    Directives(Vec<Piece>),
+    /// One object, whose fields are fixed; one whose value is absent is left out.
     Json,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     Literal(Vec<u8>),
-    /// `key`: of JSON, with all that precedes the value.
-    Value {
-        key: Vec<u8>,
-        value: Value,
-    },
+    Value(Value),
 }
 
 /// When a value is known.
@@ -201,26 +166,6 @@ impl Value {
                 | Value::ResponseHeader(_)
         )
     }
-
-    /// Whether it is a number in JSON.
-    pub fn is_number(&self) -> bool {
-        matches!(
-            self,
-            Value::ClientPort
-                | Value::LocalPort
-                | Value::RequestsBefore
-                | Value::Worker
-                | Value::Generation
-                | Value::Pid
-                | Value::Status
-                | Value::BodyBytes { .. }
-                | Value::BytesIn
-                | Value::BytesOut
-                | Value::BytesBoth
-                | Value::Duration(_)
-                | Value::TimeToFirstByte(_)
-        )
-    }
 }
 
 impl FromStr for Format {
@@ -228,14 +173,14 @@ impl FromStr for Format {
 
     /// The error is one line that states what would be right.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (style, pieces) = match text {
-            "common" => (Style::Text, pieces(COMMON)?),
-            "combined" => (Style::Text, pieces(COMBINED)?),
-            "json" => (Style::Json, fields()),
-            _ if text.contains('%') => (Style::Text, pieces(text)?),
+        let directives = match text {
+            "json" => return Ok(Format { text: text.to_string(), form: Form::Json }),
+            "common" => COMMON,
+            "combined" => COMBINED,
+            _ if text.contains('%') => text,
             _ => return Err(no_format(text)),
         };
-        Ok(Format { text: text.to_string(), style, pieces })
+        Ok(Format { text: text.to_string(), form: Form::Directives(pieces(directives)?) })
     }
 }
 
@@ -257,16 +202,6 @@ fn no_format(text: &str) -> String {
     format!("{text:?} is not a format{meant}; give {}, or directives such as '%h \"%r\" %s'", PRESETS.join(", "))
 }
 
-fn fields() -> Vec<Piece> {
-    let key = |(at, (name, value)): (usize, &(&str, Value))| Piece::Value {
-        key: format!("{}\"{name}\":", if at == 0 { '{' } else { ',' }).into_bytes(),
-        value: value.clone(),
-    };
-    let mut pieces: Vec<Piece> = JSON.iter().enumerate().map(key).collect();
-    pieces.push(Piece::Literal(b"}".to_vec()));
-    pieces
-}
-
 fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let (mut pieces, mut literal, mut rest) = (Vec::new(), Vec::new(), text);
     while let Some(c) = rest.chars().next() {
@@ -280,7 +215,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
                         if !literal.is_empty() {
                             pieces.push(Piece::Literal(std::mem::take(&mut literal)));
                         }
-                        pieces.push(Piece::Value { key: Vec::new(), value });
+                        pieces.push(Piece::Value(value));
                     }
                 }
                 continue;
@@ -322,11 +257,18 @@ mod tests {
     use super::*;
 
     fn value(value: Value) -> Piece {
-        Piece::Value { key: Vec::new(), value }
+        Piece::Value(value)
     }
 
     fn literal(text: &str) -> Piece {
         Piece::Literal(text.as_bytes().to_vec())
+    }
+
+    fn pieces_of(text: &str) -> Vec<Piece> {
+        match text.parse::<Format>().expect("a format").form {
+            Form::Directives(pieces) => pieces,
+            Form::Json => panic!("{text} has no pieces"),
+        }
     }
 
     #[test]
@@ -341,32 +283,22 @@ mod tests {
             literal("|"),
             value(Value::Duration(Unit::Millis)),
         ];
-        assert_eq!(parsed.pieces, expected);
+        assert_eq!(parsed.form, Form::Directives(expected.into()));
         assert_eq!(parsed.to_string(), "%h \\\"%r\\\" 100%%\\t%{X-A}i|%{ms}T");
     }
 
     #[test]
     fn gunicorns_own_format_is_combined() {
         let gunicorn = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"";
-        let [gunicorn, combined] = [gunicorn, "combined"].map(|text| text.parse::<Format>().expect("a format").pieces);
+        let [gunicorn, combined] = [gunicorn, "combined"].map(pieces_of);
         let named = |piece: &Piece| match piece {
-            Piece::Value { value: Value::RequestHeader(name), .. } => value(match name.as_str() {
+            Piece::Value(Value::RequestHeader(name)) => value(match name.as_str() {
                 "Referer" => Value::Referer,
                 _ => Value::UserAgent,
             }),
             other => other.clone(),
         };
         assert_eq!(gunicorn, combined.iter().map(named).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn each_field_of_json_is_named_once_and_the_first_is_always_there() {
-        let json: Format = "json".parse().expect("a preset");
-        assert_eq!(json.style, Style::Json);
-        for (name, _) in JSON {
-            assert_eq!(JSON.iter().filter(|(other, _)| other == name).count(), 1, "{name}");
-        }
-        assert!(matches!(JSON[0].1, Value::Began(_)), "a comma precedes each other one");
     }
 
     #[test]

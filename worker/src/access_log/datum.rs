@@ -3,7 +3,7 @@
 use super::pen::{Pen, Short};
 use std::net::IpAddr;
 use std::time::Duration;
-use tine_common::access_log::{Style, Unit};
+use tine_common::access_log::Unit;
 use tine_common::escape;
 
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,13 @@ pub enum Datum<'a> {
     Number(u64),
     Address(IpAddr),
     Span(Duration, Unit),
+}
+
+/// How a foreign value is escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Text,
+    Json,
 }
 
 impl Datum<'_> {

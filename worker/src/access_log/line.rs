@@ -1,57 +1,25 @@
-//! Renders lines.
+//! Renders the lines of a format of directives.
 //!
 //! What a line has of the request is rendered while the request is in the input, and what it has of the response's head
 //! when that is written; the line puts these pieces together with what is known only at the end. So nothing is kept of
 //! a request but text of its line, escaped already.
 
+use super::capture::{Asked, Asking, Capture};
 use super::clock::Clock;
-use super::datum::{Datum, Room, push, push_foreign};
+use super::datum::{Datum, Room, Style, push, push_foreign};
 use super::fields::{AUTHORIZATION, Fields};
 use super::pen::{Pen, Short};
 use super::template::{Op, Run, Template, What};
 use super::values::{CREDENTIALS_BYTES_MAX, end_datum, field, foreign, user};
 use crate::dispatch::Record;
-use crate::http::Request;
 use crate::request_log::Captured;
-use std::net::SocketAddr;
 use std::time::Instant;
-use tine_common::access_log::{Stage, Style, Value};
+use tine_common::access_log::{Stage, Value};
 
 /// Each run that is rendered before the end begins with its length.
 const LENGTH: usize = size_of::<u32>();
-/// The most that an empty capture keeps allocated.
-const KEPT_BYTES_MAX: usize = 4096;
-/// What a pen likes to have after the end of a line.
-const SPARE_BYTES: usize = 128;
-
-/// What is known of a request while it is in the input.
-#[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    pub head: Asking<'a>,
-    pub client: Option<SocketAddr>,
-    pub local: Option<SocketAddr>,
-    pub request_id: Option<&'a str>,
-    pub began: Instant,
-}
-
-#[derive(Clone, Copy)]
-pub enum Asking<'a> {
-    Request(&'a Request<'a>),
-    /// What has arrived of a head that was refused; empty if nothing was read.
-    Refused(&'a [u8]),
-}
-
-/// What was rendered of a line before its end.
-#[derive(Debug, Default)]
-pub struct Capture {
-    bytes: Vec<u8>,
-    /// Where the response's pieces begin, once there are some.
-    response_at: Option<usize>,
-    room: Room,
-}
-
 impl Template {
-    /// Renders what the line has of the request. `capture`: empty. `scratch`: as [`Template::scratch`].
+    /// Renders what the line has of the request. `capture`: empty. `scratch`: as long as that, and more.
     pub fn on_request(&self, asked: &Asked<'_>, capture: &mut Capture, clock: &mut Clock, scratch: &mut [u8]) {
         let mut room = self.room;
         let mut fields = Fields::default();
@@ -73,9 +41,9 @@ impl Template {
         self.render(Stage::Response, &Source::Head(head), bytes, room, clock, scratch);
     }
 
-    /// Room for what the runs of one stage come to: a line that is longer is cut.
-    pub fn scratch(&self) -> Box<[u8]> {
-        vec![0; self.line_bytes_max + self.runs.len() * LENGTH + SPARE_BYTES].into()
+    /// What the runs of one stage come to at most: a line that is longer is cut.
+    pub fn captured_bytes_max(&self) -> usize {
+        self.line_bytes_max + self.runs.len() * LENGTH
     }
 
     /// Appends the runs of a stage to what was captured, each after its length.
@@ -117,7 +85,6 @@ impl Template {
                     if let Some(at) = source.time() {
                         pen.literal(&op.before);
                         clock.push(pen, time, at, op.place);
-                        pen.byte_if(b'"', op.is_quoted);
                     }
                     continue;
                 }
@@ -133,27 +100,15 @@ impl Template {
             if op.is_foreign {
                 room.skip();
             }
-            if self.style == Style::Text {
-                pen.piece(&op.before, Short::DASH, false);
-            }
-            return;
-        }
-        if let Datum::Foreign(bytes) = datum {
+            pen.piece(&op.before, Short::DASH);
+        } else if let Datum::Foreign(bytes) = datum {
             pen.literal(&op.before);
-            push_foreign(pen, bytes, self.style, room);
-            pen.byte_if(b'"', op.is_quoted);
+            push_foreign(pen, bytes, Style::Text, room);
         } else if let Some(short) = datum.short() {
-            pen.piece(&op.before, short, op.is_quoted);
+            pen.piece(&op.before, short);
         } else {
-            self.push_long(pen, op, datum, room);
+            push_long(pen, op, datum, room);
         }
-    }
-
-    #[inline(never)]
-    fn push_long(&self, pen: &mut Pen<'_>, op: &Op, datum: Datum<'_>, room: &mut Room) {
-        pen.literal(&op.before);
-        push(pen, datum, self.style, room);
-        pen.byte_if(b'"', op.is_quoted);
     }
 
     /// The name has to be decoded.
@@ -173,30 +128,26 @@ impl Template {
         self.push_datum(pen, op, foreign(user(credentials, &mut decoded)), room);
     }
 
-    /// Writes the whole line, without its newline; returns its length.
-    pub fn finish(&self, record: &Record, captured: &Captured, out: &mut [u8], clock: &mut Clock) -> usize {
+    /// Writes the whole line, without its newline.
+    pub fn finish(&self, record: &Record, captured: &Captured, pen: &mut Pen<'_>, clock: &mut Clock) {
         let capture = captured.line();
         let (mut request, mut response) = capture.bytes.split_at(capture.response_at.unwrap_or(capture.bytes.len()));
-        let (mut room, mut pen) = (Room::default(), Pen::new(out));
+        let mut room = Room::default();
         for run in &self.runs {
             match run.stage {
                 Stage::Request => pen.push(next_run(&mut request)),
                 Stage::Response if !response.is_empty() => pen.push(next_run(&mut response)),
-                Stage::Response => self.push_run(&mut pen, run, &Source::Head(b""), &mut room, clock),
-                Stage::End => self.push_run(&mut pen, run, &Source::End(record, captured), &mut room, clock),
+                Stage::Response => self.push_run(pen, run, &Source::Head(b""), &mut room, clock),
+                Stage::End => self.push_run(pen, run, &Source::End(record, captured), &mut room, clock),
             }
         }
-        pen.len()
     }
 }
 
-impl Capture {
-    /// Empties it, to be used again; false: it is too large to be kept.
-    pub fn clear(&mut self) -> bool {
-        self.bytes.clear();
-        self.response_at = None;
-        self.bytes.capacity() <= KEPT_BYTES_MAX
-    }
+#[inline(never)]
+fn push_long(pen: &mut Pen<'_>, op: &Op, datum: Datum<'_>, room: &mut Room) {
+    pen.literal(&op.before);
+    push(pen, datum, Style::Text, room);
 }
 
 fn next_run<'a>(rest: &mut &'a [u8]) -> &'a [u8] {

@@ -1,8 +1,8 @@
 //! Whole lines, as tables.
 
+use super::Layout;
+use super::capture::{Asked, Asking};
 use super::clock::Clock;
-use super::line::{Asked, Asking};
-use super::template::Template;
 use super::test_json::fields;
 use crate::app::WorkerInfo;
 use crate::dispatch::{Outcome, Record};
@@ -27,7 +27,7 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         metrics: AppMetrics::none(),
         dictionaries: Dictionaries::NONE,
     };
-    let template = Template::new(&format.parse().expect(format), line_bytes_max, &worker, true);
+    let layout = Layout::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {
         head,
         client: "127.0.0.1:4711".parse().ok(),
@@ -36,12 +36,14 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         began,
     };
     let mut captured = Captured::default();
-    let mut scratch = template.scratch();
-    template.on_request(&asked, captured.line_mut(), &mut clock, &mut scratch);
+    let mut scratch = layout.scratch(line_bytes_max);
+    layout.on_request(&asked, captured.line_mut(), &mut clock, &mut scratch);
     let mut record = Record::new(Method::Get, None, 0, began);
     if matches!(head, Asking::Request(_)) {
         captured.set_head(HEAD.len(), true);
-        template.on_head(HEAD, captured.line_mut(), &mut clock, &mut scratch);
+        if let Layout::Directives(template) = &layout {
+            template.on_head(HEAD, captured.line_mut(), &mut clock, &mut scratch);
+        }
         record.status = Some(StatusCode::OK);
     }
     record.outcome = Outcome::Answered;
@@ -49,7 +51,7 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
     record.written(HEAD.len() as u64 + 5);
     record.end(u64::MAX, began + Duration::from_micros(1_234_567));
     let mut out = vec![0; line_bytes_max];
-    let length = template.finish(&record, &captured, &mut out, &mut clock);
+    let length = layout.finish(&record, &captured, &mut out, &mut clock);
     String::from_utf8(out[..length].to_vec()).expect("text")
 }
 

@@ -10,8 +10,8 @@ use tine_common::escape::not_plain;
 
 const BLOCK: usize = 32;
 const SHORT: usize = 16;
-/// A literal, a short value, a quote, and what their masks allow for.
-const PIECE: usize = 96;
+/// A literal, a short value, and what the mask allows for.
+const PIECE: usize = 80;
 /// The two digits of each number below 100.
 const PAIRS: [[u8; 2]; 100] = pairs();
 /// Each octet of an address, with a dot after it, and its length.
@@ -98,17 +98,17 @@ impl<'a> Pen<'a> {
         self.at += fits;
     }
 
+    /// Text of the code: copied as such, without a call.
     #[inline(always)]
-    pub fn byte(&mut self, byte: u8) {
-        self.byte_if(byte, true);
+    pub fn constant<const N: usize>(&mut self, text: &[u8; N]) {
+        self.block(text, N);
     }
 
-    /// Without a branch.
     #[inline(always)]
-    pub fn byte_if(&mut self, byte: u8, is_there: bool) {
+    pub fn byte(&mut self, byte: u8) {
         if let Some(room) = self.room.get_mut(self.at) {
             *room = byte;
-            self.at += usize::from(is_there);
+            self.at += 1;
         }
     }
 
@@ -128,9 +128,9 @@ impl<'a> Pen<'a> {
         bad == 0
     }
 
-    /// A literal and a short value after it, and perhaps a quote, with one check for room.
+    /// A literal and a short value after it, with one check for room.
     #[inline(always)]
-    pub fn piece(&mut self, before: &Literal, value: Short, is_quoted: bool) {
+    pub fn piece(&mut self, before: &Literal, value: Short) {
         if before.rest.is_empty()
             && let Some(room) = self.next_block::<PIECE>()
         {
@@ -138,19 +138,16 @@ impl<'a> Pen<'a> {
             room[..BLOCK].copy_from_slice(&before.block);
             let at = before.length & 63;
             room[at..at + SHORT].copy_from_slice(&value.block);
-            let end = at + (value.length & 31);
-            room[end] = b'"';
-            self.at += end + usize::from(is_quoted);
+            self.at += at + value.length;
         } else {
-            self.piece_slowly(before, value, is_quoted);
+            self.piece_slowly(before, value);
         }
     }
 
     #[cold]
-    fn piece_slowly(&mut self, before: &Literal, value: Short, is_quoted: bool) {
+    fn piece_slowly(&mut self, before: &Literal, value: Short) {
         self.literal(before);
         self.push(&value.block[..value.length]);
-        self.byte_if(b'"', is_quoted);
     }
 
     #[inline(always)]
@@ -399,11 +396,11 @@ mod tests {
             assert_eq!(Short::text(text).is_some(), length <= SHORT);
             if let Some(short) = Short::text(text) {
                 assert_eq!(written(200, |pen| pen.short(short)), expected);
-                let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), short, true);
-                assert_eq!(written(200, piece), format!("{expected}{expected}\""));
-                assert_eq!(written(2 * length + 1, piece), format!("{expected}{expected}\""));
+                let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), short);
+                assert_eq!(written(200, piece), format!("{expected}{expected}"));
+                assert_eq!(written(2 * length, piece), format!("{expected}{expected}"));
             }
-            let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), Short::text(b"xy").expect("short"), false);
+            let piece = |pen: &mut Pen<'_>| pen.piece(&Literal::new(text), Short::text(b"xy").expect("short"));
             assert_eq!(written(200, piece), format!("{expected}xy"));
             assert_eq!(written(200, |pen| assert!(pen.plain(text))), expected);
         }
@@ -430,7 +427,8 @@ mod tests {
         let literal = Literal::new(&[b'x'; 40]);
         let whole = |pen: &mut Pen<'_>| {
             pen.literal(&literal);
-            pen.piece(&literal, Short::text(b"abc").expect("short"), true);
+            pen.piece(&literal, Short::text(b"abc").expect("short"));
+            pen.constant(b"constant");
             pen.number(12_345);
             pen.six_digits(7);
             pen.address(Ipv4Addr::LOCALHOST.into());

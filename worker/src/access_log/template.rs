@@ -1,18 +1,17 @@
-//! A format as its worker uses it: the values by when they are known, with the text that precedes each; what never
-//! changes in this worker is text.
+//! A format of directives as its worker uses it: the values by when they are known, with the text that precedes each;
+//! what never changes in this worker is text.
 
 use super::datum::Room;
 use super::fields::Wanted;
 use super::pen::Literal;
 use crate::app::WorkerInfo;
-use tine_common::access_log::{Format, Piece, Stage, Style, Time, Value};
+use tine_common::access_log::{Piece, Stage, Time, Value};
 
-/// The most that a value of the server's own adds to a line, with quotes.
+/// The most that a value of the server's own adds to a line.
 const OWN_BYTES_MAX: usize = 48;
 
 #[derive(Debug)]
 pub struct Template {
-    pub style: Style,
     pub runs: Vec<Run>,
     /// The fields of the request that are values, or parts of values.
     pub wanted: Wanted,
@@ -32,13 +31,11 @@ pub struct Run {
     pub ops: Vec<Op>,
 }
 
-/// Text, and then a value. In JSON the text is the value's key, and is left out with an absent value.
+/// Text, and then a value.
 #[derive(Debug)]
 pub struct Op {
     pub before: Literal,
     pub what: What,
-    /// A quote follows; the one that precedes the value is part of the text.
-    pub is_quoted: bool,
     /// As [`Value::is_foreign`].
     pub is_foreign: bool,
     /// Its place in the format.
@@ -57,60 +54,46 @@ pub enum What {
     Value(Value),
 }
 
-/// What a value comes to if that is known before any request.
-enum Constant {
-    Absent,
-    Text(String),
-}
-
 impl Template {
     /// `line_bytes_max`: with the newline.
-    pub fn new(format: &Format, line_bytes_max: usize, worker: &WorkerInfo, has_ids: bool) -> Template {
+    pub fn new(pieces: &[Piece], line_bytes_max: usize, worker: &WorkerInfo, has_ids: bool) -> Template {
         let (mut runs, mut wanted, mut text) = (Vec::<Run>::new(), Wanted::default(), Vec::new());
         let (mut fixed_bytes, mut foreign) = (1, 0);
         let (mut has_response_fields, mut needs_local_address) = (false, false);
-        for (place, piece) in format.pieces.iter().enumerate() {
-            let (key, value) = match piece {
+        for (place, piece) in pieces.iter().enumerate() {
+            let value = match piece {
                 Piece::Literal(literal) => {
                     text.extend_from_slice(literal);
                     continue;
                 }
-                Piece::Value { key, value } => (key, value),
+                Piece::Value(value) => value,
             };
-            let is_quoted = format.style == Style::Json && !value.is_number();
-            let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
-            match (constant(value, worker, has_ids), format.style) {
-                (Some(Constant::Absent), Style::Text) => text.push(b'-'),
-                (Some(Constant::Absent), Style::Json) => {}
-                (Some(Constant::Text(constant)), _) => text.extend([key, quote, constant.as_bytes(), quote].concat()),
-                (None, style) => {
-                    let before = match style {
-                        Style::Text => std::mem::take(&mut text),
-                        Style::Json => {
-                            push_text(&mut runs, &mut text, place);
-                            [key, quote].concat()
-                        }
-                    };
-                    let is_foreign = value.is_foreign();
-                    foreign += usize::from(is_foreign);
-                    fixed_bytes += before.len() + if is_foreign { "\"  HTTP/1.1".len() } else { OWN_BYTES_MAX };
-                    has_response_fields |= value.stage() == Stage::Response;
-                    needs_local_address |= matches!(value, Value::LocalAddress | Value::LocalPort);
-                    let what = match (wanted.add(value), value) {
-                        (Some(place), _) => What::Field(place),
-                        (None, Value::User) => What::User,
-                        (None, Value::Began(time) | Value::Ended(time)) => What::Time(time.clone()),
-                        (None, value) => What::Value(value.clone()),
-                    };
-                    let before = Literal::new(&before);
-                    push_op(&mut runs, value.stage(), Op { before, what, is_quoted, is_foreign, place });
-                }
+            if let Some(constant) = constant(value, worker, has_ids) {
+                text.extend_from_slice(constant.as_bytes());
+                continue;
             }
+            let is_foreign = value.is_foreign();
+            foreign += usize::from(is_foreign);
+            fixed_bytes += text.len() + if is_foreign { "  HTTP/1.1".len() } else { OWN_BYTES_MAX };
+            has_response_fields |= value.stage() == Stage::Response;
+            needs_local_address |= matches!(value, Value::LocalAddress | Value::LocalPort);
+            let what = match (wanted.add(value), value) {
+                (Some(place), _) => What::Field(place),
+                (None, Value::User) => What::User,
+                (None, Value::Began(time) | Value::Ended(time)) => What::Time(time.clone()),
+                (None, value) => What::Value(value.clone()),
+            };
+            let before = Literal::new(&std::mem::take(&mut text));
+            push_op(&mut runs, value.stage(), Op { before, what, is_foreign, place });
         }
         fixed_bytes += text.len();
-        push_text(&mut runs, &mut text, format.pieces.len());
+        if !text.is_empty() {
+            let stage = runs.last().map_or(Stage::Request, |run| run.stage);
+            let (before, what) = (Literal::new(&text), What::Nothing);
+            push_op(&mut runs, stage, Op { before, what, is_foreign: false, place: pieces.len() });
+        }
         let room = Room { bytes: line_bytes_max.saturating_sub(fixed_bytes), values: foreign };
-        Template { style: format.style, runs, wanted, room, line_bytes_max, has_response_fields, needs_local_address }
+        Template { runs, wanted, room, line_bytes_max, has_response_fields, needs_local_address }
     }
 }
 
@@ -121,25 +104,17 @@ fn push_op(runs: &mut Vec<Run>, stage: Stage, op: Op) {
     }
 }
 
-/// Text that is there whatever the values after it are.
-fn push_text(runs: &mut Vec<Run>, text: &mut Vec<u8>, place: usize) {
-    if !text.is_empty() {
-        let stage = runs.last().map_or(Stage::Request, |run| run.stage);
-        let (before, what) = (Literal::new(&std::mem::take(text)), What::Nothing);
-        push_op(runs, stage, Op { before, what, is_quoted: false, is_foreign: false, place });
-    }
-}
-
-fn constant(value: &Value, worker: &WorkerInfo, has_ids: bool) -> Option<Constant> {
+/// What a value comes to if that is known before any request.
+fn constant(value: &Value, worker: &WorkerInfo, has_ids: bool) -> Option<String> {
     let pid = std::process::id();
     match value {
         // TLS does not exist yet.
-        Value::TlsProtocol | Value::TlsCipher => Some(Constant::Absent),
-        Value::RequestId if !has_ids => Some(Constant::Absent),
-        Value::Worker => Some(Constant::Text(worker.index.to_string())),
-        Value::Generation => Some(Constant::Text(worker.generation.to_string())),
-        Value::Pid => Some(Constant::Text(pid.to_string())),
-        Value::PidInBrackets => Some(Constant::Text(format!("<{pid}>"))),
+        Value::TlsProtocol | Value::TlsCipher => Some("-".to_string()),
+        Value::RequestId if !has_ids => Some("-".to_string()),
+        Value::Worker => Some(worker.index.to_string()),
+        Value::Generation => Some(worker.generation.to_string()),
+        Value::Pid => Some(pid.to_string()),
+        Value::PidInBrackets => Some(format!("<{pid}>")),
         _ => None,
     }
 }

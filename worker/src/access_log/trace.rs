@@ -1,5 +1,7 @@
 //! The header `traceparent` (W3C Trace Context, 3.2): which trace a request belongs to, and which span has sent it.
 
+use crate::http::Request;
+
 /// Both as lowercase hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent<'a> {
@@ -7,8 +9,18 @@ pub struct TraceParent<'a> {
     pub span_id: &'a [u8],
 }
 
+/// Of a request; one with several such headers belongs to none.
+pub fn of<'a>(request: &Request<'a>) -> Option<TraceParent<'a>> {
+    let headers = request.headers();
+    let mut values = headers.all("traceparent");
+    match (values.next(), values.next()) {
+        (Some(value), None) => parse(value),
+        _ => None,
+    }
+}
+
 /// `None`: the value is not valid, and there is no trace.
-pub fn parse(value: &[u8]) -> Option<TraceParent<'_>> {
+fn parse(value: &[u8]) -> Option<TraceParent<'_>> {
     const LENGTH: usize = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".len();
     let (known, more) = value.split_at_checked(LENGTH)?;
     let mut parts = known.split(|&byte| byte == b'-');

@@ -1,10 +1,10 @@
 //! Where each value of a line comes from.
 
+use super::capture::{Asked, Asking};
 use super::clock::Clock;
 use super::datum::Datum;
 use super::fields::{Fields, HOST, TRACEPARENT};
-use super::line::{Asked, Asking};
-use super::trace::{self, TraceParent};
+use super::trace;
 use crate::dispatch::{Outcome, Record};
 use crate::http::{Request, Version};
 use crate::request_log::Captured;
@@ -67,8 +67,8 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields
         Value::Cookie(name) => foreign(headers.all("cookie").find_map(|cookies| cookie(cookies, name))),
         Value::RequestsBefore => Datum::Number(request.place().saturating_sub(1).into()),
         Value::TraceId | Value::SpanId if fields[TRACEPARENT].is_none() => Datum::Absent,
-        Value::TraceId => trace_of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.trace_id)),
-        Value::SpanId => trace_of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
+        Value::TraceId => trace::of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.trace_id)),
+        Value::SpanId => trace::of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
         // Constants, and those of other stages.
         _ => Datum::Absent,
     }
@@ -119,15 +119,6 @@ pub fn user<'r>(value: &[u8], room: &'r mut [u8; CREDENTIALS_BYTES_MAX]) -> Opti
     let length = STANDARD.decode_slice(credentials.trim_ascii(), room).ok()?;
     let name = room[..length].split(|&byte| byte == b':').next()?;
     Some(name).filter(|name| !name.is_empty())
-}
-
-fn trace_of<'a>(request: &Request<'a>) -> Option<TraceParent<'a>> {
-    let headers = request.headers();
-    let mut values = headers.all("traceparent");
-    match (values.next(), values.next()) {
-        (Some(value), None) => trace::parse(value),
-        _ => None,
-    }
 }
 
 /// The value of a field in the bytes of a response's head.
