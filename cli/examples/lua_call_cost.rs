@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         let config = LuaConfig {
             app: name.parse().map_err(AppError::new)?,
             app_dirs: Vec::new(),
+            sendfile_roots: Vec::new(),
             request_timeout: None,
             memory_bytes_max: None,
             body_bytes_max: 10 << 20,

@@ -18,6 +18,16 @@ pub struct LuaArgs {
         help_heading = "Lua application"
     )]
     app_dir: Vec<PathBuf>,
+    /// Send the file that a response names in X-Sendfile, if it is beneath this directory; repeatable
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TINE_SENDFILE_ROOT",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Lua application"
+    )]
+    sendfile_root: Vec<PathBuf>,
     /// Maximum time an app may spend on a request, including sleeps (504 above it); 0 is unlimited
     #[arg(long, value_name = "TIME", default_value = "0", env = "TINE_REQUEST_TIMEOUT", hide_env = true,
           value_parser = parse_duration, help_heading = "Lua application")]
@@ -38,20 +48,27 @@ pub struct LuaArgs {
 impl LuaArgs {
     /// Checks that the directories exist. The error is one line.
     pub fn check(&self) -> Result<(), String> {
-        match self.app_dir.iter().find(|dir| !dir.is_dir()) {
-            Some(dir) => {
-                Err(format!("--app-dir {}: there is no such directory; give one that holds Lua modules", dir.display()))
-            }
+        let missing = |directories: &[PathBuf]| directories.iter().find(|dir| !dir.is_dir()).cloned();
+        if let Some(dir) = missing(&self.app_dir) {
+            let dir = dir.display();
+            return Err(format!("--app-dir {dir}: there is no such directory; give one that holds Lua modules"));
+        }
+        match missing(&self.sendfile_root) {
+            Some(dir) => Err(format!("--sendfile-root {}: there is no such directory", dir.display())),
             None => Ok(()),
         }
     }
 
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let or_none = |is_none: bool, text: String| if is_none { "none".to_string() } else { text };
-        let dirs: Vec<String> = self.app_dir.iter().map(|dir| dir.display().to_string()).collect();
+        let list = |dirs: &[PathBuf]| {
+            let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            or_none(dirs.is_empty(), dirs.join(","))
+        };
         let memory = show_size(self.lua_memory_max as u64);
         vec![
-            ("app-dir", or_none(dirs.is_empty(), dirs.join(","))),
+            ("app-dir", list(&self.app_dir)),
+            ("sendfile-root", list(&self.sendfile_root)),
             ("request-timeout", or_none(self.request_timeout.is_zero(), show_duration(self.request_timeout))),
             ("lua-memory-max", or_none(self.lua_memory_max == 0, memory)),
             ("max-body", show_size(self.max_body)),
@@ -68,6 +85,7 @@ impl LuaArgs {
         LuaConfig {
             app,
             app_dirs: self.app_dir,
+            sendfile_roots: self.sendfile_root,
             request_timeout: Some(self.request_timeout).filter(|timeout| !timeout.is_zero()),
             memory_bytes_max: Some(self.lua_memory_max).filter(|&bytes| bytes > 0),
             body_bytes_max: self.max_body,

@@ -22,11 +22,14 @@
 //! # }
 //! ```
 
+mod answering;
 mod cache;
 mod coding;
 mod content_type;
 mod representation;
 mod root;
+#[cfg(any(feature = "lua54", feature = "luajit"))]
+pub(crate) mod sendfile;
 mod sending;
 mod url;
 
@@ -38,14 +41,12 @@ pub use url::UrlPrefix;
 use crate::percent;
 use cache::{Cache, Entry, Times};
 use coding::{Chosen, choose_sibling};
-use representation::Representation;
 use root::NotFound;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tine_worker::app::{Answer, App, Cx};
-use tine_worker::http::conditional::{Precondition, evaluate};
-use tine_worker::http::range::{self, Multipart, Selection};
 use tine_worker::http::{Request, Response, StatusCode};
 use url::{FilePath, WrongPath};
 
@@ -120,19 +121,7 @@ impl Files {
         match self.cache.find(&self.root, &path.bytes, at) {
             Ok(entry) => self.send(&path.bytes, &entry, request, at),
             Err(NotFound::Directory) if !path.is_directory => self.with_slash(&path, request),
-            Err(NotFound::Directory | NotFound::Absent) => no_such_file(),
-            Err(NotFound::Forbidden) => {
-                Response::text(StatusCode::FORBIDDEN, "403 Forbidden: the server may not read this file\n").into()
-            }
-            Err(NotFound::Exhausted) => {
-                let text = "503 Service Unavailable: no descriptor is left to open the file; try again later\n";
-                let response = Response::text(StatusCode::SERVICE_UNAVAILABLE, text);
-                response.header("Retry-After", RETRY_AFTER_SECONDS).into()
-            }
-            Err(NotFound::Failed(e)) => {
-                let name = String::from_utf8_lossy(&path.bytes).into_owned();
-                sending::fail(format!("{name:?} in {} cannot be opened: {e}", self.root.path().display()))
-            }
+            Err(why) => not_found(why, &path.bytes, self.root.path()),
         }
     }
 
@@ -157,71 +146,11 @@ impl Files {
             Chosen::Nothing => {
                 let text =
                     "406 Not Acceptable: Accept-Encoding allows neither the file nor a compressed version of it\n";
-                return negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
+                return answering::negotiated(Response::text(StatusCode::NOT_ACCEPTABLE, text)).into();
             }
         };
-        let validators = representation.validators(at.date);
-        match evaluate(request.method(), request.headers(), validators) {
-            Precondition::Holds => {}
-            Precondition::NotModified => {
-                return Response::with_head(representation.dated_head(StatusCode::NOT_MODIFIED, at.date), "").into();
-            }
-            Precondition::Failed => {
-                let text = "412 Precondition Failed: the file does not meet the conditions of the request\n";
-                return negotiated(Response::text(StatusCode::PRECONDITION_FAILED, text)).into();
-            }
-        }
-        let selection = range::select(request.method(), request.headers(), validators, representation.size);
-        send_selection(representation, selection, request, at.date)
+        answering::answer(representation, request.method(), request.headers(), at.date)
     }
-}
-
-fn send_selection(
-    representation: Rc<Representation>,
-    selection: Selection,
-    request: &Request<'_>,
-    date: SystemTime,
-) -> Answer {
-    let size = representation.size;
-    let partial = || match request.headers().has("if-range") {
-        true => representation.head(StatusCode::PARTIAL_CONTENT, date),
-        false => representation.full_head(StatusCode::PARTIAL_CONTENT, date),
-    };
-    let selection = match selection {
-        Selection::Parts(_) if representation.is_coded() => Selection::Whole,
-        selection => selection,
-    };
-    match selection {
-        Selection::Whole => {
-            let head = representation.full_head(StatusCode::OK, date);
-            if request.method() == "HEAD" {
-                return Response::with_head(head.length(size), "").into();
-            }
-            sending::send_part(head, representation, 0, size)
-        }
-        Selection::Part(part) => {
-            let head = partial().header("Content-Range", part.content_range(size));
-            sending::send_part(head, representation, part.first, part.length())
-        }
-        Selection::Parts(parts) => {
-            let boundary = uuid::Uuid::new_v4().simple().to_string();
-            let multipart = Multipart::new(&parts, size, &representation.content_type, &boundary);
-            let head = partial().content_type(multipart.content_type);
-            sending::send_pieces(head, representation, multipart.length, multipart.pieces)
-        }
-        Selection::Unsatisfiable => {
-            let text = format!("416 Range Not Satisfiable: the file has {size} bytes\n");
-            negotiated(Response::text(StatusCode::RANGE_NOT_SATISFIABLE, text))
-                .header("Content-Range", range::unsatisfied_content_range(size))
-                .header("Accept-Ranges", "bytes")
-                .into()
-        }
-    }
-}
-
-/// Adds Vary, whatever the status: another Accept-Encoding might have led to another response (RFC 9110, 12.5.5).
-fn negotiated(response: Response) -> Response {
-    response.header("Vary", "Accept-Encoding")
 }
 
 /// The allowed methods, whether the file exists or not: the default health check of HAProxy sends OPTIONS.
@@ -235,6 +164,25 @@ fn refuse_path(wrong: WrongPath) -> Answer {
         WrongPath::Malformed => {
             let text = "400 Bad Request: a percent sign in the path is not followed by two hexadecimal digits\n";
             Response::text(StatusCode::BAD_REQUEST, text).into()
+        }
+    }
+}
+
+/// `path`: beneath the root.
+fn not_found(why: NotFound, path: &[u8], root: &Path) -> Answer {
+    match why {
+        NotFound::Directory | NotFound::Absent => no_such_file(),
+        NotFound::Forbidden => {
+            Response::text(StatusCode::FORBIDDEN, "403 Forbidden: the server may not read this file\n").into()
+        }
+        NotFound::Exhausted => {
+            let text = "503 Service Unavailable: no descriptor is left to open the file; try again later\n";
+            let response = Response::text(StatusCode::SERVICE_UNAVAILABLE, text);
+            response.header("Retry-After", RETRY_AFTER_SECONDS).into()
+        }
+        NotFound::Failed(e) => {
+            let name = String::from_utf8_lossy(path).into_owned();
+            sending::fail(format!("{name:?} in {} cannot be opened: {e}", root.display()))
         }
     }
 }

@@ -33,6 +33,14 @@ pub struct Representation {
     was_strong: bool,
     /// The fields of a whole response whose validators are strong.
     strong_fields: OnceCell<Fields>,
+    of_app: Option<AppFields>,
+}
+
+/// What an application that names the file adds. The file is not negotiated then: another Accept-Encoding gets the same.
+pub struct AppFields {
+    pub fields: Fields,
+    /// They have a Content-Encoding.
+    pub are_coded: bool,
 }
 
 /// Where the bytes are.
@@ -86,7 +94,17 @@ impl Representation {
             modified: metadata.modified().unwrap_or(UNIX_EPOCH), // all Linux file systems have it
             was_strong: false,
             strong_fields: OnceCell::new(),
+            of_app: None,
         }
+    }
+
+    pub fn with_fields(self, of_app: AppFields) -> Representation {
+        Representation { of_app: Some(of_app), ..self }
+    }
+
+    /// A response to a request with another Accept-Encoding may be another one.
+    pub fn is_negotiated(&self) -> bool {
+        self.of_app.is_none()
     }
 
     /// Reads a small file, and closes it. If it changes meanwhile it stays open, and is not to be kept.
@@ -189,7 +207,10 @@ impl Representation {
 
     fn add_shared(&self, fields: &mut Fields, date: SystemTime) {
         add(fields, "ETag", &self.etag(date).to_string());
-        add(fields, "Vary", "Accept-Encoding");
+        match &self.of_app {
+            Some(of_app) => fields.append(&of_app.fields),
+            None => add(fields, "Vary", "Accept-Encoding"),
+        }
     }
 
     fn add_date(&self, fields: &mut Fields, date: SystemTime) {
@@ -199,7 +220,7 @@ impl Representation {
     /// Whether the bytes are coded. Then only a single range can be sent: the framing of several would be taken for
     /// coded bytes.
     pub fn is_coded(&self) -> bool {
-        self.coding.is_some()
+        self.coding.is_some() || self.of_app.as_ref().is_some_and(|of_app| of_app.are_coded)
     }
 }
 

@@ -6,6 +6,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -37,6 +38,18 @@ pub enum NotFound {
     /// No descriptor is left.
     Exhausted,
     Failed(Errno),
+}
+
+impl fmt::Display for NotFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotFound::Absent => f.write_str("there is no such file beneath it"),
+            NotFound::Directory => f.write_str("it is a directory"),
+            NotFound::Forbidden => f.write_str("permission denied"),
+            NotFound::Exhausted => f.write_str("no descriptor is left"),
+            NotFound::Failed(e) => f.write_str(e.desc()),
+        }
+    }
 }
 
 impl Root {

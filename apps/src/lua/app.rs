@@ -2,11 +2,13 @@
 
 use super::config::LuaConfig;
 use super::environ;
-use super::exchange::LuaExchange;
+use super::exchange::{LuaExchange, RequestFacts};
 use super::host;
 use super::page::Page;
+use super::reply::Instead;
 use super::vm::Vm;
 use super::yielded::Yielded;
+use crate::files::sendfile::{Conditions, Named};
 use std::rc::Rc;
 use std::time::Instant;
 use tine_worker::app::{Answer, App, AppError, Cx, WorkerInfo};
@@ -44,7 +46,8 @@ impl App for LuaApp {
             Yielded::Whole => {
                 let answer = match coroutine.whole_head(is_head) {
                     Ok(head) => Response::with_head(head, coroutine.chunk().to_vec()).into(),
-                    Err(text) => self.failed(request, &text),
+                    Err(Instead::Wrong(text)) => self.failed(request, &text),
+                    Err(Instead::File(named)) => self.file(&named, request, cx),
                 };
                 self.vm.release(coroutine);
                 answer
@@ -54,8 +57,7 @@ impl App for LuaApp {
                 &self.config,
                 coroutine,
                 yielded,
-                request.name(),
-                is_head,
+                RequestFacts { name: request.name(), is_head, conditions: self.conditions(request) },
                 deadline,
             )),
         }
@@ -72,6 +74,15 @@ impl App for LuaApp {
 }
 
 impl LuaApp {
+    /// For a file that the app names later.
+    fn conditions(&self, request: &Request<'_>) -> Option<Conditions> {
+        self.vm.sendfile.as_ref().map(|_| Conditions::of(request))
+    }
+
+    fn file(&self, named: &Named, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
+        self.vm.named_file(named, self.conditions(request).as_ref(), &request.name(), cx)
+    }
+
     fn failed(&self, request: &Request<'_>, text: &str) -> Answer {
         self.vm.metrics.count_failure();
         log::error!("{}: {}", request.name(), host::indented(text));

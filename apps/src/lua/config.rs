@@ -9,6 +9,8 @@ pub struct LuaConfig {
     pub app: AppName,
     /// Directories that are searched for modules first.
     pub app_dirs: Vec<PathBuf>,
+    /// Directories of the files that a response may name (X-Sendfile); empty: the server leaves that header alone.
+    pub sendfile_roots: Vec<PathBuf>,
     /// Maximum time an app may spend on a request, including sleeps but not the time it waits for its client.
     pub request_timeout: Option<Duration>,
     /// The most memory of one VM, in bytes.

@@ -5,13 +5,15 @@ use super::deadline;
 use super::file_body::FileBody;
 use super::host;
 use super::page::Page;
+use super::reply::Instead;
 use super::vm::{Coroutine, Vm};
 use super::waiting::Waiting;
 use super::yielded::{Following, Wanted, Yielded};
+use crate::files::sendfile::Conditions;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
-use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
 use tine_worker::http::Head;
 
 pub struct LuaExchange {
@@ -20,9 +22,7 @@ pub struct LuaExchange {
     /// `None` once the app has finished the request.
     coroutine: Option<Coroutine>,
     step: Step,
-    /// For the log.
-    name: RequestName,
-    is_head: bool,
+    facts: RequestFacts,
     /// Bytes of the request body that were taken and not yet passed to the app.
     body: Vec<u8>,
     /// Bytes of the request body that were taken in all.
@@ -39,6 +39,15 @@ pub struct LuaExchange {
     blocked_time: Duration,
 }
 
+/// What is known of the request.
+pub struct RequestFacts {
+    /// For the log.
+    pub name: RequestName,
+    pub is_head: bool,
+    /// With `--sendfile-root`.
+    pub conditions: Option<Conditions>,
+}
+
 enum Step {
     /// Write this.
     Write(Yielded),
@@ -50,6 +59,8 @@ enum Step {
     WriteBeforeClose,
     /// Write the file, and resume the app once it is sent.
     WriteFile(FileBody),
+    /// The file that the app has named, once the app has left.
+    Answer(Answer),
     /// End the request without resuming the app.
     Abandon,
     /// Resume the app once this is over.
@@ -65,8 +76,7 @@ impl LuaExchange {
         config: &Rc<LuaConfig>,
         coroutine: Coroutine,
         yielded: Yielded,
-        name: RequestName,
-        is_head: bool,
+        facts: RequestFacts,
         deadline: Option<Instant>,
     ) -> LuaExchange {
         LuaExchange {
@@ -74,8 +84,7 @@ impl LuaExchange {
             config: Rc::clone(config),
             coroutine: Some(coroutine),
             step: Step::Write(yielded),
-            name,
-            is_head,
+            facts,
             body: Vec::new(),
             body_bytes: 0,
             body_ended: false,
@@ -154,7 +163,17 @@ impl LuaExchange {
                     self.step = Step::WriteFile(body);
                     return Ok(Pull::More);
                 }
-                Step::Abandon => {
+                Step::Answer(Answer::Response(response)) => {
+                    out.respond(response)?;
+                    return Ok(Pull::End);
+                }
+                Step::Answer(Answer::Exchange(mut exchange)) => {
+                    let pulled = exchange.pull(out, cx)?;
+                    self.step = Step::Answer(Answer::Exchange(exchange));
+                    return Ok(pulled);
+                }
+                // No file upgrades a connection.
+                Step::Abandon | Step::Answer(Answer::Upgrade(_)) => {
                     self.abandon();
                     return Ok(Pull::End);
                 }
@@ -210,23 +229,17 @@ impl LuaExchange {
     fn write(&mut self, yielded: Yielded, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Option<Pull>, AppError> {
         match yielded {
             Yielded::Whole => {
-                match self.head(|coroutine| coroutine.whole_head(self.is_head)) {
+                match self.head(|coroutine| coroutine.whole_head(self.facts.is_head)) {
                     Ok(head) => out.head(head)?,
-                    Err(text) => {
-                        self.done();
-                        return self.failed(&text, out).map(Some);
-                    }
+                    Err(instead) => return self.respond_instead(instead, Self::done, out, cx),
                 }
                 self.step = Step::WriteLast;
                 Ok(None)
             }
             Yielded::WholeBeforeClose => {
-                match self.head(|coroutine| coroutine.whole_head(self.is_head)) {
+                match self.head(|coroutine| coroutine.whole_head(self.facts.is_head)) {
                     Ok(head) => out.head(head)?,
-                    Err(text) => {
-                        self.abandon();
-                        return self.failed(&text, out).map(Some);
-                    }
+                    Err(instead) => return self.respond_instead(instead, Self::abandon, out, cx),
                 }
                 self.step = Step::WriteBeforeClose;
                 Ok(None)
@@ -236,12 +249,9 @@ impl LuaExchange {
                 Ok(None)
             }
             Yielded::Head(following) => {
-                match self.head(|coroutine| coroutine.streamed_head(self.length, self.is_head)) {
+                match self.head(|coroutine| coroutine.streamed_head(self.length, self.facts.is_head)) {
                     Ok(head) => out.head(head)?,
-                    Err(text) => {
-                        self.abandon();
-                        return self.failed(&text, out).map(Some);
-                    }
+                    Err(instead) => return self.respond_instead(instead, Self::abandon, out, cx),
                 }
                 if out.is_bodyless() {
                     // The app does not produce a body that is not sent; it may be endless. Send the head first:
@@ -253,12 +263,9 @@ impl LuaExchange {
             }
             Yielded::Chunk(following) => self.chunk(following, out),
             Yielded::File(mut body) => {
-                match self.head(|coroutine| coroutine.file_head(&mut body, self.is_head)) {
+                match self.head(|coroutine| coroutine.file_head(&mut body, self.facts.is_head)) {
                     Ok(head) => out.head(head)?,
-                    Err(text) => {
-                        self.abandon();
-                        return self.failed(&text, out).map(Some);
-                    }
+                    Err(instead) => return self.respond_instead(instead, Self::abandon, out, cx),
                 }
                 if out.is_bodyless() {
                     self.step = Step::Abandon;
@@ -311,9 +318,32 @@ impl LuaExchange {
         self.coroutine.as_ref().map_or(b"", Coroutine::chunk)
     }
 
-    /// A head that the coroutine makes. The error is what the app did wrong.
-    fn head(&self, of: impl FnOnce(&Coroutine) -> Result<Head, String>) -> Result<Head, String> {
-        self.coroutine.as_ref().map_or_else(|| Err("the request is over".to_string()), of)
+    /// A head that the coroutine makes.
+    fn head(&self, of: impl FnOnce(&Coroutine) -> Result<Head, Instead>) -> Result<Head, Instead> {
+        self.coroutine.as_ref().map_or_else(|| Err(Instead::Wrong("the request is over".to_string())), of)
+    }
+
+    /// Responds with something else than the app's body. `leave`: how its coroutine is left.
+    fn respond_instead(
+        &mut self,
+        instead: Instead,
+        leave: fn(&mut Self),
+        out: &mut Out<'_>,
+        cx: &Cx<'_>,
+    ) -> Result<Option<Pull>, AppError> {
+        match instead {
+            Instead::Wrong(text) => {
+                leave(self);
+                self.failed(&text, out).map(Some)
+            }
+            Instead::File(named) => {
+                // It is opened before the app's `close`, which may remove it.
+                let answer = self.vm.named_file(&named, self.facts.conditions.as_ref(), &self.facts.name, cx);
+                leave(self);
+                self.step = Step::Answer(answer);
+                Ok(None)
+            }
+        }
     }
 
     /// The app raised an error or broke the contract.
@@ -334,7 +364,7 @@ impl LuaExchange {
             return Err(AppError::new(why));
         }
         self.vm.metrics.count_failure();
-        log::error!("{}: {}", self.name, host::indented(why));
+        log::error!("{}: {}", self.facts.name, host::indented(why));
         page.write(out)?;
         Ok(Pull::End)
     }
@@ -349,7 +379,7 @@ impl LuaExchange {
     /// The request ends before the app has finished.
     fn abandon(&mut self) {
         if let Some(coroutine) = self.coroutine.take() {
-            self.vm.abandon(&coroutine, &self.name);
+            self.vm.abandon(&coroutine, &self.facts.name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The arguments of `start_response`, checked and turned into a head.
 
+use crate::files::sendfile::{self, Named};
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
@@ -8,42 +9,57 @@ use tine_worker::http::{Fields, Head, StatusCode};
 /// What an app gave to start_response.
 pub struct Reply {
     head: Head,
-    /// The length that it declared.
-    length: Option<u64>,
+    body: Body,
+}
+
+/// What it said of the body.
+enum Body {
+    Undeclared,
+    Length(u64),
+    /// It has named the file that is sent (X-Sendfile).
+    File(Rc<Named>),
+}
+
+/// Why the body that an app returned is not sent.
+pub enum Instead {
+    /// This file is.
+    File(Rc<Named>),
+    /// What the app did wrong.
+    Wrong(String),
 }
 
 impl Reply {
-    /// The head of a response whose body has `length` bytes; for HEAD the body need not match. The error is what the
-    /// app did wrong.
-    pub fn whole(&self, length: u64, is_head: bool) -> Result<Head, String> {
+    /// The head of a response whose body has `length` bytes; for HEAD the body need not match.
+    pub fn whole(&self, length: u64, is_head: bool) -> Result<Head, Instead> {
         self.streamed(Some(length), is_head)
     }
 
     /// The head of a response whose body follows, and whose length may be known.
-    pub fn streamed(&self, known: Option<u64>, is_head: bool) -> Result<Head, String> {
-        match (self.length, known) {
-            (Some(declared), Some(known)) if declared != known && !is_head => {
-                Err(format!("the body has {known} bytes, but Content-Length says {declared}"))
+    pub fn streamed(&self, known: Option<u64>, is_head: bool) -> Result<Head, Instead> {
+        match (&self.body, known) {
+            (Body::File(file), _) => Err(Instead::File(Rc::clone(file))),
+            (Body::Length(declared), Some(known)) if *declared != known && !is_head => {
+                Err(Instead::Wrong(format!("the body has {known} bytes, but Content-Length says {declared}")))
             }
-            (declared, known) => Ok(match declared.or(known) {
-                Some(length) => self.head.clone().length(length),
-                None => self.head.clone(),
-            }),
+            (Body::Length(length), _) => Ok(self.head.clone().length(*length)),
+            (Body::Undeclared, Some(length)) => Ok(self.head.clone().length(length)),
+            (Body::Undeclared, None) => Ok(self.head.clone()),
         }
     }
 
     /// The head of a response whose body is a file that has `left` more bytes, and how many of them are sent: fewer if the
     /// app has declared fewer (PEP 3333, "Optional Platform-Specific File Handling").
-    pub fn of_file(&self, left: u64, is_head: bool) -> Result<(Head, u64), String> {
-        match self.length {
-            Some(declared) if declared > left && !is_head => {
-                Err(format!("the file has {left} more bytes, but Content-Length says {declared}"))
+    pub fn of_file(&self, left: u64, is_head: bool) -> Result<(Head, u64), Instead> {
+        let length = match self.body {
+            Body::Undeclared => left,
+            Body::Length(declared) if declared <= left || is_head => declared,
+            Body::Length(declared) => {
+                let text = format!("the file has {left} more bytes, but Content-Length says {declared}");
+                return Err(Instead::Wrong(text));
             }
-            declared => {
-                let length = declared.unwrap_or(left);
-                Ok((self.head.clone().length(length), length))
-            }
-        }
+            Body::File(ref file) => return Err(Instead::File(Rc::clone(file))),
+        };
+        Ok((self.head.clone().length(length), length))
     }
 }
 
@@ -55,6 +71,8 @@ pub struct Replies {
     /// The place of the last.
     last: Cell<usize>,
     started: RefCell<Option<Rc<Reply>>>,
+    /// X-Sendfile is the server's (`--sendfile-root`).
+    takes_sendfile: bool,
 }
 
 struct Known {
@@ -70,9 +88,9 @@ const KNOWN_MAX: usize = 256;
 const SPELLED_BYTES_MAX: usize = 512;
 
 impl Replies {
-    pub fn new() -> Replies {
+    pub fn new(takes_sendfile: bool) -> Replies {
         let known = (0..KNOWN_MAX).map(|_| Known { spelled: Vec::new(), reply: None }).collect();
-        Replies { known: RefCell::new(known), last: Cell::new(0), started: RefCell::default() }
+        Replies { known: RefCell::new(known), last: Cell::new(0), started: RefCell::default(), takes_sendfile }
     }
 
     /// Begins the response of the running request with a reply that is known by this spelling; false: there is none.
@@ -91,8 +109,7 @@ impl Replies {
     /// Begins the response of the running request; `joined` is each name and value, each with a zero byte after it. The
     /// error is what the app did wrong.
     pub fn start(&self, status: &[u8], joined: &[u8], count: usize) -> Result<(), String> {
-        let (head, length) = parse(status, joined, count)?;
-        let reply = Rc::new(Reply { head, length });
+        let reply = Rc::new(parse(status, joined, count, self.takes_sendfile)?);
         if let Ok(count) = u8::try_from(count)
             && status.len() + joined.len() + 2 <= SPELLED_BYTES_MAX
         {
@@ -117,16 +134,29 @@ fn place(spelled: &[u8]) -> usize {
 }
 
 /// Reads a status and `count` headers. The error is what the app did wrong.
-fn parse(status: &[u8], joined: &[u8], count: usize) -> Result<(Head, Option<u64>), String> {
-    let head = self::status(status)?;
-    let (fields, declared) = headers(joined, count)?;
-    Ok((head.fields(fields), declared))
+fn parse(status: &[u8], joined: &[u8], count: usize, takes_sendfile: bool) -> Result<Reply, String> {
+    let (status, phrase) = self::status(status)?;
+    if memchr::memchr_iter(0, joined).count() != 2 * count {
+        return Err("a header has a NUL".to_string());
+    }
+    let headers = pairs(joined);
+    if takes_sendfile && let Some((_, path)) = headers.clone().find(|(name, _)| name.eq_ignore_ascii_case(SENDFILE)) {
+        let file = named(status, path, headers)?;
+        return Ok(Reply { head: Head::new(status), body: Body::File(Rc::new(file)) });
+    }
+    let (fields, declared) = fields(headers, joined.len() + 2 * count)?;
+    let head = Head::new(status).fields(fields);
+    let head = match phrase {
+        Some(phrase) => head.reason(phrase),
+        None => head,
+    };
+    Ok(Reply { head, body: declared.map_or(Body::Undeclared, Body::Length) })
 }
 
-/// `200 OK`, `200`, or another phrase.
-fn status(text: &[u8]) -> Result<Head, String> {
+/// `200 OK`, `200`, or another phrase, which is `None` if it is not given.
+fn status(text: &[u8]) -> Result<(StatusCode, Option<&[u8]>), String> {
     if text == b"200 OK" {
-        return Ok(Head::new(StatusCode::OK));
+        return Ok((StatusCode::OK, None));
     }
     let wrong = || {
         let text = String::from_utf8_lossy(text);
@@ -136,27 +166,34 @@ fn status(text: &[u8]) -> Result<Head, String> {
     let status =
         StatusCode::from_bytes(code).ok().filter(|code| (200..600).contains(&code.as_u16())).ok_or_else(wrong)?;
     match phrase {
-        [] => Ok(Head::new(status)),
+        [] => Ok((status, None)),
         [b' ', phrase @ ..] if phrase.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) => {
-            Ok(Head::new(status).reason(phrase))
+            Ok((status, Some(phrase)))
         }
         _ => Err(wrong()),
     }
 }
 
-fn headers(joined: &[u8], count: usize) -> Result<(Fields, Option<u64>), String> {
-    let mut fields = Fields::with_capacity(joined.len() + 2 * count);
-    let mut declared = None;
+/// Names and values, each of which has a zero byte after it.
+fn pairs(joined: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
     let mut rest = joined;
-    let mut next = || {
+    let mut next = move || {
         let end = memchr::memchr(0, rest)?;
         let part = &rest[..end];
         rest = &rest[end + 1..];
         Some(part)
     };
-    let split = || "a header has a NUL".to_string();
-    for _ in 0..count {
-        let (name, value) = (next().ok_or_else(split)?, next().ok_or_else(split)?);
+    std::iter::from_fn(move || Some((next()?, next()?)))
+}
+
+/// The fields as they are sent, in about this many bytes, and the declared length.
+fn fields<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    bytes: usize,
+) -> Result<(Fields, Option<u64>), String> {
+    let mut fields = Fields::with_capacity(bytes);
+    let mut declared = None;
+    for (name, value) in headers {
         if name.eq_ignore_ascii_case(b"content-length") {
             let length = parse_length(value)?;
             if declared.replace(length).is_some_and(|other| other != length) {
@@ -166,10 +203,33 @@ fn headers(joined: &[u8], count: usize) -> Result<(Fields, Option<u64>), String>
         }
         fields.push(name, value).map_err(|error| error.to_string())?;
     }
-    if next().is_some() {
-        return Err(split());
-    }
     Ok((fields, declared))
+}
+
+const SENDFILE: &[u8] = b"X-Sendfile";
+
+/// The file at `path`, and what the other headers say of it. The length that they declare is the body's, which is dropped.
+fn named<'a>(
+    status: StatusCode,
+    path: &[u8],
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> Result<Named, String> {
+    let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let value_of = |wanted| headers.clone().find(|(name, _)| is(name, wanted)).map(|(_, value)| value);
+    let is_dropped = |name: &[u8]| {
+        name.eq_ignore_ascii_case(SENDFILE)
+            || is(name, "content-type")
+            || sendfile::IS_OF_FILE.iter().any(|other| is(name, other))
+    };
+    let content_type = value_of("content-type").filter(|value| !value.is_empty());
+    let is_coded = value_of("content-encoding").is_some();
+    Ok(Named {
+        path: path.to_vec(),
+        status,
+        content_type: content_type.map(|value| String::from_utf8_lossy(value).into_owned()),
+        fields: fields(headers.filter(|(name, _)| !is_dropped(name)), 0)?.0,
+        is_coded,
+    })
 }
 
 fn parse_length(value: &[u8]) -> Result<u64, String> {
@@ -197,12 +257,14 @@ mod tests {
     #[test]
     fn headers_are_pairs_without_surprises() {
         let parse = |parts: &[&str], count| {
-            headers(parts.iter().map(|part| format!("{part}\0")).collect::<String>().as_bytes(), count)
+            let joined: String = parts.iter().map(|part| format!("{part}\0")).collect();
+            super::parse(b"200 OK", joined.as_bytes(), count, false).map(|reply| reply.body)
         };
+        let is_length = |body, expected| matches!(body, Ok(Body::Length(length)) if length == expected);
         assert!(parse(&[], 0).is_ok());
         assert!(parse(&["A", "1", "B", "2"], 2).is_ok());
-        assert_eq!(parse(&["content-length", "12"], 1).unwrap().1, Some(12));
-        assert_eq!(parse(&["Content-Length", "12", "content-length", "12"], 2).unwrap().1, Some(12));
+        assert!(is_length(parse(&["content-length", "12"], 1), 12));
+        assert!(is_length(parse(&["Content-Length", "12", "content-length", "12"], 2), 12));
         for (parts, count) in [
             (&["A", "1\0B"][..], 1),
             (&["A", "1", "B"], 1),

@@ -4,7 +4,7 @@ use super::config::LuaConfig;
 use super::file_body::FileBody;
 use super::host::{self, Turn};
 use super::memory::Memory;
-use super::reply::{Replies, Reply};
+use super::reply::{Instead, Replies, Reply};
 use super::socket::Sockets;
 use super::sys::Opened;
 use super::sys::calls::Boundary;
@@ -12,13 +12,14 @@ use super::sys::coroutine::{self, Marks, Stopped};
 use super::sys::running::{self, Resumed};
 use super::yielded::Yielded;
 use super::{deadline, environ, load, socket, sys};
+use crate::files::sendfile::{Conditions, Named, Sendfile};
 use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_worker::app::metrics::AppMetrics;
-use tine_worker::app::{Addresses, Cx, WorkerInfo};
+use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
@@ -60,6 +61,8 @@ pub struct Vm {
     replies: Rc<Replies>,
     pub metrics: AppMetrics,
     pub sockets: Sockets,
+    /// `--sendfile-root`.
+    pub sendfile: Option<Sendfile>,
     idle: RefCell<Vec<Coroutine>>,
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
@@ -82,20 +85,20 @@ impl Coroutine {
         self.stack.chunk().unwrap_or_default()
     }
 
-    /// The head of a response whose body is the chunk. The error is what the app did wrong.
-    pub fn whole_head(&self, is_head: bool) -> Result<Head, String> {
+    /// The head of a response whose body is the chunk.
+    pub fn whole_head(&self, is_head: bool) -> Result<Head, Instead> {
         self.reply()?.whole(self.chunk().len() as u64, is_head)
     }
 
     /// The head of a response whose body is the rest of a file, which may become shorter.
-    pub fn file_head(&self, body: &mut FileBody, is_head: bool) -> Result<Head, String> {
+    pub fn file_head(&self, body: &mut FileBody, is_head: bool) -> Result<Head, Instead> {
         let (head, length) = self.reply()?.of_file(body.left(), is_head)?;
         body.set_left(length);
         Ok(head)
     }
 
     /// The head of a response whose body follows, and whose length may be known.
-    pub fn streamed_head(&self, length: Option<u64>, is_head: bool) -> Result<Head, String> {
+    pub fn streamed_head(&self, length: Option<u64>, is_head: bool) -> Result<Head, Instead> {
         self.reply()?.streamed(length, is_head)
     }
 
@@ -103,8 +106,8 @@ impl Coroutine {
         self.stack.number()
     }
 
-    fn reply(&self) -> Result<&Reply, String> {
-        self.reply.as_deref().ok_or_else(|| "the app did not call start_response".to_string())
+    fn reply(&self) -> Result<&Reply, Instead> {
+        self.reply.as_deref().ok_or_else(|| Instead::Wrong("the app did not call start_response".to_string()))
     }
 }
 
@@ -115,8 +118,10 @@ impl Vm {
         let (opened, lua) = sys::open(config.memory_bytes_max.is_some()).map_err(own)?;
         let running = running::opened(&lua.current_thread());
         load::set_paths(&lua, config).map_err(own)?;
+        let sendfile = (!config.sendfile_roots.is_empty()).then(|| Sendfile::open(&config.sendfile_roots));
+        let sendfile = sendfile.transpose()?;
         let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
-        let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new()));
+        let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new(sendfile.is_some())));
         let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
         let sockets = Sockets::default();
         let host = host::functions(&lua, &turn, &replies, boundary, worker).map_err(own)?;
@@ -155,6 +160,7 @@ impl Vm {
             replies,
             metrics: worker.metrics,
             sockets,
+            sendfile,
             idle,
             memory,
             last_interruption: Cell::default(),
@@ -309,6 +315,19 @@ impl Vm {
         let of = |lua: &Lua| lua.globals().get::<Table>("debug")?.get::<Function>("traceback");
         let text = of(&self.lua).and_then(|traceback| traceback.call::<mlua::String>(coroutine.stack.thread()));
         text.map(|text| host::without_server_frames(&text.to_string_lossy())).unwrap_or_default()
+    }
+
+    /// The response with a file that an app has named.
+    pub fn named_file(
+        &self,
+        named: &Named,
+        conditions: Option<&Conditions>,
+        request: &RequestName,
+        cx: &Cx<'_>,
+    ) -> Answer {
+        let (sendfile, conditions) =
+            self.sendfile.as_ref().zip(conditions).expect("only with --sendfile-root do replies name files");
+        sendfile.answer(named, conditions, request, cx.date())
     }
 
     /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure

@@ -44,6 +44,7 @@ mod input_reads_bytes_lines_and_all;
 mod memory_does_not_grow;
 mod metrics_of_an_app_are_exact_over_workers;
 mod modules_are_found_in_order;
+mod named_files_are_sent_like_static_ones;
 mod nibiru_bugs_are_not_ours;
 mod no_app_switches_the_timeout_off;
 mod only_request_timeout_sets_a_hook;

@@ -1,4 +1,4 @@
-//! examples/hello.lua, examples/redis.lua and every route of examples/docs/app.lua.
+//! examples/hello.lua, examples/redis.lua, examples/download.lua and every route of examples/docs/app.lua.
 
 use crate::support::Server;
 use crate::support::curl::curl;
@@ -41,6 +41,18 @@ fn redis_counts_visits() {
     redis.kill();
     let refused = server.get("/page");
     assert_eq!((refused.status, refused.text().as_str()), (503, "the Redis does not answer: connection refused\n"));
+}
+
+#[test]
+fn download_sends_files_that_the_client_may_have() {
+    let server = serve_from(&examples(), "download.lua", &["--sendfile-root", "public"], &[]);
+    let index = std::fs::read_to_string(examples().join("public/index.html")).expect("a page");
+    assert_eq!(ask(&server, "/file/index.html?key=open", &[]), format!("{index}\n200 text/html; charset=utf-8"));
+    assert_eq!(ask(&server, "/file/index.html?key=open", &["-r", "0-4"]).lines().next(), index[..5].lines().next());
+    assert_eq!(ask(&server, "/file/index.html", &[]), "Say ?key=open.\n\n403 text/plain");
+    assert_eq!(server.get("/file/../download.lua?key=open").status, 404);
+    assert_eq!(ask(&server, "/list/3?key=open", &[]), "1\n2\n3\n\n200 text/csv");
+    assert_eq!(ask(&server, "/?key=open", &["-o", "/dev/null"]), "\n404 text/plain");
 }
 
 #[test]

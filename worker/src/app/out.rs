@@ -1,7 +1,7 @@
 //! The output of an exchange. What it writes goes to the sink of the protocol, which frames it.
 
 use super::{AppError, RawAccess, RawOut};
-use crate::http::{Head, Trailers};
+use crate::http::{Body, Head, Response, Trailers};
 use crate::net::{FILE_PIECE_BYTES_MAX, FilePart, WriteQueue};
 use crate::protocol::Sink;
 use bytes::Bytes;
@@ -69,6 +69,21 @@ impl Out<'_> {
             fields.check().map_err(AppError::new)?;
         }
         self.sink.trailers(&fields)
+    }
+
+    /// Writes a response that is complete, in place of a head and a body.
+    pub fn respond(&mut self, response: Response) -> Result<(), AppError> {
+        let Response { head, body } = response;
+        let (known, bytes) = (body.as_slice().len(), body.as_slice().len() as u64);
+        // The body of a response to HEAD need not be produced.
+        let length = head.length.filter(|_| self.sink.facts.is_head).unwrap_or(bytes);
+        self.head(head.length(length))?;
+        // The head has filled the queue at most.
+        self.sink.body(known, |queue| match body {
+            Body::Static(bytes) => queue.append_static(bytes),
+            Body::Shared(bytes) => queue.append_shared(bytes),
+            Body::Owned(bytes) => queue.append_shared(bytes.into()),
+        })
     }
 
     /// Output without framing, in place of a head and a body, for an app that was granted raw access.

@@ -31,6 +31,14 @@ impl Fields {
         lines.any(|(field, rest)| rest.starts_with(b":") && field.eq_ignore_ascii_case(name.as_bytes()))
     }
 
+    /// Adds the others' fields after the existing ones.
+    pub fn append(&mut self, others: &Fields) {
+        self.lines.extend_from_slice(&others.lines);
+        self.sets_date |= others.sets_date;
+        self.sets_server |= others.sets_server;
+        self.closes |= others.closes;
+    }
+
     /// Adds a field after the existing ones. Names that are not tokens, values with a control character (RFC 9110, 5.1
     /// and 5.5), and fields that belong to the connection or frame the message are refused. But `Connection: close` is
     /// accepted: the connection ends after the response.

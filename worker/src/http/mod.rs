@@ -19,7 +19,7 @@ pub use error::Error;
 pub use fields::Fields;
 pub use http::StatusCode;
 pub(crate) use request::KeptField;
-pub use request::{Headers, Request, Version};
+pub use request::{Headers, KeptHeaders, Request, Version};
 pub(crate) use response::is_token_byte;
 pub use response::{Body, Head, HeaderError, Response, Trailers};
 pub use weight::parse_weight;

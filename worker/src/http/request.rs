@@ -196,7 +196,24 @@ impl KeptField {
     }
 }
 
+/// Some fields of a request, for longer than the request.
+#[derive(Debug, Default)]
+pub struct KeptHeaders(Vec<KeptField>);
+
+impl KeptHeaders {
+    /// As those of a request.
+    pub fn as_headers(&self) -> Headers<'_> {
+        Headers::kept(&self.0)
+    }
+}
+
 impl<'a> Headers<'a> {
+    /// A copy of those whose name, as it was sent, is wanted.
+    pub fn keep(&self, is_wanted: impl Fn(&str) -> bool) -> KeptHeaders {
+        let wanted = self.iter().filter(|(name, _)| is_wanted(name));
+        KeptHeaders(wanted.map(|(name, value)| KeptField::new(name, value)).collect())
+    }
+
     pub(crate) fn new(fields: &'a [httparse::Header<'a>]) -> Self {
         Headers(List::Parsed(fields))
     }

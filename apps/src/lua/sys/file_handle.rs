@@ -23,8 +23,8 @@ impl Handle {
     }
 }
 
-/// Another descriptor of the same open file, so that the app may close its own. The error: the value is no file handle, or
-/// no descriptor is left. `None`: it is closed.
+/// Another descriptor of the same open file, so that the app may close its own. The error: the value is not a file handle,
+/// or no descriptor is left. `None`: it is closed.
 pub fn descriptor_of(lua: &Lua, handle: Value) -> mlua::Result<Option<OwnedFd>> {
     let mut found: *mut Handle = null_mut();
     // SAFETY: the value is the only one on the stack. An error is caught, and jumps over nothing that has to be dropped.
