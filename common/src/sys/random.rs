@@ -2,14 +2,24 @@
 
 use std::io;
 
-/// `N` bytes; up to 256, getrandom(2) returns them at once and without an interruption.
+/// getrandom(2) returns up to this many bytes at once and without an interruption.
+const BYTES_MAX: usize = 256;
+
+/// `N` bytes.
 pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
-    const { assert!(N <= 256) };
     let mut bytes = [0; N];
-    // SAFETY: `bytes` is writable memory of that length and outlives the call.
-    if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) } != N as isize {
-        let e = io::Error::last_os_error();
-        return Err(io::Error::new(e.kind(), format!("getrandom: {e}")));
-    }
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Fills `bytes`.
+pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    for piece in bytes.chunks_mut(BYTES_MAX) {
+        // SAFETY: `piece` is writable memory of that length and outlives the call.
+        if unsafe { libc::getrandom(piece.as_mut_ptr().cast(), piece.len(), 0) } != piece.len() as isize {
+            let e = io::Error::last_os_error();
+            return Err(io::Error::new(e.kind(), format!("getrandom: {e}")));
+        }
+    }
+    Ok(())
 }
