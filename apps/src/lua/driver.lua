@@ -76,6 +76,7 @@ parts.commands(host)
 parts.metrics(host, driver)
 parts.shared(host, driver)
 parts.messages(host, driver, wait)
+parts.modules(host, driver)
 local send_answer = parts.answer(host, driver)
 local app
 

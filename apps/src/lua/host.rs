@@ -5,7 +5,7 @@ use super::messages::{self, Wait};
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
 use super::yielded;
-use super::{environ, metrics, shared};
+use super::{environ, metrics, modules, shared};
 use mlua::{Function, Lua, String, Table, Value};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -125,6 +125,7 @@ pub fn functions(
     };
     host.set("is_draining", lua.create_function(is_draining)?)?;
     host.set("open_shared", shared::open(lua, worker.dictionaries)?)?;
+    host.set("open_module", modules::open(lua)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
     host.set(
         "sleep",

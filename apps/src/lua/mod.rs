@@ -11,19 +11,23 @@
 //! - `file_body`: a body that is a file.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
+//! - `modules`: those that an app has to require: `json`, `crypto` and web.lua.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;
 mod config;
+mod crypto;
 mod deadline;
 mod environ;
 mod exchange;
 mod file_body;
 mod host;
+mod json;
 mod load;
 mod memory;
 mod messages;
 mod metrics;
+mod modules;
 mod page;
 mod reply;
 mod shared;

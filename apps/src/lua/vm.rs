@@ -23,7 +23,7 @@ use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 17] = [
+const DRIVER_PARTS: [(&str, &str); 18] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -40,6 +40,7 @@ const DRIVER_PARTS: [(&str, &str); 17] = [
     ("metrics", include_str!("driver/metrics.lua")),
     ("shared", include_str!("driver/shared.lua")),
     ("messages", include_str!("driver/messages.lua")),
+    ("modules", include_str!("driver/modules.lua")),
     ("closing", include_str!("driver/closing.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.

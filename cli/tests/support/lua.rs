@@ -96,3 +96,25 @@ pub fn leave(client: Client) {
     socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
     drop(client);
 }
+
+/// Runs the statements that it is sent, and responds with what they return. Goes after [`SAID`].
+pub const CONSOLE: &str = r#"
+local web, json, crypto = require("tine.web"), require("tine.json"), require("tine.crypto")
+function app(environ, start_response)
+  local chunk = assert((loadstring or load)("local web, json, crypto, environ = ... " .. environ["wsgi.input"]:read()))
+  start_response("200 OK", {})
+  return said(chunk(web, json, crypto, environ))
+end
+"#;
+
+/// What the statements return, in a server of [`CONSOLE`].
+#[track_caller]
+pub fn said_by(server: &Server, statements: &str) -> String {
+    let response = ask(
+        server,
+        &format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {}", statements.len()),
+        statements.as_bytes(),
+    );
+    assert_eq!(response.status, 200, "{statements}: {}\n{}", response.text(), server.log());
+    response.text()
+}
