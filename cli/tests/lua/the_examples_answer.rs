@@ -1,8 +1,9 @@
-//! examples/hello.lua, examples/redis.lua, examples/download.lua and every route of examples/docs/app.lua.
+//! examples/hello.lua, examples/redis.lua, examples/download.lua, examples/guestbook.lua and every route of
+//! examples/docs/app.lua.
 
 use crate::support::Server;
 use crate::support::curl::curl;
-use crate::support::lua::{serve_file, serve_from, text_of};
+use crate::support::lua::{folder_with, serve_file, serve_from, text_of};
 use crate::support::peak_bytes;
 use crate::support::redis::Redis;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,56 @@ fn download_sends_files_that_the_client_may_have() {
     assert_eq!(server.get("/file/../download.lua?key=open").status, 404);
     assert_eq!(ask(&server, "/list/3?key=open", &[]), "1\n2\n3\n\n200 text/csv");
     assert_eq!(ask(&server, "/?key=open", &["-o", "/dev/null"]), "\n404 text/plain");
+}
+
+#[test]
+fn guestbook_takes_an_entry_with_a_picture() {
+    let server = serve_from(&examples(), "guestbook.lua", &["--workers", "2"], &[("SECRET", "a secret of the test")]);
+    let folder = folder_with(&[("<i>.png", "not really a picture")]);
+    let [jar, picture] =
+        ["jar", "<i>.png"].map(|name| folder.join(name).to_str().expect("a path in UTF-8").to_string());
+    let visit = |path: &str, more: &[&str]| ask(&server, path, &[&["-b", &jar, "-c", &jar], more].concat());
+    let token_of = |page: &str| {
+        let (_, rest) = page.split_once("name=token value=\"").unwrap_or_else(|| panic!("no token in {page}"));
+        format!("token={}", rest.split('"').next().unwrap_or_default())
+    };
+    let token = token_of(&visit("/", &[]));
+    assert_eq!(
+        visit("/sign-in", &["-d", "name=Ada"]).lines().next(),
+        Some("The form has expired. Load the page again.")
+    );
+    let signed_in = visit("/sign-in", &["-L", "-d", &token, "--data-urlencode", "name=<Ada>"]);
+    assert!(signed_in.contains("You are &lt;Ada&gt;.") && signed_in.ends_with(HTML), "{signed_in}");
+    // After signing in the token is another one.
+    assert!(visit("/entries", &["-F", &token, "-F", "text=x"]).contains("\n403 "));
+    let token = token_of(&signed_in);
+    for (form, status) in [
+        (vec!["-F", "text="], "400"),
+        (vec!["-F", "text=x", "-F", "picture=@/dev/null;type=text/html;filename=x"], "400"),
+        (vec!["-F", "text=x", "-F", "text=y", "-F", "a=1"], "303"),
+    ] {
+        let told = visit("/entries", &[&["-F", &token], form.as_slice()].concat());
+        assert!(told.contains(&format!("\n{status} ")), "{form:?}: {told}");
+    }
+    let file = format!("picture=@{picture};type=image/png");
+    let written = visit("/entries", &["-L", "-F", &token, "--form-string", "text=\"hello\" & <b>", "-F", &file]);
+    assert!(
+        written.contains(
+            "<b>&lt;Ada&gt;</b>: &quot;hello&quot; &amp; &lt;b&gt;<br><img src=/pictures/2 alt=\"&lt;i&gt;.png\">"
+        ),
+        "{written}"
+    );
+    assert_eq!(visit("/pictures/2", &[]), "not really a picture\n200 image/png");
+    assert!(visit("/pictures/1", &[]).contains("\n404 "));
+    let tag = server.get("/pictures/2").header("etag").expect("a tag").to_string();
+    assert_eq!(visit("/pictures/2", &["-H", &format!("If-None-Match: {tag}")]), "\n304 image/png");
+    let gone = visit("/sign-out", &["-L", "-F", &token]);
+    assert!(gone.contains("action=/sign-in"), "{gone}");
+    // Without the cookie nothing is written.
+    assert!(ask(&server, "/entries", &["-F", &token, "-F", "text=x"]).contains("\n403 "));
+    assert!(
+        visit("/entries", &["-X", "POST", "-d", "a"]).contains("\n403 ") && visit("/entries", &[]).contains("\n405 ")
+    );
 }
 
 #[test]
