@@ -7,6 +7,7 @@ mod cx;
 mod out;
 mod peer;
 mod raw;
+mod upgrade;
 mod waker;
 mod watch;
 
@@ -29,6 +30,7 @@ pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
+pub use upgrade::{Handshake, Upgrade};
 pub use waker::Waker;
 pub(crate) use waker::{ConnectionId, Wakeups, Woken};
 pub use watch::{Interest, Ready, Watch};
@@ -85,25 +87,6 @@ pub enum Answer {
     /// The connection becomes a WebSocket if the request is a valid handshake; otherwise the client gets an error (400,
     /// 405, 426) and the peer is dropped.
     Upgrade(Upgrade),
-}
-
-/// The protocol that a connection switches to.
-pub struct Upgrade {
-    pub(crate) peer: Box<dyn Peer>,
-    pub(crate) subprotocol: Option<String>,
-}
-
-impl Upgrade {
-    /// Without a subprotocol: a client that offers some may continue without, or close the connection (RFC 6455, 4.1).
-    pub fn new(peer: impl Peer + 'static) -> Upgrade {
-        Upgrade { peer: Box::new(peer), subprotocol: None }
-    }
-
-    /// Chooses a subprotocol: one of [`Request::subprotocols`], in the same case; any other one results in a 500.
-    pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
-        self.subprotocol = Some(name.into());
-        self
-    }
 }
 
 impl Answer {

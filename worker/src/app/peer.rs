@@ -41,12 +41,28 @@ pub trait Peer {
     /// does not read is not read from.
     fn message(&mut self, message: Message, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<(), AppError>;
 
+    /// Whether it takes a message now. While it does not, one message is read ahead, so that pings are answered and a close
+    /// is seen, and nothing more is taken from the client.
+    fn wants_message(&self) -> bool {
+        true
+    }
+
     /// Asks for output, before the first message and after each; also at the time of an earlier [`Pull::NotBefore`], and
     /// when it is woken. [`Pull::Idle`], [`Pull::Wait`]: nothing before the next message or wake-up. [`Pull::End`] closes with 1000. The default has no output of
     /// its own.
     fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         let _ = (out, cx); // for peers that send messages unprompted
         Ok(Pull::Idle)
+    }
+
+    /// The WebSocket ends with this code and reason: the client's, or the server's; 1005 if the client has given none, 1006
+    /// if it has left without a close (RFC 6455, 7.1.5). Also after a close of its own. Not called when the connection is lost
+    /// or cut.
+    ///
+    /// Returns whether the peer has something left to do. Then it is pulled, for at most five seconds, until it returns [`Pull::End`], and is dropped only after that; what it sends is refused.
+    fn closed(&mut self, code: u16, reason: &str) -> bool {
+        let _ = (code, reason); // for peers that have an end
+        false
     }
 }
 

@@ -144,6 +144,21 @@ impl Head {
         }
         Ok(())
     }
+
+    /// As [`Head::check`], for the fields of a WebSocket's 101 that are the application's.
+    pub(crate) fn check_switching(&self) -> Result<(), HeaderError> {
+        if let Some(mistake) = &self.mistake {
+            return Err((**mistake).clone());
+        }
+        if self.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(HeaderError(format!("a WebSocket begins with the status 101, not {}", self.status.as_str())));
+        }
+        match OF_HANDSHAKE.iter().find(|name| self.has(name)) {
+            Some(name) => Err(HeaderError(format!("{name} is set by the server"))),
+            None if self.closes() => Err(HeaderError("a WebSocket's connection goes on after its head".to_string())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Fields that follow a body. Fields that frame the message, or that are needed before it, are not allowed (RFC 9110,
@@ -206,6 +221,9 @@ pub(super) const NOT_FORWARDED: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+const OF_HANDSHAKE: [&str; 4] =
+    ["Upgrade", "Sec-WebSocket-Accept", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"];
 
 const OURS: [&str; 5] = ["connection", "content-length", "transfer-encoding", "date", "server"];
 

@@ -58,11 +58,20 @@ pub fn last_chunk(queue: &mut WriteQueue, trailers: &Trailers) {
 }
 
 /// The head that ends HTTP on a connection: `lines` are its status line and the fields of the handshake.
-pub fn switching(queue: &mut WriteQueue, lines: &str, record: &mut Record, cx: &Cx<'_>) {
+/// `head` has the app's fields.
+pub fn switching(queue: &mut WriteQueue, lines: &str, head: Option<&Head>, record: &mut Record, cx: &Cx<'_>) {
     queue.append_with(|out| {
         let at = out.len();
         out.extend_from_slice(lines.as_bytes());
-        out.extend_from_slice(cx.date_line().lines());
+        match head {
+            None => out.extend_from_slice(cx.date_line().lines()),
+            Some(head) => {
+                let Fields { sets_date, sets_server, .. } = head.lines;
+                out.extend_from_slice(if sets_server { b"" } else { cx.date_line().server_line() });
+                out.extend_from_slice(if sets_date { b"" } else { cx.date_line().date_line() });
+                write_fields(out, head);
+            }
+        }
         write_request_id(out, record.request_id());
         out.extend_from_slice(b"\r\n");
         record.on_head(StatusCode::SWITCHING_PROTOCOLS, &out[at..], false, cx);

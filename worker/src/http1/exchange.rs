@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::framing::ResponseFacts;
 use super::pipelined::is_request_pipelined;
 use super::writer::{Sink, Writer};
-use crate::app::{AppError, ConnectionEnd, Cx};
+use crate::app::{AppError, ConnectionEnd, Cx, Peer};
 use crate::dispatch::{Outcome, Record};
 use crate::exchange::{Driven, Driver, Failed, Piece, Stream};
 use crate::http::{BodyLength, Error, Version};
@@ -37,6 +37,8 @@ struct Message {
     owes_continue: bool,
     /// The head is written; what may follow.
     writer: Option<Writer>,
+    /// The head was that of a WebSocket.
+    switched: Option<Box<dyn Peer>>,
     presence: Presence,
     record: Record,
     /// The position in the connection's input where the request began.
@@ -67,8 +69,9 @@ impl Active {
         began_at: u64,
     ) -> Self {
         let presence = Presence::There;
-        let (writer, limit_fields) = (None, None);
-        let message = Message { facts, body, owes_continue, writer, presence, record, began_at, limit_fields };
+        let (writer, switched, limit_fields) = (None, None, None);
+        let message =
+            Message { facts, body, owes_continue, writer, switched, presence, record, began_at, limit_fields };
         Active { driver, message, permit: Permit::none() }
     }
 
@@ -119,6 +122,12 @@ impl Active {
     /// The body of the response, once its head is written.
     pub fn writer(&self) -> Option<Writer> {
         self.message.writer
+    }
+
+    /// The peer of the WebSocket that the connection has become, and what it holds from now on.
+    pub fn take_switched(&mut self) -> Option<(Box<dyn Peer>, Permit)> {
+        let peer = self.message.switched.take()?;
+        Some((peer, std::mem::replace(&mut self.permit, Permit::none())))
     }
 
     /// Drops the exchange; returns the rest of the request, its body, and the record.
@@ -205,9 +214,9 @@ impl Stream for OnWire<'_, '_> {
 
     fn sink<'s>(&'s mut self, body_ended: bool, cx: &'s Cx<'s>) -> Sink<'s> {
         let facts = self.message.facts_now(self.io.input, body_ended, cx);
-        let Message { writer, record, limit_fields, .. } = &mut *self.message;
+        let Message { writer, switched, record, limit_fields, .. } = &mut *self.message;
         let (queue, limit_fields) = (&mut *self.io.output, limit_fields.as_deref());
-        Sink { queue, writer, record, limit_fields, sent_bytes: self.io.passed.sent, facts, cx }
+        Sink { queue, writer, switched, record, limit_fields, sent_bytes: self.io.passed.sent, facts, cx }
     }
 
     fn is_bodyless(&self) -> bool {

@@ -11,7 +11,7 @@
 //!                    |                                               |
 //!                    +-- malformed, too slow, gone --> Close <-------+ (not kept)
 //!                    |
-//!                    +-- handshake of a WebSocket --> Upgraded (the connection continues as one)
+//!                    +-- handshake of a WebSocket, perhaps by an exchange --> Upgraded (the connection continues as one)
 //! ```
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and returns what it waits for.
@@ -24,7 +24,7 @@ use super::head_cache::HeadCache;
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
-use crate::app::{Answer, App, ConnectionEnd, Cx, Upgrade};
+use crate::app::{Answer, App, ConnectionEnd, Cx, Handshake, Peer, Upgrade};
 use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
 use crate::exchange::{Driven, Driver, Failed, Piece};
@@ -32,7 +32,7 @@ use crate::http::{BodyLength, Error, Response, StatusCode};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, Io, Next, Passed};
 use crate::throttle::{Admission, Permit, Ticket, Verdict};
-use crate::websocket::{self, Refusal, WebSocket};
+use crate::websocket::WebSocket;
 use std::mem::MaybeUninit;
 use std::time::Instant;
 use tine_common::config::HEADER_COUNT_CEILING;
@@ -455,18 +455,22 @@ impl Http1 {
                 active.hold(permit, cx);
                 Called::Exchange(Box::new(active))
             }
-            Answer::Upgrade(Upgrade { peer, subprotocol }) => {
-                match websocket::accept(request, subprotocol.as_deref()) {
+            Answer::Upgrade(upgrade) => {
+                let handshake = match Handshake::of(request) {
+                    Ok(handshake) => handshake,
+                    Err(mut refusal) => return self.respond(&mut refusal, parsed, rest, &permit, reply, cx),
+                };
+                match handshake.accept(&upgrade) {
                     Ok(lines) => {
+                        let Upgrade { peer, head, .. } = upgrade;
                         let record = reply.recorder.last();
-                        encode::switching(reply.output, &lines, record, cx);
+                        encode::switching(reply.output, &lines, head.as_ref(), record, cx);
                         let mut websocket = WebSocket::new(peer, request.name(), record, cx.limits(), cx.now());
                         websocket.permit = permit.keep(cx.now());
                         reply.written();
                         Called::Upgraded(Box::new(websocket))
                     }
-                    Err(Refusal::Client(mut response)) => self.respond(&mut response, parsed, rest, &permit, reply, cx),
-                    Err(Refusal::App(error)) => {
+                    Err(error) => {
                         dispatch::on_refused(&request.name(), error, cx);
                         self.respond(&mut app_failed(), parsed, rest, &permit, reply, cx)
                     }
@@ -548,6 +552,9 @@ impl Http1 {
                 return Step::Stop(next);
             }
             Ok(Driven::Ended) => {
+                if let Some((peer, permit)) = active.take_switched() {
+                    return self.on_switched(active, peer, permit, io, cx);
+                }
                 let end = active.end(io.input, cx);
                 let is_raw = active.writer().is_some_and(Writer::is_raw);
                 let is_clients_last = active.is_clients_last();
@@ -604,6 +611,22 @@ impl Http1 {
                 self.after_response(body, keep_alive, is_clients_last, io)
             }
         }
+    }
+
+    /// The exchange has made a WebSocket of the connection.
+    fn on_switched(
+        &mut self,
+        mut active: Box<Active>,
+        peer: Box<dyn Peer>,
+        permit: Permit,
+        io: &mut Io<'_>,
+        cx: &Cx<'_>,
+    ) -> Step {
+        let request = active.request().clone();
+        let mut websocket = Box::new(WebSocket::new(peer, request, active.record(), cx.limits(), cx.now()));
+        websocket.permit = permit;
+        complete(active, Outcome::Answered, io);
+        self.on_called(Called::Upgraded(websocket), io, cx)
     }
 
     fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {

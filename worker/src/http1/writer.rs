@@ -3,7 +3,7 @@
 
 use super::encode;
 use super::framing::{BodyFraming, Framing, ResponseFacts};
-use crate::app::{AppError, ConnectionEnd, Cx};
+use crate::app::{AppError, ConnectionEnd, Cx, Peer};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
 use crate::net::WriteQueue;
@@ -24,6 +24,8 @@ pub struct Sink<'a> {
     pub queue: &'a mut WriteQueue,
     /// `None` before the head.
     pub writer: &'a mut Option<Writer>,
+    /// The peer of the WebSocket that the connection becomes.
+    pub switched: &'a mut Option<Box<dyn Peer>>,
     pub record: &'a mut Record,
     /// They are added to the head.
     pub limit_fields: Option<&'a LimitFields>,
@@ -36,7 +38,8 @@ pub struct Sink<'a> {
 impl Sink<'_> {
     pub fn reborrow(&mut self) -> Sink<'_> {
         let Sink { limit_fields, sent_bytes, facts, cx, .. } = *self;
-        Sink { queue: self.queue, writer: self.writer, record: self.record, limit_fields, sent_bytes, facts, cx }
+        let Sink { queue, writer, switched, record, .. } = self;
+        Sink { queue, writer, switched, record, limit_fields, sent_bytes, facts, cx }
     }
 
     /// Writes a head that has been checked.
@@ -50,6 +53,14 @@ impl Sink<'_> {
         encode::head(self.queue, head, framing, self.facts, self.record, self.cx);
         let end = if framing.keep_alive { ConnectionEnd::Kept } else { ConnectionEnd::Closed };
         *self.writer = Some(Writer { framing: framing.body, end, has_begun_size: false });
+    }
+
+    /// Writes the head that ends HTTP on this connection.
+    pub fn switch(&mut self, lines: &str, head: Option<&Head>, peer: Box<dyn Peer>) {
+        self.record.head_at(self.sent_bytes + self.queue.len() as u64);
+        encode::switching(self.queue, lines, head, self.record, self.cx);
+        *self.writer = Some(Writer { framing: BodyFraming::Empty, end: ConnectionEnd::Kept, has_begun_size: false });
+        *self.switched = Some(peer);
     }
 
     /// Writes an interim head that has been checked. A client of HTTP/1.0 gets none (RFC 9110, 15.2).

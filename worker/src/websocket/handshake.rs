@@ -1,42 +1,24 @@
-//! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and the response to it.
+//! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and the response to it. What the app
+//! adds to that is in [`crate::app::Handshake`].
 
 use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
-/// Why a request does not become a WebSocket.
-pub enum Refusal {
-    /// It is not a valid handshake; this is the response.
-    Client(Box<Response>),
-    /// The app chose a subprotocol that the client did not offer. The client would have to fail the connection (RFC
-    /// 6455, 4.1).
-    App(String),
-}
-
-/// The response to a handshake: the lines of the 101, or the refusal. `subprotocol`: the one that the app chose.
-pub fn accept(request: &Request<'_>, subprotocol: Option<&str>) -> Result<String, Refusal> {
-    let mut lines = check(request).map_err(Refusal::Client)?;
-    if let Some(chosen) = subprotocol {
-        if !request.subprotocols().any(|offered| offered == chosen) {
-            return Err(Refusal::App(format!("the client did not offer the subprotocol {chosen:?}")));
-        }
-        lines.push_str(&format!("Sec-WebSocket-Protocol: {chosen}\r\n"));
-    }
-    Ok(lines)
-}
-
-fn check(request: &Request<'_>) -> Result<String, Box<Response>> {
+/// The status line of the 101 and the fields that answer the handshake, or the response to what is not a valid one.
+pub fn check(request: &Request<'_>) -> Result<String, Box<Response>> {
     if request.method() != "GET" {
         let text = "Only GET requests are allowed for WebSocket\n";
         return Err(Box::new(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")));
     }
-    let not_a_handshake = || Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n");
+    let not_a_handshake = || Box::new(Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n"));
     let headers = request.headers();
     let is_asked = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
     if !is_asked || request.version() != Version::Http11 || request.has_body() {
-        return Err(Box::new(not_a_handshake()));
+        return Err(not_a_handshake());
     }
     if single(headers, "sec-websocket-version") != Some(b"13") {
-        return Err(Box::new(Response::with_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n")));
+        let text = "Sec-WebSocket-Version has to be 13\n";
+        return Err(Box::new(Response::with_head(Head::upgrade_required(), text)));
     }
     let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(not_a_handshake)?;
     Ok(format!(

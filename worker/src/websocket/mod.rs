@@ -4,12 +4,15 @@
 //! output. Messages are written without it, so that a large payload is not copied. No extension is offered: the library
 //! has none.
 
+mod calls;
 mod closing;
 mod frames;
 #[cfg(test)]
 mod frames_tests;
 mod handshake;
 mod state;
+#[cfg(test)]
+mod state_end_tests;
 #[cfg(test)]
 mod state_prop_tests;
 #[cfg(test)]
@@ -20,5 +23,5 @@ mod stream;
 #[cfg(test)]
 mod test_client;
 
-pub use handshake::{Refusal, accept};
+pub use handshake::check;
 pub use state::{INPUT_BYTES_MAX, WebSocket};

@@ -6,22 +6,21 @@
 //!                     +--- client closes: its close is answered ---> Close <--------------+ its answer, or the wait ends
 //! ```
 //!
-//! Messages are read only while queued output is at or below the low watermark; a message is sent as one frame.
+//! Messages are read only while queued output is at or below the low watermark; a message is sent as one frame. After its end the
+//! peer may have something left to do: then the connection is closed a little later.
 
 use super::closing::CloseHandshake;
 use super::frames::Frames;
 use super::stream::{Buffered, Queued};
-use crate::app::{AppError, Cx, Message, MessageOut, Peer, Pull};
+use crate::app::{Cx, Message, Peer};
 use crate::dispatch::{Cut, Outcome, Record, Recorder};
 use crate::net::WriteQueue;
 use crate::protocol::{Closing, IdleEnd, Io, Next};
 use crate::throttle::Permit;
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::io;
 use std::time::Instant;
 use tine_common::config::Limits;
-use tine_common::log::indented;
 use tine_common::request_name::RequestName;
 use tine_common::telemetry::Count;
 use tungstenite::error::{Error, ProtocolError};
@@ -40,9 +39,11 @@ const STEPS_PER_TURN: usize = 512;
 pub struct WebSocket {
     context: WebSocketContext,
     frames: Frames,
-    peer: Box<dyn Peer>,
+    pub(super) peer: Box<dyn Peer>,
     /// The request of the handshake.
-    request: RequestName,
+    pub(super) request: RequestName,
+    /// A message that has been read, and that the peer does not want yet.
+    ahead: Option<Message>,
     /// When bytes last arrived from the client, or were not read because of back-pressure.
     active_at: Instant,
     /// A ping has been sent since.
@@ -50,13 +51,17 @@ pub struct WebSocket {
     /// When the message that is arriving began, or reading it resumed after the client had to read output first.
     message_since: Option<Instant>,
     /// The peer may have output: it is called at this time at the earliest.
-    pull_at: Option<Instant>,
+    pub(super) pull_at: Option<Instant>,
     /// The peer is not called before all output is sent.
-    waits_for_send: bool,
+    pub(super) waits_for_send: bool,
     /// The peer is called next, then a frame is read, and so on, also across calls: neither a client that never stops
     /// sending nor a peer that always has output can starve the other.
     is_peers_turn: bool,
     close_handshake: Option<CloseHandshake>,
+    /// The peer knows of the end and has something left to do, until this time.
+    pub(super) finishes_until: Option<Instant>,
+    /// How the connection is closed once the peer has finished.
+    closing: Option<Closing>,
     /// `None` once it has ended.
     record: Option<Record>,
     /// Held until it ends: it counts as a request in flight.
@@ -79,6 +84,7 @@ impl WebSocket {
             frames: Frames::new(limits.ws_message_bytes_max),
             peer,
             request,
+            ahead: None,
             active_at: now,
             pinged: false,
             message_since: None,
@@ -86,6 +92,8 @@ impl WebSocket {
             waits_for_send: false,
             is_peers_turn: true,
             close_handshake: None,
+            finishes_until: None,
+            closing: None,
             record: Some(handshake.of_websocket()),
             permit: Permit::none(),
             began_at: 0,
@@ -116,7 +124,8 @@ impl WebSocket {
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         // After our close input is dropped and cannot accumulate: a client that is blocked in sending gets to read the
         // close.
-        self.is_closing() || queued_bytes <= cx.limits().write_low_watermark_bytes
+        let has_room = queued_bytes <= cx.limits().write_low_watermark_bytes && self.ahead.is_none();
+        self.closing.is_none() && (self.is_closing() || has_room)
     }
 
     /// The peer is called although its time has not come.
@@ -126,8 +135,13 @@ impl WebSocket {
 
     /// When to advance without an event.
     pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
-        if let Some(close_handshake) = &self.close_handshake {
-            return close_handshake.ends(queued_bytes, cx.idle_end());
+        let handshake = self.close_handshake.as_ref().filter(|_| self.closing.is_none());
+        let handshake_ends = handshake.and_then(|handshake| handshake.ends(queued_bytes, cx.idle_end()));
+        if self.finishes_until.is_some() {
+            return [self.finishes_until, self.pull_at, handshake_ends].into_iter().flatten().min();
+        }
+        if self.is_closing() {
+            return handshake_ends;
         }
         let end = cx.idle_end().map(IdleEnd::at);
         // Until the client reads what is sent, its silence means nothing.
@@ -136,6 +150,9 @@ impl WebSocket {
         }
         let idle = self.idle_deadline(cx);
         let pull = self.pull_at.filter(|_| queued_bytes == 0 || !self.waits_for_send);
+        if self.ahead.is_some() {
+            return [Some(idle), pull, end].into_iter().flatten().min();
+        }
         [Some(idle), self.ping_at(cx.limits()), self.message_ends(cx.limits()), pull, end].into_iter().flatten().min()
     }
 
@@ -168,11 +185,27 @@ impl WebSocket {
     }
 
     fn go_on(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
-        if !io.input.is_empty() || io.output.len() > cx.limits().write_low_watermark_bytes {
+        let next = self.closing.map_or_else(|| self.serve(io, cx), Next::Close);
+        match next {
+            next if !self.finish(io.output, cx) => next,
+            Next::Close(closing) => {
+                io.input.clear();
+                self.closing = Some(closing);
+                Next::Wait
+            }
+            next => next,
+        }
+    }
+
+    fn serve(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+        let is_full = io.output.len() > cx.limits().write_low_watermark_bytes;
+        // Nothing is read from it; but if it has left, nothing is waited for either.
+        let is_held_up = self.ahead.is_some() && !io.hung_up;
+        if is_full || is_held_up || !io.input.is_empty() && self.ahead.is_none() {
             self.active_at = cx.now();
             self.pinged = false;
         }
-        if io.output.len() > cx.limits().write_low_watermark_bytes {
+        if is_full || self.ahead.is_some() {
             self.message_since = None;
         }
         let next = self.converse(io, cx);
@@ -222,11 +255,19 @@ impl WebSocket {
 
     /// Reads one frame, or one message of several frames, if it has arrived.
     fn read(&mut self, io: &mut Io<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
+        if let Some(message) = self.ahead.take() {
+            return self.pass(message, io, cx);
+        }
         let read = self.context.read(&mut Buffered { io, frames: &mut self.frames, budget });
         let message = match read {
             Ok(tungstenite::Message::Text(text)) => Message::Text(text),
             Ok(tungstenite::Message::Binary(bytes)) => Message::Binary(bytes),
-            Ok(tungstenite::Message::Close(_)) => {
+            Ok(tungstenite::Message::Close(frame)) => {
+                if !self.is_closing() {
+                    let (code, reason) =
+                        frame.map_or((CloseCode::Status, "".into()), |frame| (frame.code, frame.reason));
+                    self.tell(code.into(), &reason, cx);
+                }
                 // Sends the answer, unless this is an answer itself. The error says that the connection is closed, as
                 // it should be.
                 let _ = self.context.flush(&mut Queued(io.output));
@@ -244,6 +285,9 @@ impl WebSocket {
                 return Step::Nothing;
             }
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                if !self.is_closing() {
+                    self.tell(CloseCode::Abnormal.into(), "", cx);
+                }
                 return Step::Stop(Next::Close(Closing::Flushed));
             }
             Err(error) => {
@@ -256,11 +300,21 @@ impl WebSocket {
         cx.count(Count::MessagesReceived);
         // The next message has its own timeout.
         self.message_since = None;
+        self.pass(message, io, cx)
+    }
+
+    /// Passes a message to the peer, or keeps it until that wants one.
+    fn pass(&mut self, message: Message, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         // Messages that were on their way when our close was sent are dropped (RFC 6455, 1.4).
-        if !self.is_closing() {
-            self.call_peer(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
-            self.pull_at = Some(cx.now());
+        if self.is_closing() {
+            return Step::Go;
         }
+        if !self.peer.wants_message() {
+            self.ahead = Some(message);
+            return Step::Nothing;
+        }
+        self.call_peer(io.output, cx, |peer, out, cx| peer.message(message, out, cx));
+        self.pull_at = Some(cx.now());
         Step::Go
     }
 
@@ -308,52 +362,8 @@ impl WebSocket {
         Some(self.converse(io, cx))
     }
 
-    /// Asks the peer for output, if it may have some; true if it should be asked again at once.
-    fn pull(&mut self, output: &mut WriteQueue, cx: &Cx<'_>) -> bool {
-        if self.is_closing() || self.pull_at.is_none_or(|at| cx.now() < at) {
-            return false;
-        }
-        if self.waits_for_send && !output.is_empty() {
-            return false;
-        }
-        let before = output.len();
-        let mut pulled = Pull::Idle;
-        self.call_peer(output, cx, |peer, out, cx| peer.pull(out, cx).map(|answer| pulled = answer));
-        self.waits_for_send = pulled == Pull::Sent;
-        self.pull_at = match pulled {
-            Pull::More | Pull::Sent => Some(cx.now()),
-            Pull::NotBefore(at) => Some(at),
-            Pull::Idle | Pull::Wait => None,
-            Pull::End => {
-                self.close(CloseCode::Normal.into(), "", output, cx);
-                None
-            }
-        };
-        // A peer that returns More and writes nothing is asked again in the next turn.
-        pulled == Pull::More && output.len() > before
-    }
-
-    /// Calls the peer; a close that it asks for, or its error, begins the close handshake.
-    fn call_peer(
-        &mut self,
-        output: &mut WriteQueue,
-        cx: &Cx<'_>,
-        call: impl FnOnce(&mut dyn Peer, &mut MessageOut<'_>, &Cx<'_>) -> Result<(), AppError>,
-    ) {
-        let mut close = None;
-        let mut out = MessageOut { queue: output, close: &mut close, cx };
-        if let Err(error) = call(&mut *self.peer, &mut out, cx) {
-            cx.count(Count::AppErrors);
-            log::error!("{}: the app failed on its WebSocket: {}", self.request, indented(&error.to_string()));
-            close = Some((CloseCode::Error.into(), Cow::Borrowed("")));
-        }
-        if let Some((code, reason)) = close {
-            self.close(code, &reason, output, cx);
-        }
-    }
-
     /// Queues our close, once.
-    fn close(&mut self, code: u16, reason: &str, output: &mut WriteQueue, cx: &Cx<'_>) {
+    pub(super) fn close(&mut self, code: u16, reason: &str, output: &mut WriteQueue, cx: &Cx<'_>) {
         if self.is_closing() {
             return;
         }
@@ -361,6 +371,7 @@ impl WebSocket {
         let queued = self.context.close(&mut Queued(output), Some(frame));
         debug_assert!(queued.is_ok(), "an open context writes to memory");
         self.close_handshake = Some(CloseHandshake { since: cx.now(), queued_bytes: output.len() });
+        self.tell(code, reason, cx);
     }
 }
 
