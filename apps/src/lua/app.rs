@@ -6,12 +6,12 @@ use super::exchange::{LuaExchange, RequestFacts};
 use super::host;
 use super::page::Page;
 use super::reply::Instead;
-use super::vm::Vm;
+use super::vm::{Coroutine, Vm};
 use super::yielded::Yielded;
 use crate::files::sendfile::{Conditions, Named};
 use std::rc::Rc;
 use std::time::Instant;
-use tine_worker::app::{Answer, App, AppError, Cx, WorkerInfo};
+use tine_worker::app::{Answer, App, AppError, Cx, Handshake, WorkerInfo};
 use tine_worker::http::{BodyLength, Request, Response};
 
 pub struct LuaApp {
@@ -52,14 +52,18 @@ impl App for LuaApp {
                 self.vm.release(coroutine);
                 answer
             }
-            yielded => Answer::exchange(LuaExchange::new(
-                &self.vm,
-                &self.config,
-                coroutine,
-                yielded,
-                RequestFacts { name: request.name(), is_head, conditions: self.conditions(request) },
-                deadline,
-            )),
+            Yielded::Upgrade => match Handshake::of(request) {
+                Ok(handshake) => self.exchange(request, coroutine, Yielded::Upgrade, deadline, Some(handshake)),
+                Err(refusal) => {
+                    self.vm.abandon(&coroutine, &request.name());
+                    (*refusal).into()
+                }
+            },
+            yielded => {
+                let may_upgrade = request.headers().has("sec-websocket-key");
+                let handshake = if may_upgrade { Handshake::of(request).ok() } else { None };
+                self.exchange(request, coroutine, yielded, deadline, handshake)
+            }
         }
     }
 
@@ -74,6 +78,19 @@ impl App for LuaApp {
 }
 
 impl LuaApp {
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        coroutine: Coroutine,
+        yielded: Yielded,
+        deadline: Option<Instant>,
+        handshake: Option<Handshake>,
+    ) -> Answer {
+        let (is_head, conditions) = (request.method() == "HEAD", self.conditions(request));
+        let facts = RequestFacts { name: request.name(), is_head, conditions, handshake };
+        Answer::exchange(LuaExchange::new(&self.vm, &self.config, coroutine, yielded, facts, deadline))
+    }
+
     /// For a file that the app names later.
     fn conditions(&self, request: &Request<'_>) -> Option<Conditions> {
         self.vm.sendfile.as_ref().map(|_| Conditions::of(request))

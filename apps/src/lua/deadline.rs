@@ -19,7 +19,7 @@ const INSTRUCTIONS: i32 = 10_000;
 /// How long an interrupted app may clean up, in `pcall` or `<close>`.
 const CLEAN_UP_TIME: Duration = Duration::from_millis(300);
 /// How long `close` may take after its request has timed out.
-const CLOSE_TIME: Duration = Duration::from_secs(1);
+pub const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 pub const TIMED_OUT: &str = "the request timed out (--request-timeout)";
 

@@ -34,8 +34,9 @@ local driver = {
   is_loading = true,
   -- The first value of each yield.
   SEAL = host.seal,
-  -- Lua's own; the app gets a wrapper (waiting.lua).
+  -- Lua's own; the app gets wrappers (waiting.lua, deadline.lua).
   raw_yield = raw_yield,
+  raw_xpcall = xpcall,
 }
 -- The kinds of yield, and what is added to them. Added to a chunk, AT_ONCE says that the next one is already there and
 -- costs no call into the app; otherwise the server sends what it has before it asks for the next. Added to a whole
@@ -77,6 +78,7 @@ parts.metrics(host, driver)
 parts.shared(host, driver)
 parts.messages(host, driver, wait)
 parts.modules(host, driver)
+local end_websocket = parts.websocket(host, driver, wait, create, traceback)
 local send_answer = parts.answer(host, driver)
 local app
 
@@ -167,4 +169,4 @@ local function set_app(the_app)
   end
 end
 
-return open_coroutine, abandon, set_app, ipairs_step
+return open_coroutine, abandon, set_app, end_websocket, ipairs_step

@@ -8,12 +8,13 @@ use super::page::Page;
 use super::reply::Instead;
 use super::vm::{Coroutine, Vm};
 use super::waiting::Waiting;
+use super::websocket::LuaPeer;
 use super::yielded::{Following, Wanted, Yielded};
 use crate::files::sendfile::Conditions;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
-use tine_worker::app::{Answer, AppError, Cx, Exchange, Out, Pull};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Handshake, Out, Pull, Upgrade};
 use tine_worker::http::Head;
 
 pub struct LuaExchange {
@@ -46,6 +47,8 @@ pub struct RequestFacts {
     pub is_head: bool,
     /// With `--sendfile-root`.
     pub conditions: Option<Conditions>,
+    /// If the request is one.
+    pub handshake: Option<Handshake>,
 }
 
 enum Step {
@@ -290,6 +293,11 @@ impl LuaExchange {
                 self.step = Step::Read(wanted);
                 Ok(None)
             }
+            Yielded::Upgrade => self.upgrade(out, cx).map(Some),
+            Yielded::Receive(_) | Yielded::Room | Yielded::Close => {
+                self.abandon();
+                self.failed("the driver waits for a WebSocket that there is not", out).map(Some)
+            }
             Yielded::TimedOut(trace) => {
                 self.abandon();
                 self.timed_out(&trace, out).map(Some)
@@ -298,6 +306,29 @@ impl LuaExchange {
                 self.abandon();
                 self.failed(&text, out).map(Some)
             }
+        }
+    }
+
+    /// The connection becomes a WebSocket, which gets the coroutine.
+    fn upgrade(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        let Some(handshake) = self.facts.handshake.take() else {
+            self.abandon();
+            Page::no_handshake().write(out)?;
+            return Ok(Pull::End);
+        };
+        let subprotocol = String::from_utf8_lossy(self.text()).into_owned();
+        let Some(coroutine) = self.coroutine.take() else { return Ok(Pull::End) };
+        let head = coroutine.started();
+        let mut upgrade = Upgrade::new(LuaPeer::new(&self.vm, &self.config, coroutine, self.facts.name.clone(), cx));
+        if !subprotocol.is_empty() {
+            upgrade = upgrade.subprotocol(subprotocol);
+        }
+        if let Some(head) = head {
+            upgrade = upgrade.head(head);
+        }
+        match out.upgrade(&handshake, upgrade) {
+            Ok(()) => Ok(Pull::End),
+            Err(error) => self.failed(&error.to_string(), out),
         }
     }
 

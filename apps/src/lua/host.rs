@@ -4,8 +4,9 @@ use super::file_body::{self, FileBody};
 use super::messages::{self, Wait};
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
+use super::websocket::Mailbox;
 use super::yielded;
-use super::{environ, metrics, modules, shared};
+use super::{environ, metrics, modules, shared, websocket};
 use mlua::{Function, Lua, String, Table, Value};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,8 @@ pub struct Turn {
     pub is_lame_duck: Cell<bool>,
     /// Its worker drains.
     pub is_draining: Cell<bool>,
+    /// What it has for the WebSocket that it belongs to, and gets from it.
+    pub websocket: Mailbox,
     /// What it waits for, if it yields AWAIT next.
     pub wait: RefCell<Option<Wait>>,
     /// The file whose rest is the body, if it yields FILE next.
@@ -124,6 +127,7 @@ pub fn functions(
         move |_: &Lua, ()| Ok(turn.is_draining.get())
     };
     host.set("is_draining", lua.create_function(is_draining)?)?;
+    host.set("websocket", websocket::functions(lua, turn)?)?;
     host.set("open_shared", shared::open(lua, worker.dictionaries)?)?;
     host.set("open_module", modules::open(lua)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;
@@ -191,7 +195,7 @@ pub fn without_server_frames(trace: &str) -> std::string::String {
     let is_ours = |line: &&str| ["\ttine:", "\t[C]: in ?", "\t[C]: at 0x"].iter().any(|start| line.starts_with(start));
     let mut lines: Vec<&str> = trace.lines().filter(|line| !is_ours(line)).collect();
     // The caller of the app is xpcall.
-    lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall"));
+    while lines.pop_if(|line| line.starts_with("\t[C]: in") && line.contains("xpcall")).is_some() {}
     let has_app = lines.iter().skip(1).any(|line| !line.starts_with("\t[C]:") && *line != "\t(...tail calls...)");
     if has_app { lines.join("\n") } else { std::string::String::new() }
 }

@@ -9,6 +9,7 @@
 //! - `yielded`: what a coroutine yields; `waiting`: how it waits; `reply`: status and headers, checked; `exchange`:
 //!   requests of more than one turn.
 //! - `file_body`: a body that is a file.
+//! - `websocket`: requests that become WebSockets.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
 //! - `modules`: those that an app has to require: `json`, `crypto` and web.lua.
@@ -35,6 +36,7 @@ mod socket;
 mod sys;
 mod vm;
 mod waiting;
+mod websocket;
 mod yielded;
 
 pub use app::LuaApp;

@@ -32,6 +32,11 @@ impl Page {
         Page { status: StatusCode::BAD_REQUEST, text: text.to_string() }
     }
 
+    /// 400: what became a WebSocket is not a handshake.
+    pub fn no_handshake() -> Page {
+        Page { status: StatusCode::BAD_REQUEST, text: "Not a websocket handshake\n".to_string() }
+    }
+
     fn of_error(status: StatusCode, what: &str, text: &str, config: &LuaConfig) -> Page {
         let debug = if config.debug { format!("\n{text}\n") } else { String::new() };
         Page { status, text: format!("{status}: {what}\n{debug}") }

@@ -61,6 +61,11 @@ impl Reply {
         };
         Ok((self.head.clone().length(length), length))
     }
+
+    /// For a WebSocket's 101: the head as it is.
+    pub fn head(&self) -> Head {
+        self.head.clone()
+    }
 }
 
 /// Replies that were sent before: most apps send few different ones, and each is checked once. Also what the running
@@ -160,11 +165,13 @@ fn status(text: &[u8]) -> Result<(StatusCode, Option<&[u8]>), String> {
     }
     let wrong = || {
         let text = String::from_utf8_lossy(text);
-        format!("{text:?} is not a status; give a string such as \"200 OK\", or a number from 200 to 599")
+        format!(
+            "{text:?} is not a status; give a string such as \"200 OK\", or a number from 200 to 599; 101 is a WebSocket's"
+        )
     };
     let (code, phrase) = text.split_at_checked(3).ok_or_else(wrong)?;
     let status =
-        StatusCode::from_bytes(code).ok().filter(|code| (200..600).contains(&code.as_u16())).ok_or_else(wrong)?;
+        StatusCode::from_bytes(code).ok().filter(|code| matches!(code.as_u16(), 101 | 200..600)).ok_or_else(wrong)?;
     match phrase {
         [] => Ok((status, None)),
         [b' ', phrase @ ..] if phrase.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) => {
@@ -244,12 +251,13 @@ mod tests {
 
     #[test]
     fn statuses_are_strings_or_numbers() {
-        for text in ["200 OK", "200", "404 Not Found", "404 Gone fishing", "599 \u{e9}", "204 "] {
+        // A 101 is refused later, by what is sent, unless that is a WebSocket.
+        for text in
+            ["101 Switching Protocols", "200 OK", "200", "404 Not Found", "404 Gone fishing", "599 \u{e9}", "204 "]
+        {
             assert!(status(text.as_bytes()).is_ok(), "{text}");
         }
-        for text in
-            ["", "20", "OK", "200OK", "100 Continue", "101 Switching Protocols", "600 X", "2000", "200 O\r\nK", "-20 x"]
-        {
+        for text in ["", "20", "OK", "200OK", "100 Continue", "600 X", "2000", "200 O\r\nK", "-20 x"] {
             assert!(status(text.as_bytes()).is_err(), "{text:?}");
         }
     }

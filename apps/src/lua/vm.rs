@@ -23,7 +23,7 @@ use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 18] = [
+const DRIVER_PARTS: [(&str, &str); 19] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -41,6 +41,7 @@ const DRIVER_PARTS: [(&str, &str); 18] = [
     ("shared", include_str!("driver/shared.lua")),
     ("messages", include_str!("driver/messages.lua")),
     ("modules", include_str!("driver/modules.lua")),
+    ("websocket", include_str!("driver/websocket.lua")),
     ("closing", include_str!("driver/closing.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
@@ -52,13 +53,14 @@ pub struct Vm {
     lua: Lua,
     open_coroutine: Function,
     abandon: Function,
+    end_websocket: Function,
     boundary: &'static Boundary,
     marks: Marks,
     /// Coroutines made so far.
     coroutines: Cell<i64>,
     /// `--request-timeout` is set, so each coroutine has a hook.
     is_watched: bool,
-    turn: Rc<Turn>,
+    pub turn: Rc<Turn>,
     replies: Rc<Replies>,
     pub metrics: AppMetrics,
     pub sockets: Sockets,
@@ -107,6 +109,11 @@ impl Coroutine {
         self.stack.number()
     }
 
+    /// What the app has given to start_response, if it has called that.
+    pub fn started(&self) -> Option<Head> {
+        self.reply.as_ref().map(|reply| reply.head())
+    }
+
     fn reply(&self) -> Result<&Reply, Instead> {
         self.reply.as_deref().ok_or_else(|| Instead::Wrong("the app did not call start_response".to_string()))
     }
@@ -142,7 +149,8 @@ impl Vm {
             parts.set(name, chunk(source).map_err(own)?).map_err(own)?;
         }
         let driver = chunk(DRIVER).map_err(own)?;
-        let (open_coroutine, abandon, set_app, ipairs_step): (Function, Function, Function, Function) =
+        type Functions = (Function, Function, Function, Function, Function);
+        let (open_coroutine, abandon, set_app, end_websocket, ipairs_step): Functions =
             driver.call((host, parts)).map_err(own)?;
         let marks = Marks::new(&lua, seal, &ipairs_step).map_err(own)?;
         let app = load::app(&lua, config)?;
@@ -153,6 +161,7 @@ impl Vm {
             lua,
             open_coroutine,
             abandon,
+            end_websocket,
             boundary,
             marks,
             coroutines: Cell::default(),
@@ -194,22 +203,40 @@ impl Vm {
         coroutine.reply = None;
         let method = request.method().as_bytes();
         let stopped = coroutine.stack.begin([method, &path, request.query().unwrap_or("").as_bytes(), &head]);
-        let yielded = self.returned(&mut coroutine, stopped, cx);
+        let yielded = self.returned(&mut coroutine, stopped, cx.now());
         Ok((coroutine, yielded))
     }
 
     fn open(&self) -> mlua::Result<Coroutine> {
-        let id = self.coroutines.get() + 1;
-        self.coroutines.set(id);
+        let id = self.next_number();
         let (thread, table): (Thread, Table) = self.open_coroutine.call(id)?;
         Ok(Coroutine { stack: coroutine::Coroutine::new(thread, self.boundary, id, self.marks), table, reply: None })
+    }
+
+    fn next_number(&self) -> i64 {
+        self.coroutines.set(self.coroutines.get() + 1);
+        self.coroutines.get()
+    }
+
+    /// A coroutine that the driver has made for a request beside its own, which is not pooled.
+    pub fn adopt(&self, thread: Thread, table: Table, own: &Coroutine) -> Coroutine {
+        let stack = coroutine::Coroutine::new(thread, self.boundary, self.next_number(), self.marks);
+        stack.share_environ(&own.stack);
+        Coroutine { stack, table, reply: None }
+    }
+
+    /// Tells the driver that the WebSocket of this coroutine has ended.
+    pub fn end_websocket(&self, coroutine: &Coroutine, code: u16, reason: &str) {
+        if let Err(error) = self.end_websocket.call::<()>((&coroutine.table, code, reason)) {
+            self.error_text(&error);
+        }
     }
 
     /// Resumes a coroutine until it yields.
     pub fn resume(&self, coroutine: &mut Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) -> Yielded {
         self.enter(coroutine, deadline, cx);
         let stopped = coroutine.stack.resume();
-        self.returned(coroutine, stopped, cx)
+        self.returned(coroutine, stopped, cx.now())
     }
 
     /// Resumes a coroutine with bytes of the request's body.
@@ -223,7 +250,20 @@ impl Vm {
     ) -> Yielded {
         self.enter(coroutine, deadline, cx);
         let stopped = coroutine.stack.feed(bytes, is_end);
-        self.returned(coroutine, stopped, cx)
+        self.returned(coroutine, stopped, cx.now())
+    }
+
+    /// Resumes a coroutine whose connection is gone, for the last time.
+    pub fn resume_last(&self, coroutine: &mut Coroutine) -> Yielded {
+        let now = Instant::now();
+        self.turn.addresses.set(Addresses::default());
+        self.turn.deadline.set(self.is_watched.then(|| now + deadline::CLOSE_TIME));
+        self.turn.is_cleaning_up.set(false);
+        if self.is_watched {
+            deadline::watch_again(coroutine.stack.thread());
+        }
+        let stopped = coroutine.stack.resume();
+        self.yielded(coroutine, stopped, now)
     }
 
     /// Called before each resumption.
@@ -240,25 +280,25 @@ impl Vm {
 
     /// The coroutine has stopped, perhaps because the app has returned: then it has yielded whether it succeeded, and
     /// what it returned or the error's text. What is not one string is the driver's to send.
-    fn returned(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
+    fn returned(&self, coroutine: &mut Coroutine, stopped: Stopped, now: Instant) -> Yielded {
         let has_returned = stopped == Stopped::Yielded && coroutine.stack.integer(1).is_none();
         if !has_returned {
-            return self.yielded(coroutine, stopped, cx);
+            return self.yielded(coroutine, stopped, now);
         }
         if !coroutine.stack.is_true(1) {
             let text = coroutine.stack.bytes(2).unwrap_or_default();
             let yielded = Yielded::Failed(String::from_utf8_lossy(text).into_owned());
-            return self.checked(yielded, cx);
+            return self.checked(yielded, now);
         }
         if coroutine.stack.is_started() && coroutine.stack.is_one_string(2) {
             self.take_reply(coroutine);
-            return self.checked(Yielded::Whole, cx);
+            return self.checked(Yielded::Whole, now);
         }
         let stopped = coroutine.stack.give_back();
-        self.yielded(coroutine, stopped, cx)
+        self.yielded(coroutine, stopped, now)
     }
 
-    fn yielded(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
+    fn yielded(&self, coroutine: &mut Coroutine, stopped: Stopped, now: Instant) -> Yielded {
         self.take_reply(coroutine);
         let yielded = match stopped {
             Stopped::Yielded => Yielded::of(&coroutine.stack, &self.turn)
@@ -266,7 +306,7 @@ impl Vm {
             Stopped::Foreign => self.foreign_yield(coroutine),
             Stopped::Failed => Yielded::Failed(coroutine.stack.error()),
         };
-        self.checked(yielded, cx)
+        self.checked(yielded, now)
     }
 
     fn take_reply(&self, coroutine: &mut Coroutine) {
@@ -275,11 +315,11 @@ impl Vm {
         }
     }
 
-    fn checked(&self, yielded: Yielded, cx: &Cx<'_>) -> Yielded {
+    fn checked(&self, yielded: Yielded, turn: Instant) -> Yielded {
         if let Yielded::Failed(text) = &yielded {
             self.memory.detect_exhaustion(&self.lua, text);
         }
-        self.take_interruption(cx).map_or(yielded, Yielded::TimedOut)
+        self.take_interruption(turn).map_or(yielded, Yielded::TimedOut)
     }
 
     /// The coroutine has stopped in the middle of the app's code with a yield that is not the driver's.
@@ -296,10 +336,11 @@ impl Vm {
     }
 
     /// The traceback of the interruption, if the coroutine that ran was interrupted.
-    fn take_interruption(&self, cx: &Cx<'_>) -> Option<String> {
+    /// `turn`: when the worker's turn began.
+    fn take_interruption(&self, turn: Instant) -> Option<String> {
         let trace = self.turn.interrupted_at.take()?;
         // After a second interruption in one turn, count only the time since the first.
-        let since = self.last_interruption.get().map_or(cx.now(), |last| last.max(cx.now()));
+        let since = self.last_interruption.get().map_or(turn, |last| last.max(turn));
         let now = Instant::now();
         self.last_interruption.set(Some(now));
         self.blocked_time.set(self.blocked_time.get() + now.saturating_duration_since(since));

@@ -23,6 +23,14 @@ pub enum Yielded {
     File(FileBody),
     Wait(Asked),
     Read(Wanted),
+    /// The request becomes a WebSocket, with the subprotocol that is the last of the yielded values, or none if that is empty.
+    Upgrade,
+    /// Of a WebSocket: the next message, for as long.
+    Receive(Option<Duration>),
+    /// Of a WebSocket: room for a message.
+    Room,
+    /// A WebSocket is closed, as it has asked for.
+    Close,
     /// The app raised an error: its message and traceback.
     Failed(String),
     /// The app was interrupted, whatever it yielded then: the traceback.
@@ -58,6 +66,10 @@ const FAILED: i64 = 7;
 const AWAIT: i64 = 8;
 const WAIT_FD: i64 = 9;
 const FILE: i64 = 10;
+const UPGRADE: i64 = 11;
+const RECEIVE: i64 = 12;
+const ROOM: i64 = 13;
+const CLOSE: i64 = 14;
 /// Added to a head or a chunk it means [`Following::AtOnce`], to a whole response [`Yielded::WholeBeforeClose`]. More
 /// than any kind.
 const FLAG: i64 = 16;
@@ -69,7 +81,7 @@ const READ_LINE: i64 = -2;
 const READ_MIN: i64 = READ_LINE;
 
 /// The constants that the driver gets in `host.yields`.
-pub const CONSTANTS: [(&str, i64); 17] = [
+pub const CONSTANTS: [(&str, i64); 21] = [
     ("LENGTH", LENGTH),
     ("WHOLE", WHOLE),
     ("HEAD", HEAD),
@@ -81,6 +93,10 @@ pub const CONSTANTS: [(&str, i64); 17] = [
     ("AWAIT", AWAIT),
     ("WAIT_FD", WAIT_FD),
     ("FILE", FILE),
+    ("UPGRADE", UPGRADE),
+    ("RECEIVE", RECEIVE),
+    ("ROOM", ROOM),
+    ("CLOSE", CLOSE),
     ("AT_ONCE", FLAG),
     ("CLOSES", FLAG),
     ("NUMBER", NUMBER),
@@ -108,6 +124,11 @@ impl Yielded {
             SLEEP => Yielded::Wait(Asked::Sleep(Duration::from_micros(number as u64))),
             AWAIT => Yielded::Wait(Asked::Message(turn.wait.take()?)),
             WAIT_FD => Yielded::Wait(Asked::Descriptor),
+            UPGRADE if has_text => Yielded::Upgrade,
+            // One more than the time; 0 is for ever.
+            RECEIVE => Yielded::Receive((number as u64).checked_sub(1).map(Duration::from_micros)),
+            ROOM => Yielded::Room,
+            CLOSE => Yielded::Close,
             READ => Yielded::Read(match number + READ_MIN {
                 READ_ALL => Wanted::All,
                 READ_LINE => Wanted::Line,
@@ -147,7 +168,8 @@ mod tests {
     /// One sum holds a kind, what is added to it, and a number.
     #[test]
     fn the_parts_of_a_sum_do_not_overlap() {
-        let kinds = [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD, FILE];
+        let kinds =
+            [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD, FILE, UPGRADE, RECEIVE, ROOM, CLOSE];
         for (i, kind) in kinds.iter().enumerate() {
             assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
         }

@@ -1,11 +1,12 @@
-//! examples/hello.lua, examples/redis.lua, examples/download.lua, examples/guestbook.lua and every route of
-//! examples/docs/app.lua.
+//! examples/hello.lua, examples/redis.lua, examples/download.lua, examples/guestbook.lua, examples/room.lua and every route of
+//! examples/docs/app.lua. What examples/websocket.lua echoes are Autobahn's cases.
 
 use crate::support::Server;
 use crate::support::curl::curl;
 use crate::support::lua::{folder_with, serve_file, serve_from, text_of};
 use crate::support::peak_bytes;
 use crate::support::redis::Redis;
+use crate::support::websocket::{BINARY, Frame, TEXT, WebSocket, handshake};
 use std::path::{Path, PathBuf};
 
 fn examples() -> PathBuf {
@@ -104,6 +105,40 @@ fn guestbook_takes_an_entry_with_a_picture() {
     assert!(
         visit("/entries", &["-X", "POST", "-d", "a"]).contains("\n403 ") && visit("/entries", &[]).contains("\n405 ")
     );
+}
+
+#[test]
+fn room_is_a_chat_of_all_workers() {
+    let server = serve_from(&examples(), "room.lua", &["--workers", "16"], &[]);
+    assert!(ask(&server, "/", &[]).contains("new WebSocket("));
+    assert_eq!(server.get("/else").status, 404);
+    let hears = |client: &mut WebSocket, text: &str| {
+        while client.next_message().expect("a message").payload != text.as_bytes() {}
+    };
+    let mut clients: Vec<WebSocket> = (0..16).map(|_| WebSocket::connect(&server, "/ws")).collect();
+    for client in &mut clients {
+        hears(client, "(a visitor has come)");
+    }
+    clients[0].send_frame(true, 0, TEXT, "hello, room");
+    for client in &mut clients {
+        hears(client, "hello, room");
+    }
+    clients[0].send_frame(true, 0, BINARY, "x");
+    assert_eq!(clients[0].expect_close(), Frame::close(1003, b"only text"));
+    clients[1].send_frame(true, 0, TEXT, "x".repeat(1001));
+    assert_eq!(clients[1].expect_close(), Frame::close(1009, b"too long"));
+    hears(&mut clients[2], "(a visitor has left)");
+    let elsewhere =
+        handshake("/ws", "dGhlIHNhbXBsZSBub25jZQ==").replace("Host: t\r\n", "Host: t\r\nOrigin: http://u\r\n");
+    let mut client = server.connect();
+    client.send(elsewhere);
+    assert_eq!(client.response().status, 403);
+    // A reload closes all, and browsers connect again.
+    assert!(server.ctl(&["reload"]).status.success());
+    for client in &mut clients[2..] {
+        assert_eq!(client.expect_close().close_code(), Some(1001));
+    }
+    assert!(!server.log().contains("ERROR"), "{}", server.log());
 }
 
 #[test]

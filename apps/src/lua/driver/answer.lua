@@ -6,6 +6,7 @@ local WHOLE, HEAD, CHUNK, END, LENGTH = driver.WHOLE, driver.HEAD, driver.CHUNK,
 local SEAL, AT_ONCE, CLOSES, NUMBER, FILE = driver.SEAL, driver.AT_ONCE, driver.CLOSES, driver.NUMBER, driver.FILE
 local FileWrapper = driver.FileWrapper
 local raw_yield = driver.raw_yield
+local websocket_answer, serve_websocket = driver.websocket_answer, driver.serve_websocket
 local error, getmetatable, ipairs, next, pcall = error, getmetatable, ipairs, next, pcall
 local rawget, tostring, type = rawget, tostring, type
 local concat, format = table.concat, string.format
@@ -190,6 +191,10 @@ return function(co, step, state, control, closing)
     find_close(co, nil, state, closing)
     return stream(co, step, state, control)
   elseif kind == "table" or kind == "userdata" then
+    if getmetatable(step) == websocket_answer then
+      -- No tail call, which a traceback would show.
+      return (serve_websocket(co, step))
+    end
     find_close(co, step, state, closing)
     if getmetatable(step) == FileWrapper then
       return file(co, step)

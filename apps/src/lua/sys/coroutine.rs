@@ -63,6 +63,11 @@ impl Coroutine {
         self.current.id
     }
 
+    /// It works for the same request: environ has its addresses in both.
+    pub fn share_environ(&self, other: &Coroutine) {
+        self.current.environ.set(other.current.environ.get());
+    }
+
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
