@@ -219,3 +219,8 @@ mod workers_share_connections_evenly;
 mod workers_share_short_connections_evenly;
 mod workers_stay_on_their_cpus;
 mod wrong_faults_are_explained;
+
+/// What Autobahn's cases talk to; they also run over a Lua application.
+fn websocket_echo() -> support::Server {
+    support::Server::start(&["--workers", "2"])
+}

@@ -1,6 +1,5 @@
 //! Autobahn's category 7: which side closes, with what, and what is ignored afterwards.
 
-use crate::support::Server;
 use crate::support::autobahn::Writes::Joined;
 use crate::support::autobahn::{Case, begin, came, expect_all_pass, last, ping, text};
 use crate::support::websocket::{CLOSE, Frame, TEXT};
@@ -9,7 +8,7 @@ const HELLO: &str = "Hello World!";
 
 #[test]
 fn websocket_passes_autobahn_close() {
-    let server = Server::start(&["--workers", "2"]);
+    let server = crate::websocket_echo();
     let cases = [after_close(), lengths(), valid_codes(), invalid_codes(), undefined_codes()];
     let count = expect_all_pass(&server, 8, &[], cases.into_iter().flatten());
     assert_eq!(count, 37, "Autobahn has this many");

@@ -1,6 +1,5 @@
 //! Autobahn's categories 1 to 5 and 10: lengths, pings and pongs, reserved bits, opcodes, fragments.
 
-use crate::support::Server;
 use crate::support::autobahn::Writes::{Chops, FrameWise, Joined};
 use crate::support::autobahn::{Case, begin, binary, came, expect_all_pass, fragments, last, middle, ping, pong, text};
 use crate::support::websocket::{BINARY, CLOSE, Frame, PING, PONG, TEXT};
@@ -12,7 +11,7 @@ const BYTES: &[u8] = b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff";
 
 #[test]
 fn websocket_passes_autobahn_framing() {
-    let server = Server::start(&["--workers", "2"]);
+    let server = crate::websocket_echo();
     let cases = [lengths(), pings(), reserved_bits(), opcodes(), fragmented_control(), fragmented_messages()];
     let cases = cases.into_iter().flatten().chain([misplaced_fragments(), automatic_fragments()].into_iter().flatten());
     let count = expect_all_pass(&server, 8, &[], cases);

@@ -3,7 +3,6 @@
 //!
 //! Autobahn checks the length of the echo; here every byte must be the one that was sent.
 
-use crate::support::Server;
 use crate::support::autobahn::Writes::{Chops, Joined};
 use crate::support::autobahn::{Case, came, expect_all_pass, fragments};
 use crate::support::websocket::{BINARY, Frame, TEXT};
@@ -19,7 +18,7 @@ const ONE_BY_ONE: [(u32, u8); 2] = [(7, TEXT), (8, BINARY)];
 
 #[test]
 fn websocket_passes_autobahn_limits() {
-    let server = Server::start(&["--workers", "2"]);
+    let server = crate::websocket_echo();
     // Each is made when it is due: together they are hundreds of megabytes.
     let whole = table(WHOLE, &[64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB], whole);
     let sizes = &[64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB];

@@ -1,7 +1,6 @@
 //! Autobahn's category 6: text that is UTF-8 and text that is not, whole and in fragments. The byte sequences are those
 //! of Markus Kuhn's decoder test (www.cl.cam.ac.uk/~mgk25/ucs/examples/UTF-8-test.txt), as Autobahn arranges them.
 
-use crate::support::Server;
 use crate::support::autobahn::Writes::Joined;
 use crate::support::autobahn::{Case, Event, begin, came, expect_all_pass, fragments, last, middle, text};
 use crate::support::websocket::{Frame, TEXT};
@@ -17,7 +16,7 @@ const FOUND_AT_THE_FRAMES_END: [&str; 2] = ["6.4.3", "6.4.4"];
 
 #[test]
 fn websocket_passes_autobahn_utf8() {
-    let server = Server::start(&["--workers", "2"]);
+    let server = crate::websocket_echo();
     let cases = [empty_fragments(), valid(), invalid(), invalid_in_parts(), sequences()];
     let count = expect_all_pass(&server, 8, &FOUND_AT_THE_FRAMES_END, cases.into_iter().flatten());
     assert_eq!(count, 145, "Autobahn has 13, and 132 sequences");

@@ -75,3 +75,19 @@ mod waiting_for_the_client_is_not_the_apps_time;
 mod waits_pass_through_lua_not_through_c;
 mod what_apps_return;
 mod whole_answers_have_a_length;
+
+// The cases are those of the built-in echo.
+#[path = "../it/websocket_passes_autobahn_close.rs"]
+mod websocket_passes_autobahn_close;
+#[path = "../it/websocket_passes_autobahn_framing.rs"]
+mod websocket_passes_autobahn_framing;
+#[path = "../it/websocket_passes_autobahn_limits.rs"]
+mod websocket_passes_autobahn_limits;
+#[path = "../it/websocket_passes_autobahn_utf8.rs"]
+mod websocket_passes_autobahn_utf8;
+
+/// What Autobahn's cases talk to.
+fn websocket_echo() -> support::Server {
+    let echo = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/websocket.lua");
+    support::lua::serve_file(echo, &["--workers", "2"])
+}
