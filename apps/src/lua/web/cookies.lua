@@ -1,6 +1,7 @@
 -- Cookies: those of a request, and the values of Set-Cookie (RFC 6265 and the draft that follows it).
 
-local _, own, web = ...
+local host, own, web = ...
+local to_utf8 = host.to_utf8
 local add, trim = own.add, own.trim
 local find, format, gmatch, lower, sub = string.find, string.format, string.gmatch, string.lower, string.sub
 local concat, ipairs, pairs, tostring, type = table.concat, ipairs, pairs, tostring, type
@@ -20,7 +21,7 @@ function own.parse_cookies(text)
       if #value > 1 and find(value, '^"') and sub(value, -1) == '"' then
         value = sub(value, 2, -2)
       end
-      add(cookies, name, value)
+      add(cookies, to_utf8(name), to_utf8(value))
     end
   end
   return cookies

@@ -6,7 +6,7 @@ local byte, find, gsub, lower, match, sub =
   string.byte, string.find, string.gsub, string.lower, string.match, string.sub
 
 own.TOKEN = "[!#$%%&'*+%-.^_`|~0-9A-Za-z]+"
-local VALUE = "^[ \t]*([^; \t\"]+)[ \t]*()"
+local VALUE = "^[ \t]*([!#$%%&'*+%-.^_`|~0-9A-Za-z/]+)[ \t]*()"
 local NAME = "^;[ \t]*(" .. own.TOKEN .. ")=()"
 local TOKEN = "^(" .. own.TOKEN .. ")[ \t]*()"
 
@@ -28,7 +28,7 @@ local function quoted(text, at)
   return content, match(text, "^[ \t]*()", stop + 1)
 end
 
--- The value in lower case and its parameters, whose names are in lower case; nil if it is malformed or has two of a name.
+-- The value, a token or a media type in lower case, and its parameters, whose names are in lower case; nil if it is malformed or has two of a name.
 function own.parameters(text)
   local value, at = match(text, VALUE)
   if not value then
