@@ -51,7 +51,7 @@ impl FromStr for AppName {
         if source.is_empty() || callable.as_deref() == Some("") || source.contains('\0') {
             return Err(wrong());
         }
-        let is_file = source.ends_with(".lua") || source.contains('/');
+        let is_file = [".lua", ".ws"].iter().any(|suffix| source.ends_with(suffix)) || source.contains('/');
         let source = match is_file {
             true => Source::File(source.into()),
             false if source.split('.').any(str::is_empty) => return Err(wrong()),
@@ -91,6 +91,7 @@ mod tests {
             ("hello.lua", file("hello.lua", None)),
             ("examples/hello.lua:main", file("examples/hello.lua", Some("main"))),
             ("./hello", file("./hello", None)),
+            ("hello.ws", file("hello.ws", None)),
         ] {
             assert_eq!(text.parse(), expected, "{text}");
             assert_eq!(expected.map(|app: AppName| app.to_string()), Ok(text.to_string()));

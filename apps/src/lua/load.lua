@@ -50,6 +50,12 @@ if package.searchpath("nibiru.boot_parameters", package.path) then
   end
 end
 
+-- WSAPI's launchers return an application of WSAPI's, which finds its files by the directory of the launcher.
+local wsapi
+if file and file:find("%.ws$") then
+  wsapi = require("tine.wsapi").of_launcher(file)
+end
+
 local module
 if file then
   local chunk, message = loadfile(source)
@@ -78,6 +84,14 @@ else
     return nil, text_of(result)
   end
   module = result
+end
+
+if wsapi then
+  local ok, app = xpcall(wsapi, handler, module, wanted)
+  if not ok then
+    return nil, text_of(app)
+  end
+  return app
 end
 
 local found

@@ -12,7 +12,7 @@
 //! - `websocket`: requests that become WebSockets.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
-//! - `modules`: those that an app has to require: `json`, `crypto` and web.lua.
+//! - `modules`: those that an app has to require: `json`, `crypto`, web.lua and wsapi.lua.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
 mod app;

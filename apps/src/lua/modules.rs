@@ -1,9 +1,10 @@
-//! The modules that an app has to require, and that cost nothing until then: `tine.json`, `tine.crypto` and `tine.web`.
-//! The last is Lua (web.lua and web/), with functions of the first two.
+//! The modules that an app has to require, and that cost nothing until then: `tine.json`, `tine.crypto`,
+//! `tine.web` and `tine.wsapi`. The last two are Lua (web.lua and web/, with functions of the first two; wsapi.lua).
 
 use super::{crypto, json};
 use mlua::{Function, Lua, Table, Value};
 
+const WSAPI: &str = include_str!("wsapi.lua");
 const WEB: &str = include_str!("web.lua");
 const WEB_PARTS: [(&str, &str); 8] = [
     ("text", include_str!("web/text.lua")),
@@ -21,6 +22,7 @@ pub fn open(lua: &Lua) -> mlua::Result<Function> {
     lua.create_function(|lua, (name, raise_in_app): (String, Function)| match name.as_str() {
         "tine.json" => json::module(lua),
         "tine.crypto" => crypto::module(lua),
+        "tine.wsapi" => lua.load(WSAPI).set_name("=tine").eval(),
         _ => web(lua, raise_in_app),
     })
 }

@@ -75,6 +75,7 @@ mod waiting_for_the_client_is_not_the_apps_time;
 mod waits_pass_through_lua_not_through_c;
 mod what_apps_return;
 mod whole_answers_have_a_length;
+mod wsapi_applications_run;
 
 // The cases are those of the built-in echo.
 #[path = "../it/websocket_passes_autobahn_close.rs"]

@@ -1,5 +1,5 @@
-//! examples/hello.lua, examples/redis.lua, examples/download.lua, examples/guestbook.lua, examples/room.lua and every route of
-//! examples/docs/app.lua. What examples/websocket.lua echoes are Autobahn's cases.
+//! examples/hello.lua, examples/redis.lua, examples/download.lua, examples/guestbook.lua, examples/room.lua,
+//! examples/wsapi.lua and every route of examples/docs/app.lua. What examples/websocket.lua echoes are Autobahn's cases.
 
 use crate::support::Server;
 use crate::support::curl::curl;
@@ -55,6 +55,15 @@ fn download_sends_files_that_the_client_may_have() {
     assert_eq!(server.get("/file/../download.lua?key=open").status, 404);
     assert_eq!(ask(&server, "/list/3?key=open", &[]), "1\n2\n3\n\n200 text/csv");
     assert_eq!(ask(&server, "/?key=open", &["-o", "/dev/null"]), "\n404 text/plain");
+}
+
+#[test]
+fn wsapi_greets() {
+    let server = serve_from(&examples(), "wsapi.lua", &[], &[]);
+    let greeted = server.get("/?name=Ada");
+    assert_eq!((greeted.status, greeted.text().as_str()), (200, "Hello, Ada!\n"));
+    assert_eq!(greeted.headers("set-cookie").collect::<Vec<_>>(), ["seen=1", "name=Ada"]);
+    assert_eq!(text_of(&server, "/"), "Hello, World!\n");
 }
 
 #[test]

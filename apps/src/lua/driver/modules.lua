@@ -7,6 +7,6 @@ local function load(name)
   return open(name, raise_in_app)
 end
 
-for _, name in ipairs({ "tine.json", "tine.crypto", "tine.web" }) do
+for _, name in ipairs({ "tine.json", "tine.crypto", "tine.web", "tine.wsapi" }) do
   package.preload[name] = load
 end
