@@ -69,9 +69,9 @@ local wait = parts.waiting(host, driver)
 parts.descriptors(host, driver, wait)
 parts.socket(host, driver, parts.connecting(host, driver))
 parts.luasocket()
-local new_input, new_errors = parts.streams(host, driver, wait)
+local Input, new_errors = parts.streams(host, driver, wait)
 local file_wrapper = parts.file_wrapper(driver)
-local new_environ = parts.environ(host, driver, new_input, new_errors, file_wrapper)
+local new_environ = parts.environ(host, Input, new_errors, file_wrapper)
 local start = parts.start_response(host, driver)
 parts.commands(host)
 parts.metrics(host, driver)
@@ -127,7 +127,7 @@ local function open_coroutine(id)
   co.thread = create(function()
     while true do
       local environ = new_environ()
-      driver.current, co.environ, co.input = co, environ, nil
+      driver.current, co.environ = co, environ
       if deadline then
         deadline.forget_hook(co.thread)
       end

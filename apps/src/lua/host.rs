@@ -68,10 +68,6 @@ impl calls::Host for Calls {
         environ::fields(head, self.addresses(is_current), |key, value| fields.push(key, value));
     }
 
-    fn has_body(&self, head: &[u8]) -> bool {
-        environ::has_body(head)
-    }
-
     fn is_lame_duck(&self) -> bool {
         self.turn.is_lame_duck.get()
     }
@@ -94,12 +90,16 @@ pub fn functions(
     host.set("worker", worker.index)?;
     host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
-    let environ_functions = |lua: &Lua, parts: (Table, Table, Function, Table)| boundary.environ_functions(lua, parts);
+    let environ_functions =
+        |lua: &Lua, parts: (Table, Table, Function, Table, Table)| boundary.environ_functions(lua, parts);
     host.set("environ_functions", lua.create_function(environ_functions)?)?;
     let start_response =
         |lua: &Lua, (id, co, start): (i64, Table, Function)| boundary.start_response(lua, id, co, start);
     host.set("start_response", lua.create_function(start_response)?)?;
     host.set("take_body", boundary.take_body(lua)?)?;
+    let (take_arrived, is_running_input) = boundary.input_functions(lua)?;
+    host.set("take_arrived", take_arrived)?;
+    host.set("is_running_input", is_running_input)?;
     host.set("is_started", lua.create_function(|_, ()| Ok(boundary.is_started()))?)?;
     let start = {
         let replies = Rc::clone(replies);
@@ -112,9 +112,7 @@ pub fn functions(
         }
     };
     host.set("start", lua.create_function(start)?)?;
-    let (has_body, is_lame_duck) = boundary.state_functions(lua)?;
-    host.set("has_body", has_body)?;
-    host.set("is_lame_duck", is_lame_duck)?;
+    host.set("is_lame_duck", boundary.is_lame_duck(lua)?)?;
     host.set("open_body", file_body::open(lua, turn)?)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;

@@ -1,7 +1,8 @@
 //! `--lua-memory-max`: limits the memory of a VM, and detects when it was exhausted.
 //!
-//! Lua 5.4 collects all garbage before it lets an allocation fail. LuaJIT does not, so there [`Memory::keep_room`]
-//! does.
+//! LuaJIT lets an allocation fail although there is garbage. Lua 5.4 collects it first, but not for the buffers in which
+//! string.rep, table.concat and others of its library build their results. So garbage must not get near the limit: it
+//! is collected early, and [`Memory::keep_room`] does so before a request.
 
 use mlua::Lua;
 use std::cell::Cell;
@@ -14,7 +15,7 @@ const ERROR_IN_ERROR: &str = "error in error handling";
 pub struct Memory {
     bytes_max: Option<usize>,
     is_exhausted: Cell<bool>,
-    /// LuaJIT: garbage is collected when more than this is held.
+    /// Garbage is collected when more than this is held.
     collect_above: Cell<usize>,
 }
 
@@ -23,22 +24,20 @@ impl Memory {
     pub fn limit(lua: &Lua, bytes_max: Option<usize>) -> mlua::Result<Memory> {
         if let Some(bytes) = bytes_max {
             lua.set_memory_limit(bytes)?;
-            if cfg!(feature = "luajit") {
-                // A collection cycle begins when memory has grown by a quarter, and is quick. By default it begins when
-                // memory has doubled, which may be beyond the limit.
-                lua.gc_inc(125, 400, 0);
-            }
+            // A collection cycle begins when memory has grown by a quarter, and is quick. By default it begins when
+            // memory has doubled, which may be beyond the limit.
+            lua.gc_inc(125, 400, 0);
             if cfg!(all(feature = "luajit", debug_assertions)) {
                 // LuaJIT built with assertions aborts when it closes a VM in which an allocation has failed, because
                 // some bytes are not freed. So such a VM is never closed; it ends with its process.
                 std::mem::forget(lua.clone());
             }
         }
-        let collect_above = bytes_max.filter(|_| cfg!(feature = "luajit")).map_or(usize::MAX, |bytes| bytes / 4 * 3);
+        let collect_above = bytes_max.map_or(usize::MAX, |bytes| bytes / 4 * 3);
         Ok(Memory { bytes_max, is_exhausted: Cell::new(false), collect_above: Cell::new(collect_above) })
     }
 
-    /// Called before each request: collects garbage where LuaJIT might run out of memory.
+    /// Called before each request: collects garbage where memory might run out.
     pub fn keep_room(&self, lua: &Lua) {
         if self.collect_above.get() < usize::MAX && lua.used_memory() > self.collect_above.get() {
             self.collect(lua);

@@ -8,7 +8,7 @@ use super::reply::{Instead, Replies, Reply};
 use super::socket::Sockets;
 use super::sys::Opened;
 use super::sys::calls::Boundary;
-use super::sys::coroutine::{self, Marks, Stopped};
+use super::sys::coroutine::{self, Body, Marks, Stopped};
 use super::sys::running::{self, Resumed};
 use super::yielded::Yielded;
 use super::{deadline, environ, load, socket, sys};
@@ -202,7 +202,9 @@ impl Vm {
         self.enter(&coroutine, deadline, cx);
         coroutine.reply = None;
         let method = request.method().as_bytes();
-        let stopped = coroutine.stack.begin([method, &path, request.query().unwrap_or("").as_bytes(), &head]);
+        let texts = [method, &path, request.query().unwrap_or("").as_bytes(), &head];
+        let body = Body { is_announced: request.has_body(), arrived: request.arrived_body() };
+        let stopped = coroutine.stack.begin(texts, body);
         let yielded = self.returned(&mut coroutine, stopped, cx.now());
         Ok((coroutine, yielded))
     }

@@ -164,25 +164,28 @@ fn exhaustion_that_the_app_survives_ends_nothing() {
 
 #[test]
 fn garbage_alone_exhausts_nothing() {
-    let server = serve(
-        r#"
-        local kept = {} -- half of what there is
-        for i = 1, 64 do kept[i] = ("z"):rep(65536) .. i end
-        function app(environ, start_response)
-          local parts = {}
-          for i = 1, 200 do parts[i] = ("x"):rep(10000) .. i end
-          start_response("200 OK", {})
-          return "hello"
-        end
-        "#,
-        &["--lua-memory-max", "8M"],
-    );
-    let worker = server.workers();
-    let mut client = server.connect();
-    for round in 0..300 {
-        client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
-        let response = client.response();
-        assert_eq!((response.status, response.text().as_str()), (200, "hello"), "round {round}: {}", server.log());
+    // Whichever allocation is the first that finds no room.
+    for odd in [0, 3, 7, 11] {
+        let app = r#"
+            local kept = {} -- half of what there is
+            for i = 1, 64 do kept[i] = ("z"):rep(65536) .. i end
+            kept.odd = ("o"):rep(ODD * 1024)
+            function app(environ, start_response)
+              local parts = {}
+              for i = 1, 200 do parts[i] = ("x"):rep(10000) .. i end
+              start_response("200 OK", {})
+              return "hello"
+            end
+        "#;
+        let server = serve(&app.replace("ODD", &odd.to_string()), &["--lua-memory-max", "8M"]);
+        let worker = server.workers();
+        let mut client = server.connect();
+        for round in 0..100 {
+            client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+            let response = client.response();
+            let answer = (response.status, response.text());
+            assert_eq!(answer, (200, "hello".to_string()), "{odd} KiB more, round {round}: {}", server.log());
+        }
+        assert_eq!(server.workers(), worker, "{}", server.log());
     }
-    assert_eq!(server.workers(), worker, "{}", server.log());
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_body_that_has_arrived_needs_no_wait;
 mod a_body_that_is_not_sent_is_not_made;
 mod a_c_module_that_suspends_its_request_gets_a_500;
 mod a_chunk_is_sent_before_the_next_is_asked_for;

@@ -52,6 +52,7 @@ pub struct Request<'a> {
     place: u32,
     text: &'a [u8],
     id: Option<&'a str>,
+    arrived: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
@@ -67,7 +68,8 @@ impl<'a> Request<'a> {
         let rest = &target.as_bytes()[path_start..];
         // Most targets are short: a plain loop is faster than a call of a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
-        Request { method, target, path: (path_start, end), version, headers, body, place: 1, text: b"", id: None }
+        let path = (path_start, end);
+        Request { method, target, path, version, headers, body, place: 1, text: b"", id: None, arrived: None }
     }
 
     /// The method as it was sent: `GET`.
@@ -165,6 +167,16 @@ impl<'a> Request<'a> {
     /// The length of the body, as the head declares it.
     pub fn body_length(&self) -> BodyLength {
         self.body
+    }
+
+    /// The whole body, if it has arrived with the head, so that an app can answer at once; an exchange is given it all the
+    /// same. `None`: it has not arrived, it is chunked, or there is none.
+    pub fn arrived_body(&self) -> Option<&'a [u8]> {
+        self.arrived
+    }
+
+    pub(crate) fn set_arrived(&mut self, body: Option<&'a [u8]>) {
+        self.arrived = body;
     }
 
     /// Whether there may be a byte of body.

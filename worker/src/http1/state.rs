@@ -372,10 +372,10 @@ impl Http1 {
     }
 
     #[inline]
-    fn begin(
+    fn begin<'a>(
         &mut self,
-        mut parsed: Parsed<'_>,
-        bytes: &[u8],
+        mut parsed: Parsed<'a>,
+        bytes: &'a [u8],
         entry: Option<Entry>,
         reply: &mut Reply<'_>,
         app: &mut dyn App,
@@ -400,7 +400,9 @@ impl Http1 {
             }
         };
         parsed.request.set_place(self.place);
-        let called = self.call(&parsed, &bytes[parsed.length..], entry, reply, app, cx);
+        let rest = &bytes[parsed.length..];
+        parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
+        let called = self.call(&parsed, rest, entry, reply, app, cx);
         Begun::Called(parsed.length, called)
     }
 
@@ -499,6 +501,7 @@ impl Http1 {
             fields.add_to_response(response);
         }
         let (output, record) = (&mut *reply.output, reply.recorder.last());
+        record.request_bytes += parsed.request.arrived_body().map_or(0, |body| body.len() as u64);
         let keep_alive = encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
             dispatch::on_refused(&parsed.request.name(), error, cx);
             encode::response(&mut app_failed(), output, facts, record, cx).unwrap_or(false)
@@ -737,6 +740,15 @@ fn facts_of(parsed: &Parsed<'_>) -> ResponseFacts {
 /// A client that expects 100 (Continue) holds its body back, unless it has begun to send it (RFC 9110, 10.1.1).
 fn is_held_back(parsed: &Parsed<'_>, rest: &[u8]) -> bool {
     parsed.expects_continue && parsed.request.has_body() && rest.is_empty()
+}
+
+/// The whole body, at the front of the input after a head. Only of a length that keeps the connection even if no
+/// exchange reads it.
+fn arrived_body(length: BodyLength, rest: &[u8]) -> Option<&[u8]> {
+    match length {
+        BodyLength::Known(length @ 1..=DISCARD_BYTES_MAX) => rest.get(..length as usize),
+        _ => None,
+    }
 }
 
 fn app_failed() -> Response {

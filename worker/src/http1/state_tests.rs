@@ -2,6 +2,8 @@
 //! sent in one piece, byte by byte, and cut in two at every index, with the same result.
 
 use super::*;
+use crate::app::Answer;
+use crate::http::Request;
 use crate::http1::test_client::*;
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
 use crate::protocol::Next::{Close, Wait};
@@ -330,4 +332,37 @@ fn half_closed_clients_get_their_responses() {
             ("half a body", get("/text") + &post("/echo", cl, "0123"), hi(), Close(Flushed)),
         ],
     );
+}
+
+/// Answers at once with the body that has arrived with the head.
+struct Arrived;
+
+impl App for Arrived {
+    fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
+        let body = request.arrived_body().map_or("-".to_string(), |body| String::from_utf8_lossy(body).into_owned());
+        Response::text(StatusCode::OK, body).into()
+    }
+}
+
+#[test]
+fn a_body_has_arrived_if_all_of_it_has() {
+    let both = post("/", "Content-Length: 3\r\n", "abc") + &get("/");
+    let head = both.find("abc").expect("the body");
+    let ok = |body| text("200 OK", "", body);
+    for at in 0..both.len() {
+        let mut client = Client::new(Arrived);
+        client.send(&both.as_bytes()[..at]);
+        client.send(&both.as_bytes()[at..]);
+        // The rest of a body that was not there yet is dropped, and is not the next request.
+        let expected = if (head..head + 3).contains(&at) { "-" } else { "abc" };
+        assert_eq!(client.text(), ok(expected) + &ok("-"), "cut at {at}");
+    }
+    for (fields, body) in [("Transfer-Encoding: chunked\r\n", "1\r\na\r\n0\r\n\r\n"), ("Content-Length: 0\r\n", "")] {
+        let mut client = Client::new(Arrived);
+        client.send((post("/", fields, body) + &get("/")).as_bytes());
+        assert_eq!(client.text(), ok("-") + &ok("-"), "{fields}");
+    }
+    let long = DISCARD_BYTES_MAX as usize + 1;
+    assert_eq!(arrived_body(BodyLength::Known(long as u64), &vec![0; long]), None, "such a body ends the connection");
+    assert_eq!(arrived_body(BodyLength::Known(2), b"abc"), Some(&b"ab"[..]));
 }

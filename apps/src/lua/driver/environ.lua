@@ -3,12 +3,14 @@
 -- Most apps read the method, the path and a header or two. So everything else stays in the request's head until it is
 -- looked up; pairs() fills the table and makes it an ordinary one.
 
-local host, driver, new_input, new_errors, file_wrapper = ...
+local host, Input, new_errors, file_wrapper = ...
 local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
 local bare_setmetatable = debug.setmetatable
 
 local RAW_HEAD = {}
 local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
+
+local new_environ, complete, look_up, new_input
 
 -- Those that are not part of the request.
 local CONSTANTS = {
@@ -26,18 +28,8 @@ local CONSTANTS = {
 }
 
 local MADE = {
-  ["wsgi.input"] = function(environ, head)
-    local co = driver.current
-    local is_current = co and co.environ == environ
-    -- The same object as before, even if the app has removed the key in between.
-    if is_current and co.input then
-      return co.input
-    end
-    local input = new_input(is_current and host.has_body(head))
-    if is_current then
-      co.input = input
-    end
-    return input
+  ["wsgi.input"] = function(environ)
+    return new_input(environ)
   end,
   ["wsgi.errors"] = function(environ)
     return new_errors(environ.REQUEST_METHOD, environ.PATH_INFO)
@@ -54,9 +46,7 @@ for key, value in next, CONSTANTS do
   constants[#constants + 1] = value
 end
 
-local complete, look_up
-
--- Keys of the request are looked up by the server (sys/calls.rs).
+-- Keys of the request, and its input, are looked up by the server (sys/calls.rs).
 local function index(environ, key)
   local value = CONSTANTS[key]
   if value ~= nil then
@@ -67,17 +57,16 @@ local function index(environ, key)
   if not make or look_up(environ, key) then
     return nil
   end
-  value = make(environ, rawget(environ, RAW_HEAD))
+  value = make(environ)
   rawset(environ, key, value)
   return value
 end
 
 -- Keys that the app has set or removed stay as they are.
 function Environ.__pairs(environ)
-  local head = rawget(environ, RAW_HEAD)
   for key, make in next, MADE do
     if rawget(environ, key) == nil and not look_up(environ, key) then
-      rawset(environ, key, make(environ, head))
+      rawset(environ, key, make(environ))
     end
   end
   complete(environ)
@@ -92,8 +81,8 @@ function Environ.__newindex(environ, key, value)
   rawset(environ, key, value)
 end
 
-local new_environ
-new_environ, Environ.__index, complete, look_up = host.environ_functions(Environ, RAW_HEAD, index, constants)
+new_environ, Environ.__index, complete, look_up, new_input =
+  host.environ_functions(Environ, RAW_HEAD, index, constants, Input)
 
 -- Creates the environ of the running request.
 return new_environ

@@ -3,7 +3,7 @@
 local host, driver, wait = ...
 local raise_in_app, READ, NUMBER = driver.raise_in_app, driver.READ, driver.NUMBER
 local READ_ALL, READ_LINE, READ_MIN = driver.READ_ALL, driver.READ_LINE, driver.READ_MIN
-local take_body = host.take_body
+local take_body, take_arrived, is_running = host.take_body, host.take_arrived, host.is_running_input
 local ipairs, setmetatable, type = ipairs, setmetatable, type
 local concat, min, sub = table.concat, math.min, string.sub
 
@@ -17,8 +17,7 @@ local function receive(input, wanted)
   if input.ended then
     return ""
   end
-  local co = driver.current
-  if not co or co.input ~= input then
+  if not is_running(input) then
     raise_in_app("wsgi.input is read outside of its request")
   end
   wait(READ + NUMBER * (min(wanted, BYTES_MAX) - READ_MIN))
@@ -41,6 +40,10 @@ end
 -- Like Lua's file:read: without a count, the rest of the body, or "" at the end; with a count, that many bytes, fewer
 -- where the body ends, nil at the end. The formats "a", "l" and "L" are supported, too.
 function Input:read(count)
+  local arrived = take_arrived(self, count)
+  if arrived then
+    return arrived
+  end
   if count == nil or count == "a" or count == "*a" then
     return receive(self, READ_ALL)
   elseif type(count) == "number" and count >= 0 and count % 1 == 0 then
@@ -85,13 +88,8 @@ end
 
 function Errors:flush() end
 
--- The input of the running request; it is at its end from the start if there is no body.
-local function input(has_body)
-  return setmetatable({ ended = not has_body }, Input)
-end
-
 local function errors(method, path)
   return setmetatable({ method = method, path = path }, Errors)
 end
 
-return input, errors
+return Input, errors

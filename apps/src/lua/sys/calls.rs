@@ -22,8 +22,6 @@ pub trait Host {
     fn field<'a>(&self, head: &'a [u8], key: &[u8], is_current: bool) -> Option<Cow<'a, [u8]>>;
     /// Appends all of them.
     fn fields(&self, head: &[u8], is_current: bool, fields: &mut Fields);
-    /// Whether a request's head announces a body.
-    fn has_body(&self, head: &[u8]) -> bool;
     /// Whether the server is in the lame-duck phase of its stop.
     fn is_lame_duck(&self) -> bool;
     /// Begins the response of the running request with a head that it has checked before; false: it has not. For the
@@ -59,6 +57,8 @@ pub struct Boundary {
     fields: Cell<Fields>,
 }
 
+/// What each environ has from its beginning, beside its raw head.
+const BASE_KEYS: [&str; 3] = ["REQUEST_METHOD", "PATH_INFO", "QUERY_STRING"];
 /// Four keys that all have, and some that are looked up.
 const ENVIRON_KEYS: c_int = 8;
 /// Longer heads are not compared with those that were sent before.
@@ -80,25 +80,27 @@ impl Boundary {
 impl Boundary {
     /// The functions for environ, whose metatable is `environ_meta` and whose raw head is under the key `raw_head`:
     /// one that makes the environ of the running request; its `__index`, which leaves keys that are not of the request
-    /// to `index`; one that completes an environ, with these constants (keys and values in turn); and `look_up`.
+    /// to `index`, apart from the running request's input; one that completes an environ, with these constants (keys and
+    /// values in turn); `look_up`; and one that makes the input of an environ.
     pub fn environ_functions(
         &'static self,
         lua: &Lua,
-        (environ_meta, raw_head, index, constants): (Table, Table, Function, Table),
-    ) -> mlua::Result<(Function, Function, Function, Function)> {
-        let new = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", &raw_head, environ_meta);
+        (environ_meta, raw_head, index, constants, input_meta): (Table, Table, Function, Table, Table),
+    ) -> mlua::Result<(Function, Function, Function, Function, Function)> {
+        let [method, path, query] = BASE_KEYS;
+        let new = (method, path, query, &raw_head, environ_meta);
         Ok((
             self.closure(lua, new_environ, new)?,
-            self.closure(lua, index_environ, (&raw_head, index))?,
+            self.closure(lua, index_environ, (&raw_head, index, "ended", &input_meta))?,
             self.closure(lua, complete_environ, (&raw_head, constants))?,
             self.closure(lua, look_up, ())?,
+            self.closure(lua, new_input, ("ended", input_meta))?,
         ))
     }
 
-    /// Functions for keys of environ that are made when they are looked up: one that says whether the request of a raw
-    /// head has a body, and one whether the server is in the lame-duck phase.
-    pub fn state_functions(&'static self, lua: &Lua) -> mlua::Result<(Function, Function)> {
-        Ok((self.closure(lua, has_body, ())?, self.closure(lua, is_lame_duck, ())?))
+    /// A function that says whether the server is in the lame-duck phase.
+    pub fn is_lame_duck(&'static self, lua: &Lua) -> mlua::Result<Function> {
+        self.closure(lua, is_lame_duck, ())
     }
 
     /// The start_response of the coroutine with this number. `start` is called with `co` before the arguments, unless
@@ -110,6 +112,13 @@ impl Boundary {
     /// A function that returns what `Coroutine::feed` was called with; for `driver/streams.lua`.
     pub fn take_body(&'static self, lua: &Lua) -> mlua::Result<Function> {
         self.closure(lua, take_body, ())
+    }
+
+    /// Functions for `driver/streams.lua`: `take_arrived(input, count)` returns the whole body, if it has arrived and is
+    /// no longer than the count or there is none, and input is then at its end; `is_running(input)` says whether it is
+    /// the running request's.
+    pub fn input_functions(&'static self, lua: &Lua) -> mlua::Result<(Function, Function)> {
+        Ok((self.closure(lua, take_arrived, "ended")?, self.closure(lua, is_running_input, ())?))
     }
 
     /// The response of the running request has begun, with a head that was not sent before.
@@ -196,6 +205,13 @@ unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
     stack.set_count(2);
     let key = match stack.bytes(2) {
         Some(key) if boundary.host.is_of_request(key) && stack.kind(1) == ffi::LUA_TTABLE => key,
+        Some(b"wsgi.input") if is_first_lookup(stack, boundary, b"wsgi.input") => {
+            push_input(stack, boundary, upvalue(4), upvalue(5));
+            stack.push_copy(2);
+            stack.push_copy(-2);
+            stack.set(1);
+            return 1;
+        }
         _ => {
             stack.push_copy(upvalue(3));
             stack.insert(1);
@@ -225,7 +241,7 @@ unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
 }
 
 /// Sets all keys of environ, the first argument, that the app has neither set, nor looked up, nor removed, and makes it
-/// an ordinary table.
+/// an ordinary table. A table that the app has not written to is not asked for each key whether it is there.
 unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
     // SAFETY: `environ_functions` has made it, and only the driver calls it, with a table.
     let (stack, boundary) = unsafe { called(state) };
@@ -238,6 +254,8 @@ unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
         return 0;
     }
     let head = stack.string(2);
+    let is_written_to = current.is_none_or(|current| has_others(stack, current));
+    let is_absent = |stack| !is_written_to || is_absent(stack);
     let mut fields = ManuallyDrop::new(boundary.fields.take());
     boundary.host.fields(head, current.is_some(), &mut fields);
     let mut rest = fields.bytes.as_slice();
@@ -274,6 +292,24 @@ unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
     0
 }
 
+/// Whether the environ at the place 1 has other keys than those that it begins with and those that were looked up.
+fn has_others(stack: Stack<'_>, current: &Current) -> bool {
+    let count = stack.count();
+    stack.push_nil();
+    while stack.next(1) {
+        stack.pop(1);
+        let is_known = match stack.bytes(-1) {
+            Some(key) => BASE_KEYS.iter().any(|base| base.as_bytes() == key) || current.has_looked_up(key),
+            None => stack.pointer(-1) == stack.pointer(upvalue(2)),
+        };
+        if !is_known {
+            stack.set_count(count);
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether the table at the place 1 lacks the key on top, which is popped if not.
 fn is_absent(stack: Stack<'_>) -> bool {
     stack.push_copy(-1);
@@ -296,15 +332,46 @@ unsafe extern "C-unwind" fn look_up(state: *mut lua_State) -> c_int {
     1
 }
 
-unsafe extern "C-unwind" fn has_body(state: *mut lua_State) -> c_int {
-    // SAFETY: `state_functions` has made it, and only the driver calls it, with a value.
+/// Notes a lookup in the environ at the place 1; whether that is the running request's, and this its first lookup of the
+/// key.
+fn is_first_lookup(stack: Stack<'_>, boundary: &Boundary, key: &[u8]) -> bool {
+    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    let Some(current) = current.filter(|current| !current.has_looked_up(key)) else { return false };
+    current.note_lookup(key);
+    true
+}
+
+/// Pushes the input of the environ at the place 1: at its end from the start if there is no body, or if it is not the
+/// running request's. May raise an error.
+fn push_input(stack: Stack<'_>, boundary: &Boundary, ended: c_int, input_meta: c_int) {
+    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    stack.push_table(1);
+    stack.push_copy(ended);
+    stack.push_boolean(current.is_none_or(|current| !current.has_body.get()));
+    stack.set(-3);
+    stack.push_copy(input_meta);
+    stack.set_metatable(-2);
+    if let Some(current) = current {
+        current.input.set(stack.pointer(-1));
+    }
+}
+
+unsafe extern "C-unwind" fn new_input(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it, and only the driver calls it, with an environ.
     let (stack, boundary) = unsafe { called(state) };
-    stack.push_boolean(stack.bytes(1).is_some_and(|head| boundary.host.has_body(head)));
+    push_input(stack, boundary, upvalue(2), upvalue(3));
+    1
+}
+
+unsafe extern "C-unwind" fn is_running_input(state: *mut lua_State) -> c_int {
+    // SAFETY: `input_functions` has made it, and only the driver calls it, with a value.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.push_boolean(boundary.running().is_some_and(|current| current.is_input(stack.pointer(1))));
     1
 }
 
 unsafe extern "C-unwind" fn is_lame_duck(state: *mut lua_State) -> c_int {
-    // SAFETY: `state_functions` has made it.
+    // SAFETY: `Boundary::is_lame_duck` has made it.
     let (stack, boundary) = unsafe { called(state) };
     stack.push_boolean(boundary.host.is_lame_duck());
     1
@@ -322,6 +389,29 @@ unsafe extern "C-unwind" fn take_body(state: *mut lua_State) -> c_int {
     }
     stack.push_boolean(is_end);
     2
+}
+
+/// The whole body, or nothing.
+unsafe extern "C-unwind" fn take_arrived(state: *mut lua_State) -> c_int {
+    // SAFETY: `input_functions` has made it.
+    let (stack, boundary) = unsafe { called(state) };
+    stack.set_count(2);
+    let Some(current) = boundary.running().filter(|current| current.is_input(stack.pointer(1))) else { return 0 };
+    let Some((start, length)) = current.arrived.get() else { return 0 };
+    let is_enough = match stack.integer(2) {
+        Some(count) => count >= 0 && count as u64 >= length as u64,
+        None => stack.kind(2) == ffi::LUA_TNIL,
+    };
+    if !is_enough {
+        return 0;
+    }
+    current.arrived.set(None);
+    stack.push_copy(upvalue(2));
+    stack.push_boolean(true);
+    stack.set(1);
+    // SAFETY: they are there while the request begins.
+    stack.push_bytes(unsafe { std::slice::from_raw_parts(start, length) });
+    1
 }
 
 /// `start_response(status, headers, error)`.

@@ -5,6 +5,7 @@
 //! which yields on its own does not know.
 
 use super::calls::Boundary;
+pub use super::current::Body;
 use super::current::Current;
 use super::running;
 use super::stack::Stack;
@@ -72,9 +73,9 @@ impl Coroutine {
         &self.thread
     }
 
-    /// Lets it answer a request: method, decoded path, query and head.
-    pub fn begin(&mut self, request: [&[u8]; 4]) -> Stopped {
-        self.current.begin(request);
+    /// Lets it answer a request: method, decoded path, query and head, and its body.
+    pub fn begin(&mut self, request: [&[u8]; 4], body: Body<'_>) -> Stopped {
+        self.current.begin(request, body);
         let stopped = self.resume();
         self.current.forget();
         stopped

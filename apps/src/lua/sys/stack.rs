@@ -177,6 +177,12 @@ impl<'a> Stack<'a> {
         unsafe { ffi::lua_pop(self.0, count) };
     }
 
+    /// How many values there are, from the first argument of the C function.
+    pub fn count(self) -> c_int {
+        // SAFETY: reads the stack.
+        unsafe { ffi::lua_gettop(self.0) }
+    }
+
     /// Sets how many values there are, from the first argument of the C function.
     pub fn set_count(self, count: c_int) {
         // SAFETY: there is room.
