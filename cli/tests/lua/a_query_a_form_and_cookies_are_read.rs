@@ -164,7 +164,7 @@ fn long_values_of_one_character_take_linear_time() {
           local began = os.clock()
           for _, text in ipairs({ " ", "1", "a", ":", "=", ";", "&", "%", "+", "\"", "\\", "a=", "; ", "a ", "%4", "\\\"", "\t ", ".", "'" }) do
             local long = text:rep(size / #text)
-            for _, value in ipairs({ long, "a=" .. long, "a=\"" .. long, "a=" .. long .. "x", "text/x; a=\"" .. long }) do
+            for _, value in ipairs({ long, "a=" .. long, "a=\"" .. long, "a=" .. long .. "x", "a=b" .. long .. "x", "text/x; a=\"" .. long }) do
               work(value)
             end
           end

@@ -16,6 +16,10 @@ fn values_have_one_form() {
             r#"{"a":[true,false,null],"b":1,"c":{},"d":[]}"#,
         ),
         (r#"return json.encode("\0\n\"\\/\127\226\153\134")"#, "\"\\u0000\\n\\\"\\\\/\u{7f}\u{2646}\""),
+        (
+            "local t = {} for c in ('zyxwvutsrqponmlkjihgfedcba'):gmatch('.') do t[c] = json.null end return (json.encode(t):gsub('[^a-z]+null', ''):gsub('[^a-z]', ''))",
+            "abcdefghijklmnopqrstuvwxyz",
+        ),
         ("return json.encode(nil), json.encode(json.null), json.encode(true)", "null null true"),
         (
             "return json.encode(-1), json.encode(0.1), json.encode(1e300), json.encode(2^53)",
