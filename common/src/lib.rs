@@ -10,6 +10,7 @@
 //! - [`in_flight_table`]: beside it, the requests that each worker is processing.
 //! - [`throttle`]: beside it, the limits of the whole server: permits, the log of admissions, the clients' own limits.
 //! - [`shared`]: the dictionaries that the workers' applications share.
+//! - [`election`]: which worker of the whole server is the elected one.
 //! - [`access_log`]: what a line of the access log has, and where it goes; [`escape`]: what clients send, within a line.
 //! - [`status`]: the server's status, as the master reports it over its control socket, and the status page shows it;
 //!   [`roster`]: what the master contributes; [`bulletin`]: the memory in which it publishes that; [`resident`]: memory and
@@ -31,6 +32,7 @@ pub mod bulletin;
 #[warn(missing_docs)]
 pub mod config;
 pub mod crash;
+pub mod election;
 pub mod escape;
 pub mod figures;
 pub mod fixed_text;

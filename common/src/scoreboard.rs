@@ -15,6 +15,7 @@
 mod claims;
 
 use crate::address_counts::{AddressCounts, Tables};
+use crate::election::Election;
 use crate::gauges::{self, Gauges};
 use crate::in_flight_table::{self, InFlightTable};
 use crate::metric::{Kind, Metric, Metrics};
@@ -99,6 +100,7 @@ pub struct Scoreboard {
     gauges: &'static [Line],
     throttle: Throttle,
     dictionaries: Dictionaries,
+    election: Election,
     telemetry: Telemetry,
     /// Heartbeats count from here; the monotonic clock is the same in all processes.
     epoch: Instant,
@@ -153,6 +155,7 @@ impl Scoreboard {
             addresses: None,
             throttle: Throttle::over(&mut parts, slots, rate_count, memory),
             dictionaries: Dictionaries::NONE,
+            election: memory.election(),
             gauges,
             epoch: memory.epoch(),
         })
@@ -181,6 +184,11 @@ impl Scoreboard {
     /// What applications share.
     pub fn dictionaries(&self) -> Dictionaries {
         self.dictionaries
+    }
+
+    /// Which worker is the elected one.
+    pub fn election(&self) -> Election {
+        self.election
     }
 
     /// Counts the connections of each address from now on, in the workers that are forked after this.

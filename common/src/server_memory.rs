@@ -1,7 +1,7 @@
 //! The server memory: the shared memory that is of the whole server and outlives a master. An upgrade hands it on, so that
 //! both masters and all of their workers admit and count in one place.
 //!
-//! One mapping of a file in memory: a header, the numbers of the masters, and the parts, which [`Parts`] deals out in a fixed
+//! One mapping of a file in memory: a header, the numbers of the masters, the election, and the parts, which [`Parts`] deals out in a fixed
 //! order. The file is passed to the next master, which takes the memory on if it has the same layout and is large enough
 //! ([`ServerMemory::take_on`]). Where no file can be made, the memory is anonymous, and ends with its master.
 //!
@@ -11,6 +11,7 @@ mod masters;
 
 pub use masters::{MASTERS_MAX, Masters, ProcessKey};
 
+use crate::election::Election;
 use crate::gauges::Resource;
 use crate::method::Method;
 use crate::metric::Metric;
@@ -56,7 +57,8 @@ enum Word {
 
 const HEADER: usize = 0;
 const MASTERS: usize = 1;
-const HEADER_LINES: usize = 2;
+const ELECTION: usize = 2;
+const HEADER_LINES: usize = 3;
 
 /// What a master needs the memory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +133,8 @@ impl Needs {
 fn layout() -> u64 {
     // Another hash function is another layout, too: clients have their places by it.
     let mut hasher = DefaultHasher::new();
-    (LAYOUT, size_of::<Line>(), MASTERS_MAX).hash(&mut hasher);
+    // Each C library has a mutex of its own.
+    (LAYOUT, size_of::<Line>(), MASTERS_MAX, HEADER_LINES, cfg!(target_env = "gnu")).hash(&mut hasher);
     Metric::ALL.map(|metric| metric.name()).hash(&mut hasher);
     Count::ALL.map(|count| (count.describe().0.name, count.describe().1)).hash(&mut hasher);
     Level::ALL.len().hash(&mut hasher);
@@ -150,7 +153,7 @@ impl ServerMemory {
         let made = memory_file(needs.addresses_at() + crate::address_counts::lines(needs.slots))
             .and_then(|file| Ok((map_lines(file.as_fd(), 0, needs.lines())?, file)));
         match made {
-            Ok((lines, file)) => Ok(ServerMemory::begin(lines, Some(file), needs)),
+            Ok((lines, file)) => ServerMemory::begin(lines, Some(file), needs),
             Err(e) => {
                 log::warn!(
                     "an upgrade will not keep counters and limits exact: the shared memory cannot be handed on: {e}"
@@ -162,10 +165,11 @@ impl ServerMemory {
 
     /// New memory of this process and those that it forks.
     pub fn private(needs: Needs) -> io::Result<ServerMemory> {
-        Ok(ServerMemory::begin(shared_lines(needs.lines())?, None, needs))
+        ServerMemory::begin(shared_lines(needs.lines())?, None, needs)
     }
 
-    fn begin(lines: &'static [Line], file: Option<OwnedFd>, needs: Needs) -> ServerMemory {
+    fn begin(lines: &'static [Line], file: Option<OwnedFd>, needs: Needs) -> io::Result<ServerMemory> {
+        Election::make(&lines[ELECTION])?;
         let (epoch, epoch_ns) = now_by_both_clocks();
         let secret = RandomState::new();
         for (word, value) in [
@@ -182,7 +186,7 @@ impl ServerMemory {
         }
         let masters = register(lines).expect("it is the first");
         masters.lead();
-        ServerMemory { lines, file, masters, epoch, needs, is_taken_on: false }
+        Ok(ServerMemory { lines, file, masters, epoch, needs, is_taken_on: false })
     }
 
     /// The memory of the master before this one, if it is what this one needs.
@@ -224,6 +228,11 @@ impl ServerMemory {
 
     pub fn masters(&self) -> Masters {
         self.masters
+    }
+
+    /// Of one worker of all that use this memory.
+    pub fn election(&self) -> Election {
+        Election::at(&self.lines[ELECTION])
     }
 
     pub fn epoch(&self) -> Instant {

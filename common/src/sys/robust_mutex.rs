@@ -11,7 +11,7 @@ const ROBUST: c_int = 1;
 const _: () = assert!(size_of::<pthread_mutex_t>() <= size_of::<Line>() && align_of::<pthread_mutex_t>() <= 128);
 
 /// The mutex at the beginning of a line of shared memory, of which nothing else is read or written.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct RobustMutex(&'static Line);
 
 /// The mutex is this process's now.
