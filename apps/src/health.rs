@@ -3,7 +3,7 @@
 
 use crate::files::UrlPrefix;
 use std::time::Instant;
-use tine_worker::app::{Answer, App, AppFactory, Cx};
+use tine_worker::app::{Answer, App, AppError, AppFactory, Cx};
 use tine_worker::http::{Request, Response, StatusCode};
 
 /// 200 also while draining, as in hpdummy; 503 only while a stopping server waits for load balancers to notice
@@ -41,6 +41,14 @@ impl App for Health {
             Some("") => answer(cx),
             _ => self.app.call(request, cx),
         }
+    }
+
+    fn start(&mut self, cx: &Cx<'_>) -> Result<(), AppError> {
+        self.app.start(cx)
+    }
+
+    fn stop(&mut self, cx: &Cx<'_>) {
+        self.app.stop(cx);
     }
 
     fn each_second(&mut self, now: Instant) {

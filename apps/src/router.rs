@@ -3,7 +3,7 @@
 
 use crate::files::Files;
 use std::time::Instant;
-use tine_worker::app::{Answer, App, Cx};
+use tine_worker::app::{Answer, App, AppError, Cx};
 use tine_worker::http::Request;
 
 /// Files, and an application for all other paths.
@@ -50,6 +50,14 @@ impl App for Router {
             Some(answer) => answer,
             None => self.app.call(request, cx),
         }
+    }
+
+    fn start(&mut self, cx: &Cx<'_>) -> Result<(), AppError> {
+        self.app.start(cx)
+    }
+
+    fn stop(&mut self, cx: &Cx<'_>) {
+        self.app.stop(cx);
     }
 
     fn each_second(&mut self, now: Instant) {

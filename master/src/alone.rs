@@ -72,6 +72,7 @@ impl Alone {
                 buffer_bytes: config.worker.buffer_bytes,
                 metrics: AppMetrics::of(scoreboard.telemetry().seat(0)),
                 dictionaries: scoreboard.dictionaries(),
+                election: scoreboard.election(),
             },
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tine_common::config::MasterConfig;
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
+use tine_worker::app::election::Election;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::shared::Dictionaries;
 use tine_worker::app::{AppFactory, WorkerInfo};
@@ -110,6 +111,8 @@ fn build(
         metrics: AppMetrics::none(),
         // Of this process alone.
         dictionaries: Dictionaries::reserve(config.shared_bytes_max).unwrap_or_default(),
+        // This process serves nothing.
+        election: Election::NONE,
     };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),

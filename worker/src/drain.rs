@@ -7,7 +7,9 @@
 //!    still answered.
 //! 3. Requests in flight are finished; every head written from now on has `Connection: close`.
 //! 4. What is left at the deadline is cut and counted. A worker whose successor serves has no deadline until the server
-//!    stops.
+//!    stops, or its last connection is closed.
+//! 5. The app's tasks are finished, and then the app is stopped ([`App::stop`](crate::app::App::stop)), which may spawn the
+//!    last tasks. If there was no deadline, these two have one graceful timeout; if the connections were cut, `STOP_TIME`.
 
 use crate::protocol::IdleEnd;
 use crate::run_queue::Token;
@@ -23,6 +25,9 @@ const ACCEPT_GRACE: Duration = Duration::from_millis(500);
 const IDLE_GRACE: Duration = Duration::from_millis(250);
 /// An idle connection is kept for up to this much longer, so that the clients do not all reconnect at once.
 const IDLE_SPREAD_MS: u64 = 256;
+/// How long an app may take to stop after the connections were cut. The master kills a worker that has not exited a second
+/// after that.
+const STOP_TIME: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Drain {
@@ -54,6 +59,17 @@ impl Drain {
         self.ends = earlier(self.ends, other.ends);
     }
 
+    /// The connections are closed: what the app still does has a deadline in any case.
+    pub fn bound(&mut self, now: Instant, config: &WorkerConfig) {
+        self.ends.get_or_insert(now + config.graceful_timeout);
+    }
+
+    /// The connections and tasks were cut.
+    pub fn bound_stop(&mut self, now: Instant) {
+        self.accept_grace_until = self.accept_grace_until.min(now);
+        self.ends = Some(now + STOP_TIME);
+    }
+
     pub fn began(&self) -> Instant {
         self.began
     }
@@ -61,6 +77,11 @@ impl Drain {
     /// Whether connections may still be accepted: the whole server ends, not one worker of many.
     pub fn has_accept_grace(&self) -> bool {
         self.accept_grace_until > self.began
+    }
+
+    /// As it concerns what belongs to no connection.
+    pub fn of_no_connection(&self) -> IdleEnd {
+        IdleEnd { began: self.began, stay: Duration::ZERO }
     }
 
     /// How long this connection may stay idle.

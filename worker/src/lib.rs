@@ -8,7 +8,7 @@
 //! - `accept`, `admission` and `per_address`: which worker accepts a connection, and which connections are refused;
 //!   `throttle`: which requests are admitted, wait or are refused;
 //!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close;
-//!   `watches`: the descriptors that it waits for.
+//!   `watches`: the descriptors that it waits for; `tasks`: what it does outside of any request.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
 //!   `http1` and `websocket` implement it; `dispatch`, `exchange` and `patience` are common to protocols that answer
@@ -37,6 +37,7 @@ mod protocol;
 pub mod raw_access;
 mod request_log;
 mod run_queue;
+mod tasks;
 #[warn(missing_docs)]
 pub mod testing;
 mod throttle;

@@ -3,7 +3,8 @@
 //! A [`Client`] speaks HTTP/1.1 to the application through the server's protocol, with a clock of its own: where the
 //! application waits ([`Pull::NotBefore`](crate::app::Pull::NotBefore)), the time passes at once. Descriptors that it
 //! watches are real: while one of them may wake the exchange, it is waited for in real time, in which the application's
-//! time stands still ([`Client::descriptor_limit`]).
+//! time stands still ([`Client::descriptor_limit`]). The application's tasks run while a request is answered, and while
+//! [`Client::pass`] lets time pass.
 //!
 //! ```
 //! # extern crate tine_worker as tine;
@@ -30,6 +31,8 @@ use crate::http::DateLine;
 use crate::http1::{HeadCache, Http1};
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::{IdleEnd, Io, Next, Passed};
+use crate::tasks::Tasks;
+use crate::timers::earlier;
 use mio::{Events, Poll};
 use std::io;
 use std::time::{Duration, Instant};
@@ -50,6 +53,7 @@ pub struct Client {
     is_draining: bool,
     poll: Poll,
     wakeups: Wakeups,
+    tasks: Tasks,
     descriptor_limit: Duration,
     /// Of the last request's connection.
     serial: u32,
@@ -87,12 +91,16 @@ impl Response {
 }
 
 impl Client {
-    /// A client of this application, with the limits that a server has by default.
+    /// A client of this application, which is started, with the limits that a server has by default.
+    ///
+    /// # Panics
+    /// If the application fails to start.
+    #[track_caller]
     pub fn new(app: impl App + 'static) -> Client {
         let now = Instant::now();
         let poll = Poll::new().expect("a poll");
-        let registry = poll.registry().try_clone().expect("a descriptor");
-        Client {
+        let wakeups = Wakeups::new(poll.registry().try_clone().expect("a descriptor"));
+        let mut client = Client {
             app: Box::new(app),
             limits: Limits::default(),
             began: now,
@@ -101,10 +109,16 @@ impl Client {
             is_lame_duck: false,
             is_draining: false,
             poll,
-            wakeups: Wakeups::new(registry),
+            tasks: Tasks::of(wakeups.background.clone()),
+            wakeups,
             descriptor_limit: Duration::from_secs(10),
             serial: 0,
-        }
+        };
+        let date = DateLine::new(now);
+        let turn = TurnCx { wakeups: Some(&client.wakeups), ..TurnCx::alone(now, &client.limits, &date, None) };
+        let started = client.app.start(&Cx { turn: &turn, connection: ConnectionCx::default() });
+        started.expect("the application starts");
+        client
     }
 
     /// How much of its time a response may take; an hour by default.
@@ -128,6 +142,35 @@ impl Client {
     /// From now on the server drains.
     pub fn drain(&mut self) {
         self.is_draining = true;
+    }
+
+    /// Lets this much of the application's time pass, in which its tasks run.
+    ///
+    /// # Panics
+    /// If they never rest.
+    #[track_caller]
+    pub fn pass(&mut self, time: Duration) {
+        let (ends, mut date) = (self.now + time, DateLine::new(self.now));
+        for _ in 0..STEPS_MAX {
+            date.refresh(self.now);
+            let turn = TurnCx { wakeups: Some(&self.wakeups), ..TurnCx::alone(self.now, &self.limits, &date, None) };
+            self.tasks.run(&turn, self.idle_end());
+            while let Some(id) = self.wakeups.woken.pop() {
+                self.tasks.wake(id);
+            }
+            match self.tasks.deadline(self.now).filter(|&at| at <= ends) {
+                Some(at) => self.now = at.max(self.now),
+                None => {
+                    self.now = ends;
+                    return;
+                }
+            }
+        }
+        panic!("the application's tasks never rest; they were called {STEPS_MAX} times")
+    }
+
+    fn idle_end(&self) -> Option<IdleEnd> {
+        self.is_draining.then_some(IdleEnd { began: self.began, stay: Duration::from_secs(86400) })
     }
 
     /// The time that has passed for the application.
@@ -185,8 +228,7 @@ impl Client {
                 wakeups: Some(&self.wakeups),
                 ..TurnCx::alone(self.now, &self.limits, &date, None)
             };
-            let stay = Duration::from_secs(86400);
-            let idle_end = self.is_draining.then_some(IdleEnd { began: self.began, stay });
+            let idle_end = self.idle_end();
             let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end, id, socket: None } };
             if input.has_room() && http1.wants_input(output.len(), &cx) {
                 let count = unread.len().min(BUFFER_BYTES - input.len());
@@ -207,7 +249,8 @@ impl Client {
             sent.extend(output.contents());
             output.clear();
             recorder.take_completed();
-            if self.is_woken(id) {
+            self.tasks.run(&turn, idle_end);
+            if is_woken(&self.wakeups, &mut self.tasks, id) {
                 http1.wake();
                 continue;
             }
@@ -223,7 +266,8 @@ impl Client {
                         http1.wake();
                         continue;
                     }
-                    let at = deadline.expect("the application waits without a timeout, and nothing wakes it");
+                    let at = earlier(deadline, self.tasks.deadline(self.now));
+                    let at = at.expect("the application waits without a timeout, and nothing wakes it");
                     assert!(
                         at <= ends,
                         "no end of the response within {:?} of the application's time",
@@ -236,11 +280,6 @@ impl Client {
         panic!("the application never comes to an end; it was called {STEPS_MAX} times")
     }
 
-    /// Whether this connection was woken since the last call.
-    fn is_woken(&self, id: ConnectionId) -> bool {
-        std::iter::from_fn(|| self.wakeups.woken.pop()).filter(|&woken| woken == id).count() > 0
-    }
-
     /// Waits for the descriptors that may wake this connection, at most for `limit`; returns whether one has.
     fn is_woken_by_descriptors(&mut self, id: ConnectionId, limit: Duration) -> bool {
         let (mut events, began) = (Events::with_capacity(64), Instant::now());
@@ -251,7 +290,7 @@ impl Client {
                 polled => polled.expect("epoll_wait"),
             }
             events.iter().for_each(|event| self.wakeups.watches.on_event(event));
-            if self.is_woken(id) {
+            if is_woken(&self.wakeups, &mut self.tasks, id) {
                 return true;
             }
             if left.is_zero() {
@@ -260,6 +299,16 @@ impl Client {
         }
         false
     }
+}
+
+/// Whether this connection was woken since the last call; tasks that were are queued.
+fn is_woken(wakeups: &Wakeups, tasks: &mut Tasks, id: ConnectionId) -> bool {
+    let mut is_woken = false;
+    while let Some(woken) = wakeups.woken.pop() {
+        tasks.wake(woken);
+        is_woken |= woken == id;
+    }
+    is_woken
 }
 
 /// The response in these bytes, which the server sent to the end of the connection.

@@ -10,7 +10,7 @@ mod logging;
 
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
-use crate::app::{App, AppFactory, TurnCx, Wakeups, WorkerInfo};
+use crate::app::{App, AppError, AppFactory, ConnectionCx, Cx, TurnCx, Wakeups, WorkerInfo};
 use crate::connection::{Buffers, Connection, Turn};
 use crate::dispatch::Recorder;
 use crate::drain::Drain;
@@ -20,6 +20,7 @@ use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
 use crate::request_log::RequestLog;
 use crate::run_queue::RunQueue;
+use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::timers::{Timers, earlier};
 use crate::turn_clock::TurnClock;
@@ -139,6 +140,9 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
         Ok(worker) => worker,
         Err(e) => return failed(&mut channel, format!("cannot set up the event loop: {e}")),
     };
+    if let Err(e) = worker.start_app() {
+        return failed(&mut channel, format!("the app could not be started: {e}"));
+    }
     slot.set_state(State::Ready);
     // The worker has its own copy: a ready worker has only the sockets that it keeps.
     drop(channel);
@@ -186,6 +190,7 @@ struct Worker {
     serial: u32,
     run_queue: RunQueue,
     wakeups: Wakeups,
+    tasks: Tasks,
     throttle: Throttle,
     clock: TurnClock,
     timers: Timers,
@@ -193,6 +198,8 @@ struct Worker {
     app: Box<dyn App>,
     date: DateLine,
     drain: Option<Drain>,
+    /// The app was told that the worker exits.
+    is_stopped: bool,
     /// The master has exited.
     is_orphaned: bool,
     /// Another master has the listening sockets, too.
@@ -259,6 +266,7 @@ impl Worker {
         let recorder = Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone());
         let buffers = Buffers::new(config.read_buffer_bytes(), recorder, now);
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
+        let wakeups = Wakeups::new(registry);
         slot.heartbeat(now, false);
         Ok(Worker {
             throttle: Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle),
@@ -278,13 +286,15 @@ impl Worker {
             connections: Slab::new(),
             serial: 0,
             run_queue: RunQueue::default(),
-            wakeups: Wakeups::new(registry),
+            tasks: Tasks::of(wakeups.background.clone()),
+            wakeups,
             clock: TurnClock::new(slot, now),
             timers: Timers::default(),
             buffers,
             app,
             date: DateLine::new(now),
             drain: None,
+            is_stopped: false,
             is_orphaned: false,
             are_sockets_lent,
             requests_due,
@@ -333,6 +343,7 @@ impl Worker {
             self.accept(now);
             self.advance(now);
             self.attend();
+            self.run_tasks(now);
             self.retire(now);
             self.keep_draining(now);
             self.write_logs(now);
@@ -362,7 +373,7 @@ impl Worker {
             return;
         }
         log::error!("{what}; this worker cannot go on (has the app closed a descriptor that is not its own?)");
-        self.cut("the lost descriptor", Instant::now());
+        self.count_cut("the lost descriptor", Instant::now());
         self.exit = Some(EXIT_LOST);
     }
 
@@ -376,8 +387,10 @@ impl Worker {
             false => Some(drain.accept_grace_until),
         });
         let log = self.request_log.as_ref().and_then(|log| log.deadline());
+        let tasks = if self.tasks.is_empty() { None } else { self.tasks.deadline(now) };
         let deadlines = [
             self.timers.nearest(),
+            tasks,
             self.listeners.deadline(),
             self.admission.deadline(),
             self.throttle.deadline(),
@@ -523,18 +536,45 @@ impl Worker {
         self.run_queue.end_turn();
     }
 
+    fn start_app(&mut self) -> Result<(), AppError> {
+        let turn = turn_cx(&self.config, self.info, &self.date, false, Instant::now());
+        let turn = TurnCx { wakeups: Some(&self.wakeups), seat: self.seat, ..turn };
+        self.app.start(&Cx { turn: &turn, connection: ConnectionCx::default() })
+    }
+
+    /// What the app does outside of any request.
+    #[inline(always)] // into each turn, where mostly there is nothing
+    fn run_tasks(&mut self, now: Instant) {
+        if !self.tasks.is_empty() {
+            self.run_due_tasks(now);
+        }
+    }
+
+    #[cold]
+    fn run_due_tasks(&mut self, now: Instant) {
+        if self.tasks.deadline(now).is_none_or(|at| at > now) {
+            return;
+        }
+        self.clock.begin_connection();
+        let turn = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
+        let turn = TurnCx { clock: Some(&self.clock), wakeups: Some(&self.wakeups), seat: self.seat, ..turn };
+        self.tasks.run(&turn, self.drain.map(|drain| drain.of_no_connection()));
+        self.wake();
+    }
+
     /// Lets requests that wait for the limits go on, as far as there is room.
     fn attend(&mut self) {
         self.throttle.attend(self.clock.latest(), &self.wakeups.woken);
         self.wake();
     }
 
-    /// Queues the connections that apps and watches have woken.
+    /// Queues the connections and tasks that apps and watches have woken.
     #[inline(always)] // into each turn, where mostly there are none
     fn wake(&mut self) {
         while let Some(id) = self.wakeups.woken.pop() {
             let Some(connection) = self.connections.get_mut(id.token).filter(|connection| connection.id == id) else {
-                continue; // it was closed
+                self.tasks.wake(id); // or it was closed
+                continue;
             };
             connection.wake();
             if connection.schedule() {

@@ -55,6 +55,7 @@ mod admission_refuses_with_503_and_recovers;
 mod after_an_upgrade_one_process_is_the_service;
 mod an_app_that_cannot_be_built_ends_the_server;
 mod an_app_that_closes_our_descriptors_ends_its_worker;
+mod an_app_works_outside_of_requests;
 mod an_echo_costs_its_raw_body;
 mod an_exchange_waits_for_a_descriptor;
 mod an_upgrade_is_refused_where_the_parent_would_end_the_service;

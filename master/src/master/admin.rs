@@ -21,6 +21,7 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::status::{ServerState, WorkerState};
 use tine_common::sys::fork;
 use tine_worker::app::WorkerInfo;
+use tine_worker::app::election::Election;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::shared::Dictionaries;
 use tine_worker::worker;
@@ -111,6 +112,7 @@ impl Master {
                 buffer_bytes: config.buffer_bytes,
                 metrics: AppMetrics::none(),
                 dictionaries: Dictionaries::NONE,
+                election: Election::NONE,
             },
             config,
             listeners: bound.into_listeners(),

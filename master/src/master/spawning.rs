@@ -52,6 +52,7 @@ impl Master {
                         buffer_bytes: self.config.worker.buffer_bytes,
                         metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
                         dictionaries: self.scoreboard.dictionaries(),
+                        election: self.scoreboard.election(),
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,

@@ -184,6 +184,7 @@ mod tests {
     use super::*;
     use crate::http::{BodyLength, Headers, StatusCode};
     use std::time::Instant;
+    use tine_common::election::Election;
     use tine_common::method::Method;
     use tine_common::shared::Dictionaries;
     use tine_common::telemetry::app::AppMetrics;
@@ -205,6 +206,7 @@ mod tests {
             buffer_bytes: 0,
             metrics: AppMetrics::none(),
             dictionaries: Dictionaries::NONE,
+            election: Election::NONE,
         };
         let began = Instant::now();
         let asked = Asked {

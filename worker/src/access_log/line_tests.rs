@@ -9,6 +9,7 @@ use crate::dispatch::{Outcome, Record};
 use crate::http::{Headers, Request, StatusCode, Version};
 use crate::request_log::Captured;
 use std::time::{Duration, Instant};
+use tine_common::election::Election;
 use tine_common::method::Method;
 use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
@@ -26,6 +27,7 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         buffer_bytes: 0,
         metrics: AppMetrics::none(),
         dictionaries: Dictionaries::NONE,
+        election: Election::NONE,
     };
     let layout = Layout::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {

@@ -1,6 +1,6 @@
 //! The context of a call: the time of this turn, the limits, the connection's addresses.
 
-use super::{ConnectionId, Interest, Waker, Wakeups, Watch};
+use super::{Background, ConnectionId, Interest, Waker, Wakeups, Watch};
 use crate::http::DateLine;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 use tine_common::config::Limits;
+use tine_common::election::Election;
 use tine_common::in_flight_table::InFlightTable;
 use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
@@ -34,6 +35,8 @@ pub struct WorkerInfo {
     pub metrics: AppMetrics,
     /// What its application shares with those of other workers.
     pub dictionaries: Dictionaries,
+    /// Which worker of the whole server does what is to be done once.
+    pub election: Election,
 }
 
 /// What all calls of one turn share.
@@ -85,6 +88,7 @@ impl<'a> TurnCx<'a> {
             buffer_bytes: 256 << 10,
             metrics: AppMetrics::none(),
             dictionaries: Dictionaries::NONE,
+            election: Election::NONE,
         };
         TurnCx {
             now,
@@ -155,7 +159,7 @@ impl<'a> Cx<'a> {
         self.turn.date.wall()
     }
 
-    /// The server is draining: responses that begin now close their connections.
+    /// The worker is draining: responses that begin now close their connections.
     pub fn is_draining(&self) -> bool {
         self.connection.idle_end.is_some()
     }
@@ -176,12 +180,17 @@ impl<'a> Cx<'a> {
         self.turn.worker.metrics
     }
 
-    /// For whatever the exchange or the WebSocket peer waits for.
+    /// Where the application spawns work of no request. Outside of a worker, what is spawned there is never called.
+    pub fn background(&self) -> Background {
+        self.turn.wakeups.map(|wakeups| wakeups.background.clone()).unwrap_or_default()
+    }
+
+    /// For whatever the exchange, the WebSocket peer or the task waits for.
     pub fn waker(&self) -> Waker {
         Waker::new(self.connection.id, self.turn.wakeups.map(|wakeups| &wakeups.woken))
     }
 
-    /// Watches a descriptor for the exchange or the WebSocket peer, which it wakes, until the [`Watch`] is dropped. The
+    /// Watches a descriptor for the exchange, the WebSocket peer or the task, which it wakes, until the [`Watch`] is dropped. The
     /// descriptor should be nonblocking; regular files cannot be watched.
     ///
     /// An error names the descriptor. Its kinds: `AlreadyExists`, if it is watched; `PermissionDenied`, of a regular file;
@@ -207,8 +216,9 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Between two units of work of one connection: whether it has used its time and has to continue in its next turn.
-    pub(crate) fn is_time_up(&self) -> bool {
+    /// Between two units of work of an exchange or a task: whether its time in this turn is used up, so that it should let others
+    /// have theirs.
+    pub fn is_time_up(&self) -> bool {
         self.turn.is_time_up()
     }
 

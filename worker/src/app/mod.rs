@@ -7,6 +7,7 @@ mod cx;
 mod out;
 mod peer;
 mod raw;
+mod task;
 mod upgrade;
 mod waker;
 mod watch;
@@ -16,6 +17,11 @@ pub use crate::net::Addresses;
 /// Metrics of applications, exact over all workers.
 pub mod metrics {
     pub use tine_common::telemetry::app::{AppMetrics, Counter, Gauge, Histogram, MetricError, Over, SECONDS};
+}
+
+/// One worker of the whole server, for what is to be done once.
+pub mod election {
+    pub use tine_common::election::{Candidate, Election};
 }
 
 /// Dictionaries that the workers share.
@@ -30,6 +36,7 @@ pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
+pub use task::{Background, Rest, Task};
 pub use upgrade::{Handshake, Upgrade};
 pub use waker::Waker;
 pub(crate) use waker::{ConnectionId, Wakeups, Woken};
@@ -66,6 +73,20 @@ use std::time::Instant;
 pub trait App {
     /// Answers a request whose head has arrived. Called once per request; must not block.
     fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer;
+
+    /// Called once, before the worker accepts connections; may block, as building the application may. Its error ends the
+    /// worker's boot. Tasks that were spawned by [`Cx::background`] begin with the first turn.
+    fn start(&mut self, cx: &Cx<'_>) -> Result<(), AppError> {
+        let _ = cx; // for those that have something to do
+        Ok(())
+    }
+
+    /// Called once, when the worker leaves, its last connection is closed and no task holds it; must not block. Then the worker
+    /// exits, after the tasks that this spawns. All of them have until the graceful timeout, or half a second if that has
+    /// passed. A worker that is killed does not call it.
+    fn stop(&mut self, cx: &Cx<'_>) {
+        let _ = cx; // for those that have something to do
+    }
 
     /// Called about once a second, between requests; must not block.
     fn each_second(&mut self, now: Instant) {

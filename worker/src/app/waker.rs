@@ -1,13 +1,15 @@
-//! Lets an exchange wait for something other than a time: what it waits for wakes it.
+//! Lets an exchange, a WebSocket peer or a task wait for something other than a time: what it waits for wakes it.
 
+use super::Background;
 use crate::run_queue::Token;
 use crate::watches::Watches;
 use mio::Registry;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Wakes one connection's exchange or WebSocket peer: it is called in a turn to come, which ends [`Pull::Wait`](super::Pull::Wait)
-/// and, before its time, [`Pull::NotBefore`](super::Pull::NotBefore). Once its connection is closed, waking has no effect.
+/// Wakes one connection's exchange or WebSocket peer, or one task: it is called in a turn to come, which ends
+/// [`Pull::Wait`](super::Pull::Wait) and, before its time, [`Pull::NotBefore`](super::Pull::NotBefore). Once its connection is
+/// closed, or the task has ended, waking has no effect.
 /// What happens elsewhere, in another thread or process, wakes by a descriptor: [`Cx::watch`](super::Cx::watch).
 ///
 /// It stays in its worker, and may be kept wherever the app likes, such as in a queue of those that wait for the same thing.
@@ -17,27 +19,28 @@ pub struct Waker {
     woken: Woken,
 }
 
-/// A connection, by its place in the worker's table and by when it came there: places are used again.
+/// A connection or a task, by its place in the worker's table and by when it came there: places are used again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionId {
     pub token: Token,
     pub serial: u32,
 }
 
-/// What wakes the connections of one worker.
+/// What wakes the connections and tasks of one worker, and where new tasks come from.
 pub(crate) struct Wakeups {
     pub woken: Woken,
     pub watches: Watches,
+    pub background: Background,
 }
 
 impl Wakeups {
     /// `registry`: of the worker's poll.
     pub fn new(registry: Registry) -> Wakeups {
-        Wakeups { woken: Woken::default(), watches: Watches::new(registry) }
+        Wakeups { woken: Woken::default(), watches: Watches::new(registry), background: Background::default() }
     }
 }
 
-/// The connections of one worker that were woken in this turn.
+/// The connections and tasks of one worker that were woken in this turn.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Woken(Rc<RefCell<Vec<ConnectionId>>>);
 
@@ -56,7 +59,7 @@ impl Waker {
         self.connection == connection
     }
 
-    /// Asks for a turn of the exchange; returns at once. Further calls before that turn change nothing.
+    /// Asks for a turn; returns at once. Further calls before that turn change nothing.
     pub fn wake(&self) {
         let mut woken = self.woken.0.borrow_mut();
         if woken.last() != Some(&self.connection) {

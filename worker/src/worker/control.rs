@@ -75,9 +75,7 @@ impl Worker {
     /// What a master does for a server that has one: a first signal drains, a second one ends at once.
     fn stop_alone(&mut self, now: Instant) {
         if self.drain.is_some() {
-            self.cut("a second signal", now);
-            self.exit = Some(0);
-            return;
+            return self.cut("a second signal", now);
         }
         log::info!("stopping; finishing {}", counted(self.metrics[Metric::InFlight], "request"));
         if !self.are_sockets_lent {

@@ -1,8 +1,11 @@
 //! The steps of a turn that end the worker; the plan is in [`crate::drain`].
 
-use super::{LISTENER, Worker, turn_cx};
+use super::{Counts, LISTENER, Worker, turn_cx};
+use crate::app::{ConnectionCx, Cx, TurnCx};
 use crate::dispatch::Cut;
 use crate::drain::Drain;
+use crate::run_queue::RunQueue;
+use crate::timers::Timers;
 use std::io::Write;
 use std::time::Instant;
 use tine_common::message::Report;
@@ -35,6 +38,7 @@ impl Worker {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
+        self.tasks.wake_all();
     }
 
     /// The app wants this worker to end, or it has answered its share of requests.
@@ -85,25 +89,65 @@ impl Worker {
             }
             self.listeners.close();
         }
-        if self.listeners.is_closed() && self.connections.is_empty() {
+        if self.listeners.is_closed() && self.connections.is_empty() && self.has_app_ended(now) {
             self.exit.get_or_insert(0);
         } else if drain.ends.is_some_and(|ends| now >= ends) {
             self.cut("the graceful timeout", now);
         }
     }
 
-    /// Ends at once and counts the connections in use.
+    /// Whether the app has nothing left to do; it is stopped once its tasks are done.
+    fn has_app_ended(&mut self, now: Instant) -> bool {
+        if let Some(drain) = &mut self.drain {
+            drain.bound(now, &self.config);
+        }
+        if self.tasks.holding() == 0 && !std::mem::replace(&mut self.is_stopped, true) {
+            self.stop_app(now);
+        }
+        self.tasks.holding() == 0
+    }
+
+    fn stop_app(&mut self, now: Instant) {
+        let turn = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
+        let turn = TurnCx { wakeups: Some(&self.wakeups), seat: self.seat, ..turn };
+        let idle_end = self.drain.map(|drain| drain.of_no_connection());
+        self.app.stop(&Cx { turn: &turn, connection: ConnectionCx { idle_end, ..ConnectionCx::default() } });
+    }
+
+    /// Ends all connections and tasks at once, and counts those in use. Then the app is stopped, if it was not yet.
     pub(super) fn cut(&mut self, why: &str, now: Instant) {
+        self.count_cut(why, now);
+        self.tasks.clear();
+        // What is queued or has a timer is one of them.
+        (self.run_queue, self.timers) = (RunQueue::default(), Timers::default());
+        self.connections.clear();
+        self.counts = Counts::default();
+        if std::mem::replace(&mut self.is_stopped, true) {
+            self.exit = Some(0);
+            return;
+        }
+        self.drain.get_or_insert(Drain::of_worker(now, &self.config)).bound_stop(now);
+        self.stop_app(now);
+        if self.tasks.holding() == 0 {
+            self.exit = Some(0);
+        }
+    }
+
+    /// Counts and logs what is about to be cut.
+    pub(super) fn count_cut(&mut self, why: &str, now: Instant) {
+        let tasks = self.tasks.holding();
+        if tasks > 0 {
+            log::warn!("cut {} of the app, by {why}", counted(tasks as u64, "background task"));
+        }
         let busy = self.connections.iter().filter(|(_, connection)| connection.is_busy()).count();
         if busy > 0 {
             log::warn!("cut {} in use, by {why}", counted(busy as u64, "connection"));
         }
-        self.metrics[Metric::Cut] = busy as u64;
+        self.metrics[Metric::Cut] += busy as u64;
         for (_, connection) in &mut self.connections {
             connection.end_by(Cut::Shutdown, &mut self.buffers.recorder, now);
         }
         self.metrics[Metric::InFlight] = 0;
         self.publish();
-        self.exit = Some(0);
     }
 }

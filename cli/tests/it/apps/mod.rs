@@ -1,5 +1,5 @@
 //! The applications in Rust that the tests serve, as separate processes: examples, one that fails on demand, one that
-//! waits for descriptors, and a server beside a thread. They are part of this program, which runs as one of them if [`NAME`]
+//! waits for descriptors, one with tasks of its own, and a server beside a thread. They are part of this program, which runs as one of them if [`NAME`]
 //! asks for it; an example's own binary may be older than the server under test, since `cargo test --test it` does not
 //! build it.
 
@@ -12,6 +12,7 @@ mod gateway;
 mod own_app;
 #[path = "../../../../master/examples/own_server.rs"]
 mod own_server;
+mod tasks;
 mod threaded_server;
 mod turnstile;
 pub mod turnstile_server;
@@ -26,12 +27,13 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 8] = [
+const APPS: [(&str, Main); 9] = [
     ("faults", faults::main),
     ("files_beside_app", files_beside_app::main),
     ("gateway", gateway::main),
     ("own_app", own_app::main),
     ("own_server", own_server::main),
+    ("tasks", tasks::main),
     ("threaded_server", threaded_server::main),
     ("turnstile", turnstile::main),
     ("watches", watches::main),
