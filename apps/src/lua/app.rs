@@ -4,6 +4,7 @@ use super::config::LuaConfig;
 use super::environ;
 use super::exchange::{LuaExchange, RequestFacts};
 use super::host;
+use super::jobs::Jobs;
 use super::page::Page;
 use super::reply::Instead;
 use super::vm::{Coroutine, Vm};
@@ -17,13 +18,16 @@ use tine_worker::http::{BodyLength, Request, Response};
 pub struct LuaApp {
     vm: Rc<Vm>,
     config: Rc<LuaConfig>,
+    jobs: Jobs,
 }
 
 impl LuaApp {
     /// Loads the application. The error is the application's own message.
     pub fn load(config: &LuaConfig, worker: &WorkerInfo) -> Result<LuaApp, AppError> {
-        let vm = Vm::new(config, worker).map_err(AppError::new)?;
-        Ok(LuaApp { vm: Rc::new(vm), config: Rc::new(config.clone()) })
+        let jobs = Jobs::new(config, worker);
+        let vm = Rc::new(Vm::new(config, worker, &jobs).map_err(AppError::new)?);
+        jobs.set_vm(&vm);
+        Ok(LuaApp { vm, config: Rc::new(config.clone()), jobs })
     }
 }
 
@@ -65,6 +69,15 @@ impl App for LuaApp {
                 self.exchange(request, coroutine, yielded, deadline, handshake)
             }
         }
+    }
+
+    fn start(&mut self, cx: &Cx<'_>) -> Result<(), AppError> {
+        self.jobs.start(cx);
+        self.vm.start().map_err(AppError::new)
+    }
+
+    fn stop(&mut self, _: &Cx<'_>) {
+        self.jobs.stop();
     }
 
     fn each_second(&mut self, now: Instant) {

@@ -46,13 +46,24 @@ for name, number in pairs(host.yields) do
 end
 local SEAL, FAILED = driver.SEAL, driver.FAILED
 
--- Raises an error at the app's call, however deep in the driver it is detected.
-function driver.raise_in_app(text)
-  local level, info = 2, getinfo(2, "S")
+-- The level of the app's call, however deep in the driver, for the caller of this, and its file and line.
+local function app_level()
+  local level, info = 3, getinfo(3, "Sl")
   while info and (info.source == "=tine" or info.what == "C") do
-    level, info = level + 1, getinfo(level + 1, "S")
+    level, info = level + 1, getinfo(level + 1, "Sl")
   end
+  return level - 1, info
+end
+
+-- Raises an error at the app's call.
+function driver.raise_in_app(text)
+  local level = app_level()
   error(text, level)
+end
+
+function driver.place()
+  local _, info = app_level()
+  return info and info.short_src .. ":" .. info.currentline or "?"
 end
 
 -- Logs with the request's method and path where environ still has them; the app may have changed them, so this uses
@@ -77,6 +88,7 @@ parts.commands(host)
 parts.metrics(host, driver)
 parts.shared(host, driver)
 parts.messages(host, driver, wait)
+parts.jobs(host, driver, create, traceback)
 parts.modules(host, driver)
 local end_websocket = parts.websocket(host, driver, wait, create, traceback)
 local send_answer = parts.answer(host, driver)

@@ -12,6 +12,7 @@
 //! - `websocket`: requests that become WebSockets.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
+//! - `jobs`: what runs outside of any request.
 //! - `modules`: those that an app has to require: `json`, `crypto`, web.lua and wsapi.lua.
 //! - `app`: the whole as an `App`; `page`: error pages.
 
@@ -23,6 +24,7 @@ mod environ;
 mod exchange;
 mod file_body;
 mod host;
+mod jobs;
 mod json;
 mod load;
 mod memory;

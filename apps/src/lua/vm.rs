@@ -3,6 +3,7 @@
 use super::config::LuaConfig;
 use super::file_body::FileBody;
 use super::host::{self, Turn};
+use super::jobs::Jobs;
 use super::memory::Memory;
 use super::reply::{Instead, Replies, Reply};
 use super::socket::Sockets;
@@ -15,6 +16,7 @@ use super::{deadline, environ, load, socket, sys};
 use crate::files::sendfile::{Conditions, Named, Sendfile};
 use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
@@ -23,7 +25,7 @@ use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 19] = [
+const DRIVER_PARTS: [(&str, &str); 20] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -40,6 +42,7 @@ const DRIVER_PARTS: [(&str, &str); 19] = [
     ("metrics", include_str!("driver/metrics.lua")),
     ("shared", include_str!("driver/shared.lua")),
     ("messages", include_str!("driver/messages.lua")),
+    ("jobs", include_str!("driver/jobs.lua")),
     ("modules", include_str!("driver/modules.lua")),
     ("websocket", include_str!("driver/websocket.lua")),
     ("closing", include_str!("driver/closing.lua")),
@@ -54,6 +57,8 @@ pub struct Vm {
     open_coroutine: Function,
     abandon: Function,
     end_websocket: Function,
+    open_job: Function,
+    start: Function,
     boundary: &'static Boundary,
     marks: Marks,
     /// Coroutines made so far.
@@ -66,6 +71,7 @@ pub struct Vm {
     pub sockets: Sockets,
     /// `--sendfile-root`.
     pub sendfile: Option<Sendfile>,
+    jobs: Jobs,
     idle: RefCell<Vec<Coroutine>>,
     memory: Memory,
     last_interruption: Cell<Option<Instant>>,
@@ -121,7 +127,7 @@ impl Coroutine {
 
 impl Vm {
     /// A VM with the application loaded. The error is the application's own message.
-    pub fn new(config: &LuaConfig, worker: &WorkerInfo) -> Result<Vm, String> {
+    pub fn new(config: &LuaConfig, worker: &WorkerInfo, jobs: &Jobs) -> Result<Vm, String> {
         let own = |error: mlua::Error| error.to_string();
         let (opened, lua) = sys::open(config.memory_bytes_max.is_some()).map_err(own)?;
         let running = running::opened(&lua.current_thread());
@@ -136,6 +142,8 @@ impl Vm {
         socket::functions(&lua, &sockets, boundary, &turn)
             .and_then(|functions| host.set("sockets", functions))
             .map_err(own)?;
+        let job_functions = jobs.functions(&lua, boundary).map_err(own)?;
+        host.set("jobs", &job_functions).map_err(own)?;
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -152,6 +160,8 @@ impl Vm {
         type Functions = (Function, Function, Function, Function, Function);
         let (open_coroutine, abandon, set_app, end_websocket, ipairs_step): Functions =
             driver.call((host, parts)).map_err(own)?;
+        let of_jobs = |name: &str| job_functions.get::<Function>(name).map_err(own);
+        let (open_job, start) = (of_jobs("open")?, of_jobs("start")?);
         let marks = Marks::new(&lua, seal, &ipairs_step).map_err(own)?;
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
@@ -162,6 +172,8 @@ impl Vm {
             open_coroutine,
             abandon,
             end_websocket,
+            open_job,
+            start,
             boundary,
             marks,
             coroutines: Cell::default(),
@@ -171,6 +183,7 @@ impl Vm {
             metrics: worker.metrics,
             sockets,
             sendfile,
+            jobs: jobs.clone(),
             idle,
             memory,
             last_interruption: Cell::default(),
@@ -232,6 +245,36 @@ impl Vm {
         if let Err(error) = self.end_websocket.call::<()>((&coroutine.table, code, reason)) {
             self.error_text(&error);
         }
+    }
+
+    /// Calls what the app has left for the start of its worker. The error is its own message.
+    pub fn start(&self) -> Result<(), String> {
+        match self.start.call::<Option<mlua::String>>(()) {
+            Ok(None) => Ok(()),
+            Ok(Some(text)) => Err(text.to_string_lossy()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Runs the function of the job with this number on a coroutine of its own until it yields. The error: there was not enough
+    /// memory to begin.
+    pub fn begin_job(&self, job: i64, deadline: Option<Instant>, cx: &Cx<'_>) -> Result<(Coroutine, Yielded), String> {
+        self.memory.keep_room(&self.lua);
+        let opened: mlua::Result<(Thread, Table)> = self.open_job.call(job);
+        let (thread, table) = opened.map_err(|error| self.error_text(&error))?;
+        if self.is_watched {
+            deadline::watch(&thread);
+        }
+        let stack = coroutine::Coroutine::new(thread, self.boundary, self.next_number(), self.marks);
+        let mut coroutine = Coroutine { stack, table, reply: None };
+        let yielded = self.resume(&mut coroutine, deadline, cx);
+        Ok((coroutine, yielded))
+    }
+
+    /// What a coroutine was for is over: closes what it has opened, and runs what was left for then.
+    pub fn end_of(&self, coroutine: &Coroutine) {
+        self.sockets.end_of(coroutine.number());
+        self.jobs.finish(coroutine.number());
     }
 
     /// Resumes a coroutine until it yields.
@@ -377,22 +420,23 @@ impl Vm {
     /// Returns a coroutine to the pool. Only after a whole response or its end: after any other yield, a failure
     /// included, it may be in the middle of the app's code and has to be abandoned.
     pub fn release(&self, coroutine: Coroutine) {
-        self.sockets.end_of(coroutine.number());
+        self.end_of(&coroutine);
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_COROUTINES_MAX {
             idle.push(coroutine);
         }
     }
 
-    /// The request ends before its app has finished: `close` is called, and the coroutine is not used again.
-    pub fn abandon(&self, coroutine: &Coroutine, request: &RequestName) {
+    /// The request ends before its app has finished: `close` is called, and the coroutine is not used again. `request`: its name, or
+    /// that of a job, for the log.
+    pub fn abandon(&self, coroutine: &Coroutine, request: &dyn Display) {
         self.turn.addresses.set(Addresses::default());
         self.turn.deadline.set(None);
         if let Err(error) = self.abandon.call::<()>(&coroutine.table) {
-            log::error!("{request}: closing the request failed: {}", host::indented(&error.to_string()));
+            log::error!("{request}: closing it failed: {}", host::indented(&error.to_string()));
         }
         self.turn.interrupted_at.take();
-        self.sockets.end_of(coroutine.number());
+        self.end_of(coroutine);
     }
 
     pub fn is_exhausted(&self) -> bool {

@@ -240,7 +240,7 @@ impl LuaPeer {
     fn remove_ended(&mut self) {
         let ended = |task: &mut Task| matches!(task.step, Step::Ended);
         for task in self.tasks.extract_if(.., ended) {
-            self.vm.sockets.end_of(task.coroutine.number());
+            self.vm.end_of(&task.coroutine);
         }
     }
 

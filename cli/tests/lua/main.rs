@@ -48,6 +48,7 @@ mod errors_become_500;
 mod every_error_of_a_request_names_it;
 mod exhausted_memory_is_a_500_and_a_new_worker;
 mod files_are_sent_by_the_kernel;
+mod functions_run_outside_of_requests;
 mod hostile_forms_end_with_a_status;
 mod input_is_read_as_fast_as_the_app_reads;
 mod input_reads_bytes_lines_and_all;
@@ -58,6 +59,7 @@ mod modules_are_found_in_order;
 mod named_files_are_sent_like_static_ones;
 mod nibiru_bugs_are_not_ours;
 mod no_app_switches_the_timeout_off;
+mod one_worker_is_elected;
 mod only_request_timeout_sets_a_hook;
 mod printed_lines_appear_at_once;
 mod published_messages_reach_all_workers;
@@ -76,6 +78,8 @@ mod waiting_for_the_client_is_not_the_apps_time;
 mod waits_pass_through_lua_not_through_c;
 mod what_apps_return;
 mod whole_answers_have_a_length;
+mod work_goes_on_after_the_response;
+mod workers_are_told_of_their_start_and_end;
 mod wsapi_applications_run;
 
 // The cases are those of the built-in echo.
