@@ -43,7 +43,7 @@ fn admin_shows_the_drain_although_the_whole_group_gets_the_order() {
     // As timeout(1) and a service manager do it; before the master has its own, or after.
     send_signal(process, Signal::SIGTERM);
     killpg(Pid::from_raw(server.pid()), Signal::SIGTERM).expect("the group is there");
-    // Workers that have theirs before the master leave by themselves: for a moment it is they who are not ready.
+    // Workers that have theirs before the master leave by themselves: for a moment no worker is ready, which is said first.
     eventually("the server is stopping", || (get(admin, "/readyz").text() == "the server is stopping\n").then_some(()));
     eventually("one worker is left", || (workers_of(server.pid()).len() == 1).then_some(()));
     assert_eq!(json(admin)["state"].as_str(), Some("draining"));

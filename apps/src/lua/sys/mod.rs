@@ -2,7 +2,7 @@
 //!
 //! - `open`: a VM as a user's program expects it; `allocator`: its memory.
 //! - `coroutine`: one that answers requests, resumed and read where it stops.
-//! - `calls`: the functions of ours that an app calls most, about its request, `current`.
+//! - `calls` and `environ`: the functions of ours that an app calls most, about its request, `current`.
 //! - `stack`: the values that Lua and these pass each other.
 //! - `file_handle`: the descriptor of a file that an app has opened.
 //! - `hook`: the hook that watches coroutines for `--request-timeout`.
@@ -16,6 +16,7 @@ mod allocator;
 pub mod calls;
 pub mod coroutine;
 mod current;
+mod environ;
 pub mod file_handle;
 pub mod hook;
 mod open;
