@@ -42,6 +42,6 @@ pub fn main() -> std::process::ExitCode {
         let options = vec![("assets", shown)];
         let (name, try_next) = ("an app and files".to_string(), "curl URL/".to_string());
         let about = About { name, try_next, also, health: Health::AppsOwn };
-        Ok(Served { about, options, warnings: Vec::new(), has_preflight: false, factory })
+        Ok(Served { about, options, warnings: Vec::new(), has_preflight: false, development: None, factory })
     })
 }

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             memory_bytes_max: None,
             body_bytes_max: 10 << 20,
             debug: false,
+            reloads: false,
         };
         Ok(Box::new(Counted(LuaApp::load(&config, worker)?)))
     })

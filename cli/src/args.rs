@@ -210,6 +210,7 @@ impl ServerArgs {
             worker: WorkerConfig {
                 is_alone: self.workers == 0,
                 is_helper: false,
+                is_outdated_on_leave: false,
                 accept: self.accept,
                 connections_max: self.max_connections,
                 connections_per_address_max: self.max_connections_per_address,

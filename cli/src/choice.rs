@@ -31,6 +31,7 @@ enum Choice {
 /// `at_start`: see [`StaticArgs::choose`].
 pub fn choose(asked: Asked<AppArgs>, at_start: &OnceCell<bool>) -> Result<Served, String> {
     let Asked { app, options: AppArgs { files, lua, origin }, given } = asked;
+    let lua = lua.settled(&given);
     lua.check()?;
     let choice = choice(app.as_deref())?;
     let (of_lua, of_origin) = (given.options_of::<LuaArgs>(), given.options_of::<OriginArgs>());
@@ -41,11 +42,12 @@ pub fn choose(asked: Asked<AppArgs>, at_start: &OnceCell<bool>) -> Result<Served
         let warnings = [unused(&name, &of_lua, LUA_APPS), unused(&name, &of_origin, ORIGIN)].concat();
         let (try_next, factory) = ("curl URL/".to_string(), files.alone());
         let about = About { name, try_next, also: Vec::new(), health: Health::Nowhere };
-        return Ok(Served { about, options, warnings, has_preflight: false, factory });
+        return Ok(Served { about, options, warnings, has_preflight: false, factory, development: None });
     }
     let name = choice.name();
     let of_files = if files.is_none() { given.options_of::<CacheArgs>() } else { Vec::new() };
     let of_files = unused(&name, &of_files, FILES);
+    let mut development = None;
     let (try_next, health, has_preflight, warnings, factory) = match choice {
         Choice::Unnamed | Choice::Builtin => {
             options.extend(origin.describe());
@@ -53,7 +55,10 @@ pub fn choose(asked: Asked<AppArgs>, at_start: &OnceCell<bool>) -> Result<Served
         }
         Choice::Lua(app) => {
             options.extend(lua.describe());
-            ("curl URL/", Health::AppsOwn, true, unused(&name, &of_origin, ORIGIN), lua.factory(app))
+            let warnings = unused(&name, &of_origin, ORIGIN).into_iter().chain(lua.warning(&of_lua)).collect();
+            let factory;
+            (factory, development) = lua.factory(app);
+            ("curl URL/", Health::AppsOwn, true, warnings, factory)
         }
     };
     let also = files.iter().map(StaticFiles::also).collect();
@@ -64,7 +69,7 @@ pub fn choose(asked: Asked<AppArgs>, at_start: &OnceCell<bool>) -> Result<Served
     };
     let about = About { name, try_next: try_next.to_string(), also, health };
     let warnings = [warnings, of_files].concat();
-    Ok(Served { about, options, warnings, has_preflight, factory })
+    Ok(Served { about, options, warnings, has_preflight, factory, development })
 }
 
 impl Choice {

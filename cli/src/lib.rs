@@ -44,6 +44,6 @@ mod supervision_args;
 mod top;
 mod warnings;
 
-pub use given::Given;
+pub use given::{Given, Source};
 pub use operands::Operands;
 pub use serve::{Asked, Served, serve, serve_raw, serve_with};

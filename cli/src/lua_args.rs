@@ -1,8 +1,11 @@
 //! The options of Lua applications.
 
+use crate::reload_args::ReloadArgs;
 use std::path::PathBuf;
 use std::time::Duration;
+use tine::for_cli::Development;
 use tine_apps::lua::{AppName, LuaApp, LuaConfig};
+use tine_cli::{Given, Source};
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no, show_duration, show_size};
 use tine_worker::app::AppFactory;
 
@@ -40,14 +43,23 @@ pub struct LuaArgs {
     #[arg(long, value_name = "SIZE", default_value = "10M", env = "TINE_MAX_BODY", hide_env = true,
           value_parser = parse_size, help_heading = "Lua application")]
     max_body: u64,
-    /// Send the traceback of an error to the client
-    #[arg(long, env = "TINE_DEBUG", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Lua application")]
+    /// Show errors to clients: the traceback with lines of the code, and the request. Not for production
+    #[arg(long, env = "TINE_DEBUG", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Development")]
     debug: bool,
+    #[command(flatten)]
+    reload: ReloadArgs,
 }
 
 impl LuaArgs {
+    /// `--reload` includes `--debug`, unless that is turned off by name.
+    pub fn settled(mut self, given: &Given) -> LuaArgs {
+        self.debug |= self.reload.reload && given.source("debug") == Source::Default;
+        self
+    }
+
     /// Checks that the directories exist. The error is one line.
     pub fn check(&self) -> Result<(), String> {
+        self.reload.check()?;
         let missing = |directories: &[PathBuf]| directories.iter().find(|dir| !dir.is_dir()).cloned();
         if let Some(dir) = missing(&self.app_dir) {
             let dir = dir.display();
@@ -66,30 +78,39 @@ impl LuaArgs {
             or_none(dirs.is_empty(), dirs.join(","))
         };
         let memory = show_size(self.lua_memory_max as u64);
-        vec![
+        let own = vec![
             ("app-dir", list(&self.app_dir)),
             ("sendfile-root", list(&self.sendfile_root)),
             ("request-timeout", or_none(self.request_timeout.is_zero(), show_duration(self.request_timeout))),
             ("lua-memory-max", or_none(self.lua_memory_max == 0, memory)),
             ("max-body", show_size(self.max_body)),
             ("debug", if self.debug { "on" } else { "off" }.to_string()),
-        ]
+        ];
+        own.into_iter().chain(self.reload.describe()).collect()
     }
 
-    pub fn factory(self, app: AppName) -> AppFactory {
+    /// Options that were given (`given`) and have no effect.
+    pub fn warning(&self, given: &[String]) -> Option<String> {
+        self.reload.warning(given)
+    }
+
+    /// What builds the app, and what `--reload` asks for.
+    pub fn factory(self, app: AppName) -> (AppFactory, Option<Development>) {
         let config = self.config(app);
-        Box::new(move |worker| Ok(Box::new(LuaApp::load(&config, worker)?)))
+        let development = self.reload.development(&config);
+        (Box::new(move |worker| Ok(Box::new(LuaApp::load(&config, worker)?))), development)
     }
 
-    fn config(self, app: AppName) -> LuaConfig {
+    fn config(&self, app: AppName) -> LuaConfig {
         LuaConfig {
             app,
-            app_dirs: self.app_dir,
-            sendfile_roots: self.sendfile_root,
+            app_dirs: self.app_dir.clone(),
+            sendfile_roots: self.sendfile_root.clone(),
             request_timeout: Some(self.request_timeout).filter(|timeout| !timeout.is_zero()),
             memory_bytes_max: Some(self.lua_memory_max).filter(|&bytes| bytes > 0),
             body_bytes_max: self.max_body,
             debug: self.debug,
+            reloads: self.reload.reload,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod choice;
 mod lua_args;
 mod origin_args;
+mod reload_args;
 mod static_args;
 
 use std::cell::OnceCell;

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 use tine::for_cli::preflight::{self, Preflight};
-use tine::for_cli::{Identity, Origin, Service, enter, is_root};
+use tine::for_cli::{Development, Identity, Origin, Service, enter, is_root};
 use tine::{About, Health};
 use tine_common::config::MasterConfig;
 use tine_common::sys::signals;
@@ -37,6 +37,7 @@ pub fn serve(name: &str, factory: impl Fn(&WorkerInfo) -> Result<Box<dyn App>, A
             options: Vec::new(),
             warnings: Vec::new(),
             has_preflight: false,
+            development: None,
             factory: Box::new(move |worker| factory(worker)),
         })
     })
@@ -74,6 +75,8 @@ pub struct Served {
     pub warnings: Vec<String>,
     /// The app is built once in a separate process before anything is bound; `check` does only that.
     pub has_preflight: bool,
+    /// `--reload`: the server starts even if the app cannot be loaded.
+    pub development: Option<Development>,
     pub factory: AppFactory,
 }
 
@@ -161,6 +164,7 @@ fn obey<A: clap::Args>(
     tine_common::log::init(level);
     tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     if served.has_preflight
+        && (is_check || served.development.is_none())
         && let Some(status) = load_once(&served, &config, identity.as_ref(), is_check)?
     {
         return Ok(Next::Exit(status));
@@ -170,10 +174,14 @@ fn obey<A: clap::Args>(
             .map(|text| Next::Exit(say(&text, 0)))
             .map_err(Failure::system);
     }
+    let file = given.file().map(|file| directory.join(file));
     let reread = || Settings::reread(arguments, operands, directory, &config, &given, choose);
     let reread = given.file().is_some().then(reread);
-    let Served { about, factory, warnings, .. } = served;
-    Ok(Next::Serve(Box::new(Service { about, factory, config, identity, warnings, reread })))
+    let Served { about, factory, warnings, mut development, .. } = served;
+    if let Some(development) = &mut development {
+        development.files.extend(file);
+    }
+    Ok(Next::Serve(Box::new(Service { about, factory, config, identity, warnings, reread, development })))
 }
 
 /// Builds the application in a process of its own. `Some`: a signal has ended that.

@@ -15,7 +15,7 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 24] = [
+const FIXED: [&str; 29] = [
     "port",
     "host",
     "listen",
@@ -40,10 +40,17 @@ const FIXED: [&str; 24] = [
     "umask",
     "chdir",
     "allow-root",
+    "reload",
+    "reload-dir",
+    "reload-include",
+    "reload-exclude",
+    "reload-engine",
 ];
 
 const PASSWORD: &str = "--limit-store has a password, which every user of this machine can read on a command line; give it in \
                         TINE_LIMIT_STORE, in the file of --config, or as file:PATH";
+
+const WITHOUT_MASTER: &str = "--workers 0 has no master, which --reload needs; leave it out for one worker";
 
 pub struct Settings {
     pub served: Served,
@@ -64,6 +71,16 @@ impl Settings {
             return Err(PASSWORD.to_string());
         }
         let mut served = config.check().and_then(|()| choose(asked)).map_err(|line| given.locate(line))?;
+        if let Some(development) = &served.development {
+            if config.worker.is_alone {
+                return Err(given.locate(WITHOUT_MASTER.to_string()));
+            }
+            if given.source("workers") == Source::Default {
+                config.workers = 1;
+            }
+            config.worker.is_outdated_on_leave = true;
+            served.warnings.push(warnings::of_development(development, &config));
+        }
         served.warnings.extend(warnings::of_silence(&served.about, &config));
         served.factory = with_health_checks(&served.about, &mut config, served.factory);
         Ok(Settings { served, config, given })
@@ -123,7 +140,9 @@ mod tests {
         let options = ServerArgs::augment_args(clap::Command::new(""));
         let is_option = |name: &str| options.get_arguments().any(|arg| arg.get_long() == Some(name));
         for name in FIXED {
-            assert!(is_option(name) || Operands::Port.names().contains(&name), "{name}");
+            // Those of applications are not the server's.
+            let is_apps = name.starts_with("reload");
+            assert!(is_apps || is_option(name) || Operands::Port.names().contains(&name), "{name}");
         }
     }
 }

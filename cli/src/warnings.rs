@@ -3,8 +3,10 @@
 use crate::args::ServerArgs;
 use crate::given::Given;
 use crate::supervision_args::SupervisionArgs;
+use tine::for_cli::Development;
 use tine::{About, Health};
-use tine_common::config::MasterConfig;
+use tine_common::config::{Address, MasterConfig};
+use tine_common::units::counted;
 
 /// Server options that only a master acts on, apart from those of supervision.
 const MASTERS: [&str; 9] = [
@@ -31,6 +33,18 @@ pub fn of_masters_options(given: &Given) -> Option<String> {
 /// An app that runs as root gives the machine to anyone who finds a hole in it.
 pub fn of_root(name: &str) -> String {
     format!("{name} runs as root; --user USER runs it as another user, --allow-root hides this warning")
+}
+
+/// What a server under `--reload` should not be used for, and why.
+pub fn of_development(development: &Development, config: &MasterConfig) -> String {
+    let is_open = |address: &Address| matches!(address, Address::Tcp(tcp) if !tcp.ip().to_canonical().is_loopback());
+    let clients = if config.listen.iter().any(is_open) { "clients on other machines, too," } else { "clients" };
+    let shown = match development.shows_errors {
+        true => format!("; {clients} are shown errors with lines of the code (--debug)"),
+        false => String::new(),
+    };
+    let workers = counted(config.workers as u64, "worker");
+    format!("--reload is for development, not for production: {workers}, replaced when a file changes{shown}")
 }
 
 /// The delay has an effect only if load balancers can see it.

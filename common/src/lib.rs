@@ -21,6 +21,7 @@
 //! - [`percent`]: how percent-encoding is decoded.
 //! - [`privileges`]: the user, directory and CPUs of the server once it has bound.
 //! - [`message`]: the messages between master and worker.
+//! - [`used_files`]: the files that applications use, as workers report them to the master for `--reload`.
 //! - [`crash`]: the report that a worker logs before it dies by SIGABRT; [`fixed_text`] holds it without an allocation.
 //! - [`log`]: one line per record, and [`log::Burst`], which bounds repetition.
 //! - [`sys`]: system calls; the only directory of this crate that may use `unsafe`.
@@ -57,6 +58,7 @@ pub mod sys;
 pub mod telemetry;
 pub mod throttle;
 pub mod units;
+pub mod used_files;
 mod words;
 
 /// The version that `--version` prints and the `Server` header carries.

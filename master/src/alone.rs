@@ -19,6 +19,7 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::server_memory::{Needs, ServerMemory};
 use tine_common::sys::fork;
 use tine_worker::app::metrics::AppMetrics;
+use tine_worker::app::used_files::FileReports;
 use tine_worker::app::{AppFactory, WorkerInfo};
 use tine_worker::worker;
 
@@ -73,6 +74,7 @@ impl Alone {
                 metrics: AppMetrics::of(scoreboard.telemetry().seat(0)),
                 dictionaries: scoreboard.dictionaries(),
                 election: scoreboard.election(),
+                file_reports: FileReports::NONE,
             },
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),

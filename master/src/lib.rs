@@ -32,6 +32,7 @@ mod banner;
 mod children;
 mod command;
 mod control;
+mod development;
 mod handover;
 mod holder;
 mod identity;
@@ -56,6 +57,7 @@ mod supervisor;
 mod unix_socket;
 mod usage;
 mod watchdog;
+mod watching;
 
 pub use about::{About, Health};
 pub use server::{Builder, Server, ServerError};
@@ -68,6 +70,7 @@ pub use tine_worker::{app, http, testing};
 pub mod for_cli {
     pub use crate::about::with_health_checks;
     pub use crate::command::Command;
+    pub use crate::development::{Development, LoadFailure};
     pub use crate::identity::{Identity, is_root};
     pub use crate::listener::warnings;
     pub use crate::master::{Reloaded, Reread};

@@ -8,6 +8,7 @@ mod booting;
 mod commanding;
 mod configuring;
 mod counting;
+mod developing;
 mod helper;
 mod inheriting;
 #[cfg(feature = "limit-store")]
@@ -27,6 +28,7 @@ use crate::about::About;
 use crate::children::{Child, Children};
 use crate::command::Command;
 use crate::control::Control;
+use crate::development::Development;
 use crate::handover::{Predecessor, Program};
 use crate::listener::{Bound, remove_unix_sockets};
 use crate::memory_line::MemoryLine;
@@ -38,6 +40,7 @@ use booting::Boot;
 use configuring::Configuring;
 pub use configuring::{Reloaded, Reread};
 use counting::Counting;
+use developing::Developing;
 use helper::Helper;
 use inheriting::{Succession, server_memory};
 #[cfg(feature = "limit-store")]
@@ -77,6 +80,8 @@ const OLD_MASTER: usize = usize::MAX - 3;
 const ADMIN: usize = usize::MAX - 4;
 /// That of the process of `--limit-store`.
 const LIMIT_STORE: usize = usize::MAX - 5;
+/// What `--reload` hears of: reports of workers, and changes of files.
+const DEVELOPING: usize = usize::MAX - 6;
 /// This token and all above: the control socket and its clients.
 const CONTROL: usize = 1 << 32;
 
@@ -87,6 +92,8 @@ pub struct Start {
     pub config: MasterConfig,
     /// `None`: a reload changes no option.
     pub reread: Option<Reread>,
+    /// `--reload`.
+    pub development: Option<Development>,
     pub bound: Vec<Bound>,
     /// The address of `--admin`.
     pub admin: Option<Bound>,
@@ -160,6 +167,8 @@ pub struct Master {
     limiting: Limiting,
     replacing: Replacing,
     configuring: Configuring,
+    /// Only with `--reload`.
+    developing: Option<Developing>,
     upgrading: Upgrading,
     succession: Succession,
     stopping: Stopping,
@@ -204,6 +213,8 @@ impl Master {
         }
         #[cfg(feature = "limit-store")]
         let leasing = start.limit_store.map(|url| Leasing::new(url, scoreboard.throttle(), now)).transpose()?;
+        let developing = start.development.map(|development| Developing::new(development, poll.registry(), now));
+        let developing = developing.transpose()?;
         let texts = predecessor.as_mut().filter(|_| !memory.is_taken_on()).map(Predecessor::limits);
         let mut master = Master {
             children: Children::new(config.workers, now),
@@ -232,6 +243,7 @@ impl Master {
             limiting: Limiting::new(limits),
             replacing: Replacing::default(),
             configuring: Configuring::new(reread),
+            developing,
             upgrading: Upgrading::default(),
             succession: Succession::of(predecessor),
             stopping: Stopping::default(),
@@ -268,7 +280,8 @@ impl Master {
             }
             while let Some(index) = self.children.due(now).or_else(|| self.next_successor(now)) {
                 if let Some(start) = self.spawn(index, now) {
-                    let Master { factory, config, .. } = self;
+                    let Master { factory, config, developing, .. } = self;
+                    let factory = developing.and_then(Developing::into_stand_in).unwrap_or(factory);
                     let name = format!("worker {}", start.info.index);
                     let task = Task::Serve(Box::new(start), factory);
                     return End::Child(Box::new(Forked { name, task, privileges: config.privileges }));
@@ -293,6 +306,7 @@ impl Master {
                     UPGRADE => self.handle_new_master(now),
                     OLD_MASTER => self.handle_old_master(),
                     ADMIN | LIMIT_STORE => self.helpers_mut().for_each(Helper::handle_reports),
+                    DEVELOPING => {} // read in each turn
                     CONTROL.. => self.control.iter_mut().for_each(|control| control.on_event(event, now)),
                     slot => self.handle_reports(slot, now),
                 }
@@ -302,6 +316,7 @@ impl Master {
             self.reap(now);
             self.measure(now);
             self.check_workers(now);
+            self.keep_developing(now);
             self.keep_stopping(now);
             self.enforce(now);
             self.helpers_mut().for_each(|helper| helper.enforce(now));
@@ -336,8 +351,17 @@ impl Master {
         let manager = self.notifier.due();
         let old_master = self.succession.kill_at();
         let admin = self.admin.as_ref().and_then(Admin::deadline);
-        let deadlines =
-            [self.stopping.deadline(), old_master, self.children.next_start(now), memory_line, control, manager, admin];
+        let developing = self.developing.as_ref().and_then(Developing::deadline);
+        let deadlines = [
+            developing,
+            self.stopping.deadline(),
+            old_master,
+            self.children.next_start(now),
+            memory_line,
+            control,
+            manager,
+            admin,
+        ];
         let helpers = self.helpers().map(Helper::deadline);
         let nearest = deadlines.into_iter().chain(helpers).flatten().fold(self.supervising.next_check(), Instant::min);
         nearest.saturating_duration_since(now)

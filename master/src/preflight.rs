@@ -18,6 +18,7 @@ use tine_common::sys::{process, started_with};
 use tine_worker::app::election::Election;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::shared::Dictionaries;
+use tine_worker::app::used_files::FileReports;
 use tine_worker::app::{AppFactory, WorkerInfo};
 
 /// The first byte that the process sends before it exits; none if the app ended it. After [`FAILED`] comes the error.
@@ -113,6 +114,7 @@ fn build(
         dictionaries: Dictionaries::reserve(config.shared_bytes_max).unwrap_or_default(),
         // This process serves nothing.
         election: Election::NONE,
+        file_reports: FileReports::NONE,
     };
     let built = match begun {
         Ok(true) => catch_unwind(AssertUnwindSafe(|| factory(&info))),

@@ -116,7 +116,7 @@ fn prepare(
     tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     let about = About { name, try_next: "curl URL/".to_string(), also: Vec::new(), health: Health::AppsOwn };
     let factory = with_health_checks(&about, &mut config, factory);
-    Ok(Service { about, factory, config, identity, warnings: Vec::new(), reread: None })
+    Ok(Service { about, factory, config, identity, warnings: Vec::new(), reread: None, development: None })
 }
 
 impl Builder {

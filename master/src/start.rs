@@ -5,6 +5,7 @@ use crate::affinity;
 use crate::alone::Alone;
 use crate::command::Command;
 use crate::control::{self, Claim};
+use crate::development::Development;
 use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
@@ -48,6 +49,8 @@ pub struct Service {
     pub warnings: Vec<String>,
     /// Reads the options again at a reload; `None`: there is nothing to read again.
     pub reread: Option<Reread>,
+    /// `--reload`.
+    pub development: Option<Development>,
 }
 
 impl Origin {
@@ -94,7 +97,7 @@ impl Origin {
 
 /// The predecessor is taken once there is a master, which communicates with it from then on.
 fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) -> Result<u8, String> {
-    let Service { about, factory, config, identity, warnings, reread } = service;
+    let Service { about, factory, config, identity, warnings, reread, development } = service;
     let Origin { inherited, notifier, program, .. } = origin;
     let (inherited, program) = (inherited?, program?);
     if let Some(threads) = process::threads().filter(|&count| count > 1 && !config.worker.is_alone) {
@@ -151,6 +154,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         factory,
         config,
         reread,
+        development,
         bound,
         admin,
         limit_store,

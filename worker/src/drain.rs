@@ -4,10 +4,10 @@
 //!    that were in the queues are still accepted for a moment. Then the listeners close. A worker that leaves alone has
 //!    no accept grace: the others keep accepting.
 //! 2. Idle connections are closed one after another, after a grace period in which a request that is on its way is
-//!    still answered.
+//!    still answered. With `--reload` they are closed at once: the worker has an old app.
 //! 3. Requests in flight are finished; every head written from now on has `Connection: close`.
 //! 4. What is left at the deadline is cut and counted. A worker whose successor serves has no deadline until the server
-//!    stops, or its last connection is closed.
+//!    stops, or its last connection is closed; with `--reload` it has one, as each save of a file would leave a worker.
 //! 5. The app's tasks are finished, and then the app is stopped ([`App::stop`](crate::app::App::stop)), which may spawn the
 //!    last tasks. If there was no deadline, these two have one graceful timeout; if the connections were cut, `STOP_TIME`.
 
@@ -36,22 +36,35 @@ pub struct Drain {
     pub accept_grace_until: Instant,
     /// When the connections that are left are cut; `None`: no deadline.
     pub ends: Option<Instant>,
+    /// For how long an idle connection is kept at least, and up to how much longer.
+    idle_grace: Duration,
+    idle_spread_ms: u64,
 }
 
 impl Drain {
     /// The whole server ends.
     pub fn of_server(now: Instant, config: &WorkerConfig) -> Self {
-        Drain { began: now, accept_grace_until: now + ACCEPT_GRACE, ends: Some(now + config.graceful_timeout) }
+        Drain { accept_grace_until: now + ACCEPT_GRACE, ..Drain::of_worker(now, config) }
     }
 
     /// This worker ends alone.
     pub fn of_worker(now: Instant, config: &WorkerConfig) -> Self {
-        Drain { began: now, accept_grace_until: now, ends: Some(now + config.graceful_timeout) }
+        Drain {
+            began: now,
+            accept_grace_until: now,
+            ends: Some(now + config.graceful_timeout),
+            idle_grace: IDLE_GRACE,
+            idle_spread_ms: IDLE_SPREAD_MS,
+        }
     }
 
-    /// This worker ends because another has taken its place.
-    pub fn of_replaced(now: Instant) -> Self {
-        Drain { began: now, accept_grace_until: now, ends: None }
+    /// This worker ends because another has taken its place, or is about to if its app is outdated.
+    pub fn of_replaced(now: Instant, config: &WorkerConfig) -> Self {
+        let drain = Drain::of_worker(now, config);
+        match config.is_outdated_on_leave {
+            true => Drain { idle_grace: Duration::ZERO, idle_spread_ms: 1, ..drain },
+            false => Drain { ends: None, ..drain },
+        }
     }
 
     /// Another drain was ordered: the earlier deadline counts.
@@ -87,7 +100,7 @@ impl Drain {
     /// How long this connection may stay idle.
     pub fn idle_end(&self, token: Token) -> IdleEnd {
         // A multiplier coprime to the spread scatters neighbours.
-        let stay = IDLE_GRACE + Duration::from_millis(token as u64 * 97 % IDLE_SPREAD_MS);
+        let stay = self.idle_grace + Duration::from_millis(token as u64 * 97 % self.idle_spread_ms);
         IdleEnd { began: self.began, stay }
     }
 }

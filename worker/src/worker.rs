@@ -94,6 +94,9 @@ pub struct Start {
     pub signals: fork::Child,
 }
 
+/// Precedes the error of an app that cannot be built, in the report to the master.
+pub const NOT_BUILT: &str = "the app could not be built: ";
+
 /// Runs a worker to its end; returns its exit status.
 pub fn run(start: Start, factory: &AppFactory) -> i32 {
     let mut channel = match start.channel.try_clone() {
@@ -134,7 +137,7 @@ pub fn run(start: Start, factory: &AppFactory) -> i32 {
     };
     let app = match factory(&info) {
         Ok(app) => app,
-        Err(e) => return failed(&mut channel, format!("the app could not be built: {e}")),
+        Err(e) => return failed(&mut channel, format!("{NOT_BUILT}{e}")),
     };
     let mut worker = match Worker::new(start, signals, app) {
         Ok(worker) => worker,

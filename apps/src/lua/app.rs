@@ -1,11 +1,12 @@
 //! A Lua application as an [`App`].
 
 use super::config::LuaConfig;
+use super::debug_page::Asked;
 use super::environ;
 use super::exchange::{LuaExchange, RequestFacts};
 use super::host;
 use super::jobs::Jobs;
-use super::page::Page;
+use super::page::{Debugged, Page};
 use super::reply::Instead;
 use super::vm::{Coroutine, Vm};
 use super::yielded::Yielded;
@@ -100,7 +101,8 @@ impl LuaApp {
         handshake: Option<Handshake>,
     ) -> Answer {
         let (is_head, conditions) = (request.method() == "HEAD", self.conditions(request));
-        let facts = RequestFacts { name: request.name(), is_head, conditions, handshake };
+        let asked = self.config.debug.then(|| Box::new(Asked::of(request)));
+        let facts = RequestFacts { name: request.name(), is_head, conditions, handshake, asked };
         Answer::exchange(LuaExchange::new(&self.vm, &self.config, coroutine, yielded, facts, deadline))
     }
 
@@ -116,6 +118,8 @@ impl LuaApp {
     fn failed(&self, request: &Request<'_>, text: &str) -> Answer {
         self.vm.metrics.count_failure();
         log::error!("{}: {}", request.name(), host::indented(text));
-        Page::failed(text, &self.config).response().into()
+        let asked = self.config.debug.then(|| Asked::of(request));
+        let debugged = asked.as_ref().map(|asked| Debugged { asked, code: self.vm.code_files() });
+        Page::failed(text, &self.config, debugged).response().into()
     }
 }

@@ -17,8 +17,10 @@ pub struct LuaConfig {
     pub memory_bytes_max: Option<usize>,
     /// The longest request body, in bytes.
     pub body_bytes_max: u64,
-    /// Whether error pages show the traceback.
+    /// Whether error pages show the traceback, lines of the code and the request.
     pub debug: bool,
+    /// Whether the app is reloaded when its files change.
+    pub reloads: bool,
 }
 
 /// `module.path:callable`, or a path to a `.lua` file, also with `:callable`.

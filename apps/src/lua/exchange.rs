@@ -2,9 +2,10 @@
 
 use super::config::LuaConfig;
 use super::deadline;
+use super::debug_page::Asked;
 use super::file_body::FileBody;
 use super::host;
-use super::page::Page;
+use super::page::{Debugged, Page};
 use super::reply::Instead;
 use super::vm::{Coroutine, Vm};
 use super::waiting::Waiting;
@@ -49,6 +50,8 @@ pub struct RequestFacts {
     pub conditions: Option<Conditions>,
     /// If the request is one.
     pub handshake: Option<Handshake>,
+    /// For the page of an error, with `--debug`.
+    pub asked: Option<Box<Asked>>,
 }
 
 enum Step {
@@ -379,13 +382,17 @@ impl LuaExchange {
 
     /// The app raised an error or broke the contract.
     fn failed(&self, text: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
-        self.answer_instead(Page::failed(text, &self.config), text, out)
+        self.answer_instead(Page::failed(text, &self.config, self.debugged()), text, out)
     }
 
     /// The app timed out; `trace` shows where it was.
     fn timed_out(&self, trace: &str, out: &mut Out<'_>) -> Result<Pull, AppError> {
         let text = format!("{}\n{trace}", deadline::TIMED_OUT);
-        self.answer_instead(Page::timed_out(&text, &self.config), &text, out)
+        self.answer_instead(Page::timed_out(&text, &self.config, self.debugged()), &text, out)
+    }
+
+    fn debugged(&self) -> Option<Debugged<'_>> {
+        self.facts.asked.as_deref().map(|asked| Debugged { asked, code: self.vm.code_files() })
     }
 
     /// Sends a page in place of the app's response. Once the head is sent that is not possible, and the connection is

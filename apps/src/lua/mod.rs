@@ -14,15 +14,19 @@
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
 //! - `jobs`: what runs outside of any request.
 //! - `modules`: those that an app has to require: `json`, `crypto`, web.lua and wsapi.lua.
-//! - `app`: the whole as an `App`; `page`: error pages.
+//! - `app`: the whole as an `App`; `page`: error pages, `debug_page` and `error_report` those of `--debug`.
+//! - `files`: which files the app uses; `stand_in`: what answers while it cannot be loaded (`--reload`).
 
 mod app;
 mod config;
 mod crypto;
 mod deadline;
+mod debug_page;
 mod environ;
+mod error_report;
 mod exchange;
 mod file_body;
+mod files;
 mod host;
 mod jobs;
 mod json;
@@ -35,6 +39,7 @@ mod page;
 mod reply;
 mod shared;
 mod socket;
+mod stand_in;
 mod sys;
 mod vm;
 mod waiting;
@@ -43,6 +48,7 @@ mod yielded;
 
 pub use app::LuaApp;
 pub use config::{AppName, LuaConfig};
+pub use stand_in::StandIn;
 
 #[cfg(not(any(feature = "lua54", feature = "luajit")))]
 compile_error!("choose a Lua: the feature lua54 (the default) or luajit");

@@ -1,7 +1,8 @@
 //! The Lua VM of a worker and its pooled coroutines, each of which handles one request at a time.
 
-use super::config::LuaConfig;
+use super::config::{LuaConfig, Source};
 use super::file_body::FileBody;
+use super::files::{CodeFiles, UsedFiles};
 use super::host::{self, Turn};
 use super::jobs::Jobs;
 use super::memory::Memory;
@@ -25,7 +26,7 @@ use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 20] = [
+const DRIVER_PARTS: [(&str, &str); 21] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
@@ -46,6 +47,7 @@ const DRIVER_PARTS: [(&str, &str); 20] = [
     ("modules", include_str!("driver/modules.lua")),
     ("websocket", include_str!("driver/websocket.lua")),
     ("closing", include_str!("driver/closing.lua")),
+    ("files", include_str!("driver/files.lua")),
 ];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
 const IDLE_COROUTINES_MAX: usize = 64;
@@ -74,6 +76,8 @@ pub struct Vm {
     jobs: Jobs,
     idle: RefCell<Vec<Coroutine>>,
     memory: Memory,
+    /// Only with `--debug` and `--reload`.
+    files: Option<Rc<UsedFiles>>,
     last_interruption: Cell<Option<Instant>>,
     blocked_time: Cell<Duration>,
     /// Dropped after all values of the VM.
@@ -144,6 +148,11 @@ impl Vm {
             .map_err(own)?;
         let job_functions = jobs.functions(&lua, boundary).map_err(own)?;
         host.set("jobs", &job_functions).map_err(own)?;
+        let is_recorded = config.debug || worker.file_reports.are_wanted();
+        let files = is_recorded.then(|| Rc::new(UsedFiles::new(&config.app_dirs, worker.file_reports)));
+        if let Some(files) = &files {
+            files.function(&lua).and_then(|function| host.set("use_file", function)).map_err(own)?;
+        }
         let seal = host::random_integer().map_err(own)?;
         host.set("seal", seal).map_err(own)?;
         let is_watched = config.request_timeout.is_some();
@@ -163,6 +172,9 @@ impl Vm {
         let of_jobs = |name: &str| job_functions.get::<Function>(name).map_err(own);
         let (open_job, start) = (of_jobs("open")?, of_jobs("start")?);
         let marks = Marks::new(&lua, seal, &ipairs_step).map_err(own)?;
+        if let (Some(files), Source::File(path)) = (&files, &config.app.source) {
+            files.note_app(path);
+        }
         let app = load::app(&lua, config)?;
         set_app.call::<()>(app).map_err(own)?;
         let idle = RefCell::default();
@@ -186,6 +198,7 @@ impl Vm {
             jobs: jobs.clone(),
             idle,
             memory,
+            files,
             last_interruption: Cell::default(),
             blocked_time: Cell::default(),
             _opened: opened,
@@ -195,6 +208,11 @@ impl Vm {
     /// Bytes that the VM has allocated.
     pub fn memory_bytes(&self) -> u64 {
         self.lua.used_memory() as u64
+    }
+
+    /// The files that were loaded as code; none unless they are recorded.
+    pub fn code_files(&self) -> CodeFiles {
+        self.files.as_ref().map(|files| files.code()).unwrap_or_default()
     }
 
     /// Runs a request on a coroutine until it yields. The error: there was not enough memory to begin.

@@ -12,6 +12,9 @@ pub struct WorkerConfig {
     /// It is beside the workers, and ends after them, when the master says so: not by a TERM, which a service manager or
     /// timeout(1) sends to all processes.
     pub is_helper: bool,
+    /// With `--reload`: a worker that leaves is outdated. It ends idle connections at once, so that no request gets the old
+    /// app, and what is in flight at the graceful timeout.
+    pub is_outdated_on_leave: bool,
     /// How the workers share a port.
     pub accept: AcceptMode,
     /// Connections of the whole server; `None`: as many as the descriptors allow.
@@ -92,6 +95,7 @@ impl Default for WorkerConfig {
         WorkerConfig {
             is_alone: false,
             is_helper: false,
+            is_outdated_on_leave: false,
             accept: AcceptMode::default(),
             connections_max: None,
             connections_per_address_max: None,

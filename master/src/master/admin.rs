@@ -24,6 +24,7 @@ use tine_worker::app::WorkerInfo;
 use tine_worker::app::election::Election;
 use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::shared::Dictionaries;
+use tine_worker::app::used_files::FileReports;
 use tine_worker::worker;
 
 /// The name of the process in its title and in the log.
@@ -74,6 +75,7 @@ fn worker_config() -> WorkerConfig {
     WorkerConfig {
         is_alone: false,
         is_helper: true,
+        is_outdated_on_leave: false,
         accept: AcceptMode::Shared,
         connections_max: Some(CONNECTIONS_MAX),
         connections_per_address_max: None,
@@ -113,6 +115,7 @@ impl Master {
                 metrics: AppMetrics::none(),
                 dictionaries: Dictionaries::NONE,
                 election: Election::NONE,
+                file_reports: FileReports::NONE,
             },
             config,
             listeners: bound.into_listeners(),

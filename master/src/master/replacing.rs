@@ -5,6 +5,7 @@ use super::{KILL_MARGIN, Master};
 use crate::children::{Child, Leavers, Phase, Position};
 use crate::rollout::{self, Limits, PositionView, Step};
 use std::time::{Duration, Instant};
+use tine_common::log::indented;
 use tine_common::message::Order;
 
 /// The reloads so far: the one in progress, and how the last one ended.
@@ -51,25 +52,38 @@ impl Master {
     /// Begins a reload, or restarts it with a further generation. If the configuration file is wrong it fails at once. The
     /// error: the file is wrong while another reload is in progress, which continues.
     pub(super) fn reload(&mut self, source: &str, now: Instant) -> Result<(), String> {
+        if self.begin_reload(source, now)? {
+            let workers = counted(self.children.positions.len());
+            log::info!(
+                "{source}: reloading {} in {workers}, generation {}",
+                self.about.name,
+                self.replacing.generation
+            );
+        }
+        Ok(())
+    }
+
+    /// The same, without a line in the log. False: the reload has failed already.
+    pub(super) fn begin_reload(&mut self, source: &str, now: Instant) -> Result<bool, String> {
         let reloaded = self.configuring.reread();
         if let (Err(why), true) = (&reloaded, self.replacing.is_reloading()) {
             return Err(format!("{why}; the reload in progress continues"));
         }
         self.replacing.begin(now);
+        self.outdate(now);
         match reloaded {
             Ok(Some(reloaded)) => self.adopt(reloaded, source, now),
             Ok(None) => {}
             Err(why) => {
                 self.abandon_reload(&why);
-                return Ok(());
+                self.show_failure(why, now);
+                return Ok(false);
             }
         }
-        let workers = counted(self.children.positions.len());
-        log::info!("{source}: reloading {} in {workers}, generation {}", self.about.name, self.replacing.generation);
         // Positions that wait because the app could not be built can try the new app.
         self.children.open(now);
         self.shortage.retry_now(now);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends a reload that cannot be completed. Current workers stay; successors that still boot leave.
@@ -83,8 +97,14 @@ impl Master {
             0 => "the previous workers continue to serve".to_string(),
             _ => format!("{} of it serve, the others were not replaced", counted(fresh)),
         };
-        log::error!("the reload failed, generation {generation}: {why}; {left}");
-        self.replacing.end(Err(format!("{why}; {left}")));
+        if self.developing.is_some() {
+            // The text may have a traceback.
+            log::error!("the reload failed, generation {generation}; clients are shown why: {}", indented(why));
+            self.replacing.end(Err(why.to_string()));
+        } else {
+            log::error!("the reload failed, generation {generation}: {why}; {left}");
+            self.replacing.end(Err(format!("{why}; {left}")));
+        }
         self.count_reload(false);
         let now = Instant::now();
         let successors: Vec<usize> = self.children.positions.iter().filter_map(|position| position.successor).collect();
@@ -126,6 +146,7 @@ impl Master {
             self.replacing.end(Ok(said));
             self.count_reload(true);
             self.settle_options(true, now);
+            self.on_loaded();
         }
     }
 

@@ -14,6 +14,7 @@ use tine_common::message::Order;
 use tine_common::sys::fork::{Fork, fork};
 use tine_worker::app::WorkerInfo;
 use tine_worker::app::metrics::AppMetrics;
+use tine_worker::app::used_files::FileReports;
 use tine_worker::worker;
 
 impl Master {
@@ -53,6 +54,9 @@ impl Master {
                         metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
                         dictionaries: self.scoreboard.dictionaries(),
                         election: self.scoreboard.election(),
+                        file_reports: self.developing.as_mut().map_or(FileReports::NONE, |developing| {
+                            developing.take_reports(self.replacing.generation())
+                        }),
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
                     channel: theirs,

@@ -141,6 +141,9 @@ impl Master {
             _ if entry.current.is_some() => {}
             _ => entry.next_start = Some(now + delay),
         }
+        if is_booting && self.on_failed_load(&child, &line, now) {
+            return;
+        }
         if !self.boot.has_been_ready() {
             self.on_boots_failed(1, line + &cause);
             return;

@@ -207,6 +207,7 @@ mod tests {
             metrics: AppMetrics::none(),
             dictionaries: Dictionaries::NONE,
             election: Election::NONE,
+            file_reports: tine_common::used_files::FileReports::NONE,
         };
         let began = Instant::now();
         let asked = Asked {

@@ -13,6 +13,7 @@ use tine_common::election::Election;
 use tine_common::method::Method;
 use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
+use tine_common::used_files::FileReports;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
 
@@ -28,6 +29,7 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         metrics: AppMetrics::none(),
         dictionaries: Dictionaries::NONE,
         election: Election::NONE,
+        file_reports: FileReports::NONE,
     };
     let layout = Layout::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {

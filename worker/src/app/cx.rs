@@ -19,6 +19,7 @@ use tine_common::in_flight_table::InFlightTable;
 use tine_common::shared::Dictionaries;
 use tine_common::telemetry::app::AppMetrics;
 use tine_common::telemetry::{Count, Seat};
+use tine_common::used_files::FileReports;
 
 /// Which worker this is.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,8 @@ pub struct WorkerInfo {
     pub dictionaries: Dictionaries,
     /// Which worker of the whole server does what is to be done once.
     pub election: Election,
+    /// Where its application reports the files that it uses, for `--reload`.
+    pub file_reports: FileReports,
 }
 
 /// What all calls of one turn share.
@@ -89,6 +92,7 @@ impl<'a> TurnCx<'a> {
             metrics: AppMetrics::none(),
             dictionaries: Dictionaries::NONE,
             election: Election::NONE,
+            file_reports: FileReports::NONE,
         };
         TurnCx {
             now,

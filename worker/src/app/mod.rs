@@ -31,6 +31,11 @@ pub mod shared {
     };
 }
 
+/// What an application tells of the files that it uses, for `--reload`.
+pub mod used_files {
+    pub use tine_common::used_files::{FileReports, Stamp, Use};
+}
+
 pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
 pub use out::Out;

@@ -20,7 +20,7 @@ impl Worker {
                         match order {
                             Order::LameDuck => self.lame_duck = true,
                             Order::Drain => self.begin_drain(Drain::of_server(now, &self.config)),
-                            Order::Leave => self.begin_drain(Drain::of_replaced(now)),
+                            Order::Leave => self.begin_drain(Drain::of_replaced(now, &self.config)),
                             Order::Lent => self.are_sockets_lent = true,
                             Order::Owned => self.are_sockets_lent = false,
                             Order::ReopenLogs => self.reopen_logs(now),
