@@ -60,7 +60,7 @@ impl App for LuaApp {
             Yielded::Upgrade => match Handshake::of(request) {
                 Ok(handshake) => self.exchange(request, coroutine, Yielded::Upgrade, deadline, Some(handshake)),
                 Err(refusal) => {
-                    self.vm.abandon(&coroutine, &request.name());
+                    self.vm.abandon(&coroutine, &request.name(), false);
                     (*refusal).into()
                 }
             },

@@ -119,6 +119,16 @@ local function call_close(co)
   end
 end
 
+-- What tine.on_abort has set is of one request, whose environ tells it from those that the coroutine answers later.
+local function call_on_abort(co)
+  if co.on_abort and co.on_abort_of == co.environ then
+    local ok, text = xpcall(co.on_abort, traceback)
+    if not ok then
+      log_of(co, "tine.on_abort: the function failed: " .. text)
+    end
+  end
+end
+
 -- The response is sent, or has failed: the coroutine is at rest again.
 local function ended(co, ok, what, text)
   if not ok and co.step and close_step then
@@ -157,12 +167,16 @@ local function open_coroutine(id)
   return co.thread, co
 end
 
--- The request ends before its app does: the client disconnected, or the app timed out.
-local function abandon(co)
+-- The request ends before its app does: the client disconnected, or the app timed out. `is_aborted`: its response is not
+-- complete.
+local function abandon(co, is_aborted)
   driver.current = nil
   if deadline then
     deadline.allow_closing()
     deadline.watch(co.thread)
+  end
+  if is_aborted then
+    call_on_abort(co)
   end
   if close_coroutine then
     close_coroutine(co)

@@ -33,6 +33,8 @@ pub struct LuaExchange {
     body_ended: bool,
     /// The length of the response body, if the app returned a list.
     length: Option<u64>,
+    /// The whole response is written, and the app has only to close it.
+    is_complete: bool,
     /// When the app times out. Moved back by the time it waits for its client and by `Vm::blocked_time`.
     deadline: Option<Instant>,
     /// Since when the app has been waiting for its client.
@@ -95,6 +97,7 @@ impl LuaExchange {
             body_bytes: 0,
             body_ended: false,
             length: None,
+            is_complete: false,
             deadline,
             waiting_since: None,
             blocked_time: vm.blocked_time(),
@@ -160,10 +163,12 @@ impl LuaExchange {
                 }
                 Step::WriteBeforeClose => {
                     out.write(self.text())?;
+                    self.is_complete = true;
                     return Ok(Pull::Sent);
                 }
                 Step::WriteFile(mut body) => {
                     if out.has_room() && body.write(out)? {
+                        self.is_complete = true;
                         return Ok(Pull::Sent);
                     }
                     self.step = Step::WriteFile(body);
@@ -220,7 +225,7 @@ impl LuaExchange {
     fn wait(&mut self, until: Option<Instant>, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if self.deadline.is_some_and(|deadline| cx.now() >= deadline) {
             let trace = self.coroutine.as_ref().map(|coroutine| self.vm.traceback(coroutine)).unwrap_or_default();
-            self.abandon();
+            self.abort();
             return self.timed_out(&trace, out);
         }
         Ok(until.into_iter().chain(self.deadline).min().map_or(Pull::Wait, Pull::NotBefore))
@@ -302,7 +307,7 @@ impl LuaExchange {
                 self.failed("the driver waits for a WebSocket that there is not", out).map(Some)
             }
             Yielded::TimedOut(trace) => {
-                self.abandon();
+                self.abort();
                 self.timed_out(&trace, out).map(Some)
             }
             Yielded::Failed(text) => {
@@ -417,13 +422,24 @@ impl LuaExchange {
     /// The request ends before the app has finished.
     fn abandon(&mut self) {
         if let Some(coroutine) = self.coroutine.take() {
-            self.vm.abandon(&coroutine, &self.facts.name);
+            self.vm.abandon(&coroutine, &self.facts.name, false);
+        }
+    }
+
+    /// The same, and without the app's response.
+    fn abort(&mut self) {
+        if let Some(coroutine) = self.coroutine.take() {
+            self.vm.abandon(&coroutine, &self.facts.name, true);
         }
     }
 }
 
 impl Drop for LuaExchange {
+    /// The client has left, the worker ends, or nothing follows a head.
     fn drop(&mut self) {
-        self.abandon();
+        match self.is_complete || matches!(self.step, Step::Abandon) {
+            true => self.abandon(),
+            false => self.abort(),
+        }
     }
 }

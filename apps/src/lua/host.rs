@@ -6,7 +6,7 @@ use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
 use super::websocket::Mailbox;
 use super::yielded;
-use super::{environ, metrics, modules, shared, websocket};
+use super::{client, environ, metrics, modules, shared, websocket};
 use mlua::{Function, Lua, String, Table, Value};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::APP;
 use tine_common::request_name::RequestName;
 use tine_common::sys::{random, started_with};
-use tine_worker::app::{Addresses, WorkerInfo};
+use tine_worker::app::{Addresses, OtherEnd, WorkerInfo};
 
 pub use tine_common::log::indented;
 
@@ -32,6 +32,8 @@ pub struct Turn {
     pub websocket: Mailbox,
     /// What it waits for, if it yields AWAIT next.
     pub wait: RefCell<Option<Wait>>,
+    /// What its client had done when it last yielded CLIENT.
+    pub client: Cell<Option<OtherEnd>>,
     /// The file whose rest is the body, if it yields FILE next.
     pub file: RefCell<Option<FileBody>>,
     /// When its request times out.
@@ -126,6 +128,7 @@ pub fn functions(
     };
     host.set("is_draining", lua.create_function(is_draining)?)?;
     host.set("websocket", websocket::functions(lua, turn)?)?;
+    host.set("client", client::state(lua, turn)?)?;
     host.set("open_shared", shared::open(lua, worker.dictionaries)?)?;
     host.set("open_module", modules::open(lua)?)?;
     host.set("time", lua.create_function(|_, ()| Ok(time()))?)?;

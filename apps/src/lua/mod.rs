@@ -8,7 +8,7 @@
 //! - `deadline` and `memory`: limits on what an app takes of the worker's time and memory.
 //! - `yielded`: what a coroutine yields; `waiting`: how it waits; `reply`: status and headers, checked; `exchange`:
 //!   requests of more than one turn.
-//! - `file_body`: a body that is a file.
+//! - `file_body`: a body that is a file; `client`: what `tine.connected` is told.
 //! - `websocket`: requests that become WebSockets.
 //! - `sys`: what needs Lua's C functions, and thereby `unsafe`.
 //! - `shared`, `socket`, `metrics`: `tine.shared`, `tine.socket` and `tine.wait`, `tine.metrics`.
@@ -18,6 +18,7 @@
 //! - `files`: which files the app uses; `stand_in`: what answers while it cannot be loaded (`--reload`).
 
 mod app;
+mod client;
 mod config;
 mod crypto;
 mod deadline;

@@ -13,7 +13,7 @@ use super::sys::calls::Boundary;
 use super::sys::coroutine::{self, Body, Marks, Stopped};
 use super::sys::running::{self, Resumed};
 use super::yielded::Yielded;
-use super::{deadline, environ, load, socket, sys};
+use super::{client, deadline, environ, load, socket, sys};
 use crate::files::sendfile::{Conditions, Named, Sendfile};
 use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_worker::app::metrics::AppMetrics;
-use tine_worker::app::{Addresses, Answer, Cx, WorkerInfo};
+use tine_worker::app::{Addresses, Answer, Cx, OtherEnd, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 const DRIVER: &str = include_str!("driver.lua");
@@ -236,7 +236,7 @@ impl Vm {
         let texts = [method, &path, request.query().unwrap_or("").as_bytes(), &head];
         let body = Body { is_announced: request.has_body(), arrived: request.arrived_body() };
         let stopped = coroutine.stack.begin(texts, body);
-        let yielded = self.returned(&mut coroutine, stopped, cx.now());
+        let yielded = self.returned(&mut coroutine, stopped, cx);
         Ok((coroutine, yielded))
     }
 
@@ -299,7 +299,7 @@ impl Vm {
     pub fn resume(&self, coroutine: &mut Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) -> Yielded {
         self.enter(coroutine, deadline, cx);
         let stopped = coroutine.stack.resume();
-        self.returned(coroutine, stopped, cx.now())
+        self.returned(coroutine, stopped, cx)
     }
 
     /// Resumes a coroutine with bytes of the request's body.
@@ -313,7 +313,7 @@ impl Vm {
     ) -> Yielded {
         self.enter(coroutine, deadline, cx);
         let stopped = coroutine.stack.feed(bytes, is_end);
-        self.returned(coroutine, stopped, cx.now())
+        self.returned(coroutine, stopped, cx)
     }
 
     /// Resumes a coroutine whose connection is gone, for the last time.
@@ -326,6 +326,7 @@ impl Vm {
             deadline::watch_again(coroutine.stack.thread());
         }
         let stopped = coroutine.stack.resume();
+        let stopped = client::tell(&mut coroutine.stack, stopped, &self.turn, || OtherEnd::Closed).unwrap_or(stopped);
         self.yielded(coroutine, stopped, now)
     }
 
@@ -343,22 +344,25 @@ impl Vm {
 
     /// The coroutine has stopped, perhaps because the app has returned: then it has yielded whether it succeeded, and
     /// what it returned or the error's text. What is not one string is the driver's to send.
-    fn returned(&self, coroutine: &mut Coroutine, stopped: Stopped, now: Instant) -> Yielded {
+    fn returned(&self, coroutine: &mut Coroutine, stopped: Stopped, cx: &Cx<'_>) -> Yielded {
         let has_returned = stopped == Stopped::Yielded && coroutine.stack.integer(1).is_none();
         if !has_returned {
-            return self.yielded(coroutine, stopped, now);
+            return match client::tell(&mut coroutine.stack, stopped, &self.turn, || cx.client()) {
+                Some(stopped) => self.returned(coroutine, stopped, cx),
+                None => self.yielded(coroutine, stopped, cx.now()),
+            };
         }
         if !coroutine.stack.is_true(1) {
             let text = coroutine.stack.bytes(2).unwrap_or_default();
             let yielded = Yielded::Failed(String::from_utf8_lossy(text).into_owned());
-            return self.checked(yielded, now);
+            return self.checked(yielded, cx.now());
         }
         if coroutine.stack.is_started() && coroutine.stack.is_one_string(2) {
             self.take_reply(coroutine);
-            return self.checked(Yielded::Whole, now);
+            return self.checked(Yielded::Whole, cx.now());
         }
         let stopped = coroutine.stack.give_back();
-        self.yielded(coroutine, stopped, now)
+        self.yielded(coroutine, stopped, cx.now())
     }
 
     fn yielded(&self, coroutine: &mut Coroutine, stopped: Stopped, now: Instant) -> Yielded {
@@ -446,11 +450,12 @@ impl Vm {
     }
 
     /// The request ends before its app has finished: `close` is called, and the coroutine is not used again. `request`: its name, or
-    /// that of a job, for the log.
-    pub fn abandon(&self, coroutine: &Coroutine, request: &dyn Display) {
+    /// that of a job, for the log. `is_aborted`: it ends without its response, which the app may want to be told of
+    /// (`tine.on_abort`).
+    pub fn abandon(&self, coroutine: &Coroutine, request: &dyn Display, is_aborted: bool) {
         self.turn.addresses.set(Addresses::default());
         self.turn.deadline.set(None);
-        if let Err(error) = self.abandon.call::<()>(&coroutine.table) {
+        if let Err(error) = self.abandon.call::<()>((&coroutine.table, is_aborted)) {
             log::error!("{request}: closing it failed: {}", host::indented(&error.to_string()));
         }
         self.turn.interrupted_at.take();

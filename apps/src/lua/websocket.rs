@@ -231,7 +231,7 @@ impl LuaPeer {
             self.abandon();
         } else {
             let failed = self.tasks.remove(at);
-            self.vm.abandon(&failed.coroutine, &self.name);
+            self.vm.abandon(&failed.coroutine, &self.name, false);
             self.remove_ended();
         }
         AppError::new(text)
@@ -247,7 +247,7 @@ impl LuaPeer {
     /// Closes all coroutines, those that were spawned first.
     fn abandon(&mut self) {
         while let Some(task) = self.tasks.pop() {
-            self.vm.abandon(&task.coroutine, &self.name);
+            self.vm.abandon(&task.coroutine, &self.name, true);
         }
     }
 

@@ -66,6 +66,8 @@ const FAILED: i64 = 7;
 const AWAIT: i64 = 8;
 const WAIT_FD: i64 = 9;
 const FILE: i64 = 10;
+/// The driver asks for the state of the client (`Turn::client`), and goes on at once.
+pub const CLIENT: i64 = 15;
 const UPGRADE: i64 = 11;
 const RECEIVE: i64 = 12;
 const ROOM: i64 = 13;
@@ -81,7 +83,7 @@ const READ_LINE: i64 = -2;
 const READ_MIN: i64 = READ_LINE;
 
 /// The constants that the driver gets in `host.yields`.
-pub const CONSTANTS: [(&str, i64); 21] = [
+pub const CONSTANTS: [(&str, i64); 22] = [
     ("LENGTH", LENGTH),
     ("WHOLE", WHOLE),
     ("HEAD", HEAD),
@@ -93,6 +95,7 @@ pub const CONSTANTS: [(&str, i64); 21] = [
     ("AWAIT", AWAIT),
     ("WAIT_FD", WAIT_FD),
     ("FILE", FILE),
+    ("CLIENT", CLIENT),
     ("UPGRADE", UPGRADE),
     ("RECEIVE", RECEIVE),
     ("ROOM", ROOM),
@@ -168,8 +171,10 @@ mod tests {
     /// One sum holds a kind, what is added to it, and a number.
     #[test]
     fn the_parts_of_a_sum_do_not_overlap() {
-        let kinds =
-            [LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD, FILE, UPGRADE, RECEIVE, ROOM, CLOSE];
+        let kinds = [
+            LENGTH, WHOLE, HEAD, CHUNK, END, SLEEP, READ, FAILED, AWAIT, WAIT_FD, FILE, UPGRADE, RECEIVE, ROOM, CLOSE,
+            CLIENT,
+        ];
         for (i, kind) in kinds.iter().enumerate() {
             assert!((0..FLAG).contains(kind) && !kinds[..i].contains(kind), "{kind}");
         }

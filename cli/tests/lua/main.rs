@@ -26,6 +26,7 @@ mod a_websocket_of_lua_ends_with_a_code;
 mod a_websocket_of_lua_is_as_fast_as_both_ends;
 mod a_worker_knows_its_number_while_it_loads;
 mod an_aborted_worker_logs_where_it_hangs;
+mod an_app_learns_that_its_client_has_left;
 mod an_app_may_end_its_connection;
 mod an_app_that_breaks_later_is_reported_in_its_own_words;
 mod an_app_that_cannot_be_loaded_is_shown;

@@ -61,6 +61,29 @@ pub fn wait(fd: RawFd, reads: bool, writes: bool, timeout: Option<Duration>) -> 
     }
 }
 
+/// The other end of a connection, as far as the kernel has been told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherEnd {
+    Open,
+    /// It sends nothing more: it has closed the connection, or only its own direction of it.
+    HalfClosed,
+    /// It has reset the connection, or both directions are closed.
+    Closed,
+}
+
+/// That of a stream socket; what cannot be asked about is closed.
+pub fn other_end(socket: RawFd) -> OtherEnd {
+    let mut polled = libc::pollfd { fd: socket, events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one structure, which outlives the call; any number may be asked about. It does not block.
+    let done = unsafe { libc::poll(&raw mut polled, 1, 0) };
+    match polled.revents {
+        _ if done < 0 => OtherEnd::Open, // interrupted, or out of memory: nothing is known
+        events if events & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 => OtherEnd::Closed,
+        events if events & libc::POLLRDHUP != 0 => OtherEnd::HalfClosed,
+        _ => OtherEnd::Open,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ use tine_common::config::Limits;
 use tine_common::election::Election;
 use tine_common::in_flight_table::InFlightTable;
 use tine_common::shared::Dictionaries;
+use tine_common::sys::descriptor::{self, OtherEnd};
 use tine_common::telemetry::app::AppMetrics;
 use tine_common::telemetry::{Count, Seat};
 use tine_common::used_files::FileReports;
@@ -244,6 +245,12 @@ impl<'a> Cx<'a> {
     /// The address that the client connected to; `None` on a Unix socket. Read from the kernel once a connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.connection.socket?.local()
+    }
+
+    /// Whether the client is still there, as far as its kernel has said by now. A system call: for work that goes on for
+    /// long within one call. Between calls the server notices by itself, and drops the exchange.
+    pub fn client(&self) -> OtherEnd {
+        self.connection.socket.map_or(OtherEnd::Open, |socket| descriptor::other_end(socket.fd()))
     }
 
     pub(crate) fn limits(&self) -> &'a Limits {

@@ -13,6 +13,7 @@ mod waker;
 mod watch;
 
 pub use crate::net::Addresses;
+pub use tine_common::sys::descriptor::OtherEnd;
 
 /// Metrics of applications, exact over all workers.
 pub mod metrics {

@@ -3,7 +3,7 @@
 
 local host, driver = ...
 local raise_in_app, deadline, threads = driver.raise_in_app, driver.deadline, driver.threads
-local SEAL, SLEEP, NUMBER = driver.SEAL, driver.SLEEP, driver.NUMBER
+local SEAL, SLEEP, CLIENT, NUMBER = driver.SEAL, driver.SLEEP, driver.CLIENT, driver.NUMBER
 local create, running, raw_yield, raw_resume = coroutine.create, coroutine.running, coroutine.yield, coroutine.resume
 local status, close_thread, made = coroutine.status, driver.close_thread, driver.made
 local error, tostring, type = error, tostring, type
@@ -115,6 +115,26 @@ function tine.sleep(seconds)
   else
     raise_in_app("tine.sleep outside of a request would block all requests")
   end
+end
+
+-- Whether the client is still there; false and how it has left. In an abandoned request it is not, or does not matter.
+function tine.connected()
+  if driver.is_loading then
+    raise_in_app("tine.connected outside of a request: there is no client")
+  elseif not driver.current then
+    return false, "closed"
+  end
+  wait(CLIENT)
+  return host.client()
+end
+
+-- `f` is called when the request is abandoned before its response is complete.
+function tine.on_abort(f)
+  local co = driver.current
+  if type(f) ~= "function" or not co then
+    raise_in_app("tine.on_abort takes a function, within a request")
+  end
+  co.on_abort, co.on_abort_of = f, co.environ
 end
 
 function tine.log(level, text)

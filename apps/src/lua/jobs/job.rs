@@ -141,7 +141,7 @@ impl Job {
                 }
             }
         };
-        vm.abandon(&coroutine, &*self);
+        vm.abandon(&coroutine, &*self, false);
         self.log(&failure);
         self.over(cx)
     }
@@ -175,7 +175,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             if let Some(vm) = self.jobs.vm() {
-                vm.abandon(&running.coroutine, &*self);
+                vm.abandon(&running.coroutine, &*self, false);
             }
             self.jobs.leave(&self.life);
         }
