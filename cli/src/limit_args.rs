@@ -63,7 +63,7 @@ pub struct LimitArgs {
         help_heading = "Throttling"
     )]
     limit_exempt: Vec<Exempt>,
-    /// Share --limit-concurrency and --limit-rate with other servers through Redis or Valkey: redis://HOST:PORT/KEY, or file:PATH of a file that has it; one with a password not on the command line
+    /// Share --limit-concurrency and --limit-rate with other servers through Redis or Valkey: redis://HOST:PORT/KEY, redis+unix:///PATH?key=KEY, or file:PATH of a file that has it; one with a password not on the command line
     #[arg(
         long,
         value_name = "URL|none",

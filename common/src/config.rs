@@ -9,7 +9,7 @@ mod throttle;
 mod worker;
 
 pub use access_log::{AccessLogConfig, RequestLogConfig};
-pub use limit_store::{LimitStore, StoreUrl};
+pub use limit_store::{LimitStore, StoreAt, StoreUrl};
 pub use throttle::{ClientKey, Exempt, ThrottleConfig};
 pub use worker::{Limits, WorkerConfig};
 

@@ -6,7 +6,7 @@
 use crate::lease::{Grant, Report};
 use redis::{Client, Connection, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, Script};
 use std::time::Duration;
-use tine_common::config::StoreUrl;
+use tine_common::config::{StoreAt, StoreUrl};
 
 /// A server that is silent for this long is taken for dead, and its share of the concurrency is free.
 pub const TTL: Duration = Duration::from_secs(5);
@@ -47,7 +47,10 @@ impl Store {
         if let Some(password) = &url.password {
             settings = settings.set_password(password);
         }
-        let address = ConnectionAddr::Tcp(url.host.clone(), url.port);
+        let address = match &url.at {
+            StoreAt::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+            StoreAt::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        };
         let info = address.into_connection_info().map_err(|e| e.to_string())?.set_redis_settings(settings);
         let client = Client::open(info).map_err(|e| e.to_string())?;
         let script = Script::new(include_str!("grant.lua"));

@@ -158,6 +158,27 @@ fn any_window_holds_the_rate_of_both() {
 }
 
 #[test]
+fn the_store_may_be_reached_by_its_unix_socket() {
+    let mut redis = Redis::start();
+    let urls = [redis.url(), redis.unix_url()];
+    let servers = urls.each_ref().map(|url| {
+        let options = ["--workers", "1", "--limit-concurrency", "10", "--limit-wait", "25s", "--limit-store", url];
+        Turnstile::start(&options)
+    });
+    servers[1].0.wait_log(&format!("limit store {} is reached", urls[1]));
+    let _first = holds(&servers[0], 12);
+    eventually("the first has all, as the other is idle", || (held(&servers) == [MOST, 0]).then_some(()));
+    let _others = holds(&servers[1], 8);
+    eventually("the first is to give up half", || (share(&servers[0]) == 5).then_some(()));
+    servers[0].release(7);
+    eventually("both are the servers of one store", || (held(&servers) == [5, 5]).then_some(()));
+    redis.kill();
+    servers[1].0.wait_log(&format!("limit store {} cannot be reached", urls[1]));
+    redis.restart();
+    servers[1].0.wait_log(&format!("limit store {} is back after", urls[1]));
+}
+
+#[test]
 fn before_the_store_was_ever_reached_nothing_is_admitted_unless_a_part_is() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
     let url = format!("redis://127.0.0.1:{port}/limits");
@@ -231,9 +252,12 @@ fn a_password_is_used_and_never_shown() {
     };
     let checked = said(&["check"], &[("TINE_LIMIT_STORE", &url)]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains("redis://:***@127.0.0.1"));
-    for (wrong, hint) in
-        [(url.as_str(), "TINE_LIMIT_STORE"), ("rediss://:s3cr3t@h/k", "TLS"), ("http://s3cr3t", "scheme")]
-    {
+    for (wrong, hint) in [
+        (url.as_str(), "TINE_LIMIT_STORE"),
+        ("unix:/r?key=k&pass=s3cr3t", "TINE_LIMIT_STORE"),
+        ("rediss://:s3cr3t@h/k", "TLS"),
+        ("http://s3cr3t", "scheme"),
+    ] {
         let output = said(&["check", "--limit-store", wrong], &[]);
         let line = one_line_of(&output);
         assert!(line.contains("--limit-store") && line.contains(hint), "{line}");

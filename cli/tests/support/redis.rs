@@ -1,10 +1,14 @@
-//! A Redis server of the test's own, without persistence, on a port that the system chose. It is killed when it is dropped.
+//! A Redis server of the test's own, without persistence, on a port that the system chose and on a Unix socket. It is killed when
+//! it is dropped.
 
 use super::{Server, eventually, scratch_folder};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+/// Its Unix socket, in its folder.
+const SOCKET: &str = "redis";
 
 pub struct Redis {
     port: u16,
@@ -30,6 +34,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}/limits", self.port)
     }
 
+    /// `redis+unix:///PATH?key=limits`.
+    pub fn unix_url(&self) -> String {
+        format!("redis+unix://{}?key=limits", self.folder.join(SOCKET).display())
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -41,6 +50,7 @@ impl Redis {
         let port = self.port.to_string();
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        command.args(["--unixsocket", SOCKET]);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
