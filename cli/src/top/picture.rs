@@ -1,4 +1,4 @@
-//! docs/top.svg: what `tine top` draws of a sample server into a terminal of 80x24, cell by cell.
+//! docs/top.svg: what `tine top` draws of a sample server with limits into a terminal of 80x27, cell by cell.
 //!
 //! `TINE_PICTURE=write cargo test -p tine-cli --lib picture` rewrites it; without the variable the test compares.
 
@@ -11,6 +11,8 @@ use ratatui::style::{Color, Modifier};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
+use tine_common::gauges::{LimitState, Resource};
+use tine_common::limit_status::{LimitsStatus, ResourceStatus};
 use tine_common::metric::Metric;
 use tine_common::status::{RequestStatus, ServerState, Status, WorkerState, WorkerStatus};
 use tine_common::telemetry::LogLinear;
@@ -25,11 +27,15 @@ const FOREGROUND: &str = "#d5d8df";
 
 /// A server of 16 workers under load, one of which hangs and one of which boots.
 pub fn sample() -> Model {
+    sample_with(None)
+}
+
+fn sample_with(limits: Option<LimitsStatus>) -> Model {
     let mut model = Model::new();
     // A rate that rises and falls, the same every time.
     for second in 0..90u64 {
         let wave = (second as f64 / 9.0).sin() * 300.0 + (second as f64 / 2.3).sin() * 70.0;
-        model.on_sample(Ok(sample_status(second, wave)));
+        model.on_sample(Ok(Status { limits: limits.clone(), ..sample_status(second, wave) }));
     }
     model.on_key(Key::NextBar);
     (0..5).for_each(|_| model.on_key(Key::Down));
@@ -89,7 +95,7 @@ fn sample_status(second: u64, wave: f64) -> Status {
     };
     let workers: Vec<WorkerStatus> = (0..16).map(worker).collect();
     let mut durations = LogLinear::default();
-    (0..(uptime_s * 100.0) as u64).for_each(|i| durations.record(Duration::from_micros(900 + i * i % 7919)));
+    (0..(uptime_s * 10.0) as u64).for_each(|i| durations.record(Duration::from_micros(900 + i * i % 7919)));
     Status {
         version: "0.1.0".to_string(),
         pid: 48_000,
@@ -115,10 +121,39 @@ fn sample_status(second: u64, wave: f64) -> Status {
     }
 }
 
+/// What goes with the numbers of the sample.
+fn limits() -> LimitsStatus {
+    let resource = |name, used, limit, window_s, state| ResourceStatus {
+        name,
+        used: Some(used),
+        limit,
+        window_s,
+        state,
+        warnings: 4,
+        violations: 2,
+    };
+    let (normal, warning, violation) = (LimitState::Normal, LimitState::Warning, LimitState::Violation);
+    LimitsStatus {
+        resources: vec![
+            resource(Resource::Concurrency, 42.0, 50.0, None, warning),
+            resource(Resource::Rate, 3_912.0, 3_800.0, Some(1.0), violation),
+            resource(Resource::Memory, f64::from(152 << 20), f64::from(1 << 30), None, normal),
+            resource(Resource::Descriptors, 81.0, 1024.0, None, normal),
+        ],
+        waiting: 12,
+        waited: 3_391,
+        refused: [("rate".to_string(), 806)].into(),
+        settings: [("concurrency", "50"), ("rate", "3800/s"), ("memory", "1G")]
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .into(),
+        ..LimitsStatus::default()
+    }
+}
+
 #[test]
 fn the_picture_in_the_docs_is_what_is_drawn() {
-    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    let model = sample();
+    let mut terminal = Terminal::new(TestBackend::new(80, 27)).unwrap();
+    let model = sample_with(Some(limits()));
     terminal.draw(|frame| draw(frame, &model, Capabilities { has_colours: true, has_blocks: true })).unwrap();
     let picture = svg(terminal.backend().buffer());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/top.svg");
