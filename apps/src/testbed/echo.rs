@@ -55,10 +55,9 @@ impl RequestJson {
             headers.insert(canonical(name), String::from_utf8_lossy(value).into());
         }
         let content_type = request.headers().get("content-type").unwrap_or_default();
-        let query = request.query().map_or(String::new(), |query| format!("?{query}"));
         let mut head = Map::new();
         head.insert("_myhostname".into(), hostname.into());
-        head.insert("uri".into(), format!("http://{}{}{query}", request.host(), request.path()).into());
+        head.insert("uri".into(), uri(request).into());
         head.insert("method".into(), request.method().into());
         head.insert("headers".into(), headers.into());
         head.insert("content_type".into(), String::from_utf8_lossy(content_type).into());
@@ -211,6 +210,13 @@ impl Exchange for Echo {
         let reply = self.reply.insert(json.finish(std::mem::take(&mut self.body)));
         reply.write_as(self.status, self.content_type, out)
     }
+}
+
+/// What the request is for, in full. `*` is the server itself, an authority without a path (RFC 9112, 3.3).
+fn uri(request: &Request<'_>) -> String {
+    let path = if request.path() == "*" { "" } else { request.path() };
+    let query = request.query().map_or(String::new(), |query| format!("?{query}"));
+    format!("http://{}{path}{query}", request.host())
 }
 
 /// `content-type` as `Content-Type`.

@@ -92,3 +92,12 @@ fn with_its_body_up_to_a_mebibyte() {
         }
     }
 }
+
+#[test]
+fn an_asterisk_is_the_server_itself() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut client = server.connect();
+    client.send("OPTIONS * HTTP/1.1\r\nHost: example.test:81\r\n\r\n");
+    let echo: serde_json::Value = serde_json::from_slice(&client.response_to("OPTIONS").body).expect("JSON");
+    assert_eq!((&echo["method"], &echo["uri"]), (&"OPTIONS".into(), &"http://example.test:81".into()));
+}
