@@ -1,5 +1,5 @@
-//! Which processes listen on an address that is in use, from /proc: to name them in a message, and to tell a server that is
-//! stopping from one that serves.
+//! What has an address that is in use, from /proc: to name the processes that listen there in a message, and to tell a server that is
+//! stopping from one that serves, and both from a client whose connection the system has given that port.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,17 +11,31 @@ use tine_common::config::Address;
 const MASTER: &str = "tine: master";
 const WORKER: &str = "tine: worker ";
 const ADMIN: &str = "tine: admin";
-/// TCP_LISTEN in /proc/net/tcp.
+/// TCP_LISTEN and TCP_TIME_WAIT in /proc/net/tcp.
 const LISTENS: &str = "0A";
+const TIME_WAIT: &str = "06";
 /// __SO_ACCEPTCON, set for a listening Unix socket in /proc/net/unix.
 const ACCEPTS: u32 = 0x10000;
 /// Processes named in a message.
 const NAMED_MAX: usize = 8;
 
-/// The processes that listen, as far as visible: those of other users are hidden except from root.
+/// The processes that have an address, as far as visible: those of other users are hidden except from root.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Holders {
+    hold: Hold,
     all: Vec<Holder>,
+}
+
+/// How they have it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// They listen.
+    #[default]
+    Listener,
+    /// It is their end of a connection.
+    Connection,
+    /// It was an end of a connection, which the kernel remembers for a minute.
+    Remnant,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -35,16 +49,16 @@ struct Holder {
 impl Holders {
     pub fn of(address: &Address) -> Holders {
         let table = |name: &str| fs::read(format!("/proc/self/net/{name}")).unwrap_or_default();
-        let inodes = match address {
+        let (hold, inodes) = match address {
             Address::Tcp(tcp) => {
                 let tables = [table("tcp"), table("tcp6")].concat();
-                tcp_listeners(&String::from_utf8_lossy(&tables), *tcp)
+                tcp_sockets(&String::from_utf8_lossy(&tables), *tcp)
             }
-            Address::Unix(path) => unix_listeners(&table("unix"), path),
+            Address::Unix(path) => (Hold::Listener, unix_listeners(&table("unix"), path)),
         };
         let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
         if links.is_empty() {
-            return Holders::default();
+            return Holders { hold, all: Vec::new() };
         }
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -53,12 +67,12 @@ impl Holders {
             name: name_of(pid),
             has_master: parent_of(pid).is_some_and(|parent| name_of(parent) == MASTER),
         });
-        Holders { all: all.collect() }
+        Holders { hold, all: all.collect() }
     }
 
     /// Only workers, or what is left of `--admin`: their master has released the address or has died, and they will soon exit.
     pub fn are_leaving(&self) -> bool {
-        !self.all.is_empty() && self.all.iter().all(|holder| is_workers(&holder.name))
+        self.hold == Hold::Listener && !self.all.is_empty() && self.all.iter().all(|holder| is_workers(&holder.name))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -67,11 +81,37 @@ impl Holders {
 
     /// What to do about them.
     pub fn advice(&self) -> &'static str {
-        if self.are_leaving() { "wait for them, kill them" } else { "stop it" }
+        match self.hold {
+            Hold::Listener if self.are_leaving() => "wait for them, kill them",
+            Hold::Listener => "stop it",
+            Hold::Connection => "wait for its end",
+            Hold::Remnant => "wait for a minute",
+        }
     }
 
-    /// What listens there.
+    /// ` (the system gives ports from 32768 to 60999 to clients)`, if a client has this one (ip-sysctl's ip_local_port_range).
+    pub fn note(&self) -> String {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        match text.split_whitespace().collect::<Vec<_>>()[..] {
+            [first, last] if self.hold != Hold::Listener => {
+                format!(" (the system gives ports from {first} to {last} to clients)")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// What has the address.
     pub fn describe(&self) -> String {
+        match self.hold {
+            Hold::Listener => {}
+            Hold::Connection => {
+                return format!("no program listens there, but it is an end of a connection{}", self.which());
+            }
+            Hold::Remnant => {
+                return "no program listens there, but it was an end of a connection, which the kernel keeps"
+                    .to_string();
+            }
+        }
         let named = self.all.iter().take(NAMED_MAX).map(|holder| holder.pid.to_string()).collect::<Vec<_>>().join(", ");
         let more = if self.all.len() > NAMED_MAX { ", …" } else { "" };
         let processes = if self.all.len() == 1 { "process" } else { "processes" };
@@ -85,13 +125,20 @@ impl Holders {
         format!("{whose} still listen there while they finish ({processes} {named}{more})")
     }
 
+    /// `process 123 (nginx)`: what listens, if that is visible.
+    pub fn listener(&self) -> Option<String> {
+        let Holder { pid, name, .. } = self.first().filter(|_| self.hold == Hold::Listener)?;
+        Some(format!("process {pid} ({name})"))
+    }
+
     /// ` (process 123, nginx)`, if that is visible.
     fn which(&self) -> String {
-        // The master, if there is one, otherwise the lowest ID.
-        match self.all.iter().min_by_key(|holder| (is_workers(&holder.name), holder.pid)) {
-            Some(Holder { pid, name, .. }) => format!(" (process {pid}, {name})"),
-            None => String::new(),
-        }
+        self.first().map_or(String::new(), |Holder { pid, name, .. }| format!(" (process {pid}, {name})"))
+    }
+
+    /// The master, if there is one, otherwise the lowest ID.
+    fn first(&self) -> Option<&Holder> {
+        self.all.iter().min_by_key(|holder| (is_workers(&holder.name), holder.pid))
     }
 }
 
@@ -99,18 +146,28 @@ fn is_workers(title: &str) -> bool {
     title.starts_with(WORKER) || title == ADMIN
 }
 
-/// The inodes of the listening sockets that conflict with an address: same port, and the same address or any (proc_net(5)).
-fn tcp_listeners(tables: &str, wanted: SocketAddr) -> Vec<u64> {
+/// The inodes of the sockets that conflict with an address: same port, and the same address or any (proc_net(5)). Those that
+/// listen, if there are any.
+fn tcp_sockets(tables: &str, wanted: SocketAddr) -> (Hold, Vec<u64>) {
     let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (address, port) = fields.get(1)?.split_once(':')?;
         let found = SocketAddr::new(address_of(address)?, u16::from_str_radix(port, 16).ok()?);
         let is_met = found.port() == wanted.port()
             && (found.ip() == wanted.ip() || found.ip().is_unspecified() || wanted.ip().is_unspecified());
-        (fields.get(3) == Some(&LISTENS) && is_met).then_some(())?;
-        fields.get(9)?.parse().ok()
+        let hold = match *fields.get(3)? {
+            LISTENS => Hold::Listener,
+            TIME_WAIT => Hold::Remnant,
+            _ => Hold::Connection,
+        };
+        is_met.then_some((hold, fields.get(9)?.parse().ok()?))
     };
-    tables.lines().filter_map(row).collect()
+    let all: Vec<(Hold, u64)> = tables.lines().filter_map(row).collect();
+    let [listeners, connections, remnants] = [Hold::Listener, Hold::Connection, Hold::Remnant]
+        .map(|hold| (hold, all.iter().filter(|one| one.0 == hold).map(|one| one.1).collect::<Vec<u64>>()));
+    let found = [listeners, connections, remnants].into_iter().find(|(_, inodes)| !inodes.is_empty());
+    // Without a row: a socket that is bound and does not listen, or /proc is not to be read.
+    found.unwrap_or_default()
 }
 
 /// Parses an address in words of 32 bits, each in the machine's byte order.
@@ -158,25 +215,30 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn rows_that_listen_on_that_port_and_address_are_found() {
+    fn rows_of_that_port_and_address_are_found_those_that_listen_first() {
         let tables = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0
    1: 0100007F:1F90 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0 100 0 0 10 0
    2: 0200007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 13 1 0 100 0 0 10 0
    3: 00000000:0051 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 14 1 0 100 0 0 10 0
+   4: 0100007F:0052 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 16 1 0 100 0 0 10 0
+   5: 0100007F:0052 0100007F:1F91 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0
+   6: 0100007F:0053 0100007F:1F90 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0
    0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 15 1
 ";
-        for (address, expected) in [
-            ("127.0.0.1:8080", &[11][..]),
-            ("127.0.0.2:8080", &[13]),
-            ("127.0.0.3:8080", &[]),
-            ("0.0.0.0:8080", &[11, 13, 15]),
-            ("127.0.0.1:81", &[14]),
-            ("[::1]:8080", &[15]),
+        for (address, hold, expected) in [
+            ("127.0.0.1:8080", Hold::Listener, &[11][..]),
+            ("127.0.0.2:8080", Hold::Listener, &[13]),
+            ("127.0.0.3:8080", Hold::Listener, &[]),
+            ("0.0.0.0:8080", Hold::Listener, &[11, 13, 15]),
+            ("127.0.0.1:81", Hold::Listener, &[14]),
+            ("127.0.0.1:82", Hold::Connection, &[16]),
+            ("0.0.0.0:83", Hold::Remnant, &[0]),
+            ("[::1]:8080", Hold::Listener, &[15]),
         ] {
             // The tables are in the order of the machine's bytes.
             if cfg!(target_endian = "little") {
-                assert_eq!(tcp_listeners(tables, address.parse().unwrap()), expected, "{address}");
+                assert_eq!(tcp_sockets(tables, address.parse().unwrap()), (hold, expected.to_vec()), "{address}");
             }
         }
     }
@@ -213,6 +275,7 @@ mod tests {
     #[test]
     fn workers_alone_are_leaving() {
         let of = |names: &[(&str, bool)]| Holders {
+            hold: Hold::Listener,
             all: (11..)
                 .zip(names)
                 .map(|(pid, &(name, has_master))| Holder { pid, name: name.to_string(), has_master })

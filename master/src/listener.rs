@@ -423,7 +423,8 @@ fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             let next = address.port().checked_add(1).unwrap_or(8080);
             let holders = Holders::of(&Address::Tcp(address));
-            (holders.describe(), format!("{} or choose another port, such as {next}", holders.advice()))
+            let (advice, note) = (holders.advice(), holders.note());
+            (holders.describe(), format!("{advice} or choose another port, such as {next}{note}"))
         }
         io::ErrorKind::PermissionDenied => {
             let first = first_free_port();

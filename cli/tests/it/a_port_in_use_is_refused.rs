@@ -1,7 +1,7 @@
 //! SO_REUSEPORT would let a second server silently take half of the connections; it is refused like any port in use.
 
 use crate::support::{Server, TINE, one_line_of, run_to_end};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 #[track_caller]
@@ -45,6 +45,28 @@ fn beside_another_program() {
     let port = other.local_addr().expect("its address").port();
     expect_refused(port, &[]);
     expect_refused(port, &["--host", "0.0.0.0"]);
+}
+
+/// A client's connection has the port: what has to be stopped is not a server.
+#[test]
+fn as_an_end_of_a_clients_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+    let (accepted, _) = listener.accept().expect("a connection");
+    let port = client.local_addr().expect("its address").port();
+    let expect = |words: &str, advice: &str| {
+        let output = run_to_end(&["run", &port.to_string()]);
+        let line = one_line_of(&output);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let words = format!(":{port}: no program listens there, but it {words}");
+        assert!(line.contains(&words) && line.contains(advice) && line.contains("to clients)"), "{line}");
+    };
+    let which = format!("is an end of a connection (process {}, ", std::process::id());
+    expect(&which, "; wait for its end or choose another port");
+    // The side that closes first keeps the connection in TIME_WAIT.
+    drop(client);
+    drop(accepted);
+    expect("was an end of a connection, which the kernel keeps", "; wait for a minute or choose another port");
 }
 
 #[test]
