@@ -41,6 +41,37 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn what_its_signals_do_is_logged() {
+    let folder = scratch_folder();
+    let (log, renamed) = (folder.join("access"), folder.join("access.1"));
+    let path = log.to_str().expect("a path in UTF-8");
+    let mut server = Server::start(&["--workers", "0", "--access-log", path]);
+    fs::rename(&log, &renamed).expect("the log");
+    server.signal(Signal::SIGUSR1);
+    server.wait_log("SIGUSR1: log reopened");
+    assert!(log.exists(), "it is there once that is said");
+    let mut client = server.connect();
+    client.send("GET /delay/3600000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the request is there", || (!client.is_readable_within(Duration::from_millis(50)).ok()?).then_some(()));
+    assert_eq!(server.stop(Signal::SIGQUIT).code(), Some(0), "{}", server.log());
+    assert!(server.log().contains("SIGQUIT: stopping at once, 1 request in flight"), "{}", server.log());
+    fs::remove_dir_all(&folder).expect("the scratch folder");
+}
+
+#[test]
+fn tine_ctl_says_that_it_may_have_no_control_socket() {
+    let server = Server::start(&["--workers", "0"]);
+    let output = server.ctl(&["status"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let (line, port) = (one_line_of(&output), server.address().port());
+    assert!(
+        line.contains(&format!("process {} (tine) listens on port {port}, but no control socket", server.pid())),
+        "{line}"
+    );
+    assert!(line.contains("a server with --workers 0 or --control none has none and only takes signals"), "{line}");
+}
+
+#[test]
 fn its_files_are_removed() {
     let folder = scratch_folder();
     let (socket, pidfile) = (folder.join("socket"), folder.join("pid"));

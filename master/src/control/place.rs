@@ -7,11 +7,13 @@
 use super::talk::{Talk, TalkError};
 use super::{Claim, Control, identity};
 use crate::command::Command;
+use crate::holder::Holders;
 use crate::unix_socket::is_live_of;
 use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -140,12 +142,9 @@ fn find_in(wanted: &Wanted, directories: &[Directory], uid: u32) -> Result<Found
         || directories.iter().map(|directory| directory.path.display().to_string()).collect::<Vec<_>>().join(", ");
     match (live.len(), wanted) {
         (1, _) => Ok(live.remove(0)),
-        (0, Wanted::Port(port)) => Err(NotFound::NoServer(format!(
-            "no server on port {port} found in {}; start one, or give its socket with --control PATH",
-            searched()
-        ))),
+        (0, Wanted::Port(port)) => Err(NotFound::NoServer(none_on(*port, &searched()))),
         (0, _) => Err(NotFound::NoServer(format!(
-            "no server found in {}; start one, or give its socket with --control PATH",
+            "no server found in {}; start one, or give its socket with --control PATH; one with --workers 0 has none",
             searched()
         ))),
         (count, _) => {
@@ -156,6 +155,19 @@ fn find_in(wanted: &Wanted, directories: &[Directory], uid: u32) -> Result<Found
                 "{count} servers are running; choose one with --control PORT or --control PATH: {}{more}",
                 named.join(", ")
             )))
+        }
+    }
+}
+
+/// What listens there may be a server that has no control socket.
+fn none_on(port: u16, searched: &str) -> String {
+    match Holders::of(&Address::Tcp((Ipv4Addr::UNSPECIFIED, port).into())).listener() {
+        Some(listener) => format!(
+            "{listener} listens on port {port}, but no control socket for it is in {searched}: give that with --control PATH; a \
+             server with --workers 0 or --control none has none and only takes signals"
+        ),
+        None => {
+            format!("no server on port {port} found in {searched}; start one, or give its socket with --control PATH")
         }
     }
 }

@@ -23,7 +23,9 @@ impl Worker {
                             Order::Leave => self.begin_drain(Drain::of_replaced(now, &self.config)),
                             Order::Lent => self.are_sockets_lent = true,
                             Order::Owned => self.are_sockets_lent = false,
-                            Order::ReopenLogs => self.reopen_logs(now),
+                            Order::ReopenLogs => {
+                                self.reopen_logs(now);
+                            }
                             Order::Cut => self.cut("the master's order", now),
                         }
                     }
@@ -61,14 +63,26 @@ impl Worker {
         for signal in signals {
             match signal {
                 SIGTERM | SIGINT if self.config.is_alone => self.stop_alone(now),
-                SIGUSR1 if self.config.is_alone => self.reopen_logs(now),
+                SIGUSR1 if self.config.is_alone => self.reopen_logs_alone(now),
                 SIGTERM if self.config.is_helper => {}
                 // Sent to this worker only: the others keep accepting, so that no accept grace is needed.
                 SIGTERM => self.leave(now),
-                SIGQUIT => self.exit = Some(0),
+                SIGQUIT => {
+                    if self.config.is_alone {
+                        let in_flight = counted(self.metrics[Metric::InFlight], "request");
+                        log::info!("SIGQUIT: stopping at once, {in_flight} in flight");
+                    }
+                    self.exit = Some(0);
+                }
                 // A terminal sends these to the whole group; the master decides.
                 _ => {}
             }
+        }
+    }
+
+    fn reopen_logs_alone(&mut self, now: Instant) {
+        if self.reopen_logs(now) {
+            log::info!("SIGUSR1: log reopened");
         }
     }
 

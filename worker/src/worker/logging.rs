@@ -14,12 +14,12 @@ impl Worker {
         }
     }
 
-    /// The files were renamed: all that was gathered goes to the old ones.
-    pub(super) fn reopen_logs(&mut self, now: Instant) {
+    /// The files were renamed: all that was gathered goes to the old ones. False: not all could be opened, which is logged.
+    pub(super) fn reopen_logs(&mut self, now: Instant) -> bool {
         self.own.forget(ACCESS_LOG);
         let reopened = [tine_common::log::reopen(), self.request_log.as_ref().map_or(Ok(()), |log| log.reopen(now))];
         self.own.push_all(ACCESS_LOG, self.request_log.as_ref().and_then(|log| log.descriptor()));
-        reopened.into_iter().filter_map(Result::err).for_each(|line| log::error!("{line}"));
+        reopened.into_iter().filter_map(Result::err).inspect(|line| log::error!("{line}")).count() == 0
     }
 
     /// Before the worker exits: requests that have not ended by now are cut.
