@@ -2,7 +2,7 @@
 //! no metric that a server does not.
 
 use crate::support::admin::{admin_of, get};
-use crate::support::prometheus::promtool;
+use crate::support::prometheus::{Prometheus, promtool};
 use crate::support::{Client, Server, eventually};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
@@ -19,6 +19,13 @@ fn names_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     let is_metric = |word: &&str| word.starts_with("tine_") || word.starts_with("http_server_");
     words.filter(is_metric).map(str::to_string).collect()
+}
+
+/// Those of the dashboard.
+fn panels() -> Vec<serde_json::Value> {
+    let dashboard = fs::read_to_string(deploy("grafana/tine.json")).expect("the dashboard");
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    dashboard["panels"].as_array().expect("panels").clone()
 }
 
 /// A server with limits, some requests, and a reload: all that has metrics only after an event.
@@ -75,9 +82,29 @@ fn rules_and_dashboard_have_only_metrics_that_exist() {
         assert_eq!(missing, [""; 0], "{file}");
         assert!(names_in(&text).len() > 10, "{file}");
     }
-    let dashboard = fs::read_to_string(deploy("grafana/tine.json")).expect("the dashboard");
-    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
-    let panels = dashboard["panels"].as_array().expect("panels");
+    let panels = panels();
     let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
     assert_eq!(ids.len(), panels.len(), "each panel has an id of its own");
+}
+
+#[test]
+fn every_panel_of_the_dashboard_has_data() {
+    let (server, admin) = observed();
+    let prometheus = Prometheus::scraping(admin);
+    let panels = panels();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expressions: Vec<String> = targets
+        .map(|target| target["expr"].as_str().expect("an expression"))
+        // As Grafana fills them in: all jobs and instances.
+        .map(|text| text.replace("$__rate_interval", "10s").replace("$job", ".*").replace("$instance", ".*"))
+        .collect();
+    assert!(expressions.len() > panels.len() / 2 && !expressions.concat().contains('$'), "{expressions:?}");
+    for expression in expressions {
+        eventually(&format!("{expression} has a value"), || {
+            // A rate is of two scrapes, and a quantile of requests between them.
+            server.get("/status/500");
+            let values = prometheus.query(&expression);
+            (!values.is_empty() && values.iter().all(|(_, value)| value.is_finite())).then_some(())
+        });
+    }
 }
