@@ -43,7 +43,7 @@ const FIRST_BYTE_SUM: usize = 15;
 const _: () = assert!(Level::ALL.len() <= FIRST_BYTE_SUM);
 /// Listeners whose queues are published.
 pub const ACCEPT_QUEUES_MAX: usize = 16;
-const SERVER_LINES: usize = 2;
+const SERVER_LINES: usize = 3;
 
 /// Words of the server's second line, which the masters write.
 #[derive(Clone, Copy)]
@@ -165,6 +165,17 @@ impl Telemetry {
 
     fn exited_cpu_us(&self) -> u64 {
         self.server_word(ServerWord::ExitedCpuUs).load(Relaxed)
+    }
+
+    /// Master only: this one and its helpers have used that much CPU time so far, in case that it is killed.
+    pub fn note_master_cpu(&self, us: u64) {
+        self.server[2].words[self.masters.own()].store(us, Relaxed);
+    }
+
+    /// Of a master that is dead: what it has noted, and then the word, which the next master of that number may have taken.
+    pub(crate) fn master_cpu(&self, number: usize) -> (u64, &'static AtomicU64) {
+        let word = &self.server[2].words[number];
+        (word.load(Relaxed), word)
     }
 
     /// Master only: a reload has ended at this time of the Unix epoch.

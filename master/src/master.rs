@@ -315,6 +315,7 @@ impl Master {
             self.obey_all(now);
             self.reap(now);
             self.measure(now);
+            self.note_cpu(now);
             self.check_workers(now);
             self.keep_developing(now);
             self.keep_stopping(now);

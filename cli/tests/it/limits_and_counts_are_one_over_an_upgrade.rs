@@ -10,6 +10,9 @@ use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// CPU seconds that a process uses in a test of that.
+const USED: f64 = 0.3;
+
 /// All counters of a text of metrics, by name and labels.
 fn counters(text: &str) -> BTreeMap<String, f64> {
     let is_counter = |series: &str| {
@@ -153,6 +156,46 @@ fn counters_go_on_for_a_scraper_that_asks_throughout() {
     let status: serde_json::Value =
         serde_json::from_slice(&site.server.ctl(&["status", "--json"]).stdout).expect("one line of JSON");
     assert_eq!(status["status"]["requests"], answered);
+    site.end();
+}
+
+/// The kernel adds what they have used to no process of the server's.
+#[test]
+fn cpu_time_of_a_master_and_its_workers_that_are_killed_stays_counted() {
+    let site = Upgradable::start("workers = 1\nadmin = \"0\"\n");
+    let admin = admin_of(&site.server);
+    let total = || counters(&get(admin, "/metrics").text())["tine_cpu_seconds_total"];
+    let cpu = |pid: i32| tine_common::resident::cpu_seconds(pid as u32).expect("it lives");
+    let use_cpu = |worker: i32| {
+        let before = cpu(worker);
+        eventually("it has used the CPU", || {
+            site.server.get("/bin/64M");
+            (cpu(worker) > before + USED).then_some(())
+        });
+    };
+    let old = site.master();
+    let workers = workers_of(old);
+    total();
+    use_cpu(workers[0]);
+    // The master wakes once a second, and looks then.
+    let wakeups = || {
+        let status = std::fs::read_to_string(format!("/proc/{old}/status")).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a line");
+        line.trim().parse::<u64>().expect("a number")
+    };
+    let before = wakeups();
+    eventually("the master has seen it", || (wakeups() >= before + 2).then_some(()));
+    let held = site.holds(1);
+    held.wait_admitted(1);
+    let (_, new) = site.upgrade();
+    let new_worker = workers_of(new)[0];
+    let (before, new_before) = (total(), cpu(new_worker));
+    workers.into_iter().chain([old]).for_each(|pid| send_signal(pid, Signal::SIGKILL));
+    eventually("the old master is gone", || reap(old).then_some(()));
+    site.server.wait_log("of a master that has ended: what they held of the limits is given back");
+    use_cpu(new_worker);
+    let (grown, used) = (total() - before, cpu(new_worker) - new_before);
+    assert!(grown > 0.8 * used, "{grown} s, after {used} s of the new worker");
     site.end();
 }
 

@@ -6,6 +6,7 @@
 
 use super::{INDEX_BITS, Scoreboard, Slot, Word};
 use crate::metric::Metric;
+use crate::resident;
 use crate::server_memory::{Masters, ProcessKey};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -15,6 +16,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 const CLAIM: usize = 0;
 /// When that process started, see [`ProcessKey`].
 const STARTED: usize = 1;
+/// The CPU time of that process in microseconds, as its master has last seen it.
+const CPU: usize = 2;
 /// Bits of a claim that are the master's.
 const MASTER_BITS: u32 = 8;
 
@@ -95,18 +98,26 @@ impl Scoreboard {
         masters.into_iter().chain(workers).collect()
     }
 
-    /// Master only: retires the slots of workers that have ended without a master that would reap them. Returns their number.
+    /// Master only: retires the slots of workers that have ended without a master that would reap them. Returns their number. The
+    /// kernel adds their CPU time to no other process's, nor that of their master: what was last seen of it counts.
     pub fn sweep(&self) -> usize {
         let mut count = 0;
         for (dead, key) in self.masters.dead() {
             let mut is_any_left = false;
             for claim in self.claims().filter(|claim| claim.master == dead) {
-                let is_swept = claim.process.is_none_or(|process| !process.lives()) && self.try_sweep(&claim);
+                let living = claim.process.filter(|process| process.lives());
+                if let Some(process) = living {
+                    self.slot(claim.number).note_cpu(process.pid());
+                }
+                let is_swept = living.is_none() && self.try_sweep(&claim);
                 count += usize::from(is_swept);
                 is_any_left |= !is_swept;
             }
-            if !is_any_left {
-                self.masters.free(dead, key);
+            let (cpu_us, word) = self.telemetry.master_cpu(dead);
+            if !is_any_left && self.masters.free(dead, key) {
+                self.telemetry.add_exited_cpu(cpu_us);
+                // It fails if another master has the number by now.
+                let _ = word.compare_exchange(cpu_us, 0, SeqCst, Relaxed);
             }
         }
         count
@@ -117,6 +128,7 @@ impl Scoreboard {
         let (slot, ours) = (self.slot(claim.number), self.own_claim() | claim.word >> MASTER_BITS << MASTER_BITS);
         let is_ours = slot.claim().compare_exchange(claim.word, ours, SeqCst, Relaxed).is_ok();
         if is_ours {
+            self.telemetry.add_exited_cpu(slot.cpu().load(Relaxed));
             self.clear(claim.number, slot.get(Metric::InFlight));
         }
         is_ours
@@ -136,7 +148,19 @@ impl Slot {
         &self.before.words[STARTED]
     }
 
+    fn cpu(&self) -> &'static AtomicU64 {
+        &self.before.words[CPU]
+    }
+
+    /// Master only: keeps how much CPU time this process, the slot's, has used, in case that nothing reaps it.
+    pub fn note_cpu(&self, pid: u32) {
+        if let Some(seconds) = resident::cpu_seconds(pid) {
+            self.cpu().store((seconds * 1e6) as u64, Relaxed);
+        }
+    }
+
     pub(super) fn give_up_claim(&self) {
+        self.cpu().store(0, Relaxed);
         self.started().store(0, SeqCst);
         self.claim().store(0, SeqCst);
     }

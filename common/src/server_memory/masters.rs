@@ -131,10 +131,9 @@ impl Masters {
         self.others().filter(|(_, key)| !key.lives())
     }
 
-    /// The number is free for another master: all slots of that one are.
-    pub(crate) fn free(&self, number: usize, key: ProcessKey) {
-        // It fails if another master has just done so.
-        let _ = self.line.words[number].compare_exchange(key.word(), 0, SeqCst, Relaxed);
+    /// The number is free for another master: all slots of that one are. False: another master has just done so.
+    pub(crate) fn free(&self, number: usize, key: ProcessKey) -> bool {
+        self.line.words[number].compare_exchange(key.word(), 0, SeqCst, Relaxed).is_ok()
     }
 
     /// This process has no more slots, and exits.

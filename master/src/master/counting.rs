@@ -1,10 +1,12 @@
-//! What the master counts for metrics, in its own seat of the shared memory: how workers end, reloads, upgrades.
+//! What the master counts for metrics, in its own seat of the shared memory: how workers end, reloads, upgrades, CPU time.
 
 use super::Master;
+use super::helper::Helper;
 use crate::children::{Child, Phase};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::wait::WaitStatus;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tine_common::resident;
 use tine_common::telemetry::{Count, Seat};
 
 /// What this master has added so far to what all masters count.
@@ -40,8 +42,28 @@ impl Master {
         self.scoreboard.telemetry().set_last_reload(unix.as_secs(), is_success);
     }
 
+    /// Once a second, while something reads metrics: if this master is killed, the next one counts what was last noted.
+    pub(super) fn note_cpu(&self, now: Instant) {
+        if now < self.supervising.next_check() || !self.scoreboard.gauges().is_wanted(now) {
+            return;
+        }
+        for (slot, child) in self.children.iter() {
+            self.scoreboard.slot(slot).note_cpu(child.pid.as_raw() as u32);
+        }
+        self.note_own_cpu();
+    }
+
+    /// This process's, and that of the helpers that live.
+    fn note_own_cpu(&self) {
+        let helpers = self.helpers().filter_map(Helper::child).map(|child| child.pid.as_raw() as u32);
+        let seconds: f64 = helpers.filter_map(resident::cpu_seconds).sum();
+        self.scoreboard.telemetry().note_master_cpu(cpu_us(UsageWho::RUSAGE_SELF) + (seconds * 1e6) as u64);
+    }
+
     /// A child was reaped: the kernel has added its CPU time to that of all children.
     pub(super) fn count_cpu_of_exited(&mut self) {
+        // If it was a helper, it is none of those that live.
+        self.note_own_cpu();
         let all = cpu_us(UsageWho::RUSAGE_CHILDREN).max(self.counting.exited_cpu_us);
         let news = all - std::mem::replace(&mut self.counting.exited_cpu_us, all);
         self.scoreboard.telemetry().add_exited_cpu(news);
@@ -49,6 +71,7 @@ impl Master {
 
     /// This master exits; the next one, if there is one, goes on with its counts.
     pub(super) fn count_own_end(&self) {
+        self.scoreboard.telemetry().note_master_cpu(0);
         self.scoreboard.leave();
         self.scoreboard.telemetry().add_exited_cpu(cpu_us(UsageWho::RUSAGE_SELF));
     }

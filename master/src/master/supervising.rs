@@ -68,7 +68,9 @@ impl Master {
                             }
                         }
                         self.on_death(slot, status, now);
-                    } else if !self.helpers_mut().any(|helper| helper.on_death(pid, status, now)) {
+                    } else if self.helpers_mut().any(|helper| helper.on_death(pid, status, now)) {
+                        self.count_cpu_of_exited();
+                    } else {
                         self.on_other_death(pid, status);
                     }
                 }
