@@ -34,10 +34,10 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut star, mut double) = (None, None);
     loop {
         if pattern[p..].starts_with(b"**") {
-            // `**/` also stands for no directory at all.
-            let skip = if pattern[p..].starts_with(b"**/") && (t == 0 || text[t - 1] == b'/') { 3 } else { 2 };
-            p += skip;
-            (double, star) = (Some((p, t)), None);
+            // `**/` stands for whole directories, also for none.
+            let is_of_directories = pattern[p..].starts_with(b"**/") && begins_name(text, t);
+            p += if is_of_directories { 3 } else { 2 };
+            (double, star) = (Some((p, t, is_of_directories)), None);
             continue;
         }
         match (pattern.get(p), text.get(t)) {
@@ -63,14 +63,22 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 *from += 1;
                 (p, t) = (*after, *from);
             }
-            (_, Some((after, from))) if *from < text.len() => {
+            (_, Some((after, from, is_of_directories))) if *from < text.len() => {
                 *from += 1;
+                while *is_of_directories && *from < text.len() && !begins_name(text, *from) {
+                    *from += 1;
+                }
                 star = None;
                 (p, t) = (*after, *from);
             }
             _ => return false,
         }
     }
+}
+
+/// Whether a name of the path begins here.
+fn begins_name(path: &[u8], at: usize) -> bool {
+    at == 0 || path[at - 1] == b'/'
 }
 
 #[cfg(test)]
@@ -92,6 +100,8 @@ mod tests {
             ("views/**/a.html", "views/a.html", true),
             ("views/**/a.html", "views/b/c/a.html", true),
             ("views/**/a.html", "views/ba.html", false),
+            ("views/**/a.html", "views/b/ca.html", false),
+            ("views/**/*.html", "views/b/ca.html", true),
             ("**/*.lua", "a.lua", true),
             ("**/*.lua", "x/y/a.lua", true),
             ("views/", "views", true),
