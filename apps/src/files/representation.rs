@@ -98,6 +98,7 @@ impl Representation {
         }
     }
 
+    #[cfg(any(feature = "lua54", feature = "luajit"))]
     pub fn with_fields(self, of_app: AppFields) -> Representation {
         Representation { of_app: Some(of_app), ..self }
     }
