@@ -39,7 +39,7 @@ pub struct LuaArgs {
     #[arg(long, value_name = "SIZE", default_value = "0", env = "TINE_LUA_MEMORY_MAX", hide_env = true,
           value_parser = memory_bytes, help_heading = "Lua application")]
     lua_memory_max: usize,
-    /// Maximum size of a request body (413 above it); 0 takes requests without a body only
+    /// Maximum size of a request body (413 above it); 0 allows none
     #[arg(long, value_name = "SIZE", default_value = "10M", env = "TINE_MAX_BODY", hide_env = true,
           value_parser = parse_size, help_heading = "Lua application")]
     max_body: u64,

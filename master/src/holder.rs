@@ -75,8 +75,9 @@ impl Holders {
         self.hold == Hold::Listener && !self.all.is_empty() && self.all.iter().all(|holder| is_workers(&holder.name))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Whether any of them listens.
+    pub fn are_listeners(&self) -> bool {
+        self.hold == Hold::Listener && !self.all.is_empty()
     }
 
     /// What to do about them.

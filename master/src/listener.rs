@@ -125,8 +125,8 @@ fn bind_one(address: &Address, mut own: Vec<Socket>, config: &MasterConfig, unti
         }
         let holders = Holders::of(address);
         if !holders.are_leaving() {
-            // The holders may have exited just now: try once more.
-            if !holders.is_empty() || std::mem::replace(&mut is_last, true) {
+            // The listeners may have left just now, perhaps with connections that they still have: try once more.
+            if holders.are_listeners() || std::mem::replace(&mut is_last, true) {
                 return one;
             }
             continue;

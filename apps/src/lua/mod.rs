@@ -23,6 +23,7 @@ mod config;
 mod crypto;
 mod deadline;
 mod debug_page;
+mod driver;
 mod environ;
 mod error_report;
 mod exchange;

@@ -13,7 +13,7 @@ use super::sys::calls::Boundary;
 use super::sys::coroutine::{self, Body, Marks, Stopped};
 use super::sys::running::{self, Resumed};
 use super::yielded::Yielded;
-use super::{client, deadline, environ, load, socket, sys};
+use super::{client, deadline, driver, environ, load, socket, sys};
 use crate::files::sendfile::{Conditions, Named, Sendfile};
 use mlua::{Function, Lua, Table, Thread};
 use std::cell::{Cell, RefCell};
@@ -25,30 +25,6 @@ use tine_worker::app::metrics::AppMetrics;
 use tine_worker::app::{Addresses, Answer, Cx, OtherEnd, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
-const DRIVER: &str = include_str!("driver.lua");
-const DRIVER_PARTS: [(&str, &str); 21] = [
-    ("random", include_str!("driver/random.lua")),
-    ("deadline", include_str!("driver/deadline.lua")),
-    ("waiting", include_str!("driver/waiting.lua")),
-    ("descriptors", include_str!("driver/descriptors.lua")),
-    ("connecting", include_str!("driver/connecting.lua")),
-    ("socket", include_str!("driver/socket.lua")),
-    ("luasocket", include_str!("driver/luasocket.lua")),
-    ("streams", include_str!("driver/streams.lua")),
-    ("file_wrapper", include_str!("driver/file_wrapper.lua")),
-    ("environ", include_str!("driver/environ.lua")),
-    ("start_response", include_str!("driver/start_response.lua")),
-    ("answer", include_str!("driver/answer.lua")),
-    ("commands", include_str!("driver/commands.lua")),
-    ("metrics", include_str!("driver/metrics.lua")),
-    ("shared", include_str!("driver/shared.lua")),
-    ("messages", include_str!("driver/messages.lua")),
-    ("jobs", include_str!("driver/jobs.lua")),
-    ("modules", include_str!("driver/modules.lua")),
-    ("websocket", include_str!("driver/websocket.lua")),
-    ("closing", include_str!("driver/closing.lua")),
-    ("files", include_str!("driver/files.lua")),
-];
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
 const IDLE_COROUTINES_MAX: usize = 64;
 
@@ -162,10 +138,10 @@ impl Vm {
         // All under one name, by which the server's frames are recognised in a traceback.
         let chunk = |source: &str| lua.load(source).set_name("=tine").into_function();
         let parts = lua.create_table().map_err(own)?;
-        for (name, source) in DRIVER_PARTS {
+        for (name, source) in driver::PARTS {
             parts.set(name, chunk(source).map_err(own)?).map_err(own)?;
         }
-        let driver = chunk(DRIVER).map_err(own)?;
+        let driver = chunk(driver::MAIN).map_err(own)?;
         type Functions = (Function, Function, Function, Function, Function);
         let (open_coroutine, abandon, set_app, end_websocket, ipairs_step): Functions =
             driver.call((host, parts)).map_err(own)?;

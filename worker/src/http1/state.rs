@@ -205,6 +205,7 @@ impl Http1 {
     }
 
     /// Advances as far as possible.
+    #[inline(always)] // its caller is the only one
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         for requests in 0..REQUESTS_PER_TURN {
             // Responses leave in order, and no faster than the client reads them.
@@ -513,12 +514,7 @@ impl Http1 {
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
         self.since = cx.now();
         match called {
-            Called::Upgraded(mut websocket) => {
-                websocket.begin(io.consumed(), io.written());
-                io.recorder.websocket_begun();
-                self.stage = Stage::Upgraded(websocket);
-                Step::Go
-            }
+            Called::Upgraded(websocket) => self.on_upgraded(websocket, io),
             Called::Exchange(active) => {
                 self.stage = Stage::Exchange(active);
                 Step::Go
@@ -527,6 +523,13 @@ impl Http1 {
                 self.after_response(Decoder::new(body, cx.limits().header_bytes_max), keep_alive, is_clients_last, io)
             }
         }
+    }
+
+    fn on_upgraded(&mut self, mut websocket: Box<WebSocket>, io: &mut Io<'_>) -> Step {
+        websocket.begin(io.consumed(), io.written());
+        io.recorder.websocket_begun();
+        self.stage = Stage::Upgraded(websocket);
+        Step::Go
     }
 
     /// The response is queued: decides what happens to the rest of the request and to the connection. If the server
@@ -629,7 +632,8 @@ impl Http1 {
         let mut websocket = Box::new(WebSocket::new(peer, request, active.record(), cx.limits(), cx.now()));
         websocket.permit = permit;
         complete(active, Outcome::Answered, io);
-        self.on_called(Called::Upgraded(websocket), io, cx)
+        self.since = cx.now();
+        self.on_upgraded(websocket, io)
     }
 
     fn on_discard(&mut self, mut discard: Box<Discard>, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
