@@ -7,10 +7,10 @@
 use super::capture::{Asked, Asking};
 use super::clock::Clock;
 use super::datum::{Datum, Room, Style, push, push_foreign};
-use super::fields::{AUTHORIZATION, Fields, HOST, TRACEPARENT, Wanted};
+use super::fields::{AUTHORIZATION, Fields, TRACEPARENT, Wanted};
 use super::pen::{Literal, Pen, Short};
 use super::trace;
-use super::values::{CREDENTIALS_BYTES_MAX, user};
+use super::values::{CREDENTIALS_BYTES_MAX, host, user};
 use crate::app::WorkerInfo;
 use crate::dispatch::{Outcome, Record};
 use crate::http::{Request, Version};
@@ -80,12 +80,7 @@ impl JsonLine {
         line.foreign(b",\"http_request_method\":\"", Some(request.method().as_bytes()));
         line.foreign(b",\"url_path\":\"", Some(request.path().as_bytes()));
         line.foreign(b",\"url_query\":\"", request.query().map(str::as_bytes));
-        // Most targets have no host of their own.
-        let host = match request.target().starts_with('/') {
-            true => fields[HOST],
-            false => Some(request.host().as_bytes()).filter(|host| !host.is_empty()),
-        };
-        line.foreign(b",\"host\":\"", host);
+        line.foreign(b",\"host\":\"", host(request, fields));
         line.foreign(b",\"referer\":\"", fields[self.referer]);
         line.foreign(b",\"user_agent_original\":\"", fields[self.user_agent]);
         match request.version() {

@@ -60,9 +60,7 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields
             Version::Http10 => b"1.0",
             Version::Http11 => b"1.1",
         }),
-        // Most targets have none of their own.
-        Value::Host if request.target().starts_with('/') => foreign(fields[HOST]),
-        Value::Host => foreign(Some(request.host().as_bytes()).filter(|host| !host.is_empty())),
+        Value::Host => foreign(host(request, fields)),
         Value::RequestHeader(name) => foreign(headers.get(name)),
         Value::Cookie(name) => foreign(headers.all("cookie").find_map(|cookies| cookie(cookies, name))),
         Value::RequestsBefore => Datum::Number(request.place().saturating_sub(1).into()),
@@ -71,6 +69,16 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields
         Value::SpanId => trace::of(request).map_or(Datum::Absent, |trace| Datum::Own(trace.span_id)),
         // Constants, and those of other stages.
         _ => Datum::Absent,
+    }
+}
+
+/// The host that was asked for.
+#[inline(always)]
+pub fn host<'d>(request: &'d Request<'d>, fields: &'d Fields<'d>) -> Option<&'d [u8]> {
+    // Most targets have none of their own.
+    match request.target().starts_with('/') {
+        true => fields[HOST],
+        false => Some(request.host().as_bytes()).filter(|host| !host.is_empty()),
     }
 }
 
