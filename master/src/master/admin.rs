@@ -21,10 +21,6 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::status::{ServerState, WorkerState};
 use tine_common::sys::fork;
 use tine_worker::app::WorkerInfo;
-use tine_worker::app::election::Election;
-use tine_worker::app::metrics::AppMetrics;
-use tine_worker::app::shared::Dictionaries;
-use tine_worker::app::used_files::FileReports;
 use tine_worker::worker;
 
 /// The name of the process in its title and in the log.
@@ -107,16 +103,7 @@ impl Master {
         let Admin { helper, bound, sources, .. } = self.admin.take()?;
         let config = worker_config();
         let start = worker::Start {
-            info: WorkerInfo {
-                index: 0,
-                workers: 1,
-                generation: 1,
-                buffer_bytes: config.buffer_bytes,
-                metrics: AppMetrics::none(),
-                dictionaries: Dictionaries::NONE,
-                election: Election::NONE,
-                file_reports: FileReports::NONE,
-            },
+            info: WorkerInfo::alone(config.buffer_bytes),
             config,
             listeners: bound.into_listeners(),
             channel,

@@ -179,10 +179,7 @@ mod tests {
     use super::*;
     use crate::http::{BodyLength, Headers, StatusCode};
     use std::time::Instant;
-    use tine_common::election::Election;
     use tine_common::method::Method;
-    use tine_common::shared::Dictionaries;
-    use tine_common::telemetry::app::AppMetrics;
 
     /// A line whose values are all as long as they can be.
     #[test]
@@ -194,16 +191,8 @@ mod tests {
         let headers: Vec<_> = headers.map(|(name, value)| httparse::Header { name, value }).collect();
         let target = format!("/{text}?{text}");
         let request = Request::new(&text, &target, 0, Version::Http11, Headers::new(&headers), BodyLength::None);
-        let worker = WorkerInfo {
-            index: usize::MAX,
-            workers: usize::MAX,
-            generation: u64::MAX,
-            buffer_bytes: 0,
-            metrics: AppMetrics::none(),
-            dictionaries: Dictionaries::NONE,
-            election: Election::NONE,
-            file_reports: tine_common::used_files::FileReports::NONE,
-        };
+        let worker =
+            WorkerInfo { index: usize::MAX, workers: usize::MAX, generation: u64::MAX, ..WorkerInfo::alone(0) };
         let began = Instant::now();
         let asked = Asked {
             head: Asking::Request(&request),

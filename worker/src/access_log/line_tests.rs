@@ -9,11 +9,7 @@ use crate::dispatch::{Outcome, Record};
 use crate::http::{Headers, Request, StatusCode, Version};
 use crate::request_log::Captured;
 use std::time::{Duration, Instant};
-use tine_common::election::Election;
 use tine_common::method::Method;
-use tine_common::shared::Dictionaries;
-use tine_common::telemetry::app::AppMetrics;
-use tine_common::used_files::FileReports;
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
 
@@ -21,16 +17,7 @@ const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: tine\r\nX-Note: a\"b\r\n\r\n";
 fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
     let began = Instant::now();
     let mut clock = Clock::new(began);
-    let worker = WorkerInfo {
-        index: 3,
-        workers: 4,
-        generation: 2,
-        buffer_bytes: 0,
-        metrics: AppMetrics::none(),
-        dictionaries: Dictionaries::NONE,
-        election: Election::NONE,
-        file_reports: FileReports::NONE,
-    };
+    let worker = WorkerInfo { index: 3, workers: 4, generation: 2, ..WorkerInfo::alone(0) };
     let layout = Layout::new(&format.parse().expect(format), line_bytes_max, &worker, true);
     let asked = Asked {
         head,

@@ -43,6 +43,22 @@ pub struct WorkerInfo {
     pub file_reports: FileReports,
 }
 
+impl WorkerInfo {
+    /// The only worker, which shares nothing with others.
+    pub fn alone(buffer_bytes: usize) -> WorkerInfo {
+        WorkerInfo {
+            index: 0,
+            workers: 1,
+            generation: 1,
+            buffer_bytes,
+            metrics: AppMetrics::none(),
+            dictionaries: Dictionaries::NONE,
+            election: Election::NONE,
+            file_reports: FileReports::NONE,
+        }
+    }
+}
+
 /// What all calls of one turn share.
 pub(crate) struct TurnCx<'a> {
     /// The monotonic time at which the turn began.
@@ -85,16 +101,7 @@ impl TurnCx<'_> {
 impl<'a> TurnCx<'a> {
     /// Of the only worker, outside of a worker.
     pub fn alone(now: Instant, limits: &'a Limits, date: &'a DateLine, clock: Option<&'a TurnClock>) -> Self {
-        let worker = WorkerInfo {
-            index: 0,
-            workers: 1,
-            generation: 1,
-            buffer_bytes: 256 << 10,
-            metrics: AppMetrics::none(),
-            dictionaries: Dictionaries::NONE,
-            election: Election::NONE,
-            file_reports: FileReports::NONE,
-        };
+        let worker = WorkerInfo::alone(256 << 10);
         TurnCx {
             now,
             date,
