@@ -292,8 +292,13 @@ impl Throttle {
         self.load(Word::Gates) & gate.bit() != 0
     }
 
+    /// Whether a gate is closed.
+    pub fn is_any_closed(&self) -> bool {
+        self.load(Word::Gates) != 0
+    }
+
     fn on_changed(&self) {
-        let is_active = self.limits().is_any_counted() || self.load(Word::Gates) != 0;
+        let is_active = self.limits().is_any_counted() || self.is_any_closed();
         self.store(Word::IsActive, u64::from(is_active));
         self.shared(Shared::Freed).fetch_add(1, SeqCst);
     }

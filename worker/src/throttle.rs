@@ -4,7 +4,8 @@
 //! What is counted is in shared memory (`tine_common::throttle`). The order is here. Requests that wait are served in the order
 //! of their arrival; one that waits for a limit of its own client does not hold up the others. A request that arrives while
 //! another waits, in any worker, waits too. When there is room, a worker admits its first request unless one has waited in another
-//! worker for [`MOMENT`] longer. No worker wakes another: while requests wait, each worker looks every [`LOOK`].
+//! worker for [`MOMENT`] longer. No worker wakes another: while requests wait, each worker looks every [`LOOK`], or every
+//! [`LOOK_AT_GATE`] while the master has closed a gate.
 //!
 //! A waiting request costs its head, unread further, and an entry here. Dropping the ticket, as with its connection, gives up its
 //! place.
@@ -33,6 +34,8 @@ use tine_common::throttle::{Cause, Client, ClientHeld, Count, Denied, Held, Seat
 
 /// While requests wait, a worker looks this often whether there is room.
 const LOOK: Duration = Duration::from_millis(5);
+/// And this often while a gate is closed, which changes once a second: so that what waits for a CPU limit uses none of the CPU.
+const LOOK_AT_GATE: Duration = Duration::from_millis(50);
 /// A worker may admit its first request before one that has waited in another worker for this much longer: otherwise each permit
 /// that is given back would have to wake another worker.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -275,7 +278,7 @@ impl Local {
                 }
             }
         }
-        queue.looked(now);
+        queue.looked(now, if self.seat.throttle().is_any_closed() { LOOK_AT_GATE } else { LOOK });
         drop(queue);
         self.tell(now_us);
     }

@@ -12,7 +12,7 @@
 use super::{LOOK, Permit};
 use crate::app::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::throttle::{Cause, Client, ClientHeld, Denied, Seat, Waiting};
 
 /// A request that waits for a limit of its client, and of which it is not known when there is room, asks this often.
@@ -150,9 +150,9 @@ impl Queue {
         self.admitted.remove(&number)
     }
 
-    /// All that could be done was done.
-    pub fn looked(&mut self, now: Instant) {
-        self.look_at = (!self.is_empty()).then_some(now + LOOK);
+    /// All that could be done was done, until this much later.
+    pub fn looked(&mut self, now: Instant, pause: Duration) {
+        self.look_at = (!self.is_empty()).then_some(now + pause);
     }
 
     /// When to look again; `None` as soon as nothing waits.

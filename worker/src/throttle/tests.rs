@@ -5,7 +5,7 @@ use crate::app::{ConnectionCx, ConnectionId, TurnCx};
 use crate::http::DateLine;
 use crate::http1::test_client::with_request;
 use tine_common::config::Limits;
-use tine_common::throttle::{Change, ThrottleLimits};
+use tine_common::throttle::{Change, Gate, ThrottleLimits};
 
 struct Workers {
     shared: tine_common::throttle::Throttle,
@@ -139,6 +139,22 @@ fn a_worker_in_which_no_request_waits_any_more_has_nothing_to_wake_for() {
     drop(ticket);
     workers.turn(0);
     assert_eq!(throttle.deadline(), None);
+}
+
+#[test]
+fn while_a_gate_is_closed_it_is_looked_at_more_seldom() {
+    let workers = Workers::new(1, &["concurrency=1"]);
+    let _held = workers.admitted(0);
+    let _ticket = workers.waits(0, 1);
+    let pause = || {
+        workers.turn(0);
+        workers.workers[0].0.deadline().map(|at| at.saturating_duration_since(workers.now))
+    };
+    assert_eq!(pause(), Some(LOOK));
+    workers.shared.set_gate(Gate::Cpu, true);
+    assert_eq!(pause(), Some(LOOK_AT_GATE));
+    workers.shared.set_gate(Gate::Cpu, false);
+    assert_eq!(pause(), Some(LOOK));
 }
 
 #[test]
