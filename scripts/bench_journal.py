@@ -60,6 +60,12 @@ def cell(runs, key, digits=0):
     return f'{text} ({values[0]:.{digits}f}..{values[-1]:.{digits}f})' if len(values) > 1 else text
 
 
+def middle(runs, key, digits=0):
+    """As `cell`, with the middle half of many runs."""
+    low, median, high = statistics.quantiles((one[key] for one in runs), n=4)
+    return f'{median:.{digits}f} ({low:.{digits}f}..{high:.{digits}f})'
+
+
 def entries():
     """All entries, newest first."""
     with open(JOURNAL) as file:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from bench_floor import program
 from bench_hey import CONNECTIONS, hey, hey_version
-from bench_journal import cell, taken, version
+from bench_journal import cell, middle, taken, version
 from bench_nginx import Nginx, need_nginx, unpacked_lua
 from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, free_port, need, processes, run, say, show_progress, \
     start
@@ -176,8 +176,7 @@ def has_page(name, page):
 
 
 def measure_pages(servers, directory, prefix, choice):
-    """{page: {server: [runs]}}, the servers in turn; and the number of failed requests."""
-    rounds, seconds = rounds_of(choice), int(os.environ.get('SECS', '1'))
+    """{page: {server: {client: [runs]}}}, the servers in turn; and the number of failed requests."""
     script = os.path.join(directory, 'post.lua')
     with open(script, 'w') as file:
         file.write(f'wrk.method = "POST"\nwrk.body = "{BODY}"\n')
@@ -185,24 +184,34 @@ def measure_pages(servers, directory, prefix, choice):
         for page, (_, expected) in PAGES.items():
             if has_page(name, page) and name != 'floor':
                 check(name, server, page, expected)
-    runs = {page: {name: [] for name in servers if has_page(name, page)} for page in PAGES}
+    runs = {page: {name: {'wrk': [], 'fire': []} for name in servers if has_page(name, page)} for page in PAGES}
+    clients = {'wrk': lambda server, page, seconds: wrk(server, page, seconds, prefix, script),
+               'fire': lambda server, page, seconds: fire(server, page, seconds, prefix)}
     for page in PAGES:
-        for number in range(-1, rounds):  # the first is a warm-up and is not counted
-            for name in runs[page]:
-                show_progress(f'{NAME}: {page}, round {number + 1} of {rounds}, {name}')
-                one = wrk(servers[name], page, seconds, prefix, script)
-                one['fire'] = fire(servers[name], page, seconds, prefix)
-                one['failed'] += one['fire']['failed']
-                if number >= 0:
-                    runs[page][name].append(one)
+        for client, measure in clients.items():
+            rounds, seconds = rounds_of(choice, client)
+            for number in range(-1, rounds):  # the first is a warm-up and is not counted
+                for name in runs[page]:
+                    show_progress(f'{NAME}: {page} by {client}, round {number + 1} of {rounds}, {name}')
+                    one = measure(servers[name], page, seconds)
+                    if number >= 0:
+                        runs[page][name][client].append(one)
         show_progress('')
-        say(f'{page}: ' + ', '.join(f'{name} {statistics.median(one["fire"]["us"] for one in some):.2f} us'
+        say(f'{page}: ' + ', '.join(f'{name} {statistics.median(one["us"] for one in some["fire"]):.2f} us'
                                     for name, some in runs[page].items()))
-    return runs, sum(one['failed'] for rows in runs.values() for some in rows.values() for one in some)
+    return runs, sum(failed(some) for rows in runs.values() for some in rows.values())
 
 
-def rounds_of(choice):
-    return choice.rounds or (3 if choice.quick else 9)
+def failed(some):
+    return sum(one['failed'] for runs in some.values() for one in runs)
+
+
+def rounds_of(choice, client):
+    """How many rounds, of how many seconds. fire's are short and many: a machine that others use, too, drifts within seconds,
+    and neighbours in time are compared."""
+    if client == 'fire':
+        return (20 if choice.quick else 100), 0.1
+    return choice.rounds or (3 if choice.quick else 9), int(os.environ.get('SECS', '1'))
 
 
 def check(name, server, page, expected):
@@ -248,17 +257,19 @@ def ratio(runs, name, other):
     """For each round, the ratio of the CPU times of a request by fire."""
     if name == other or name not in runs or other not in runs:
         return ''
-    pairs = zip(runs[name], runs[other])
-    return cell([{'ratio': mine['fire']['us'] / its['fire']['us']} for mine, its in pairs], 'ratio', 2)
+    pairs = zip(runs[name]['fire'], runs[other]['fire'])
+    return middle([{'ratio': mine['us'] / its['us']} for mine, its in pairs], 'ratio', 2)
 
 
 def table_of_pages(pages, is_pinned, choice):
     where = 'each server on one CPU, the client on another' if is_pinned else 'servers and clients on the same CPU'
     text = f'''- nginx {version(r'nginx/([0-9.]+)', 'nginx', '-v')} with lua-nginx-module, wrk \
 {version('wrk (?:debian/)?([^ ]+)', 'wrk', '-v')}; {where}; one worker each, 64 connections that are kept, requests with \
-three header fields beside Host; in turn, medians of {rounds_of(choice)} rounds (least..most)
-- "us" is the CPU time of the server a request; fire is scripts/floor/fire.c, which keeps every server busy, and the \
-ratios are of its us, round by round
+three header fields beside Host; in turn
+- wrk: medians of {rounds_of(choice, 'wrk')[0]} rounds of {rounds_of(choice, 'wrk')[1]} s (least..most); fire is \
+scripts/floor/fire.c, which keeps every server busy: medians of {rounds_of(choice, 'fire')[0]} rounds of \
+{rounds_of(choice, 'fire')[1]} s (the middle half)
+- "us" is the CPU time of the server a request; the ratios are of fire's us, round by round
 
 | | server | requests/s by wrk | us | requests/s by fire | us | to the floor | to nginx with Lua | to nginx | failed |
 |---|---|---:|---:|---:|---:|---:|---:|---:|---:|
@@ -267,10 +278,10 @@ ratios are of its us, round by round
         # The floor and nginx without Lua answer only the first page.
         for name, some in runs.items():
             compared = runs if page == '/hello' else runs | {k: v for k, v in pages['/hello'].items() if k not in runs}
-            fires = [one['fire'] for one in some]
-            cells = [PAGES[page][0], name, cell(some, 'rps'), cell(some, 'us', 2), cell(fires, 'rps'),
-                     cell(fires, 'us', 2), *(ratio(compared, name, other) for other in ('floor', 'nginx with Lua', 'nginx')),
-                     str(sum(one['failed'] for one in some))]
+            wrks, fires = some['wrk'], some['fire']
+            cells = [PAGES[page][0], name, cell(wrks, 'rps'), cell(wrks, 'us', 2), middle(fires, 'rps'),
+                     middle(fires, 'us', 2), *(ratio(compared, name, other) for other in ('floor', 'nginx with Lua', 'nginx')),
+                     str(failed(some))]
             text += '| ' + ' | '.join(cells) + ' |\n'
     return text
 
