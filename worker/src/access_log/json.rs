@@ -86,6 +86,7 @@ impl JsonLine {
         match request.version() {
             Version::Http10 => line.pen.constant(b",\"network_protocol_version\":\"1.0\""),
             Version::Http11 => line.pen.constant(b",\"network_protocol_version\":\"1.1\""),
+            Version::Http2 => line.pen.constant(b",\"network_protocol_version\":\"2\""),
         }
     }
 

@@ -59,6 +59,7 @@ fn of_request<'d>(value: &'d Value, request: &'d Request<'d>, fields: &'d Fields
         Value::ProtocolVersion => Datum::Own(match request.version() {
             Version::Http10 => b"1.0",
             Version::Http11 => b"1.1",
+            Version::Http2 => b"2",
         }),
         Value::Host => foreign(host(request, fields)),
         Value::RequestHeader(name) => foreign(headers.get(name)),

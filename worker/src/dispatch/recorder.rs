@@ -177,6 +177,7 @@ fn labels(record: &Record) -> Labels {
     let protocol = match record.version {
         Some(Version::Http10) => Protocol::Http10,
         Some(Version::Http11) => Protocol::Http11,
+        Some(Version::Http2) => Protocol::Http2,
         None => Protocol::Unknown,
     };
     // What a malformed head begins with is not a method.

@@ -43,6 +43,7 @@ impl Request<'_> {
         let version = match self.version() {
             Version::Http10 => http::Version::HTTP_10,
             Version::Http11 => http::Version::HTTP_11,
+            Version::Http2 => http::Version::HTTP_2,
         };
         let request = http::Request::builder().method(self.method()).uri(self.target()).version(version);
         self.headers().iter().fold(request, |request, (name, value)| request.header(name, value)).body(())

@@ -11,14 +11,17 @@ pub enum Version {
     Http10,
     /// HTTP/1.1, and later minor versions.
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
-    /// As it is written: `HTTP/1.1`.
+    /// As it is written in a request line and in logs: `HTTP/1.1`, `HTTP/2.0`.
     pub fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         }
     }
 }

@@ -162,7 +162,7 @@ fn write_head(
         (false, _) => out.extend_from_slice(b"Connection: close\r\n\r\n"),
         // HTTP/1.0 closes unless both sides ask for keep-alive (RFC 9112, 9.3).
         (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n\r\n"),
-        (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
+        (true, Version::Http11 | Version::Http2) => out.extend_from_slice(b"\r\n"),
     }
 }
 
