@@ -149,10 +149,10 @@ impl Connection {
         self.end_by(Cut::Poll, &mut shared.recorder, now);
     }
 
-    /// The app has woken it.
-    pub fn wake(&mut self) {
+    /// The app has woken one of its streams; 0: the only one.
+    pub fn wake(&mut self, stream: u32) {
         if let Phase::Open(protocol) = &mut self.phase {
-            protocol.wake();
+            protocol.wake(stream);
         }
     }
 

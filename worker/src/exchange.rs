@@ -24,8 +24,14 @@ pub trait Stream {
     /// The client has ended its side, and all that it sent was read.
     fn input_ended(&self) -> bool;
 
-    /// Bytes that wait to be sent.
+    /// Bytes of the connection that wait to be sent.
     fn queued_bytes(&self) -> usize;
+
+    /// Some of the response may not be with the kernel yet.
+    fn has_unsent(&self) -> bool;
+
+    /// So much output waits to be sent that the app is not called for more.
+    fn is_full(&self, cx: &Cx<'_>) -> bool;
 
     /// Where the app's output goes. `body_ended`: the app has taken all of the body.
     fn sink<'s>(&'s mut self, body_ended: bool, cx: &'s Cx<'s>) -> Sink<'s>;
@@ -146,12 +152,12 @@ impl Driver {
         !self.body_ended && !self.body_refused
     }
 
-    /// While the client does not read the response, no other wait runs.
-    pub fn waits_for_reader(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
-        queued_bytes > cx.limits().write_low_watermark_bytes || self.waits_for_send && queued_bytes > 0
+    /// The app is not called before all of its output is sent.
+    pub fn waits_for_send(&self) -> bool {
+        self.waits_for_send
     }
 
-    /// When to continue without an event, unless it waits for the reader.
+    /// When to continue without an event. While the client has to read the response first, this wait does not run.
     pub fn deadline(&self, cx: &Cx<'_>) -> Option<Instant> {
         let body = self.patience.ends(cx.limits()).filter(|_| self.wants_body() && self.is_body_due);
         let drain = cx.idle_end().filter(|_| !self.knows_of_drain).map(IdleEnd::at);
@@ -176,7 +182,7 @@ impl Driver {
                 self.due = Due::Now;
                 idled_over_body = false;
             }
-            if self.waits_for_send && stream.queued_bytes() > 0 {
+            if self.waits_for_send && stream.has_unsent() {
                 self.patience.rest(cx.now());
                 stream.waits_for(Some(Wait::Reader), cx);
                 return Ok(Driven::Waits(Next::Sent));
@@ -184,7 +190,7 @@ impl Driver {
             if std::mem::take(&mut self.waits_for_send) && self.is_ended_without_body(stream) {
                 return Ok(Driven::Ended);
             }
-            if stream.queued_bytes() > cx.limits().write_low_watermark_bytes {
+            if stream.is_full(cx) {
                 self.patience.rest(cx.now()); // the client has to read the output first
                 stream.waits_for(Some(Wait::Reader), cx);
                 return Ok(Driven::Waits(Next::Again));

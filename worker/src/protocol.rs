@@ -132,15 +132,17 @@ impl Protocol {
         }
     }
 
-    /// The app is called although its time has not come.
-    pub fn wake(&mut self) {
+    /// The app is called although its time has not come, for the request of this stream.
+    pub fn wake(&mut self, stream: u32) {
+        debug_assert_eq!(stream, 0, "neither protocol has streams");
         match self {
             Protocol::Http1(http1) => http1.wake(),
             Protocol::WebSocket(websocket) => websocket.wake(),
         }
     }
 
-    /// The record of a request that waits for its first byte to be sent, if the connection's output up to here has it.
+    /// The record of a request that waits for its first byte to be sent, if the connection's output up to here has it; there may
+    /// be more.
     pub fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
         match self {
             Protocol::Http1(http1) => http1.awaiting_first_byte(sent_bytes),

@@ -59,7 +59,7 @@ impl Tasks {
             let Some(place) = self.queue.pop_front() else { break };
             let entry = &mut self.table[place];
             entry.is_queued = false;
-            let id = ConnectionId { token: FIRST_TOKEN | place, serial: entry.serial };
+            let id = ConnectionId::new(FIRST_TOKEN | place, entry.serial);
             let cx = Cx { turn, connection: ConnectionCx { socket: None, idle_end, id } };
             match entry.task.run(&cx) {
                 Rest::NotBefore(at) if at <= turn.now => self.schedule(place),

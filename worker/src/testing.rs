@@ -220,7 +220,7 @@ impl Client {
         let (mut sent, mut date) = (Vec::new(), DateLine::new(self.now));
         let (mut recorder, mut head_cache, mut received) = (Recorder::default(), HeadCache::default(), 0);
         self.serial += 1;
-        let id = ConnectionId { token: 0, serial: self.serial };
+        let id = ConnectionId::new(0, self.serial);
         for _ in 0..STEPS_MAX {
             date.refresh(self.now);
             let turn = TurnCx {

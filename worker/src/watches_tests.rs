@@ -50,7 +50,7 @@ impl Worker {
 }
 
 fn id(token: usize) -> ConnectionId {
-    ConnectionId { token, serial: 1 }
+    ConnectionId::new(token, 1)
 }
 
 /// Two connected sockets that do not block.

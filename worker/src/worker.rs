@@ -575,11 +575,12 @@ impl Worker {
     #[inline(always)] // into each turn, where mostly there are none
     fn wake(&mut self) {
         while let Some(id) = self.wakeups.woken.pop() {
-            let Some(connection) = self.connections.get_mut(id.token).filter(|connection| connection.id == id) else {
+            let connection = self.connections.get_mut(id.token).filter(|connection| connection.id == id.whole());
+            let Some(connection) = connection else {
                 self.tasks.wake(id); // or it was closed
                 continue;
             };
-            connection.wake();
+            connection.wake(id.stream);
             if connection.schedule() {
                 self.run_queue.push(id.token, connection.had_turn);
             }

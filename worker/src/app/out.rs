@@ -2,7 +2,7 @@
 
 use super::{AppError, RawAccess, RawOut};
 use crate::http::{Body, Head, Response, Trailers};
-use crate::net::{FILE_PIECE_BYTES_MAX, FilePart, WriteQueue};
+use crate::net::{FilePart, WriteQueue};
 use crate::protocol::Sink;
 use bytes::Bytes;
 use std::fs::File;
@@ -76,7 +76,7 @@ impl Out<'_> {
         let Response { head, body } = response;
         let (known, bytes) = (body.as_slice().len(), body.as_slice().len() as u64);
         // The body of a response to HEAD need not be produced.
-        let length = head.length.filter(|_| self.sink.facts.is_head).unwrap_or(bytes);
+        let length = head.length.filter(|_| self.sink.is_head()).unwrap_or(bytes);
         self.head(head.length(length))?;
         // The head has filled the queue at most.
         self.sink.body(known, |queue| match body {
@@ -142,7 +142,7 @@ impl Out<'_> {
         if offset.checked_add(length).is_none_or(|end| end > i64::MAX as u64) {
             return Err(AppError::new(format!("no file has {length} bytes after offset {offset}")));
         }
-        let piece = length.min(FILE_PIECE_BYTES_MAX);
+        let piece = length.min(self.sink.file_piece_bytes_max());
         let ends_with_connection = self.sink.ends_with_connection();
         let part = FilePart::new(file, self.request, offset, piece as u32, ends_with_connection);
         self.framed(piece as usize, |queue| queue.append_file(part))?;

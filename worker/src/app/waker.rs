@@ -7,7 +7,7 @@ use mio::Registry;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Wakes one connection's exchange or WebSocket peer, or one task: it is called in a turn to come, which ends
+/// Wakes one exchange, WebSocket peer or task: it is called in a turn to come, which ends
 /// [`Pull::Wait`](super::Pull::Wait) and, before its time, [`Pull::NotBefore`](super::Pull::NotBefore). Once its connection is
 /// closed, or the task has ended, waking has no effect.
 /// What happens elsewhere, in another thread or process, wakes by a descriptor: [`Cx::watch`](super::Cx::watch).
@@ -24,6 +24,25 @@ pub struct Waker {
 pub(crate) struct ConnectionId {
     pub token: Token,
     pub serial: u32,
+    /// Of a connection whose protocol answers several requests at a time: which of them is meant. 0: the connection.
+    pub stream: u32,
+}
+
+impl ConnectionId {
+    /// Of the connection or task as a whole.
+    pub fn new(token: Token, serial: u32) -> ConnectionId {
+        ConnectionId { token, serial, stream: 0 }
+    }
+
+    /// One stream of it.
+    pub fn of_stream(self, stream: u32) -> ConnectionId {
+        ConnectionId { stream, ..self }
+    }
+
+    /// Its connection or task.
+    pub fn whole(self) -> ConnectionId {
+        self.of_stream(0)
+    }
 }
 
 /// What wakes the connections and tasks of one worker, and where new tasks come from.

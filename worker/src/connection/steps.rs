@@ -4,7 +4,7 @@ use super::lingering::{Linger, may_close};
 use super::resetting::Unacknowledged;
 use super::{Connection, Phase, Turn};
 use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx};
-use crate::dispatch::{self, Cut, Recorder};
+use crate::dispatch::{self, Cut, Record, Recorder};
 use crate::http1::{HeadCache, REQUESTS_PER_TURN};
 use crate::net::{ReadBuffer, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
@@ -141,16 +141,15 @@ impl Connection {
     /// Ends the records of the responses that are sent; those that are complete and not sent wait for it.
     fn record_sent(&mut self, recorder: &mut Recorder, step: Step<'_>) {
         let sent_bytes = self.transport.sent_bytes();
-        let is_first_byte_due = match &mut self.phase {
-            Phase::Open(protocol) => protocol.awaiting_first_byte(sent_bytes),
-            _ => None,
-        };
-        if is_first_byte_due.is_none() && self.unsent.is_empty() && recorder.completed_count() == 0 {
+        let is_first_byte_due = self.awaiting_first_byte(sent_bytes).is_some();
+        if !is_first_byte_due && self.unsent.is_empty() && recorder.completed_count() == 0 {
             return;
         }
         let now = step.turn.read_clock();
-        if let Some(record) = is_first_byte_due {
-            record.on_sent(sent_bytes, now);
+        if is_first_byte_due {
+            while let Some(record) = self.awaiting_first_byte(sent_bytes) {
+                record.on_sent(sent_bytes, now);
+            }
         }
         self.unsent.end_sent(sent_bytes, now, recorder);
         let mut completed = recorder.take_completed();
@@ -167,6 +166,13 @@ impl Connection {
         }
         completed.clear();
         recorder.put_back(completed);
+    }
+
+    fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
+        match &mut self.phase {
+            Phase::Open(protocol) => protocol.awaiting_first_byte(sent_bytes),
+            _ => None,
+        }
     }
 
     /// Acts on what the protocol waits for. An error ends the turn.

@@ -146,7 +146,7 @@ impl Active {
 
     /// When to continue without an event.
     pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
-        if self.driver.waits_for_reader(queued_bytes, cx) {
+        if is_full(queued_bytes, cx) || self.driver.waits_for_send() && queued_bytes > 0 {
             return None;
         }
         earlier(self.driver.deadline(cx), self.message.probe_at())
@@ -182,6 +182,10 @@ impl Message {
     }
 }
 
+fn is_full(queued_bytes: usize, cx: &Cx<'_>) -> bool {
+    queued_bytes > cx.limits().write_low_watermark_bytes
+}
+
 /// A message and its connection's buffers.
 struct OnWire<'a, 'io> {
     message: &'a mut Message,
@@ -210,6 +214,14 @@ impl Stream for OnWire<'_, '_> {
 
     fn queued_bytes(&self) -> usize {
         self.io.output.len()
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.io.output.is_empty()
+    }
+
+    fn is_full(&self, cx: &Cx<'_>) -> bool {
+        is_full(self.io.output.len(), cx)
     }
 
     fn sink<'s>(&'s mut self, body_ended: bool, cx: &'s Cx<'s>) -> Sink<'s> {

@@ -6,7 +6,7 @@ use super::framing::{BodyFraming, Framing, ResponseFacts};
 use crate::app::{AppError, ConnectionEnd, Cx, Peer};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
-use crate::net::WriteQueue;
+use crate::net::{FILE_PIECE_BYTES_MAX, WriteQueue};
 use crate::throttle::LimitFields;
 
 /// A response whose head is written: what may still be written.
@@ -70,6 +70,11 @@ impl Sink<'_> {
         }
     }
 
+    /// The request's method is HEAD.
+    pub fn is_head(&self) -> bool {
+        self.facts.is_head
+    }
+
     pub fn has_head(&self) -> bool {
         self.writer.is_some()
     }
@@ -87,6 +92,11 @@ impl Sink<'_> {
     /// Bytes that fit below the high watermark.
     pub fn room(&self) -> usize {
         self.cx.limits().write_high_watermark_bytes.saturating_sub(self.queue.len())
+    }
+
+    /// The most of a file that is queued at a time.
+    pub fn file_piece_bytes_max(&self) -> u64 {
+        FILE_PIECE_BYTES_MAX
     }
 
     /// Begins a chunk of `length` bytes, if the response is chunked.

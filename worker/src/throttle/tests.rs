@@ -43,7 +43,7 @@ impl Workers {
     fn ask_as(&self, worker: usize, client: &str, connection: u32) -> Admission {
         let text = format!("GET / HTTP/1.1\r\nHost: t\r\nK: {client}\r\n\r\n");
         let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
-        let id = ConnectionId { token: 0, serial: connection };
+        let id = ConnectionId::new(0, connection);
         let cx = Cx { turn: &turn, connection: ConnectionCx { id, ..ConnectionCx::default() } };
         with_request(text.as_bytes(), &self.limits, |request| self.workers[worker].0.admit(request, &cx))
     }

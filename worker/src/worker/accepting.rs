@@ -224,7 +224,7 @@ impl Worker {
         self.buffers.recorder.buffered(0, connection.queued_bytes());
         self.serial = self.serial.wrapping_add(1);
         let token = self.connections.vacant_key();
-        connection.id = ConnectionId { token, serial: self.serial };
+        connection.id = ConnectionId::new(token, self.serial);
         self.connections.insert(connection);
         self.run_queue.push_new(token);
         token
