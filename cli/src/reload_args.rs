@@ -1,7 +1,7 @@
 //! `--reload`, the developer's mode, and its options.
 
 use std::path::PathBuf;
-use tine::for_cli::Development;
+use tine::for_cli::{Development, Pattern};
 use tine_apps::lua::{LuaConfig, StandIn};
 use tine_common::units::parse_yes_or_no;
 
@@ -27,10 +27,9 @@ pub struct ReloadArgs {
         env = "TINE_RELOAD_INCLUDE",
         hide_env = true,
         value_delimiter = ',',
-        value_parser = pattern,
         help_heading = "Development"
     )]
-    reload_include: Vec<String>,
+    reload_include: Vec<Pattern>,
     /// Files or directories that are not watched, even if the app uses them; repeatable
     #[arg(
         long,
@@ -38,10 +37,9 @@ pub struct ReloadArgs {
         env = "TINE_RELOAD_EXCLUDE",
         hide_env = true,
         value_delimiter = ',',
-        value_parser = pattern,
         help_heading = "Development"
     )]
-    reload_exclude: Vec<String>,
+    reload_exclude: Vec<Pattern>,
     /// How changes are noticed: auto (by inotify, or as poll where that is not possible) or poll (look at all files once a second: for network file systems and shared folders)
     #[arg(long, value_name = "ENGINE", default_value = "auto", env = "TINE_RELOAD_ENGINE", hide_env = true,
           value_parser = engine, help_heading = "Development")]
@@ -61,11 +59,12 @@ impl ReloadArgs {
 
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         let or_none = |all: Vec<String>| if all.is_empty() { "none".to_string() } else { all.join(",") };
+        let patterns = |all: &[Pattern]| or_none(all.iter().map(Pattern::to_string).collect());
         vec![
             ("reload", if self.reload { "on" } else { "off" }.to_string()),
             ("reload-dir", or_none(self.reload_dir.iter().map(|dir| dir.display().to_string()).collect())),
-            ("reload-include", or_none(self.reload_include.clone())),
-            ("reload-exclude", or_none(self.reload_exclude.clone())),
+            ("reload-include", patterns(&self.reload_include)),
+            ("reload-exclude", patterns(&self.reload_exclude)),
             ("reload-engine", self.reload_engine.clone()),
         ]
     }
@@ -90,17 +89,6 @@ impl ReloadArgs {
             shows_errors: config.debug,
             stand_in: std::rc::Rc::new(move |failure| Box::new(StandIn::new(&failure.text, &failure.code, &config))),
         })
-    }
-}
-
-fn pattern(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("give a pattern such as '*.html'".to_string()),
-        _ if text.starts_with('/') => {
-            Err("give a pattern that begins at the watched directory, without a slash: '*.html', 'views/**'"
-                .to_string())
-        }
-        _ => Ok(text.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--reload`, the developer's mode: what is watched, and what is served while the application cannot be loaded.
 
+use crate::watching::Pattern;
 use std::path::PathBuf;
 use std::rc::Rc;
 use tine_worker::app::App;
@@ -9,9 +10,9 @@ pub struct Development {
     /// Directories whose files are watched, too, with those below them.
     pub dirs: Vec<PathBuf>,
     /// Which of their files; all if there are none.
-    pub include: Vec<String>,
+    pub include: Vec<Pattern>,
     /// Files and directories that are not watched.
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Pattern>,
     /// The files are looked at once a second, instead of being reported by the kernel.
     pub polls: bool,
     /// Files of the server itself, such as that of `--config`.

@@ -75,6 +75,7 @@ pub mod for_cli {
     pub use crate::listener::warnings;
     pub use crate::master::{Reloaded, Reread};
     pub use crate::start::{Origin, Service, enter, go_to, rehearse};
+    pub use crate::watching::Pattern;
 
     pub mod control {
         pub use crate::control::{Found, Last, Line, NotFound, Talk, TalkError, Wanted, find, identity};

@@ -7,6 +7,8 @@ mod notices;
 mod pattern;
 mod tree;
 
+pub use pattern::Pattern;
+
 use crate::development::Development;
 use notices::{Notices, Plan};
 use std::collections::{BTreeMap, HashSet};
@@ -58,7 +60,7 @@ impl Watching {
         let mut watching = Watching {
             files: own.collect(),
             written: HashSet::new(),
-            tree: Tree::new(roots, &development.include, &development.exclude),
+            tree: Tree::new(roots, development.include.clone(), development.exclude.clone()),
             notices: notices.unwrap_or_else(|why| look_instead(&why, now)),
             is_plan_old: true,
             is_full: false,

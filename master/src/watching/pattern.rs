@@ -1,102 +1,87 @@
-//! The patterns of `--reload-include` and `--reload-exclude`, as in .gitignore: `*` and `?` stand for characters other than a
-//! slash, `**` for any. One without a slash matches a name wherever it is, one with a slash the whole path below the
-//! directory that is watched.
+//! The patterns of `--reload-include` and `--reload-exclude`, as in .gitignore: `*`, `?` and `[a-z]` stand for characters other
+//! than a slash, `**` for directories. One without a slash matches a name wherever it is, one with a slash the whole path below
+//! the directory that is watched.
 
-use std::os::unix::ffi::OsStrExt;
+use glob::MatchOptions;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
+use std::str::FromStr;
 
-#[derive(Debug, Clone)]
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pattern {
-    text: Vec<u8>,
+    given: String,
+    pattern: glob::Pattern,
     is_of_name: bool,
 }
 
-impl Pattern {
-    pub fn new(text: &str) -> Pattern {
-        let text = text.strip_prefix("./").unwrap_or(text).trim_end_matches('/');
-        Pattern { text: text.as_bytes().to_vec(), is_of_name: !text.contains('/') }
-    }
+impl FromStr for Pattern {
+    /// What would be right.
+    type Err = String;
 
+    fn from_str(given: &str) -> Result<Pattern, String> {
+        let text = given.strip_prefix("./").unwrap_or(given).trim_end_matches('/');
+        if given.starts_with('/') {
+            return Err("give a pattern that begins at the watched directory, without a slash: '*.html', 'views/**'"
+                .to_string());
+        }
+        if text.is_empty() {
+            return Err("give a pattern such as '*.html'".to_string());
+        }
+        let pattern = glob::Pattern::new(text).map_err(|error| {
+            let right =
+                if error.msg.contains("recursive") { "'views/**/*.html'" } else { "'[abc]', or '[[]' for a bracket" };
+            format!("{} at character {}; give {right}", error.msg, error.pos + 1)
+        })?;
+        Ok(Pattern { given: given.to_string(), pattern, is_of_name: !text.contains('/') })
+    }
+}
+
+impl Display for Pattern {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str(&self.given)
+    }
+}
+
+impl Pattern {
     /// `path` is relative to the directory that is watched.
     pub fn matches(&self, path: &Path) -> bool {
         let subject = match self.is_of_name {
             true => path.file_name().unwrap_or_default(),
             false => path.as_os_str(),
         };
-        matches(&self.text, subject.as_bytes())
+        self.pattern.matches_with(&subject.to_string_lossy(), OPTIONS)
     }
-}
-
-/// Goes back to the last star only, so that the time is bounded by the product of both lengths; only `**`, which may come
-/// before, has a second place to go back to.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let (mut star, mut double) = (None, None);
-    loop {
-        if pattern[p..].starts_with(b"**") {
-            // `**/` stands for whole directories, also for none.
-            let is_of_directories = pattern[p..].starts_with(b"**/") && begins_name(text, t);
-            p += if is_of_directories { 3 } else { 2 };
-            (double, star) = (Some((p, t, is_of_directories)), None);
-            continue;
-        }
-        match (pattern.get(p), text.get(t)) {
-            (Some(b'*'), _) => {
-                p += 1;
-                star = Some((p, t));
-                continue;
-            }
-            (None, None) => return true,
-            (Some(b'?'), Some(other)) if *other != b'/' => {
-                (p, t) = (p + 1, t + 1);
-                continue;
-            }
-            (Some(byte), Some(other)) if byte == other => {
-                (p, t) = (p + 1, t + 1);
-                continue;
-            }
-            _ => {}
-        }
-        // A star takes one byte more.
-        match (&mut star, &mut double) {
-            (Some((after, from)), _) if text.get(*from).is_some_and(|byte| *byte != b'/') => {
-                *from += 1;
-                (p, t) = (*after, *from);
-            }
-            (_, Some((after, from, is_of_directories))) if *from < text.len() => {
-                *from += 1;
-                while *is_of_directories && *from < text.len() && !begins_name(text, *from) {
-                    *from += 1;
-                }
-                star = None;
-                (p, t) = (*after, *from);
-            }
-            _ => return false,
-        }
-    }
-}
-
-/// Whether a name of the path begins here.
-fn begins_name(path: &[u8], at: usize) -> bool {
-    at == 0 || path[at - 1] == b'/'
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
 
     #[test]
     fn patterns_match_as_in_gitignore() {
-        for (pattern, path, expected) in [
+        for (text, path, expected) in [
             ("*.html", "a.html", true),
             ("*.html", "deep/er/a.html", true),
             ("*.html", "a.htm", false),
+            ("*.html", "a.HTML", false),
             ("*.html", "a.html/b", false),
             ("*", "any/thing", true),
             ("node_modules", "web/node_modules", true),
             ("./views/*.html", "views/a.html", true),
             ("views/*.html", "views/b/a.html", false),
-            ("views/**.html", "views/b/a.html", true),
+            ("views/?/a.html", "views///a.html", false),
+            ("views/[!x]/a.html", "views///a.html", false),
+            ("views/**", "views/b/a.html", true),
+            ("views/**", "view/b/a.html", false),
             ("views/**/a.html", "views/a.html", true),
             ("views/**/a.html", "views/b/c/a.html", true),
             ("views/**/a.html", "views/ba.html", false),
@@ -107,19 +92,39 @@ mod tests {
             ("views/", "views", true),
             ("?.lua", "a.lua", true),
             ("?.lua", "ab.lua", false),
+            ("[a-c].lua", "b.lua", true),
+            ("[a-c].lua", "d.lua", false),
             ("a*b*c", "aXbXbXc", true),
             ("a*b*c", "aXbXbX", false),
-            ("**a/*b", "xa/ya/zb", true),
-            ("", "a", false),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(Path::new(path)), expected, "{pattern} {path}");
+            assert_eq!(pattern(text).matches(Path::new(path)), expected, "{text} {path}");
+        }
+    }
+
+    #[test]
+    fn names_may_be_any_bytes() {
+        assert!(pattern("caf?.lua").matches(Path::new(OsStr::from_bytes(b"views/caf\xe9.lua"))));
+        assert!(pattern("caf?.lua").matches(Path::new("views/café.lua")));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_with_what_would_be_right() {
+        for (text, right) in [
+            ("", "such as '*.html'"),
+            ("./", "such as '*.html'"),
+            ("/views", "without a slash"),
+            ("views/**.html", "'views/**/*.html'"),
+            ("***", "'views/**/*.html'"),
+            ("[a", "'[abc]'"),
+        ] {
+            let why = text.parse::<Pattern>().expect_err(text);
+            assert!(why.contains(right), "{text}: {why}");
         }
     }
 
     /// No pattern takes long.
     #[test]
     fn stars_do_not_multiply() {
-        let (pattern, path) = ("*a".repeat(100) + "**b/".repeat(20).as_str() + "z", "a".repeat(2000));
-        assert!(!Pattern::new(&pattern).matches(Path::new(&path)));
+        assert!(!pattern(&("*a".repeat(100) + "z")).matches(Path::new(&"a".repeat(255))));
     }
 }

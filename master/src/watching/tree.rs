@@ -27,8 +27,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub fn new(roots: Vec<PathBuf>, include: &[String], exclude: &[String]) -> Tree {
-        let [include, exclude] = [include, exclude].map(|all| all.iter().map(|text| Pattern::new(text)).collect());
+    pub fn new(roots: Vec<PathBuf>, include: Vec<Pattern>, exclude: Vec<Pattern>) -> Tree {
         let mut tree = Tree { roots, include, exclude, files: BTreeMap::new(), dirs: Vec::new(), is_cut: false };
         tree.scan();
         tree
