@@ -29,6 +29,9 @@ mod drain;
 mod eviction;
 mod exchange;
 mod http1;
+// Nothing but its tests uses it yet.
+#[allow(dead_code, unused_imports)]
+mod http2;
 pub mod net;
 mod own_descriptors;
 mod patience;
