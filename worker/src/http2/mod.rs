@@ -1,3 +1,10 @@
 //! HTTP/2 (RFC 9113), pure: bytes in, bytes out. No socket, no clock.
+//!
+//! - `frame` parses frames, `frame_writer` writes them, `error` has their errors, `settings` those of the client.
+//! - `hpack`: the compression of header fields.
 
+pub mod error;
+pub mod frame;
+pub mod frame_writer;
 pub mod hpack;
+pub mod settings;
