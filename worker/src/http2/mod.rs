@@ -2,9 +2,11 @@
 //!
 //! - `frame` parses frames, `frame_writer` writes them, `error` has their errors, `settings` those of the client.
 //! - `hpack`: the compression of header fields.
+//! - `windows`: flow control.
 
 pub mod error;
 pub mod frame;
 pub mod frame_writer;
 pub mod hpack;
 pub mod settings;
+pub mod windows;
