@@ -2,11 +2,12 @@
 //!
 //! - `frame` parses frames, `frame_writer` writes them, `error` has their errors, `settings` those of the client.
 //! - `hpack`: the compression of header fields.
-//! - `windows`: flow control.
+//! - `windows`: flow control; `priority`: which response is sent first.
 
 pub mod error;
 pub mod frame;
 pub mod frame_writer;
 pub mod hpack;
+pub mod priority;
 pub mod settings;
 pub mod windows;
