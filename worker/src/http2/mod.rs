@@ -2,8 +2,9 @@
 //!
 //! - `frame` parses frames, `frame_writer` writes them, `error` has their errors, `settings` those of the client.
 //! - `hpack`: the compression of header fields.
-//! - `windows`: flow control; `priority`: which response is sent first.
+//! - `windows`: flow control; `priority`: which response is sent first; `budget`: what a client may do that is of no use.
 
+pub mod budget;
 pub mod error;
 pub mod frame;
 pub mod frame_writer;
