@@ -13,6 +13,7 @@ mod line;
 #[cfg(test)]
 mod line_tests;
 mod pen;
+mod refused;
 mod template;
 #[cfg(test)]
 mod test_json;

@@ -74,6 +74,33 @@ fn json_is_json_whatever_a_client_sends() {
     assert_eq!((&parsed[2]["http_response_status_code"], parsed[2].get("url_path")), (&400.into(), None));
 }
 
+/// Its head is malformed, too long or late, or its version is another one.
+#[test]
+fn json_has_what_the_request_line_of_a_refused_request_says() {
+    let options = ["--access-log-format", "json", "--header-max", "2K", "--header-timeout", "300ms"];
+    let logged = Logged::start(&options);
+    let too_long = format!("GET /p?q HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(3000));
+    for (count, (bytes, method, path, query, version, status)) in [
+        ("GET /p?q=\" HTTP/1.1\r\nHost: t\r\nHost: u\r\n\r\n", "GET", "/p", "q=\"".into(), "1.1", 400),
+        ("GE\"T /\u{1f600} HTTP/1.0\r\n: x\r\n\r\n", "GE\"T", "/\u{1f600}", None, "1.0", 400),
+        (&too_long, "GET", "/p", Some("q"), "1.1", 431),
+        ("GET / HTTP/1.1\r\nHo", "GET", "/", None, "1.1", 408),
+        ("GET / HTTP/3.0\r\n\r\n", "GET", "/", None, "3.0", 505),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = logged.server.connect();
+        client.send(bytes);
+        client.read_to_end();
+        let line = logged.lines(count + 1).pop().expect("a line");
+        let json: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let known = ["http_request_method", "url_path", "url_query", "network_protocol_version"];
+        assert_eq!(known.map(|key| json[key].as_str()), [Some(method), Some(path), query, Some(version)], "{line}");
+        assert_eq!((&json["http_response_status_code"], json.get("host")), (&status.into(), None));
+    }
+}
+
 #[test]
 fn no_control_byte_of_a_client_reaches_a_line() {
     let logged = Logged::start(&["--access-log-format", "%h \"%r\" \"%{User-Agent}i\" \"%{X}i\" %u"]);
@@ -128,7 +155,8 @@ fn what_the_server_refuses_has_a_line_too() {
         ("GET / HTTP/3.0\r\n\r\n", "GET / HTTP/3.0", 505),
     ] {
         let length = refuse(bytes);
-        expected.push(format!("\"{line}\" {status} - {length}"));
+        let method = if line == "nonsense" { "-" } else { "GET" };
+        expected.push(format!("\"{line}\" {status} {method} {length}"));
         assert_eq!(logged.lines(expected.len()), expected);
     }
     let held = [logged.server.connect(), logged.server.connect()];
@@ -141,7 +169,7 @@ fn what_the_server_refuses_has_a_line_too() {
     let length = refuse("GET /full HTTP/1.1\r\nHost: t\r\n\r\n");
     let line = logged.lines(expected.len() + 1).pop().expect("a line");
     assert!(
-        [format!("\"GET /full HTTP/1.1\" 503 - {length}"), format!("\"-\" 503 - {length}")].contains(&line),
+        [format!("\"GET /full HTTP/1.1\" 503 GET {length}"), format!("\"-\" 503 - {length}")].contains(&line),
         "{line}"
     );
 }

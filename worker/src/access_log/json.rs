@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::datum::{Datum, Room, Style, push, push_foreign};
 use super::fields::{AUTHORIZATION, Fields, TRACEPARENT, Wanted};
 use super::pen::{Literal, Pen, Short};
+use super::refused::RequestLine;
 use super::trace;
 use super::values::{CREDENTIALS_BYTES_MAX, host, user};
 use crate::app::WorkerInfo;
@@ -67,7 +68,13 @@ impl JsonLine {
                 line.client(asked.client);
                 self.push_request(&mut line, request, &fields);
             }
-            Asking::Refused(_) => line.client(asked.client),
+            Asking::Refused(bytes) => {
+                line.client(asked.client);
+                if let Some(refused) = RequestLine::of(bytes) {
+                    line.room.skip(); // the user
+                    line.refused(&refused);
+                }
+            }
         }
     }
 
@@ -161,6 +168,16 @@ impl Strings<'_, '_> {
     fn user(&mut self, credentials: &[u8]) {
         let mut decoded = [0; CREDENTIALS_BYTES_MAX];
         self.foreign(b",\"user_name\":\"", user(credentials, &mut decoded));
+    }
+
+    #[cold]
+    fn refused(&mut self, line: &RequestLine<'_>) {
+        self.foreign(b",\"http_request_method\":\"", Some(line.method));
+        self.foreign(b",\"url_path\":\"", line.path);
+        self.foreign(b",\"url_query\":\"", line.query());
+        self.pen.constant(b",\"network_protocol_version\":\"");
+        self.pen.push(line.version());
+        self.pen.byte(b'"');
     }
 
     #[inline(never)]

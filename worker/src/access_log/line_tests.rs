@@ -102,8 +102,15 @@ fn of_a_refused_head_only_its_first_line_is_known() {
     let refused = |bytes: &[u8]| line("%h %u \"%r\" %m %U %>s %{X}o \"%{Referer}i\"", Asking::Refused(bytes), 4096);
     assert_eq!(refused(b"BAD \x1b[1m\"\r\nReferer: x\r\n"), "127.0.0.1 - \"BAD \\x1b[1m\\\"\" - - - - \"-\"");
     assert_eq!(refused(b""), "127.0.0.1 - \"-\" - - - - \"-\"");
+    assert_eq!(refused(b"GET /a?b HTTP/1.1\r\n"), "127.0.0.1 - \"GET /a?b HTTP/1.1\" GET /a - - \"-\"");
+    assert_eq!(line("%q %(q)s %H", Asking::Refused(b"GET /a?b HTTP/1.1\n"), 4096), "?b b HTTP/1.1");
     let json = fields(&line("json", Asking::Refused(b"\xff"), 4096));
     assert_eq!((json["client_address"].as_str(), json.get("url_path")), ("127.0.0.1", None));
+    let json = fields(&line("json", Asking::Refused(b"B\"D /a\xff?b HTTP/1.0\r\nReferer: x\r\n"), 4096));
+    let known =
+        ["http_request_method", "url_path", "url_query", "network_protocol_version"].map(|key| json[key].as_str());
+    assert_eq!(known, ["B\"D", "/a\u{fffd}", "b", "1.0"]);
+    assert_eq!(json.get("referer"), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::capture::{Asked, Asking};
 use super::clock::Clock;
 use super::datum::Datum;
 use super::fields::{Fields, HOST, TRACEPARENT};
+use super::refused::of_refused;
 use super::trace;
 use crate::dispatch::{Outcome, Record};
 use crate::http::{Request, Version};
@@ -91,19 +92,6 @@ fn request_line<'d>(request: &'d Request<'d>) -> Datum<'d> {
     match line.filter(|line| line.ends_with(version.as_bytes())) {
         Some(line) => Datum::Foreign(line),
         None => Datum::Line([method.as_bytes(), target.as_bytes(), version.as_bytes()]),
-    }
-}
-
-/// Of a head that was refused only its first line is known, as it is.
-#[inline(never)]
-fn of_refused<'d>(value: &Value, bytes: &'d [u8]) -> Datum<'d> {
-    let line = || {
-        let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
-    };
-    match value {
-        Value::RequestLine => foreign(line()),
-        _ => Datum::Absent,
     }
 }
 
