@@ -130,15 +130,20 @@ fn what_is_left_is_told_in_the_fields() {
     for (path, client_left, server_left) in [("/status/201", 2, 9), ("/chunked/2", 1, 8), ("/status/404", 0, 7)] {
         let (policy, left) = fields(&ask(&mut client, path, ""));
         assert_eq!(policy, r#""client";q=3;w=60, "server";q=10;w=3600"#);
-        let expected = [format!("\"client\";r={client_left};t="), format!(", \"server\";r={server_left};t=")];
-        assert!(left.starts_with(&expected[0]) && left.contains(&expected[1]), "{left}");
+        let told = [("client", client_left), ("server", server_left)].map(|(name, left_now)| {
+            let after = left.split_once(&format!("\"{name}\";a={left_now};w=")).expect("what is left").1;
+            let time = after.split(';').next().expect("a time");
+            // The names of the older drafts follow.
+            format!("\"{name}\";a={left_now};w={time};r={left_now};t={time}")
+        });
+        assert_eq!(left, told.join(", "));
     }
     let refused = ask(&mut client, "/", "");
     let (_, left) = fields(&refused);
     assert_eq!(refused.status, 429);
-    let time = left.strip_prefix("\"client\";r=0;t=").and_then(|rest| rest.split(',').next()).expect("a time");
+    let time = left.strip_prefix("\"client\";a=0;w=").and_then(|rest| rest.split(';').next()).expect("a time");
     assert_eq!(time.parse(), Ok(seconds(&refused)), "the same as Retry-After: {left}");
-    assert!(left.contains("\"server\";r=7;"), "a refused request does not count: {left}");
+    assert!(left.contains("\"server\";a=7;"), "a refused request does not count: {left}");
     assert_eq!(ask(&mut client, "/health", "").header("ratelimit"), None);
 }
 

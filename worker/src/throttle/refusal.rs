@@ -180,8 +180,8 @@ impl Local {
         }
     }
 
-    /// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11); `None`: they were not asked for, or no rate
-    /// is limited.
+    /// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-12); `None`: they were not asked for, or no rate
+    /// is limited. Version 12 has the parameters a and w where versions 8 to 11 have r and t, and both ignore those of the other.
     pub(super) fn limit_fields(&self, client: Option<Client>, now_us: u64) -> Option<LimitFields> {
         if !self.has_headers {
             return None;
@@ -197,7 +197,8 @@ impl Local {
                 _ => String::new(),
             };
             policy.push(format!("\"{name}\";q={}{window}", rate.count));
-            left.push(format!("\"{name}\";r={remaining};t={}", seconds(more_in_us)));
+            let more_in = seconds(more_in_us);
+            left.push(format!("\"{name}\";a={remaining};w={more_in};r={remaining};t={more_in}"));
         }
         (!policy.is_empty()).then(|| LimitFields { policy: policy.join(", "), left: left.join(", ") })
     }
