@@ -7,13 +7,24 @@ const STABLE: Duration = Duration::from_secs(60);
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// The back-off of one worker index.
-#[derive(Debug, Default, Clone)]
+/// The back-off of one worker index, or of a process beside the workers.
+#[derive(Debug, Clone)]
 pub struct Respawn {
     quick_deaths: u32,
+    delay_max: Duration,
+}
+
+impl Default for Respawn {
+    fn default() -> Respawn {
+        Respawn::up_to(DELAY_MAX)
+    }
 }
 
 impl Respawn {
+    pub fn up_to(delay_max: Duration) -> Respawn {
+        Respawn { quick_deaths: 0, delay_max }
+    }
+
     /// How long to wait before the next start, given how long the last worker lived. `jitter` from 0 to 1 varies the delay by
     /// up to a quarter in each direction.
     pub fn delay(&mut self, uptime: Duration, jitter: f64) -> Duration {
@@ -24,7 +35,9 @@ impl Respawn {
         self.quick_deaths = deaths.saturating_add(1);
         match deaths {
             0 => Duration::ZERO,
-            _ => (DELAY_MIN * 2u32.saturating_pow((deaths - 1).min(16))).min(DELAY_MAX).mul_f64(0.75 + jitter / 2.0),
+            _ => {
+                (DELAY_MIN * 2u32.saturating_pow((deaths - 1).min(16))).min(self.delay_max).mul_f64(0.75 + jitter / 2.0)
+            }
         }
     }
 
@@ -46,7 +59,9 @@ mod tests {
         assert_eq!(respawn.delay(Duration::from_secs(60), 0.5), Duration::ZERO);
         assert_eq!(respawn.delay(quick, 0.0).as_millis(), 75);
         assert_eq!(respawn.delay(quick, 1.0).as_millis(), 250);
-        let mut forever = Respawn { quick_deaths: u32::MAX };
+        let mut forever = Respawn { quick_deaths: u32::MAX, ..Respawn::default() };
         assert!(forever.delay(quick, 1.0) < Duration::from_secs(40));
+        let mut soon = Respawn { quick_deaths: 9, ..Respawn::up_to(Duration::from_secs(1)) };
+        assert_eq!(soon.delay(quick, 0.5), Duration::from_secs(1));
     }
 }

@@ -11,21 +11,23 @@
 -- what it holds above that it gives up as its requests end or its window passes.
 --
 -- A server that is silent for the TTL is taken for dead: its concurrency is free then, and its rate when, in addition, the
--- last window of its life has passed.
+-- last window of its life has passed. If none has reported for a while, the store was out of reach, or its clock was set: then
+-- none is taken for dead before all have had the time to come back ("trusted").
 --
 -- A store that has lost its memory (it was restarted, or the key removed) does not know what living servers hold. Until all
--- of them have reported it ("settled") no share is raised.
+-- of them have reported it ("settled") no share is raised. That takes a moment if all are in contact with the store, and the
+-- grace if any has been in contact with the one before, as all of them may have to come back.
 --
--- The key is a hash: "run" and "settled", "window", and for each server "s:ID" with the numbers of FIELDS.
+-- The key is a hash: "run", "begun" and "settled", "trusted", "window", and for each server "s:ID" with the numbers of FIELDS.
 
 local FIELDS = {"serial", "seen", "ttl", "limit", "held", "want", "rate", "window", "rate_held", "rate_want"}
 
 local key, id = KEYS[1], "s:" .. ARGV[1]
 local run, started, grace, recall, forget = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local is_leaving = ARGV[7] == "1"
+local is_leaving, was_here = ARGV[7] == "1", ARGV[8] == "1"
 local own = {seen = 0}
 for at, field in ipairs({"serial", "ttl", "limit", "held", "want", "rate", "window", "rate_held", "rate_want"}) do
-  own[field] = tonumber(ARGV[7 + at])
+  own[field] = tonumber(ARGV[8 + at])
 end
 
 local time = redis.call("TIME")
@@ -35,6 +37,10 @@ local function text(server)
   local numbers = {}
   for at, field in ipairs(FIELDS) do numbers[at] = string.format("%.0f", server[field]) end
   return table.concat(numbers, " ")
+end
+
+local function put(name, number)
+  redis.call("HSET", key, name, string.format("%.0f", number))
 end
 
 local function parsed(line)
@@ -52,16 +58,36 @@ local all = redis.call("HGETALL", key)
 for at = 1, #all, 2 do
   if string.sub(all[at], 1, 2) == "s:" then servers[all[at]] = parsed(all[at + 1]) else known[all[at]] = all[at + 1] end
 end
-local settled = tonumber(known.settled or 0)
+local begun, settled = tonumber(known.begun or 0), math.min(tonumber(known.settled or 0), now + grace)
 if known.run ~= run then
   redis.call("DEL", key)
-  known, servers, settled = {}, {}, math.max(now + recall, started + grace)
-  redis.call("HSET", key, "run", run, "settled", string.format("%.0f", settled))
+  known, servers, begun, settled = {}, {}, now, math.max(now + recall, started + grace)
+  redis.call("HSET", key, "run", run)
+  put("begun", begun)
+  put("settled", settled)
 end
 
 -- The report, unless a newer one has come before it.
 local before = servers[id]
 if before and own.serial <= before.serial then return {-1} end
+if not before and was_here and settled < begun + grace then
+  settled = begun + grace
+  put("settled", settled)
+end
+
+-- The last report of any server that has not left, by a clock that may have been set back.
+local last, trusted = 0, math.min(tonumber(known.trusted or 0), now + grace)
+for name, server in pairs(servers) do
+  if server.seen > now then
+    server.seen = now
+    redis.call("HSET", key, name, text(server))
+  end
+  if server.limit + server.rate > 0 then last = math.max(last, server.seen) end
+end
+if last > 0 and now - last > grace then
+  trusted = now + grace
+  put("trusted", trusted)
+end
 own.seen = now
 servers[id] = own
 
@@ -69,6 +95,7 @@ servers[id] = own
 local limit, rate, window, living = 0, 0, 0, 0
 for name, server in pairs(servers) do
   local silent = now - server.seen
+  if now < trusted and server.limit + server.rate > 0 then silent = 0 end
   if silent > server.ttl + math.max(server.window, tonumber(known.window or 0)) then
     redis.call("HDEL", key, name)
     servers[name] = nil
@@ -84,7 +111,8 @@ end
 -- What servers hold of a rate is counted in its window.
 if window > 0 and tonumber(known.window or 0) ~= window then
   if known.window then settled = math.max(settled, now + recall) end
-  redis.call("HSET", key, "window", string.format("%.0f", window), "settled", string.format("%.0f", settled))
+  put("window", window)
+  put("settled", settled)
 end
 
 if is_leaving then

@@ -11,6 +11,8 @@ use tine_common::throttle::{Cause, Count, Rate, Shares, StoreState, Throttle, Th
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     pub is_leaving: bool,
+    /// The store has answered before, to this process or one before it.
+    pub was_here: bool,
     pub serial: u64,
     pub limit: u64,
     pub held: u64,
@@ -149,6 +151,7 @@ impl Lease {
         };
         Report {
             is_leaving,
+            was_here: self.state().contact_us.is_some(),
             serial: self.throttle.next_serial(),
             limit: limits.concurrency.unwrap_or(0) as u64,
             held: shares.concurrency.map_or(0, |share| share.max(self.throttle.in_flight())) as u64,

@@ -20,7 +20,7 @@ use tine_common::config::StoreUrl;
 use tine_common::message::{Order, Report};
 use tine_common::scoreboard::Slot;
 use tine_common::sys::{fork, process};
-use tine_common::throttle::{Lessee, Rate, Shares, Throttle, ThrottleLimits};
+use tine_common::throttle::{Lessee, Rate, Shares, StoreState, Throttle, ThrottleLimits};
 
 /// The name of the process in its title and in the log.
 pub const NAME: &str = "limit store";
@@ -82,18 +82,11 @@ pub fn run(start: Start) -> i32 {
         }
     }
     let lease = Lease::new(throttle);
-    let is_reachable = lease.state().is_reachable;
-    let mut one = Leasing {
-        url,
-        store,
-        lease,
-        lessee,
-        is_lost: !is_reachable,
-        lost_at: None,
-        retry: TURN,
-        next: Instant::now(),
-        shown: None,
-    };
+    let StoreState { is_reachable, contact_us, .. } = lease.state();
+    // The process before may just have lowered a share.
+    let next = Instant::now() + contact_us.map_or(Duration::ZERO, |_| TURN);
+    let mut one =
+        Leasing { url, store, lease, lessee, is_lost: !is_reachable, lost_at: None, retry: TURN, next, shown: None };
     let mut orphaned: Option<Instant> = None;
     loop {
         let now = Instant::now();
@@ -197,7 +190,12 @@ impl Leasing {
         }
         self.lease.keep_within();
         let report = self.lease.report(false, now);
-        match self.store.report(&report) {
+        let answer = self.store.report(&report).and_then(|grant| match now.elapsed() {
+            // This process stood still: by now the store may have given to others what it grants.
+            late if late >= TTL => Err(format!("its answer is {:.1} s old", late.as_secs_f64())),
+            _ => Ok(grant),
+        });
+        match answer {
             Ok(grant) => {
                 self.lease.take(&grant, Instant::now());
                 (self.retry, self.next) = (TURN, now + TURN);

@@ -93,7 +93,7 @@ impl Store {
         let ms = |time: Duration| time.as_millis() as u64;
         let mut invocation = self.script.key(&self.key);
         invocation.arg(&self.id).arg(&*run).arg(*started_ms).arg(ms(GRACE)).arg(ms(RECALL)).arg(ms(FORGET));
-        invocation.arg(u8::from(report.is_leaving)).arg(report.serial).arg(ms(TTL));
+        invocation.arg(u8::from(report.is_leaving)).arg(u8::from(report.was_here)).arg(report.serial).arg(ms(TTL));
         invocation.arg(&[report.limit, report.held, report.want][..]);
         invocation.arg(&[report.rate, report.window_ms, report.rate_held, report.rate_want][..]);
         let answer: Vec<i64> = invocation.invoke(connection).map_err(|e| one_line(&e))?;

@@ -30,6 +30,7 @@ pub mod redis;
 pub mod scripts;
 pub mod seen;
 pub mod site;
+pub mod store_proxy;
 mod trace;
 pub mod upgradable;
 pub mod websocket;

@@ -59,6 +59,16 @@ impl Redis {
         eventually("Redis answers", || self.answers().then_some(()));
     }
 
+    /// Tells it an inline command that is answered by `OK` or a number.
+    #[track_caller]
+    pub fn tell(&self, command: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("Redis listens");
+        let mut answer = [0; 64];
+        let count = stream.write_all(format!("{command}\r\n").as_bytes()).and_then(|()| stream.read(&mut answer));
+        let answer = &answer[..count.expect("it answers")];
+        assert!(matches!(answer[0], b'+' | b':'), "{}", String::from_utf8_lossy(answer));
+    }
+
     fn answers(&self) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
         let mut answer = [0; 4];

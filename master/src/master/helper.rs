@@ -54,10 +54,10 @@ impl Helper {
         })
     }
 
-    /// Workers need it from their first request on.
+    /// Workers need it from their first request on, and at most for this time they can do without.
     #[cfg(feature = "limit-store")]
-    pub fn early(self) -> Helper {
-        Helper { is_early: true, ..self }
+    pub fn early(self, delay_max: Duration) -> Helper {
+        Helper { is_early: true, respawn: Respawn::up_to(delay_max), ..self }
     }
 
     pub fn child(&self) -> Option<&Child> {

@@ -7,11 +7,15 @@
 use super::helper::{Helper, SLOT};
 use super::{Forked, LIMIT_STORE, Master, Task};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tine_common::config::StoreUrl;
 use tine_common::message::Order;
 use tine_common::privileges::{Affinity, Privileges};
 use tine_common::throttle::Throttle;
+
+/// It is started again within this time, however often it dies: far below the time after which the others take this server for
+/// dead.
+const DELAY_MAX: Duration = Duration::from_secs(1);
 
 pub struct Leasing {
     pub helper: Helper,
@@ -25,7 +29,7 @@ impl Leasing {
         // A host name may be that of many machines, and a process id that of many containers.
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let id = format!("{host}-{:016x}", throttle.store_id(|| fastrand::u64(..)));
-        Ok(Leasing { helper: Helper::new("the process of --limit-store", LIMIT_STORE, now)?.early(), url, id })
+        Ok(Leasing { helper: Helper::new("the process of --limit-store", LIMIT_STORE, now)?.early(DELAY_MAX), url, id })
     }
 }
 

@@ -12,6 +12,7 @@ mod gateway;
 mod own_app;
 #[path = "../../../../master/examples/own_server.rs"]
 mod own_server;
+pub mod sharing_servers;
 mod tasks;
 mod threaded_server;
 mod turnstile;
