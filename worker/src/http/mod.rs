@@ -7,9 +7,11 @@ mod conversion;
 mod date;
 mod error;
 mod fields;
+pub(crate) mod known_fields;
 pub mod range;
 mod request;
 mod response;
+pub(crate) mod target;
 mod weight;
 
 pub use body_length::{BODY_BYTES_MAX, BodyLength};

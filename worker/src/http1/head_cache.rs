@@ -8,7 +8,8 @@
 //! Fields are kept only once two heads in a row have had fields of the same length: clients that differ from each other do
 //! not pay for copies. Credentials are never kept: the time of a comparison must not say what another client has sent.
 
-use super::parse::{Parsed, is_plain_target_byte};
+use super::parse::Parsed;
+use crate::http::target::is_plain_target_byte;
 use crate::http::{BodyLength, Headers, KeptField, Request, Version};
 use tine_common::config::Limits;
 

@@ -3,10 +3,11 @@
 //! httparse reads tokens, fields and versions and refuses control bytes, obs-fold and space before the colon; what it
 //! accepts (bare LF) or does not check (limits, target, Host, framing, Expect) is checked here.
 
-use crate::http::{BODY_BYTES_MAX, BodyLength, Error, Headers, Request, Version};
+use crate::http::known_fields::{self, elements, expects_continue};
+use crate::http::target::{check_target, is_host};
+use crate::http::{BodyLength, Error, Headers, Request, Version};
 use http::StatusCode;
 use std::mem::MaybeUninit;
-use std::net::Ipv6Addr;
 use tine_common::config::Limits;
 
 /// A head that is complete.
@@ -147,107 +148,6 @@ fn version_of(line: &[u8]) -> Option<&[u8; 3]> {
     (major.is_ascii_digit() && minor.is_ascii_digit() && words.next().is_none()).then_some(version)
 }
 
-/// Checks the request target (RFC 9112, 3.2); returns where its path begins.
-fn check_target(method: &str, target: &str) -> Result<usize, Error> {
-    let bytes = target.as_bytes();
-    // Nothing invisible in ASCII, and no fragment; what is above ASCII is UTF-8 and passed on as it is. Folded, not
-    // short-circuited: targets are short.
-    let seen = bytes.iter().fold(0, |seen, &b| seen | TARGET_BYTES[b as usize]);
-    if seen & ODD != 0 {
-        return Err(Error::bad_request("the request target has a character that is not allowed"));
-    }
-    if method == "CONNECT" {
-        return Err(Error::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies; this is an origin server"));
-    }
-    let path_start = match bytes {
-        [b'/', ..] => 0,
-        b"*" if method == "OPTIONS" => 0,
-        _ => path_of_absolute(target)
-            .ok_or(Error::bad_request("the request target is neither a path nor an http URI"))?,
-    };
-    // A percent sign in a path is followed by two hex digits.
-    let path = &bytes[path_start..];
-    if seen & PERCENT != 0 && has_broken_percent(path.split(|&b| b == b'?').next().unwrap_or(path)) {
-        return Err(Error::bad_request("the path has a broken percent-encoding"));
-    }
-    Ok(path_start)
-}
-
-/// Where the path of `http://authority/path` begins (RFC 9112, 3.2.2).
-fn path_of_absolute(target: &str) -> Option<usize> {
-    let scheme = ["http://", "https://"]
-        .into_iter()
-        .find(|scheme| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))?;
-    let authority = &target[scheme.len()..];
-    let end = authority.find(['/', '?']).unwrap_or(authority.len());
-    (end > 0 && is_host(&authority.as_bytes()[..end])).then_some(scheme.len() + end)
-}
-
-/// `uri-host [":" port]` (RFC 3986, 3.2.2); no user information. A host may be empty, but then it has no port either.
-fn is_host(value: &[u8]) -> bool {
-    let (is_good, port) = match value {
-        [b'[', rest @ ..] => match rest.iter().position(|&b| b == b']') {
-            Some(end) => (is_ipv6(&rest[..end]), &rest[end + 1..]),
-            None => return false,
-        },
-        _ => {
-            let end = value.iter().position(|&b| !NAME_BYTES[b as usize]).unwrap_or(value.len());
-            let (name, port) = value.split_at(end);
-            ((end > 0 || value.is_empty()) && !has_broken_percent(name), port)
-        }
-    };
-    is_good && matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit)
-}
-
-fn is_ipv6(address: &[u8]) -> bool {
-    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-}
-
-/// Whether a percent sign is not followed by two hex digits.
-fn has_broken_percent(bytes: &[u8]) -> bool {
-    let is_broken = |triplet: &[u8]| triplet.len() < 2 || !triplet[..2].iter().all(u8::is_ascii_hexdigit);
-    bytes.split(|&b| b == b'%').skip(1).any(is_broken)
-}
-
-/// The bytes of a registered name or an IPv4 address.
-const NAME_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 128 {
-        table[b] = (b as u8).is_ascii_alphanumeric();
-        b += 1;
-    }
-    let others = b"-._~!$&'()*+,;=%";
-    let mut i = 0;
-    while i < others.len() {
-        table[others[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
-const ODD: u8 = 1;
-const PERCENT: u8 = 2;
-
-/// The meaning of a byte in a request target.
-const TARGET_BYTES: [u8; 256] = {
-    let mut table = [ODD; 256];
-    let mut b = 0x21;
-    while b <= 0xff {
-        table[b] = 0;
-        b += 1;
-    }
-    table[0x7f] = ODD;
-    table[b'#' as usize] = ODD;
-    table[b'%' as usize] = PERCENT;
-    table
-};
-
-/// A byte of a target in ASCII that stands for itself.
-pub fn is_plain_target_byte(byte: u8) -> bool {
-    byte < 0x80 && TARGET_BYTES[byte as usize] == 0
-}
-
 /// The values of the fields that the protocol itself needs.
 #[derive(Default)]
 struct Known {
@@ -277,19 +177,10 @@ impl Known {
                     }
                 }
                 6 if is("expect") && version == Version::Http11 => {
-                    // A list, which may have empty elements (RFC 9110, 10.1.1 and 5.6.1).
-                    for expectation in tokens(field.value).filter(|token| !token.is_empty()) {
-                        if !expectation.eq_ignore_ascii_case(b"100-continue") {
-                            return Err(Error::new(
-                                StatusCode::EXPECTATION_FAILED,
-                                "100-continue is the only expectation met here",
-                            ));
-                        }
-                        known.expects_continue = true;
-                    }
+                    known.expects_continue |= expects_continue(field.value)?;
                 }
                 10 if is("connection") => {
-                    for token in tokens(field.value) {
+                    for token in elements(field.value) {
                         known.close |= token.eq_ignore_ascii_case(b"close");
                         known.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
                     }
@@ -298,7 +189,7 @@ impl Known {
                     if content_length.is_some() {
                         return Err(Error::bad_request("there is more than one Content-Length"));
                     }
-                    content_length = Some(content_length_of(field.value)?);
+                    content_length = Some(known_fields::content_length(field.value)?);
                 }
                 17 if is("transfer-encoding") => {
                     if coding {
@@ -323,34 +214,17 @@ impl Known {
     }
 }
 
-fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Digits only: no sign, no list, no space (RFC 9110, 8.6).
-fn content_length_of(value: &[u8]) -> Result<u64, Error> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Error::bad_request("the Content-Length is not a number"));
-    }
-    let add = |sum: u64, &digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    value
-        .iter()
-        .try_fold(0, add)
-        .filter(|&length| length <= BODY_BYTES_MAX)
-        .ok_or(Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the Content-Length is larger than any body"))
-}
-
 /// Only `chunked` alone is supported (RFC 9112, 6.1 and 6.3).
 fn check_coding(value: &[u8]) -> Result<(), Error> {
     let is_chunked = |token: &[u8]| token.eq_ignore_ascii_case(b"chunked");
     let is_token = |token: &[u8]| {
         !token.is_empty() && token.iter().all(|&b| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&b))
     };
-    if !tokens(value).all(is_token) {
+    if !elements(value).all(is_token) {
         return Err(Error::bad_request("the Transfer-Encoding is malformed"));
     }
-    let count = tokens(value).count();
-    match tokens(value).position(is_chunked) {
+    let count = elements(value).count();
+    match elements(value).position(is_chunked) {
         Some(0) if count == 1 => Ok(()),
         Some(at) if at + 1 < count => Err(Error::bad_request("chunked is not the last transfer coding")),
         _ => Err(Error::new(StatusCode::NOT_IMPLEMENTED, "chunked is the only transfer coding understood here")),
