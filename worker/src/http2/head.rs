@@ -1,0 +1,444 @@
+//! From the fields of a block to a request's head, by the rules of RFC 9113, 8.2 and 8.3, strictly; and the fields of trailers.
+//!
+//! The head is written once more as HTTP/1.1 writes it, which is what [`Request::text`] is: the request line, `host`, the
+//! fields in their order, and one `cookie` of all its parts. The request's fields are slices of that text.
+
+use super::hpack::{Block, Bounds, Excess};
+use super::priority::Priority;
+use crate::http::known_fields::{content_length, expects_continue};
+use crate::http::target::{check_target, is_host};
+use crate::http::{BodyLength, Error, Headers, Request, Version, is_token_byte};
+use http::StatusCode;
+use tine_common::config::Limits;
+
+/// As many fields are allowed at least: cookies come in parts, and gRPC has its metadata in fields.
+const FIELDS_MIN: usize = 128;
+
+/// How much a block may have, by the limits of a request's head in any version.
+pub fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        bytes_max: limits.request_line_bytes_max + limits.header_bytes_max,
+        fields_max: limits.header_count_max.max(FIELDS_MIN),
+    }
+}
+
+/// Why there is no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A malformed request (RFC 9113, 8.1.1): RST_STREAM with PROTOCOL_ERROR.
+    Malformed(&'static str),
+    /// A response; to HEAD without its body.
+    Answered { error: Error, is_head: bool },
+}
+
+/// A request's head. One is enough for a worker: [`RequestHead::read`] replaces what it has.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    text: Vec<u8>,
+    method_bytes: usize,
+    target_bytes: usize,
+    fields: Vec<Span>,
+    body: BodyLength,
+    expects_continue: bool,
+    priority: Priority,
+    /// Of `:protocol` (RFC 8441, 4); it is not in the text.
+    protocol: Option<Box<str>>,
+}
+
+/// A field in the text: from its name to its value's end.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    name: u32,
+    name_bytes: u32,
+    end: u32,
+}
+
+/// Room for the fields of a request, as [`Headers`] has them.
+pub struct FieldRoom<'a> {
+    few: [httparse::Header<'a>; FEW],
+    many: Vec<httparse::Header<'a>>,
+}
+
+/// More fields than most requests have.
+const FEW: usize = 32;
+
+impl FieldRoom<'_> {
+    #[inline]
+    pub fn new() -> Self {
+        FieldRoom { few: [httparse::EMPTY_HEADER; FEW], many: Vec::new() }
+    }
+}
+
+/// The pseudo-fields (RFC 9113, 8.3.1; RFC 8441, 4).
+#[derive(Default)]
+struct Pseudo<'a> {
+    method: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+}
+
+impl RequestHead {
+    pub fn new() -> Self {
+        RequestHead::default()
+    }
+
+    /// Reads a block. `ends_stream`: no DATA follows.
+    pub fn read(&mut self, block: &Block, ends_stream: bool, limits: &Limits) -> Result<(), Refusal> {
+        self.clear();
+        let mut fields = block.iter();
+        let mut pseudo = Pseudo::default();
+        let mut first = None;
+        for (name, value) in fields.by_ref() {
+            if name.first() != Some(&b':') {
+                first = Some((name, value));
+                break;
+            }
+            pseudo.set(name, value)?;
+        }
+        let answered = |error| Refusal::Answered { error, is_head: pseudo.method == Some(b"HEAD") };
+        match block.excess() {
+            Some(Excess::Bytes) => return Err(answered(TOO_LARGE)),
+            Some(Excess::Fields) => return Err(answered(TOO_MANY)),
+            None => {}
+        }
+        self.begin(&pseudo, limits, answered)?;
+        let mut known = Known::new(&pseudo);
+        for (name, value) in first.into_iter().chain(fields) {
+            if known.is_kept(name, value, answered)? {
+                self.push(name, value);
+            }
+        }
+        if known.host.is_none() {
+            return Err(Refusal::Malformed("there is neither :authority nor host"));
+        }
+        self.body = known.body(ends_stream)?;
+        (self.expects_continue, self.priority) = (known.expects_continue, known.priority);
+        self.end(known.has_cookie.then_some(block));
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.fields.clear();
+        self.protocol = None;
+    }
+
+    /// The request line and, of `:authority`, the host.
+    fn begin(
+        &mut self,
+        pseudo: &Pseudo<'_>,
+        limits: &Limits,
+        answered: impl Fn(Error) -> Refusal,
+    ) -> Result<(), Refusal> {
+        let (method, path) = pseudo.check(&answered)?;
+        let version = Version::Http2.as_str();
+        if method.len() + path.len() + version.len() + 2 > limits.request_line_bytes_max {
+            return Err(answered(TARGET_TOO_LONG));
+        }
+        for piece in [method, " ", path, " ", version, "\r\n"] {
+            self.text.extend_from_slice(piece.as_bytes());
+        }
+        (self.method_bytes, self.target_bytes) = (method.len(), path.len());
+        if let Some(authority) = pseudo.authority {
+            self.push(b"host", authority);
+        }
+        self.protocol = pseudo.protocol.map(|name| String::from_utf8_lossy(name).into());
+        Ok(())
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        self.text.extend_from_slice(value);
+        self.note(start, name.len());
+        self.text.extend_from_slice(b"\r\n");
+    }
+
+    /// A field that ends with the text.
+    fn note(&mut self, name: usize, name_bytes: usize) {
+        self.fields.push(Span { name: name as u32, name_bytes: name_bytes as u32, end: self.text.len() as u32 });
+    }
+
+    /// The parts of a cookie in one field (RFC 9113, 8.2.3), what frames the body in HTTP/1.1, and the empty line.
+    fn end(&mut self, cookies_of: Option<&Block>) {
+        if let Some(block) = cookies_of {
+            let start = self.text.len();
+            self.text.extend_from_slice(b"cookie");
+            let crumbs = block.iter().filter(|&(name, _)| name == b"cookie");
+            for (at, (_, crumb)) in crumbs.enumerate() {
+                self.text.extend_from_slice(if at == 0 { b": " } else { b"; " });
+                self.text.extend_from_slice(crumb);
+            }
+            self.note(start, b"cookie".len());
+            self.text.extend_from_slice(b"\r\n");
+        }
+        if self.body == BodyLength::Chunked {
+            self.text.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        self.text.extend_from_slice(b"\r\n");
+    }
+
+    /// As an app sees it.
+    pub fn request<'a>(&'a self, room: &'a mut FieldRoom<'a>) -> Request<'a> {
+        let text = |start: usize, end: usize| std::str::from_utf8(&self.text[start..end]).expect("it was checked");
+        let header = |span: &Span| {
+            let (name, value, end) = (span.name as usize, (span.name + span.name_bytes) as usize, span.end as usize);
+            httparse::Header { name: text(name, value), value: &self.text[value + 2..end] }
+        };
+        let fields: &'a [httparse::Header<'a>] = if self.fields.len() <= FEW {
+            for (slot, span) in room.few.iter_mut().zip(&self.fields) {
+                *slot = header(span);
+            }
+            &room.few[..self.fields.len()]
+        } else {
+            room.many.extend(self.fields.iter().map(header));
+            &room.many
+        };
+        let method = text(0, self.method_bytes);
+        let target = text(self.method_bytes + 1, self.method_bytes + 1 + self.target_bytes);
+        let mut request = Request::new(method, target, 0, Version::Http2, Headers::new(fields), self.body);
+        request.set_text(&self.text);
+        request
+    }
+
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// What an extended CONNECT asks for, as `websocket` (RFC 8441). Its method is CONNECT, which has no other use here.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+}
+
+const TOO_LARGE: Error =
+    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server accepts");
+const TOO_MANY: Error =
+    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are more header fields than this server accepts");
+const TARGET_TOO_LONG: Error =
+    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server accepts");
+const CONNECT: Error = Error::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies; this is an origin server");
+
+impl<'a> Pseudo<'a> {
+    fn set(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Refusal> {
+        let slot = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            b":protocol" => &mut self.protocol,
+            _ => return Err(Refusal::Malformed("there is an unknown pseudo-field")),
+        };
+        check_value(value)?;
+        match slot.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::Malformed("there are two of a pseudo-field")),
+        }
+    }
+
+    /// The method and the path.
+    fn check(&self, answered: impl Fn(Error) -> Refusal) -> Result<(&'a str, &'a str), Refusal> {
+        let method = self.method.ok_or(Refusal::Malformed("there is no :method"))?;
+        let method = token(method).ok_or(Refusal::Malformed("the method is not a token"))?;
+        let is_host = self.authority.is_none_or(|authority| !authority.is_empty() && is_host(authority));
+        if !is_host {
+            return Err(Refusal::Malformed(":authority is not a host"));
+        }
+        match (method, self.protocol) {
+            ("CONNECT", None) => {
+                return Err(match (self.authority, self.scheme, self.path) {
+                    (Some(_), None, None) => answered(CONNECT),
+                    _ => Refusal::Malformed("CONNECT has :authority, and neither :scheme nor :path"),
+                });
+            }
+            ("CONNECT", Some(protocol)) if token(protocol).is_some() && self.authority.is_some() => {}
+            (_, None) => {}
+            _ => return Err(Refusal::Malformed(":protocol is for CONNECT with :authority")),
+        }
+        let scheme = self.scheme.ok_or(Refusal::Malformed("there is no :scheme"))?;
+        if !is_scheme(scheme) {
+            return Err(Refusal::Malformed(":scheme is not a scheme"));
+        }
+        let path = self.path.ok_or(Refusal::Malformed("there is no :path"))?;
+        if !(path.first() == Some(&b'/') || path == b"*" && method == "OPTIONS") {
+            return Err(Refusal::Malformed(":path is not a path"));
+        }
+        let path = std::str::from_utf8(path).map_err(|_| answered(NOT_UTF8))?;
+        // Of an extended CONNECT the path is as of any other method.
+        check_target(if method == "CONNECT" { "GET" } else { method }, path).map_err(answered)?;
+        Ok((method, path))
+    }
+}
+
+const NOT_UTF8: Error = Error::bad_request("the request target has bytes that are not UTF-8; percent-encode them");
+
+/// What the fields say that the protocol itself needs.
+struct Known<'a> {
+    scheme: &'a [u8],
+    /// Of `:authority`, or else of `host`.
+    host: Option<&'a [u8]>,
+    has_host_field: bool,
+    has_cookie: bool,
+    content_length: Option<u64>,
+    expects_continue: bool,
+    priority: Priority,
+}
+
+impl<'a> Known<'a> {
+    fn new(pseudo: &Pseudo<'a>) -> Self {
+        Known {
+            scheme: pseudo.scheme.unwrap_or_default(),
+            host: pseudo.authority,
+            has_host_field: false,
+            has_cookie: false,
+            content_length: None,
+            expects_continue: false,
+            priority: Priority::default(),
+        }
+    }
+
+    /// Checks a field; whether it is kept as it is, where it is.
+    fn is_kept(&mut self, name: &[u8], value: &'a [u8], answered: impl Fn(Error) -> Refusal) -> Result<bool, Refusal> {
+        check_field(name, value)?;
+        // Few names have these lengths, so most fields cost one comparison.
+        match name.len() {
+            4 if name == b"host" => return self.is_first_host(value),
+            6 if name == b"cookie" => {
+                self.has_cookie = true;
+                return Ok(false);
+            }
+            6 if name == b"expect" => self.expects_continue |= expects_continue(value).map_err(answered)?,
+            8 if name == b"priority" => self.priority = Priority::parse(value),
+            14 if name == b"content-length" => {
+                let length = content_length(value).map_err(|error| match error.status {
+                    StatusCode::BAD_REQUEST => Refusal::Malformed(error.reason),
+                    _ => answered(error),
+                })?;
+                if self.content_length.replace(length).is_some() {
+                    return Err(Refusal::Malformed("there is more than one content-length"));
+                }
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// `host` says the same as `:authority` (RFC 9113, 8.3.1); without that, it takes its place.
+    fn is_first_host(&mut self, value: &'a [u8]) -> Result<bool, Refusal> {
+        if std::mem::replace(&mut self.has_host_field, true) {
+            return Err(Refusal::Malformed("there is more than one host"));
+        }
+        match self.host {
+            None if value.is_empty() || !is_host(value) => Err(Refusal::Malformed("host is not a host")),
+            None => {
+                self.host = Some(value);
+                Ok(true)
+            }
+            Some(authority) if is_same_host(authority, value, self.scheme) => Ok(false),
+            Some(_) => Err(Refusal::Malformed("host differs from :authority")),
+        }
+    }
+
+    fn body(&self, ends_stream: bool) -> Result<BodyLength, Refusal> {
+        match (self.content_length, ends_stream) {
+            (Some(1..), true) => Err(Refusal::Malformed("there is no body, but a content-length")),
+            (Some(length), _) => Ok(BodyLength::Known(length)),
+            (None, true) => Ok(BodyLength::None),
+            (None, false) => Ok(BodyLength::Chunked),
+        }
+    }
+}
+
+/// Checks trailers (RFC 9113, 8.1): fields, and no pseudo-field.
+pub fn check_trailers(block: &Block) -> Result<(), Refusal> {
+    if block.excess().is_some() {
+        return Err(Refusal::Malformed("the trailers are larger than this server accepts"));
+    }
+    block.iter().try_for_each(|(name, value)| check_field(name, value))
+}
+
+/// The rules of a field that is no pseudo-field (RFC 9113, 8.2.1 and 8.2.2).
+fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+    if name.is_empty() || !name.iter().all(|&b| NAME_BYTES[b as usize]) {
+        return Err(Refusal::Malformed(if name.first() == Some(&b':') {
+            "a pseudo-field follows a field"
+        } else {
+            "a field's name has a character that is not allowed"
+        }));
+    }
+    check_value(value)?;
+    match name.len() {
+        2 if name == b"te" && !value.eq_ignore_ascii_case(b"trailers") => Err(Refusal::Malformed("te is not trailers")),
+        7 | 10 | 16 | 17 if OF_CONNECTION.contains(&name) => {
+            Err(Refusal::Malformed("there is a field of the connection"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fields that have no meaning in HTTP/2 (RFC 9113, 8.2.2).
+const OF_CONNECTION: [&[u8]; 5] = [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+
+fn check_value(value: &[u8]) -> Result<(), Refusal> {
+    // Folded, not short-circuited: so it takes many bytes at a time.
+    let has_control = value.iter().fold(false, |found, &b| found | (b < b' ' && b != b'\t') | (b == 0x7f));
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if has_control {
+        return Err(Refusal::Malformed("a field's value has a control character"));
+    }
+    if is_blank(value.first()) || is_blank(value.last()) {
+        return Err(Refusal::Malformed("a field's value begins or ends with a space"));
+    }
+    Ok(())
+}
+
+/// The bytes of a token (RFC 9110, 5.6.2), but capitals (RFC 9113, 8.2.1).
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut b = 0;
+    while b < 128 {
+        table[b] = (b as u8).is_ascii_lowercase() || (b as u8).is_ascii_digit();
+        b += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+fn token(bytes: &[u8]) -> Option<&str> {
+    let is_token = !bytes.is_empty() && bytes.iter().copied().all(is_token_byte);
+    if is_token { std::str::from_utf8(bytes).ok() } else { None }
+}
+
+/// RFC 3986, 3.1.
+fn is_scheme(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b))
+}
+
+/// Whether two hosts are the same, whatever their case, and with the scheme's port or without.
+fn is_same_host(a: &[u8], b: &[u8], scheme: &[u8]) -> bool {
+    let port: &[u8] = match scheme {
+        b"http" => b":80",
+        b"https" => b":443",
+        _ => b"",
+    };
+    let without_port = |host: &'_ [u8]| host.strip_suffix(port).map_or(host.len(), <[u8]>::len);
+    a == b || a[..without_port(a)].eq_ignore_ascii_case(&b[..without_port(b)])
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
