@@ -241,6 +241,13 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
     if let Some(hint) = hints::for_command(word).filter(|_| word == command) {
         return format!("`tine {word}` is not a command; {hint}");
     }
+    let argument =
+        [context(ContextKind::InvalidArg), word].into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    if !is_server && argument.parse::<u16>().is_ok_and(|port| port >= 80) {
+        return format!(
+            "`tine {command}` has no argument for a port; for the server on that port give --control {argument}"
+        );
+    }
     let text = error.to_string();
     let mut lines = text.lines();
     let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();

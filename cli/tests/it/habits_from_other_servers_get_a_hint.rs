@@ -74,6 +74,9 @@ fn options_of_other_servers() {
             assert!(line.contains(meant), "{option}: {line}");
         }
     }
+    for arguments in [&["top", "8080"][..], &["ctl", "8080", "status"], &["ctl", "status", "8080"]] {
+        assert!(refused(arguments).contains("--control 8080"), "{arguments:?}");
+    }
     assert!(refused(&["ctl", "-p", "x"]).contains("`tine ctl --help`"), "not an option of the server");
 }
 
