@@ -18,7 +18,7 @@ fn one_reports_late(change: impl FnOnce(&Sharing)) {
     freeze(process);
     change(&sharing);
     // The other one would have it by then.
-    sharing.proxies[1].wait_answers(10);
+    sharing.proxies[1].wait_answers(8);
     assert_eq!(sharing.held(), [MOST, 0]);
     send_signal(process, Signal::SIGCONT);
     sharing.wait_share(0, 7);
