@@ -50,6 +50,7 @@ mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
 mod environ_survives_its_request;
 mod errors_become_500;
+mod errors_outside_of_requests_are_counted;
 mod every_error_of_a_request_names_it;
 mod exhausted_memory_is_a_500_and_a_new_worker;
 mod files_are_sent_by_the_kernel;

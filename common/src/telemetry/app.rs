@@ -101,6 +101,11 @@ impl AppMetrics {
         self.0.count(Count::AppErrors, 1);
     }
 
+    /// What the application does outside of requests has failed: counts that (`tine_app_background_errors_total`).
+    pub fn count_background_failure(self) {
+        self.0.count(Count::BackgroundErrors, 1);
+    }
+
     /// The memory that the application's own VM has allocated.
     pub fn set_memory(self, bytes: u64) {
         self.0.set_level(Level::AppMemoryBytes, bytes);

@@ -27,6 +27,7 @@ pub enum Count {
     CutWorkerDied,
     ClientsLeft,
     AppErrors,
+    BackgroundErrors,
     MessagesReceived,
     MessagesSent,
     LogLinesDropped,
@@ -75,6 +76,8 @@ const TIMEOUTS: CountFamily = family("tine_timeouts", "Waits that were ended by 
 const CUT: CountFamily = family("tine_responses_cut", "Responses that the server did not complete.", "reason");
 const LEFT: CountFamily = family("tine_clients_left", "Requests whose clients left before all of the response.", "");
 const APP_ERRORS: CountFamily = family("tine_app_errors", "Requests that the application failed to answer.", "");
+const BACKGROUND_ERRORS: CountFamily =
+    family("tine_app_background_errors", "Failures of the application outside of requests.", "");
 const MESSAGES: CountFamily = family("tine_websocket_messages", "Messages of WebSockets.", "direction");
 const LOG_DROPPED: CountFamily =
     family("tine_log_lines_dropped", "Lines of logs that could not be written without waiting.", "log");
@@ -88,7 +91,7 @@ const UPGRADES: CountFamily = family("tine_upgrades", "Upgrades that have ended.
 
 impl Count {
     /// In the order of the variants, those of one family together.
-    pub const ALL: [Count; 40] = [
+    pub const ALL: [Count; 41] = [
         Count::ReceivedBytes,
         Count::SentBytes,
         Count::Accepted,
@@ -113,6 +116,7 @@ impl Count {
         Count::CutWorkerDied,
         Count::ClientsLeft,
         Count::AppErrors,
+        Count::BackgroundErrors,
         Count::MessagesReceived,
         Count::MessagesSent,
         Count::LogLinesDropped,
@@ -158,6 +162,7 @@ impl Count {
             Count::CutWorkerDied => (CUT, "worker_died"),
             Count::ClientsLeft => (LEFT, ""),
             Count::AppErrors => (APP_ERRORS, ""),
+            Count::BackgroundErrors => (BACKGROUND_ERRORS, ""),
             Count::MessagesReceived => (MESSAGES, "received"),
             Count::MessagesSent => (MESSAGES, "sent"),
             Count::LogLinesDropped => (LOG_DROPPED, "server"),

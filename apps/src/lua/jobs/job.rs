@@ -85,7 +85,7 @@ impl Job {
         match jobs.within(&life, || vm.begin_job(self.number, jobs.deadline(), cx)) {
             Ok((coroutine, yielded)) => self.follow(coroutine, yielded, vm, cx),
             Err(text) => {
-                self.log(&text);
+                self.fail(&text, vm);
                 self.over(cx)
             }
         }
@@ -142,7 +142,7 @@ impl Job {
             }
         };
         vm.abandon(&coroutine, &*self, false);
-        self.log(&failure);
+        self.fail(&failure, vm);
         self.over(cx)
     }
 
@@ -166,7 +166,8 @@ impl Job {
         }
     }
 
-    fn log(&self, text: &str) {
+    fn fail(&self, text: &str, vm: &Vm) {
+        vm.metrics.count_background_failure();
         log::error!("{self}: {}", host::indented(text));
     }
 }
