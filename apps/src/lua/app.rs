@@ -13,7 +13,7 @@ use super::yielded::Yielded;
 use crate::files::sendfile::{Conditions, Named};
 use std::rc::Rc;
 use std::time::Instant;
-use tine_worker::app::{Answer, App, AppError, Cx, Handshake, WorkerInfo};
+use tine_worker::app::{Answer, App, AppError, Cx, Handshake, NotHandshake, WorkerInfo};
 use tine_worker::http::{BodyLength, Request, Response};
 
 pub struct LuaApp {
@@ -58,17 +58,13 @@ impl App for LuaApp {
                 answer
             }
             Yielded::Upgrade => match Handshake::of(request) {
-                Ok(handshake) => self.exchange(request, coroutine, Yielded::Upgrade, deadline, Some(handshake)),
+                Ok(handshake) => self.exchange(request, coroutine, Yielded::Upgrade, deadline, Ok(handshake)),
                 Err(refusal) => {
                     self.vm.abandon(&coroutine, &request.name(), false);
-                    (*refusal).into()
+                    refusal.response().into()
                 }
             },
-            yielded => {
-                let may_upgrade = request.headers().has("sec-websocket-key");
-                let handshake = if may_upgrade { Handshake::of(request).ok() } else { None };
-                self.exchange(request, coroutine, yielded, deadline, handshake)
-            }
+            yielded => self.exchange(request, coroutine, yielded, deadline, Handshake::of(request)),
         }
     }
 
@@ -98,7 +94,7 @@ impl LuaApp {
         coroutine: Coroutine,
         yielded: Yielded,
         deadline: Option<Instant>,
-        handshake: Option<Handshake>,
+        handshake: Result<Handshake, NotHandshake>,
     ) -> Answer {
         let (is_head, conditions) = (request.method() == "HEAD", self.conditions(request));
         let asked = self.config.debug.then(|| Box::new(Asked::of(request)));

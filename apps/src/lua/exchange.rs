@@ -15,7 +15,7 @@ use crate::files::sendfile::Conditions;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
-use tine_worker::app::{Answer, AppError, Cx, Exchange, Handshake, Out, Pull, Upgrade};
+use tine_worker::app::{Answer, AppError, Cx, Exchange, Handshake, NotHandshake, Out, Pull, Upgrade};
 use tine_worker::http::Head;
 
 pub struct LuaExchange {
@@ -50,8 +50,7 @@ pub struct RequestFacts {
     pub is_head: bool,
     /// With `--sendfile-root`.
     pub conditions: Option<Conditions>,
-    /// If the request is one.
-    pub handshake: Option<Handshake>,
+    pub handshake: Result<Handshake, NotHandshake>,
     /// For the page of an error, with `--debug`.
     pub asked: Option<Box<Asked>>,
 }
@@ -319,13 +318,15 @@ impl LuaExchange {
 
     /// The connection becomes a WebSocket, which gets the coroutine.
     fn upgrade(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
-        let Some(handshake) = self.facts.handshake.take() else {
+        if let Err(refusal) = self.facts.handshake {
             self.abandon();
-            Page::no_handshake().write(out)?;
+            out.respond(refusal.response())?;
+            return Ok(Pull::End);
+        }
+        let subprotocol = String::from_utf8_lossy(self.text()).into_owned();
+        let (Ok(handshake), Some(coroutine)) = (&self.facts.handshake, self.coroutine.take()) else {
             return Ok(Pull::End);
         };
-        let subprotocol = String::from_utf8_lossy(self.text()).into_owned();
-        let Some(coroutine) = self.coroutine.take() else { return Ok(Pull::End) };
         let head = coroutine.started();
         let mut upgrade = Upgrade::new(LuaPeer::new(&self.vm, &self.config, coroutine, self.facts.name.clone(), cx));
         if !subprotocol.is_empty() {
@@ -334,7 +335,7 @@ impl LuaExchange {
         if let Some(head) = head {
             upgrade = upgrade.head(head);
         }
-        match out.upgrade(&handshake, upgrade) {
+        match out.upgrade(handshake, upgrade) {
             Ok(()) => Ok(Pull::End),
             Err(error) => self.failed(&error.to_string(), out),
         }

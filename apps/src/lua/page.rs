@@ -47,11 +47,6 @@ impl Page {
         Page::plain(StatusCode::BAD_REQUEST, text.to_string())
     }
 
-    /// 400: what became a WebSocket is not a handshake.
-    pub fn no_handshake() -> Page {
-        Page::plain(StatusCode::BAD_REQUEST, "Not a websocket handshake\n".to_string())
-    }
-
     fn plain(status: StatusCode, text: String) -> Page {
         Page { head: Head::new(status).content_type(TEXT), text }
     }

@@ -155,7 +155,7 @@ fn the_first_subprotocol_of_the_apps_that_is_offered_is_chosen() {
 }
 
 #[test]
-fn a_request_that_is_not_a_handshake_or_is_refused_gets_a_response() {
+fn a_request_that_is_refused_gets_a_response() {
     let server = serve(APP, &[]);
     let status = |head: &str| {
         let mut client = server.connect();
@@ -163,12 +163,6 @@ fn a_request_that_is_not_a_handshake_or_is_refused_gets_a_response() {
         let response = client.response();
         (response.status, response.text())
     };
-    let not_one = (400, "Not a websocket handshake\n".to_string());
-    for path in ["/ws", "/later"] {
-        assert_eq!(status(&format!("GET {path} HTTP/1.1\r\nHost: t\r\n")), not_one, "{path}");
-    }
-    assert_eq!(status("POST /ws HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n").0, 405);
-    assert_eq!(status(&handshake("/ws", "").replace("Version: 13", "Version: 12")).0, 426);
     assert_eq!(status(&handshake("/refused", "")), (403, "not you".to_string()));
     for (path, why) in [
         ("/wrong%20status", "a WebSocket begins with the status 101, not 200"),
@@ -179,6 +173,51 @@ fn a_request_that_is_not_a_handshake_or_is_refused_gets_a_response() {
         server.wait_log(why);
     }
     expect_echo(&server, "/ws");
+}
+
+/// Whether the app waits before it decides makes no difference.
+#[test]
+fn what_is_not_a_handshake_is_told_why() {
+    let server = serve(APP, &[]);
+    let respond = |head: &str| {
+        let mut client = server.connect();
+        client.send(format!("{head}\r\n"));
+        let response = client.response_to(head.split(' ').next().expect("a method"));
+        // The connection goes on.
+        client.send("GET /refused HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(client.response().status, 403, "{head}");
+        response
+    };
+    for path in ["/ws", "/later"] {
+        let valid = handshake(path, "");
+        let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
+        for (head, status) in [
+            (format!("GET {path} HTTP/1.1\r\nHost: t\r\n"), 400),
+            (valid.replace(&key, ""), 400),
+            (valid.replace(KEY, "c2hvcnQ="), 400),
+            (valid.replace("Upgrade: websocket\r\n", ""), 400),
+            (valid.replace("Connection: Upgrade\r\n", ""), 400),
+            (valid.replace("Version: 13", "Version: 12"), 426),
+            (valid.replace("Version: 13", "Version: 12").replace(&key, ""), 426),
+            (valid.replace("Sec-WebSocket-Version: 13\r\n", ""), 426),
+            (format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n"), 405),
+            (format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n"), 405),
+            (valid.replace("GET", "POST"), 405),
+        ] {
+            let response = respond(&head);
+            assert_eq!(response.status, status, "{head}");
+            match status {
+                426 => {
+                    assert_eq!(response.header("sec-websocket-version"), Some("13"), "{head}");
+                    assert_eq!(response.header("upgrade"), Some("websocket"), "{head}");
+                    assert_eq!(response.text(), "Sec-WebSocket-Version has to be 13\n");
+                }
+                405 => assert_eq!(response.header("allow"), Some("GET"), "{head}"),
+                _ => assert_eq!(response.text(), "Not a websocket handshake\n", "{head}"),
+            }
+        }
+    }
+    assert_eq!(server.log().matches(" ERROR ").count(), 0, "{}", server.log());
 }
 
 #[test]

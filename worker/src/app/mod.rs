@@ -43,7 +43,7 @@ pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
 pub use task::{Background, Rest, Task};
-pub use upgrade::{Handshake, Upgrade};
+pub use upgrade::{Handshake, NotHandshake, Upgrade};
 pub use waker::Waker;
 pub(crate) use waker::{ConnectionId, Wakeups, Woken};
 pub use watch::{Interest, Ready, Watch};

@@ -1,8 +1,10 @@
 //! How a request becomes a WebSocket: by an answer at once, or by an exchange that decides later.
 
 use super::{AppError, Out, Peer};
-use crate::http::{Head, Request, Response};
+use crate::http::{Head, Request};
 use crate::websocket;
+
+pub use crate::websocket::NotHandshake;
 
 /// The protocol that a connection switches to.
 pub struct Upgrade {
@@ -62,7 +64,7 @@ impl Upgrade {
 ///     fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
 ///         match Handshake::of(request) {
 ///             Ok(handshake) => Answer::exchange(Later(handshake)),
-///             Err(refusal) => (*refusal).into(),
+///             Err(refusal) => refusal.response().into(),
 ///         }
 ///     }
 /// }
@@ -75,8 +77,9 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The error is the response to what is not a valid handshake: 400, 405 or 426.
-    pub fn of(request: &Request<'_>) -> Result<Handshake, Box<Response>> {
+    /// The error has the response to what is not a valid handshake: 400, 405 or 426. Where none is asked for, it costs a look at the
+    /// method and the names of the fields.
+    pub fn of(request: &Request<'_>) -> Result<Handshake, NotHandshake> {
         let lines = websocket::check(request)?;
         Ok(Handshake { lines, offered: request.subprotocols().map(String::from).collect() })
     }

@@ -461,7 +461,7 @@ impl Http1 {
             Answer::Upgrade(upgrade) => {
                 let handshake = match Handshake::of(request) {
                     Ok(handshake) => handshake,
-                    Err(mut refusal) => return self.respond(&mut refusal, parsed, rest, &permit, reply, cx),
+                    Err(refusal) => return self.respond(&mut refusal.response(), parsed, rest, &permit, reply, cx),
                 };
                 match handshake.accept(&upgrade) {
                     Ok(lines) => {

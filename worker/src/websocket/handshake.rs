@@ -4,23 +4,47 @@
 use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
-/// The status line of the 101 and the fields that answer the handshake, or the response to what is not a valid one.
-pub fn check(request: &Request<'_>) -> Result<String, Box<Response>> {
-    if request.method() != "GET" {
-        let text = "Only GET requests are allowed for WebSocket\n";
-        return Err(Box::new(Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")));
+/// Why a request cannot become a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHandshake {
+    /// Its method is not GET.
+    Method,
+    /// It does not ask for a WebSocket, or not as RFC 6455 says.
+    Malformed,
+    /// It asks for another version than 13.
+    Version,
+}
+
+impl NotHandshake {
+    /// 405, 400 or 426, whose field says which version would be right.
+    pub fn response(self) -> Response {
+        match self {
+            NotHandshake::Method => {
+                let text = "Only GET requests are allowed for WebSocket\n";
+                Response::text(StatusCode::METHOD_NOT_ALLOWED, text).header("Allow", "GET")
+            }
+            NotHandshake::Malformed => Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n"),
+            NotHandshake::Version => {
+                Response::with_head(Head::upgrade_required(), "Sec-WebSocket-Version has to be 13\n")
+            }
+        }
     }
-    let not_a_handshake = || Box::new(Response::text(StatusCode::BAD_REQUEST, "Not a websocket handshake\n"));
+}
+
+/// The status line of the 101 and the fields that answer the handshake.
+pub fn check(request: &Request<'_>) -> Result<String, NotHandshake> {
+    if request.method() != "GET" {
+        return Err(NotHandshake::Method);
+    }
     let headers = request.headers();
     let is_asked = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
     if !is_asked || request.version() != Version::Http11 || request.has_body() {
-        return Err(not_a_handshake());
+        return Err(NotHandshake::Malformed);
     }
     if single(headers, "sec-websocket-version") != Some(b"13") {
-        let text = "Sec-WebSocket-Version has to be 13\n";
-        return Err(Box::new(Response::with_head(Head::upgrade_required(), text)));
+        return Err(NotHandshake::Version);
     }
-    let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or_else(not_a_handshake)?;
+    let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or(NotHandshake::Malformed)?;
     Ok(format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
         derive_accept_key(key)

@@ -23,5 +23,5 @@ mod stream;
 #[cfg(test)]
 mod test_client;
 
-pub use handshake::check;
+pub use handshake::{NotHandshake, check};
 pub use state::{INPUT_BYTES_MAX, WebSocket};
