@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// Where workers stand for election.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +29,12 @@ impl Election {
     /// The one that was made there.
     pub(crate) fn at(line: &'static Line) -> Election {
         Election(Some(RobustMutex::at(line)))
+    }
+
+    /// The process that is elected, for those who only look. One that has died is named until another is elected.
+    pub fn elected(self) -> Option<u32> {
+        let pid = self.0?.word().load(Ordering::Relaxed);
+        u32::try_from(pid).ok().filter(|pid| *pid != 0)
     }
 
     /// What stands for election in this process; one at a time. It stays in the thread that it is made in.
@@ -49,8 +56,12 @@ impl Candidate {
     /// Whether this process is the elected one, which it becomes if there is none. To be called about once a second: then another is
     /// elected within a second of the death of the last. It takes no system call.
     pub fn stand(&self) -> bool {
-        if !self.is_elected.get() {
-            self.is_elected.set(self.election.0.is_some_and(|mutex| mutex.try_lock().is_some()));
+        if !self.is_elected.get()
+            && let Some(mutex) = self.election.0
+            && mutex.try_lock().is_some()
+        {
+            mutex.word().store(u64::from(std::process::id()), Ordering::Relaxed);
+            self.is_elected.set(true);
         }
         self.is_elected.get()
     }
@@ -62,8 +73,11 @@ impl Candidate {
 
     /// Lets another be elected. To be called once nothing that only the elected one may do is going on.
     pub fn resign(&self) {
-        if self.is_elected.take() {
-            self.election.0.into_iter().for_each(RobustMutex::unlock);
+        if self.is_elected.take()
+            && let Some(mutex) = self.election.0
+        {
+            mutex.word().store(0, Ordering::Relaxed);
+            mutex.unlock();
         }
     }
 }
@@ -89,10 +103,13 @@ mod tests {
         let election = Election::make(&shared_lines(1).expect("memory")[0]).expect("a mutex");
         let other_stands = || std::thread::spawn(move || election.candidate().stand()).join().expect("no panic");
         let one = election.candidate();
-        assert!(!one.is_elected() && one.stand() && one.stand() && one.is_elected());
+        assert!(!one.is_elected() && election.elected().is_none());
+        assert!(one.stand() && one.stand() && one.is_elected());
         assert!(!other_stands());
+        assert_eq!(election.elected(), Some(std::process::id()));
         one.resign();
-        assert!(!one.is_elected() && other_stands(), "and that one has resigned at its end");
+        assert!(!one.is_elected() && election.elected().is_none());
+        assert!(other_stands(), "and that one has resigned at its end");
         assert!(one.stand());
         drop(one);
         assert!(other_stands());
@@ -117,10 +134,10 @@ mod tests {
             let mut said = [0];
             ours.read_exact(&mut said).expect("it says whether it is elected");
             let own = election.candidate();
-            assert_eq!((said, own.stand()), ([1], false));
+            assert_eq!((said, own.stand(), election.elected()), ([1], false, u32::try_from(pid.as_raw()).ok()));
             kill(pid, Signal::SIGKILL).expect("a child");
             waitpid(pid, None).expect("a child");
-            assert!(own.stand());
+            assert!(own.stand() && election.elected() == Some(std::process::id()));
         }
     }
 }

@@ -139,6 +139,7 @@ impl Process {
             requests: slot.get(Metric::Requests),
             cpu_s: resident::cpu_seconds(self.pid).unwrap_or_default(),
             rss_bytes: resident::alone(self.pid).unwrap_or_default(),
+            is_elected: scoreboard.election().elected() == Some(self.pid),
             in_flight_requests: requests.listed.into_iter().map(RequestStatus::from).collect(),
             in_flight_not_shown: requests.others,
         }

@@ -88,6 +88,8 @@ pub struct WorkerStatus {
     /// User and system time so far.
     pub cpu_s: f64,
     pub rss_bytes: u64,
+    /// It is the elected worker of the whole server.
+    pub is_elected: bool,
     /// The oldest first, as many as the in-flight table keeps.
     pub in_flight_requests: Vec<RequestStatus>,
     /// How many more are in flight.

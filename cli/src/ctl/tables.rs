@@ -103,8 +103,13 @@ fn row(worker: &WorkerStatus, rates: Rates) -> String {
         rates.cpu_percent.map_or_else(unknown, percent),
         bytes(worker.rss_bytes),
     );
-    match worker.beat_age_s.filter(|_| worker.state == WorkerState::Hung) {
-        Some(beat_age_s) => format!("{line}     no sign of life for {}\n", age(beat_age_s)),
+    let still = worker.beat_age_s.filter(|_| worker.state == WorkerState::Hung);
+    let notes = [
+        worker.is_elected.then(|| "elected".to_string()),
+        still.map(|seconds| format!("no sign of life for {}", age(seconds))),
+    ];
+    match notes.into_iter().flatten().reduce(|one, other| format!("{one}, {other}")) {
+        Some(notes) => format!("{line}     {notes}\n"),
         None => line,
     }
 }
@@ -179,6 +184,7 @@ mod tests {
             worker(1, WorkerState::Hung, 7, 2.0),
             WorkerStatus { slot: 2, state: WorkerState::Waiting, starts_in_s: Some(3.24), ..WorkerStatus::default() },
         ];
+        workers[0].is_elected = true;
         workers[1].in_flight = 9;
         workers[1].in_flight_requests =
             vec![request("GET", "/spin?for=ever", 31.5, true), request("POST", &"/long".repeat(60), 0.2, false)];
@@ -249,6 +255,7 @@ tine 0.1.0 serves docs.app:app
         let expected = "\
 SLOT     PID GEN STATE      AGE  CONNS FLIGHT ANSWERED  REQ/S  CPU   RSS
    0    1000   3 ready    2h03m     12      0    52013   1.2k  25% 23.1M
+     elected
    1    1001   3 hung     2h03m     12      9        7      -    - 23.1M
      no sign of life for 31s
      *    31s  GET /spin?for=ever
@@ -274,6 +281,7 @@ SLOT     PID GEN STATE      AGE  CONNS FLIGHT ANSWERED  REQ/S  CPU   RSS
                 requests: u64::MAX,
                 cpu_s: 1e9,
                 rss_bytes: u64::MAX,
+                is_elected: true,
                 ..worker.clone()
             };
         }

@@ -239,6 +239,9 @@ pub(super) fn bar_of(share: f64, columns: usize, capabilities: Capabilities) -> 
 fn requests(row: &Row<'_>, lines_max: usize, columns: usize) -> Vec<Line<'static>> {
     let worker = row.worker;
     let mut title = format!("worker {}: {} in flight", worker.slot, count(worker.in_flight));
+    if worker.is_elected {
+        title.push_str(", elected");
+    }
     if let Some(beat_age_s) = worker.beat_age_s.filter(|_| worker.state == WorkerState::Hung) {
         title.push_str(&format!(", no sign of life for {}", age(beat_age_s)));
     }

@@ -1,6 +1,7 @@
 //! tine.is_elected: true in one worker of the whole server at a time, and in a function that was told so until it has ended. When
 //! that worker dies, leaves or is replaced, in a reload or an upgrade, another is elected. examples/cron.lua relies on it.
 
+use crate::support::admin::{admin_of, get};
 use crate::support::lua::{folder_with, serve, serve_from, text_of};
 use crate::support::{Server, TINE, eventually, send_signal};
 use nix::sys::signal::{Signal, kill};
@@ -109,6 +110,39 @@ fn another_is_elected_when_it_is_killed() {
         });
     }
     runs.assert_exclusive(&killed);
+}
+
+/// The processes that `tine ctl workers` shows as elected, in JSON and in its table.
+fn shown(server: &Server) -> (Vec<i32>, Vec<i32>) {
+    let said = |arguments: &[&str]| String::from_utf8(server.ctl(arguments).stdout).expect("UTF-8");
+    let answer: serde_json::Value = serde_json::from_str(&said(&["workers", "--json"])).expect("JSON");
+    let workers = answer["status"]["workers"].as_array().expect("a list");
+    let elected = workers.iter().filter(|worker| worker["is_elected"].as_bool().expect("a truth"));
+    let pids = elected.map(|worker| worker["pid"].as_i64().expect("a process") as i32).collect();
+    let table = said(&["workers"]);
+    let lines: Vec<&str> = table.lines().collect();
+    let rows = lines.windows(2).filter(|two| two[1] == "     elected").map(|two| two[0]);
+    (pids, rows.map(|row| row.split_whitespace().nth(1).expect("a column").parse().expect("a process")).collect())
+}
+
+#[test]
+fn it_is_shown_which_one() {
+    let (server, runs, _folder) = start(&["--workers", "3", "--admin", "0"]);
+    let admin = admin_of(&server);
+    let on_page = |pid: i32| {
+        let page = String::from_utf8(get(admin, "/status").body).expect("UTF-8");
+        let rows: Vec<&str> = page.lines().filter(|line| line.contains(", elected</span>")).collect();
+        rows.len() == 1 && rows[0].contains(&format!(">{pid}<"))
+    };
+    let first = runs.wait_more(0);
+    assert_eq!(shown(&server), (vec![first], vec![first]));
+    eventually("the page shows it", || on_page(first).then_some(()));
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("a worker");
+    let next = eventually("another is elected", || runs.lines().iter().map(|(_, pid)| *pid).find(|pid| *pid != first));
+    assert_eq!(shown(&server), (vec![next], vec![next]));
+    eventually("the page shows the other", || on_page(next).then_some(()));
+    let server = serve("return { app = function(_, start) start(200, {}) return 'x' end }", &["--workers", "2"]);
+    assert_eq!(shown(&server), (vec![], vec![]), "no app has asked");
 }
 
 /// One that is stopped stays elected: it could go on in the middle of its work.

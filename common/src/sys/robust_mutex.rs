@@ -5,12 +5,13 @@ use super::mmap::Line;
 use libc::{c_int, pthread_mutex_t};
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::AtomicU64;
 
 /// PTHREAD_MUTEX_ROBUST, which the crate libc leaves out.
 const ROBUST: c_int = 1;
-const _: () = assert!(size_of::<pthread_mutex_t>() <= size_of::<Line>() && align_of::<pthread_mutex_t>() <= 128);
+const _: () = assert!(size_of::<pthread_mutex_t>() <= size_of::<Line>() - 8 && align_of::<pthread_mutex_t>() <= 128);
 
-/// The mutex at the beginning of a line of shared memory, of which nothing else is read or written.
+/// The mutex at the beginning of a line of shared memory, of which nothing else is read or written but the last word.
 #[derive(Debug, Clone, Copy)]
 pub struct RobustMutex(&'static Line);
 
@@ -47,6 +48,11 @@ impl RobustMutex {
         let made = unsafe { libc::pthread_mutex_init(mutex.raw(), &attributes) };
         check("pthread_mutex_init", made)?;
         Ok(mutex)
+    }
+
+    /// The last word of the line: it is the user's, 0 at first.
+    pub fn word(self) -> &'static AtomicU64 {
+        &self.0.words[self.0.words.len() - 1]
     }
 
     fn raw(self) -> *mut pthread_mutex_t {

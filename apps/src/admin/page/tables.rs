@@ -38,7 +38,8 @@ fn worker_row(worker: &WorkerStatus) -> String {
         (WorkerState::Waiting, _, Some(seconds)) => format!("starts in {}", age(seconds)),
         (state, ..) => state.to_string(),
     };
-    let slot = format!("<tr><td>{}</td><td><span class=\"state {class}\">{state}</span></td>", worker.slot);
+    let elected = if worker.is_elected { ", elected" } else { "" };
+    let slot = format!("<tr><td>{}</td><td><span class=\"state {class}\">{state}{elected}</span></td>", worker.slot);
     let Some(pid) = worker.pid else { return format!("{slot}<td colspan=\"8\"></td></tr>\n") };
     format!(
         "{slot}<td class=\"n less\">{pid}</td><td class=\"n\">{}</td><td class=\"n less\">{}</td><td class=\"n\">{}</td>\
