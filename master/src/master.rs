@@ -120,11 +120,12 @@ pub enum End {
 pub struct Forked {
     /// In its title and in the log.
     pub name: String,
-    pub task: Task,
+    pub duty: Duty,
     pub privileges: Privileges,
 }
 
-pub enum Task {
+/// What the process does.
+pub enum Duty {
     /// That of a worker, or what `--admin` shows.
     Serve(Box<worker::Start>, AppFactory),
     #[cfg(feature = "limit-store")]
@@ -283,8 +284,8 @@ impl Master {
                     let Master { factory, config, developing, .. } = self;
                     let factory = developing.and_then(Developing::into_stand_in).unwrap_or(factory);
                     let name = format!("worker {}", start.info.index);
-                    let task = Task::Serve(Box::new(start), factory);
-                    return End::Child(Box::new(Forked { name, task, privileges: config.privileges }));
+                    let duty = Duty::Serve(Box::new(start), factory);
+                    return End::Child(Box::new(Forked { name, duty, privileges: config.privileges }));
                 }
             }
             self.shortage.settle(now);

@@ -10,7 +10,7 @@ use crate::handover::{Predecessor, Program};
 use crate::identity::{self, Identity};
 use crate::inherited::Inherited;
 use crate::listener::{self, Bound};
-use crate::master::{End, Forked, Master, Reread, Start, Task};
+use crate::master::{Duty, End, Forked, Master, Reread, Start};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use nix::sys::stat::Mode;
@@ -174,7 +174,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
 
 /// In a process just forked: does what it was forked for, and exits.
 fn become_child(forked: Forked) -> ! {
-    let Forked { name, task, privileges } = forked;
+    let Forked { name, duty, privileges } = forked;
     tine_common::log::forget();
     process::set_title(&format!("tine: {name}"));
     tine_common::log::set_process_name(&name);
@@ -183,13 +183,13 @@ fn become_child(forked: Forked) -> ! {
         log::warn!("{line}; this process stays in the master's directory");
     }
     // No destructor of the master may run here: exit at once.
-    std::process::exit(match task {
-        Task::Serve(start, factory) => {
+    std::process::exit(match duty {
+        Duty::Serve(start, factory) => {
             affinity::pin(&privileges.affinity, start.info.index);
             worker::run(*start, &factory)
         }
         #[cfg(feature = "limit-store")]
-        Task::Lease(start) => tine_store::run(*start),
+        Duty::Lease(start) => tine_store::run(*start),
     })
 }
 

@@ -34,7 +34,7 @@ pub struct LuaPeer {
     config: Rc<LuaConfig>,
     name: RequestName,
     /// That of the function is the first. Empty once that has ended.
-    tasks: Vec<Task>,
+    fibers: Vec<Fiber>,
     /// A message that a coroutine is to receive.
     arrived: Option<Message>,
     /// It has ended, and the coroutines know or get to know.
@@ -42,7 +42,7 @@ pub struct LuaPeer {
 }
 
 /// A coroutine, and what it waits for.
-struct Task {
+struct Fiber {
     coroutine: Coroutine,
     step: Step,
     /// The turn in which it has begun to wait.
@@ -70,7 +70,7 @@ impl LuaPeer {
             vm: Rc::clone(vm),
             config: Rc::clone(config),
             name,
-            tasks: vec![Task { coroutine, step: Step::Resume, since: cx.now() }],
+            fibers: vec![Fiber { coroutine, step: Step::Resume, since: cx.now() }],
             arrived: None,
             is_closed: false,
         }
@@ -85,7 +85,7 @@ impl Peer for LuaPeer {
     }
 
     fn wants_message(&self) -> bool {
-        self.arrived.is_none() && self.tasks.iter().any(|task| matches!(task.step, Step::Receive(_)))
+        self.arrived.is_none() && self.fibers.iter().any(|fiber| matches!(fiber.step, Step::Receive(_)))
     }
 
     fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
@@ -93,7 +93,7 @@ impl Peer for LuaPeer {
             match self.round(out, cx)? {
                 Round::Idle => return Ok(self.wait(out, cx)),
                 Round::Closes => return Ok(Pull::Wait),
-                Round::Busy if self.tasks.is_empty() => return Ok(Pull::End),
+                Round::Busy if self.fibers.is_empty() => return Ok(Pull::End),
                 Round::Busy => {}
             }
         }
@@ -103,11 +103,11 @@ impl Peer for LuaPeer {
     fn closed(&mut self, code: u16, reason: &str) -> bool {
         self.is_closed = true;
         self.arrived = None;
-        let Some(own) = self.tasks.first() else { return false };
+        let Some(own) = self.fibers.first() else { return false };
         self.vm.end_websocket(&own.coroutine, code, reason);
-        for task in &mut self.tasks {
-            if matches!(task.step, Step::Receive(_) | Step::Room | Step::Close) {
-                task.step = Step::Resume;
+        for fiber in &mut self.fibers {
+            if matches!(fiber.step, Step::Receive(_) | Step::Room | Step::Close) {
+                fiber.step = Step::Resume;
             }
         }
         true
@@ -127,22 +127,22 @@ impl LuaPeer {
     /// Resumes each coroutine that need not wait any longer, once.
     fn round(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Round, AppError> {
         let mut round = Round::Idle;
-        for at in 0..self.tasks.len() {
+        for at in 0..self.fibers.len() {
             if !self.is_ready(at, out, cx) {
                 continue;
             }
             round = Round::Busy;
             let yielded = self.resume(at, out, cx)?;
-            self.tasks[at].since = cx.now();
-            self.tasks[at].step = match yielded {
+            self.fibers[at].since = cx.now();
+            self.fibers[at].step = match yielded {
                 Yielded::Wait(asked) => {
-                    let number = self.tasks[at].coroutine.number();
+                    let number = self.fibers[at].coroutine.number();
                     Step::Wait(asked.begin(number, &self.vm.sockets, cx).map_err(AppError::new)?)
                 }
                 Yielded::Receive(timeout) => Step::Receive(timeout.map(|timeout| cx.now() + timeout)),
                 Yielded::Room => Step::Room,
                 Yielded::Close => {
-                    self.tasks[at].step = Step::Close;
+                    self.fibers[at].step = Step::Close;
                     let (code, reason) = self.vm.turn.websocket.take_close().unwrap_or((1000, String::new()));
                     out.close(code, reason)?;
                     return Ok(Round::Closes);
@@ -162,10 +162,10 @@ impl LuaPeer {
     }
 
     fn is_ready(&self, at: usize, out: &MessageOut<'_>, cx: &Cx<'_>) -> bool {
-        let task = &self.tasks[at];
+        let fiber = &self.fibers[at];
         // A time of 0 lets others go on, and what has arrived come.
-        let is_new = task.since >= cx.now();
-        match &task.step {
+        let is_new = fiber.since >= cx.now();
+        match &fiber.step {
             Step::Resume => true,
             Step::Wait(Waiting::Sleep(_)) if is_new => false,
             Step::Wait(waiting) => waiting.until(&self.vm.sockets, cx).is_none(),
@@ -179,13 +179,13 @@ impl LuaPeer {
     /// Resumes a coroutine, and sends what it sends. There is no deadline but for each resumption by itself: what computes
     /// without an end is interrupted.
     fn resume(&mut self, at: usize, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Yielded, AppError> {
-        let task = &mut self.tasks[at];
-        let incoming = if matches!(task.step, Step::Receive(_)) { self.arrived.take() } else { None };
-        task.step = Step::Resume;
+        let fiber = &mut self.fibers[at];
+        let incoming = if matches!(fiber.step, Step::Receive(_)) { self.arrived.take() } else { None };
+        fiber.step = Step::Resume;
         let mailbox = &self.vm.turn.websocket;
         mailbox.open(incoming, if self.is_closed { None } else { Some(out) });
         let deadline = self.config.request_timeout.map(|timeout| cx.now() + timeout);
-        let yielded = self.vm.resume(&mut task.coroutine, deadline, cx);
+        let yielded = self.vm.resume(&mut fiber.coroutine, deadline, cx);
         self.adopt_spawned(cx.now());
         let mailbox = &self.vm.turn.websocket;
         let mut outgoing = mailbox.take_outgoing();
@@ -196,16 +196,16 @@ impl LuaPeer {
 
     fn adopt_spawned(&mut self, now: Instant) {
         for (thread, table) in self.vm.turn.websocket.take_spawned() {
-            let coroutine = self.vm.adopt(thread, table, &self.tasks[0].coroutine);
-            self.tasks.push(Task { coroutine, step: Step::Resume, since: now });
+            let coroutine = self.vm.adopt(thread, table, &self.fibers[0].coroutine);
+            self.fibers.push(Fiber { coroutine, step: Step::Resume, since: now });
         }
     }
 
     /// No coroutine can go on now.
     fn wait(&self, out: &MessageOut<'_>, cx: &Cx<'_>) -> Pull {
         let mut earliest = None;
-        for task in &self.tasks {
-            let until = match &task.step {
+        for fiber in &self.fibers {
+            let until = match &fiber.step {
                 // It is asked again once there is.
                 Step::Room if !out.has_room() => return Pull::More,
                 Step::Wait(waiting @ Waiting::Sleep(_)) => waiting.sleeps_until(),
@@ -220,7 +220,7 @@ impl LuaPeer {
 
     /// The function has returned: what it has spawned ends with it.
     fn function_has_ended(&mut self) {
-        let own = self.tasks.remove(0);
+        let own = self.fibers.remove(0);
         self.abandon();
         self.vm.release(own.coroutine);
     }
@@ -230,7 +230,7 @@ impl LuaPeer {
         if at == 0 {
             self.abandon();
         } else {
-            let failed = self.tasks.remove(at);
+            let failed = self.fibers.remove(at);
             self.vm.abandon(&failed.coroutine, &self.name, false);
             self.remove_ended();
         }
@@ -238,27 +238,27 @@ impl LuaPeer {
     }
 
     fn remove_ended(&mut self) {
-        let ended = |task: &mut Task| matches!(task.step, Step::Ended);
-        for task in self.tasks.extract_if(.., ended) {
-            self.vm.end_of(&task.coroutine);
+        let ended = |fiber: &mut Fiber| matches!(fiber.step, Step::Ended);
+        for fiber in self.fibers.extract_if(.., ended) {
+            self.vm.end_of(&fiber.coroutine);
         }
     }
 
     /// Closes all coroutines, those that were spawned first.
     fn abandon(&mut self) {
-        while let Some(task) = self.tasks.pop() {
-            self.vm.abandon(&task.coroutine, &self.name, true);
+        while let Some(fiber) = self.fibers.pop() {
+            self.vm.abandon(&fiber.coroutine, &self.name, true);
         }
     }
 
     /// The connection is gone: what waits for its end goes on to its next wait.
     fn run_to_next_wait(&mut self) {
-        for at in 0..self.tasks.len() {
-            if !matches!(self.tasks[at].step, Step::Resume) {
+        for at in 0..self.fibers.len() {
+            if !matches!(self.fibers[at].step, Step::Resume) {
                 continue;
             }
             self.vm.turn.websocket.open(None, None);
-            match self.vm.resume_last(&mut self.tasks[at].coroutine) {
+            match self.vm.resume_last(&mut self.fibers[at].coroutine) {
                 Yielded::End if at == 0 => return self.function_has_ended(),
                 Yielded::Failed(text) => {
                     log::error!("{}: the app failed after its WebSocket: {}", self.name, host::indented(&text));

@@ -1,7 +1,7 @@
-//! Runs one large task at a time per worker: a task takes a ticket, and tickets are served in order.
+//! Makes one large response at a time per worker: each takes a ticket, and tickets are served in order.
 //!
-//! So the memory of such a task is needed only once, however many clients ask for it. Dropping a ticket, because its
-//! client disconnected or its task is done, lets the next one proceed.
+//! So the memory of such a response is needed only once, however many clients ask for it. Dropping a ticket, because its
+//! client disconnected or its response is made, lets the next one proceed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ struct Queue {
 }
 
 impl Tickets {
-    /// `waker`: of the task, which is woken when it is its turn.
+    /// `waker`: of the exchange, which is woken when it is its turn.
     pub fn take(&self, waker: Waker) -> Ticket {
         let mut queue = self.0.borrow_mut();
         let number = queue.next;

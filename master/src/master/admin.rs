@@ -6,7 +6,7 @@
 //! in shared memory.
 
 use super::helper::{Helper, SLOT};
-use super::{ADMIN, Forked, KILL_MARGIN, Master, Task};
+use super::{ADMIN, Duty, Forked, KILL_MARGIN, Master};
 use crate::listener::{Bound, remove_unix_sockets};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -117,8 +117,8 @@ impl Master {
         };
         // Not pinned to a CPU: that is for the workers.
         let privileges = Privileges { affinity: Affinity::default(), ..self.config.privileges.clone() };
-        let task = Task::Serve(Box::new(start), sources.factory());
-        Some(Forked { name: NAME.to_string(), task, privileges })
+        let duty = Duty::Serve(Box::new(start), sources.factory());
+        Some(Forked { name: NAME.to_string(), duty, privileges })
     }
 
     /// Another master serves the address from now on.

@@ -1,4 +1,4 @@
-//! A process beside the workers with one task of its own, such as that of `--admin`.
+//! A process beside the workers with a duty of its own, such as that of `--admin`.
 //!
 //! It is none of the workers: its scoreboard is its own, so that it counts in no total and in no balance. It is forked once
 //! the server has taken over, or before if workers need it, started again when it dies, and watched like a worker. What it does, and when it is told to

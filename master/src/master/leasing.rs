@@ -5,7 +5,7 @@
 //! store they are the same server. With memory of its own, a new master is another one.
 
 use super::helper::{Helper, SLOT};
-use super::{Forked, LIMIT_STORE, Master, Task};
+use super::{Duty, Forked, LIMIT_STORE, Master};
 use std::io;
 use std::time::{Duration, Instant};
 use tine_common::config::StoreUrl;
@@ -51,7 +51,7 @@ impl Master {
         };
         // Not pinned to a CPU: that is for the workers.
         let privileges = Privileges { affinity: Affinity::default(), ..self.config.privileges.clone() };
-        Some(Forked { name: tine_store::NAME.to_string(), task: Task::Lease(Box::new(start)), privileges })
+        Some(Forked { name: tine_store::NAME.to_string(), duty: Duty::Lease(Box::new(start)), privileges })
     }
     /// Another master has taken over: with the memory, its process goes on with the lease.
     pub(super) fn hand_over_lease(&mut self, now: Instant) {
