@@ -291,16 +291,14 @@ impl LuaExchange {
             Yielded::Wait(asked) => {
                 let Some(coroutine) = &self.coroutine else { return Ok(None) };
                 let waiting = asked.begin(coroutine.number(), &self.vm.sockets, cx).map_err(AppError::new)?;
-                let sleeps_until = waiting.sleeps_until();
                 self.step = Step::Wait(waiting);
-                // Even the shortest sleep gives other requests a turn.
-                Ok(sleeps_until.map(|at| Pull::NotBefore(self.deadline.map_or(at, |deadline| at.min(deadline)))))
+                Ok(None)
             }
             Yielded::Read(wanted) => {
                 self.step = Step::Read(wanted);
                 Ok(None)
             }
-            Yielded::Upgrade => self.upgrade(out, cx).map(Some),
+            Yielded::Upgrade => self.upgrade(out).map(Some),
             Yielded::Receive(_) | Yielded::Room | Yielded::Close => {
                 self.abandon();
                 self.failed("the driver waits for a WebSocket that there is not", out).map(Some)
@@ -317,7 +315,7 @@ impl LuaExchange {
     }
 
     /// The connection becomes a WebSocket, which gets the coroutine.
-    fn upgrade(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+    fn upgrade(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
         if let Err(refusal) = self.facts.handshake {
             self.abandon();
             out.respond(refusal.response())?;
@@ -328,7 +326,7 @@ impl LuaExchange {
             return Ok(Pull::End);
         };
         let head = coroutine.started();
-        let mut upgrade = Upgrade::new(LuaPeer::new(&self.vm, &self.config, coroutine, self.facts.name.clone(), cx));
+        let mut upgrade = Upgrade::new(LuaPeer::new(&self.vm, &self.config, coroutine, self.facts.name.clone()));
         if !subprotocol.is_empty() {
             upgrade = upgrade.subprotocol(subprotocol);
         }

@@ -18,7 +18,11 @@ pub enum Asked {
 
 /// A coroutine that waits, until this is dropped.
 pub enum Waiting {
-    Sleep(Instant),
+    /// Even the shortest gives others a turn, so it lasts longer than the turn of `since`.
+    Sleep {
+        since: Instant,
+        until: Instant,
+    },
     Message(Awaited),
     /// That of the coroutine with this number.
     Descriptor(i64),
@@ -29,7 +33,7 @@ impl Asked {
     /// time that comes, it is not.
     pub fn begin(self, number: i64, sockets: &Sockets, cx: &Cx<'_>) -> io::Result<Waiting> {
         Ok(match self {
-            Asked::Sleep(time) => Waiting::Sleep(cx.now() + time),
+            Asked::Sleep(time) => Waiting::Sleep { since: cx.now(), until: cx.now() + time },
             Asked::Message(wait) => Waiting::Message(wait.begin(cx)?),
             Asked::Descriptor => {
                 sockets.begin_wait(number, cx);
@@ -43,17 +47,9 @@ impl Waiting {
     /// `Some`: it goes on, until this time if there is one; `None`: it is over.
     pub fn until(&self, sockets: &Sockets, cx: &Cx<'_>) -> Option<Option<Instant>> {
         match self {
-            Waiting::Sleep(until) => (cx.now() < *until).then_some(Some(*until)),
+            Waiting::Sleep { since, until } => (cx.now() < *until || cx.now() == *since).then_some(Some(*until)),
             Waiting::Message(awaited) => (!awaited.is_over(cx)).then_some(awaited.until),
             Waiting::Descriptor(number) => sockets.waits_until(*number, cx.now()),
-        }
-    }
-
-    /// If it is a sleep: its end. Even the shortest sleep gives others a turn.
-    pub fn sleeps_until(&self) -> Option<Instant> {
-        match self {
-            Waiting::Sleep(until) => Some(*until),
-            _ => None,
         }
     }
 }

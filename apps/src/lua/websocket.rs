@@ -45,16 +45,17 @@ pub struct LuaPeer {
 struct Fiber {
     coroutine: Coroutine,
     step: Step,
-    /// The turn in which it has begun to wait.
-    since: Instant,
 }
 
 enum Step {
     /// Nothing.
     Resume,
     Wait(Waiting),
-    /// A message, until this time if there is one.
-    Receive(Option<Instant>),
+    /// A message, until this time if there is one, and for longer than the turn of `since`: what has arrived is to come.
+    Receive {
+        since: Instant,
+        until: Option<Instant>,
+    },
     /// Room for its next message.
     Room,
     /// The end, which it has asked for.
@@ -65,12 +66,12 @@ enum Step {
 
 impl LuaPeer {
     /// `coroutine` has yielded [`Yielded::Upgrade`].
-    pub fn new(vm: &Rc<Vm>, config: &Rc<LuaConfig>, coroutine: Coroutine, name: RequestName, cx: &Cx<'_>) -> LuaPeer {
+    pub fn new(vm: &Rc<Vm>, config: &Rc<LuaConfig>, coroutine: Coroutine, name: RequestName) -> LuaPeer {
         LuaPeer {
             vm: Rc::clone(vm),
             config: Rc::clone(config),
             name,
-            fibers: vec![Fiber { coroutine, step: Step::Resume, since: cx.now() }],
+            fibers: vec![Fiber { coroutine, step: Step::Resume }],
             arrived: None,
             is_closed: false,
         }
@@ -85,7 +86,7 @@ impl Peer for LuaPeer {
     }
 
     fn wants_message(&self) -> bool {
-        self.arrived.is_none() && self.fibers.iter().any(|fiber| matches!(fiber.step, Step::Receive(_)))
+        self.arrived.is_none() && self.fibers.iter().any(|fiber| matches!(fiber.step, Step::Receive { .. }))
     }
 
     fn pull(&mut self, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
@@ -106,7 +107,7 @@ impl Peer for LuaPeer {
         let Some(own) = self.fibers.first() else { return false };
         self.vm.end_websocket(&own.coroutine, code, reason);
         for fiber in &mut self.fibers {
-            if matches!(fiber.step, Step::Receive(_) | Step::Room | Step::Close) {
+            if matches!(fiber.step, Step::Receive { .. } | Step::Room | Step::Close) {
                 fiber.step = Step::Resume;
             }
         }
@@ -133,13 +134,14 @@ impl LuaPeer {
             }
             round = Round::Busy;
             let yielded = self.resume(at, out, cx)?;
-            self.fibers[at].since = cx.now();
             self.fibers[at].step = match yielded {
                 Yielded::Wait(asked) => {
                     let number = self.fibers[at].coroutine.number();
                     Step::Wait(asked.begin(number, &self.vm.sockets, cx).map_err(AppError::new)?)
                 }
-                Yielded::Receive(timeout) => Step::Receive(timeout.map(|timeout| cx.now() + timeout)),
+                Yielded::Receive(timeout) => {
+                    Step::Receive { since: cx.now(), until: timeout.map(|timeout| cx.now() + timeout) }
+                }
                 Yielded::Room => Step::Room,
                 Yielded::Close => {
                     self.fibers[at].step = Step::Close;
@@ -163,14 +165,11 @@ impl LuaPeer {
 
     fn is_ready(&self, at: usize, out: &MessageOut<'_>, cx: &Cx<'_>) -> bool {
         let fiber = &self.fibers[at];
-        // A time of 0 lets others go on, and what has arrived come.
-        let is_new = fiber.since >= cx.now();
         match &fiber.step {
             Step::Resume => true,
-            Step::Wait(Waiting::Sleep(_)) if is_new => false,
             Step::Wait(waiting) => waiting.until(&self.vm.sockets, cx).is_none(),
-            Step::Receive(_) if self.arrived.is_some() => true,
-            Step::Receive(until) => !is_new && until.is_some_and(|until| cx.now() >= until),
+            Step::Receive { .. } if self.arrived.is_some() => true,
+            Step::Receive { since, until } => cx.now() > *since && until.is_some_and(|until| cx.now() >= until),
             Step::Room => out.has_room(),
             Step::Close | Step::Ended => false,
         }
@@ -180,13 +179,13 @@ impl LuaPeer {
     /// without an end is interrupted.
     fn resume(&mut self, at: usize, out: &mut MessageOut<'_>, cx: &Cx<'_>) -> Result<Yielded, AppError> {
         let fiber = &mut self.fibers[at];
-        let incoming = if matches!(fiber.step, Step::Receive(_)) { self.arrived.take() } else { None };
+        let incoming = if matches!(fiber.step, Step::Receive { .. }) { self.arrived.take() } else { None };
         fiber.step = Step::Resume;
         let mailbox = &self.vm.turn.websocket;
         mailbox.open(incoming, if self.is_closed { None } else { Some(out) });
         let deadline = self.config.request_timeout.map(|timeout| cx.now() + timeout);
         let yielded = self.vm.resume(&mut fiber.coroutine, deadline, cx);
-        self.adopt_spawned(cx.now());
+        self.adopt_spawned();
         let mailbox = &self.vm.turn.websocket;
         let mut outgoing = mailbox.take_outgoing();
         let sent = outgoing.drain(..).try_for_each(|message| out.send(message));
@@ -194,10 +193,10 @@ impl LuaPeer {
         sent.map(|()| yielded)
     }
 
-    fn adopt_spawned(&mut self, now: Instant) {
+    fn adopt_spawned(&mut self) {
         for (thread, table) in self.vm.turn.websocket.take_spawned() {
             let coroutine = self.vm.adopt(thread, table, &self.fibers[0].coroutine);
-            self.fibers.push(Fiber { coroutine, step: Step::Resume, since: now });
+            self.fibers.push(Fiber { coroutine, step: Step::Resume });
         }
     }
 
@@ -208,9 +207,8 @@ impl LuaPeer {
             let until = match &fiber.step {
                 // It is asked again once there is.
                 Step::Room if !out.has_room() => return Pull::More,
-                Step::Wait(waiting @ Waiting::Sleep(_)) => waiting.sleeps_until(),
                 Step::Wait(waiting) => waiting.until(&self.vm.sockets, cx).flatten(),
-                Step::Receive(until) => *until,
+                Step::Receive { until, .. } => *until,
                 _ => None,
             };
             earliest = earliest.into_iter().chain(until).min();

@@ -126,11 +126,7 @@ impl Job {
                 Ok(waiting) => waiting,
                 Err(e) => break e.to_string(),
             };
-            let until = match waiting.sleeps_until() {
-                Some(at) => Some(Some(at)),
-                None => waiting.until(&vm.sockets, cx),
-            };
-            match until {
+            match waiting.until(&vm.sockets, cx) {
                 Some(until) => {
                     self.running = Some(Running { coroutine, waiting });
                     return until.map_or(Rest::Wait, Rest::NotBefore);
