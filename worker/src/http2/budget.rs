@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(spend(start + SECOND), 32);
         assert_eq!(spend(start + SECOND), 0);
         assert_eq!(spend(start + 3600 * SECOND), 1000);
-        // A clock that goes back is no time.
+        // A clock that goes back refills nothing.
         assert_eq!(spend(start), 0);
     }
 

@@ -365,7 +365,7 @@ pub fn check_trailers(block: &Block) -> Result<(), Refusal> {
     block.iter().try_for_each(|(name, value)| check_field(name, value))
 }
 
-/// The rules of a field that is no pseudo-field (RFC 9113, 8.2.1 and 8.2.2).
+/// The rules of a field other than a pseudo-field (RFC 9113, 8.2.1 and 8.2.2).
 fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
     if name.is_empty() || !name.iter().all(|&b| NAME_BYTES[b as usize]) {
         return Err(Refusal::Malformed(if name.first() == Some(&b':') {
