@@ -32,6 +32,9 @@ mod http1;
 // Nothing but its tests uses it yet.
 #[allow(dead_code, unused_imports)]
 mod http2;
+/// For clients in tests.
+#[doc(hidden)]
+pub use http2::hpack;
 pub mod net;
 mod own_descriptors;
 mod patience;

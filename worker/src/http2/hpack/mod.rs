@@ -14,6 +14,9 @@
 //! encoder.field(b"X-Other", b"value", out);           // writes the name in lower case
 //! ```
 
+// It is public for clients in tests only.
+#![allow(clippy::new_without_default)]
+
 mod block;
 mod decoder;
 #[cfg(test)]
