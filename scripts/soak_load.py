@@ -1,5 +1,6 @@
 """The mixed load of scripts/soak: what is requested, and whether the response is right."""
 import asyncio
+import contextvars
 import random
 import time
 
@@ -105,9 +106,24 @@ MIX = ((small, 60), (small_and_close, 10), (delayed, 20), (large, 4), (chunked, 
 # What a client sees of a worker that was killed.
 LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError, aiohttp.WSServerHandshakeError,
         ConnectionError, asyncio.IncompleteReadError)
+# What it sees of a kept connection that the server closes, as it is idle, while a request is on its way: the client cannot know
+# (RFC 9112, 9.5). It may repeat what is idempotent, which aiohttp does once; a POST it may not.
+CROSSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 # A load that runs this late says nothing of the server: the client has not seen for as long that a connection is closed.
 LAG_SECONDS_MAX = 0.5
 LAG_INTERVAL_SECONDS = 0.1
+
+
+# Of the request of this task: whether its connection was used before.
+IS_KEPT = contextvars.ContextVar('is_kept')
+
+
+async def connection_is_kept(*_):
+    IS_KEPT.get().append(True)
+
+
+async def connection_is_new(*_):
+    IS_KEPT.get().clear()
 
 
 class MixedLoad:
@@ -117,6 +133,7 @@ class MixedLoad:
         self.told_to_leave = 0
         self.late = []  # (from, to): it ran late
         self.lost = []  # (seconds, what)
+        self.crossed = 0
         self.failures = []  # (seconds, what)
         self.latencies = []  # of small requests since the last look, in seconds
         self.is_over = False
@@ -124,7 +141,10 @@ class MixedLoad:
     async def run(self):
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(connection_is_kept)
+        trace.on_connection_create_start.append(connection_is_new)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, trace_configs=[trace]) as session:
             await asyncio.gather(self.keep_time(), *(self.repeat(session, kind, rate) for kind, rate in MIX))
 
     async def keep_time(self):
@@ -147,12 +167,17 @@ class MixedLoad:
 
     async def one(self, session, kind):
         began = time.monotonic()
+        kept = []
+        IS_KEPT.set(kept)
         try:
             await kind(session, self.url)
         except ToldToLeave:
             self.told_to_leave += 1
         except LOST as e:
-            self.lost.append((time.monotonic(), f'{kind.__name__}: {e!r}'))
+            if kept and isinstance(e, CROSSED):
+                self.crossed += 1
+            else:
+                self.lost.append((time.monotonic(), f'{kind.__name__}: {e!r}'))
         except (Wrong, aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
             self.failures.append((time.monotonic(), f'{kind.__name__}: {e!r}'))
         else:

@@ -34,6 +34,8 @@ LEFT_SECONDS_MAX = 5
 OPTIONS = ('--worker-timeout', '30s', '--log-level', 'info', '--admin', '0', '--limit-concurrency', '12',
            '--limit-rate', '1000/s', '--limit-wait', '10s', '--limit-memory', '4G', '--limit-client-rate', '1000/s',
            '--ratelimit-headers', '--request-id', '--slow-log', '20s', '--access-log-format', 'json')
+# Requests that may cross the end of their idle connection, for each time that workers are told to leave or are killed.
+CROSSED_MAX = 4
 # What a worker that is killed may lose of the access log: the lines of one turn.
 LINES_LOST_MAX = 64
 COUNTER = re.compile(r'^(\S+_(?:total|count|bucket)(?:{.*})?) (\S+)$', re.M)
@@ -53,6 +55,7 @@ def soak(choice, binary):
         findings += log_findings(logs, soaking.load.served, soaking.deeds_done()['kill'])
     soak_chart.draw(choice.svg, soaking)
     print(f'{soaking.load.served} requests served, {len(soaking.load.lost)} lost with killed workers, '
+          f'{soaking.load.crossed} sent on connections that were just closed, '
           f'{soaking.load.told_to_leave} WebSockets told to leave; '
           + ', '.join(f'{count} {name}' for name, count in soaking.deeds_done().items()))
     print(soaking.summary())
@@ -148,15 +151,16 @@ def pss_kib(pid):
 
 
 def log_findings(directory, served, kills):
-    """Each line of the access log is whole, and each request has one."""
+    """Each line of the access log is whole, each request has one, and none was cut by the server."""
     lines, found = 0, []
     for path in glob.glob(os.path.join(directory, '*')):
         with open(path, 'rb') as file:
             for line in file:
                 lines += 1
                 try:
-                    json.loads(line)
-                except ValueError:
+                    if json.loads(line)['outcome'] == 'cut':
+                        found.append(f'cut: {line[:400]!r}')
+                except (ValueError, KeyError):
                     found.append(f'a line of the access log: {line[:200]!r}')
     if lines < served - kills * LINES_LOST_MAX:
         found.append(f'the access log has {lines} lines, of {served} requests')
@@ -266,6 +270,8 @@ class Soaking:
                        if not any(0 <= at - kill + 0.5 <= LOST_WITHIN_SECONDS for kill in kills)
                        and not any(begin <= at <= end + LOST_WITHIN_SECONDS for begin, end in self.load.late)]
         failed = [f'at {at - self.began:.0f} s: {what}' for at, what in self.load.failures + unexplained]
+        if self.load.crossed > CROSSED_MAX * len(self.deeds):
+            failed.append(f'{self.load.crossed} requests were sent on connections that were just closed')
         return failed + self.found + self.growth()
 
     def growth(self):
