@@ -149,6 +149,33 @@ fn when_the_server_stops() {
     expect_closed(stream);
 }
 
+/// A request that waits during a reload is finished by the worker that has it.
+#[test]
+fn when_its_worker_is_replaced() {
+    let peer = Peer::new();
+    let server = peer.serve(&[]);
+    let mut client = server.connect();
+    client.send("GET /pool HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut stream = peer.accept();
+    stream.read_exact(&mut [0]).expect("the app asks");
+    let before = server.workers();
+    server.signal(Signal::SIGHUP);
+    server.wait_log("reloaded: 1 worker");
+    assert_eq!(text_of(&server, "/"), "x", "others are answered by its successor");
+    expect_closed(peer.accept());
+    stream.write_all(b"y").expect("the app waits");
+    assert_eq!(client.response().text(), "y01", "it is left in the pool of a worker that leaves");
+    expect_closed(stream);
+    server.wait_gone(&before);
+    // The successor's pool is its own.
+    client = server.connect();
+    client.send("GET /pool HTTP/1.1\r\nHost: t\r\n\r\n");
+    let mut stream = peer.accept();
+    stream.read_exact(&mut [0]).expect("the app asks");
+    stream.write_all(b"z").expect("the app waits");
+    assert_eq!(client.response().text(), "z01");
+}
+
 #[test]
 fn unless_it_is_left_in_a_pool() {
     let peer = Peer::new();

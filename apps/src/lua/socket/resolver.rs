@@ -10,8 +10,9 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Threads at once. Further names wait for one of them.
-const THREADS_MAX: usize = 8;
+/// Threads at once. Further names wait for one of them, those that need no server included: with 8, a few names whose servers never
+/// answer would hold up all others for the 10 s or more that getaddrinfo asks.
+const THREADS_MAX: usize = 64;
 /// getaddrinfo does not tell for how long an answer holds.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// How long an error is believed.
