@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Answers with what its parts say.
 const APP: &str = r#"
@@ -196,11 +198,13 @@ fn further_files_can_be_named_and_left_out() {
         ("site/skip/b.html", "b"),
         ("site/c.css", "c"),
         ("left.out", "-"),
+        ("site/.hidden.html", "-"),
+        ("site/node_modules/x.html", "-"),
     ]);
     let options = ["--reload", "--reload-dir", "site", "--reload-include", "*.html", "--reload-exclude", "skip"];
     let server = serve_from(&folder, "app", &options, &[]);
     assert_eq!(text_of(&server, "/"), "abc-");
-    for name in ["site/skip/b.html", "site/c.css", "left.out"] {
+    for name in ["site/skip/b.html", "site/c.css", "left.out", "site/.hidden.html", "site/node_modules/x.html"] {
         fs::write(folder.join(name), "!").expect(name);
     }
     saves(&server, "a file in the directory", "abc-", "A!!!", || fs::write(folder.join("site/a.html"), "A"));
@@ -210,6 +214,50 @@ fn further_files_can_be_named_and_left_out() {
         fs::write(folder.join("site/new/d.html"), "d")
     });
     assert_eq!(reloads(&server), 2, "{}", server.log());
+    let log = server.log();
+    assert!(["hidden", "node_modules", "other file"].iter().all(|name| !log.contains(name)), "{log}");
+}
+
+#[test]
+fn what_the_app_no_longer_uses_or_is_excluded_reloads_nothing() {
+    let app = |text: &str| {
+        format!("dofile('out/x.lua') return {{ app = function(_, start) start('200 OK', {{}}) return {text} end }}")
+    };
+    let folder = folder_with(&[("app.lua", &app("dofile('old.lua')")), ("old.lua", "return 'old'"), ("out/x.lua", "")]);
+    let server = serve_from(&folder, "app", &["--reload", "--reload-exclude", "out"], &[]);
+    assert_eq!(text_of(&server, "/"), "old");
+    saves(&server, "an app without it", "old", "new", || fs::write(folder.join("app.lua"), app("'new'")));
+    fs::write(folder.join("old.lua"), "return 'older'").expect("the file");
+    // Nor is what was excluded looked at, though the app uses it.
+    fs::write(folder.join("out/x.lua"), "return 1").expect("the file");
+    saves(&server, "the app once more", "new", "newer", || fs::write(folder.join("app.lua"), app("'newer'")));
+    assert_eq!(server.log().matches("app.lua changed; reloading").count(), 2, "{}", server.log());
+    assert_eq!(reloads(&server), 2, "{}", server.log());
+}
+
+/// A file that is written again and again puts a reload off for a second at most.
+#[test]
+fn files_that_never_rest_are_reloaded_all_the_same() {
+    let folder = folder_with(&[("app.lua", "return { app = function(_, start) start('200 OK', {}) return 'x' end }")]);
+    fs::create_dir(folder.join("site")).expect("a folder");
+    let server = serve_from(&folder, "app", &["--reload", "--reload-dir", "site"], &[]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0u64.. {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                fs::write(folder.join("site/page"), number.to_string()).expect("a file");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let reloaded = std::panic::catch_unwind(|| {
+            eventually("it is reloaded meanwhile", || (reloads(&server) > 0).then_some(()));
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(reloaded.is_ok());
+    });
 }
 
 /// The file of `--config` is read anew; one that is wrong is shown like an app that is.

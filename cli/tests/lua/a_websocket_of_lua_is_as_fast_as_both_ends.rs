@@ -9,10 +9,10 @@ const APP: &str = r#"
 sent, received = 0, 0
 local routes = {}
 routes["/sends"] = function(ws)
-  local text = ("x"):rep(10000)
+  local rest, number = ("x"):rep(9992), 0
   while true do
-    ws:send(text)
-    sent = sent + 1
+    ws:send(("%08d"):format(number) .. rest)
+    sent, number = sent + 1, number + 1
   end
 end
 routes["/sleeps"] = function(ws)
@@ -61,8 +61,10 @@ fn a_client_that_does_not_read_suspends_the_app() {
     });
     let before = peak_bytes(worker);
     // It goes on as the client reads: several megabytes pass through.
-    for _ in 0..500 {
-        assert_eq!(clients[0].next_message().expect("a message").payload.len(), 10000);
+    for number in 0..500 {
+        let payload = clients[0].next_message().expect("a message").payload;
+        assert_eq!(payload.len(), 10000);
+        assert!(payload.starts_with(format!("{number:08}").as_bytes()), "none is lost: {number}");
     }
     let grown = peak_bytes(worker).saturating_sub(before);
     assert!(grown < 4 << 20, "5 MB passed through, and the worker's memory grew by {} KiB", grown >> 10);

@@ -69,7 +69,7 @@ routes["/many"] = function(ws)
         tine.sleep(0)
       end
       done = done + 1
-      ws:send(tostring(done))
+      ws:send(done)
     end)
   end
   ws:receive()

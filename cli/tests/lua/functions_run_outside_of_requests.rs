@@ -3,6 +3,7 @@
 
 use crate::support::lua::{SAID, folder_with, serve, serve_from, text_of};
 use crate::support::{Server, eventually, run_to_end};
+use nix::sys::signal::Signal;
 use std::path::Path;
 
 /// /do/NAME calls a function of `doings`; /get/KEY tells what is in the dictionary.
@@ -116,6 +117,30 @@ end
     assert_eq!(text_of(&server, "/do/count"), count, "and none begins");
     assert_eq!(text_of(&server, "/do/cancelled"), "true false false");
     wait_seen(&server, "own", "false");
+}
+
+#[test]
+fn no_run_of_every_begins_in_a_worker_that_leaves() {
+    let server = serve(
+        &app(r#"
+tine.every(0.001, function()
+  seen:incr(tine.is_leaving() and "late" or "runs", 1, 0)
+end)
+function doings.leave()
+  repeat tine.sleep(0.01) until tine.is_leaving()
+  for _ = 1, 20 do
+    tine.sleep(0.01)
+  end
+  return said(seen:get("late"))
+end
+"#),
+        &[],
+    );
+    let mut client = server.connect();
+    client.send("GET /do/leave HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("it waits", || (server.in_flight() == 1 && text_of(&server, "/get/runs") != "nil").then_some(()));
+    server.signal(Signal::SIGHUP);
+    assert_eq!(client.response().text(), "nil", "{}", server.log());
 }
 
 #[test]

@@ -14,7 +14,8 @@ local function app(environ, start_response)
   local function start()
     start_response(environ.HTTP_X_STATUS or "200 OK", { { "x-sendfile", environ.HTTP_X_FILE or environ.QUERY_STRING },
       { "Set-Cookie", "a=1" }, { "Content-Length", "7" }, { "ETag", '"of the app"' }, { "Vary", "Cookie" },
-      environ.HTTP_X_TYPE and { "Content-Type", environ.HTTP_X_TYPE } })
+      environ.HTTP_X_TYPE and { "Content-Type", environ.HTTP_X_TYPE } or { "X-Type", "none" },
+      environ.HTTP_X_CODING and { "Content-Encoding", environ.HTTP_X_CODING } })
   end
   if how == "late" then
     return coroutine.wrap(function() tine.sleep(0.001) start() coroutine.yield("dropped") end)
@@ -110,6 +111,11 @@ fn with_validators_and_ranges() {
         let head = ask(&server, &format!("HEAD {path} HTTP/1.1\r\nHost: t"), b"");
         assert_eq!((head.status, head.header("content-length"), head.header("etag")), (200, Some("10"), Some(tag)));
     }
+    // Of coded bytes one range at most: the framing of several would be taken for coded bytes.
+    for (ranges, status) in [("2-4", 206), ("0-0,3-4", 200)] {
+        let response = get(&server, "/?sub/b", &format!("\r\nX-Coding: gzip\r\nRange: bytes={ranges}"));
+        assert_eq!((response.status, response.header("content-encoding")), (status, Some("gzip")), "{ranges}");
+    }
     let large = get(&server, "/sleeps?big", "\r\nRange: bytes=1048576-3145727");
     assert_eq!(large.header("content-range"), Some("bytes 1048576-3145727/67108864"));
     assert!(large.body == sparse_bytes(1 << 20, (3 << 20) - 1));
@@ -163,6 +169,7 @@ fn from_beneath_the_roots_alone() {
         &format!("{folder}/files/../secret"),
         &format!("{folder}/files/out"),
         &format!("{folder}/filesystem"),
+        &format!("{folder}/filessub/b"),
         &format!("{folder}/app.lua"),
         &format!("{folder}/linked/a.json"), // a name of the directory that was not given
         "caf\u{e9}",
