@@ -139,6 +139,8 @@ impl Talk {
             let frame = match self.http2.frame() {
                 Ok(frame) => frame,
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => None,
+                // What ends in the middle of a frame is none: a refusal in HTTP/1.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => None,
                 Err(e) => return Err(format!("it does not come: {e}")),
             };
             let Some(frame) = frame else {
