@@ -102,6 +102,12 @@ impl FilePart {
         Ok(Ok(socket.send(&block[..count])?))
     }
 
+    /// A part of its first bytes.
+    pub fn front(&self, bytes: usize) -> FilePart {
+        debug_assert!(bytes <= self.len());
+        FilePart { file: self.file.clone(), request: self.request.clone(), left: bytes as u32, ..*self }
+    }
+
     /// `count` bytes of it were sent.
     pub fn advance(&mut self, count: usize) {
         self.offset += count as u64;

@@ -4,6 +4,8 @@
 //! Invariant: when `segments` is empty, all that is queued is in `copied[sent..]` (the common case: heads and small
 //! bodies, one send(2)); otherwise the lengths of the `Copied` segments sum up to `copied.len() - sent`.
 
+mod moving;
+
 use super::{BrokenPart, FilePart, Socket};
 use bytes::Bytes;
 use std::collections::VecDeque;
