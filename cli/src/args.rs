@@ -121,6 +121,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
           value_parser = header_count, help_heading = "Limits")]
     header_count_max: usize,
+    /// HTTP/2 in cleartext, for clients with prior knowledge of it
+    #[arg(long, value_name = "on|off", default_value = "on", env = "TINE_HTTP2", hide_env = true,
+          action = clap::ArgAction::Set, value_parser = on_or_off, help_heading = "Limits")]
+    http2: bool,
     /// Maximum unsent output an app may queue on a connection
     #[arg(long, value_name = "SIZE", default_value = "64K", env = "TINE_WRITE_HIGH_WATERMARK", hide_env = true,
           value_parser = watermark, help_heading = "Limits")]
@@ -224,6 +228,7 @@ impl ServerArgs {
                     request_line_bytes_max: self.request_line_max,
                     header_bytes_max: self.header_max,
                     header_count_max: self.header_count_max,
+                    has_http2: self.http2,
                     header_timeout: self.header_timeout,
                     idle_timeout: self.idle_timeout,
                     body_timeout: self.body_timeout,
@@ -286,6 +291,14 @@ fn connections(text: &str) -> Result<Most, String> {
     match text {
         "auto" => Ok(None),
         _ => number_between(text, 1, 1 << 31).map(Some).map_err(|e| format!("{e}, or auto")),
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("give on or off".to_string()),
     }
 }
 

@@ -13,9 +13,9 @@ use crate::app::{App, ConnectionId, TurnCx};
 use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::eviction::Waits;
 use crate::http::DateLine;
-use crate::http1::{HeadCache, Http1};
+use crate::http1::Http1;
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
-use crate::protocol::{Closing, IdleEnd, Passed, Protocol};
+use crate::protocol::{Closing, IdleEnd, Passed, Protocol, Scratch};
 use crate::request_log::RequestLog;
 use crate::run_queue::TurnNumber;
 use crate::timers::{Armed, earlier};
@@ -70,13 +70,13 @@ pub struct Buffers {
     pub output: WriteQueue,
     /// Also shared: what is known of requests that have ended.
     pub recorder: Recorder,
-    pub head_cache: HeadCache,
+    pub scratch: Scratch,
 }
 
 impl Buffers {
     pub fn new(input_bytes: usize, recorder: Recorder, now: Instant) -> Buffers {
         let (input, output) = (ReadBuffer::with_capacity(input_bytes), WriteQueue::new(now));
-        Buffers { input, output, recorder, head_cache: HeadCache::default() }
+        Buffers { input, output, recorder, scratch: Scratch::default() }
     }
 }
 
@@ -178,7 +178,7 @@ impl Connection {
     /// What it waits for and since when, if it may be evicted.
     pub fn waits_since(&self) -> Option<(Waits, Instant)> {
         match &self.phase {
-            Phase::Open(Protocol::Http1(http1)) if self.output.is_none() && !self.scheduled => http1.waits_since(),
+            Phase::Open(protocol) if self.output.is_none() && !self.scheduled => protocol.waits_since(),
             _ => None,
         }
     }
@@ -187,8 +187,8 @@ impl Connection {
     /// side.
     pub fn evict(&mut self, has_time: bool) {
         (self.refused, self.is_cut_short) = (true, !has_time);
-        if let Phase::Open(Protocol::Http1(http1)) = &mut self.phase {
-            http1.end_at_next_wait();
+        if let Phase::Open(protocol) = &mut self.phase {
+            protocol.end_at_next_wait();
         }
         self.on_deadline();
     }
@@ -215,6 +215,8 @@ impl Connection {
     pub fn before(&self) -> Before {
         match &self.phase {
             Phase::Open(Protocol::WebSocket(_)) => Before::WebSocket,
+            // Each of its requests has its own.
+            Phase::Open(Protocol::Http2(_)) => Before::Idle,
             _ if self.in_flight() > 0 => Before::InFlight(self.in_flight_entry),
             _ => Before::Idle,
         }
@@ -321,8 +323,8 @@ impl Connection {
         let mut parked_output = self.output.take();
         let output = parked_output.as_deref_mut().unwrap_or(&mut shared.output);
         let step = Step { turn, idle_end, id: self.id };
-        let Buffers { input, recorder, head_cache, .. } = shared;
-        let end = self.steps(&mut Shared { input, output, recorder, head_cache }, app, step);
+        let Buffers { input, recorder, scratch, .. } = shared;
+        let end = self.steps(&mut Shared { input, output, recorder, scratch }, app, step);
         if end == Turn::Closed {
             let (unconsumed, queued) = (shared.input.len(), output.len());
             self.end(unconsumed, queued, &mut shared.recorder, turn.now);

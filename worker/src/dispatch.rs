@@ -2,9 +2,11 @@
 //! wait or is refused; then it is entered in the in-flight table and passed to the app; at its end its [`Record`] is
 //! passed to the [`Recorder`]. A failure of the server or the app is logged here.
 
+mod in_flight;
 mod record;
 mod recorder;
 
+pub use in_flight::InFlightEntry;
 pub use record::{Cut, Outcome, Part, Record};
 pub use recorder::Recorder;
 

@@ -30,7 +30,7 @@ pub trait Stream {
     /// Some of the response may not be with the kernel yet.
     fn has_unsent(&self) -> bool;
 
-    /// So much output waits to be sent that the app is not called for more.
+    /// Too much output waits to be sent for the app to be called for more.
     fn is_full(&self, cx: &Cx<'_>) -> bool;
 
     /// Where the app's output goes. `body_ended`: the app has taken all of the body.

@@ -29,8 +29,6 @@ mod drain;
 mod eviction;
 mod exchange;
 mod http1;
-// Nothing but its tests uses it yet.
-#[allow(dead_code, unused_imports)]
 mod http2;
 /// For clients in tests.
 #[doc(hidden)]
@@ -43,6 +41,7 @@ mod protocol;
 pub mod raw_access;
 mod request_log;
 mod run_queue;
+mod sink;
 mod tasks;
 #[warn(missing_docs)]
 pub mod testing;

@@ -1,17 +1,22 @@
 //! The interface between a connection and its protocol: the protocol gets two buffers and returns what it waits for. It
 //! has no socket and no clock.
 //!
-//! [`Protocol`] only dispatches to [`crate::http1`] and [`crate::websocket`].
+//! [`Protocol`] only dispatches to [`crate::http1`], [`crate::http2`] and [`crate::websocket`].
 
 use crate::app::{App, Cx};
 use crate::dispatch::{Outcome, Record, Recorder};
+use crate::eviction::Waits;
 use crate::http1::{HeadCache, Http1};
+use crate::http2::{self, Http2};
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::websocket::{self, WebSocket};
 use std::time::{Duration, Instant};
 
+pub use crate::sink::Sink;
+
 pub enum Protocol {
     Http1(Http1),
+    Http2(Box<Http2>),
     WebSocket(Box<WebSocket>),
 }
 
@@ -21,7 +26,7 @@ pub struct Io<'a> {
     pub output: &'a mut WriteQueue,
     /// Gets the record of each request whose response is written.
     pub recorder: &'a mut Recorder,
-    pub head_cache: &'a mut HeadCache,
+    pub scratch: &'a mut Scratch,
     /// Bytes of the connection that were read from its socket so far, and passed to it.
     pub passed: Passed,
     /// The client has ended its side, and all that it sent was read.
@@ -59,8 +64,12 @@ impl Io<'_> {
     }
 }
 
-/// Where an exchange's output goes: a response of the only protocol that has exchanges.
-pub type Sink<'a> = crate::http1::Sink<'a>;
+/// What all connections of a worker share, as they share the buffers.
+#[derive(Default)]
+pub struct Scratch {
+    pub head_cache: HeadCache,
+    pub http2: http2::Scratch,
+}
 
 /// What the protocol waits for.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +128,7 @@ impl Protocol {
     pub fn in_flight(&self) -> u16 {
         match self {
             Protocol::Http1(http1) => http1.is_in_flight().into(),
+            Protocol::Http2(http2) => http2.in_flight(),
             Protocol::WebSocket(_) => 0,
         }
     }
@@ -128,16 +138,35 @@ impl Protocol {
     pub fn is_busy(&self, has_input: bool) -> bool {
         match self {
             Protocol::Http1(http1) => http1.is_busy(has_input),
+            Protocol::Http2(http2) => http2.is_busy(has_input),
             Protocol::WebSocket(websocket) => has_input || !websocket.is_closing(),
         }
     }
 
     /// The app is called although its time has not come, for the request of this stream.
     pub fn wake(&mut self, stream: u32) {
-        debug_assert_eq!(stream, 0, "neither protocol has streams");
         match self {
             Protocol::Http1(http1) => http1.wake(),
+            Protocol::Http2(http2) => http2.wake(stream),
             Protocol::WebSocket(websocket) => websocket.wake(),
+        }
+    }
+
+    /// What the connection waits for, and since when, if it may be evicted.
+    pub fn waits_since(&self) -> Option<(Waits, Instant)> {
+        match self {
+            Protocol::Http1(http1) => http1.waits_since(),
+            Protocol::Http2(http2) => http2.waits_since(),
+            Protocol::WebSocket(_) => None,
+        }
+    }
+
+    /// Ends the current wait as if its deadline had passed.
+    pub fn end_at_next_wait(&mut self) {
+        match self {
+            Protocol::Http1(http1) => http1.end_at_next_wait(),
+            Protocol::Http2(http2) => http2.end_at_next_wait(),
+            Protocol::WebSocket(_) => {}
         }
     }
 
@@ -146,6 +175,7 @@ impl Protocol {
     pub fn awaiting_first_byte(&mut self, sent_bytes: u64) -> Option<&mut Record> {
         match self {
             Protocol::Http1(http1) => http1.awaiting_first_byte(sent_bytes),
+            Protocol::Http2(http2) => http2.awaiting_first_byte(sent_bytes),
             Protocol::WebSocket(_) => None,
         }
     }
@@ -155,6 +185,7 @@ impl Protocol {
     pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
         match self {
             Protocol::Http1(http1) => http1.end(consumed, written, outcome, recorder),
+            Protocol::Http2(http2) => http2.end(written, outcome, recorder),
             Protocol::WebSocket(websocket) => websocket.end(consumed, written, outcome, recorder),
         }
     }
@@ -163,6 +194,7 @@ impl Protocol {
     pub fn wants_input(&self, queued_bytes: usize, cx: &Cx<'_>) -> bool {
         match self {
             Protocol::Http1(http1) => http1.wants_input(queued_bytes, cx),
+            Protocol::Http2(http2) => http2.wants_input(queued_bytes, cx),
             Protocol::WebSocket(websocket) => websocket.wants_input(queued_bytes, cx),
         }
     }
@@ -171,6 +203,7 @@ impl Protocol {
     pub fn input_bytes_max(&self) -> usize {
         match self {
             Protocol::Http1(_) => usize::MAX, // the whole buffer
+            Protocol::Http2(_) => http2::INPUT_BYTES_MAX,
             Protocol::WebSocket(_) => websocket::INPUT_BYTES_MAX,
         }
     }
@@ -179,6 +212,7 @@ impl Protocol {
     pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         match self {
             Protocol::Http1(http1) => http1.deadline(queued_bytes, cx),
+            Protocol::Http2(http2) => http2.deadline(queued_bytes, cx),
             Protocol::WebSocket(websocket) => websocket.deadline(queued_bytes, cx),
         }
     }
@@ -187,6 +221,7 @@ impl Protocol {
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         match self {
             Protocol::Http1(http1) => http1.advance(io, app, cx),
+            Protocol::Http2(http2) => http2.advance(io, app, cx),
             Protocol::WebSocket(websocket) => websocket.advance(io, cx),
         }
     }
@@ -194,8 +229,8 @@ impl Protocol {
     /// The protocol that this one has been switched to, after [`Next::Switch`].
     pub fn switched(self) -> Option<Protocol> {
         match self {
-            Protocol::Http1(http1) => http1.into_upgraded().map(Protocol::WebSocket),
-            Protocol::WebSocket(_) => None,
+            Protocol::Http1(http1) => http1.into_switched(),
+            Protocol::Http2(_) | Protocol::WebSocket(_) => None,
         }
     }
 }

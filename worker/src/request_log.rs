@@ -110,9 +110,9 @@ impl RequestLog {
         self.state.borrow_mut().spare.pop().unwrap_or_default()
     }
 
-    /// The response's head is written: these bytes.
-    pub fn on_head(&self, head: &[u8], is_kept: bool, captured: &mut Captured) {
-        captured.set_head(head.len(), is_kept);
+    /// The response's head is written; `head`: its text, `bytes`: its length as it is sent.
+    pub fn on_head(&self, head: &[u8], bytes: usize, is_kept: bool, captured: &mut Captured) {
+        captured.set_head(bytes, is_kept);
         if let Some(access) = &self.access {
             access.on_head(head, &mut captured.line);
         }

@@ -28,9 +28,9 @@
 use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx, Wakeups};
 use crate::dispatch::Recorder;
 use crate::http::DateLine;
-use crate::http1::{HeadCache, Http1};
+use crate::http1::Http1;
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::protocol::{IdleEnd, Io, Next, Passed};
+use crate::protocol::{IdleEnd, Io, Next, Passed, Scratch};
 use crate::tasks::Tasks;
 use crate::timers::earlier;
 use mio::{Events, Poll};
@@ -218,7 +218,7 @@ impl Client {
         let (mut http1, ends) = (Http1::new(self.now), self.now + self.time_limit);
         let (mut input, mut output) = (ReadBuffer::with_capacity(BUFFER_BYTES), WriteQueue::new(self.now));
         let (mut sent, mut date) = (Vec::new(), DateLine::new(self.now));
-        let (mut recorder, mut head_cache, mut received) = (Recorder::default(), HeadCache::default(), 0);
+        let (mut recorder, mut scratch, mut received) = (Recorder::default(), Scratch::default(), 0);
         self.serial += 1;
         let id = ConnectionId::new(0, self.serial);
         for _ in 0..STEPS_MAX {
@@ -240,7 +240,7 @@ impl Client {
                 input: &mut input,
                 output: &mut output,
                 recorder: &mut recorder,
-                head_cache: &mut head_cache,
+                scratch: &mut scratch,
                 passed: Passed { received, sent: sent.len() as u64 },
                 input_ended: false,
                 hung_up: false,

@@ -49,8 +49,15 @@ const ENDPOINTS: &[(&str, &[&str], u16, Is)] = &[
 #[test]
 fn curl_does_not_complain() {
     let server = Server::start(&["--workers", "1"]);
-    for (path, options, status, is) in ENDPOINTS {
-        let got = curl(&[&options[..], &["-w", "%{http_code}", &server.url(path)]].concat()).body();
+    let versions = ["--http1.1", "--http2-prior-knowledge"];
+    for (version, (path, options, status, is)) in
+        versions.into_iter().flat_map(|v| ENDPOINTS.iter().map(move |e| (v, e)))
+    {
+        // curl 7.88 cannot use a connection again that began with HTTP/2 (its bug 10634, mended in 8.0).
+        if version == "--http2-prior-knowledge" && options.contains(&"-L") {
+            continue;
+        }
+        let got = curl(&[&[version], &options[..], &["-w", "%{http_code}", &server.url(path)]].concat()).body();
         let (body, code) = got.split_at(got.len() - 3);
         let text = String::from_utf8_lossy(&body[..body.len().min(2000)]);
         assert_eq!(code, status.to_string().as_bytes(), "{path}: {text}");

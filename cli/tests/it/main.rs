@@ -106,6 +106,8 @@ mod health_is_a_fixed_text;
 mod health_path_answers_for_every_kind_of_server;
 mod help_lists_every_endpoint;
 mod how_workers_end_is_counted;
+mod http2_is_served_on_every_listener;
+mod http2_streams_share_a_connection;
 mod http_10_closes_unless_kept;
 mod huge_headers_cost_no_memory;
 mod idle_connections_are_closed_silently;

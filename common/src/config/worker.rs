@@ -46,6 +46,8 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// The most header lines of a request; 431 above it.
     pub header_count_max: usize,
+    /// Clients may speak HTTP/2, with prior knowledge.
+    pub has_http2: bool,
     /// From the first byte of a request's head to its last.
     pub header_timeout: Duration,
     /// Between two requests, and before the first.
@@ -76,6 +78,7 @@ impl Default for Limits {
             request_line_bytes_max: 8 << 10,
             header_bytes_max: 16 << 10,
             header_count_max: 100,
+            has_http2: true,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
@@ -133,6 +136,7 @@ impl WorkerConfig {
             ("request-line-max", size(limits.request_line_bytes_max)),
             ("header-max", size(limits.header_bytes_max)),
             ("header-count-max", limits.header_count_max.to_string()),
+            ("http2", if limits.has_http2 { "on" } else { "off" }.to_string()),
             ("header-timeout", show_duration(limits.header_timeout)),
             ("idle-timeout", show_duration(limits.idle_timeout)),
             ("body-timeout", show_duration(limits.body_timeout)),

@@ -260,6 +260,11 @@ impl<'a> Cx<'a> {
         self.connection.socket.map_or(OtherEnd::Open, |socket| descriptor::other_end(socket.fd()))
     }
 
+    /// The same for one stream of the connection.
+    pub(crate) fn of_stream(&self, stream: u32) -> Cx<'a> {
+        Cx { connection: ConnectionCx { id: self.connection.id.of_stream(stream), ..self.connection }, ..*self }
+    }
+
     pub(crate) fn limits(&self) -> &'a Limits {
         self.turn.limits
     }

@@ -5,9 +5,9 @@ use super::resetting::Unacknowledged;
 use super::{Connection, Phase, Turn};
 use crate::app::{App, ConnectionCx, ConnectionId, Cx, TurnCx};
 use crate::dispatch::{self, Cut, Record, Recorder};
-use crate::http1::{HeadCache, REQUESTS_PER_TURN};
+use crate::http1::REQUESTS_PER_TURN;
 use crate::net::{ReadBuffer, Transport, WriteQueue};
-use crate::protocol::{Closing, IdleEnd, Io, Next, Passed};
+use crate::protocol::{Closing, IdleEnd, Io, Next, Passed, Scratch};
 use crate::request_log::Wait;
 use tine_common::telemetry::Count;
 
@@ -39,7 +39,7 @@ pub struct Shared<'a> {
     /// Or the connection's own.
     pub output: &'a mut WriteQueue,
     pub recorder: &'a mut Recorder,
-    pub head_cache: &'a mut HeadCache,
+    pub scratch: &'a mut Scratch,
 }
 
 /// What the steps of one turn have done so far.
@@ -79,7 +79,7 @@ impl Connection {
         step: Step<'_>,
         done: &mut Done,
     ) -> Result<Next, Turn> {
-        let Shared { input, output, recorder, head_cache } = shared;
+        let Shared { input, output, recorder, scratch } = shared;
         let protocol = match &mut self.phase {
             Phase::Open(protocol) => protocol,
             Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
@@ -105,7 +105,7 @@ impl Connection {
         }
         let (input_ended, hung_up) = (self.transport.input_ended(), self.transport.hung_up());
         let passed = Passed { received: self.transport.received_bytes(), sent: self.transport.sent_bytes() };
-        let mut io = Io { input, output, recorder, head_cache, passed, input_ended, hung_up };
+        let mut io = Io { input, output, recorder, scratch, passed, input_ended, hung_up };
         let next = protocol.advance(&mut io, app, &step.cx(&self.transport));
         done.completed += recorder.completed_count();
         done.is_enough = matches!(next, Next::Again | Next::Sent) && !input.is_empty();

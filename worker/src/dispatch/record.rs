@@ -123,7 +123,7 @@ impl Record {
     ) -> Record {
         let mut captured = log.begin_refused(bytes, client, now);
         let head_bytes = memchr::memmem::find(answer, b"\r\n\r\n").map_or(0, |at| at + 4);
-        log.on_head(&answer[..head_bytes], false, &mut captured);
+        log.on_head(&answer[..head_bytes], head_bytes, false, &mut captured);
         let mut record = Record::new(Method::Other, None, 0, now);
         (record.part, record.outcome, record.log) = (Part::Connection, Outcome::Refused, Some(captured));
         (record.status, record.request_bytes) = (Some(StatusCode::SERVICE_UNAVAILABLE), bytes.len() as u64);
@@ -162,11 +162,12 @@ impl Record {
         (self.starts_at, self.head_at) = (position, position);
     }
 
-    /// The response's head is written, whoever wrote it: the app or the server. `bytes`: as it is sent.
-    pub fn on_head(&mut self, status: StatusCode, bytes: &[u8], is_kept: bool, cx: &Cx<'_>) {
+    /// The response's head is written, whoever wrote it: the app or the server. `text`: as HTTP/1 sends it; `bytes`: its
+    /// length as it is sent.
+    pub fn on_head(&mut self, status: StatusCode, text: &[u8], bytes: usize, is_kept: bool, cx: &Cx<'_>) {
         self.status = Some(status);
         if let (Some(captured), Some(log)) = (&mut self.log, cx.request_log()) {
-            log.on_head(bytes, is_kept, captured);
+            log.on_head(text, bytes, is_kept, captured);
         }
     }
 
@@ -198,6 +199,11 @@ impl Record {
     pub fn written(&mut self, ends_at: u64) {
         self.ends_at = ends_at;
         self.response_bytes = ends_at - self.starts_at;
+    }
+
+    /// As [`Record::written`], of a response in frames among those of others: `bytes` of it in all.
+    pub fn written_among_others(&mut self, ends_at: u64, bytes: u64) {
+        (self.ends_at, self.response_bytes) = (ends_at, bytes);
     }
 
     /// Whether the first byte of the response's head is about to become known as sent.

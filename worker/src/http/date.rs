@@ -111,10 +111,26 @@ impl DateLine {
         &self.lines[OK_LINE.len() + SERVER_LINE.len()..]
     }
 
+    /// The value of `Server`.
+    pub fn server(&self) -> &[u8] {
+        value(self.server_line())
+    }
+
+    /// The value of `Date`.
+    pub fn date(&self) -> &[u8] {
+        value(self.date_line())
+    }
+
     /// All lines, preceded by `HTTP/1.1 200 OK\r\n`.
     pub fn ok_lines(&self) -> &[u8] {
         &self.lines
     }
+}
+
+/// Of a line of a field.
+fn value(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|&b| b == b' ').map_or(0, |at| at + 1);
+    &line[start..line.len() - b"\r\n".len()]
 }
 
 #[cfg(test)]

@@ -31,6 +31,16 @@ impl Fields {
         lines.any(|(field, rest)| rest.starts_with(b":") && field.eq_ignore_ascii_case(name.as_bytes()))
     }
 
+    /// Each field.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.lines.split(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
+        // As they were pushed.
+        lines.filter_map(|line| {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            Some((&line[..colon], &line[colon + b": ".len()..]))
+        })
+    }
+
     /// Adds the others' fields after the existing ones.
     pub fn append(&mut self, others: &Fields) {
         self.lines.extend_from_slice(&others.lines);

@@ -34,7 +34,7 @@ fn write_last_head(
 ) {
     let at = out.len();
     write_head(out, head, framing, facts, record.request_id(), cx.date_line());
-    record.on_head(head.status, &out[at..], framing.keep_alive, cx);
+    record.on_head(head.status, &out[at..], out.len() - at, framing.keep_alive, cx);
 }
 
 /// Queues a checked interim response: a status line and fields, and nothing that frames a body.
@@ -74,7 +74,7 @@ pub fn switching(queue: &mut WriteQueue, lines: &str, head: Option<&Head>, recor
         }
         write_request_id(out, record.request_id());
         out.extend_from_slice(b"\r\n");
-        record.on_head(StatusCode::SWITCHING_PROTOCOLS, &out[at..], false, cx);
+        record.on_head(StatusCode::SWITCHING_PROTOCOLS, &out[at..], out.len() - at, false, cx);
     });
 }
 

@@ -3,13 +3,13 @@
 use super::decode::Decoder;
 use super::framing::ResponseFacts;
 use super::pipelined::is_request_pipelined;
-use super::writer::{Sink, Writer};
+use super::writer::{self, Writer};
 use crate::app::{AppError, ConnectionEnd, Cx, Peer};
 use crate::dispatch::{Outcome, Record};
 use crate::exchange::{Driven, Driver, Failed, Piece, Stream};
 use crate::http::{BodyLength, Error, Version};
 use crate::net::ReadBuffer;
-use crate::protocol::Io;
+use crate::protocol::{Io, Sink};
 use crate::request_log::Wait;
 use crate::throttle::{LimitFields, Permit};
 use crate::timers::earlier;
@@ -228,7 +228,8 @@ impl Stream for OnWire<'_, '_> {
         let facts = self.message.facts_now(self.io.input, body_ended, cx);
         let Message { writer, switched, record, limit_fields, .. } = &mut *self.message;
         let (queue, limit_fields) = (&mut *self.io.output, limit_fields.as_deref());
-        Sink { queue, writer, switched, record, limit_fields, sent_bytes: self.io.passed.sent, facts, cx }
+        let sent_bytes = self.io.passed.sent;
+        Sink::Http1(writer::Sink { queue, writer, switched, record, limit_fields, sent_bytes, facts, cx })
     }
 
     fn is_bodyless(&self) -> bool {

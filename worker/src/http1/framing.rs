@@ -52,7 +52,8 @@ impl Framing {
         let ResponseFacts { version, is_head, keep_alive } = facts;
         let framing =
             |body, content_length, says_chunked, keep_alive| Framing { body, content_length, says_chunked, keep_alive };
-        let chunked_ok = version == Version::Http11;
+        // HTTP/2 needs no chunks to end a body of any length.
+        let chunked_ok = version != Version::Http10;
         // 1. 1xx, 204 and 304 have no body, and neither length nor coding (RFC 9110, 8.6; RFC 9112, 6.1).
         if status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return framing(BodyFraming::Empty, None, false, keep_alive);

@@ -24,7 +24,8 @@ mod state_record_tests;
 pub mod test_client;
 mod writer;
 
-pub use encode::refusal;
+pub use encode::{error_response, refusal};
+pub use framing::{BodyFraming, Framing, ResponseFacts};
 pub use head_cache::HeadCache;
-pub use state::{Http1, REQUESTS_PER_TURN};
+pub use state::{Http1, REQUESTS_PER_TURN, app_failed};
 pub use writer::Sink;

@@ -29,8 +29,9 @@ use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
 use crate::exchange::{Driven, Driver, Failed, Piece};
 use crate::http::{BodyLength, Error, Response, StatusCode};
+use crate::http2::{self, Http2};
 use crate::net::WriteQueue;
-use crate::protocol::{Closing, Io, Next, Passed};
+use crate::protocol::{Closing, Io, Next, Passed, Protocol};
 use crate::throttle::{Admission, Permit, Ticket, Verdict};
 use crate::websocket::WebSocket;
 use std::mem::MaybeUninit;
@@ -68,6 +69,8 @@ enum Stage {
     Discard(Box<Discard>),
     /// This protocol ends: the 101 is queued.
     Upgraded(Box<WebSocket>),
+    /// What has come is of HTTP/2.
+    Http2,
 }
 
 struct Waiting {
@@ -144,6 +147,7 @@ impl Http1 {
             Stage::Head => has_input,
             Stage::Waiting(_) | Stage::Exchange(_) => true,
             Stage::Discard(_) | Stage::Upgraded(_) => false,
+            Stage::Http2 => true,
         }
     }
 
@@ -169,14 +173,15 @@ impl Http1 {
                 recorder.complete(record);
             }
             Stage::Upgraded(mut websocket) => websocket.end(consumed, written, outcome, recorder),
-            Stage::Head | Stage::Discard(_) => {}
+            Stage::Head | Stage::Discard(_) | Stage::Http2 => {}
         }
     }
 
     /// The protocol that the connection continues with, after [`Next::Switch`].
-    pub fn into_upgraded(self) -> Option<Box<WebSocket>> {
+    pub fn into_switched(self) -> Option<Protocol> {
         match self.stage {
-            Stage::Upgraded(websocket) => Some(websocket),
+            Stage::Upgraded(websocket) => Some(Protocol::WebSocket(websocket)),
+            Stage::Http2 => Some(Protocol::Http2(Box::new(Http2::new(self.since)))),
             _ => None,
         }
     }
@@ -187,7 +192,7 @@ impl Http1 {
             Stage::Head => !self.reads_no_more && queued_bytes <= cx.limits().write_low_watermark_bytes,
             Stage::Exchange(active) => active.wants_body(),
             Stage::Discard(_) => true,
-            Stage::Waiting(_) | Stage::Upgraded(_) => false,
+            Stage::Waiting(_) | Stage::Upgraded(_) | Stage::Http2 => false,
         }
     }
 
@@ -200,7 +205,7 @@ impl Http1 {
             Stage::Waiting(waiting) => Some(waiting.ticket.until()),
             Stage::Exchange(active) => active.deadline(queued_bytes, cx),
             Stage::Discard(discard) => Some(discard.until(self.since, cx)),
-            Stage::Upgraded(_) => None,
+            Stage::Upgraded(_) | Stage::Http2 => None,
         }
     }
 
@@ -222,8 +227,8 @@ impl Http1 {
                 Stage::Waiting(waiting) => self.on_waiting(waiting, io, app, cx),
                 Stage::Exchange(active) => self.on_exchange(active, io, cx),
                 Stage::Discard(discard) => self.on_discard(discard, io, cx),
-                upgraded @ Stage::Upgraded(_) => {
-                    self.stage = upgraded;
+                switched @ (Stage::Upgraded(_) | Stage::Http2) => {
+                    self.stage = switched;
                     return Next::Switch;
                 }
             };
@@ -291,6 +296,13 @@ impl Http1 {
                 Ok(None) => {}
                 Err(error) => {
                     let head = io.input.unconsumed();
+                    if self.place == 0 && cx.limits().has_http2 && http2::is_preface(head) {
+                        if seen == 0 {
+                            self.since = cx.now();
+                        }
+                        self.stage = Stage::Http2;
+                        return Step::Stop(Next::Switch);
+                    }
                     if error.status == StatusCode::HTTP_VERSION_NOT_SUPPORTED
                         && let Some(at) = later_minor_version(head)
                     {
@@ -335,9 +347,9 @@ impl Http1 {
         let (began_at, starts_at, passed, hung_up) = (io.consumed(), io.written(), io.passed, io.hung_up);
         let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
         let bytes = io.input.unconsumed();
-        let begun = match io.head_cache.recall(bytes, cx.limits()) {
+        let begun = match io.scratch.head_cache.recall(bytes, cx.limits()) {
             Some(parsed) => self.begin(parsed, bytes, entry, &mut reply, app, cx),
-            None => match self.parse_and_begin(bytes, io.head_cache, entry, &mut reply, app, cx)? {
+            None => match self.parse_and_begin(bytes, &mut io.scratch.head_cache, entry, &mut reply, app, cx)? {
                 Some(begun) => begun,
                 None => return Ok(None),
             },
@@ -755,7 +767,7 @@ fn arrived_body(length: BodyLength, rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn app_failed() -> Response {
+pub fn app_failed() -> Response {
     Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error: the application failed\n")
 }
 

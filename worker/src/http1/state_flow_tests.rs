@@ -1,10 +1,11 @@
 //! Conversations over time: waits and timeouts, `100 Continue`, and a client that reads slowly.
 
 use super::test_client::*;
-use crate::app::{Answer, App, AppError, Cx, Pull};
+use crate::app::{Answer, App, AppError, Cx, Out, Pull};
 use crate::http::{Head, Request, StatusCode};
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
 use crate::protocol::Next::{Again, Close, Sent, Wait};
+use crate::sink::Sink;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -324,9 +325,16 @@ impl App for Producer {
             while out.has_room() {
                 out.write(&[b'x'; CHUNK_BYTES])?;
             }
-            seen.borrow_mut().push((before, out.sink.queue.len()));
+            seen.borrow_mut().push((before, queued(out)));
             Ok(Pull::More)
         })
+    }
+}
+
+fn queued(out: &Out<'_>) -> usize {
+    match &out.sink {
+        Sink::Http1(sink) => sink.queue.len(),
+        Sink::Http2(_) => unreachable!("the connection is of HTTP/1"),
     }
 }
 

@@ -1,13 +1,13 @@
 //! A connection without a socket for the tests of the state machine: it uses [`Http1`] as `Connection` does, with one
 //! read per step, and plays the client: it sends, reads responses at a given rate, ends its side, lets time pass.
 
+use super::Http1;
 use super::parse::parse;
-use super::{HeadCache, Http1};
 use crate::app::{Answer, App, AppError, ConnectionCx, Cx, Exchange, Out, Pull, TurnCx};
 use crate::dispatch::Recorder;
 use crate::http::{DateLine, Head, Request, Response, StatusCode};
 use crate::net::{ReadBuffer, WriteQueue};
-use crate::protocol::{IdleEnd, Io, Next, Passed};
+use crate::protocol::{IdleEnd, Io, Next, Passed, Scratch};
 use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
@@ -37,7 +37,7 @@ pub struct Client<A: App> {
     pub taken: Vec<u8>,
     pub output: WriteQueue,
     pub recorder: Recorder,
-    head_cache: HeadCache,
+    scratch: Scratch,
     received: u64,
     input: ReadBuffer,
     unread: Vec<u8>,
@@ -61,7 +61,7 @@ impl<A: App> Client<A> {
             taken: Vec::new(),
             output: WriteQueue::new(now),
             recorder: Recorder::default(),
-            head_cache: HeadCache::default(),
+            scratch: Scratch::default(),
             received: 0,
             input: ReadBuffer::with_capacity(64 << 10),
             unread: Vec::new(),
@@ -103,8 +103,8 @@ impl<A: App> Client<A> {
         let (input_ended, hung_up) = (self.input_ended, self.ended);
         let passed = Passed { received: self.received, sent: self.taken.len() as u64 };
         let (input, output, recorder) = (&mut self.input, &mut self.output, &mut self.recorder);
-        let head_cache = &mut self.head_cache;
-        let mut io = Io { input, output, recorder, head_cache, passed, input_ended, hung_up };
+        let scratch = &mut self.scratch;
+        let mut io = Io { input, output, recorder, scratch, passed, input_ended, hung_up };
         let next = self.http1.advance(&mut io, &mut self.app, &cx);
         self.take();
         if next == Next::Wait && !self.waits_to_be_woken {

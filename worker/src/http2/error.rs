@@ -2,6 +2,7 @@
 
 /// A code of RST_STREAM and GOAWAY (RFC 9113, 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code)] // the whole table of the RFC
 #[repr(u32)]
 pub enum Code {
     NoError = 0,

@@ -80,10 +80,6 @@ struct Pseudo<'a> {
 }
 
 impl RequestHead {
-    pub fn new() -> Self {
-        RequestHead::default()
-    }
-
     /// Reads a block. `ends_stream`: no DATA follows.
     pub fn read(&mut self, block: &Block, ends_stream: bool, limits: &Limits) -> Result<(), Refusal> {
         self.clear();

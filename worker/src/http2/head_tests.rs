@@ -25,14 +25,14 @@ fn block(fields: &[(&[u8], &[u8])]) -> Block {
             coded.extend(string);
         }
     }
-    let mut block = Block::new();
+    let mut block = Block::default();
     Decoder::new().decode(&coded, Bounds { bytes_max: 10_000, fields_max: 60 }, &mut block).unwrap();
     block
 }
 
 fn read_bytes(fields: &[(&[u8], &[u8])], ends_stream: bool) -> Result<RequestHead, Refusal> {
     // It has had another head before.
-    let mut head = RequestHead::new();
+    let mut head = RequestHead::default();
     let others = [GET.as_slice(), &[("cookie", "old"), ("content-length", "7"), ("priority", "u=0, i")]].concat();
     let others: Vec<_> = others.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     head.read(&block(&others), false, &limits()).unwrap();
@@ -339,9 +339,9 @@ fn a_browsers_head_is_the_same_through_the_encoder() {
     for (name, value) in with(&[("user-agent", "Mozilla/5.0"), ("accept-language", "en")]) {
         encoder.field(name.as_bytes(), value.as_bytes(), &mut out);
     }
-    let mut block = Block::new();
+    let mut block = Block::default();
     Decoder::new().decode(&out, Bounds { bytes_max: 1000, fields_max: 10 }, &mut block).unwrap();
-    let mut head = RequestHead::new();
+    let mut head = RequestHead::default();
     assert_eq!(head.read(&block, true, &limits()), Ok(()));
     assert_eq!(head.fields.len(), 3);
 }

@@ -4,11 +4,10 @@ use super::WebSocket;
 use crate::app::{AppError, ConnectionCx, Cx, Message, MessageOut, Peer, TurnCx};
 use crate::dispatch::{Record, Recorder};
 use crate::http::DateLine;
-use crate::http1::HeadCache;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::IdleEnd;
 use crate::protocol::Next::{self, Again};
-use crate::protocol::{Io, Passed};
+use crate::protocol::{Io, Passed, Scratch};
 use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
@@ -60,7 +59,7 @@ pub struct Client {
     pub input: ReadBuffer,
     pub output: WriteQueue,
     pub recorder: Recorder,
-    head_cache: HeadCache,
+    scratch: Scratch,
     pub input_ended: bool,
     pub reads: bool,
     pub got: Vec<u8>,
@@ -79,7 +78,7 @@ impl Client {
             input: ReadBuffer::with_capacity(1 << 20),
             output: WriteQueue::new(now),
             recorder: Recorder::default(),
-            head_cache: HeadCache::default(),
+            scratch: Scratch::default(),
             input_ended: false,
             reads: true,
             got: Vec::new(),
@@ -115,8 +114,8 @@ impl Client {
         // More than any test sends.
         let passed = Passed { received: 1 << 40, sent: self.got.len() as u64 };
         let (input, output, recorder) = (&mut self.input, &mut self.output, &mut self.recorder);
-        let head_cache = &mut self.head_cache;
-        let mut io = Io { input, output, recorder, head_cache, passed, input_ended, hung_up };
+        let scratch = &mut self.scratch;
+        let mut io = Io { input, output, recorder, scratch, passed, input_ended, hung_up };
         let next = self.websocket.advance(&mut io, &cx);
         if self.reads {
             self.got.extend(self.output.contents());

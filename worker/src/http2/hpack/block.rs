@@ -40,10 +40,6 @@ struct Field {
 }
 
 impl Block {
-    pub fn new() -> Self {
-        Block::default()
-    }
-
     /// Each name with its value, in the order of their arrival; up to the bounds, if there is an excess.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| {

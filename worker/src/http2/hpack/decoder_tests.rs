@@ -17,7 +17,7 @@ fn lines(block: &Block) -> String {
 
 /// Decodes blocks one after the other, on one connection: the fields of each, or the error of the last.
 fn decode(blocks: &[Vec<u8>]) -> Vec<Result<String, DecodeError>> {
-    let (mut decoder, mut block) = (Decoder::new(), Block::new());
+    let (mut decoder, mut block) = (Decoder::new(), Block::default());
     let mut all = Vec::new();
     for coded in blocks {
         all.push(decoder.decode(coded, BOUNDS, &mut block).map(|()| lines(&block)));
@@ -155,7 +155,7 @@ fn references(count: usize) -> Vec<u8> {
 
 #[test]
 fn what_exceeds_the_bounds_is_decoded_but_not_kept() {
-    let (mut decoder, mut block) = (Decoder::new(), Block::new());
+    let (mut decoder, mut block) = (Decoder::new(), Block::default());
     let mut decode = |coded: &[u8], bytes_max, fields_max| {
         let result = decoder.decode(coded, Bounds { bytes_max, fields_max }, &mut block);
         (result, block.iter().count(), block.count(), block.excess())
@@ -175,7 +175,7 @@ fn what_exceeds_the_bounds_is_decoded_but_not_kept() {
 
 #[test]
 fn a_bomb_ends_after_a_multiple_of_its_bounds() {
-    let (mut decoder, mut block) = (Decoder::new(), Block::new());
+    let (mut decoder, mut block) = (Decoder::new(), Block::default());
     let mut entry = bytes("40 01 61");
     integer::put(4000, 0, 7, &mut entry);
     entry.resize(entry.len() + 4000, b'x');
@@ -183,7 +183,7 @@ fn a_bomb_ends_after_a_multiple_of_its_bounds() {
     assert_eq!(decoder.decode(&references(16_000), BOUNDS, &mut block), Err(DecodeError::Bomb));
     assert!(block.bytes.capacity() <= 64 << 10, "{}", block.bytes.capacity());
     // By their number: 33 bytes each, which is 33 KB.
-    let (mut decoder, mut block) = (Decoder::new(), Block::new());
+    let (mut decoder, mut block) = (Decoder::new(), Block::default());
     assert_eq!(decoder.decode(&bytes("40 01 61 00"), BOUNDS, &mut block), Ok(()));
     assert_eq!(decoder.decode(&references(16_000), BOUNDS, &mut block), Err(DecodeError::Bomb));
     assert!(block.count() <= 8 * BOUNDS.fields_max + 1 && block.iter().count() <= BOUNDS.fields_max);
@@ -194,7 +194,7 @@ fn a_bomb_ends_after_a_multiple_of_its_bounds() {
 fn blocks_of_another_encoder() {
     let mut stories = 0;
     for story in include_str!("vectors.txt").split("\n\n").filter(|story| !story.starts_with('#')) {
-        let (mut decoder, mut block) = (Decoder::new(), Block::new());
+        let (mut decoder, mut block) = (Decoder::new(), Block::default());
         stories += 1;
         for case in story.split("= ").filter(|case| !case.trim().is_empty()) {
             let (hex, expected) = case.split_once('\n').unwrap();
@@ -235,7 +235,7 @@ proptest! {
     /// A fuzz target: no bytes make it panic, and what it keeps is within the bounds.
     #[test]
     fn any_bytes_are_fields_or_an_error(blocks in vec(vec(pieces(), 0..60), 1..5)) {
-        let (mut decoder, mut block) = (Decoder::new(), Block::new());
+        let (mut decoder, mut block) = (Decoder::new(), Block::default());
         let bounds = Bounds { bytes_max: 1000, fields_max: 20 };
         for coded in blocks {
             let result = decoder.decode(&coded.concat(), bounds, &mut block);

@@ -24,7 +24,7 @@ impl Pair {
         let mut out = Vec::new();
         self.encoder.begin(&mut out);
         write(&mut self.encoder, &mut out);
-        let mut block = Block::new();
+        let mut block = Block::default();
         self.decoder.decode(&out, BOUNDS, &mut block).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (out.len(), block.iter().map(|(name, value)| (text(name), text(value))).collect())
@@ -133,7 +133,7 @@ proptest! {
             for (name, value) in &fields {
                 pair.encoder.field(name.as_bytes(), value, &mut out);
             }
-            let mut block = Block::new();
+            let mut block = Block::default();
             prop_assert_eq!(pair.decoder.decode(&out, BOUNDS, &mut block), Ok(()));
             let seen: Vec<_> = block.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
             let expected: Vec<_> =

@@ -1,0 +1,39 @@
+//! The entries of the in-flight table for a protocol that answers several requests of a connection at a time: each request that
+//! outlives its call holds one, if one is free.
+
+use crate::app::Cx;
+use tine_common::in_flight_table::{Before, InFlightTable, Kept};
+
+/// Given back when it is dropped.
+pub struct InFlightEntry {
+    table: InFlightTable,
+    kept: Kept,
+}
+
+impl InFlightEntry {
+    /// The request that has just been passed to the app goes on.
+    pub fn keep(cx: &Cx<'_>) -> Option<InFlightEntry> {
+        let table = *cx.in_flight_table()?;
+        table.keep(None, true).map(|kept| InFlightEntry { table, kept })
+    }
+
+    /// The worker goes on with a request, which has this entry if one was free.
+    pub fn turn_to(entry: Option<&InFlightEntry>, cx: &Cx<'_>) {
+        if let Some(table) = cx.in_flight_table() {
+            table.turn_to(Before::InFlight(entry.map(|entry| entry.kept)));
+        }
+    }
+
+    /// The worker is in none of the connection's requests.
+    pub fn turn_away(cx: &Cx<'_>) {
+        if let Some(table) = cx.in_flight_table() {
+            table.turn_away();
+        }
+    }
+}
+
+impl Drop for InFlightEntry {
+    fn drop(&mut self) {
+        self.table.keep(Some(self.kept), false);
+    }
+}

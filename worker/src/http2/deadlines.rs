@@ -1,0 +1,156 @@
+//! What a connection waits for, and for how long.
+
+use super::error::Code;
+use super::frame::MAX_31_BITS;
+use super::frame_writer as write;
+use super::state::{Drain, Http2, Stage, Wire, put_reset};
+use super::stream::{Part, Stream};
+use crate::app::Cx;
+use crate::protocol::{Closing, Next};
+use crate::timers::earlier;
+use std::time::{Duration, Instant};
+use tine_common::telemetry::Count;
+
+/// A client that is told that the connection ends has sent its last requests after this long: several round trips.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// The highest id of a stream, in the GOAWAY before the last one (RFC 9113, 6.8).
+const ANY_STREAM: u32 = MAX_31_BITS;
+/// What a PING has that asks whether the client is still there.
+const PROBE: [u8; 8] = *b"tine\0\0\0\0";
+
+impl Http2 {
+    /// When to advance without an event. `queued_bytes`: of the connection's output.
+    pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
+        let of_streams = self.streams.iter().map(|stream| self.deadline_of(stream, queued_bytes, cx));
+        let of_streams = of_streams.fold(None, earlier);
+        let of_drain = cx.idle_end().and_then(|end| match self.drain {
+            Drain::No => Some(end.began),
+            Drain::Announced(at) => Some(at + LAST_REQUESTS),
+            Drain::Last(_) => None,
+        });
+        earlier(earlier(of_streams, of_drain), self.deadline_of_client(queued_bytes, cx))
+    }
+
+    /// When the client must have sent what it owes, or anything.
+    fn deadline_of_client(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
+        let limits = cx.limits();
+        if queued_bytes > 0 {
+            return None; // until then, only its reading counts
+        }
+        let part = self.part_since.map(|since| since + limits.header_timeout);
+        let settings = self.settings_sent.map(|sent| sent + limits.header_timeout);
+        let idle = self.streams.is_empty().then(|| self.idle_since + limits.idle_timeout);
+        earlier(earlier(part, settings), idle)
+    }
+
+    fn deadline_of(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
+        let blocked = stream.outgoing.blocked_until(cx.limits().write_timeout);
+        let own = match &stream.part {
+            Part::Waiting { ticket, .. } => Some(ticket.until()),
+            Part::Exchange(active) => {
+                let waits_for_reader = self.waits_for_reader(stream, queued_bytes, cx) || active.next == Next::Sent;
+                active.driver.deadline(cx).filter(|_| !waits_for_reader)
+            }
+            Part::Sending => None,
+            Part::Discarding { until, .. } => Some(*until),
+        };
+        earlier(blocked, own)
+    }
+
+    /// Whether its exchange waits for the client to take something first.
+    fn waits_for_reader(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> bool {
+        self.is_full(queued_bytes, cx) || stream.outgoing.is_blocked(self.send_window)
+    }
+
+    /// Ends what has waited for too long, and the connection when nothing is left.
+    pub(super) fn end_waits(&mut self, is_input_empty: bool, hung_up: bool, wire: &mut Wire<'_>) {
+        let (cx, limits, now) = (wire.cx, wire.cx.limits(), wire.cx.now());
+        let mut at = 0;
+        while at < self.streams.len() {
+            let stream = &self.streams[at];
+            if stream.outgoing.blocked_until(limits.write_timeout).is_some_and(|until| now >= until) {
+                self.end_blocked(at, wire);
+                continue;
+            }
+            if let Part::Discarding { until, .. } = stream.part
+                && now >= until
+            {
+                let stream = self.remove(at, cx);
+                cx.count(Count::TimeoutLinger);
+                put_reset(stream.id, Code::NoError, wire);
+                self.note_reset(stream.id);
+                continue;
+            }
+            at += 1;
+        }
+        if hung_up && !self.streams.is_empty() && !std::mem::replace(&mut self.is_probed, true) {
+            // If it has left, its kernel answers with a reset.
+            wire.output.append_with(|out| write::ping(PROBE, out));
+        }
+        self.end_drain(wire);
+        if wire.input_ended && self.streams.is_empty() && !matches!(self.stage, Stage::Ended(_)) {
+            self.stage = Stage::Ended(Closing::Flushed);
+        }
+        if matches!(self.stage, Stage::Ended(_)) {
+            return;
+        }
+        // It is idle once all output is sent.
+        if !wire.output.is_empty() {
+            self.idle_since = now;
+        }
+        let has_passed = |since: Option<Instant>, wait: Duration| since.is_some_and(|since| now >= since + wait);
+        if wire.output.is_empty() && has_passed(self.part_since, limits.header_timeout) {
+            self.time_out(Code::Protocol, "a frame did not arrive in time", Some(Count::TimeoutHead), wire);
+        } else if wire.output.is_empty() && has_passed(self.settings_sent, limits.header_timeout) {
+            self.time_out(Code::SettingsTimeout, "SETTINGS were not acknowledged in time", None, wire);
+        } else if self.streams.is_empty() && is_input_empty && wire.output.is_empty() {
+            if now >= self.idle_since + limits.idle_timeout {
+                self.time_out(Code::NoError, "", Some(Count::TimeoutIdle), wire);
+            } else if self.ends_at_next_wait {
+                self.time_out(Code::NoError, "", None, wire);
+            }
+        }
+    }
+
+    /// The server stops: the client is told that the connection ends, and then which request is the last.
+    fn end_drain(&mut self, wire: &mut Wire<'_>) {
+        let now = wire.cx.now();
+        match self.drain {
+            Drain::No if !wire.cx.is_draining() => return,
+            Drain::No if !self.streams.is_empty() => {
+                wire.output.append_with(|out| write::goaway(ANY_STREAM, Code::NoError, "", out));
+                self.drain = Drain::Announced(now);
+            }
+            Drain::No => self.announce_last(wire),
+            Drain::Announced(at) if self.streams.is_empty() || now >= at + LAST_REQUESTS => self.announce_last(wire),
+            Drain::Announced(_) | Drain::Last(_) => {}
+        }
+        if matches!(self.drain, Drain::Last(_)) && self.streams.is_empty() {
+            self.stage = Stage::Ended(Closing::Lingering);
+        }
+    }
+
+    /// What it waits for, once all that could be done is done.
+    pub(super) fn next(&self, wire: &Wire<'_>) -> Next {
+        let (cx, queued) = (wire.cx, wire.output.len());
+        let mut waits_for_send = false;
+        for stream in &self.streams {
+            if stream.can_send(self.send_window) {
+                return Next::Again;
+            }
+            let Part::Exchange(active) = &stream.part else { continue };
+            if active.is_due {
+                return Next::Again;
+            }
+            match active.next {
+                Next::Again if !self.waits_for_reader(stream, queued, cx) => return Next::Again,
+                Next::Sent if stream.outgoing.queue.is_empty() && stream.outgoing.written_at <= wire.passed.sent => {
+                    return Next::Again;
+                }
+                Next::Again | Next::Sent => waits_for_send |= queued > 0,
+                _ => {}
+            }
+        }
+        if waits_for_send { Next::Sent } else { Next::Wait }
+    }
+}

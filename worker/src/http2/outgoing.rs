@@ -1,0 +1,107 @@
+//! The half of a stream that the server sends: what of its response waits to be moved into frames, and how much of it the
+//! client will take.
+
+use super::windows::SendWindow;
+use super::writer::Writer;
+use crate::app::AppError;
+use crate::http::Trailers;
+use crate::http1::BodyFraming;
+use crate::net::WriteQueue;
+use std::time::{Duration, Instant};
+
+/// What a client has to take of a response within the write timeout. A window that it opens by a byte at a time does not
+/// keep the response alive.
+const PROGRESS_BYTES_MIN: u64 = 1024;
+
+pub struct Outgoing {
+    /// The client's window for this stream.
+    pub window: SendWindow,
+    /// Of the body: what is not in a frame yet.
+    pub queue: WriteQueue,
+    /// `None` before the head.
+    pub writer: Option<Writer>,
+    /// The app has written all of it.
+    pub is_complete: bool,
+    /// END_STREAM is in the connection's output.
+    pub has_ended: bool,
+    /// What ends it, after the queue.
+    pub trailers: Option<Trailers>,
+    /// The bytes of all its frames so far, and of those before its head.
+    pub frame_bytes: u64,
+    /// The position in the connection's output up to which its last frame is.
+    pub written_at: u64,
+    blocked: Option<Blocked>,
+}
+
+/// The client's window keeps it from being sent.
+#[derive(Clone, Copy)]
+struct Blocked {
+    since: Instant,
+    /// `frame_bytes` by then.
+    frame_bytes: u64,
+}
+
+impl Outgoing {
+    pub fn new(window: SendWindow, now: Instant) -> Outgoing {
+        Outgoing {
+            window,
+            queue: WriteQueue::new(now),
+            writer: None,
+            is_complete: false,
+            has_ended: false,
+            trailers: None,
+            frame_bytes: 0,
+            written_at: 0,
+            blocked: None,
+        }
+    }
+
+    /// The head is written, and no body follows.
+    pub fn is_bodyless(&self) -> bool {
+        self.writer.is_some_and(|writer| writer.framing == BodyFraming::Empty)
+    }
+
+    /// Whether its end can be written now.
+    pub fn is_at_end(&self) -> bool {
+        self.is_complete && self.queue.is_empty()
+    }
+
+    /// The app ends the response: checks that what was declared was written.
+    pub fn finish(&mut self) -> Result<(), AppError> {
+        match self.writer.map(|writer| writer.framing) {
+            None => return Err(AppError::new("the exchange ended without a response")),
+            Some(BodyFraming::Known(left @ 1..)) => {
+                return Err(AppError::new(format!("the body ended {left} bytes short of what was declared")));
+            }
+            Some(_) => {}
+        }
+        self.is_complete = true;
+        Ok(())
+    }
+
+    /// The bytes that may be sent now.
+    pub fn open_window(&self, connection: SendWindow) -> usize {
+        self.window.bytes().min(connection.bytes())
+    }
+
+    /// Whether more of the response waits than the client will take by now.
+    pub fn is_blocked(&self, connection: SendWindow) -> bool {
+        !self.queue.is_empty() && self.queue.len() >= self.open_window(connection)
+    }
+
+    /// Keeps the time since when the client holds it up, until it has taken or would take [`PROGRESS_BYTES_MIN`] more.
+    pub fn watch_window(&mut self, connection: SendWindow, now: Instant) {
+        let open = self.open_window(connection) as u64;
+        let is_closed = open == 0 && !self.queue.is_empty();
+        let due = self.blocked.map(|blocked| blocked.frame_bytes + PROGRESS_BYTES_MIN);
+        match due {
+            Some(due) if !self.queue.is_empty() && self.frame_bytes + open < due => {}
+            _ => self.blocked = is_closed.then_some(Blocked { since: now, frame_bytes: self.frame_bytes }),
+        }
+    }
+
+    /// When the client must have taken more of it.
+    pub fn blocked_until(&self, timeout: Duration) -> Option<Instant> {
+        self.blocked.map(|blocked| blocked.since + timeout)
+    }
+}

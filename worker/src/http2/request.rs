@@ -1,0 +1,293 @@
+//! A request begins: it is admitted or waits, the app is called, and what it answers at once is written.
+
+use super::budget::Waste;
+use super::drive::put_block;
+use super::encode;
+use super::error::{Code, Violation};
+use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX, StreamId};
+use super::frame_writer as write;
+use super::head::{FieldRoom, Refusal, RequestHead};
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::priority::Priority;
+use super::state::{Drain, Http2, Wire, put_reset};
+use super::stream::{Active, Part, Stream};
+use super::windows::SendWindow;
+use super::writer::{Writer, framing};
+use crate::app::{Answer, Cx, Handshake};
+use crate::dispatch::{self, InFlightEntry, Outcome, Record};
+use crate::exchange::Driver;
+use crate::http::{Body, BodyLength, Error, Request, Response, Version};
+use crate::http1::{BodyFraming, app_failed, error_response};
+use crate::net::WriteQueue;
+use crate::protocol::Next;
+use crate::throttle::{Admission, Permit, Verdict};
+use std::time::Instant;
+
+/// Up to this many bytes of a request's body that no app reads are dropped, so that the client need not see a reset.
+pub(super) const DISCARD_BYTES_MAX: u64 = 1 << 20;
+
+/// A request that begins.
+pub(super) struct Begins {
+    pub id: StreamId,
+    pub began: Instant,
+    pub incoming: Incoming,
+    /// The client's window for its response.
+    pub window: SendWindow,
+    pub is_head: bool,
+    pub priority: Priority,
+}
+
+/// A request whose head has come, now or before it had to wait.
+struct HasCome {
+    id: StreamId,
+    began: Instant,
+    /// As [`Request::place`].
+    place: u32,
+    incoming: Incoming,
+    window: SendWindow,
+}
+
+/// A request whose head has been read, and whether the limits let it pass.
+type Admitted = Result<Permit, Box<Response>>;
+
+impl Http2 {
+    /// The head of a request has come: it is in the block.
+    pub(super) fn on_request(
+        &mut self,
+        id: StreamId,
+        has_ended: bool,
+        frame_bytes: u64,
+        wire: &mut Wire<'_>,
+    ) -> Result<(), Violation> {
+        self.place = self.place.saturating_add(1);
+        let mut head = std::mem::take(&mut wire.scratch.head);
+        let read = head.read(&wire.scratch.block, has_ended, wire.cx.limits());
+        let incoming = Incoming::new(has_ended, frame_bytes);
+        let handled = match read {
+            Ok(()) if head.protocol().is_some() => {
+                Err(Violation::of_stream(Code::Protocol, "extended CONNECT was not announced"))
+            }
+            Ok(()) => {
+                let window = SendWindow::new(self.client.initial_window);
+                let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };
+                self.begin(&head, has_come, None, wire);
+                Ok(())
+            }
+            Err(Refusal::Malformed(why)) => Err(Violation::of_stream(Code::Protocol, why)),
+            Err(Refusal::Answered { error, is_head }) => {
+                self.refuse(error, is_head, id, incoming, wire);
+                self.charge(Waste::Refusal, wire)
+            }
+        };
+        wire.scratch.head = head;
+        handled
+    }
+
+    /// Begins the request of this head; `admitted`: of one that has waited for the limits.
+    fn begin(&mut self, head: &RequestHead, has_come: HasCome, admitted: Option<Admitted>, wire: &mut Wire<'_>) {
+        let HasCome { id, began, place, mut incoming, window } = has_come;
+        let mut room = FieldRoom::new();
+        let mut request = head.request(&mut room);
+        request.set_place(place);
+        if let BodyLength::Known(length) = request.body_length() {
+            incoming.declare(length);
+        }
+        // A client that does not say how it wants a response: it should not wait for another of any length.
+        let priority = match request.headers().has("priority") {
+            true => head.priority(),
+            false => Priority { incremental: true, ..Priority::default() },
+        };
+        let is_head = request.method() == "HEAD";
+        let begins = Begins { id, began, incoming, window, is_head, priority };
+        let cx = &wire.cx.of_stream(id);
+        let admitted = match admitted {
+            Some(admitted) => admitted,
+            None => match dispatch::admit(&request, cx) {
+                Admission::Admitted(permit) => Ok(permit),
+                Admission::Refused(response) => Err(response),
+                Admission::Waits(ticket) => {
+                    let record = Record::begun(&request, began, wire.written(), cx);
+                    self.insert(begins, Part::Waiting { ticket, head: Box::new(head.clone()), place }, record, cx);
+                    return;
+                }
+            },
+        };
+        let expects_continue = head.expects_continue() && request.has_body();
+        self.call(&request, expects_continue, begins, admitted, wire);
+    }
+
+    /// Streams are in the order of their ids; one that has waited is not the last.
+    fn insert(&mut self, begins: Begins, part: Part, record: Record, cx: &Cx<'_>) -> &mut Stream {
+        let Begins { id, began, incoming, window, is_head, priority } = begins;
+        let outgoing = Outgoing::new(window, cx.now());
+        let at = self.streams.partition_point(|other| other.id < id);
+        let stream = Stream { id, priority, is_head, incoming, outgoing, part, began, record: Some(record) };
+        self.streams.insert(at, Box::new(stream));
+        &mut self.streams[at]
+    }
+
+    fn call(
+        &mut self,
+        request: &Request<'_>,
+        expects_continue: bool,
+        begins: Begins,
+        admitted: Admitted,
+        wire: &mut Wire<'_>,
+    ) {
+        let cx = &wire.cx.of_stream(begins.id);
+        let starts_at = wire.written();
+        let (permit, answer) = match admitted {
+            Ok(permit) => (permit, dispatch::begin(request, begins.began, starts_at, wire.recorder, wire.app, cx)),
+            Err(refusal) => {
+                wire.recorder.begin(request, begins.began, starts_at, cx).outcome = Outcome::Refused;
+                (Permit::none(), Answer::Response(*refusal))
+            }
+        };
+        let record = wire.recorder.take_last();
+        let response = match answer {
+            Answer::Response(response) => response,
+            Answer::Exchange(exchange) => {
+                let active = Active {
+                    driver: Driver::new(exchange, request.name(), cx),
+                    next: Next::Again,
+                    is_due: true,
+                    owes_continue: expects_continue,
+                    limit_fields: permit.limit_fields(cx).map(Box::new),
+                    _permit: permit.keep(cx.now()),
+                    entry: InFlightEntry::keep(cx),
+                };
+                self.insert(begins, Part::Exchange(Box::new(active)), record, cx);
+                return InFlightEntry::turn_away(cx);
+            }
+            Answer::Upgrade(_) => match Handshake::of(request) {
+                Err(refusal) => refusal.response(),
+                Ok(_) => app_failed(),
+            },
+        };
+        InFlightEntry::turn_away(cx);
+        let mut response = response;
+        if let Some(fields) = permit.limit_fields(cx) {
+            fields.add_to_response(&mut response);
+        }
+        if let Err(error) = response.head.check() {
+            dispatch::on_refused(&request.name(), error, cx);
+            response = app_failed();
+        }
+        // A client that holds its body back until a 100 does not get one.
+        let is_held_back = expects_continue && begins.incoming.data().is_empty();
+        self.respond(response, begins, record, 0, is_held_back, wire);
+    }
+
+    /// Writes a complete response, whose head is checked. `bytes_before`: of its interim responses. `is_last`: nothing more is read
+    /// of the request.
+    pub(super) fn respond(
+        &mut self,
+        response: Response,
+        begins: Begins,
+        mut record: Record,
+        bytes_before: u64,
+        is_last: bool,
+        wire: &mut Wire<'_>,
+    ) {
+        let (cx, id) = (wire.cx, begins.id);
+        let Response { head, body } = response;
+        let known = body.as_slice().len();
+        let length = if begins.is_head { head.length.unwrap_or(known as u64) } else { known as u64 };
+        let framing = framing(&head, Some(length), begins.is_head);
+        let has_body = framing.body != BodyFraming::Empty && known > 0;
+        let at = wire.written();
+        record.starts_at(at.saturating_sub(bytes_before));
+        record.head_at(at);
+        record.request_bytes = begins.incoming.frame_bytes;
+        let mut block = std::mem::take(&mut wire.scratch.blocks.bytes);
+        encode::head(&mut self.encoder, &mut block, &head, framing.content_length, &mut record, cx);
+        let head_bytes = put_block(&block, !has_body, id, wire);
+        block.clear();
+        wire.scratch.blocks.bytes = block;
+        let frame_bytes = bytes_before + head_bytes;
+        if head.closes() {
+            self.announce_last(wire);
+        }
+        let is_room = wire.output.len() <= cx.limits().write_low_watermark_bytes;
+        let window = self.send_window.bytes().min(begins.window.bytes());
+        let fits = known <= PAYLOAD_BYTES_MAX.min(window);
+        if has_body && !(fits && is_room) {
+            let stream = self.insert(begins, Part::Sending, record, cx);
+            append(&mut stream.outgoing.queue, body);
+            stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });
+            stream.outgoing.is_complete = true;
+            stream.outgoing.frame_bytes = frame_bytes;
+            self.queued_bytes += known;
+            return;
+        }
+        let mut body_bytes = 0;
+        if has_body {
+            self.send_window.spend(known);
+            wire.output.append_with(|out| write::data_header(known, true, id, out));
+            append(wire.output, body);
+            body_bytes = (HEADER_BYTES + known) as u64;
+        }
+        if begins.incoming.has_ended {
+            record.written_among_others(wire.written(), frame_bytes + body_bytes);
+            wire.recorder.complete(record);
+            self.budget.on_answered();
+        } else if is_last {
+            record.written_among_others(wire.written(), frame_bytes + body_bytes);
+            wire.recorder.complete(record);
+            put_reset(id, Code::NoError, wire);
+            self.note_reset(id);
+        } else {
+            let stream = self.insert(begins, Part::Sending, record, cx);
+            stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });
+            (stream.outgoing.is_complete, stream.outgoing.has_ended) = (true, true);
+            stream.outgoing.frame_bytes = frame_bytes + body_bytes;
+            if let Some(at) = self.place_of(id) {
+                self.end_response(at, wire);
+            }
+        }
+    }
+
+    /// Answers with the client's error, a head that makes no request; the rest of it is not read.
+    fn refuse(&mut self, error: Error, is_head: bool, id: StreamId, incoming: Incoming, wire: &mut Wire<'_>) {
+        let method: &[u8] = if is_head { b"HEAD" } else { b"" };
+        let mut record = Record::refused(method, wire.written(), wire.cx);
+        (record.outcome, record.version) = (Outcome::Refused, Some(Version::Http2));
+        let window = SendWindow::new(self.client.initial_window);
+        let begins = Begins { id, began: record.began, incoming, window, is_head, priority: Priority::default() };
+        self.respond(error_response(error), begins, record, 0, true, wire);
+    }
+
+    /// A request that waits for the limits: begins it once it is admitted or refused.
+    pub(super) fn look_at_waiting(&mut self, at: usize, wire: &mut Wire<'_>) {
+        let Part::Waiting { ticket, .. } = &mut self.streams[at].part else { return };
+        let admitted = match ticket.verdict(wire.input_ended, wire.cx.now()) {
+            Verdict::Waits => return,
+            Verdict::Admitted(permit) => Ok(permit),
+            Verdict::Refused(response) => Err(response),
+        };
+        let stream = self.remove(at, wire.cx);
+        let Stream { id, incoming, outgoing, part: Part::Waiting { head, place, .. }, began, .. } = *stream else {
+            return;
+        };
+        let has_come = HasCome { id, began, place, incoming, window: outgoing.window };
+        self.begin(&head, has_come, Some(admitted), wire);
+    }
+
+    /// The connection ends after the requests that have begun.
+    pub(super) fn announce_last(&mut self, wire: &mut Wire<'_>) {
+        if !matches!(self.drain, Drain::Last(_)) {
+            let last = self.last;
+            self.drain = Drain::Last(last);
+            wire.output.append_with(|out| write::goaway(last, Code::NoError, "", out));
+        }
+    }
+}
+
+fn append(queue: &mut WriteQueue, body: Body) {
+    match body {
+        Body::Static(bytes) => queue.append_static(bytes),
+        Body::Shared(bytes) => queue.append_shared(bytes),
+        Body::Owned(bytes) => queue.append_shared(bytes.into()),
+    }
+}

@@ -1,0 +1,318 @@
+//! Flow control on both levels, the order of streams, waits, and the end of a connection.
+
+use super::state::STREAMS_MAX;
+use super::test_client::*;
+use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
+use crate::http::{Head, Request, StatusCode, Trailers};
+use crate::http1::test_client::{Paths, Pulled};
+use crate::protocol::{Closing, Next};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// `/N`: N bytes, in blocks as there is room; `/trailers`, `/early`, `/take`.
+#[derive(Default, Clone)]
+struct Bytes {
+    /// Written by all exchanges.
+    written: Rc<Cell<usize>>,
+}
+
+/// Takes nothing of its body until it is told.
+struct Unhungry {
+    takes: Rc<Cell<usize>>,
+}
+
+impl Exchange for Unhungry {
+    fn push(&mut self, body: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        let taken = body.len().min(self.takes.get());
+        self.takes.set(self.takes.get() - taken);
+        Ok(taken)
+    }
+
+    fn wants_body(&self) -> bool {
+        false
+    }
+
+    fn pull(&mut self, _: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        Ok(Pull::NotBefore(cx.now() + SECOND))
+    }
+}
+
+impl App for Bytes {
+    fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
+        let path = &request.path()[1..];
+        if path == "take" {
+            return Answer::exchange(Unhungry { takes: self.written.clone() });
+        }
+        if path == "trailers" {
+            return Answer::exchange(Pulled(|out: &mut Out<'_>, _: &Cx<'_>| {
+                out.head(Head::new(StatusCode::OK))?;
+                out.write(b"body")?;
+                out.trailers(Trailers::new().field("X-Sum", "1"))?;
+                Ok(Pull::End)
+            }));
+        }
+        if path == "early" {
+            return Answer::exchange(Pulled(|out: &mut Out<'_>, _: &Cx<'_>| {
+                out.interim(Head::new(StatusCode::EARLY_HINTS).header("Link", "</a>"))?;
+                out.head(Head::new(StatusCode::OK).length(0))?;
+                Ok(Pull::End)
+            }));
+        }
+        let (mut left, written) = (path.parse::<usize>().unwrap_or(0), self.written.clone());
+        Answer::exchange(Pulled(move |out: &mut Out<'_>, _: &Cx<'_>| {
+            if !out.has_head() {
+                out.head(Head::new(StatusCode::OK).length(left as u64))?;
+            }
+            while out.has_room() && left > 0 {
+                let part = left.min(4096);
+                out.write(&[b'x'; 4096][..part])?;
+                left -= part;
+                written.set(written.get() + part);
+            }
+            Ok(if left == 0 { Pull::End } else { Pull::More })
+        }))
+    }
+}
+
+/// The bytes of DATA that each stream got, and whether it has ended.
+fn got(told: &str, id: u32) -> (usize, bool) {
+    let start = format!("DATA {id} ");
+    let lines = told.lines().filter_map(|line| line.strip_prefix(&start));
+    lines.fold((0, false), |(sum, ended), line| {
+        let (line, ends) = line.strip_prefix("end ").map_or((line, false), |line| (line, true));
+        let length = line.strip_prefix("of ").map_or(line.len(), |length| length.parse().expect("a number"));
+        (sum + length, ended || ends)
+    })
+}
+
+#[test]
+fn trailers_and_interim_heads() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&[get(1, "/trailers"), get(3, "/early")].concat());
+    let told = client.told();
+    for line in [
+        "HEADERS 1 :status=200\n",
+        "DATA 1 body\nHEADERS 1 end x-sum=1\n",
+        "HEADERS 3 :status=103 link=</a>\nHEADERS 3 end :status=200 content-length=0\n",
+    ] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
+}
+
+#[test]
+fn no_more_is_sent_than_the_windows_allow() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&get(1, "/200000"));
+    assert_eq!(got(&client.told(), 1), (65_535, false));
+    assert_eq!(client.send(&window(1, 100_000)), Next::Wait, "the connection's window is closed");
+    assert_eq!(client.told(), "");
+    client.send(&window(0, 1000));
+    assert_eq!(got(&client.told(), 1), (1000, false));
+    client.send(&[window(0, 1 << 20), window(1, 1 << 20)].concat());
+    assert_eq!(got(&client.told(), 1), (200_000 - 66_535, true));
+}
+
+#[test]
+fn a_window_may_become_negative_and_open_again() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&[window(0, 1 << 20), get(1, "/100000")].concat());
+    assert_eq!(got(&client.told(), 1), (65_535, false));
+    client.send(&settings(&[(4, 0)]));
+    client.send(&window(1, 65_535));
+    assert_eq!(client.told(), "SETTINGS ACK\n");
+    client.send(&settings(&[(4, 100_000)]));
+    assert_eq!(got(&client.told(), 1), (34_465, true));
+}
+
+#[test]
+fn what_a_refused_client_has_on_its_way_is_ignored_however_late_it_comes() {
+    let mut client = Client::new(Paths);
+    client.send(&request(1, false, "POST", "/text", &[("expect", "100-continue")]));
+    assert!(client.told().ends_with("RST_STREAM 1 0\n"));
+    client.later(SECOND);
+    client.send(&[data(1, b"late", true), get(3, "/text")].concat());
+    assert!(client.told().starts_with("HEADERS 3 :status=200"));
+}
+
+#[test]
+fn a_window_that_came_before_the_response_failed_counts() {
+    let mut client = Client::new(Paths);
+    client.send(&[settings(&[(4, 10)]), request(1, false, "POST", "/fails/push", &[]), window(1, 90)].concat());
+    client.send(&data(1, b"x", true));
+    // Without its newline.
+    assert_eq!(got(&client.told(), 1), (49, true));
+}
+
+#[test]
+fn a_stream_that_its_client_does_not_take_stops_no_other_and_holds_little() {
+    let app = Bytes::default();
+    let mut client = Client::new(app.clone());
+    client.send(&[settings(&[(4, 0)]), window(0, 1 << 30)].concat());
+    for at in 0..100 {
+        client.send(&get(2 * at + 1, "/100000000"));
+    }
+    assert!(app.written.get() <= 100 * 4096, "{}", app.written.get());
+    client.told();
+    // More than the mark waits by now, in all, and another stream goes on.
+    for at in 50..100 {
+        client.send(&rst(2 * at + 1, 8));
+    }
+    client.send(&[get(301, "/50000"), window(301, 60_000)].concat());
+    assert_eq!(got(&client.told(), 301), (50_000, true));
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_little() {
+    let app = Bytes::default();
+    let mut client = Client::new(app.clone());
+    client.takes_bytes = 0;
+    client.send(&[settings(&[(4, 1 << 30)]), window(0, 1 << 30)].concat());
+    for at in 0..100 {
+        client.send(&get(2 * at + 1, "/100000000"));
+    }
+    assert!(app.written.get() <= client.limits.write_high_watermark_bytes + 4096, "{}", app.written.get());
+    // As soon as it reads, all get their share.
+    client.takes_bytes = 10_000;
+    for _ in 0..2000 {
+        client.step();
+        if client.told().contains("DATA 199 ") {
+            return;
+        }
+    }
+    panic!("the last stream has got nothing");
+}
+
+#[test]
+fn streams_take_turns_unless_their_priority_says_otherwise() {
+    let order = |first: &[(&str, &str)], second: &[(&str, &str)]| {
+        let mut client = Client::new(Bytes::default());
+        client.send(&[settings(&[(4, 1 << 20)])].concat());
+        client.send(&[request(1, true, "GET", "/60000", first), request(3, true, "GET", "/60000", second)].concat());
+        client.told();
+        client.send(&window(0, 1 << 20));
+        let told = client.told();
+        let mut order: Vec<u32> = Vec::new();
+        for line in told.lines().filter_map(|line| line.strip_prefix("DATA ")) {
+            order.push(line.split(' ').next().and_then(|id| id.parse().ok()).expect("an id"));
+        }
+        (order, got(&told, 1), got(&told, 3))
+    };
+    let (order_of_equals, ..) = order(&[], &[]);
+    assert!(order_of_equals.len() > 2, "{order_of_equals:?}");
+    let (one_by_one, first, _) = order(&[("priority", "u=3")], &[("priority", "u=3")]);
+    assert!(one_by_one.len() <= 2 && first.0 <= 60_000, "{one_by_one:?}");
+    let (urgent, first, second) = order(&[("priority", "u=5")], &[("priority", "u=1")]);
+    // The urgent one has had all but 5535 bytes of the first window.
+    assert_eq!((urgent, first.1, second.0), (vec![1], true, 0));
+}
+
+#[test]
+fn the_window_of_a_stream_opens_as_the_exchange_takes_and_that_of_the_connection_as_bytes_come() {
+    let app = Bytes::default();
+    let mut client = Client::new(app.clone());
+    client.send(&request(1, false, "POST", "/take", &[]));
+    let part = [b'x'; 16_384];
+    for _ in 0..16 {
+        client.send(&data(1, &part, false));
+    }
+    assert_eq!(client.told(), "", "a quarter of the connection's window, and nothing was taken");
+    client.send(&data(1, b"x", false));
+    assert_eq!(client.told(), "RST_STREAM 1 3\n", "more than the window");
+    client.send(&request(3, false, "POST", "/take", &[]));
+    for _ in 0..16 {
+        client.send(&data(3, &part, false));
+    }
+    app.written.set(200_000);
+    client.later(SECOND);
+    let told = client.told();
+    assert!(told.contains("WINDOW_UPDATE 3 200000\n") && told.contains("WINDOW_UPDATE 0 "), "{told}");
+}
+
+#[test]
+fn a_hundred_continue_is_sent_while_the_body_is_waited_for() {
+    let expects = request(1, false, "POST", "/echo", &[("expect", "100-continue")]);
+    let mut client = Client::new(Paths);
+    client.send(&expects);
+    assert_eq!(client.told(), "HEADERS 1 :status=100\n");
+    client.send(&data(1, b"ab", true));
+    assert_eq!(client.told(), "HEADERS 1 :status=200 content-length=2\nDATA 1 end ab\n");
+    client.send(&request(3, false, "POST", "/text", &[("expect", "100-continue")]));
+    let told = client.told();
+    assert!(told.starts_with("HEADERS 3 :status=200") && told.ends_with("RST_STREAM 3 0\n"), "{told}");
+}
+
+#[test]
+fn more_streams_than_announced_are_refused() {
+    let mut client = Client::new(Paths);
+    for at in 0..=STREAMS_MAX as u32 {
+        client.send(&request(2 * at + 1, false, "POST", "/idle", &[]));
+    }
+    assert_eq!(client.told(), format!("RST_STREAM {} 7\n", 2 * STREAMS_MAX + 1));
+    client.send(&[rst(1, 8), get(1001, "/text")].concat());
+    assert!(client.told().contains("HEADERS 1001 :status=200"));
+}
+
+#[test]
+fn waits_end() {
+    let mut idle = Client::new(Paths);
+    assert_eq!(idle.later(idle.limits.idle_timeout - SECOND), Next::Wait);
+    assert_eq!(idle.later(SECOND), Next::Close(Closing::Lingering));
+    assert_eq!(idle.told(), "GOAWAY 0 0\n");
+    // A part of a frame.
+    let mut slow = Client::new(Paths);
+    slow.send(&get(1, "/text")[..20]);
+    assert_eq!(slow.later(slow.limits.header_timeout), Next::Close(Closing::Lingering));
+    // Half a header block, kept up by empty frames.
+    let mut slow = Client::new(Paths);
+    slow.send(&frame(1, 0, 1, &block(&[(":method", "GET")])));
+    slow.later(slow.limits.header_timeout / 2);
+    slow.send(&frame(9, 0, 1, b""));
+    assert_eq!(slow.later(slow.limits.header_timeout / 2), Next::Close(Closing::Lingering));
+    // SETTINGS that are not acknowledged.
+    let mut rude = Client::silent(Paths);
+    rude.send(&[&super::frame::PREFACE[..], &settings(&[])].concat());
+    assert_eq!(rude.later(rude.limits.header_timeout), Next::Close(Closing::Lingering));
+    assert!(rude.told().ends_with("GOAWAY 0 4\n"));
+    // A body that stops.
+    let mut late = Client::new(Paths);
+    late.send(&request(1, false, "POST", "/echo", &[]));
+    assert_eq!(late.later(late.limits.body_timeout), Next::Wait);
+    let told = late.told();
+    assert!(told.starts_with("HEADERS 1 :status=408") && told.ends_with("RST_STREAM 1 0\n"), "{told}");
+}
+
+#[test]
+fn a_window_that_is_opened_byte_by_byte_does_not_keep_a_response_alive() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&[settings(&[(4, 0)]), get(1, "/100000")].concat());
+    let half = client.limits.write_timeout / 2;
+    for _ in 0..3 {
+        client.send(&window(1, 1));
+        client.later(half);
+    }
+    let told = client.told();
+    assert!(told.ends_with("RST_STREAM 1 8\n"), "{told}");
+}
+
+#[test]
+fn a_drain_tells_the_client_what_is_served() {
+    let mut idle = Client::new(Paths);
+    assert_eq!(idle.drain(SECOND), Next::Close(Closing::Lingering));
+    assert_eq!(idle.told(), "GOAWAY 0 0\n");
+    let mut busy = Client::new(Paths);
+    busy.send(&request(1, false, "POST", "/echo", &[]));
+    busy.drain(SECOND);
+    assert_eq!(busy.told(), "GOAWAY 2147483647 0\n");
+    // What was on its way is served.
+    busy.send(&get(3, "/text"));
+    assert!(busy.told().contains("HEADERS 3 :status=200"));
+    busy.later(SECOND);
+    assert_eq!(busy.told(), "GOAWAY 3 0\n");
+    busy.send(&get(5, "/text"));
+    assert_eq!(busy.told(), "");
+    assert_eq!(busy.send(&data(1, b"ab", true)), Next::Close(Closing::Lingering));
+    assert_eq!(busy.told(), "HEADERS 1 :status=200 content-length=2\nDATA 1 end ab\n");
+}
