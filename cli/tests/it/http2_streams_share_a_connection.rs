@@ -43,6 +43,6 @@ fn each_is_limited_by_itself() {
     let server = Server::start(&["--workers", "1", "--limit-concurrency", "2", "--limit-wait", "20s"]);
     assert_eq!(h2load(&["-n", "40", "-c", "1", "-m", "20", &server.url("/delay/5")]), all_of(40));
     let server = Server::start(&["--workers", "1", "--limit-concurrency", "1", "--limit-wait", "0s"]);
-    let line = h2load(&["-n", "10", "-c", "1", "-m", "10", &server.url("/delay/300")]);
+    let line = h2load(&["-n", "10", "-c", "1", "-m", "10", &server.url("/delay/2000")]);
     assert!(line.contains(" 1 succeeded, 9 failed"), "{line}");
 }

@@ -274,8 +274,6 @@ impl Http2 {
         let mut stream = self.remove(at, wire.cx);
         let is_rapid = stream.record.is_some() && wire.cx.now() < stream.began + RAPID;
         stream.end_record(Outcome::ClientLeft, wire.written(), wire.recorder);
-        // It may have sent more before it had ours.
-        self.note_reset(id);
         if is_rapid { self.charge(Waste::RapidReset, wire) } else { Ok(()) }
     }
 
