@@ -1,12 +1,14 @@
 //! The header fields of the head that was parsed last: a client sends most of its requests with the same ones, and where
-//! they are the same to the byte, only the request line is parsed again.
+//! they are the same to the byte, only the request line is parsed again. The line that was parsed last is kept, too: many
+//! clients ask for the same thing again.
 //!
 //! One per worker, so that it costs idle connections nothing. What fields mean depends on their bytes, on the version,
 //! which has to be HTTP/1.1, and on the limits, which are those of the worker. A line that is in any way unusual is left
 //! to [`super::parse`].
 //!
 //! Fields are kept only once two heads in a row have had fields of the same length: clients that differ from each other do
-//! not pay for copies. Credentials are never kept: the time of a comparison must not say what another client has sent.
+//! not pay for copies. Credentials are never kept, nor lines with a query, where tokens are: the time of a comparison must not
+//! say what another client has sent.
 
 use super::parse::Parsed;
 use crate::http::target::is_plain_target_byte;
@@ -15,6 +17,8 @@ use tine_common::config::Limits;
 
 /// Longer ones are not kept.
 const FIELDS_BYTES_MAX: usize = 2048;
+/// Longer request lines are not kept.
+const LINE_BYTES_MAX: usize = 256;
 /// Fields with these names are never kept.
 const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
@@ -28,6 +32,9 @@ pub struct HeadCache {
     expects_continue: bool,
     /// The length of the fields that were last parsed.
     last_length: usize,
+    /// The request line, with its CRLF. Empty: none is kept.
+    line: String,
+    line_method: &'static str,
 }
 
 /// A request line without anything unusual.
@@ -38,17 +45,37 @@ struct Line<'a> {
     length: usize,
 }
 
+const VERSION: &str = " HTTP/1.1\r\n";
+
 impl HeadCache {
     /// The head that these bytes begin with, if they have the kept fields.
     #[inline]
-    pub fn recall<'a>(&'a self, bytes: &'a [u8], limits: &Limits) -> Option<Parsed<'a>> {
+    pub fn recall<'a>(&'a mut self, bytes: &'a [u8], limits: &Limits) -> Option<Parsed<'a>> {
         if self.bytes.is_empty() {
             return None;
         }
+        if self.line.is_empty() || !bytes.starts_with(self.line.as_bytes()) {
+            return self.recall_fields(bytes, limits);
+        }
+        let length = self.line.len();
+        let target = &self.line[self.line_method.len() + 1..length - VERSION.len()];
+        let has_fields = bytes[length..].starts_with(&self.bytes);
+        has_fields.then(|| self.parsed(bytes, Line { method: self.line_method, target, length }))
+    }
+
+    /// As [`HeadCache::recall`], with another line than the last time.
+    fn recall_fields<'a>(&'a mut self, bytes: &'a [u8], limits: &Limits) -> Option<Parsed<'a>> {
         let line = Line::parse(bytes)?;
         let is_allowed = line.length - 2 <= limits.request_line_bytes_max;
-        let has_fields = is_allowed && bytes[line.length..].starts_with(&self.bytes);
-        has_fields.then(|| self.parsed(bytes, line))
+        if !is_allowed || !bytes[line.length..].starts_with(&self.bytes) {
+            return None;
+        }
+        self.line.clear();
+        if line.length <= LINE_BYTES_MAX && !line.target.contains('?') {
+            self.line.extend([line.method, " ", line.target, VERSION]);
+            self.line_method = line.method;
+        }
+        Some(self.parsed(bytes, line))
     }
 
     #[inline]
@@ -104,9 +131,8 @@ impl Line<'_> {
         let rest = &bytes[method.len() + 1..];
         let end = rest.iter().position(|&b| !is_plain_target_byte(b))?;
         let target = std::str::from_utf8(&rest[..end]).ok()?;
-        const VERSION: &[u8] = b" HTTP/1.1\r\n";
         let length = method.len() + 1 + end + VERSION.len();
-        rest[end..].starts_with(VERSION).then_some(Line { method, target, length })
+        rest[end..].starts_with(VERSION.as_bytes()).then_some(Line { method, target, length })
     }
 }
 
