@@ -1,4 +1,8 @@
-//! `--lua-memory-max`: limits the memory of a VM, and detects when it was exhausted.
+//! The memory of a VM: how garbage is collected, and `--lua-memory-max`, which limits it, and detects when it was exhausted.
+//!
+//! What a request allocates is garbage at its end. Lua 5.4's generational mode collects that without looking at what the app
+//! keeps, soon enough for the next request to find it in the CPU's cache. But now and then it collects everything at once:
+//! a VM that has grown large is collected step by step. LuaJIT has only that mode.
 //!
 //! LuaJIT lets an allocation fail although there is garbage. Lua 5.4 collects it first, but not for the buffers in which
 //! string.rep, table.concat and others of its library build their results. So garbage must not get near the limit: it
@@ -7,6 +11,10 @@
 use mlua::Lua;
 use std::cell::Cell;
 
+/// All of this is collected within some 10 ms.
+const GENERATIONAL_BYTES_MAX: usize = 8 << 20;
+/// Requests between two looks at the size of a VM.
+const LOOK_EVERY: u32 = 256;
 /// Lua's error when an allocation fails, and the same as mlua reports it from a Rust function.
 const OUT_OF_MEMORY: [&str; 2] = ["not enough memory", "memory error: not enough memory"];
 /// LuaJIT's error when there is not even enough memory to describe an error.
@@ -17,11 +25,13 @@ pub struct Memory {
     is_exhausted: Cell<bool>,
     /// Garbage is collected when more than this is held.
     collect_above: Cell<usize>,
+    /// Requests until the next look at its size, while its collector is generational.
+    until_look: Cell<Option<u32>>,
 }
 
 impl Memory {
-    /// Limits this VM.
-    pub fn limit(lua: &Lua, bytes_max: Option<usize>) -> mlua::Result<Memory> {
+    /// Of a VM that has not loaded its app yet: the app may choose another collector.
+    pub fn new(lua: &Lua, bytes_max: Option<usize>) -> mlua::Result<Memory> {
         if let Some(bytes) = bytes_max {
             lua.set_memory_limit(bytes)?;
             // A collection cycle begins when memory has grown by a quarter, and is quick. By default it begins when
@@ -33,12 +43,18 @@ impl Memory {
                 std::mem::forget(lua.clone());
             }
         }
+        let until_look = (bytes_max.is_none() && collect_by_generations(lua)).then_some(0);
         let collect_above = bytes_max.map_or(usize::MAX, |bytes| bytes / 4 * 3);
-        Ok(Memory { bytes_max, is_exhausted: Cell::new(false), collect_above: Cell::new(collect_above) })
+        let (is_exhausted, collect_above) = (Cell::new(false), Cell::new(collect_above));
+        Ok(Memory { bytes_max, is_exhausted, collect_above, until_look: Cell::new(until_look) })
     }
 
     /// Called before each request: collects garbage where memory might run out.
     pub fn keep_room(&self, lua: &Lua) {
+        match self.until_look.get() {
+            Some(0) => self.until_look.set(still_by_generations(lua).then_some(LOOK_EVERY)),
+            requests => self.until_look.set(requests.map(|requests| requests - 1)),
+        }
         if self.collect_above.get() < usize::MAX && lua.used_memory() > self.collect_above.get() {
             self.collect(lua);
             // What is left is in use; half of the remaining room may fill before the next attempt.
@@ -68,4 +84,21 @@ impl Memory {
             log::error!("a Lua finalizer failed: {error}");
         }
     }
+}
+
+/// Whether this Lua can.
+fn collect_by_generations(lua: &Lua) -> bool {
+    #[cfg(not(feature = "luajit"))]
+    lua.gc_gen(0, 0);
+    let _ = lua;
+    cfg!(not(feature = "luajit"))
+}
+
+/// As [`collect_by_generations`], for a VM that may have grown.
+fn still_by_generations(lua: &Lua) -> bool {
+    let is_small = lua.used_memory() <= GENERATIONAL_BYTES_MAX;
+    if !is_small {
+        lua.gc_inc(0, 0, 0);
+    }
+    is_small
 }

@@ -114,7 +114,7 @@ impl Vm {
         load::set_paths(&lua, config).map_err(own)?;
         let sendfile = (!config.sendfile_roots.is_empty()).then(|| Sendfile::open(&config.sendfile_roots));
         let sendfile = sendfile.transpose()?;
-        let memory = Memory::limit(&lua, config.memory_bytes_max).map_err(own)?;
+        let memory = Memory::new(&lua, config.memory_bytes_max).map_err(own)?;
         let (turn, replies) = (Rc::new(Turn::default()), Rc::new(Replies::new(sendfile.is_some())));
         let boundary = Boundary::new(Box::new(host::Calls { turn: Rc::clone(&turn), replies: Rc::clone(&replies) }));
         let sockets = Sockets::default();

@@ -13,6 +13,7 @@ mod a_descriptor_can_be_waited_for;
 mod a_failed_upgrade_reports_its_reason;
 mod a_framework_finds_its_app;
 mod a_full_backlog_is_waited_for;
+mod a_large_vm_is_collected_step_by_step;
 mod a_lua_app_answers_a_handshake;
 mod a_preflight_reports_errors_of_the_app;
 mod a_preflight_that_hangs_can_be_stopped;
