@@ -3,7 +3,7 @@
 
 use crate::percent;
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tine_worker::app::Addresses;
 use tine_worker::http::Request;
 
@@ -52,8 +52,8 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
     let address = |end: Option<SocketAddr>, show: fn(SocketAddr) -> String, none: &str| {
         Some(Cow::Owned(end.map_or_else(|| none.to_string(), show).into_bytes()))
     };
-    let ip: fn(SocketAddr) -> String = |end| end.ip().to_string();
-    let port: fn(SocketAddr) -> String = |end| end.port().to_string();
+    let ip: fn(SocketAddr) -> String = |end| ip_text(end.ip());
+    let port: fn(SocketAddr) -> String = |end| itoa::Buffer::new().format(end.port()).to_string();
     match key {
         b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
         b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
@@ -71,6 +71,19 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
         }
         _ => None,
     }
+}
+
+/// As its `Display` writes it, which takes three times as long for those of version 4.
+fn ip_text(ip: IpAddr) -> String {
+    let IpAddr::V4(ip) = ip else { return ip.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (number, octet) in ip.octets().into_iter().enumerate() {
+        if number > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
+    }
+    text
 }
 
 /// Passes each key with its value to `push`.
@@ -219,6 +232,14 @@ mod tests {
         ("HTTP_COOKIE", "a=1; b=2"),
         ("HTTP_X_EMPTY", ""),
     ];
+
+    #[test]
+    fn addresses_are_written_as_everywhere() {
+        for ip in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "10.20.0.9", "::1", "::ffff:1.2.3.4"] {
+            let ip: IpAddr = ip.parse().expect("an address");
+            assert_eq!(ip_text(ip), ip.to_string());
+        }
+    }
 
     #[test]
     fn fields_become_keys() {

@@ -4,6 +4,7 @@ use super::file_body::{self, FileBody};
 use super::messages::{self, Wait};
 use super::reply::Replies;
 use super::sys::calls::{self, Boundary, Fields};
+use super::sys::environ::Parts;
 use super::websocket::Mailbox;
 use super::yielded;
 use super::{client, environ, metrics, modules, shared, websocket};
@@ -92,8 +93,7 @@ pub fn functions(
     host.set("worker", worker.index)?;
     host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
-    let environ_functions =
-        |lua: &Lua, parts: (Table, Table, Function, Table, Table)| boundary.environ_functions(lua, parts);
+    let environ_functions = |lua: &Lua, parts: Parts| boundary.environ_functions(lua, parts);
     host.set("environ_functions", lua.create_function(environ_functions)?)?;
     let start_response =
         |lua: &Lua, (id, co, start): (i64, Table, Function)| boundary.start_response(lua, id, co, start);

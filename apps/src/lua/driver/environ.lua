@@ -3,14 +3,13 @@
 -- Most apps read the method, the path and a header or two. So everything else stays in the request's head until it is
 -- looked up; pairs() fills the table and makes it an ordinary one.
 
-local host, Input, new_errors, file_wrapper = ...
-local next, rawget, rawset, setmetatable, type = next, rawget, rawset, setmetatable, type
-local bare_setmetatable = debug.setmetatable
+local host, Input, Errors, file_wrapper = ...
+local next, rawset, setmetatable = next, rawset, setmetatable
 
 local RAW_HEAD = {}
 local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
 
-local new_environ, complete, look_up, new_input
+local new_environ, look_up, new_input
 
 -- Those that are not part of the request.
 local CONSTANTS = {
@@ -32,7 +31,7 @@ local MADE = {
     return new_input(environ)
   end,
   ["wsgi.errors"] = function(environ)
-    return new_errors(environ.REQUEST_METHOD, environ.PATH_INFO)
+    return setmetatable({ method = environ.REQUEST_METHOD, path = environ.PATH_INFO }, Errors)
   end,
   ["tine.unready"] = function()
     return host.is_lame_duck()
@@ -46,7 +45,7 @@ for key, value in next, CONSTANTS do
   constants[#constants + 1] = value
 end
 
--- Keys of the request, and its input, are looked up by the server (sys/calls.rs).
+-- Keys of the request, and its input, are looked up by the server (sys/environ.rs). pairs() makes what is in MADE there, too.
 local function index(environ, key)
   local value = CONSTANTS[key]
   if value ~= nil then
@@ -62,27 +61,16 @@ local function index(environ, key)
   return value
 end
 
--- Keys that the app has set or removed stay as they are.
-function Environ.__pairs(environ)
-  for key, make in next, MADE do
-    if rawget(environ, key) == nil and not look_up(environ, key) then
-      rawset(environ, key, make(environ))
-    end
-  end
-  complete(environ)
-  return next, environ, nil
-end
-
 -- A key that the app removes before looking it up must not be found in the head later.
 function Environ.__newindex(environ, key, value)
   if value == nil then
-    Environ.__pairs(environ)
+    Environ.__pairs(environ) -- keys that the app has set or removed stay as they are
   end
   rawset(environ, key, value)
 end
 
-new_environ, Environ.__index, complete, look_up, new_input =
-  host.environ_functions(Environ, RAW_HEAD, index, constants, Input)
+new_environ, Environ.__index, Environ.__pairs, look_up, new_input =
+  host.environ_functions(Environ, RAW_HEAD, index, constants, Input, Errors, next)
 
 -- Creates the environ of the running request.
 return new_environ

@@ -88,8 +88,4 @@ end
 
 function Errors:flush() end
 
-local function errors(method, path)
-  return setmetatable({ method = method, path = path }, Errors)
-end
-
-return Input, errors
+return Input, Errors

@@ -32,9 +32,9 @@ pub trait Host {
 /// Keys and values in a row.
 #[derive(Default)]
 pub struct Fields {
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     /// The length of each key and of its value.
-    pub(super) lengths: Vec<(usize, usize)>,
+    lengths: Vec<(usize, usize)>,
 }
 
 impl Fields {
@@ -42,6 +42,25 @@ impl Fields {
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
         self.lengths.push((key.len(), value.len()));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.lengths.iter().map(move |&(key, value)| {
+            let (key, after) = rest.split_at(key);
+            let (value, after) = after.split_at(value);
+            rest = after;
+            (key, value)
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.lengths.clear();
     }
 }
 

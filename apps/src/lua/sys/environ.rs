@@ -13,23 +13,40 @@ use std::ptr::null;
 const BASE_KEYS: [&str; 3] = ["REQUEST_METHOD", "PATH_INFO", "QUERY_STRING"];
 /// Four keys that all have, and some that are looked up.
 pub(super) const KEYS: c_int = 8;
+/// The upvalues of `new_environ` with the keys of those values that are mostly the same.
+const METHOD: c_int = 2;
+const QUERY: c_int = 4;
+/// What is made for a request when it is looked up.
+const MADE_KEYS: [&str; 3] = ["wsgi.input", "wsgi.errors", "tine.unready"];
+/// As many strings that are mostly the same from request to request are kept: methods, the keys of an environ in their
+/// order.
+const KEPT_MAX: usize = 64;
+/// Longer ones are not.
+const KEPT_BYTES_MAX: usize = 64;
+
+/// From the driver: the metatable of an environ, the key of its raw head, the `__index` of what is not of the request,
+/// constants, the metatables of an input and of wsgi.errors, and `next`.
+pub type Parts = (Table, Table, Function, Table, Table, Table, Function);
 
 impl Boundary {
     /// The functions for environ, whose metatable is `environ_meta` and whose raw head is under the key `raw_head`:
     /// one that makes the environ of the running request; its `__index`, which leaves keys that are not of the request
-    /// to `index`, apart from the running request's input; one that completes an environ, with these constants (keys and
-    /// values in turn); `look_up`; and one that makes the input of an environ.
+    /// to `index`, apart from the running request's input; its `__pairs`, which completes it, with these constants (keys
+    /// and values in turn), and goes on with `next`; `look_up`; and one that makes the input of an environ.
     pub fn environ_functions(
         &'static self,
         lua: &Lua,
-        (environ_meta, raw_head, index, constants, input_meta): (Table, Table, Function, Table, Table),
+        (environ_meta, raw_head, index, constants, input_meta, errors_meta, next): Parts,
     ) -> mlua::Result<(Function, Function, Function, Function, Function)> {
         let [method, path, query] = BASE_KEYS;
-        let new = (method, path, query, &raw_head, environ_meta);
+        let new = (method, path, query, &raw_head, environ_meta, lua.create_table()?);
+        let [input, errors, unready] = MADE_KEYS;
+        let made = lua.create_sequence_from([input, errors, unready, method, path, "method", "path"])?;
+        let pairs = (&raw_head, constants, "ended", &input_meta, errors_meta, made, lua.create_table()?, next);
         Ok((
             self.closure(lua, new_environ, new)?,
             self.closure(lua, index_environ, (&raw_head, index, "ended", &input_meta))?,
-            self.closure(lua, complete_environ, (&raw_head, constants))?,
+            self.closure(lua, pairs_of_environ, pairs)?,
             self.closure(lua, look_up, ())?,
             self.closure(lua, new_input, ("ended", input_meta))?,
         ))
@@ -60,7 +77,12 @@ unsafe extern "C-unwind" fn new_environ(state: *mut lua_State) -> c_int {
         }
         stack.push_copy(upvalue(number));
         // SAFETY: the texts are there while the request begins.
-        stack.push_bytes(unsafe { std::slice::from_raw_parts(start, length) });
+        let text = unsafe { std::slice::from_raw_parts(start, length) };
+        match number {
+            METHOD => push_kept(stack, upvalue(7), 1, text),
+            QUERY if text.is_empty() => push_kept(stack, upvalue(7), 2, text),
+            _ => stack.push_bytes(text),
+        }
         stack.set(-3);
     }
     stack.push_copy(upvalue(6));
@@ -111,41 +133,56 @@ unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
     1
 }
 
-/// Sets all keys of environ, the first argument, that the app has neither set, nor looked up, nor removed, and makes it
-/// an ordinary table. A table that the app has not written to is not asked for each key whether it is there.
-unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
-    // SAFETY: `environ_functions` has made it, and only the driver calls it, with a table.
+/// `pairs(environ)`: afterwards it is an ordinary table.
+unsafe extern "C-unwind" fn pairs_of_environ(state: *mut lua_State) -> c_int {
+    // SAFETY: `environ_functions` has made it, and only Lua and the driver call it, with an environ.
     let (stack, boundary) = unsafe { called(state) };
+    complete(stack, boundary);
+    stack.set_count(1);
+    stack.push_copy(upvalue(9));
+    stack.insert(1);
+    2
+}
+
+/// Sets all keys of the environ at the place 1 that the app has neither set, nor looked up, nor removed. A table that the
+/// app has not written to is not asked for each key whether it is there. May raise an error.
+fn complete(stack: Stack<'_>, boundary: &Boundary) {
     let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
     stack.set_count(1);
     stack.push_nil();
     stack.set_metatable(1);
     stack.push_copy(upvalue(2));
     if stack.get(1) != ffi::LUA_TSTRING {
-        return 0;
+        return;
     }
     let head = stack.string(2);
     let is_written_to = current.is_none_or(|current| has_others(stack, current));
     let is_absent = |stack| !is_written_to || is_absent(stack);
+    let has_looked_up = |key: &[u8]| current.is_some_and(|current| current.has_looked_up(key));
+    for (number, key) in (1..).zip(MADE_KEYS) {
+        stack.push_element(upvalue(7), number);
+        match has_looked_up(key.as_bytes()) || !is_absent(stack) {
+            true => stack.set_count(2),
+            false => {
+                push_made(stack, boundary, number);
+                stack.set(1);
+            }
+        }
+    }
     let mut fields = ManuallyDrop::new(boundary.fields.take());
     boundary.host.fields(head, current.is_some(), &mut fields);
-    let mut rest = fields.bytes.as_slice();
-    for &(key, value) in &fields.lengths {
-        let (key, after) = rest.split_at(key);
-        let (value, after) = after.split_at(value);
-        rest = after;
-        if current.is_some_and(|current| current.has_looked_up(key)) {
+    for (number, (key, value)) in (1..).zip(fields.iter()) {
+        if has_looked_up(key) {
             continue;
         }
-        stack.push_bytes(key);
+        push_kept(stack, upvalue(8), number, key);
         if is_absent(stack) {
             stack.push_bytes(value);
             stack.set(1);
         }
     }
-    let count = fields.lengths.len();
-    fields.bytes.clear();
-    fields.lengths.clear();
+    let count = fields.len();
+    fields.clear();
     boundary.fields.set(ManuallyDrop::into_inner(fields));
     let constants = stack.length(upvalue(3));
     for number in (1..constants).step_by(2) {
@@ -159,8 +196,41 @@ unsafe extern "C-unwind" fn complete_environ(state: *mut lua_State) -> c_int {
     stack.push_nil();
     stack.set(1);
     // An app that goes through one environ goes through the next.
-    boundary.environ_keys.set((count + constants / 2) as c_int + KEYS);
-    0
+    let base = BASE_KEYS.len() + 1;
+    boundary.environ_keys.set((base + MADE_KEYS.len() + count + constants / 2) as c_int);
+}
+
+/// Pushes what [`MADE_KEYS`] has at this place, from 1, for the environ at the place 1. May raise an error.
+fn push_made(stack: Stack<'_>, boundary: &Boundary, number: usize) {
+    match number {
+        1 => push_input(stack, boundary, upvalue(4), upvalue(5)),
+        2 => {
+            stack.push_table(2);
+            for (name, key) in [(6, 4), (7, 5)] {
+                stack.push_element(upvalue(7), name);
+                stack.push_element(upvalue(7), key);
+                stack.get(1);
+                stack.set(-3);
+            }
+            stack.push_copy(upvalue(6));
+            stack.set_metatable(-2);
+        }
+        _ => stack.push_boolean(boundary.host.is_lame_duck()),
+    }
+}
+
+/// Pushes a text that is mostly the same as the last one with this number, from 1: that one's string is kept in the table
+/// `kept`. May raise an error.
+fn push_kept(stack: Stack<'_>, kept: c_int, number: usize, text: &[u8]) {
+    if stack.push_element(kept, number) == ffi::LUA_TSTRING && stack.string(-1) == text {
+        return;
+    }
+    stack.pop(1);
+    stack.push_bytes(text);
+    if number <= KEPT_MAX && text.len() <= KEPT_BYTES_MAX {
+        stack.push_copy(-1);
+        stack.set_element(kept, number);
+    }
 }
 
 /// Whether the environ at the place 1 has other keys than those that it begins with and those that were looked up.

@@ -16,7 +16,7 @@ mod allocator;
 pub mod calls;
 pub mod coroutine;
 mod current;
-mod environ;
+pub mod environ;
 pub mod file_handle;
 pub mod hook;
 mod open;

@@ -103,6 +103,12 @@ impl<'a> Stack<'a> {
         unsafe { ffi::lua_rawgeti(self.0, at, index as ffi::lua_Integer) }
     }
 
+    /// Pops the element of a table, without its metatable. May raise an error.
+    pub fn set_element(self, at: c_int, index: usize) {
+        // SAFETY: the caller has checked that this is a table, and has pushed the value.
+        unsafe { ffi::lua_rawseti(self.0, at, index as ffi::lua_Integer) };
+    }
+
     /// Replaces the key on top by its value in a table, without its metatable, and returns its type.
     pub fn get(self, table: c_int) -> c_int {
         // SAFETY: the caller has checked that this is a table, and has pushed the key.
