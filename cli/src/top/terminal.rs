@@ -3,12 +3,15 @@
 //! Restored when [`Screen`] is dropped, which also happens after an error and after a signal of [`EndSignals`], and by the
 //! panic hook. Only KILL leaves it as it is; `reset` helps then.
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{execute, style};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::io::{self, Stdout, stdout};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,6 +27,7 @@ impl Screen {
             before(panic);
         }));
         enter().inspect_err(|_| restore())?;
+        end_with_terminal();
         let terminal = ratatui::Terminal::new(CrosstermBackend::new(stdout())).inspect_err(|_| restore())?;
         Ok(Screen { terminal })
     }
@@ -57,6 +61,17 @@ fn enter() -> io::Result<()> {
     IS_TAKEN.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen)
+}
+
+/// Ends the program once the terminal is gone. crossterm reads without end then, and no signal gets it out of that.
+fn end_with_terminal() {
+    std::thread::spawn(|| {
+        let stdout = stdout();
+        let mut terminal = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        // What is always reported: it has hung up.
+        while poll(&mut terminal, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        std::process::exit(128 + SIGHUP)
+    });
 }
 
 /// Ignores errors: they mean that the terminal has gone.

@@ -2,7 +2,7 @@
 //! ends.
 
 use crate::support::pty::InTerminal;
-use crate::support::{Server, TINE, eventually, one_line_of, run_to_end};
+use crate::support::{Server, TINE, eventually, one_line_of, run_to_end, within_patience};
 use nix::sys::signal::Signal;
 use std::process::Command;
 
@@ -55,6 +55,30 @@ fn when_the_user_quits_and_when_it_is_signalled() {
         assert_eq!(terminal.wait_exit().code(), Some(status), "{keys:?} {signal:?}");
         expect_restored(&terminal);
     }
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+/// Its arguments are a program and its arguments, which get a terminal that goes away once they have written to it.
+const HANG_UP: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+while len(said) < 500:
+    said += os.read(terminal, 65536)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let folder = crate::support::scratch_folder();
+    let path = path_in(&folder);
+    let _server = server_at(&path);
+    let arguments = ["-c", HANG_UP, TINE, "top", "--control", &path];
+    let ended = within_patience("python3").args(arguments).output().expect("python3 runs");
+    assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), "129", "{ended:?}");
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
 
