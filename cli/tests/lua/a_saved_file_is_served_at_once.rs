@@ -227,6 +227,8 @@ fn what_the_app_no_longer_uses_or_is_excluded_reloads_nothing() {
     let server = serve_from(&folder, "app", &["--reload", "--reload-exclude", "out"], &[]);
     assert_eq!(text_of(&server, "/"), "old");
     saves(&server, "an app without it", "old", "new", || fs::write(folder.join("app.lua"), app("'new'")));
+    // Until then the files of the worker before count, too.
+    server.wait_log("reloaded: 1 worker of generation 2");
     fs::write(folder.join("old.lua"), "return 'older'").expect("the file");
     // Nor is what was excluded looked at, though the app uses it.
     fs::write(folder.join("out/x.lua"), "return 1").expect("the file");
