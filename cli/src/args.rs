@@ -121,7 +121,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 100, env = "TINE_HEADER_COUNT_MAX", hide_env = true,
           value_parser = header_count, help_heading = "Limits")]
     header_count_max: usize,
-    /// HTTP/2 in cleartext, for clients with prior knowledge of it
+    /// HTTP/2 in cleartext, to clients that begin with it
     #[arg(long, value_name = "on|off", default_value = "on", env = "TINE_HTTP2", hide_env = true,
           action = clap::ArgAction::Set, value_parser = on_or_off, help_heading = "Limits")]
     http2: bool,

@@ -27,7 +27,8 @@ const NOT_RUN: [(&str, &str); 5] = [
     ),
 ];
 /// The first words that a command may have.
-const COMMANDS: [&str; 9] = ["tine", "curl", "hey", "cargo", "cd", "export", "kill", "echo", "scripts/test"];
+const COMMANDS: [&str; 11] =
+    ["tine", "curl", "nghttp", "h2load", "hey", "cargo", "cd", "export", "kill", "echo", "scripts/test"];
 /// The exit status of a command that is meant to fail: curl's for a connection that was reset.
 const FAILS: [(&str, i32); 1] = [("curl 'http://127.0.0.1:8080/fault/reset?after=1000'", 56)];
 /// In namespaces that end with the shell, and all processes in them.
@@ -150,7 +151,7 @@ fn they_run_as_typed() {
                 continue;
             }
             let status = FAILS.iter().find(|(start, _)| bare == *start).map_or(0, |(_, status)| *status);
-            let is_asking = first == "curl" || first == "hey" || bare.starts_with("tine ctl");
+            let is_asking = ["curl", "nghttp", "h2load", "hey"].contains(&first) || bare.starts_with("tine ctl");
             if first == "hey" && Command::new("hey").output().is_err() {
                 missing.insert("hey");
                 continue;
