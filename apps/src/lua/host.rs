@@ -114,7 +114,6 @@ pub fn functions(
         }
     };
     host.set("start", lua.create_function(start)?)?;
-    host.set("is_lame_duck", boundary.is_lame_duck(lua)?)?;
     host.set("open_body", file_body::open(lua, turn)?)?;
     host.set("random_integer", lua.create_function(|_, ()| random_integer())?)?;
     host.set("log", lua.create_function(log)?)?;

@@ -4,12 +4,10 @@
 -- looked up; pairs() fills the table and makes it an ordinary one.
 
 local host, Input, Errors, file_wrapper = ...
-local next, rawset, setmetatable = next, rawset, setmetatable
+local next, rawset = next, rawset
 
 local RAW_HEAD = {}
 local Environ = { __metatable = "environ is not complete: call pairs(environ) before it gets a metatable of yours" }
-
-local new_environ, look_up, new_input
 
 -- Those that are not part of the request.
 local CONSTANTS = {
@@ -26,41 +24,6 @@ local CONSTANTS = {
   ["tine.worker"] = host.worker,
 }
 
-local MADE = {
-  ["wsgi.input"] = function(environ)
-    return new_input(environ)
-  end,
-  ["wsgi.errors"] = function(environ)
-    return setmetatable({ method = environ.REQUEST_METHOD, path = environ.PATH_INFO }, Errors)
-  end,
-  ["tine.unready"] = function()
-    return host.is_lame_duck()
-  end,
-}
-
--- Keys and values in turn.
-local constants = {}
-for key, value in next, CONSTANTS do
-  constants[#constants + 1] = key
-  constants[#constants + 1] = value
-end
-
--- Keys of the request, and its input, are looked up by the server (sys/environ.rs). pairs() makes what is in MADE there, too.
-local function index(environ, key)
-  local value = CONSTANTS[key]
-  if value ~= nil then
-    return value
-  end
-  local make = MADE[key]
-  -- One that was looked up before and is gone was removed by the app.
-  if not make or look_up(environ, key) then
-    return nil
-  end
-  value = make(environ)
-  rawset(environ, key, value)
-  return value
-end
-
 -- A key that the app removes before looking it up must not be found in the head later.
 function Environ.__newindex(environ, key, value)
   if value == nil then
@@ -69,8 +32,10 @@ function Environ.__newindex(environ, key, value)
   rawset(environ, key, value)
 end
 
-new_environ, Environ.__index, Environ.__pairs, look_up, new_input =
-  host.environ_functions(Environ, RAW_HEAD, index, constants, Input, Errors, next)
+-- Keys of the request, wsgi.input, wsgi.errors and tine.unready are looked up by the server (sys/environ.rs).
+local new_environ
+new_environ, Environ.__index, Environ.__pairs =
+  host.environ_functions(Environ, RAW_HEAD, CONSTANTS, Input, Errors, next)
 
 -- Creates the environ of the running request.
 return new_environ

@@ -93,11 +93,6 @@ impl Boundary {
 }
 
 impl Boundary {
-    /// A function that says whether the server is in the lame-duck phase.
-    pub fn is_lame_duck(&'static self, lua: &Lua) -> mlua::Result<Function> {
-        self.closure(lua, is_lame_duck, ())
-    }
-
     /// The start_response of the coroutine with this number. `start` is called with `co` before the arguments, unless
     /// they are the usual ones, and a head that was sent before.
     pub fn start_response(&'static self, lua: &Lua, id: i64, co: Table, start: Function) -> mlua::Result<Function> {
@@ -158,13 +153,6 @@ pub(super) unsafe fn called<'a>(state: *mut lua_State) -> (Stack<'a>, &'static B
     let boundary = unsafe { &*ffi::lua_touserdata(state, upvalue(1)).cast::<Boundary>() };
     // SAFETY: a C function has room for 20 values beside its arguments, and the functions below see to those first.
     (unsafe { Stack::of(state) }, boundary)
-}
-
-unsafe extern "C-unwind" fn is_lame_duck(state: *mut lua_State) -> c_int {
-    // SAFETY: `Boundary::is_lame_duck` has made it.
-    let (stack, boundary) = unsafe { called(state) };
-    stack.push_boolean(boundary.host.is_lame_duck());
-    1
 }
 
 /// `start_response(status, headers, error)`.

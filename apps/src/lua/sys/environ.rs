@@ -4,7 +4,7 @@
 use super::calls::{Boundary, called};
 use super::current::Current;
 use super::stack::{Stack, upvalue};
-use mlua::{Function, Lua, Table, ffi, lua_State};
+use mlua::{Function, Lua, Table, Value, ffi, lua_State};
 use std::ffi::c_int;
 use std::mem::ManuallyDrop;
 use std::ptr::null;
@@ -24,31 +24,48 @@ const KEPT_MAX: usize = 64;
 /// Longer ones are not.
 const KEPT_BYTES_MAX: usize = 64;
 
-/// From the driver: the metatable of an environ, the key of its raw head, the `__index` of what is not of the request,
-/// constants, the metatables of an input and of wsgi.errors, and `next`.
-pub type Parts = (Table, Table, Function, Table, Table, Table, Function);
+/// From the driver: the metatable of an environ, the key of its raw head, constants, the metatables of an input and of
+/// wsgi.errors, and `next`.
+pub type Parts = (Table, Table, Table, Table, Table, Function);
+/// Upvalues of `index_environ` and `pairs_of_environ`; the last two are of the latter. `NAMES` are the strings of `MADE_KEYS`, and
+/// those that making it takes. `CONSTANTS`: by their keys for the former, keys and values in turn for the latter.
+const RAW_HEAD: c_int = 2;
+const CONSTANTS: c_int = 3;
+const NAMES: c_int = 4;
+const INPUT_META: c_int = 5;
+const ERRORS_META: c_int = 6;
+const KEPT: c_int = 7;
+const NEXT: c_int = 8;
+/// Places in `NAMES`: of a name in wsgi.errors, and of the key of environ whose value it has.
+const OF_METHOD: [usize; 2] = [6, 4];
+const OF_PATH: [usize; 2] = [7, 5];
+const ENDED: usize = 8;
 
 impl Boundary {
     /// The functions for environ, whose metatable is `environ_meta` and whose raw head is under the key `raw_head`:
-    /// one that makes the environ of the running request; its `__index`, which leaves keys that are not of the request
-    /// to `index`, apart from the running request's input; its `__pairs`, which completes it, with these constants (keys
-    /// and values in turn), and goes on with `next`; `look_up`; and one that makes the input of an environ.
+    /// one that makes the environ of the running request; its `__index`; and its `__pairs`, which completes it and goes on with
+    /// `next`. What is not of the request is in `constants`; an input and wsgi.errors get the metatables.
     pub fn environ_functions(
         &'static self,
         lua: &Lua,
-        (environ_meta, raw_head, index, constants, input_meta, errors_meta, next): Parts,
-    ) -> mlua::Result<(Function, Function, Function, Function, Function)> {
+        (environ_meta, raw_head, constants, input_meta, errors_meta, next): Parts,
+    ) -> mlua::Result<(Function, Function, Function)> {
         let [method, path, query] = BASE_KEYS;
         let new = (method, path, query, &raw_head, environ_meta, lua.create_table()?);
         let [input, errors, unready] = MADE_KEYS;
-        let made = lua.create_sequence_from([input, errors, unready, method, path, "method", "path"])?;
-        let pairs = (&raw_head, constants, "ended", &input_meta, errors_meta, made, lua.create_table()?, next);
+        let names = lua.create_sequence_from([input, errors, unready, method, path, "method", "path", "ended"])?;
+        let index = (&raw_head, &constants, &names, &input_meta, &errors_meta);
+        let flat = lua.create_table()?;
+        for pair in constants.pairs::<Value, Value>() {
+            let (key, value) = pair?;
+            flat.push(key)?;
+            flat.push(value)?;
+        }
+        let pairs = (&raw_head, flat, &names, &input_meta, &errors_meta, lua.create_table()?, next);
         Ok((
             self.closure(lua, new_environ, new)?,
-            self.closure(lua, index_environ, (&raw_head, index, "ended", &input_meta))?,
+            self.closure(lua, index_environ, index)?,
             self.closure(lua, pairs_of_environ, pairs)?,
-            self.closure(lua, look_up, ())?,
-            self.closure(lua, new_input, ("ended", input_meta))?,
         ))
     }
 
@@ -96,41 +113,44 @@ unsafe extern "C-unwind" fn index_environ(state: *mut lua_State) -> c_int {
     // SAFETY: `environ_functions` has made it.
     let (stack, boundary) = unsafe { called(state) };
     stack.set_count(2);
-    let key = match stack.bytes(2) {
-        Some(key) if boundary.host.is_of_request(key) && stack.kind(1) == ffi::LUA_TTABLE => key,
-        Some(b"wsgi.input") if is_first_lookup(stack, boundary, b"wsgi.input") => {
-            push_input(stack, boundary, upvalue(4), upvalue(5));
-            stack.push_copy(2);
-            stack.push_copy(-2);
-            stack.set(1);
-            return 1;
-        }
-        _ => {
-            stack.push_copy(upvalue(3));
-            stack.insert(1);
-            stack.call(2, 1);
-            return 1;
-        }
-    };
-    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    let key = stack.bytes(2).filter(|_| stack.kind(1) == ffi::LUA_TTABLE).unwrap_or_default();
+    let is_of_request = boundary.host.is_of_request(key);
+    let made = (1..).zip(MADE_KEYS).find(|(_, made)| made.as_bytes() == key).map(|(number, _)| number);
+    if !is_of_request && made.is_none() {
+        stack.get(upvalue(CONSTANTS));
+        return 1;
+    }
+    let current = running(stack, boundary);
+    // What was looked up before and is gone was removed by the app.
     if current.is_some_and(|current| current.has_looked_up(key)) {
         return 0;
     }
-    stack.push_copy(upvalue(2));
-    if stack.get(1) != ffi::LUA_TSTRING {
-        return 0;
+    match made {
+        Some(number) => push_made(stack, boundary, number),
+        None => {
+            stack.push_copy(upvalue(RAW_HEAD));
+            if stack.get(1) != ffi::LUA_TSTRING {
+                return 0;
+            }
+            let head = stack.string(3);
+            let value = boundary.host.field(head, key, current.is_some()).map(ManuallyDrop::new);
+            let Some(value) = value else { return 0 };
+            stack.push_bytes(&value);
+            drop(ManuallyDrop::into_inner(value));
+        }
     }
-    let head = stack.string(3);
-    let Some(value) = boundary.host.field(head, key, current.is_some()).map(ManuallyDrop::new) else { return 0 };
     if let Some(current) = current {
         current.note_lookup(key);
     }
-    stack.push_bytes(&value);
-    drop(ManuallyDrop::into_inner(value));
     stack.push_copy(2);
     stack.push_copy(-2);
     stack.set(1);
     1
+}
+
+/// The running request, if its environ is at the place 1.
+fn running<'a>(stack: Stack<'_>, boundary: &'a Boundary) -> Option<&'a Current> {
+    boundary.running().filter(|current| current.environ.get() == stack.pointer(1))
 }
 
 /// `pairs(environ)`: afterwards it is an ordinary table.
@@ -139,7 +159,7 @@ unsafe extern "C-unwind" fn pairs_of_environ(state: *mut lua_State) -> c_int {
     let (stack, boundary) = unsafe { called(state) };
     complete(stack, boundary);
     stack.set_count(1);
-    stack.push_copy(upvalue(9));
+    stack.push_copy(upvalue(NEXT));
     stack.insert(1);
     2
 }
@@ -147,11 +167,11 @@ unsafe extern "C-unwind" fn pairs_of_environ(state: *mut lua_State) -> c_int {
 /// Sets all keys of the environ at the place 1 that the app has neither set, nor looked up, nor removed. A table that the
 /// app has not written to is not asked for each key whether it is there. May raise an error.
 fn complete(stack: Stack<'_>, boundary: &Boundary) {
-    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+    let current = running(stack, boundary);
     stack.set_count(1);
     stack.push_nil();
     stack.set_metatable(1);
-    stack.push_copy(upvalue(2));
+    stack.push_copy(upvalue(RAW_HEAD));
     if stack.get(1) != ffi::LUA_TSTRING {
         return;
     }
@@ -160,7 +180,7 @@ fn complete(stack: Stack<'_>, boundary: &Boundary) {
     let is_absent = |stack| !is_written_to || is_absent(stack);
     let has_looked_up = |key: &[u8]| current.is_some_and(|current| current.has_looked_up(key));
     for (number, key) in (1..).zip(MADE_KEYS) {
-        stack.push_element(upvalue(7), number);
+        stack.push_element(upvalue(NAMES), number);
         match has_looked_up(key.as_bytes()) || !is_absent(stack) {
             true => stack.set_count(2),
             false => {
@@ -175,7 +195,7 @@ fn complete(stack: Stack<'_>, boundary: &Boundary) {
         if has_looked_up(key) {
             continue;
         }
-        push_kept(stack, upvalue(8), number, key);
+        push_kept(stack, upvalue(KEPT), number, key);
         if is_absent(stack) {
             stack.push_bytes(value);
             stack.set(1);
@@ -184,15 +204,15 @@ fn complete(stack: Stack<'_>, boundary: &Boundary) {
     let count = fields.len();
     fields.clear();
     boundary.fields.set(ManuallyDrop::into_inner(fields));
-    let constants = stack.length(upvalue(3));
+    let constants = stack.length(upvalue(CONSTANTS));
     for number in (1..constants).step_by(2) {
-        stack.push_element(upvalue(3), number);
+        stack.push_element(upvalue(CONSTANTS), number);
         if is_absent(stack) {
-            stack.push_element(upvalue(3), number + 1);
+            stack.push_element(upvalue(CONSTANTS), number + 1);
             stack.set(1);
         }
     }
-    stack.push_copy(upvalue(2));
+    stack.push_copy(upvalue(RAW_HEAD));
     stack.push_nil();
     stack.set(1);
     // An app that goes through one environ goes through the next.
@@ -203,16 +223,16 @@ fn complete(stack: Stack<'_>, boundary: &Boundary) {
 /// Pushes what [`MADE_KEYS`] has at this place, from 1, for the environ at the place 1. May raise an error.
 fn push_made(stack: Stack<'_>, boundary: &Boundary, number: usize) {
     match number {
-        1 => push_input(stack, boundary, upvalue(4), upvalue(5)),
+        1 => push_input(stack, boundary),
         2 => {
             stack.push_table(2);
-            for (name, key) in [(6, 4), (7, 5)] {
-                stack.push_element(upvalue(7), name);
-                stack.push_element(upvalue(7), key);
+            for [name, key] in [OF_METHOD, OF_PATH] {
+                stack.push_element(upvalue(NAMES), name);
+                stack.push_element(upvalue(NAMES), key);
                 stack.get(1);
                 stack.set(-3);
             }
-            stack.push_copy(upvalue(6));
+            stack.push_copy(upvalue(ERRORS_META));
             stack.set_metatable(-2);
         }
         _ => stack.push_boolean(boundary.host.is_lame_duck()),
@@ -241,7 +261,7 @@ fn has_others(stack: Stack<'_>, current: &Current) -> bool {
         stack.pop(1);
         let is_known = match stack.bytes(-1) {
             Some(key) => BASE_KEYS.iter().any(|base| base.as_bytes() == key) || current.has_looked_up(key),
-            None => stack.pointer(-1) == stack.pointer(upvalue(2)),
+            None => stack.pointer(-1) == stack.pointer(upvalue(RAW_HEAD)),
         };
         if !is_known {
             stack.set_count(count);
@@ -259,49 +279,19 @@ fn is_absent(stack: Stack<'_>) -> bool {
     is_absent
 }
 
-/// Whether the running request has looked up a key, the second argument, in its environ, the first one; it has now.
-unsafe extern "C-unwind" fn look_up(state: *mut lua_State) -> c_int {
-    // SAFETY: `environ_functions` has made it, and only the driver calls it, with two values.
-    let (stack, boundary) = unsafe { called(state) };
-    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
-    let key = stack.bytes(2).unwrap_or_default();
-    let was_looked_up = current.is_some_and(|current| current.has_looked_up(key));
-    if let Some(current) = current.filter(|_| !was_looked_up) {
-        current.note_lookup(key);
-    }
-    stack.push_boolean(was_looked_up);
-    1
-}
-
-/// Notes a lookup in the environ at the place 1; whether that is the running request's, and this its first lookup of the
-/// key.
-fn is_first_lookup(stack: Stack<'_>, boundary: &Boundary, key: &[u8]) -> bool {
-    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
-    let Some(current) = current.filter(|current| !current.has_looked_up(key)) else { return false };
-    current.note_lookup(key);
-    true
-}
-
 /// Pushes the input of the environ at the place 1: at its end from the start if there is no body, or if it is not the
 /// running request's. May raise an error.
-fn push_input(stack: Stack<'_>, boundary: &Boundary, ended: c_int, input_meta: c_int) {
-    let current = boundary.running().filter(|current| current.environ.get() == stack.pointer(1));
+fn push_input(stack: Stack<'_>, boundary: &Boundary) {
+    let current = running(stack, boundary);
     stack.push_table(1);
-    stack.push_copy(ended);
+    stack.push_element(upvalue(NAMES), ENDED);
     stack.push_boolean(current.is_none_or(|current| !current.has_body.get()));
     stack.set(-3);
-    stack.push_copy(input_meta);
+    stack.push_copy(upvalue(INPUT_META));
     stack.set_metatable(-2);
     if let Some(current) = current {
         current.input.set(stack.pointer(-1));
     }
-}
-
-unsafe extern "C-unwind" fn new_input(state: *mut lua_State) -> c_int {
-    // SAFETY: `environ_functions` has made it, and only the driver calls it, with an environ.
-    let (stack, boundary) = unsafe { called(state) };
-    push_input(stack, boundary, upvalue(2), upvalue(3));
-    1
 }
 
 unsafe extern "C-unwind" fn is_running_input(state: *mut lua_State) -> c_int {
