@@ -1,7 +1,7 @@
 //! Where an exchange's output goes: what [`crate::app::Out`] asks of the protocol that the response is written in.
 
 use crate::app::{AppError, ConnectionEnd, Peer};
-use crate::http::{Head, Trailers};
+use crate::http::{Body, Head, Trailers};
 use crate::net::WriteQueue;
 use crate::{http1, http2};
 
@@ -143,5 +143,14 @@ impl Sink<'_> {
         if let Sink::Http1(sink) = self {
             sink.raw_end(end);
         }
+    }
+}
+
+/// Queues a body without a copy.
+pub fn append_body(queue: &mut WriteQueue, body: Body) {
+    match body {
+        Body::Static(bytes) => queue.append_static(bytes),
+        Body::Shared(bytes) => queue.append_shared(bytes),
+        Body::Owned(bytes) => queue.append_shared(bytes.into()),
     }
 }

@@ -1,9 +1,9 @@
 //! The output of an exchange. What it writes goes to the sink of the protocol, which frames it.
 
 use super::{AppError, RawAccess, RawOut};
-use crate::http::{Body, Head, Response, Trailers};
+use crate::http::{Head, Response, Trailers};
 use crate::net::{FilePart, WriteQueue};
-use crate::protocol::Sink;
+use crate::sink::{Sink, append_body};
 use bytes::Bytes;
 use std::fs::File;
 use std::rc::Rc;
@@ -73,17 +73,11 @@ impl Out<'_> {
 
     /// Writes a response that is complete, in place of a head and a body.
     pub fn respond(&mut self, response: Response) -> Result<(), AppError> {
+        let length = response.length(self.sink.is_head());
         let Response { head, body } = response;
-        let (known, bytes) = (body.as_slice().len(), body.as_slice().len() as u64);
-        // The body of a response to HEAD need not be produced.
-        let length = head.length.filter(|_| self.sink.is_head()).unwrap_or(bytes);
         self.head(head.length(length))?;
         // The head has filled the queue at most.
-        self.sink.body(known, |queue| match body {
-            Body::Static(bytes) => queue.append_static(bytes),
-            Body::Shared(bytes) => queue.append_shared(bytes),
-            Body::Owned(bytes) => queue.append_shared(bytes.into()),
-        })
+        self.sink.body(body.as_slice().len(), |queue| append_body(queue, body))
     }
 
     /// Output without framing, in place of a head and a body, for an app that was granted raw access.

@@ -18,6 +18,18 @@ impl Error {
         Error { status, reason }
     }
 
+    /// 414 (RFC 9110, 15.5.15): `--request-line-max`.
+    pub(crate) const LINE_TOO_LONG: Error =
+        Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server accepts");
+    /// 431 (RFC 6585, 5): `--header-max`.
+    pub(crate) const HEADER_TOO_LARGE: Error =
+        Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server accepts");
+    /// 431: `--header-count-max`.
+    pub(crate) const TOO_MANY_FIELDS: Error = Error::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "there are more header fields than this server accepts",
+    );
+
     /// 400 (RFC 9110, 15.5.1).
     pub const fn bad_request(reason: &'static str) -> Self {
         Error::new(StatusCode::BAD_REQUEST, reason)

@@ -356,6 +356,13 @@ impl Response {
     }
 }
 
+impl Response {
+    /// The length that its head declares. The body of a response to HEAD need not be produced.
+    pub(crate) fn length(&self, is_head: bool) -> u64 {
+        self.head.length.filter(|_| is_head).unwrap_or(self.body.as_slice().len() as u64)
+    }
+}
+
 impl Body {
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {

@@ -7,6 +7,7 @@ use crate::dispatch::Record;
 use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
 use crate::net::{REFERENCE_BYTES_MIN, WriteQueue};
 use crate::request_log;
+use crate::sink::append_body;
 use http::StatusCode;
 use std::borrow::Cow;
 
@@ -182,10 +183,10 @@ pub fn response(
     record: &mut Record,
     cx: &Cx<'_>,
 ) -> Result<bool, HeaderError> {
+    let length = response.length(facts.is_head);
     let Response { head, body } = response;
     head.check()?;
     let known = body.as_slice().len();
-    let length = if facts.is_head { head.length.unwrap_or(known as u64) } else { known as u64 };
     let framing = Framing::of(facts.with(head), head.status, Some(length));
     let is_sent = framing.body != BodyFraming::Empty;
     // A short body is copied after its head in one step.
@@ -197,11 +198,7 @@ pub fn response(
         }
     });
     if is_sent && !is_copied {
-        match std::mem::replace(body, Body::Static(b"")) {
-            Body::Static(bytes) => queue.append_static(bytes),
-            Body::Shared(bytes) => queue.append_shared(bytes),
-            Body::Owned(bytes) => queue.append_shared(bytes.into()),
-        }
+        append_body(queue, std::mem::replace(body, Body::Static(b"")));
     }
     Ok(framing.keep_alive)
 }

@@ -4,7 +4,7 @@
 //! accepts (bare LF) or does not check (limits, target, Host, framing, Expect) is checked here.
 
 use crate::http::known_fields::{self, elements, expects_continue};
-use crate::http::target::{check_target, is_host};
+use crate::http::target::{NOT_UTF8, check_target, is_host};
 use crate::http::{BodyLength, Error, Headers, Request, Version};
 use http::StatusCode;
 use std::mem::MaybeUninit;
@@ -77,10 +77,10 @@ fn complete<'a>(
         return Err(BARE_LF);
     }
     if fields_start - 2 > limits.request_line_bytes_max {
-        return Err(TARGET_TOO_LONG);
+        return Err(Error::LINE_TOO_LONG);
     }
     if length - fields_start > limits.header_bytes_max {
-        return Err(HEADERS_TOO_LARGE);
+        return Err(Error::HEADER_TOO_LARGE);
     }
     let path_start = check_target(method, target)?;
     let known = Known::collect(fields, version)?;
@@ -94,18 +94,14 @@ fn complete<'a>(
 }
 
 const BARE_LF: Error = Error::bad_request("a line of the head ends with a bare LF; lines end with CRLF");
-const TARGET_TOO_LONG: Error =
-    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server accepts");
-const HEADERS_TOO_LARGE: Error =
-    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server accepts");
 
 /// Checks the limits of a head that is incomplete or malformed.
 fn check_lengths(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
     match memchr::memchr(b'\n', bytes) {
         // The line's own CRLF is not counted; the LF of a final CR may not have arrived yet.
-        None if bytes.len() > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
-        Some(end) if end > limits.request_line_bytes_max + 1 => Err(TARGET_TOO_LONG),
-        Some(end) if bytes.len() - end - 1 > limits.header_bytes_max => Err(HEADERS_TOO_LARGE),
+        None if bytes.len() > limits.request_line_bytes_max + 1 => Err(Error::LINE_TOO_LONG),
+        Some(end) if end > limits.request_line_bytes_max + 1 => Err(Error::LINE_TOO_LONG),
+        Some(end) if bytes.len() - end - 1 > limits.header_bytes_max => Err(Error::HEADER_TOO_LARGE),
         _ => Ok(()),
     }
 }
@@ -114,15 +110,12 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
     let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
     Error::bad_request(match error {
         httparse::Error::TooManyHeaders => {
-            return Error::new(
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "there are more header fields than this server accepts",
-            );
+            return Error::TOO_MANY_FIELDS;
         }
         httparse::Error::Version if version_of(line.strip_suffix(b"\r").unwrap_or(line)).is_some() => {
             return Error::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1 and HTTP/1.0");
         }
-        httparse::Error::Token if is_target_not_utf8(line) => NOT_UTF8,
+        httparse::Error::Token if is_target_not_utf8(line) => NOT_UTF8.reason,
         httparse::Error::HeaderName => "a header name has a character that is not allowed, or a line is folded",
         httparse::Error::HeaderValue => "a header value has a character that is not allowed",
         httparse::Error::NewLine => "a CR stands without its LF",
@@ -130,9 +123,6 @@ fn malformed(error: httparse::Error, bytes: &[u8]) -> Error {
         _ => "the request line is malformed",
     })
 }
-
-/// Bytes above 0x7F in a target must be UTF-8; anything else has to be percent-encoded (RFC 3986, 2.1).
-const NOT_UTF8: &str = "the request target has bytes that are not UTF-8; percent-encode them";
 
 /// Whether the line's second word, its target, is visible but not UTF-8.
 fn is_target_not_utf8(line: &[u8]) -> bool {

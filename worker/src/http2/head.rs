@@ -6,7 +6,7 @@
 use super::hpack::{Block, Bounds, Excess};
 use super::priority::Priority;
 use crate::http::known_fields::{content_length, expects_continue};
-use crate::http::target::{check_target, is_host};
+use crate::http::target::{CONNECT, NOT_UTF8, check_target, is_host};
 use crate::http::{BodyLength, Error, Headers, Request, Version, is_token_byte};
 use http::StatusCode;
 use tine_common::config::Limits;
@@ -95,8 +95,8 @@ impl RequestHead {
         }
         let answered = |error| Refusal::Answered { error, is_head: pseudo.method == Some(b"HEAD") };
         match block.excess() {
-            Some(Excess::Bytes) => return Err(answered(TOO_LARGE)),
-            Some(Excess::Fields) => return Err(answered(TOO_MANY)),
+            Some(Excess::Bytes) => return Err(answered(Error::HEADER_TOO_LARGE)),
+            Some(Excess::Fields) => return Err(answered(Error::TOO_MANY_FIELDS)),
             None => {}
         }
         self.begin(&pseudo, limits, answered)?;
@@ -131,7 +131,7 @@ impl RequestHead {
         let (method, path) = pseudo.check(&answered)?;
         let version = Version::Http2.as_str();
         if method.len() + path.len() + version.len() + 2 > limits.request_line_bytes_max {
-            return Err(answered(TARGET_TOO_LONG));
+            return Err(answered(Error::LINE_TOO_LONG));
         }
         for piece in [method, " ", path, " ", version, "\r\n"] {
             self.text.extend_from_slice(piece.as_bytes());
@@ -215,14 +215,6 @@ impl RequestHead {
     }
 }
 
-const TOO_LARGE: Error =
-    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is larger than this server accepts");
-const TOO_MANY: Error =
-    Error::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are more header fields than this server accepts");
-const TARGET_TOO_LONG: Error =
-    Error::new(StatusCode::URI_TOO_LONG, "the request line is longer than this server accepts");
-const CONNECT: Error = Error::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies; this is an origin server");
-
 impl<'a> Pseudo<'a> {
     fn set(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Refusal> {
         let slot = match name {
@@ -273,8 +265,6 @@ impl<'a> Pseudo<'a> {
         Ok((method, path))
     }
 }
-
-const NOT_UTF8: Error = Error::bad_request("the request target has bytes that are not UTF-8; percent-encode them");
 
 /// What the fields say that the protocol itself needs.
 struct Known<'a> {

@@ -269,13 +269,13 @@ fn what_is_too_long_is_answered() {
         match read_bytes(&fields, true) {
             Ok(_) => assert!(fits),
             Err(refusal) => {
-                assert_eq!((fits, refusal), (false, Refusal::Answered { error: TARGET_TOO_LONG, is_head: false }));
+                assert_eq!((fits, refusal), (false, Refusal::Answered { error: Error::LINE_TOO_LONG, is_head: false }));
             }
         }
     }
     for (method, is_head) in [("GET", false), ("HEAD", true)] {
         let fields = [&[(":method", method)], &GET[1..], &[("x", "y"); 60]].concat();
-        assert_eq!(read(&fields, true).unwrap_err(), Refusal::Answered { error: TOO_MANY, is_head });
+        assert_eq!(read(&fields, true).unwrap_err(), Refusal::Answered { error: Error::TOO_MANY_FIELDS, is_head });
     }
 }
 

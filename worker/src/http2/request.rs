@@ -17,10 +17,10 @@ use super::writer::{Writer, framing};
 use crate::app::{Answer, Cx, Handshake};
 use crate::dispatch::{self, InFlightEntry, Outcome, Record};
 use crate::exchange::Driver;
-use crate::http::{Body, BodyLength, Error, Request, Response, Version};
+use crate::http::{BodyLength, Error, Request, Response, Version};
 use crate::http1::{BodyFraming, app_failed, error_response};
-use crate::net::WriteQueue;
 use crate::protocol::Next;
+use crate::sink::append_body;
 use crate::throttle::{Admission, Permit, Verdict};
 use std::time::Instant;
 
@@ -191,9 +191,9 @@ impl Http2 {
         wire: &mut Wire<'_>,
     ) {
         let (cx, id) = (wire.cx, begins.id);
+        let length = response.length(begins.is_head);
         let Response { head, body } = response;
         let known = body.as_slice().len();
-        let length = if begins.is_head { head.length.unwrap_or(known as u64) } else { known as u64 };
         let framing = framing(&head, Some(length), begins.is_head);
         let has_body = framing.body != BodyFraming::Empty && known > 0;
         let at = wire.written();
@@ -214,7 +214,7 @@ impl Http2 {
         let fits = known <= PAYLOAD_BYTES_MAX.min(window);
         if has_body && !(fits && is_room) {
             let stream = self.insert(begins, Part::Sending, record, cx);
-            append(&mut stream.outgoing.queue, body);
+            append_body(&mut stream.outgoing.queue, body);
             stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });
             stream.outgoing.is_complete = true;
             stream.outgoing.frame_bytes = frame_bytes;
@@ -225,7 +225,7 @@ impl Http2 {
         if has_body {
             self.send_window.spend(known);
             wire.output.append_with(|out| write::data_header(known, true, id, out));
-            append(wire.output, body);
+            append_body(wire.output, body);
             body_bytes = (HEADER_BYTES + known) as u64;
         }
         if begins.incoming.has_ended {
@@ -281,13 +281,5 @@ impl Http2 {
             self.drain = Drain::Last(last);
             wire.output.append_with(|out| write::goaway(last, Code::NoError, "", out));
         }
-    }
-}
-
-fn append(queue: &mut WriteQueue, body: Body) {
-    match body {
-        Body::Static(bytes) => queue.append_static(bytes),
-        Body::Shared(bytes) => queue.append_shared(bytes),
-        Body::Owned(bytes) => queue.append_shared(bytes.into()),
     }
 }
