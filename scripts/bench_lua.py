@@ -210,7 +210,7 @@ def rounds_of(choice, client):
     """How many rounds, of how many seconds. fire's are short and many: a machine that others use, too, drifts within seconds,
     and neighbours in time are compared."""
     if client == 'fire':
-        return (20 if choice.quick else 100), 0.1
+        return choice.rounds or (20 if choice.quick else 100), 0.1
     return choice.rounds or (3 if choice.quick else 9), int(os.environ.get('SECS', '1'))
 
 

@@ -49,7 +49,8 @@ impl Memory {
         Ok(Memory { bytes_max, is_exhausted, collect_above, until_look: Cell::new(until_look) })
     }
 
-    /// Called before each request: collects garbage where memory might run out.
+    /// Called before each request: collects garbage where memory might run out, and changes the collector of a VM that has
+    /// grown.
     pub fn keep_room(&self, lua: &Lua) {
         match self.until_look.get() {
             Some(0) => self.until_look.set(still_by_generations(lua).then_some(LOOK_EVERY)),

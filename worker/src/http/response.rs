@@ -269,8 +269,9 @@ pub(super) fn is_text_byte(b: u8) -> bool {
 }
 
 /// A `tchar` of RFC 9110, 5.6.2.
-pub(crate) fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+pub(crate) const fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric()
+        || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// A header field that an application may not send. The client gets a 500.

@@ -1,5 +1,6 @@
 //! How a response marks the end of its body: one function decides.
 
+use crate::app::AppError;
 use crate::http::{Head, Version};
 use http::StatusCode;
 
@@ -44,6 +45,18 @@ pub enum BodyFraming {
     UntilClose,
     /// No framing by the server: see `app::RawAccess`.
     Raw,
+}
+
+/// `length` more bytes of a body of which `left` are to come.
+pub fn take_declared(left: &mut u64, length: u64) -> Result<(), AppError> {
+    let too_long = || AppError::new(format!("the body is {} bytes longer than declared", length - *left));
+    *left = left.checked_sub(length).ok_or_else(too_long)?;
+    Ok(())
+}
+
+/// A body has ended of which `left` bytes were to come.
+pub fn too_short(left: u64) -> AppError {
+    AppError::new(format!("the body ended {left} bytes short of what was declared"))
 }
 
 impl Framing {

@@ -2,7 +2,7 @@
 //! response to HEAD and no more than was declared leaves the server.
 
 use super::encode;
-use super::framing::{BodyFraming, Framing, ResponseFacts};
+use super::framing::{BodyFraming, Framing, ResponseFacts, take_declared, too_short};
 use crate::app::{AppError, ConnectionEnd, Cx, Peer};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
@@ -126,16 +126,10 @@ impl Sink<'_> {
             BodyFraming::Empty => {}
             BodyFraming::Raw => return Err(AppError::new("a framed body cannot follow raw bytes")),
             BodyFraming::UntilClose => write(self.queue),
-            BodyFraming::Known(left) => match left.checked_sub(length as u64) {
-                Some(rest) => {
-                    *left = rest;
-                    write(self.queue);
-                }
-                None => {
-                    let over = length as u64 - *left;
-                    return Err(AppError::new(format!("the body is {over} bytes longer than declared")));
-                }
-            },
+            BodyFraming::Known(left) => {
+                take_declared(left, length as u64)?;
+                write(self.queue);
+            }
             BodyFraming::Chunked => {
                 self.queue.append_with(|bytes| encode::chunk_size(bytes, length as u64));
                 write(self.queue);
@@ -246,9 +240,7 @@ impl Writer {
     pub fn finish(self, queue: &mut WriteQueue) -> Result<(), AppError> {
         match self.framing {
             BodyFraming::Known(0) | BodyFraming::Empty | BodyFraming::UntilClose | BodyFraming::Raw => Ok(()),
-            BodyFraming::Known(left) => {
-                Err(AppError::new(format!("the body ended {left} bytes short of what was declared")))
-            }
+            BodyFraming::Known(left) => Err(too_short(left)),
             BodyFraming::InChunk(left) => Err(short_chunk(left)),
             BodyFraming::Chunked => {
                 queue.append(b"0\r\n\r\n");

@@ -3,9 +3,10 @@
 use super::error::Code;
 use super::frame::MAX_31_BITS;
 use super::frame_writer as write;
-use super::state::{Drain, Http2, Stage, Wire, put_reset};
+use super::state::{Drain, Http2, Stage, Wire};
 use super::stream::{Part, Stream};
 use crate::app::Cx;
+use crate::dispatch::{Cut, Outcome};
 use crate::protocol::{Closing, Next};
 use crate::timers::earlier;
 use std::time::{Duration, Instant};
@@ -77,8 +78,7 @@ impl Http2 {
             {
                 let stream = self.remove(at, cx);
                 cx.count(Count::TimeoutLinger);
-                put_reset(stream.id, Code::NoError, wire);
-                self.note_reset(stream.id);
+                self.put_reset(stream.id, Code::NoError, wire);
                 continue;
             }
             at += 1;
@@ -110,6 +110,20 @@ impl Http2 {
                 self.time_out(Code::NoError, "", None, wire);
             }
         }
+    }
+
+    /// A wait for the client has ended without it.
+    fn time_out(&mut self, code: Code, why: &str, count: Option<Count>, wire: &mut Wire<'_>) {
+        if let Some(count) = count {
+            wire.cx.count(count);
+        }
+        self.fail(code, why, wire);
+    }
+
+    /// A client that does not take its response: as one of HTTP/1 that does not read.
+    fn end_blocked(&mut self, at: usize, wire: &mut Wire<'_>) {
+        wire.cx.count(Count::TimeoutWrite);
+        self.reset(at, Code::Cancel, Outcome::Cut(Cut::WriteTimeout), wire);
     }
 
     /// The server stops: the client is told that the connection ends, and then which request is the last.

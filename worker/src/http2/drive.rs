@@ -6,7 +6,7 @@ use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use super::frame_writer as write;
 use super::outgoing::Outgoing;
 use super::request::{Begins, DISCARD_BYTES_MAX};
-use super::state::{Http2, PAUSED_MARKS_MAX, Wire};
+use super::state::{Http2, Wire};
 use super::stream::{Active, OnStream, Part, Stream};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
 use crate::exchange::{Driven, Failed};
@@ -47,6 +47,7 @@ impl Http2 {
 
     fn drive(&mut self, at: usize, wire: &mut Wire<'_>) {
         let streams = self.streams.len();
+        let is_held = self.is_held(wire.cx);
         let stream = &mut *self.streams[at];
         let Part::Exchange(mut active) = std::mem::replace(&mut stream.part, Part::Sending) else { return };
         let cx = &wire.cx.of_stream(stream.id);
@@ -57,7 +58,6 @@ impl Http2 {
         let others = self.queued_bytes - before;
         let paused_others = self.paused_bytes.saturating_sub(if is_paused { before } else { 0 });
         let queued_elsewhere = others.saturating_sub(paused_others) + wire.output.len();
-        let is_held = self.paused_bytes > wire.cx.limits().write_high_watermark_bytes * PAUSED_MARKS_MAX;
         let mut on_stream = OnStream {
             incoming: &mut stream.incoming,
             outgoing: &mut stream.outgoing,

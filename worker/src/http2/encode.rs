@@ -1,14 +1,12 @@
 //! Encodes the heads of responses, and trailers, as header blocks.
 
 use super::frame::HEADER_BYTES;
+use super::head::OF_CONNECTION;
 use super::hpack::{Encoder, names};
 use crate::app::Cx;
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers};
 use crate::request_log;
-
-/// Fields of a connection of HTTP/1, which no head of HTTP/2 has (RFC 9113, 8.2.2). The app may set some of them.
-const OF_A_CONNECTION: [&str; 5] = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// A checked head, the last of its response, as a block. `length`: the value of Content-Length.
 pub fn head(
@@ -72,7 +70,8 @@ fn fields(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
 }
 
 fn field(encoder: &mut Encoder, out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    if !OF_A_CONNECTION.iter().any(|no| name.eq_ignore_ascii_case(no.as_bytes())) {
+    // The app may set fields of the connection, which is one of HTTP/1 to it.
+    if !OF_CONNECTION.iter().any(|no| name.eq_ignore_ascii_case(no)) {
         // Space around a value is not part of it; a client refuses it (RFC 9113, 8.2.1).
         encoder.field(name, value.trim_ascii(), out);
     }

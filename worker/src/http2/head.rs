@@ -371,7 +371,8 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Fields that have no meaning in HTTP/2 (RFC 9113, 8.2.2).
-const OF_CONNECTION: [&[u8]; 5] = [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+pub const OF_CONNECTION: [&[u8]; 5] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
 fn check_value(value: &[u8]) -> Result<(), Refusal> {
     // Folded, not short-circuited: so it takes many bytes at a time.
@@ -389,16 +390,10 @@ fn check_value(value: &[u8]) -> Result<(), Refusal> {
 /// The bytes of a token (RFC 9110, 5.6.2), but capitals (RFC 9113, 8.2.1).
 const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
-    let others = b"!#$%&'*+-.^_`|~";
     let mut b = 0;
-    while b < 128 {
-        table[b] = (b as u8).is_ascii_lowercase() || (b as u8).is_ascii_digit();
+    while b < 256 {
+        table[b] = is_token_byte(b as u8) && !(b as u8).is_ascii_uppercase();
         b += 1;
-    }
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
     }
     table
 };

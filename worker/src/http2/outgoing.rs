@@ -5,7 +5,7 @@ use super::windows::SendWindow;
 use super::writer::Writer;
 use crate::app::AppError;
 use crate::http::Trailers;
-use crate::http1::BodyFraming;
+use crate::http1::{BodyFraming, too_short};
 use crate::net::WriteQueue;
 use std::time::{Duration, Instant};
 
@@ -70,9 +70,7 @@ impl Outgoing {
     pub fn finish(&mut self) -> Result<(), AppError> {
         match self.writer.map(|writer| writer.framing) {
             None => return Err(AppError::new("the exchange ended without a response")),
-            Some(BodyFraming::Known(left @ 1..)) => {
-                return Err(AppError::new(format!("the body ended {left} bytes short of what was declared")));
-            }
+            Some(BodyFraming::Known(left @ 1..)) => return Err(too_short(left)),
             Some(_) => {}
         }
         self.is_complete = true;

@@ -9,13 +9,12 @@ use super::hpack::DecodeError;
 use super::incoming;
 use super::priority::Priority;
 use super::settings::id;
-use super::state::{Drain, Http2, OpenBlock, STREAMS_MAX, Stage, WINDOW, Wire, put_reset};
+use super::state::{Drain, Http2, OpenBlock, STREAMS_MAX, Stage, WINDOW, Wire};
 use super::stream::Part;
-use crate::dispatch::{Cut, Outcome};
+use crate::dispatch::Outcome;
 use crate::http1::REQUESTS_PER_TURN;
 use crate::net::ReadBuffer;
 use crate::protocol::Closing;
-use tine_common::telemetry::Count;
 
 /// While this much waits for apps that do not take it, the connection's window is not opened.
 const WAITING_BYTES_MAX: usize = WINDOW as usize / 2;
@@ -143,10 +142,7 @@ impl Http2 {
         }
         match self.place_of(id) {
             Some(at) => self.reset(at, code, Outcome::ClientLeft, wire),
-            None => {
-                put_reset(id, code, wire);
-                self.note_reset(id);
-            }
+            None => self.put_reset(id, code, wire),
         }
         if let Err(Violation { code, why, .. }) = self.charge(Waste::ForcedReset, wire) {
             self.fail(code, why, wire);
@@ -318,8 +314,7 @@ impl Http2 {
         }
         let stream = self.remove(at, wire.cx);
         if !has_ended {
-            put_reset(stream.id, Code::NoError, wire);
-            self.note_reset(stream.id);
+            self.put_reset(stream.id, Code::NoError, wire);
         }
     }
 
@@ -338,20 +333,6 @@ impl Http2 {
         {
             wire.output.append_with(|out| write::window_update(0, by, out));
         }
-    }
-
-    /// A wait for the client has ended without it.
-    pub(super) fn time_out(&mut self, code: Code, why: &str, count: Option<Count>, wire: &mut Wire<'_>) {
-        if let Some(count) = count {
-            wire.cx.count(count);
-        }
-        self.fail(code, why, wire);
-    }
-
-    /// A client that does not take its response: as one of HTTP/1 that does not read.
-    pub(super) fn end_blocked(&mut self, at: usize, wire: &mut Wire<'_>) {
-        wire.cx.count(Count::TimeoutWrite);
-        self.reset(at, Code::Cancel, Outcome::Cut(Cut::WriteTimeout), wire);
     }
 }
 

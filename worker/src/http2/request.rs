@@ -10,7 +10,7 @@ use super::head::{FieldRoom, Refusal, RequestHead};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::priority::Priority;
-use super::state::{Drain, Http2, Wire, put_reset};
+use super::state::{Drain, Http2, Wire};
 use super::stream::{Active, Part, Stream};
 use super::windows::SendWindow;
 use super::writer::{Writer, framing};
@@ -145,7 +145,7 @@ impl Http2 {
             }
         };
         let record = wire.recorder.take_last();
-        let response = match answer {
+        let mut response = match answer {
             Answer::Response(response) => response,
             Answer::Exchange(exchange) => {
                 let active = Active {
@@ -166,7 +166,6 @@ impl Http2 {
             },
         };
         InFlightEntry::turn_away(cx);
-        let mut response = response;
         if let Some(fields) = permit.limit_fields(cx) {
             fields.add_to_response(&mut response);
         }
@@ -228,15 +227,13 @@ impl Http2 {
             append_body(wire.output, body);
             body_bytes = (HEADER_BYTES + known) as u64;
         }
-        if begins.incoming.has_ended {
+        if begins.incoming.has_ended || is_last {
             record.written_among_others(wire.written(), frame_bytes + body_bytes);
             wire.recorder.complete(record);
-            self.budget.on_answered();
-        } else if is_last {
-            record.written_among_others(wire.written(), frame_bytes + body_bytes);
-            wire.recorder.complete(record);
-            put_reset(id, Code::NoError, wire);
-            self.note_reset(id);
+            match begins.incoming.has_ended {
+                true => self.budget.on_answered(),
+                false => self.put_reset(id, Code::NoError, wire),
+            }
         } else {
             let stream = self.insert(begins, Part::Sending, record, cx);
             stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });

@@ -38,7 +38,7 @@ pub const STREAMS_MAX: usize = 128;
 /// which do not take them.
 pub const WINDOW: u32 = 1 << 20;
 /// While streams whose windows are closed hold more than this many high watermarks, no exchange is called for more.
-pub const PAUSED_MARKS_MAX: usize = 4;
+const PAUSED_MARKS_MAX: usize = 4;
 /// Streams that were reset last, of which frames may still come.
 const RESET_MAX: usize = STREAMS_MAX;
 /// The most input that is buffered: some frames.
@@ -261,10 +261,13 @@ impl Http2 {
 
     /// Whether too much waits for an exchange to be called for more; `output_bytes`: in the connection's output.
     pub(super) fn is_full(&self, output_bytes: usize, cx: &Cx<'_>) -> bool {
-        let limits = cx.limits();
         let going = self.queued_bytes - self.paused_bytes.min(self.queued_bytes) + output_bytes;
-        going > limits.write_low_watermark_bytes
-            || self.paused_bytes > PAUSED_MARKS_MAX * limits.write_high_watermark_bytes
+        going > cx.limits().write_low_watermark_bytes || self.is_held(cx)
+    }
+
+    /// Whether too much waits in streams whose windows are closed.
+    pub(super) fn is_held(&self, cx: &Cx<'_>) -> bool {
+        self.paused_bytes > PAUSED_MARKS_MAX * cx.limits().write_high_watermark_bytes
     }
 
     pub(super) fn place_of(&self, id: u32) -> Option<usize> {
@@ -289,6 +292,12 @@ impl Http2 {
         stream
     }
 
+    /// Ends a stream of which nothing else is known any more.
+    pub(super) fn put_reset(&mut self, id: u32, code: Code, wire: &mut Wire<'_>) {
+        wire.output.append_with(|out| write::rst_stream(id, code, out));
+        self.note_reset(id);
+    }
+
     /// Frames of this stream may still come, and are ignored.
     pub(super) fn note_reset(&mut self, id: u32) {
         if self.reset.len() == RESET_MAX {
@@ -300,14 +309,9 @@ impl Http2 {
     /// Ends a stream with RST_STREAM: its response, if one has begun, cannot be completed.
     pub(super) fn reset(&mut self, at: usize, code: Code, outcome: Outcome, wire: &mut Wire<'_>) {
         let mut stream = self.remove(at, wire.cx);
-        put_reset(stream.id, code, wire);
+        self.put_reset(stream.id, code, wire);
         stream.end_record(outcome, wire.written(), wire.recorder);
-        self.note_reset(stream.id);
     }
-}
-
-pub(super) fn put_reset(id: u32, code: Code, wire: &mut Wire<'_>) {
-    wire.output.append_with(|out| write::rst_stream(id, code, out));
 }
 
 impl Stream {

@@ -98,7 +98,7 @@ impl<A: App> Client<A> {
 
     pub fn step(&mut self) -> Next {
         let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
-        let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
+        let cx = self.cx(&turn);
         if self.http2.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min(INPUT_BYTES - self.input.len());
             self.input.feed(&self.unread[..count]);
@@ -114,10 +114,8 @@ impl<A: App> Client<A> {
         self.take();
         if next == Next::Wait {
             let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
-            let cx =
-                Cx { turn: &turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } };
-            let deadline =
-                self.http2.deadline(self.output.len(), &cx).or((!self.output.is_empty()).then_some(self.now));
+            let deadline = self.http2.deadline(self.output.len(), &self.cx(&turn));
+            let deadline = deadline.or((!self.output.is_empty()).then_some(self.now));
             assert!(deadline.is_some_and(|at| at >= self.now), "it waits without a deadline, or for one in the past");
         }
         next
@@ -125,7 +123,11 @@ impl<A: App> Client<A> {
 
     fn wants_input(&self) -> bool {
         let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
-        self.http2.wants_input(self.output.len(), &Cx { turn: &turn, connection: ConnectionCx::default() })
+        self.http2.wants_input(self.output.len(), &self.cx(&turn))
+    }
+
+    fn cx<'a>(&self, turn: &'a TurnCx<'a>) -> Cx<'a> {
+        Cx { turn, connection: ConnectionCx { idle_end: self.idle_end, ..ConnectionCx::default() } }
     }
 
     pub fn drain(&mut self, stay: Duration) -> Next {

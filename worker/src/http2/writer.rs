@@ -7,7 +7,7 @@ use super::outgoing::Outgoing;
 use crate::app::{AppError, Cx, Peer};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers};
-use crate::http1::{BodyFraming, Framing, ResponseFacts};
+use crate::http1::{BodyFraming, Framing, ResponseFacts, take_declared};
 use crate::net::WriteQueue;
 use crate::throttle::LimitFields;
 
@@ -119,9 +119,7 @@ impl Sink<'_> {
             return Err(AppError::new("the response's body began before its head"));
         };
         if let BodyFraming::Known(left) = &mut writer.framing {
-            *left = left.checked_sub(length as u64).ok_or_else(|| {
-                AppError::new(format!("the body is {} bytes longer than declared", length as u64 - *left))
-            })?;
+            take_declared(left, length as u64)?;
         }
         if writer.framing != BodyFraming::Empty {
             write(&mut self.outgoing.queue);
