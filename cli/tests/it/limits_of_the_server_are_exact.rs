@@ -78,7 +78,9 @@ fn a_worker_that_is_killed_gives_back_all_that_it_held() {
 
 #[test]
 fn a_worker_that_is_stopped_holds_only_what_it_holds() {
-    let server = Turnstile::start(&["--workers", "2", "--limit-concurrency", "8", "--limit-wait", "20s"]);
+    // The stopped worker is to go on, however long that takes here.
+    let patient = ["--limit-wait", "90s", "--graceful-timeout", "95s", "--worker-timeout", "90s"];
+    let server = Turnstile::start(&[&["--workers", "2", "--limit-concurrency", "8"][..], &patient].concat());
     let first: Vec<Client> = (0..4).map(|_| server.hold()).collect();
     server.wait_held(4);
     let worker = server.0.worker_of(&first[0]).expect("it has a worker");

@@ -1,6 +1,6 @@
 //! A HEAD request that is refused gets the same head as GET, and no body (RFC 9110, 9.3.2).
 
-use crate::support::{Server, lossy};
+use crate::support::{Server, eventually, lossy};
 
 #[test]
 fn when_it_is_malformed_or_too_large() {
@@ -30,9 +30,10 @@ fn when_it_is_malformed_or_too_large() {
 #[test]
 fn when_the_server_is_full() {
     let server = Server::start(&["--workers", "1", "--max-connections", "1"]);
+    // A connection that is idle would make room.
     let mut inside = server.connect();
-    inside.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert_eq!(inside.response().status, 200);
+    inside.send("GET /delay/60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("it is inside", || (server.in_flight() == 1).then_some(()));
     for _ in 0..50 {
         let (head, body) = expect(&server, "HEAD / HTTP/1.1\r\nHost: t\r\n\r\n", "503");
         assert!(head.contains("\nContent-Length: ") && body.is_empty(), "{head:?} {body:?}");

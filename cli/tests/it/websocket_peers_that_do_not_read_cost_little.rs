@@ -50,7 +50,8 @@ fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usiz
 /// `each_max`: the most that each may cost.
 fn cost(what: &str, count: usize, message: &Frame, each_max: u64) {
     // The worker's own buffer may be much larger than what is kept for each.
-    let server = Server::start(&["--workers", "2", "--defer-accept", "0", "--buffer-size", "1M"]);
+    let options = ["--workers", "2", "--defer-accept", "0", "--buffer-size", "1M", "--ws-ping-interval", "0"];
+    let server = Server::start(&options);
     let mut other = WebSocket::connect(&server, "/ws");
     // The workers' own buffers have grown before the measurement.
     connect(&server).send_raw(message.masked([0; 4]));
