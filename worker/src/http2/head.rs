@@ -31,10 +31,35 @@ pub enum Refusal {
     Answered { error: Error, is_head: bool },
 }
 
-/// A request's head. One is enough for a worker: [`RequestHead::read`] replaces what it has.
+/// The head that a worker has read last, and what it was read from: one that says the same is compared, and not read again.
+#[derive(Default)]
+pub struct LastHead {
+    head: RequestHead,
+    /// Of no field, if there is no head.
+    block: Block,
+    ends_stream: bool,
+}
+
+impl LastHead {
+    /// Reads a block, whose content may be exchanged for another. `ends_stream`: no DATA follows. `limits`: always the same.
+    pub fn read(&mut self, block: &mut Block, ends_stream: bool, limits: &Limits) -> Result<&RequestHead, Refusal> {
+        let is_same = self.ends_stream == ends_stream && self.block == *block && block.count() > 0;
+        if !is_same {
+            self.block.clear();
+            self.head.read(block, ends_stream, limits)?;
+            std::mem::swap(&mut self.block, block);
+            self.ends_stream = ends_stream;
+        }
+        Ok(&self.head)
+    }
+}
+
+/// A request's head.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {
     text: Vec<u8>,
+    /// Those parts of the text that are valid UTF-8, one after the other: the method, the target, and the fields' names.
+    checked: String,
     method_bytes: usize,
     target_bytes: usize,
     fields: Vec<Span>,
@@ -45,11 +70,12 @@ pub struct RequestHead {
     protocol: Option<Box<str>>,
 }
 
-/// A field in the text: from its name to its value's end.
+/// A field: where its name is in the checked parts, and its value in the text.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     name: u32,
     name_bytes: u32,
+    value: u32,
     end: u32,
 }
 
@@ -102,7 +128,8 @@ impl RequestHead {
         self.begin(&pseudo, limits, answered)?;
         let mut known = Known::new(&pseudo);
         for (name, value) in first.into_iter().chain(fields) {
-            if known.is_kept(name, value, answered)? {
+            let name = check_field(name, value)?;
+            if known.is_kept(name.as_bytes(), value, answered)? {
                 self.push(name, value);
             }
         }
@@ -117,6 +144,7 @@ impl RequestHead {
 
     fn clear(&mut self) {
         self.text.clear();
+        self.checked.clear();
         self.fields.clear();
         self.protocol = None;
     }
@@ -136,40 +164,39 @@ impl RequestHead {
         for piece in [method, " ", path, " ", version, "\r\n"] {
             self.text.extend_from_slice(piece.as_bytes());
         }
+        self.checked.extend([method, path]);
         (self.method_bytes, self.target_bytes) = (method.len(), path.len());
         if let Some(authority) = pseudo.authority {
-            self.push(b"host", authority);
+            self.push("host", authority);
         }
         self.protocol = pseudo.protocol.map(|name| String::from_utf8_lossy(name).into());
         Ok(())
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.text.len();
-        self.text.extend_from_slice(name);
-        self.text.extend_from_slice(b": ");
-        self.text.extend_from_slice(value);
-        self.note(start, name.len());
-        self.text.extend_from_slice(b"\r\n");
+    fn push(&mut self, name: &str, value: &[u8]) {
+        self.push_pieces(name, std::iter::once(value));
     }
 
-    /// A field that ends with the text.
-    fn note(&mut self, name: usize, name_bytes: usize) {
-        self.fields.push(Span { name: name as u32, name_bytes: name_bytes as u32, end: self.text.len() as u32 });
+    /// A field whose value is all of these.
+    fn push_pieces<'p>(&mut self, name: &str, value: impl Iterator<Item = &'p [u8]>) {
+        let name_at = self.checked.len();
+        self.checked.push_str(name);
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b": ");
+        let value_at = self.text.len();
+        value.for_each(|piece| self.text.extend_from_slice(piece));
+        let [name_at, name_bytes, value, end] = [name_at, name.len(), value_at, self.text.len()].map(|at| at as u32);
+        self.fields.push(Span { name: name_at, name_bytes, value, end });
+        self.text.extend_from_slice(b"\r\n");
     }
 
     /// The parts of a cookie in one field (RFC 9113, 8.2.3), what frames the body in HTTP/1.1, and the empty line.
     fn end(&mut self, cookies_of: Option<&Block>) {
         if let Some(block) = cookies_of {
-            let start = self.text.len();
-            self.text.extend_from_slice(b"cookie");
             let crumbs = block.iter().filter(|&(name, _)| name == b"cookie");
-            for (at, (_, crumb)) in crumbs.enumerate() {
-                self.text.extend_from_slice(if at == 0 { b": " } else { b"; " });
-                self.text.extend_from_slice(crumb);
-            }
-            self.note(start, b"cookie".len());
-            self.text.extend_from_slice(b"\r\n");
+            let between = |at| if at == 0 { &b""[..] } else { b"; " };
+            let pieces = crumbs.enumerate().flat_map(|(at, (_, crumb))| [between(at), crumb]);
+            self.push_pieces("cookie", pieces);
         }
         if self.body == BodyLength::Chunked {
             self.text.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -179,10 +206,9 @@ impl RequestHead {
 
     /// As an app sees it.
     pub fn request<'a>(&'a self, room: &'a mut FieldRoom<'a>) -> Request<'a> {
-        let text = |start: usize, end: usize| std::str::from_utf8(&self.text[start..end]).expect("it was checked");
-        let header = |span: &Span| {
-            let (name, value, end) = (span.name as usize, (span.name + span.name_bytes) as usize, span.end as usize);
-            httparse::Header { name: text(name, value), value: &self.text[value + 2..end] }
+        let header = |span: &Span| httparse::Header {
+            name: &self.checked[span.name as usize..(span.name + span.name_bytes) as usize],
+            value: &self.text[span.value as usize..span.end as usize],
         };
         let fields: &'a [httparse::Header<'a>] = if self.fields.len() <= FEW {
             for (slot, span) in room.few.iter_mut().zip(&self.fields) {
@@ -193,8 +219,8 @@ impl RequestHead {
             room.many.extend(self.fields.iter().map(header));
             &room.many
         };
-        let method = text(0, self.method_bytes);
-        let target = text(self.method_bytes + 1, self.method_bytes + 1 + self.target_bytes);
+        let (method, rest) = self.checked.split_at(self.method_bytes);
+        let target = &rest[..self.target_bytes];
         let mut request = Request::new(method, target, 0, Version::Http2, Headers::new(fields), self.body);
         request.set_text(&self.text);
         request
@@ -291,9 +317,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Checks a field; whether it is kept as it is, where it is.
+    /// Of a checked field: whether it is kept as it is, where it is.
     fn is_kept(&mut self, name: &[u8], value: &'a [u8], answered: impl Fn(Error) -> Refusal) -> Result<bool, Refusal> {
-        check_field(name, value)?;
         // Few names have these lengths, so most fields cost one comparison.
         match name.len() {
             4 if name == b"host" => return self.is_first_host(value),
@@ -348,17 +373,15 @@ pub fn check_trailers(block: &Block) -> Result<(), Refusal> {
     if block.excess().is_some() {
         return Err(Refusal::Malformed("the trailers are larger than this server accepts"));
     }
-    block.iter().try_for_each(|(name, value)| check_field(name, value))
+    block.iter().try_for_each(|(name, value)| check_field(name, value).map(drop))
 }
 
-/// The rules of a field other than a pseudo-field (RFC 9113, 8.2.1 and 8.2.2).
-fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+/// The rules of a field other than a pseudo-field (RFC 9113, 8.2.1 and 8.2.2); returns its name.
+fn check_field<'a>(name: &'a [u8], value: &[u8]) -> Result<&'a str, Refusal> {
+    const NOT_ALLOWED: Refusal = Refusal::Malformed("a field's name has a character that is not allowed");
     if name.is_empty() || !name.iter().all(|&b| NAME_BYTES[b as usize]) {
-        return Err(Refusal::Malformed(if name.first() == Some(&b':') {
-            "a pseudo-field follows a field"
-        } else {
-            "a field's name has a character that is not allowed"
-        }));
+        let is_pseudo = name.first() == Some(&b':');
+        return Err(if is_pseudo { Refusal::Malformed("a pseudo-field follows a field") } else { NOT_ALLOWED });
     }
     check_value(value)?;
     match name.len() {
@@ -366,7 +389,7 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         7 | 10 | 16 | 17 if OF_CONNECTION.contains(&name) => {
             Err(Refusal::Malformed("there is a field of the connection"))
         }
-        _ => Ok(()),
+        _ => std::str::from_utf8(name).map_err(|_| NOT_ALLOWED),
     }
 }
 

@@ -61,17 +61,17 @@ impl Http2 {
         wire: &mut Wire<'_>,
     ) -> Result<(), Violation> {
         self.place = self.place.saturating_add(1);
-        let mut head = std::mem::take(&mut wire.scratch.head);
-        let read = head.read(&wire.scratch.block, has_ended, wire.cx.limits());
+        let mut last_head = wire.scratch.last_head.take().unwrap_or_default();
+        let read = last_head.read(&mut wire.scratch.block, has_ended, wire.cx.limits());
         let incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read {
-            Ok(()) if head.protocol().is_some() => {
+            Ok(head) if head.protocol().is_some() => {
                 Err(Violation::of_stream(Code::Protocol, "extended CONNECT was not announced"))
             }
-            Ok(()) => {
+            Ok(head) => {
                 let window = SendWindow::new(self.client.initial_window);
                 let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };
-                self.begin(&head, has_come, None, wire);
+                self.begin(head, has_come, None, wire);
                 Ok(())
             }
             Err(Refusal::Malformed(why)) => Err(Violation::of_stream(Code::Protocol, why)),
@@ -80,7 +80,7 @@ impl Http2 {
                 self.charge(Waste::Refusal, wire)
             }
         };
-        wire.scratch.head = head;
+        wire.scratch.last_head = Some(last_head);
         handled
     }
 

@@ -17,7 +17,7 @@ use super::budget::Budget;
 use super::error::Code;
 use super::frame::PREFACE;
 use super::frame_writer as write;
-use super::head::RequestHead;
+use super::head::LastHead;
 use super::hpack::{Block, Decoder, Encoder};
 use super::send::Rank;
 use super::settings::Settings;
@@ -109,7 +109,8 @@ pub(super) enum Drain {
 pub struct Scratch {
     pub(super) block: Block,
     pub(super) blocks: Blocks,
-    pub(super) head: RequestHead,
+    /// `None`: while it is in use.
+    pub(super) last_head: Option<Box<LastHead>>,
     /// Streams by their ranks.
     pub(super) order: Vec<(Rank, u32)>,
 }

@@ -102,6 +102,25 @@ impl FilePart {
         Ok(Ok(socket.send(&block[..count])?))
     }
 
+    /// Whether it is what follows the first `bytes` from the start of `other`.
+    pub fn follows(&self, other: &FilePart, bytes: usize) -> bool {
+        Rc::ptr_eq(&self.file, &other.file) && self.offset == other.offset + bytes as u64
+    }
+
+    /// Reads from its start on, as many bytes as there are; also what follows it.
+    pub fn read(&self, into: &mut [u8]) -> usize {
+        let mut read = 0;
+        while read < into.len() {
+            match self.file.read_at(&mut into[read..], self.offset + read as u64) {
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        read
+    }
+
     /// A part of its first bytes.
     pub fn front(&self, bytes: usize) -> FilePart {
         debug_assert!(bytes <= self.len());

@@ -5,6 +5,7 @@
 //! bodies, one send(2)); otherwise the lengths of the `Copied` segments sum up to `copied.len() - sent`.
 
 mod moving;
+mod reading;
 
 use super::{BrokenPart, FilePart, Socket};
 use bytes::Bytes;
@@ -127,6 +128,10 @@ impl WriteQueue {
             let (offered, taken) = if self.segments.is_empty() {
                 let bytes = &self.copied[self.sent..];
                 (bytes.len(), socket.send(bytes)?)
+            } else if self.has_short_parts()
+                && let Some(sent) = self.read_and_send(socket)?
+            {
+                sent
             } else if let Some(Segment::File(part)) = self.segments.front_mut() {
                 match part.send(socket)? {
                     // A short count may also be the file's end, which no event would report: try again.

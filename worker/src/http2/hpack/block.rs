@@ -21,7 +21,7 @@ pub enum Excess {
 /// What each field counts for besides its bytes (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Block {
     pub(super) bytes: Vec<u8>,
     fields: Vec<Field>,
@@ -32,7 +32,7 @@ pub struct Block {
 }
 
 /// A name, and its value up to `end`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Field {
     name: u32,
     value: u32,
@@ -63,7 +63,7 @@ impl Block {
         self.excess
     }
 
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.fields.clear();
         (self.size, self.count, self.excess) = (0, 0, None);
