@@ -7,6 +7,9 @@ mod accept;
 pub mod admin;
 #[warn(missing_docs)]
 pub mod files;
+#[cfg(feature = "grpc")]
+#[warn(missing_docs)]
+pub mod grpc;
 pub mod health;
 mod html;
 #[cfg(any(feature = "lua54", feature = "luajit"))]

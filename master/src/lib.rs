@@ -61,6 +61,8 @@ mod watching;
 
 pub use about::{About, Health};
 pub use server::{Builder, Server, ServerError};
+#[cfg(feature = "grpc")]
+pub use tine_apps::grpc;
 pub use tine_apps::{files, router};
 pub use tine_common::{config, privileges};
 pub use tine_worker::{app, http, testing};
