@@ -37,6 +37,9 @@ pub struct ServerArgs {
         help_heading = "Listening"
     )]
     listen: Vec<Address>,
+    /// Further address, for clients of gRPC, which are served on the others, too: 127.0.0.1:50051
+    #[arg(long, value_name = "ADDR", env = "TINE_GRPC", hide_env = true, help_heading = "Listening")]
+    grpc: Option<Address>,
     /// Length of the accept queue
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
           value_parser = backlog, help_heading = "Listening")]
@@ -188,6 +191,7 @@ impl ServerArgs {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
+        listen.extend(self.grpc);
         let (limit_store, limit_store_alone_percent) = self.limit.store();
         MasterConfig {
             workers: self.workers.max(1),

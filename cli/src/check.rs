@@ -21,7 +21,7 @@ pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[A
         text.push_str("with\n");
     }
     // Operands and addresses only if they were given: what they come to is above.
-    text.extend(["config", "app", "port", "host", "listen"].iter().filter_map(|name| {
+    text.extend(["config", "app", "port", "host", "listen", "grpc"].iter().filter_map(|name| {
         let source = Some(given.source(name)).filter(|&source| source != Source::Default || *name == "config")?;
         Some(row(name, &given.value(name).unwrap_or("none".to_string()), source))
     }));

@@ -15,10 +15,11 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 29] = [
+const FIXED: [&str; 30] = [
     "port",
     "host",
     "listen",
+    "grpc",
     "backlog",
     "accept",
     "defer-accept",

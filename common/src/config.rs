@@ -282,7 +282,7 @@ impl MasterConfig {
             // PORT and --host, if given, come first; so the later one is always a --listen.
             for earlier in &self.listen[..i] {
                 let why = match (address.includes(earlier), earlier.includes(address)) {
-                    (true, true) => "is given twice, by --listen or as PORT and --host".to_string(),
+                    (true, true) => "is given twice, by --listen, by --grpc or as PORT and --host".to_string(),
                     (true, false) => format!("includes {earlier}"),
                     (false, true) => format!("is included in {earlier}"),
                     (false, false) => continue,

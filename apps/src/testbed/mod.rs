@@ -16,6 +16,7 @@ mod echo;
 mod endpoints;
 mod etag;
 mod fault;
+mod grpc;
 mod headers;
 mod help;
 mod help_page;
@@ -43,7 +44,7 @@ pub use endpoints::{ENDPOINTS, Endpoint, HelpLine, Routes};
 use crate::health;
 use crate::percent;
 use tine_worker::app::{Answer, App, Cx, RawAccess, WorkerInfo};
-use tine_worker::http::Request;
+use tine_worker::http::{Request, Version};
 
 #[derive(Debug, Clone, Copy)]
 pub struct OriginConfig {
@@ -63,6 +64,7 @@ pub struct Origin {
     bin: bin::Pattern,
     stream: stream::Pattern,
     compressions: tickets::Tickets,
+    descriptors: grpc::Descriptors,
 }
 
 impl Origin {
@@ -75,6 +77,7 @@ impl Origin {
             bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
             compressions: tickets::Tickets::default(),
+            descriptors: grpc::Descriptors::default(),
         }
     }
 }
@@ -84,6 +87,11 @@ impl App for Origin {
         // Load generators request this path endlessly, so it is checked before any decoding.
         if request.path() == "/health" {
             return health::answer(cx);
+        }
+        if request.version() == Version::Http2
+            && let Some(answer) = grpc::answer(self, request, cx)
+        {
+            return answer;
         }
         let path = percent::decode_text(request.path());
         let (endpoint, rest) = self.routes.find(&path);

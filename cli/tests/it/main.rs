@@ -3,6 +3,7 @@
 //!
 //! `cargo test --test it drain_` runs the claims whose names begin with `drain_`.
 
+mod a_rust_app_answers_calls_of_grpc;
 mod apps;
 #[path = "../support/mod.rs"]
 mod support;
@@ -97,6 +98,8 @@ mod files_go_over_every_kind_of_connection;
 mod files_have_validators_and_ranges;
 mod flaky_answers_can_be_replayed;
 mod forks_that_fail_are_one_line_a_round;
+mod grpc_clients_call_every_service;
+mod grpc_is_exact_on_the_wire;
 mod gunicorns_options_are_found;
 mod habits_from_other_servers_get_a_hint;
 mod half_closed_clients_get_their_answer;

@@ -18,7 +18,7 @@ pub fn names() -> Vec<String> {
 /// is a path itself, of a socket or of a URL, get another wrong value.
 pub fn wrong_value(name: &str) -> &'static str {
     match name {
-        "listen" => "no address",
+        "listen" | "grpc" => "no address",
         "health-path" => "no slash",
         "limit-exempt" => "no path",
         _ => "/no/such/folder/x",

@@ -10,6 +10,8 @@ mod files_beside_app;
 mod gateway;
 #[path = "../../../examples/own_app.rs"]
 mod own_app;
+#[path = "../../../../master/examples/own_grpc.rs"]
+mod own_grpc;
 #[path = "../../../../master/examples/own_server.rs"]
 mod own_server;
 pub mod sharing_servers;
@@ -28,11 +30,12 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 9] = [
+const APPS: [(&str, Main); 10] = [
     ("faults", faults::main),
     ("files_beside_app", files_beside_app::main),
     ("gateway", gateway::main),
     ("own_app", own_app::main),
+    ("own_grpc", own_grpc::main),
     ("own_server", own_server::main),
     ("tasks", tasks::main),
     ("threaded_server", threaded_server::main),
