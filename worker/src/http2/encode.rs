@@ -20,11 +20,12 @@ pub fn head(
     let at = out.len();
     encoder.begin(out);
     encoder.status(head.status.as_u16(), out);
-    if !head.lines.sets_server {
-        encoder.known(names::SERVER, cx.date_line().server(), out);
-    }
-    if !head.lines.sets_date {
-        encoder.known(names::DATE, cx.date_line().date(), out);
+    let (server, date) = (cx.date_line().server(), cx.date_line().date());
+    match (head.lines.sets_server, head.lines.sets_date) {
+        (false, false) => encoder.server_and_date(server, date, out),
+        (false, true) => encoder.known(names::SERVER, server, out),
+        (true, false) => encoder.known(names::DATE, date, out),
+        (true, true) => {}
     }
     fields(encoder, out, head);
     // What the app says itself takes precedence.

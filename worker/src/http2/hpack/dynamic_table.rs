@@ -17,6 +17,8 @@ pub struct DynamicTable {
     /// By the RFC's count: with the overhead of each entry.
     size: usize,
     size_max: usize,
+    /// How often it has changed: as long as this is the same, so are the entries and their indexes.
+    changes: u64,
 }
 
 /// A name, and its value after it.
@@ -35,15 +37,20 @@ impl Entry {
 
 impl DynamicTable {
     pub fn new(size_max: usize) -> Self {
-        DynamicTable { bytes: Vec::new(), entries: VecDeque::new(), size: 0, size_max }
+        DynamicTable { bytes: Vec::new(), entries: VecDeque::new(), size: 0, size_max, changes: 0 }
     }
 
     pub fn size_max(&self) -> usize {
         self.size_max
     }
 
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Changes the largest size; entries that no longer fit are evicted.
     pub fn resize(&mut self, size_max: usize) {
+        self.changes += 1;
         self.size_max = size_max;
         self.evict();
     }
@@ -69,6 +76,7 @@ impl DynamicTable {
 
     /// Adds an entry. One that is larger than the table empties it (RFC 7541, 4.4).
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.changes += 1;
         let (name_bytes, value_bytes) = (name.len() as u32, value.len() as u32);
         let mut entry = Entry { start: 0, name_bytes, value_bytes };
         self.size += entry.size();

@@ -5,13 +5,16 @@
 //! values that change do not evict those that stay.
 
 use super::dynamic_table::{DynamicTable, ENTRY_OVERHEAD};
-use super::static_table::{self, Habit, TABLE};
+use super::static_table::{self, Habit, TABLE, names};
 use super::{DEFAULT_TABLE_BYTES, huffman, integer};
 
 /// The table's own limit: room for some fifteen fields, which also bounds what a connection's encoder allocates.
 const TABLE_BYTES_MAX: usize = 1024;
 /// A shorter string is not worth the search for a shorter code.
 const HUFFMAN_BYTES_MIN: usize = 5;
+
+/// `Thu, 01 Jan 1970 00:00:00 GMT`
+const DATE_BYTES: usize = 29;
 
 const INDEXED: u8 = 0x80;
 const ENTERS_TABLE: u8 = 0x40;
@@ -24,6 +27,16 @@ const NOT_INDEXED: u8 = 0;
 pub struct Encoder {
     table: DynamicTable,
     resized: Option<Resized>,
+    /// What [`Encoder::server_and_date`] has written last, of entries in the table.
+    indexed: Option<ServerAndDate>,
+}
+
+/// `server` and this `date` as two indexes, while the table has changed so often.
+#[derive(Debug, Clone, Copy)]
+struct ServerAndDate {
+    changes: u64,
+    date: [u8; DATE_BYTES],
+    coded: [u8; 2],
 }
 
 /// Changes of the table's size that the next block has to begin with: the smallest since the last block, as it may have
@@ -36,7 +49,7 @@ struct Resized {
 
 impl Encoder {
     pub fn new() -> Self {
-        let mut encoder = Encoder { table: DynamicTable::new(DEFAULT_TABLE_BYTES), resized: None };
+        let mut encoder = Encoder { table: DynamicTable::new(DEFAULT_TABLE_BYTES), resized: None, indexed: None };
         encoder.set_table_size(DEFAULT_TABLE_BYTES);
         encoder
     }
@@ -67,8 +80,27 @@ impl Encoder {
     pub fn status(&mut self, status: u16, out: &mut Vec<u8>) {
         match static_table::of_status(status) {
             Some(index) => out.push(INDEXED | index),
-            None => self.known(static_table::names::STATUS, itoa::Buffer::new().format(status).as_bytes(), out),
+            None => self.known(names::STATUS, itoa::Buffer::new().format(status).as_bytes(), out),
         }
+    }
+
+    /// The fields that the server adds to a response: for a second, they are the same in each. `server` is always the same.
+    pub fn server_and_date(&mut self, server: &[u8], date: &[u8], out: &mut Vec<u8>) {
+        let changes = self.table.changes();
+        if let Some(last) = &self.indexed
+            && last.changes == changes
+            && last.date == *date
+        {
+            return out.extend_from_slice(&last.coded);
+        }
+        let at = out.len();
+        self.known(names::SERVER, server, out);
+        self.known(names::DATE, date, out);
+        // Both were indexed by one byte each, if the table is as it was.
+        self.indexed = match (out[at..].try_into(), date.try_into()) {
+            (Ok(coded), Ok(date)) if self.table.changes() == changes => Some(ServerAndDate { changes, date, coded }),
+            _ => None,
+        };
     }
 
     /// A field whose name is an entry of the static table: one of [`names`](super::names).

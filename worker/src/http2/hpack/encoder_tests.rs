@@ -142,3 +142,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_servers_fields_are_as_by_themselves() {
+    let dates: [&[u8]; 2] = [b"Thu, 01 Jan 1970 00:00:00 GMT", b"Thu, 01 Jan 1970 00:00:01 GMT"];
+    let (mut encoder, mut plain) = (Encoder::new(), Encoder::new());
+    let mut sizes = [0; 40];
+    for (at, size) in sizes.iter_mut().enumerate() {
+        let (mut out, mut expected) = (Vec::new(), Vec::new());
+        // What enters the table between moves the indexes.
+        for (encoder, out) in [(&mut encoder, &mut out), (&mut plain, &mut expected)] {
+            encoder.begin(out);
+            if at % 7 == 0 {
+                encoder.known(CONTENT_TYPE, format!("text/{at}").as_bytes(), out);
+            }
+            if at == 30 {
+                encoder.set_table_size(0);
+                encoder.begin(out);
+            }
+        }
+        encoder.server_and_date(b"tine/0", dates[at / 10 % 2], &mut out);
+        plain.known(SERVER, b"tine/0", &mut expected);
+        plain.known(DATE, dates[at / 10 % 2], &mut expected);
+        assert_eq!(out, expected, "response {at}");
+        *size = out.len();
+    }
+    assert_eq!(sizes[1..4], [2, 2, 2]);
+}
