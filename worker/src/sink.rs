@@ -1,6 +1,6 @@
 //! Where an exchange's output goes: what [`crate::app::Out`] asks of the protocol that the response is written in.
 
-use crate::app::{AppError, ConnectionEnd, Peer};
+use crate::app::{AppError, ConnectionEnd, Handshake, Upgrade};
 use crate::http::{Body, Head, Trailers};
 use crate::net::WriteQueue;
 use crate::{http1, http2};
@@ -28,11 +28,11 @@ impl Sink<'_> {
         }
     }
 
-    /// Writes the head that ends HTTP on this connection.
-    pub fn switch(&mut self, lines: &str, head: Option<&Head>, peer: Box<dyn Peer>) {
+    /// Writes the head that ends HTTP on this connection or stream: the answer to a handshake that has been checked.
+    pub fn switch(&mut self, handshake: &Handshake, upgrade: Upgrade) {
         match self {
-            Sink::Http1(sink) => sink.switch(lines, head, peer),
-            Sink::Http2(sink) => sink.switch(lines, head, peer),
+            Sink::Http1(sink) => sink.switch(handshake, upgrade),
+            Sink::Http2(sink) => sink.switch(upgrade),
         }
     }
 

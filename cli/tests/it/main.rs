@@ -110,6 +110,7 @@ mod health_path_answers_for_every_kind_of_server;
 mod help_lists_every_endpoint;
 mod how_workers_end_is_counted;
 mod hpack_agrees_with_pythons;
+mod http2_carries_websockets;
 mod http2_is_served_on_every_listener;
 mod http2_passes_h2spec;
 mod http2_streams_share_a_connection;

@@ -10,7 +10,7 @@ pub use crate::websocket::NotHandshake;
 pub struct Upgrade {
     pub(crate) peer: Box<dyn Peer>,
     pub(crate) subprotocol: Option<String>,
-    /// Its fields are added to the 101.
+    /// Its fields are added to the handshake's answer.
     pub(crate) head: Option<Head>,
 }
 
@@ -70,7 +70,7 @@ impl Upgrade {
 /// }
 /// ```
 pub struct Handshake {
-    /// The status line of the 101, and the fields that answer the handshake.
+    /// As [`websocket::check`] returns it.
     lines: String,
     /// The subprotocols that the client offers.
     offered: Vec<String>,
@@ -84,29 +84,35 @@ impl Handshake {
         Ok(Handshake { lines, offered: request.subprotocols().map(String::from).collect() })
     }
 
-    /// The lines of the 101, without the app's fields. An error: the client did not offer the subprotocol and would have to
-    /// fail the connection (RFC 6455, 4.1), or a field is the server's.
-    pub(crate) fn accept(&self, upgrade: &Upgrade) -> Result<String, AppError> {
+    /// Checks how the app accepts it. An error: the client did not offer the subprotocol and would have to fail the connection
+    /// (RFC 6455, 4.1), or a field is the server's.
+    pub(crate) fn accept(&self, upgrade: &Upgrade) -> Result<(), AppError> {
         if let Some(head) = &upgrade.head {
             head.check_switching().map_err(AppError::new)?;
         }
-        let Some(chosen) = &upgrade.subprotocol else { return Ok(self.lines.clone()) };
-        if !self.offered.iter().any(|offered| offered == chosen) {
-            return Err(AppError::new(format!("the client did not offer the subprotocol {chosen:?}")));
+        match &upgrade.subprotocol {
+            Some(chosen) if !self.offered.contains(chosen) => {
+                Err(AppError::new(format!("the client did not offer the subprotocol {chosen:?}")))
+            }
+            _ => Ok(()),
         }
-        Ok(format!("{}Sec-WebSocket-Protocol: {chosen}\r\n", self.lines))
+    }
+
+    /// As [`websocket::check`] returns it.
+    pub(crate) fn lines(&self) -> &str {
+        &self.lines
     }
 }
 
 impl Out<'_> {
-    /// Makes a WebSocket of the connection, in place of a response. The exchange is over with it: it returns
+    /// Makes a WebSocket of the connection, or of the stream in HTTP/2, in place of a response. The exchange is over with it: it returns
     /// [`Pull::End`](super::Pull::End) and is dropped.
     pub fn upgrade(&mut self, handshake: &Handshake, upgrade: Upgrade) -> Result<(), AppError> {
         if self.has_head() {
             return Err(AppError::new("the response already has a head"));
         }
-        let lines = handshake.accept(&upgrade)?;
-        self.sink.switch(&lines, upgrade.head.as_ref(), upgrade.peer);
+        handshake.accept(&upgrade)?;
+        self.sink.switch(handshake, upgrade);
         Ok(())
     }
 }

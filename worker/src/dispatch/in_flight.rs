@@ -24,6 +24,13 @@ impl InFlightEntry {
         }
     }
 
+    /// The worker goes on with a WebSocket.
+    pub fn turn_to_websocket(cx: &Cx<'_>) {
+        if let Some(table) = cx.in_flight_table() {
+            table.turn_to(Before::WebSocket);
+        }
+    }
+
     /// The worker is in none of the connection's requests.
     pub fn turn_away(cx: &Cx<'_>) {
         if let Some(table) = cx.in_flight_table() {

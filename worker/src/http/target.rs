@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 /// Bytes above 0x7F in a target must be UTF-8; anything else has to be percent-encoded (RFC 3986, 2.1).
 pub const NOT_UTF8: Error = Error::bad_request("the request target has bytes that are not UTF-8; percent-encode them");
 pub const CONNECT: Error = Error::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is for proxies; this is an origin server");
+pub const PROTOCOL: Error = Error::new(StatusCode::NOT_IMPLEMENTED, "no :protocol but websocket is served");
 
 /// Checks the request target (RFC 9112, 3.2); returns where its path begins.
 pub fn check_target(method: &str, target: &str) -> Result<usize, Error> {

@@ -2,7 +2,7 @@
 
 use super::framing::{BodyFraming, Framing, ResponseFacts};
 use super::state::is_head;
-use crate::app::Cx;
+use crate::app::{Cx, Handshake, Upgrade};
 use crate::dispatch::Record;
 use crate::http::{Body, DateLine, Error, Fields, Head, HeaderError, Response, Trailers, Version};
 use crate::net::{REFERENCE_BYTES_MIN, WriteQueue};
@@ -10,6 +10,9 @@ use crate::request_log;
 use crate::sink::append_body;
 use http::StatusCode;
 use std::borrow::Cow;
+
+/// The field of a handshake's answer with what the app has chosen (RFC 6455, 4.2.2).
+pub const SUBPROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// Queues a checked head, the last of its response.
 pub fn head(
@@ -58,13 +61,15 @@ pub fn last_chunk(queue: &mut WriteQueue, trailers: &Trailers) {
     });
 }
 
-/// The head that ends HTTP on a connection: `lines` are its status line and the fields of the handshake.
-/// `head` has the app's fields.
-pub fn switching(queue: &mut WriteQueue, lines: &str, head: Option<&Head>, record: &mut Record, cx: &Cx<'_>) {
+/// The head that ends HTTP on a connection: the answer to a handshake.
+pub fn switching(queue: &mut WriteQueue, handshake: &Handshake, upgrade: &Upgrade, record: &mut Record, cx: &Cx<'_>) {
     queue.append_with(|out| {
         let at = out.len();
-        out.extend_from_slice(lines.as_bytes());
-        match head {
+        out.extend_from_slice(handshake.lines().as_bytes());
+        if let Some(chosen) = &upgrade.subprotocol {
+            write_field(out, SUBPROTOCOL, chosen);
+        }
+        match &upgrade.head {
             None => out.extend_from_slice(cx.date_line().lines()),
             Some(head) => {
                 let Fields { sets_date, sets_server, .. } = head.lines;

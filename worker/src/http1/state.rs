@@ -24,7 +24,7 @@ use super::head_cache::HeadCache;
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
-use crate::app::{Answer, App, ConnectionEnd, Cx, Handshake, Peer, Upgrade};
+use crate::app::{Answer, App, ConnectionEnd, Cx, Handshake, Peer};
 use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
 use crate::exchange::{Driven, Driver, Failed, Piece};
@@ -476,10 +476,10 @@ impl Http1 {
                     Err(refusal) => return self.respond(&mut refusal.response(), parsed, rest, &permit, reply, cx),
                 };
                 match handshake.accept(&upgrade) {
-                    Ok(lines) => {
-                        let Upgrade { peer, head, .. } = upgrade;
+                    Ok(()) => {
                         let record = reply.recorder.last();
-                        encode::switching(reply.output, &lines, head.as_ref(), record, cx);
+                        encode::switching(reply.output, &handshake, &upgrade, record, cx);
+                        let peer = upgrade.peer;
                         let mut websocket = WebSocket::new(peer, request.name(), record, cx.limits(), cx.now());
                         websocket.permit = permit.keep(cx.now());
                         reply.written();

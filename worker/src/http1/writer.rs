@@ -3,7 +3,7 @@
 
 use super::encode;
 use super::framing::{BodyFraming, Framing, ResponseFacts, take_declared, too_short};
-use crate::app::{AppError, ConnectionEnd, Cx, Peer};
+use crate::app::{AppError, ConnectionEnd, Cx, Handshake, Peer, Upgrade};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
 use crate::net::{FILE_PIECE_BYTES_MAX, WriteQueue};
@@ -56,11 +56,11 @@ impl Sink<'_> {
     }
 
     /// Writes the head that ends HTTP on this connection.
-    pub fn switch(&mut self, lines: &str, head: Option<&Head>, peer: Box<dyn Peer>) {
+    pub fn switch(&mut self, handshake: &Handshake, upgrade: Upgrade) {
         self.record.head_at(self.sent_bytes + self.queue.len() as u64);
-        encode::switching(self.queue, lines, head, self.record, self.cx);
+        encode::switching(self.queue, handshake, &upgrade, self.record, self.cx);
         *self.writer = Some(Writer { framing: BodyFraming::Empty, end: ConnectionEnd::Kept, has_begun_size: false });
-        *self.switched = Some(peer);
+        *self.switched = Some(upgrade.peer);
     }
 
     /// Writes an interim head that has been checked. A client of HTTP/1.0 gets none (RFC 9110, 15.2).

@@ -52,6 +52,7 @@ impl Http2 {
                 let waits_for_reader = self.waits_for_reader(stream, queued_bytes, cx) || active.next == Next::Sent;
                 active.driver.deadline(cx).filter(|_| !waits_for_reader)
             }
+            Part::WebSocket(open) => self.deadline_of_websocket(open, stream.outgoing.queue.len(), queued_bytes, cx),
             Part::Sending => None,
             Part::Discarding { until, .. } => Some(*until),
         };
@@ -64,7 +65,7 @@ impl Http2 {
     }
 
     /// Ends what has waited for too long, and the connection when nothing is left.
-    pub(super) fn end_waits(&mut self, is_input_empty: bool, hung_up: bool, wire: &mut Wire<'_>) {
+    pub(super) fn end_waits(&mut self, is_input_empty: bool, wire: &mut Wire<'_>) {
         let (cx, limits, now) = (wire.cx, wire.cx.limits(), wire.cx.now());
         let mut at = 0;
         while at < self.streams.len() {
@@ -83,7 +84,7 @@ impl Http2 {
             }
             at += 1;
         }
-        if hung_up && !self.streams.is_empty() && !std::mem::replace(&mut self.is_probed, true) {
+        if wire.hung_up && !self.streams.is_empty() && !std::mem::replace(&mut self.is_probed, true) {
             // If it has left, its kernel answers with a reset.
             wire.output.append_with(|out| write::ping(PROBE, out));
         }
@@ -152,12 +153,21 @@ impl Http2 {
             if stream.can_send(self.send_window) {
                 return Next::Again;
             }
-            let Part::Exchange(active) = &stream.part else { continue };
-            if active.is_due {
+            let (next, is_due, waits_for_reader) = match &stream.part {
+                Part::Exchange(active) => (&active.next, active.is_due, self.waits_for_reader(stream, queued, cx)),
+                Part::WebSocket(open) => {
+                    let is_held = self.holds_websockets(queued, cx);
+                    let is_full = stream.outgoing.queue.len() > cx.limits().write_low_watermark_bytes;
+                    waits_for_send |= is_held && open.is_due && queued > 0;
+                    (&open.next, open.is_due && !is_held, is_held || is_full)
+                }
+                _ => continue,
+            };
+            if is_due {
                 return Next::Again;
             }
-            match active.next {
-                Next::Again if !self.waits_for_reader(stream, queued, cx) => return Next::Again,
+            match next {
+                Next::Again if !waits_for_reader => return Next::Again,
                 Next::Sent if stream.outgoing.queue.is_empty() && stream.outgoing.written_at <= wire.passed.sent => {
                     return Next::Again;
                 }

@@ -34,8 +34,16 @@ impl Http2 {
                 self.look_at_waiting(at, wire);
             }
             let Some(at) = self.place_of(id) else { continue };
-            if matches!(&self.streams[at].part, Part::Exchange(active) if active.is_ready(wire)) {
-                self.drive(at, wire);
+            let is_ready = match &self.streams[at].part {
+                Part::Exchange(active) => active.is_ready(wire),
+                Part::WebSocket(_) => self.is_websocket_ready(at, wire),
+                _ => false,
+            };
+            if is_ready {
+                match self.streams[at].part {
+                    Part::WebSocket(_) => self.drive_websocket(at, wire),
+                    _ => self.drive(at, wire),
+                }
                 if wire.cx.is_time_up() {
                     break; // the others are called in the next turn
                 }
@@ -85,9 +93,14 @@ impl Http2 {
             }
             Ok(Driven::Ended) => {
                 let closes = stream.outgoing.writer.is_some_and(|writer| writer.closes);
-                stream.outgoing.is_complete = true;
-                drop(active);
+                let switched = stream.outgoing.switched.take();
+                stream.outgoing.is_complete = switched.is_none();
                 write_heads(stream, wire);
+                if let Some(peer) = switched {
+                    let Active { driver, permit, .. } = *active;
+                    return self.on_switched(at, peer, driver.request().clone(), permit, wire);
+                }
+                drop(active);
                 if closes {
                     self.announce_last(wire);
                 }

@@ -3,9 +3,10 @@
 use super::frame::HEADER_BYTES;
 use super::head::OF_CONNECTION;
 use super::hpack::{Encoder, names};
-use crate::app::Cx;
+use crate::app::{Cx, Upgrade};
 use crate::dispatch::Record;
-use crate::http::{Head, Trailers};
+use crate::http::{Head, StatusCode, Trailers};
+use crate::http1::SUBPROTOCOL;
 use crate::request_log;
 
 /// A checked head, the last of its response, as a block. `length`: the value of Content-Length.
@@ -40,6 +41,16 @@ pub fn head(
         None => record.on_head(head.status, b"", bytes, true, cx),
         Some(_) => record.on_head(head.status, &as_text(head), bytes, true, cx),
     }
+}
+
+/// The answer to an extended CONNECT, as a block (RFC 8441, 5): the fields of HTTP/1's 101 under a 200.
+pub fn switching(encoder: &mut Encoder, out: &mut Vec<u8>, upgrade: &mut Upgrade, record: &mut Record, cx: &Cx<'_>) {
+    let mut of_app = upgrade.head.take().unwrap_or_else(|| Head::new(StatusCode::OK));
+    of_app.status = StatusCode::OK;
+    if let Some(chosen) = upgrade.subprotocol.take() {
+        of_app = of_app.header(SUBPROTOCOL, chosen);
+    }
+    head(encoder, out, &of_app, None, record, cx);
 }
 
 /// A checked interim head as a block.

@@ -1,12 +1,13 @@
 //! From the fields of a block to a request's head, by the rules of RFC 9113, 8.2 and 8.3, strictly; and the fields of trailers.
 //!
 //! The head is written once more as HTTP/1.1 writes it, which is what [`Request::text`] is: the request line, `host`, the
-//! fields in their order, and one `cookie` of all its parts. The request's fields are slices of that text.
+//! fields in their order, and one `cookie` of all its parts. The request's fields are slices of that text. An extended CONNECT for a
+//! WebSocket (RFC 8441) is the GET that would ask for one.
 
 use super::hpack::{Block, Bounds, Excess};
 use super::priority::Priority;
 use crate::http::known_fields::{content_length, expects_continue};
-use crate::http::target::{CONNECT, NOT_UTF8, check_target, is_host};
+use crate::http::target::{CONNECT, NOT_UTF8, PROTOCOL, check_target, is_host};
 use crate::http::{BodyLength, Error, Headers, Request, Version, is_token_byte};
 use http::StatusCode;
 use tine_common::config::Limits;
@@ -66,8 +67,7 @@ pub struct RequestHead {
     body: BodyLength,
     expects_continue: bool,
     priority: Priority,
-    /// Of `:protocol` (RFC 8441, 4); it is not in the text.
-    protocol: Option<Box<str>>,
+    is_websocket: bool,
 }
 
 /// A field: where its name is in the checked parts, and its value in the text.
@@ -136,7 +136,11 @@ impl RequestHead {
         if known.host.is_none() {
             return Err(Refusal::Malformed("there is neither :authority nor host"));
         }
-        self.body = known.body(ends_stream)?;
+        self.body = match known.body(ends_stream)? {
+            // What follows is not a body.
+            BodyLength::Chunked if self.is_websocket => BodyLength::None,
+            body => body,
+        };
         (self.expects_continue, self.priority) = (known.expects_continue, known.priority);
         self.end(known.has_cookie.then_some(block));
         Ok(())
@@ -146,7 +150,6 @@ impl RequestHead {
         self.text.clear();
         self.checked.clear();
         self.fields.clear();
-        self.protocol = None;
     }
 
     /// The request line and, of `:authority`, the host.
@@ -169,7 +172,11 @@ impl RequestHead {
         if let Some(authority) = pseudo.authority {
             self.push("host", authority);
         }
-        self.protocol = pseudo.protocol.map(|name| String::from_utf8_lossy(name).into());
+        self.is_websocket = pseudo.protocol.is_some();
+        if self.is_websocket {
+            self.push("upgrade", b"websocket");
+            self.push("connection", b"Upgrade");
+        }
         Ok(())
     }
 
@@ -235,9 +242,9 @@ impl RequestHead {
         self.priority
     }
 
-    /// What an extended CONNECT asks for, as `websocket` (RFC 8441). Its method is CONNECT, which has no other use here.
-    pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+    /// It was an extended CONNECT: no body follows, but the bytes of a WebSocket may.
+    pub fn is_websocket(&self) -> bool {
+        self.is_websocket
     }
 }
 
@@ -258,7 +265,7 @@ impl<'a> Pseudo<'a> {
         }
     }
 
-    /// The method and the path.
+    /// The method of HTTP/1 and the path.
     fn check(&self, answered: impl Fn(Error) -> Refusal) -> Result<(&'a str, &'a str), Refusal> {
         let method = self.method.ok_or(Refusal::Malformed("there is no :method"))?;
         let method = token(method).ok_or(Refusal::Malformed("the method is not a token"))?;
@@ -287,8 +294,12 @@ impl<'a> Pseudo<'a> {
         }
         let path = std::str::from_utf8(path).map_err(|_| answered(NOT_UTF8))?;
         // Of an extended CONNECT the path is as of any other method.
-        check_target(if method == "CONNECT" { "GET" } else { method }, path).map_err(answered)?;
-        Ok((method, path))
+        let method = if method == "CONNECT" { "GET" } else { method };
+        check_target(method, path).map_err(&answered)?;
+        match self.protocol {
+            None | Some(b"websocket") => Ok((method, path)),
+            Some(_) => Err(answered(PROTOCOL)),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn a_request_is_as_an_app_knows_it() {
         "GET /a?b=c HTTP/2.0\r\nhost: example.com\r\naccept: */*\r\nx-empty: \r\nte: trailers\r\npriority: u=1, i\r\n\
          cookie: a=b; c=d; e\r\n\r\n"
     );
-    assert_eq!(head.protocol(), None);
+    assert!(!head.is_websocket());
 }
 
 #[test]
@@ -248,8 +248,10 @@ fn connect_is_refused_but_for_a_protocol() {
     check_malformed(&[method, scheme, authority, path], WHY);
     let protocol = (":protocol", "websocket");
     let head = read(&[method, protocol, scheme, authority, path], false).unwrap();
-    assert_eq!(head.protocol(), Some("websocket"));
-    assert!(text(&head).starts_with("CONNECT /a?b=c HTTP/2.0\r\nhost: example.com\r\n"));
+    assert!(head.is_websocket());
+    let as_http1 = "GET /a?b=c HTTP/2.0\r\nhost: example.com\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n";
+    assert_eq!(text(&head), as_http1);
+    check_answered(&[method, (":protocol", "connect-udp"), scheme, authority, path], 501);
     const PROTOCOL: &str = ":protocol is for CONNECT with :authority";
     check_malformed(&with(&[protocol]), PROTOCOL);
     check_malformed(&[method, protocol, scheme, path, ("host", "a")], PROTOCOL);

@@ -20,6 +20,8 @@ pub struct Incoming {
     /// What has come of the body, and what is declared of it.
     received: u64,
     declared: Option<u64>,
+    /// The request has no body: what comes is for a WebSocket.
+    is_tunnel: bool,
     /// The bytes of all its frames so far, their headers included.
     pub frame_bytes: u64,
 }
@@ -28,12 +30,30 @@ impl Incoming {
     /// After the head of a request, whose frames had this many bytes.
     pub fn new(has_ended: bool, frame_bytes: u64) -> Incoming {
         let window = ReceiveWindow::new(WINDOW);
-        Incoming { bytes: Vec::new(), taken: 0, has_ended, window, received: 0, declared: None, frame_bytes }
+        Incoming {
+            bytes: Vec::new(),
+            taken: 0,
+            has_ended,
+            window,
+            received: 0,
+            declared: None,
+            is_tunnel: false,
+            frame_bytes,
+        }
     }
 
     /// The body has this length, by Content-Length.
     pub fn declare(&mut self, length: u64) {
         self.declared = Some(length);
+    }
+
+    /// The request asks for a WebSocket.
+    pub fn begin_tunnel(&mut self) {
+        self.is_tunnel = true;
+    }
+
+    pub fn is_tunnel(&self) -> bool {
+        self.is_tunnel
     }
 
     /// The body is not used: its length is not checked. A client that has got its response may end the body early.

@@ -5,6 +5,7 @@
 //! - `windows`: flow control; `priority`: which response is sent first; `budget`: what a client may do that is of no use.
 //! - `state`: a connection. `receive` handles its frames, `request` begins requests, `drive` calls their exchanges, `send` moves
 //!   what these have written into frames, `deadlines` has the waits.
+//! - `websocket`: a stream that has become a WebSocket (RFC 8441).
 //! - `stream`: a request and its response, with a half each for what comes (`incoming`) and what goes (`outgoing`); `writer` is where
 //!   an exchange writes.
 
@@ -32,6 +33,7 @@ mod state_tests;
 mod stream;
 #[cfg(test)]
 mod test_client;
+mod websocket;
 mod windows;
 mod writer;
 

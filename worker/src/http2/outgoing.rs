@@ -3,7 +3,7 @@
 
 use super::windows::SendWindow;
 use super::writer::Writer;
-use crate::app::AppError;
+use crate::app::{AppError, Peer};
 use crate::http::Trailers;
 use crate::http1::{BodyFraming, too_short};
 use crate::net::WriteQueue;
@@ -20,6 +20,8 @@ pub struct Outgoing {
     pub queue: WriteQueue,
     /// `None` before the head.
     pub writer: Option<Writer>,
+    /// The peer of the WebSocket that the stream becomes.
+    pub switched: Option<Box<dyn Peer>>,
     /// The app has written all of it.
     pub is_complete: bool,
     /// END_STREAM is in the connection's output.
@@ -47,6 +49,7 @@ impl Outgoing {
             window,
             queue: WriteQueue::new(now),
             writer: None,
+            switched: None,
             is_complete: false,
             has_ended: false,
             trailers: None,

@@ -79,6 +79,7 @@ impl Http2 {
             (id::MAX_CONCURRENT_STREAMS, STREAMS_MAX as u32),
             (id::INITIAL_WINDOW_SIZE, incoming::WINDOW),
             (id::MAX_HEADER_LIST_SIZE, head::bounds(wire.cx.limits()).bytes_max as u32),
+            (id::ENABLE_CONNECT_PROTOCOL, 1),
             (id::NO_RFC7540_PRIORITIES, 1),
         ];
         let more = self.receive_window.enlarge(WINDOW);
@@ -176,6 +177,7 @@ impl Http2 {
     fn on_body(&mut self, at: usize, wire: &mut Wire<'_>) {
         match &mut self.streams[at].part {
             Part::Exchange(active) => active.is_due = true,
+            Part::WebSocket(open) => open.is_due = true,
             Part::Discarding { .. } | Part::Sending => self.discard(at, wire),
             Part::Waiting { .. } => {}
         }

@@ -65,9 +65,6 @@ impl Http2 {
         let read = last_head.read(&mut wire.scratch.block, has_ended, wire.cx.limits());
         let incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read {
-            Ok(head) if head.protocol().is_some() => {
-                Err(Violation::of_stream(Code::Protocol, "extended CONNECT was not announced"))
-            }
             Ok(head) => {
                 let window = SendWindow::new(self.client.initial_window);
                 let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };
@@ -92,6 +89,9 @@ impl Http2 {
         request.set_place(place);
         if let BodyLength::Known(length) = request.body_length() {
             incoming.declare(length);
+        }
+        if head.is_websocket() {
+            incoming.begin_tunnel();
         }
         // A client that does not say how it wants a response: it should not wait for another of any length.
         let priority = match request.headers().has("priority") {
@@ -118,7 +118,7 @@ impl Http2 {
     }
 
     /// Streams are in the order of their ids; one that has waited is not the last.
-    fn insert(&mut self, begins: Begins, part: Part, record: Record, cx: &Cx<'_>) -> &mut Stream {
+    pub(super) fn insert(&mut self, begins: Begins, part: Part, record: Record, cx: &Cx<'_>) -> &mut Stream {
         let Begins { id, began, incoming, window, is_head, priority } = begins;
         let outgoing = Outgoing::new(window, cx.now());
         let at = self.streams.partition_point(|other| other.id < id);
@@ -154,16 +154,27 @@ impl Http2 {
                     is_due: true,
                     owes_continue: expects_continue,
                     limit_fields: permit.limit_fields(cx).map(Box::new),
-                    _permit: permit.keep(cx.now()),
+                    permit: permit.keep(cx.now()),
                     entry: InFlightEntry::keep(cx),
                 };
                 self.insert(begins, Part::Exchange(Box::new(active)), record, cx);
                 return InFlightEntry::turn_away(cx);
             }
-            Answer::Upgrade(_) => match Handshake::of(request) {
-                Err(refusal) => refusal.response(),
-                Ok(_) => app_failed(),
-            },
+            Answer::Upgrade(upgrade) => {
+                let accepted = Handshake::of(request).map(|handshake| handshake.accept(&upgrade));
+                match accepted {
+                    Err(refusal) => refusal.response(),
+                    Ok(Err(error)) => {
+                        dispatch::on_refused(&request.name(), error, cx);
+                        app_failed()
+                    }
+                    Ok(Ok(())) => {
+                        InFlightEntry::turn_away(cx);
+                        let permit = permit.keep(cx.now());
+                        return self.switch(begins, upgrade, request.name(), permit, record, wire);
+                    }
+                }
+            }
         };
         InFlightEntry::turn_away(cx);
         if let Some(fields) = permit.limit_fields(cx) {
@@ -175,7 +186,9 @@ impl Http2 {
         }
         // A client that holds its body back until a 100 does not get one.
         let is_held_back = expects_continue && begins.incoming.data().is_empty();
-        self.respond(response, begins, record, 0, is_held_back, wire);
+        // What would be a WebSocket's bytes is not a body whose end will come.
+        let is_last = is_held_back || begins.incoming.is_tunnel();
+        self.respond(response, begins, record, 0, is_last, wire);
     }
 
     /// Writes a complete response, whose head is checked. `bytes_before`: of its interim responses. `is_last`: nothing more is read

@@ -27,7 +27,7 @@ use super::writer::Blocks;
 use crate::app::{App, Cx};
 use crate::dispatch::{Outcome, Record, Recorder};
 use crate::eviction::Waits;
-use crate::net::WriteQueue;
+use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::{Closing, Io, Next, Passed};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -113,6 +113,8 @@ pub struct Scratch {
     pub(super) last_head: Option<Box<LastHead>>,
     /// Streams by their ranks.
     pub(super) order: Vec<(Rank, u32)>,
+    /// Where WebSockets read what has come for them; made for the first.
+    pub(super) websocket_input: Option<ReadBuffer>,
 }
 
 /// The connection's side of a call, apart from its input.
@@ -122,6 +124,7 @@ pub(super) struct Wire<'a> {
     pub scratch: &'a mut Scratch,
     pub passed: Passed,
     pub input_ended: bool,
+    pub hung_up: bool,
     pub app: &'a mut dyn App,
     pub cx: &'a Cx<'a>,
 }
@@ -167,9 +170,16 @@ impl Http2 {
 
     /// The exchange of this stream is called although its time has not come.
     pub fn wake(&mut self, id: u32) {
-        if let Some(Part::Exchange(active)) = self.stream(id).map(|stream| &mut stream.part) {
-            active.driver.wake();
-            active.is_due = true;
+        match self.stream(id).map(|stream| &mut stream.part) {
+            Some(Part::Exchange(active)) => {
+                active.driver.wake();
+                active.is_due = true;
+            }
+            Some(Part::WebSocket(open)) => {
+                open.websocket.wake();
+                open.is_due = true;
+            }
+            _ => {}
         }
     }
 
@@ -221,13 +231,14 @@ impl Http2 {
     pub fn advance(&mut self, io: &mut Io<'_>, app: &mut dyn App, cx: &Cx<'_>) -> Next {
         let Io { input, output, recorder, scratch, passed, input_ended, hung_up } = io;
         let scratch = &mut scratch.http2;
-        let mut wire = Wire { output, recorder, scratch, passed: *passed, input_ended: *input_ended, app, cx };
+        let mut wire =
+            Wire { output, recorder, scratch, passed: *passed, input_ended: *input_ended, hung_up: *hung_up, app, cx };
         let has_more = self.receive(input, &mut wire);
         if !matches!(self.stage, Stage::Ended(_)) {
             self.drive_all(&mut wire);
             self.send(&mut wire);
             self.open_windows(&mut wire);
-            self.end_waits(input.is_empty(), *hung_up, &mut wire);
+            self.end_waits(input.is_empty(), &mut wire);
         }
         if let Stage::Ended(closing) = self.stage {
             input.clear();

@@ -14,6 +14,7 @@ use crate::http::{Error, Head, StatusCode};
 use crate::protocol::{Next, Sink};
 use crate::request_log::Wait;
 use crate::throttle::{LimitFields, Permit, Ticket};
+use crate::websocket::WebSocket;
 use std::time::Instant;
 
 pub struct Stream {
@@ -38,6 +39,7 @@ pub enum Part {
         place: u32,
     },
     Exchange(Box<Active>),
+    WebSocket(Box<Open>),
     /// The response is complete: what is left of it is sent.
     Sending,
     /// The response is sent: the request's body is dropped, up to this many bytes and until this time.
@@ -58,8 +60,17 @@ pub struct Active {
     pub owes_continue: bool,
     pub limit_fields: Option<Box<LimitFields>>,
     /// Held until the response is complete.
-    pub _permit: Permit,
+    pub permit: Permit,
     pub entry: Option<InFlightEntry>,
+}
+
+/// A WebSocket that the stream has become.
+pub struct Open {
+    pub websocket: WebSocket,
+    /// What it waits for.
+    pub next: Next,
+    /// It is called in any case: something has come for it.
+    pub is_due: bool,
 }
 
 impl Stream {
@@ -101,6 +112,9 @@ pub struct OnStream<'a> {
 
 impl crate::exchange::Stream for OnStream<'_> {
     fn next_piece(&mut self) -> Result<Piece, Error> {
+        if self.incoming.is_tunnel() {
+            return Ok(Piece::End);
+        }
         let (bytes, has_ended) = (self.incoming.data().len(), self.incoming.has_ended);
         // A client that sends its body does not wait for the 100.
         *self.owes_continue &= bytes == 0 && !has_ended;

@@ -4,7 +4,7 @@
 use super::encode;
 use super::hpack::Encoder;
 use super::outgoing::Outgoing;
-use crate::app::{AppError, Cx, Peer};
+use crate::app::{AppError, Cx, Upgrade};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers};
 use crate::http1::{BodyFraming, Framing, ResponseFacts, take_declared};
@@ -71,9 +71,11 @@ impl Sink<'_> {
         self.outgoing.writer = Some(Writer { framing: framing.body, closes: head.closes() });
     }
 
-    /// Nothing switches a stream to another protocol.
-    pub fn switch(&mut self, _: &str, _: Option<&Head>, _: Box<dyn Peer>) {
-        debug_assert!(false, "no request of HTTP/2 is a valid handshake");
+    /// Writes the head that ends HTTP on this stream.
+    pub fn switch(&mut self, mut upgrade: Upgrade) {
+        encode::switching(self.encoder, &mut self.blocks.bytes, &mut upgrade, self.record, self.cx);
+        self.outgoing.writer = Some(Writer { framing: BodyFraming::Empty, closes: false });
+        self.outgoing.switched = Some(upgrade.peer);
     }
 
     pub fn interim(&mut self, head: &Head) {

@@ -1,5 +1,6 @@
 //! The opening handshake (RFC 6455, 4.2): whether a request may become a WebSocket, and the response to it. What the app
-//! adds to that is in [`crate::app::Handshake`].
+//! adds to that is in [`crate::app::Handshake`]. An extended CONNECT (RFC 8441, 5) has the head of a GET that asks for one, without
+//! a key: a stream needs no proof that its server speaks the protocol.
 
 use crate::http::{Head, Headers, Request, Response, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
@@ -31,18 +32,21 @@ impl NotHandshake {
     }
 }
 
-/// The status line of the 101 and the fields that answer the handshake.
+/// In HTTP/1, the status line of the 101 and the fields that answer the handshake; in HTTP/2 the head has none of its own.
 pub fn check(request: &Request<'_>) -> Result<String, NotHandshake> {
     if request.method() != "GET" {
         return Err(NotHandshake::Method);
     }
     let headers = request.headers();
     let is_asked = has_token(headers, "upgrade", "websocket") && has_token(headers, "connection", "upgrade");
-    if !is_asked || request.version() != Version::Http11 || request.has_body() {
+    if !is_asked || request.version() == Version::Http10 || request.has_body() {
         return Err(NotHandshake::Malformed);
     }
     if single(headers, "sec-websocket-version") != Some(b"13") {
         return Err(NotHandshake::Version);
+    }
+    if request.version() == Version::Http2 {
+        return Ok(String::new());
     }
     let key = single(headers, "sec-websocket-key").filter(|key| is_key(key)).ok_or(NotHandshake::Malformed)?;
     Ok(format!(

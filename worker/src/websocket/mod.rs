@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455) on a connection that switched from HTTP/1.1, pure like every protocol: bytes in, bytes out.
+//! WebSocket (RFC 6455) on a connection that switched from HTTP/1.1, or on a stream of HTTP/2 (RFC 8441); pure like every
+//! protocol: bytes in, bytes out.
 //!
 //! tungstenite's context handles frames and the close handshake; it reads from the connection's input and writes to its
 //! output. Messages are written without it, so that a large payload is not copied. No extension is offered: the library
@@ -24,4 +25,5 @@ mod stream;
 mod test_client;
 
 pub use handshake::{NotHandshake, check};
-pub use state::{INPUT_BYTES_MAX, WebSocket};
+pub use state::{INPUT_BYTES_MAX, WebSocket, outcome};
+pub use stream::Duplex;

@@ -1,4 +1,4 @@
-//! One WebSocket as a state machine.
+//! One WebSocket as a state machine, on a connection or on a stream of HTTP/2.
 //!
 //! ```text
 //!   (101 queued) --> Open --- peer or we close, server stops, violation, timeout --> CloseHandshake: our close is queued
@@ -11,7 +11,7 @@
 
 use super::closing::CloseHandshake;
 use super::frames::Frames;
-use super::stream::{Buffered, Queued};
+use super::stream::{Buffered, Duplex, Queued};
 use crate::app::{Cx, Message, Peer};
 use crate::dispatch::{Cut, Outcome, Record, Recorder};
 use crate::net::WriteQueue;
@@ -106,6 +106,11 @@ impl WebSocket {
         self.record.iter_mut().for_each(|record| record.starts_at(starts_at));
     }
 
+    /// Its record, to be completed by the caller.
+    pub fn take_record(&mut self) -> Option<Record> {
+        self.record.take()
+    }
+
     /// As [`crate::protocol::Protocol::end`].
     pub fn end(&mut self, consumed: u64, written: u64, outcome: Outcome, recorder: &mut Recorder) {
         let Some(mut record) = self.record.take() else { return };
@@ -126,6 +131,11 @@ impl WebSocket {
         // close.
         let has_room = queued_bytes <= cx.limits().write_low_watermark_bytes && self.ahead.is_none();
         self.closing.is_none() && (self.is_closing() || has_room)
+    }
+
+    /// The client has to take output that is not this WebSocket's first: meanwhile its silence means nothing.
+    pub fn hold(&mut self, now: Instant) {
+        (self.active_at, self.pinged, self.message_since) = (now, false, None);
     }
 
     /// The peer is called although its time has not come.
@@ -172,19 +182,17 @@ impl WebSocket {
 
     /// Advances as far as the bytes, the room for output and the time allow.
     pub fn advance(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
-        let next = self.go_on(io, cx);
+        let Io { input, output, input_ended, hung_up, .. } = io;
+        let mut duplex = Duplex { input, output, input_ended: *input_ended, hung_up: *hung_up };
+        let next = self.go_on(&mut duplex, cx);
         if let Next::Close(closing) = next {
-            let outcome = match closing {
-                Closing::Flushed => Outcome::ClientLeft,
-                Closing::Lingering | Closing::ResetTaken => Outcome::Answered,
-                Closing::Cut | Closing::Reset => Outcome::Cut(Cut::WriteTimeout),
-            };
-            self.end(io.consumed(), io.written(), outcome, io.recorder);
+            self.end(io.consumed(), io.written(), outcome(closing), io.recorder);
         }
         next
     }
 
-    fn go_on(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+    /// As [`WebSocket::advance`], where the caller keeps the record.
+    pub fn go_on(&mut self, io: &mut Duplex<'_>, cx: &Cx<'_>) -> Next {
         let next = self.closing.map_or_else(|| self.serve(io, cx), Next::Close);
         match next {
             next if !self.finish(io.output, cx) => next,
@@ -197,7 +205,7 @@ impl WebSocket {
         }
     }
 
-    fn serve(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+    fn serve(&mut self, io: &mut Duplex<'_>, cx: &Cx<'_>) -> Next {
         let is_full = io.output.len() > cx.limits().write_low_watermark_bytes;
         // Nothing is read from it; but if it has left, nothing is waited for either.
         let is_held_up = self.ahead.is_some() && !io.hung_up;
@@ -219,7 +227,7 @@ impl WebSocket {
     }
 
     /// Calls the peer and reads, one after the other, as long as one of them has something and there is room.
-    fn converse(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Next {
+    fn converse(&mut self, io: &mut Duplex<'_>, cx: &Cx<'_>) -> Next {
         let mut budget = STEPS_PER_TURN;
         let mut is_peer_idle = false;
         // The next step may do more than find out that there is nothing.
@@ -254,7 +262,7 @@ impl WebSocket {
     }
 
     /// Reads one frame, or one message of several frames, if it has arrived.
-    fn read(&mut self, io: &mut Io<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
+    fn read(&mut self, io: &mut Duplex<'_>, budget: &mut usize, cx: &Cx<'_>) -> Step {
         if let Some(message) = self.ahead.take() {
             return self.pass(message, io, cx);
         }
@@ -304,7 +312,7 @@ impl WebSocket {
     }
 
     /// Passes a message to the peer, or keeps it until that wants one.
-    fn pass(&mut self, message: Message, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
+    fn pass(&mut self, message: Message, io: &mut Duplex<'_>, cx: &Cx<'_>) -> Step {
         // Messages that were on their way when our close was sent are dropped (RFC 6455, 1.4).
         if self.is_closing() {
             return Step::Go;
@@ -327,7 +335,7 @@ impl WebSocket {
     }
 
     /// Does what is due: the end of the close handshake, a drain, a timeout, a ping.
-    fn on_time(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) -> Option<Next> {
+    fn on_time(&mut self, io: &mut Duplex<'_>, cx: &Cx<'_>) -> Option<Next> {
         if let Some(close_handshake) = &mut self.close_handshake {
             if (1..close_handshake.queued_bytes).contains(&io.output.len()) {
                 *close_handshake = CloseHandshake { since: cx.now(), queued_bytes: io.output.len() };
@@ -383,6 +391,15 @@ fn context(limits: &Limits) -> WebSocketContext {
         .max_message_size(bytes_max)
         .max_frame_size(bytes_max);
     WebSocketContext::new(Role::Server, Some(config))
+}
+
+/// How a WebSocket ended that ends its bytes like this.
+pub fn outcome(closing: Closing) -> Outcome {
+    match closing {
+        Closing::Flushed => Outcome::ClientLeft,
+        Closing::Lingering | Closing::ResetTaken => Outcome::Answered,
+        Closing::Cut | Closing::Reset => Outcome::Cut(Cut::WriteTimeout),
+    }
 }
 
 /// How one read ended.

@@ -1,13 +1,21 @@
-//! The connection's buffers as tungstenite's context reads and writes them.
+//! The bytes of a WebSocket, as tungstenite's context reads and writes them: a connection's, or those of a stream of HTTP/2.
 
 use super::frames::Frames;
-use crate::net::WriteQueue;
-use crate::protocol::Io;
+use crate::net::{ReadBuffer, WriteQueue};
 use std::io::{self, Read, Write};
 
-/// The connection's buffers as the stream that the context reads and writes.
+/// The two directions, and whether the client has ended its own.
+pub struct Duplex<'a> {
+    pub input: &'a mut ReadBuffer,
+    pub output: &'a mut WriteQueue,
+    /// As in [`crate::protocol::Io`].
+    pub input_ended: bool,
+    pub hung_up: bool,
+}
+
+/// Both directions as the stream that the context reads and writes.
 pub struct Buffered<'a, 'b> {
-    pub io: &'a mut Io<'b>,
+    pub io: &'a mut Duplex<'b>,
     pub frames: &'a mut Frames,
     /// Frames that may be begun.
     pub budget: &'a mut usize,
