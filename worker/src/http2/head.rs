@@ -32,29 +32,6 @@ pub enum Refusal {
     Answered { error: Error, is_head: bool },
 }
 
-/// The head that a worker has read last, and what it was read from: one that says the same is compared, and not read again.
-#[derive(Default)]
-pub struct LastHead {
-    head: RequestHead,
-    /// Of no field, if there is no head.
-    block: Block,
-    ends_stream: bool,
-}
-
-impl LastHead {
-    /// Reads a block, whose content may be exchanged for another. `ends_stream`: no DATA follows. `limits`: always the same.
-    pub fn read(&mut self, block: &mut Block, ends_stream: bool, limits: &Limits) -> Result<&RequestHead, Refusal> {
-        let is_same = self.ends_stream == ends_stream && self.block == *block && block.count() > 0;
-        if !is_same {
-            self.block.clear();
-            self.head.read(block, ends_stream, limits)?;
-            std::mem::swap(&mut self.block, block);
-            self.ends_stream = ends_stream;
-        }
-        Ok(&self.head)
-    }
-}
-
 /// A request's head.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {

@@ -347,33 +347,3 @@ fn a_browsers_head_is_the_same_through_the_encoder() {
     assert_eq!(head.read(&block, true, &limits()), Ok(()));
     assert_eq!(head.fields.len(), 3);
 }
-
-#[test]
-fn the_last_head_is_that_of_the_last_block() {
-    let get = |more: &[Field]| {
-        block(&[GET.as_slice(), more].concat().iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect::<Vec<_>>())
-    };
-    let (plain, with_cookie) = (get(&[]), get(&[("cookie", "secret")]));
-    let malformed = get(&[("Capital", "x")]);
-    let mut last = LastHead::default();
-    let mut text = |of: &Block, ends_stream: bool| {
-        // What decodes it decodes another one next.
-        let mut block = of.clone();
-        last.read(&mut block, ends_stream, &limits()).map(|head| String::from_utf8_lossy(&head.text).into_owned())
-    };
-    let (of_plain, of_cookie) = (text(&plain, true).unwrap(), text(&with_cookie, true).unwrap());
-    assert!(!of_plain.contains("secret") && of_cookie.contains("cookie: secret\r\n"));
-    for (block, ends_stream, expected) in [
-        (&with_cookie, true, Some(&of_cookie)),
-        (&plain, true, Some(&of_plain)),
-        (&plain, true, Some(&of_plain)),
-        (&malformed, true, None),
-        (&malformed, true, None),
-        (&plain, true, Some(&of_plain)),
-    ] {
-        assert_eq!(text(block, ends_stream).as_ref().ok(), expected);
-    }
-    // With a body to come it is another request.
-    assert!(text(&plain, false).unwrap().contains("transfer-encoding: chunked\r\n"));
-    assert_eq!(text(&plain, true).unwrap(), of_plain);
-}

@@ -19,6 +19,7 @@ mod frame_writer;
 mod head;
 pub mod hpack;
 mod incoming;
+mod last_head;
 mod outgoing;
 mod priority;
 mod receive;

@@ -7,6 +7,7 @@ use super::frame_writer as write;
 use super::head;
 use super::hpack::DecodeError;
 use super::incoming;
+use super::last_head::{Coded, LastHead};
 use super::priority::Priority;
 use super::settings::id;
 use super::state::{Drain, Http2, OpenBlock, STREAMS_MAX, Stage, WINDOW, Wire};
@@ -75,6 +76,8 @@ impl Http2 {
             return false;
         }
         input.consume(length);
+        wire.scratch.connections += 1;
+        self.number = wire.scratch.connections;
         let settings = [
             (id::MAX_CONCURRENT_STREAMS, STREAMS_MAX as u32),
             (id::INITIAL_WINDOW_SIZE, incoming::WINDOW),
@@ -220,11 +223,16 @@ impl Http2 {
 
     /// A header block is complete: it begins a stream, or has its trailers.
     fn on_block(&mut self, open: &OpenBlock, block: &[u8], wire: &mut Wire<'_>) -> Handled {
-        let bounds = head::bounds(wire.cx.limits());
-        self.decoder.decode(block, bounds, &mut wire.scratch.block).map_err(|error| match error {
-            DecodeError::Malformed => Violation::of_connection(Code::Compression, "a header block is malformed"),
-            DecodeError::Bomb => Violation::of_connection(Code::EnhanceYourCalm, "a header block is a bomb"),
-        })?;
+        let table = self.table();
+        let is_of = |last: &LastHead| last.is_of(block, table, open.ends_stream);
+        let is_last = open.stream > self.last && wire.scratch.last_head.as_deref().is_some_and(is_of);
+        if !is_last {
+            let bounds = head::bounds(wire.cx.limits());
+            self.decoder.decode(block, bounds, &mut wire.scratch.block).map_err(|error| match error {
+                DecodeError::Malformed => Violation::of_connection(Code::Compression, "a header block is malformed"),
+                DecodeError::Bomb => Violation::of_connection(Code::EnhanceYourCalm, "a header block is a bomb"),
+            })?;
+        }
         let (id, frame_bytes) = (open.stream, (block.len() + HEADER_BYTES * open.frames) as u64);
         if let Some(at) = self.place_of(id) {
             return self.on_trailers(at, open.ends_stream, frame_bytes, wire);
@@ -245,7 +253,11 @@ impl Http2 {
             _ if self.streams.len() >= STREAMS_MAX => {
                 Err(Violation::of_stream(Code::RefusedStream, "there are too many streams"))
             }
-            _ => self.on_request(id, open.ends_stream, frame_bytes, wire),
+            _ => {
+                let coded =
+                    Coded { bytes: block, table: Some(table).filter(|&before| before == self.table()), is_last };
+                self.on_request(id, open.ends_stream, frame_bytes, coded, wire)
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX, StreamId};
 use super::frame_writer as write;
 use super::head::{FieldRoom, Refusal, RequestHead};
 use super::incoming::Incoming;
+use super::last_head::Coded;
 use super::outgoing::Outgoing;
 use super::priority::Priority;
 use super::state::{Drain, Http2, Wire};
@@ -52,17 +53,18 @@ struct HasCome {
 type Admitted = Result<Permit, Box<Response>>;
 
 impl Http2 {
-    /// The head of a request has come: it is in the block.
+    /// The head of a request has come: it is in the block, or the last head.
     pub(super) fn on_request(
         &mut self,
         id: StreamId,
         has_ended: bool,
         frame_bytes: u64,
+        coded: Coded<'_>,
         wire: &mut Wire<'_>,
     ) -> Result<(), Violation> {
         self.place = self.place.saturating_add(1);
         let mut last_head = wire.scratch.last_head.take().unwrap_or_default();
-        let read = last_head.read(&mut wire.scratch.block, has_ended, wire.cx.limits());
+        let read = last_head.read(coded, &mut wire.scratch.block, has_ended, wire.cx.limits());
         let incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read {
             Ok(head) => {

@@ -17,8 +17,8 @@ use super::budget::Budget;
 use super::error::Code;
 use super::frame::PREFACE;
 use super::frame_writer as write;
-use super::head::LastHead;
 use super::hpack::{Block, Decoder, Encoder};
+use super::last_head::{LastHead, Table};
 use super::send::Rank;
 use super::settings::Settings;
 use super::stream::{Part, Stream};
@@ -46,6 +46,8 @@ pub const INPUT_BYTES_MAX: usize = 64 << 10;
 
 pub struct Http2 {
     pub(super) stage: Stage,
+    /// Among the connections of the worker, from 1; 0 before the preface.
+    pub(super) number: u64,
     pub(super) decoder: Decoder,
     pub(super) encoder: Encoder,
     pub(super) client: Settings,
@@ -111,6 +113,8 @@ pub struct Scratch {
     pub(super) blocks: Blocks,
     /// `None`: while it is in use.
     pub(super) last_head: Option<Box<LastHead>>,
+    /// Connections so far.
+    pub(super) connections: u64,
     /// Streams by their ranks.
     pub(super) order: Vec<(Rank, u32)>,
     /// Where WebSockets read what has come for them; made for the first.
@@ -145,6 +149,7 @@ impl Http2 {
     pub fn new(now: Instant) -> Http2 {
         Http2 {
             stage: Stage::Preface,
+            number: 0,
             decoder: Decoder::new(),
             encoder: Encoder::new(),
             client: Settings::default(),
@@ -166,6 +171,11 @@ impl Http2 {
             ends_at_next_wait: false,
             is_probed: false,
         }
+    }
+
+    /// What a header block refers to now.
+    pub(super) fn table(&self) -> Table {
+        Table { connection: self.number, changes: self.decoder.changes() }
     }
 
     /// The exchange of this stream is called although its time has not come.

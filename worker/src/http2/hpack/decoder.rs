@@ -42,6 +42,11 @@ impl Decoder {
         Decoder { table: DynamicTable::new(DEFAULT_TABLE_BYTES) }
     }
 
+    /// As long as this is the same, a block that does not change it stands for the same fields.
+    pub fn changes(&self) -> u64 {
+        self.table.changes()
+    }
+
     /// Decodes a whole block into `block`, in place of what it had.
     pub fn decode(&mut self, mut coded: &[u8], bounds: Bounds, block: &mut Block) -> Result<(), DecodeError> {
         block.clear();
