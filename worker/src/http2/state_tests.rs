@@ -230,3 +230,17 @@ fn what_does_no_work_ends_the_connection_after_a_while() {
     let count = (0..20_000).take_while(|_| client.send(&frame(kind::CONTINUATION, 0, 1, b"")) == Next::Wait).count();
     assert!(count < 1100, "{count}");
 }
+
+#[test]
+fn a_block_that_is_repeated_enters_the_table_each_time() {
+    let get = [&[0x82, 0x86, 0x44, 5][..], b"/text", &[0x41, 1, b't']].concat();
+    let enters = [&get[..], &[0x40, 1, b'x', 1, b'y']].concat();
+    // The first of the nine entries: in a table that lacks any of them it does not exist.
+    let refers = [&get[..], &[0x80 | (61 + 9)]].concat();
+    let ends = flag::END_STREAM | flag::END_HEADERS;
+    let blocks = [&enters, &enters, &enters, &refers];
+    let sent: Vec<u8> =
+        blocks.iter().zip([1, 3, 5, 7]).flat_map(|(block, id)| frame(kind::HEADERS, ends, id, block)).collect();
+    let expected = [1, 3, 5, 7].map(|id| format!("HEADERS {id}{HI}DATA {id} end hi\n"));
+    says(&sent, &expected.concat());
+}
