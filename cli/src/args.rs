@@ -8,6 +8,7 @@ use crate::log_args::LogArgs;
 use crate::privileges_args::PrivilegesArgs;
 use crate::request_log_args::RequestLogArgs;
 use crate::supervision_args::SupervisionArgs;
+use crate::tls_args::TlsArgs;
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ pub struct ServerArgs {
     /// Accept data in the first packet of returning clients (TCP Fast Open)
     #[arg(long, env = "TINE_TCP_FASTOPEN", hide_env = true, value_parser = parse_yes_or_no, help_heading = "Listening")]
     tcp_fastopen: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Number of worker processes, up to 1024; auto: one for each available CPU; 0: this process serves, without a master
     #[arg(long, short, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
@@ -187,7 +190,8 @@ impl ServerArgs {
     /// `is_listening`: this process has inherited sockets, so no address is required.
     pub fn config(self, port: Option<u16>, is_listening: bool) -> MasterConfig {
         let mut listen = self.listen;
-        if listen.is_empty() && !is_listening || port.is_some() || self.host.is_some() {
+        if listen.is_empty() && self.tls.tls_listen.is_empty() && !is_listening || port.is_some() || self.host.is_some()
+        {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
         }
@@ -196,6 +200,7 @@ impl ServerArgs {
         MasterConfig {
             workers: self.workers.max(1),
             listen,
+            tls: self.tls.config(),
             backlog: self.backlog,
             tcp_fastopen: self.tcp_fastopen,
             defer_accept: self.defer_accept,

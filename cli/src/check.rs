@@ -2,7 +2,7 @@
 
 use crate::given::{Given, Source};
 use crate::serve::Served;
-use tine::for_cli::rehearse;
+use tine::for_cli::{check_certificates, rehearse};
 use tine_common::config::{Address, MasterConfig};
 
 /// Describes what would run, with the warnings of `run`. After a preflight nothing is bound, so that an app can be checked
@@ -10,9 +10,14 @@ use tine_common::config::{Address, MasterConfig};
 /// permission is reported. Inherited sockets are named and left as they are.
 pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[Address]) -> Result<String, String> {
     let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.about.name);
-    let own = config.listen.iter().filter(|address| !lent.contains(address)).map(Address::to_string);
+    let own = config
+        .addresses()
+        .map(|(address, _)| address)
+        .filter(|address| !lent.contains(address))
+        .map(Address::to_string);
     let listen = lent.iter().map(|address| format!("{address} (inherited)")).chain(own);
     if served.has_preflight {
+        check_certificates(config)?;
         text.push_str(&format!(" with\n  {:<27} {}\n", "addresses", listen.collect::<Vec<_>>().join(", ")));
     } else {
         rehearse(config, lent)?;
@@ -21,7 +26,7 @@ pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[A
         text.push_str("with\n");
     }
     // Operands and addresses only if they were given: what they come to is above.
-    text.extend(["config", "app", "port", "host", "listen", "grpc"].iter().filter_map(|name| {
+    text.extend(["config", "app", "port", "host", "listen", "grpc", "tls-listen"].iter().filter_map(|name| {
         let source = Some(given.source(name)).filter(|&source| source != Source::Default || *name == "config")?;
         Some(row(name, &given.value(name).unwrap_or("none".to_string()), source))
     }));

@@ -1,6 +1,7 @@
 //! The command line and its environment variables. A mistake in them is reported in one line.
 
 use crate::args::ServerArgs;
+use crate::cert::CertArgs;
 use crate::config_file::ConfigFile;
 use crate::ctl::CtlArgs;
 use crate::given::{Given, GivenOperands, Source};
@@ -30,6 +31,7 @@ pub enum CommandLine<A> {
     Serve(Box<Cli<A>>),
     Ctl(CtlArgs),
     Top(TopArgs),
+    Cert(CertArgs),
 }
 
 /// The command line of `run` or `check`: the server's options and the application's.
@@ -59,6 +61,10 @@ fn command<A: Args>(operands: Operands) -> clap::Command {
         .subcommand(with_options("check", "Validate the options and the app, print what `run` would serve"))
         .subcommand(CtlArgs::augment_args(clap::Command::new("ctl")).about("Control a running server"))
         .subcommand(TopArgs::augment_args(clap::Command::new("top")).about("Watch a running server in the terminal"))
+        .subcommand(
+            CertArgs::augment_args(clap::Command::new("cert"))
+                .about("Make a self-signed certificate and its key, for trying out HTTPS"),
+        )
 }
 
 /// Parses the command line and the configuration file that it names, whose path begins at `directory`. `Err` is a text to
@@ -79,6 +85,7 @@ pub fn parse<A: Args>(
     match command.as_str() {
         "ctl" => return CtlArgs::from_arg_matches(&matches).map(CommandLine::Ctl).map_err(complaint),
         "top" => return TopArgs::from_arg_matches(&matches).map(CommandLine::Top).map_err(complaint),
+        "cert" => return CertArgs::from_arg_matches(&matches).map(CommandLine::Cert).map_err(complaint),
         _ => {}
     }
     let options = A::augment_args(ServerArgs::augment_args(clap::Command::new("")));
@@ -231,7 +238,7 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
-    let is_server = !["ctl", "top"].contains(&&*command);
+    let is_server = !["ctl", "top", "cert"].contains(&&*command);
     if let Some(hint) = hints::for_option(context(ContextKind::InvalidArg)).filter(|_| is_server)
         && error.kind() == ErrorKind::UnknownArgument
     {
@@ -264,6 +271,7 @@ fn one_line(error: &clap::Error, arguments: &[OsString]) -> String {
             line.push_str(match &*command {
                 "ctl" => "; `tine ctl --help` lists commands and options",
                 "top" => "; `tine top --help` lists the options",
+                "cert" => "; `tine cert --help` lists the options",
                 _ => "; `tine run --help` lists the options",
             });
         }

@@ -23,6 +23,7 @@
 
 mod admin_args;
 mod args;
+mod cert;
 mod check;
 mod command_line;
 mod config_file;
@@ -41,6 +42,7 @@ mod request_log_args;
 mod serve;
 mod settings;
 mod supervision_args;
+mod tls_args;
 mod top;
 mod warnings;
 

@@ -1,5 +1,6 @@
 //! An application under the command line of `tine`: `run`, `check`, `ctl`, `top`.
 
+use crate::cert;
 use crate::check;
 use crate::command_line::{self, CommandLine, Complaint};
 use crate::ctl;
@@ -142,6 +143,7 @@ fn obey<A: clap::Args>(
     let cli = match command_line::parse::<A>(&arguments, operands, &directory) {
         Ok(CommandLine::Serve(cli)) => *cli,
         Ok(CommandLine::Ctl(args)) => return Ok(Next::Exit(without_handlers(|| ctl::run(args)))),
+        Ok(CommandLine::Cert(args)) => return Ok(Next::Exit(without_handlers(|| cert::run(args)))),
         Ok(CommandLine::Top(args)) => return Ok(Next::Exit(without_handlers(|| top::run(args)))),
         Err(Complaint::Asked(text)) => return Ok(Next::Exit(say(&text, 0))),
         Err(Complaint::Wrong(line)) => return Err(Failure::usage(line)),

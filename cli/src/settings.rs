@@ -15,11 +15,12 @@ use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
 /// those of [`MasterConfig::reloaded`] and the application's.
-const FIXED: [&str; 30] = [
+const FIXED: [&str; 31] = [
     "port",
     "host",
     "listen",
     "grpc",
+    "tls-listen",
     "backlog",
     "accept",
     "defer-accept",

@@ -6,11 +6,13 @@
 mod access_log;
 mod limit_store;
 mod throttle;
+mod tls;
 mod worker;
 
 pub use access_log::{AccessLogConfig, RequestLogConfig};
 pub use limit_store::{LimitStore, StoreAt, StoreUrl};
 pub use throttle::{ClientKey, Exempt, ThrottleConfig};
+pub use tls::{ClientAuth, TlsConfig, TlsVersion};
 pub use worker::{Limits, WorkerConfig};
 
 use crate::log::LogFormat;
@@ -36,6 +38,8 @@ pub struct MasterConfig {
     pub workers: usize,
     /// The addresses to listen on. Sockets that are handed down come in addition.
     pub listen: Vec<Address>,
+    /// HTTPS.
+    pub tls: TlsConfig,
     /// The length of the accept queue (listen(2)).
     pub backlog: u32,
     /// Accept data in the first packet of returning clients (TCP Fast Open).
@@ -233,6 +237,7 @@ impl Default for MasterConfig {
         MasterConfig {
             workers: available_cpus(),
             listen: Vec::new(),
+            tls: TlsConfig::default(),
             backlog: 4096,
             tcp_fastopen: false,
             defer_accept: Duration::from_secs(1),
@@ -276,22 +281,31 @@ impl Default for Supervision {
 }
 
 impl MasterConfig {
+    /// All addresses, those of plain HTTP first, and whether each is of HTTPS.
+    pub fn addresses(&self) -> impl Iterator<Item = (&Address, bool)> + Clone {
+        let tls = self.tls.listen.iter().map(|address| (address, true));
+        self.listen.iter().map(|address| (address, false)).chain(tls)
+    }
+
     /// Whether the values fit together; the error is one line that names them, the reason and what would be right.
     pub fn check(&self) -> Result<(), String> {
-        for (i, address) in self.listen.iter().enumerate() {
-            // PORT and --host, if given, come first; so the later one is always a --listen.
-            for earlier in &self.listen[..i] {
+        for (i, (address, is_tls)) in self.addresses().enumerate() {
+            // PORT and --host, if given, come first; so the later one is always a --listen or a --tls-listen.
+            for (earlier, _) in self.addresses().take(i) {
                 let why = match (address.includes(earlier), earlier.includes(address)) {
-                    (true, true) => "is given twice, by --listen, by --grpc or as PORT and --host".to_string(),
+                    (true, true) => {
+                        "is given twice, by --listen, --grpc, --tls-listen or as PORT and --host".to_string()
+                    }
                     (true, false) => format!("includes {earlier}"),
                     (false, true) => format!("is included in {earlier}"),
                     (false, false) => continue,
                 };
-                return Err(format!("--listen {address} {why}; give each address once"));
+                let option = if is_tls { "--tls-listen" } else { "--listen" };
+                return Err(format!("{option} {address} {why}; give each address once"));
             }
         }
         if let Some(admin) = &self.admin
-            && let Some(address) = self.listen.iter().find(|one| one.includes(admin) || admin.includes(one))
+            && let Some((address, _)) = self.addresses().find(|(one, _)| one.includes(admin) || admin.includes(one))
         {
             return Err(format!("--admin {admin} and the address {address} of the server overlap; give another port"));
         }
@@ -299,6 +313,7 @@ impl MasterConfig {
             let (given, least) = (show_duration(self.mem_interval), show_duration(MEM_INTERVAL_MIN));
             return Err(format!("--mem-interval {given} is too short; give at least {least}, or 0 to turn it off"));
         }
+        self.tls.check()?;
         self.worker.limits.check()?;
         self.worker.throttle.check(self.worker.graceful_timeout)?;
         self.limit_store.check()?;
@@ -314,6 +329,7 @@ impl MasterConfig {
             drain_delay: new.drain_delay,
             health_path: new.health_path,
             mem_interval: new.mem_interval,
+            tls: TlsConfig { listen: self.tls.listen.clone(), ..new.tls },
             worker: WorkerConfig {
                 is_alone: self.worker.is_alone,
                 accept: self.worker.accept,
@@ -350,6 +366,7 @@ impl MasterConfig {
             ("log-level", self.log_level.map_or("auto".to_string(), |level| level.to_string().to_ascii_lowercase())),
         ]
         .into_iter()
+        .chain(self.tls.describe())
         .chain(self.worker.describe())
         .chain(self.supervision.describe())
         .chain(self.privileges.describe())

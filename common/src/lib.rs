@@ -57,6 +57,7 @@ pub mod status;
 pub mod sys;
 pub mod telemetry;
 pub mod throttle;
+pub mod ticket_keys;
 pub mod units;
 pub mod used_files;
 mod words;

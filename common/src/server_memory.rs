@@ -1,7 +1,7 @@
 //! The server memory: the shared memory that is of the whole server and outlives a master. An upgrade hands it on, so that
 //! both masters and all of their workers admit and count in one place.
 //!
-//! One mapping of a file in memory: a header, the numbers of the masters, the election, and the parts, which [`Parts`] deals out in a fixed
+//! One mapping of a file in memory: a header, the numbers of the masters, the election, the keys of TLS tickets, and the parts, which [`Parts`] deals out in a fixed
 //! order. The file is passed to the next master, which takes the memory on if it has the same layout and is large enough
 //! ([`ServerMemory::take_on`]). Where no file can be made, the memory is anonymous, and ends with its master.
 //!
@@ -20,6 +20,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::mmap::{ALIGNMENT, Line, map_lines, memory_file, read_line, shared_lines};
 use crate::telemetry::{self, Count, Level};
 use crate::throttle::{self, Cause, Setting};
+use crate::ticket_keys::TicketKeys;
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::io;
@@ -58,7 +59,8 @@ enum Word {
 const HEADER: usize = 0;
 const MASTERS: usize = 1;
 const ELECTION: usize = 2;
-const HEADER_LINES: usize = 3;
+const TICKET_KEYS: usize = 3;
+const HEADER_LINES: usize = 4;
 
 /// What a master needs the memory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +235,11 @@ impl ServerMemory {
     /// Of one worker of all that use this memory.
     pub fn election(&self) -> Election {
         Election::at(&self.lines[ELECTION])
+    }
+
+    /// The keys of TLS session tickets.
+    pub fn ticket_keys(&self) -> TicketKeys {
+        TicketKeys::at(&self.lines[TICKET_KEYS])
     }
 
     pub fn epoch(&self) -> Instant {

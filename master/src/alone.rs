@@ -10,6 +10,7 @@ use crate::banner::Banner;
 use crate::listener::{self, Bound};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
+use crate::tls::Certificates;
 use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use tine_worker::worker;
 pub struct Alone {
     pub about: About,
     pub config: MasterConfig,
+    pub certificates: Certificates,
     pub bound: Vec<Bound>,
     pub pidfile: Option<Pidfile>,
     pub access_log: Option<Sink>,
@@ -49,7 +51,7 @@ impl Alone {
     }
 
     fn serve(self, factory: AppFactory) -> Result<u8, String> {
-        let Alone { about, config, bound, access_log, notifier, .. } = self;
+        let Alone { about, config, certificates, bound, access_log, notifier, .. } = self;
         let limits = config.worker.throttle.limits;
         let needs = Needs { slots: 1, rate_count: limits.rate.map_or(0, |rate| rate.count), store: 0 };
         let memory = ServerMemory::private(needs).map_err(|e| format!("no memory to share: {e}"))?;
@@ -60,6 +62,11 @@ impl Alone {
         }
         scoreboard.throttle().set(&limits);
         scoreboard.take(0, 0);
+        if config.tls.is_on() && !config.tls.ticket_rotation.is_zero() {
+            // The only key: this is for debuggers.
+            let made = memory.ticket_keys().rotate_if_due(config.tls.ticket_rotation);
+            made.map_err(|e| format!("no key for TLS tickets: {e}"))?;
+        }
         // Nothing reads the other end. It stays open, as the worker takes the end of the channel for the master's exit.
         let (channel, _other_end) = UnixStream::pair().map_err(|e| format!("socketpair: {e}"))?;
         affinity::pin(&config.privileges.affinity, 0);
@@ -78,6 +85,7 @@ impl Alone {
             },
             config: config.worker,
             listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
+            tls: certificates.acceptor(memory.ticket_keys()),
             channel,
             access_log,
             scoreboard,

@@ -54,6 +54,7 @@ mod server;
 mod shortage;
 mod start;
 mod supervisor;
+mod tls;
 mod unix_socket;
 mod usage;
 mod watchdog;
@@ -77,6 +78,7 @@ pub mod for_cli {
     pub use crate::listener::warnings;
     pub use crate::master::{Reloaded, Reread};
     pub use crate::start::{Origin, Service, enter, go_to, rehearse};
+    pub use crate::tls::check_certificates;
     pub use crate::watching::Pattern;
 
     pub mod control {

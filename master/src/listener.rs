@@ -1,5 +1,6 @@
 //! The listening sockets: bound once by the master, or inherited, and held by it for as long as it serves.
 
+mod explain;
 mod limits;
 
 pub use limits::{descriptors_needed, warnings};
@@ -7,6 +8,7 @@ pub use limits::{descriptors_needed, warnings};
 use crate::holder::Holders;
 use crate::inherited::{self, Inherited};
 use crate::unix_socket::{self, is_live};
+use explain::explain_tcp;
 use nix::sys::stat::{Mode, stat, umask};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 use std::fs;
@@ -45,6 +47,8 @@ pub struct Bound {
     /// Device and inode of a Unix socket's file, for as long as the socket is open here: the file is removed only if it is
     /// still ours. The open socket keeps the inode from being reused; once closed, another file may get the same number.
     file: Option<(u64, u64)>,
+    /// It serves HTTPS.
+    is_tls: bool,
     /// The socket belongs to another process, which keeps using it after this server exits: pending connections stay in its
     /// queue.
     is_lent: bool,
@@ -65,19 +69,21 @@ enum Sockets {
 /// `patience`: how long to wait for workers of a stopping server, which hold an address for their accept grace.
 pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
     let until = Instant::now() + patience;
-    let (lent, mut own) = inherited.sort(&config.listen);
+    let addresses: Vec<Address> = config.addresses().map(|(address, _)| address.clone()).collect();
+    let (lent, mut own) = inherited.sort(&addresses);
     let mut bound: Vec<Bound> = Vec::new();
     for (address, socket) in lent {
         let failed = |e: io::Error| format!("the inherited socket of {address} cannot be listened on: {e}");
         adopt(&socket, &address, config).map_err(failed)?;
-        bound.push(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: true });
+        let is_tls = config.tls.listen.contains(&address);
+        bound.push(Bound { address, sockets: Sockets::Shared(socket), file: None, is_tls, is_lent: true });
     }
-    for (index, address) in config.listen.iter().enumerate() {
+    for (index, (address, is_tls)) in config.addresses().enumerate() {
         if bound.iter().any(|lent| lent.is_lent && lent.address == *address) {
             continue;
         }
         match bind_one(address, std::mem::take(&mut own[index]), config, until) {
-            Ok(one) => bound.push(one),
+            Ok(one) => bound.push(Bound { is_tls, ..one }),
             Err(line) => {
                 remove_unix_sockets(&mut bound);
                 return Err(line);
@@ -143,8 +149,8 @@ impl Bound {
     /// The sockets for a worker, in its own process: all of them, so that it can serve those of other workers, too.
     pub fn into_listeners(self) -> Vec<Listener> {
         let is_tcp = matches!(self.address, Address::Tcp(_));
-        let is_lent = self.is_lent;
-        let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, is_lent };
+        let (is_tls, is_lent) = (self.is_tls, self.is_lent);
+        let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, is_tls, is_lent };
         match self.sockets {
             Sockets::Shared(socket) => vec![listener(socket, Queue::Shared)],
             Sockets::PerWorker { sockets, wakers } => {
@@ -174,7 +180,13 @@ impl Bound {
     /// The address without its sockets, to remove the file of a Unix socket by ([`remove_unix_sockets`]).
     pub fn take_file(&mut self) -> Bound {
         let sockets = Sockets::PerWorker { sockets: Vec::new(), wakers: Vec::new() };
-        Bound { address: self.address.clone(), sockets, file: self.file.take(), is_lent: self.is_lent }
+        Bound {
+            address: self.address.clone(),
+            sockets,
+            file: self.file.take(),
+            is_tls: self.is_tls,
+            is_lent: self.is_lent,
+        }
     }
 
     /// Gives the sockets and the file of a Unix socket to another master.
@@ -222,6 +234,7 @@ impl Bound {
     /// The address as a URL for clients.
     pub fn url(&self) -> String {
         match &self.address {
+            Address::Tcp(tcp) if self.is_tls => format!("https://{tcp}"),
             Address::Tcp(tcp) => format!("http://{tcp}"),
             Address::Unix(path) => format!("unix:{}", path.display()),
         }
@@ -307,7 +320,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &MasterConfig) -> io:
             Sockets::PerWorker { sockets, wakers }
         }
     };
-    Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_lent: false })
+    Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_tls: false, is_lent: false })
 }
 
 /// Prepares a socket that is listening already. An option that the kernel refuses stays as it was.
@@ -385,7 +398,7 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bou
         adopt(&socket, &address, config)
             .map_err(|e| format!("cannot listen on unix:{shown}, which was inherited: {e}"))?;
         // The file belongs to the old master until the handover.
-        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_lent: false });
+        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_tls: false, is_lent: false });
     }
     let failed = |e: io::Error| format!("cannot listen on unix:{shown}: {}", unix_socket::explain(&e));
     let name = SockAddr::unix(path).map_err(failed)?;
@@ -404,43 +417,10 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bou
     }
     let socket = unix_socket::new().map_err(failed)?;
     socket.bind(&name).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
-    Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_lent: false })
+    Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_tls: false, is_lent: false })
 }
 
 /// Device and inode, if the path leads to a socket.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     unix_socket::identity_of(stat(path))
-}
-
-/// The first port that does not need a privilege (ip-sysctl's ip_unprivileged_port_start).
-fn first_free_port() -> u16 {
-    const START: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
-    fs::read_to_string(START).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
-}
-
-fn explain_tcp(address: SocketAddr, error: &io::Error) -> String {
-    let (why, what) = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            let next = address.port().checked_add(1).unwrap_or(8080);
-            let holders = Holders::of(&Address::Tcp(address));
-            let (advice, note) = (holders.advice(), holders.note());
-            (holders.describe(), format!("{advice} or choose another port, such as {next}{note}"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            let first = first_free_port();
-            let what = match address.port() < first {
-                true => format!("ports below {first} need root or CAP_NET_BIND_SERVICE; choose one from {first}"),
-                false => "a policy of this system forbids it (SELinux, AppArmor, seccomp, container or unit); \
-                    allow it there or choose another port"
-                    .to_string(),
-            };
-            ("permission denied".to_string(), what)
-        }
-        io::ErrorKind::AddrNotAvailable => (
-            "this machine does not have that address".to_string(),
-            "choose 127.0.0.1, 0.0.0.0 or one of its own".to_string(),
-        ),
-        _ => (error.to_string(), "check the address and the limits of this process".to_string()),
-    };
-    format!("cannot listen on {address}: {why}; {what}")
 }

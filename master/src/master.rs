@@ -21,6 +21,7 @@ mod reporting;
 mod spawning;
 mod stopping;
 mod supervising;
+mod tickets;
 mod upgrading;
 mod waiting;
 
@@ -35,6 +36,7 @@ use crate::memory_line::MemoryLine;
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
 use crate::shortage::Shortage;
+use crate::tls::Certificates;
 use admin::Admin;
 use booting::Boot;
 use configuring::Configuring;
@@ -65,6 +67,7 @@ use tine_common::scoreboard::Scoreboard;
 use tine_common::server_memory::ServerMemory;
 use tine_common::sys::{process, signals};
 use tine_worker::app::AppFactory;
+use tine_worker::tls::Acceptor;
 use tine_worker::worker;
 use upgrading::Upgrading;
 
@@ -94,6 +97,7 @@ pub struct Start {
     pub reread: Option<Reread>,
     /// `--reload`.
     pub development: Option<Development>,
+    pub certificates: Certificates,
     pub bound: Vec<Bound>,
     /// The address of `--admin`.
     pub admin: Option<Bound>,
@@ -139,6 +143,8 @@ pub struct Master {
     program: Program,
     pid: u32,
     began: (Instant, SystemTime),
+    /// What workers begin TLS sessions with.
+    tls: Option<Acceptor>,
     // What it owns of the system.
     bound: Vec<Bound>,
     /// Only with `--admin`.
@@ -206,9 +212,7 @@ impl Master {
         let now = Instant::now();
         let memory_line = MemoryLine::of(&config, now);
         let admin = start.admin.map(|bound| Admin::new(bound, scoreboard, now)).transpose()?;
-        if admin.is_some() {
-            tine_common::log::keep();
-        }
+        admin.iter().for_each(|_| tine_common::log::keep());
         if start.limit_store.is_some() && !memory.is_taken_on() {
             scoreboard.throttle().share(config.limit_store_alone_percent);
         }
@@ -219,6 +223,7 @@ impl Master {
         let texts = predecessor.as_mut().filter(|_| !memory.is_taken_on()).map(Predecessor::limits);
         let mut master = Master {
             children: Children::new(config.workers, now),
+            tls: start.certificates.acceptor(memory.ticket_keys()),
             about,
             factory,
             config,
@@ -274,6 +279,7 @@ impl Master {
             }
         }
         let mut events = Events::with_capacity(256);
+        self.keep_ticket_keys();
         loop {
             let now = Instant::now();
             if let Some(forked) = self.spawn_helper(now) {
@@ -323,6 +329,7 @@ impl Master {
             self.enforce(now);
             self.helpers_mut().for_each(|helper| helper.enforce(now));
             self.enforce_old_master(now);
+            self.keep_ticket_keys();
             self.keep_reloading(now);
             self.keep_upgrading(now);
             self.keep_taking_over();
@@ -363,6 +370,7 @@ impl Master {
             control,
             manager,
             admin,
+            self.ticket_keys_due(now),
         ];
         let helpers = self.helpers().map(Helper::deadline);
         let nearest = deadlines.into_iter().chain(helpers).flatten().fold(self.supervising.next_check(), Instant::min);

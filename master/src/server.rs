@@ -105,7 +105,7 @@ fn prepare(
     origin: &Origin,
 ) -> Result<Service, ServerError> {
     let lent = origin.lent().map_err(ServerError::system)?;
-    if config.listen.is_empty() && lent.is_empty() {
+    if config.addresses().next().is_none() && lent.is_empty() {
         return Err(ServerError::setting("there is no address to listen on; give one, as in bind(\"127.0.0.1:8080\")"));
     }
     enter(&config.privileges).map_err(ServerError::setting)?;

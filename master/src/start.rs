@@ -13,6 +13,7 @@ use crate::listener::{self, Bound};
 use crate::master::{Duty, End, Forked, Master, Reread, Start};
 use crate::notify::Notifier;
 use crate::pidfile::Pidfile;
+use crate::tls::{self, Certificates};
 use nix::sys::stat::Mode;
 use std::time::{Duration, Instant};
 use tine_common::access_log::{Opened, Sink};
@@ -106,11 +107,13 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
              such as those of an async runtime"
         ));
     }
-    let Prepared { nofile, pidfile, log_file, access_log, mut bound, mut admin, limit_store } =
+    let Prepared { nofile, pidfile, log_file, access_log, mut bound, mut admin, limit_store, certificates } =
         prepare(&config, inherited, predecessor.as_ref(), config.worker.graceful_timeout + ORPHANS_MARGIN)?;
     let all = bound.iter().chain(&admin);
     let files = Files { pidfile: pidfile.as_ref(), log_file: log_file.as_ref(), access_log: access_log.as_ref() };
-    if let Err(line) = hand_to(identity.as_ref(), all, files, &config.control) {
+    let handed = hand_to(identity.as_ref(), all, files, &config.control)
+        .and_then(|()| if config.tls.is_on() { tls::hide_memory() } else { Ok(()) });
+    if let Err(line) = handed {
         listener::remove_unix_sockets(bound.iter_mut().chain(&mut admin));
         return Err(line);
     }
@@ -127,7 +130,8 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
     about.also.iter().for_each(|line| log::info!("also {line}"));
     let access_log = access_log.map(|opened| opened.sink);
     let of_access_log = access_log.as_ref().and_then(Sink::warning).map(str::to_string);
-    for line in warnings.into_iter().chain(listener::warnings(&config)).chain(of_access_log) {
+    let of_tls = certificates.warnings().chain(tls::unreadable_later(&config.tls));
+    for line in warnings.into_iter().chain(listener::warnings(&config)).chain(of_access_log).chain(of_tls) {
         log::warn!("{line}");
     }
     if let Some(control) = &control {
@@ -145,7 +149,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         log::info!("open files: limit is {}", nofile.now);
     }
     if config.worker.is_alone {
-        return Alone { about, config, bound, pidfile, access_log, notifier }.run(factory);
+        return Alone { about, config, certificates, bound, pidfile, access_log, notifier }.run(factory);
     }
     process::set_title("tine: master");
     let predecessor = predecessor.take();
@@ -155,6 +159,7 @@ fn run(service: Service, origin: Origin, predecessor: &mut Option<Predecessor>) 
         config,
         reread,
         development,
+        certificates,
         bound,
         admin,
         limit_store,
@@ -248,6 +253,7 @@ struct Prepared {
     bound: Vec<Bound>,
     admin: Option<Bound>,
     limit_store: Option<StoreUrl>,
+    certificates: Certificates,
 }
 
 /// `patience`: see [`listener::bind`].
@@ -270,13 +276,14 @@ fn prepare(
     let log_file = config.log_file.as_deref().map(LogFile::open).transpose()?;
     // Before the user changes: its file may be root's.
     let limit_store = config.limit_store.url()?.filter(|_| !config.worker.is_alone);
+    let certificates = Certificates::load(&config.tls)?;
     let access_log = Opened::open(&config.worker.request_log.access.target)?;
     let at = config.admin.as_ref().filter(|_| !config.worker.is_alone);
     let own = at.and_then(|at| inherited.take_admin(at));
     let mut bound = listener::bind(config, inherited, patience)?;
     let admin = at.map(|at| listener::bind_admin(at, own, config, patience)).transpose();
     let admin = admin.inspect_err(|_| listener::remove_unix_sockets(&mut bound))?;
-    Ok(Prepared { nofile, pidfile, log_file, access_log, bound, admin, limit_store })
+    Ok(Prepared { nofile, pidfile, log_file, access_log, bound, admin, limit_store, certificates })
 }
 
 /// Does what a start does before it forks, and releases it again, so that a port in use or a missing permission is reported.
@@ -284,6 +291,7 @@ fn prepare(
 pub fn rehearse(config: &MasterConfig, lent: &[Address]) -> Result<(), String> {
     let mut own = config.clone();
     own.listen.retain(|address| !lent.contains(address));
+    own.tls.listen.retain(|address| !lent.contains(address));
     let Prepared { mut bound, mut admin, log_file, access_log, .. } =
         prepare(&own, Inherited::default(), None, Duration::ZERO)?;
     let control = match &config.control {

@@ -75,7 +75,8 @@ impl AccessLog {
     ) {
         let local = self.layout.needs_local_address().then(|| cx.local_address()).flatten();
         let (head, client) = (Asking::Request(request), cx.peer_address());
-        self.fill(&Asked { head, client, local, request_id, began }, line);
+        let tls = self.layout.needs_tls().then(|| cx.tls()).flatten().map(|tls| &**tls);
+        self.fill(&Asked { head, client, local, request_id, began, tls }, line);
     }
 
     /// Of a head that is refused; `bytes`: as far as it has arrived.
@@ -88,7 +89,7 @@ impl AccessLog {
         line: &mut Capture,
     ) {
         let head = Asking::Refused(bytes);
-        self.fill(&Asked { head, client, local: None, request_id, began }, line);
+        self.fill(&Asked { head, client, local: None, request_id, began, tls: None }, line);
     }
 
     fn fill(&self, asked: &Asked<'_>, line: &mut Capture) {
@@ -159,6 +160,10 @@ impl Layout {
     }
 
     /// The kernel has to be asked for the address that the client connected to.
+    fn needs_tls(&self) -> bool {
+        matches!(self, Layout::Directives(template) if template.needs_tls)
+    }
+
     fn needs_local_address(&self) -> bool {
         matches!(self, Layout::Directives(template) if template.needs_local_address)
     }

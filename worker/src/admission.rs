@@ -8,7 +8,7 @@ use crate::request_log::RequestLog;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tine_common::address_counts::client_of;
@@ -154,6 +154,13 @@ impl Refusal {
         let answer = http1::refusal(asked, date, RETRY_AFTER_SECONDS);
         let record = log.map(|log| Record::of_connection(asked, &answer, socket.client(), log, now));
         scratch.clear();
+        Refusal { answer, record }
+    }
+
+    /// For a client whose session has not begun, so that nothing was read.
+    pub fn unread(client: Option<SocketAddr>, date: &DateLine, log: Option<&RequestLog>, now: Instant) -> Refusal {
+        let answer = http1::refusal(b"", date, RETRY_AFTER_SECONDS);
+        let record = log.map(|log| Record::of_connection(b"", &answer, client, log, now));
         Refusal { answer, record }
     }
 

@@ -3,6 +3,7 @@
 //! [`Connection::advance`] is the only function that uses the socket of an admitted client. It ends by flushing: on
 //! return the output is empty, or the socket is not writable, or the connection has asked for another turn.
 
+mod handshake;
 mod lingering;
 mod resetting;
 mod steps;
@@ -14,11 +15,13 @@ use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::eviction::Waits;
 use crate::http::DateLine;
 use crate::http1::Http1;
+use crate::net::tls::Session;
 use crate::net::{ReadBuffer, Socket, Transport, WriteQueue};
 use crate::protocol::{Closing, IdleEnd, Passed, Protocol, Scratch};
 use crate::request_log::RequestLog;
 use crate::run_queue::TurnNumber;
 use crate::timers::{Armed, earlier};
+use handshake::Handshake;
 use lingering::Linger;
 use mio::event::Event;
 use resetting::Unacknowledged;
@@ -55,6 +58,8 @@ pub struct Connection {
 }
 
 enum Phase {
+    /// Of TLS: nothing is known of the client yet.
+    Handshake(Handshake),
     Open(Protocol),
     /// The last output is being sent.
     Finishing(Closing),
@@ -92,7 +97,14 @@ pub enum Turn {
 impl Connection {
     /// A connection just accepted. With TCP_DEFER_ACCEPT its first bytes have already arrived.
     pub fn new(socket: Socket, now: Instant) -> Self {
-        Connection::in_phase(socket, Phase::Open(Protocol::Http1(Http1::new(now))))
+        Connection::in_phase(Transport::new(socket, None), Phase::Open(Protocol::Http1(Http1::new(now))))
+    }
+
+    /// The same, of TLS. `refusal`: it is refused, but has to be told so in its session.
+    pub fn over_tls(socket: Socket, session: Session, refusal: Option<Refusal>, now: Instant) -> Self {
+        let refused = refusal.is_some();
+        let phase = Phase::Handshake(Handshake::new(refusal, now));
+        Connection { refused, ..Connection::in_phase(Transport::new(socket, Some(session)), phase) }
     }
 
     /// A connection that is refused, whatever it requests.
@@ -100,14 +112,14 @@ impl Connection {
         let mut output = WriteQueue::new(now);
         output.append(&refusal.answer);
         let phase = Phase::Finishing(Closing::Lingering);
-        let mut connection = Connection::in_phase(socket, phase);
+        let mut connection = Connection::in_phase(Transport::new(socket, None), phase);
         refusal.record.into_iter().for_each(|record| connection.unsent.push(record));
         Connection { output: Some(Box::new(output)), refused: true, ..connection }
     }
 
-    fn in_phase(socket: Socket, phase: Phase) -> Self {
+    fn in_phase(transport: Transport, phase: Phase) -> Self {
         Connection {
-            transport: Transport::new(socket),
+            transport,
             unsent: Unsent::default(),
             cut: None,
             scheduled: false,
@@ -141,7 +153,7 @@ impl Connection {
 
     /// It cannot be served after all and is closed, with a 503 if nothing was sent yet.
     pub fn turn_away(&mut self, date: &DateLine, shared: &mut Buffers, log: Option<&RequestLog>, now: Instant) {
-        if self.transport.sent_bytes() == 0 {
+        if self.transport.sent_bytes() == 0 && self.transport.session().is_none() {
             let socket = &self.transport.socket;
             let refusal = Refusal::of(socket, date, &mut shared.input, log, now);
             refusal.send_and_close(socket, &mut shared.recorder, now);
@@ -165,7 +177,7 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         match &self.phase {
             Phase::Open(protocol) => protocol.is_busy(self.input.is_some()) || self.output.is_some(),
-            Phase::Finishing(_) | Phase::Resetting(_) => true,
+            Phase::Handshake(_) | Phase::Finishing(_) | Phase::Resetting(_) => true,
             Phase::Lingering(_) => false,
         }
     }
@@ -179,6 +191,7 @@ impl Connection {
     pub fn waits_since(&self) -> Option<(Waits, Instant)> {
         match &self.phase {
             Phase::Open(protocol) if self.output.is_none() && !self.scheduled => protocol.waits_since(),
+            Phase::Handshake(handshake) if !self.scheduled => handshake.waits_since(),
             _ => None,
         }
     }
@@ -187,8 +200,10 @@ impl Connection {
     /// side.
     pub fn evict(&mut self, has_time: bool) {
         (self.refused, self.is_cut_short) = (true, !has_time);
-        if let Phase::Open(protocol) = &mut self.phase {
-            protocol.end_at_next_wait();
+        match &mut self.phase {
+            Phase::Open(protocol) => protocol.end_at_next_wait(),
+            Phase::Handshake(handshake) => handshake.end_at_next_wait(),
+            _ => {}
         }
         self.on_deadline();
     }
@@ -269,6 +284,7 @@ impl Connection {
         let cx = Step { turn, idle_end, id: self.id }.cx(&self.transport);
         let write = self.write_deadline(turn);
         match &self.phase {
+            Phase::Handshake(handshake) => Some(handshake.until(turn.limits)),
             Phase::Open(protocol) => earlier(write, protocol.deadline(self.queued_bytes(), &cx)),
             Phase::Finishing(_) => write,
             Phase::Resetting(unacknowledged) => Some(unacknowledged.check_at()),
@@ -278,7 +294,11 @@ impl Connection {
 
     /// When the client must have read some of the output.
     fn write_deadline(&self, turn: &TurnCx<'_>) -> Option<Instant> {
-        self.output.as_ref().map(|output| output.progressed() + turn.limits.write_timeout)
+        let since = match &self.output {
+            Some(output) => Some(output.progressed()),
+            None => self.transport.session().and_then(|session| session.stalled_since()),
+        };
+        since.map(|since| since + turn.limits.write_timeout)
     }
 
     /// Reads, advances the protocol and writes, until one of them has to wait or the turn is over.

@@ -9,6 +9,7 @@
 //!   `throttle`: which requests are admitted, wait or are refused;
 //!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close;
 //!   `watches`: the descriptors that it waits for; `tasks`: what it does outside of any request.
+//! - [`tls`]: certificates and what else a TLS session is made of.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
 //!   `http1` and `websocket` implement it; `dispatch`, `exchange` and `patience` are common to protocols that answer
@@ -47,6 +48,7 @@ mod tasks;
 pub mod testing;
 mod throttle;
 mod timers;
+pub mod tls;
 mod turn_clock;
 mod watches;
 mod websocket;

@@ -23,6 +23,7 @@ use crate::run_queue::RunQueue;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::timers::{Timers, earlier};
+use crate::tls::Acceptor;
 use crate::turn_clock::TurnClock;
 use crate::watches::{self, Watches};
 use mio::event::Event;
@@ -78,6 +79,8 @@ pub struct Start {
     pub config: WorkerConfig,
     pub info: WorkerInfo,
     pub listeners: Vec<Listener>,
+    /// For those of them that are of TLS.
+    pub tls: Option<Acceptor>,
     pub channel: UnixStream,
     /// `None`: there is no access log.
     pub access_log: Option<Sink>,
@@ -184,6 +187,7 @@ struct Worker {
     slot_number: usize,
     in_flight_table: InFlightTable,
     listeners: Listeners,
+    tls: Option<Acceptor>,
     admission: Admission,
     /// Only with `--max-connections-per-address`.
     per_address: Option<PerAddress>,
@@ -237,14 +241,14 @@ impl Worker {
             config,
             info,
             listeners,
+            tls,
             channel,
             access_log,
             scoreboard,
             slot: slot_number,
             requests_due,
             are_sockets_lent,
-            signals: _,
-            master: _,
+            ..
         } = start;
         let now = Instant::now();
         let (poll, mut own) = (Poll::new()?, OwnDescriptors::new(now));
@@ -263,13 +267,12 @@ impl Worker {
         let counts = scoreboard.address_counts(slot_number);
         let per_address =
             config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
-        let (tokens, is_balancing) = (TOKENS, config.accept != AcceptMode::Plain);
-        let listeners = Listeners::new(poll.as_raw_fd(), tokens, listeners, info.index, is_balancing, now)?;
+        let is_balancing = config.accept != AcceptMode::Plain;
+        let listeners = Listeners::new(poll.as_raw_fd(), TOKENS, listeners, info.index, is_balancing, now)?;
         let request_log = RequestLog::new(&config.request_log, access_log, info, now)?.map(Rc::new);
         let recorder = Recorder::new(scoreboard.telemetry().requests(slot_number), request_log.clone());
-        let buffers = Buffers::new(config.read_buffer_bytes(), recorder, now);
+        let (buffers, wakeups) = (Buffers::new(config.read_buffer_bytes(), recorder, now), Wakeups::new(registry));
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
-        let wakeups = Wakeups::new(registry);
         slot.heartbeat(now, false);
         Ok(Worker {
             throttle: Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle),
@@ -283,6 +286,7 @@ impl Worker {
             slot_number,
             in_flight_table,
             listeners,
+            tls,
             admission,
             per_address,
             evictions: Evictions::default(),
@@ -474,6 +478,7 @@ impl Worker {
             throttle: Some(&self.throttle),
             seat: self.seat,
             request_log: self.request_log.as_deref(),
+            tls: self.tls.as_ref(),
             ..cx
         };
         let mut is_first = true;
@@ -632,5 +637,6 @@ fn turn_cx<'a>(
         throttle: None,
         seat: Seat::NONE,
         request_log: None,
+        tls: None,
     }
 }

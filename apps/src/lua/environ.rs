@@ -4,11 +4,11 @@
 use crate::percent;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use tine_worker::app::Addresses;
+use tine_worker::app::{Addresses, Tls};
 use tine_worker::http::Request;
 
 /// Keys that are not HTTP_*.
-const CGI_KEYS: [&str; 9] = [
+const CGI_KEYS: [&str; 10] = [
     "REQUEST_URI",
     "SERVER_PROTOCOL",
     "CONTENT_TYPE",
@@ -17,9 +17,31 @@ const CGI_KEYS: [&str; 9] = [
     "SERVER_PORT",
     "REMOTE_ADDR",
     "REMOTE_PORT",
+    SCHEME,
     REQUEST_ID,
 ];
+const SCHEME: &str = "wsgi.url_scheme";
 const REQUEST_ID: &str = "tine.request_id";
+/// Keys of requests over TLS, by the names of mod_ssl.
+const TLS_KEYS: [&str; 9] = [
+    "HTTPS",
+    "SSL_PROTOCOL",
+    "SSL_CIPHER",
+    "SSL_TLS_SNI",
+    "SSL_CLIENT_S_DN",
+    "SSL_CLIENT_I_DN",
+    "SSL_CLIENT_M_SERIAL",
+    "SSL_CLIENT_SAN",
+    "SSL_CLIENT_FINGERPRINT",
+];
+
+/// The connection of a request.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Line<'a> {
+    pub addresses: Addresses,
+    /// `None`: it is plain.
+    pub tls: Option<&'a Tls>,
+}
 
 /// The head of a request as the other functions read it. One with an ID has it in a line without a name, which no client
 /// can send, and in place of any `X-Request-ID` of the client's.
@@ -41,11 +63,12 @@ pub fn head_of<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
 
 /// Whether [`field`] may have a value for this key.
 pub fn is_of_request(key: &[u8]) -> bool {
-    key.starts_with(b"HTTP_") || CGI_KEYS.iter().any(|other| other.as_bytes() == key)
+    key.starts_with(b"HTTP") || CGI_KEYS.iter().any(|other| other.as_bytes() == key) || key.starts_with(b"SSL_")
 }
 
 /// The value of one key. `head` was checked when it was parsed.
-pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow<'a, [u8]>> {
+pub fn field<'a>(head: &'a [u8], key: &[u8], line: Line<'_>) -> Option<Cow<'a, [u8]>> {
+    let addresses = line.addresses;
     if let Some(name) = key.strip_prefix(b"HTTP_") {
         return header(head, name).filter(|_| name != b"CONTENT_TYPE" && name != b"CONTENT_LENGTH");
     }
@@ -63,12 +86,31 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], addresses: Addresses) -> Option<Cow
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
         // A Unix socket has no addresses; PEP 3333 requires a server name and port in any case.
         b"SERVER_NAME" => address(addresses.local, ip, "localhost"),
-        b"SERVER_PORT" => address(addresses.local, port, "80"),
+        b"SERVER_PORT" => address(addresses.local, port, if line.tls.is_some() { "443" } else { "80" }),
         b"REMOTE_ADDR" => address(addresses.client, ip, ""),
         b"REMOTE_PORT" => address(addresses.client, port, ""),
+        key if key == SCHEME.as_bytes() => {
+            Some(Cow::Borrowed(if line.tls.is_some() { &b"https"[..] } else { b"http" }))
+        }
         key if key == REQUEST_ID.as_bytes() => {
             headers(head).find(|(name, _)| name.is_empty()).map(|(_, id)| Cow::Borrowed(id))
         }
+        key => tls_field(key, line.tls?).map(|value| Cow::Owned(value.as_bytes().to_vec())),
+    }
+}
+
+fn tls_field<'t>(key: &[u8], tls: &'t Tls) -> Option<&'t str> {
+    let client = tls.client.as_ref();
+    match key {
+        b"HTTPS" => Some("on"),
+        b"SSL_PROTOCOL" => Some(tls.version),
+        b"SSL_CIPHER" => Some(tls.cipher),
+        b"SSL_TLS_SNI" => tls.server_name.as_deref(),
+        b"SSL_CLIENT_S_DN" => client.map(|client| client.subject.as_str()),
+        b"SSL_CLIENT_I_DN" => client.map(|client| client.issuer.as_str()),
+        b"SSL_CLIENT_M_SERIAL" => client.map(|client| client.serial.as_str()),
+        b"SSL_CLIENT_SAN" => client.map(|client| client.names.as_str()).filter(|names| !names.is_empty()),
+        b"SSL_CLIENT_FINGERPRINT" => client.map(|client| client.fingerprint.as_str()),
         _ => None,
     }
 }
@@ -87,7 +129,7 @@ fn ip_text(ip: IpAddr) -> String {
 }
 
 /// Passes each key with its value to `push`.
-pub fn fields(head: &[u8], addresses: Addresses, mut push: impl FnMut(&[u8], &[u8])) {
+pub fn fields(head: &[u8], line: Line<'_>, mut push: impl FnMut(&[u8], &[u8])) {
     let mut all: Vec<(&[u8], &[u8])> = Vec::with_capacity(32);
     all.extend(headers(head));
     for key in CGI_KEYS {
@@ -97,8 +139,13 @@ pub fn fields(head: &[u8], addresses: Addresses, mut push: impl FnMut(&[u8], &[u
             if key != REQUEST_ID {
                 push(key.as_bytes(), b"");
             }
-        } else if let Some(value) = field(head, key.as_bytes(), addresses) {
+        } else if let Some(value) = field(head, key.as_bytes(), line) {
             push(key.as_bytes(), &value);
+        }
+    }
+    if let Some(tls) = line.tls {
+        for key in TLS_KEYS {
+            tls_field(key.as_bytes(), tls).into_iter().for_each(|value| push(key.as_bytes(), value.as_bytes()));
         }
     }
     let mut key = Vec::with_capacity(64);
@@ -218,7 +265,7 @@ mod tests {
     const HEAD: &[u8] = b"POST /a%20b?c=d HTTP/1.1\r\nHost: h:1\r\ncontent-TYPE: text/plain\r\nContent-Length: 10\r\n\
         X-A: 1\r\nx-a:  2 \r\nCookie: a=1\r\nCookie: b=2\r\nX_A: evil\r\nX_B: evil\r\nX-Empty:\r\n\r\n";
 
-    const EXPECTED: [(&str, &str); 12] = [
+    const EXPECTED: [(&str, &str); 13] = [
         ("REQUEST_URI", "/a%20b?c=d"),
         ("SERVER_PROTOCOL", "HTTP/1.1"),
         ("CONTENT_TYPE", "text/plain"),
@@ -227,6 +274,7 @@ mod tests {
         ("SERVER_PORT", "80"),
         ("REMOTE_ADDR", ""),
         ("REMOTE_PORT", ""),
+        ("wsgi.url_scheme", "http"),
         ("HTTP_HOST", "h:1"),
         ("HTTP_X_A", "1, 2"),
         ("HTTP_COOKIE", "a=1; b=2"),
@@ -244,7 +292,7 @@ mod tests {
     #[test]
     fn fields_become_keys() {
         for (key, expected) in EXPECTED {
-            let value = field(HEAD, key.as_bytes(), Addresses::default());
+            let value = field(HEAD, key.as_bytes(), Line::default());
             assert_eq!(value.as_deref(), Some(expected.as_bytes()), "{key}");
         }
         for key in [
@@ -259,7 +307,7 @@ mod tests {
             "X_A",
             "HTTP_COOKIE: A=1; B",
         ] {
-            assert_eq!(field(HEAD, key.as_bytes(), Addresses::default()), None, "{key}");
+            assert_eq!(field(HEAD, key.as_bytes(), Line::default()), None, "{key}");
         }
     }
 
@@ -267,16 +315,16 @@ mod tests {
     fn all_fields_are_those_that_can_be_asked_for() {
         let mut all = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        fields(HEAD, Addresses::default(), |key, value| all.push((text(key), text(value))));
+        fields(HEAD, Line::default(), |key, value| all.push((text(key), text(value))));
         assert_eq!(all, EXPECTED.map(|(key, value)| (key.to_string(), value.to_string())));
     }
 
     #[test]
     fn a_chunked_body_has_no_length() {
         let head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(field(head, b"CONTENT_LENGTH", Addresses::default()), None);
+        assert_eq!(field(head, b"CONTENT_LENGTH", Line::default()), None);
         let mut keys = Vec::new();
-        fields(head, Addresses::default(), |key, _| keys.push(key.to_vec()));
+        fields(head, Line::default(), |key, _| keys.push(key.to_vec()));
         let has = |key: &[u8]| keys.iter().any(|other| other == key);
         assert!(has(b"CONTENT_TYPE") && !has(b"CONTENT_LENGTH"), "{keys:?}");
     }

@@ -1,5 +1,6 @@
 //! The functions that the driver gets from the server.
 
+use super::environ::Line;
 use super::file_body::{self, FileBody};
 use super::messages::{self, Wait};
 use super::reply::Replies;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::APP;
 use tine_common::request_name::RequestName;
 use tine_common::sys::{random, started_with};
-use tine_worker::app::{Addresses, OtherEnd, WorkerInfo};
+use tine_worker::app::{Addresses, OtherEnd, Tls, WorkerInfo};
 
 pub use tine_common::log::indented;
 
@@ -25,6 +26,8 @@ pub use tine_common::log::indented;
 pub struct Turn {
     /// The addresses of its connection.
     pub addresses: Cell<Addresses>,
+    /// Its TLS session, if there is one.
+    pub tls: RefCell<Option<Rc<Tls>>>,
     /// The server is in the lame-duck phase of its stop (`--drain-delay`).
     pub is_lame_duck: Cell<bool>,
     /// Its worker drains.
@@ -52,9 +55,13 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Once a request is over, its connection's addresses are not available.
-    fn addresses(&self, is_current: bool) -> Addresses {
-        if is_current { self.turn.addresses.get() } else { Addresses::default() }
+    /// Once a request is over, its connection is not known any more.
+    fn with_line<R>(&self, is_current: bool, read: impl FnOnce(Line<'_>) -> R) -> R {
+        let tls = self.turn.tls.borrow();
+        match is_current {
+            true => read(Line { addresses: self.turn.addresses.get(), tls: tls.as_deref() }),
+            false => read(Line::default()),
+        }
     }
 }
 
@@ -64,11 +71,11 @@ impl calls::Host for Calls {
     }
 
     fn field<'a>(&self, head: &'a [u8], key: &[u8], is_current: bool) -> Option<Cow<'a, [u8]>> {
-        environ::field(head, key, self.addresses(is_current))
+        self.with_line(is_current, |line| environ::field(head, key, line))
     }
 
     fn fields(&self, head: &[u8], is_current: bool, fields: &mut Fields) {
-        environ::fields(head, self.addresses(is_current), |key, value| fields.push(key, value));
+        self.with_line(is_current, |line| environ::fields(head, line, |key, value| fields.push(key, value)));
     }
 
     fn is_lame_duck(&self) -> bool {

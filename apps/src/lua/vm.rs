@@ -309,6 +309,10 @@ impl Vm {
     /// Called before each resumption.
     fn enter(&self, coroutine: &Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) {
         self.turn.addresses.set(cx.addresses());
+        // Plain requests after plain ones, as almost always, need no more than this look.
+        if cx.tls().is_some() || self.turn.tls.borrow().is_some() {
+            self.turn.tls.replace(cx.tls().cloned());
+        }
         self.turn.is_lame_duck.set(cx.is_lame_duck());
         self.turn.is_draining.set(cx.is_draining());
         self.turn.deadline.set(deadline);

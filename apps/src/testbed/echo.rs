@@ -216,7 +216,7 @@ impl Exchange for Echo {
 fn uri(request: &Request<'_>) -> String {
     let path = if request.path() == "*" { "" } else { request.path() };
     let query = request.query().map_or(String::new(), |query| format!("?{query}"));
-    format!("http://{}{path}{query}", request.host())
+    format!("{}://{}{path}{query}", request.scheme(), request.host())
 }
 
 /// `content-type` as `Content-Type`.

@@ -38,7 +38,7 @@ fn respond(hops: &str, request: &Request<'_>) -> Result<Response, String> {
     let base = match (query::flag(request, "absolute")?, request.host()) {
         (false, _) => String::new(),
         (true, "") => return Err("absolute=1 needs a Host header to build URLs from\n".into()),
-        (true, host) => format!("http://{host}"),
+        (true, host) => format!("{}://{host}", request.scheme()),
     };
     let path = if hops == 1 { END.to_string() } else { format!("/redirect/{}", hops - 1) };
     let query = request.query().map_or(String::new(), |query| format!("?{}", percent::encode_above_ascii(query)));

@@ -33,6 +33,7 @@ pub mod scripts;
 pub mod seen;
 pub mod site;
 pub mod store_proxy;
+pub mod tls;
 mod trace;
 pub mod upgradable;
 pub mod websocket;

@@ -79,6 +79,10 @@ pub enum Value {
     SpanId,
     TlsProtocol,
     TlsCipher,
+    TlsServerName,
+    TlsClientSubject,
+    TlsClientNames,
+    TlsClientFingerprint,
     Worker,
     Generation,
     Pid,
@@ -148,6 +152,19 @@ impl Value {
         }
     }
 
+    /// Whether it is of the TLS session.
+    pub fn is_of_tls(&self) -> bool {
+        matches!(
+            self,
+            Value::TlsProtocol
+                | Value::TlsCipher
+                | Value::TlsServerName
+                | Value::TlsClientSubject
+                | Value::TlsClientNames
+                | Value::TlsClientFingerprint
+        )
+    }
+
     /// Whether a client or an app chooses its text, and so its length.
     pub fn is_foreign(&self) -> bool {
         matches!(
@@ -163,6 +180,10 @@ impl Value {
                 | Value::RequestHeader(_)
                 | Value::Cookie(_)
                 | Value::RequestId
+                | Value::TlsServerName
+                | Value::TlsClientSubject
+                | Value::TlsClientNames
+                | Value::TlsClientFingerprint
                 | Value::ResponseHeader(_)
         )
     }

@@ -10,6 +10,16 @@ pub enum Count {
     RefusedAddress,
     RefusedDescriptors,
     Evicted,
+    HandshakesFull,
+    HandshakesResumed,
+    HandshakeIncompatible,
+    HandshakeProtocol,
+    HandshakeClientCertificate,
+    HandshakeRejected,
+    HandshakePlainHttp,
+    HandshakeMalformed,
+    HandshakeTimeout,
+    HandshakeLeft,
     TimeoutHead,
     TimeoutIdle,
     TimeoutBody,
@@ -72,6 +82,10 @@ const REFUSED: CountFamily = family(
 );
 const EVICTED: CountFamily =
     family("tine_connections_evicted", "Idle or slow connections closed to admit new ones.", "");
+const HANDSHAKES: CountFamily =
+    family("tine_tls_handshakes", "TLS handshakes completed, in full or by a session that was resumed.", "kind");
+const HANDSHAKES_FAILED: CountFamily =
+    family("tine_tls_handshakes_failed", "TLS handshakes that were not completed, by cause.", "cause");
 const TIMEOUTS: CountFamily = family("tine_timeouts", "Waits that were ended by a deadline.", "wait");
 const CUT: CountFamily = family("tine_responses_cut", "Responses that the server did not complete.", "reason");
 const LEFT: CountFamily = family("tine_clients_left", "Requests whose clients left before all of the response.", "");
@@ -91,7 +105,7 @@ const UPGRADES: CountFamily = family("tine_upgrades", "Upgrades that have ended.
 
 impl Count {
     /// In the order of the variants, those of one family together.
-    pub const ALL: [Count; 41] = [
+    pub const ALL: [Count; 51] = [
         Count::ReceivedBytes,
         Count::SentBytes,
         Count::Accepted,
@@ -99,6 +113,16 @@ impl Count {
         Count::RefusedAddress,
         Count::RefusedDescriptors,
         Count::Evicted,
+        Count::HandshakesFull,
+        Count::HandshakesResumed,
+        Count::HandshakeIncompatible,
+        Count::HandshakeProtocol,
+        Count::HandshakeClientCertificate,
+        Count::HandshakeRejected,
+        Count::HandshakePlainHttp,
+        Count::HandshakeMalformed,
+        Count::HandshakeTimeout,
+        Count::HandshakeLeft,
         Count::TimeoutHead,
         Count::TimeoutIdle,
         Count::TimeoutBody,
@@ -145,6 +169,16 @@ impl Count {
             Count::RefusedAddress => (REFUSED, "address"),
             Count::RefusedDescriptors => (REFUSED, "descriptors"),
             Count::Evicted => (EVICTED, ""),
+            Count::HandshakesFull => (HANDSHAKES, "full"),
+            Count::HandshakesResumed => (HANDSHAKES, "resumed"),
+            Count::HandshakeIncompatible => (HANDSHAKES_FAILED, "incompatible"),
+            Count::HandshakeProtocol => (HANDSHAKES_FAILED, "protocol"),
+            Count::HandshakeClientCertificate => (HANDSHAKES_FAILED, "client_certificate"),
+            Count::HandshakeRejected => (HANDSHAKES_FAILED, "rejected"),
+            Count::HandshakePlainHttp => (HANDSHAKES_FAILED, "plain_http"),
+            Count::HandshakeMalformed => (HANDSHAKES_FAILED, "malformed"),
+            Count::HandshakeTimeout => (HANDSHAKES_FAILED, "timeout"),
+            Count::HandshakeLeft => (HANDSHAKES_FAILED, "left"),
             Count::TimeoutHead => (TIMEOUTS, "head"),
             Count::TimeoutIdle => (TIMEOUTS, "idle"),
             Count::TimeoutBody => (TIMEOUTS, "body"),

@@ -103,6 +103,7 @@ impl Master {
         let Admin { helper, bound, sources, .. } = self.admin.take()?;
         let config = worker_config();
         let start = worker::Start {
+            tls: None,
             info: WorkerInfo::alone(config.buffer_bytes),
             config,
             listeners: bound.into_listeners(),

@@ -3,9 +3,11 @@
 
 use super::{About, Master, MemoryLine};
 use crate::listener;
+use crate::tls::Certificates;
 use std::time::Instant;
-use tine_common::config::MasterConfig;
+use tine_common::config::{MasterConfig, TlsConfig};
 use tine_worker::app::AppFactory;
+use tine_worker::tls::Acceptor;
 
 /// Reads the options again. The error is one line; nothing has changed then.
 pub type Reread = Box<dyn Fn() -> Result<Reloaded, String>>;
@@ -23,6 +25,8 @@ pub struct Configuring {
     reread: Option<Reread>,
     /// What was served before the reload in progress, if that has changed the options.
     previous: Option<Options>,
+    /// The certificates that were served before it.
+    previous_tls: Option<Acceptor>,
 }
 
 /// What a reload replaces as a whole.
@@ -34,7 +38,7 @@ struct Options {
 
 impl Configuring {
     pub fn new(reread: Option<Reread>) -> Configuring {
-        Configuring { reread, previous: None }
+        Configuring { reread, previous: None, previous_tls: None }
     }
 
     /// The options as they are now; `None` if they cannot change. The error: they are wrong.
@@ -57,8 +61,26 @@ impl Master {
         self.configuring.previous.get_or_insert(previous);
     }
 
+    /// Loads the certificates again, from the files that are named now; `None`: HTTPS is not served. The error: one is wrong.
+    pub(super) fn load_certificates(&self, reloaded: Option<&Reloaded>) -> Result<Option<Acceptor>, String> {
+        let named = reloaded.map_or(&self.config.tls, |reloaded| &reloaded.config.tls);
+        let certificates = Certificates::load(&TlsConfig { listen: self.config.tls.listen.clone(), ..named.clone() })?;
+        certificates.warnings().for_each(|line| log::warn!("{line}"));
+        Ok(certificates.acceptor(self.memory.ticket_keys()))
+    }
+
+    /// Workers that are forked from now on have these certificates.
+    pub(super) fn adopt_certificates(&mut self, tls: Option<Acceptor>) {
+        let previous = std::mem::replace(&mut self.tls, tls);
+        self.configuring.previous_tls = self.configuring.previous_tls.take().or(previous);
+    }
+
     /// A reload has ended: keeps its options, or returns to those of before if it has no worker of its own.
     pub(super) fn settle_options(&mut self, is_any_fresh: bool, now: Instant) {
+        let previous_tls = self.configuring.previous_tls.take();
+        if let Some(tls) = previous_tls.filter(|_| !is_any_fresh) {
+            self.tls = Some(tls);
+        }
         let previous = self.configuring.previous.take();
         match previous.filter(|_| !is_any_fresh) {
             Some(previous) => drop(self.apply(previous, "the failed reload", now)),

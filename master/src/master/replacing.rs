@@ -49,7 +49,7 @@ impl Replacing {
 }
 
 impl Master {
-    /// Begins a reload, or restarts it with a further generation. If the configuration file is wrong it fails at once. The
+    /// Begins a reload, or restarts it with a further generation. If the configuration file or a certificate is wrong it fails at once. The
     /// error: the file is wrong while another reload is in progress, which continues.
     pub(super) fn reload(&mut self, source: &str, now: Instant) -> Result<(), String> {
         if self.begin_reload(source, now)? {
@@ -65,15 +65,22 @@ impl Master {
 
     /// The same, without a line in the log. False: the reload has failed already.
     pub(super) fn begin_reload(&mut self, source: &str, now: Instant) -> Result<bool, String> {
-        let reloaded = self.configuring.reread();
+        let reloaded = self
+            .configuring
+            .reread()
+            .and_then(|reloaded| self.load_certificates(reloaded.as_ref()).map(|tls| (reloaded, tls)));
         if let (Err(why), true) = (&reloaded, self.replacing.is_reloading()) {
             return Err(format!("{why}; the reload in progress continues"));
         }
         self.replacing.begin(now);
         self.outdate(now);
         match reloaded {
-            Ok(Some(reloaded)) => self.adopt(reloaded, source, now),
-            Ok(None) => {}
+            Ok((reloaded, tls)) => {
+                self.adopt_certificates(tls);
+                if let Some(reloaded) = reloaded {
+                    self.adopt(reloaded, source, now);
+                }
+            }
             Err(why) => {
                 self.abandon_reload(&why);
                 self.show_failure(why, now);

@@ -59,6 +59,7 @@ impl Master {
                         }),
                     },
                     listeners: bound.into_iter().flat_map(Bound::into_listeners).collect(),
+                    tls: self.tls.clone(),
                     channel: theirs,
                     access_log: self.access_log.take(),
                     scoreboard: self.scoreboard,

@@ -137,6 +137,7 @@ mod tests {
                     fd,
                     queue: Queue::Own { place: Place { index, count: 3 }, waker },
                     is_tcp: true,
+                    is_tls: false,
                     is_lent: false,
                 });
             }

@@ -11,6 +11,8 @@ pub struct Listener {
     pub fd: OwnedFd,
     pub queue: Queue,
     pub is_tcp: bool,
+    /// Its connections begin with a TLS handshake.
+    pub is_tls: bool,
     /// Another process's, which keeps using the socket after this server has ended.
     pub is_lent: bool,
 }

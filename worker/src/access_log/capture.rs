@@ -1,6 +1,7 @@
 //! What a line has of its request, between that and the line's end.
 
 use super::datum::Room;
+use crate::app::Tls;
 use crate::http::Request;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -16,6 +17,7 @@ pub struct Asked<'a> {
     pub local: Option<SocketAddr>,
     pub request_id: Option<&'a str>,
     pub began: Instant,
+    pub tls: Option<&'a Tls>,
 }
 
 #[derive(Clone, Copy)]

@@ -218,6 +218,7 @@ mod tests {
             local: None,
             request_id: Some(&text),
             began,
+            tls: None,
         };
         let mut record = Record::new(Method::Get, None, 0, began);
         (record.status, record.request_bytes, record.outcome) = (Some(StatusCode::OK), u64::MAX, Outcome::ClientLeft);

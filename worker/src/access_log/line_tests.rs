@@ -25,6 +25,7 @@ fn line(format: &str, head: Asking<'_>, line_bytes_max: usize) -> String {
         local: "127.0.0.2:80".parse().ok(),
         request_id: Some("id-1"),
         began,
+        tls: None,
     };
     let mut captured = Captured::default();
     let mut scratch = layout.scratch(line_bytes_max);

@@ -22,6 +22,7 @@ pub struct Template {
     pub has_response_fields: bool,
     /// The address that the client connected to is a value: the kernel has to be asked for it.
     pub needs_local_address: bool,
+    pub needs_tls: bool,
 }
 
 /// Values that follow each other in a line and are known at the same time.
@@ -60,6 +61,7 @@ impl Template {
         let (mut runs, mut wanted, mut text) = (Vec::<Run>::new(), Wanted::default(), Vec::new());
         let (mut fixed_bytes, mut foreign) = (1, 0);
         let (mut has_response_fields, mut needs_local_address) = (false, false);
+        let mut needs_tls = false;
         for (place, piece) in pieces.iter().enumerate() {
             let value = match piece {
                 Piece::Literal(literal) => {
@@ -77,6 +79,7 @@ impl Template {
             fixed_bytes += text.len() + if is_foreign { "  HTTP/1.1".len() } else { OWN_BYTES_MAX };
             has_response_fields |= value.stage() == Stage::Response;
             needs_local_address |= matches!(value, Value::LocalAddress | Value::LocalPort);
+            needs_tls |= value.is_of_tls();
             let what = match (wanted.add(value), value) {
                 (Some(place), _) => What::Field(place),
                 (None, Value::User) => What::User,
@@ -93,7 +96,7 @@ impl Template {
             push_op(&mut runs, stage, Op { before, what, is_foreign: false, place: pieces.len() });
         }
         let room = Room { bytes: line_bytes_max.saturating_sub(fixed_bytes), values: foreign };
-        Template { runs, wanted, room, line_bytes_max, has_response_fields, needs_local_address }
+        Template { runs, wanted, room, line_bytes_max, has_response_fields, needs_local_address, needs_tls }
     }
 }
 
@@ -108,8 +111,6 @@ fn push_op(runs: &mut Vec<Run>, stage: Stage, op: Op) {
 fn constant(value: &Value, worker: &WorkerInfo, has_ids: bool) -> Option<String> {
     let pid = std::process::id();
     match value {
-        // TLS does not exist yet.
-        Value::TlsProtocol | Value::TlsCipher => Some("-".to_string()),
         Value::RequestId if !has_ids => Some("-".to_string()),
         Value::Worker => Some(worker.index.to_string()),
         Value::Generation => Some(worker.generation.to_string()),

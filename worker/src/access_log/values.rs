@@ -6,6 +6,7 @@ use super::datum::Datum;
 use super::fields::{Fields, HOST, TRACEPARENT};
 use super::refused::of_refused;
 use super::trace;
+use crate::app::{ClientCertificate, Tls};
 use crate::dispatch::{Outcome, Record};
 use crate::http::{Request, Version};
 use crate::request_log::Captured;
@@ -32,11 +33,27 @@ impl Asked<'_> {
             Value::LocalAddress => ip(self.local),
             Value::LocalPort => port(self.local),
             Value::RequestId => self.request_id.map_or(Datum::Absent, |id| Datum::Foreign(id.as_bytes())),
+            value if value.is_of_tls() => self.tls.map_or(Datum::Absent, |tls| of_session(value, tls)),
             value => match self.head {
                 Asking::Request(request) => of_request(value, request, fields),
                 Asking::Refused(bytes) => of_refused(value, bytes),
             },
         }
+    }
+}
+
+#[inline(never)]
+fn of_session<'d>(value: &Value, tls: &'d Tls) -> Datum<'d> {
+    let of_client = |text: for<'c> fn(&'c ClientCertificate) -> &'c str| {
+        foreign(tls.client.as_ref().map(|client| text(client).as_bytes()))
+    };
+    match value {
+        Value::TlsProtocol => Datum::Own(tls.version.as_bytes()),
+        Value::TlsCipher => Datum::Own(tls.cipher.as_bytes()),
+        Value::TlsServerName => foreign(tls.server_name.as_ref().map(|name| name.as_bytes())),
+        Value::TlsClientSubject => of_client(|client| &client.subject),
+        Value::TlsClientNames => of_client(|client| &client.names),
+        _ => of_client(|client| &client.fingerprint),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The context of a call: the time of this turn, the limits, the connection's addresses.
 
+use super::tls::Tls;
 use super::{Background, ConnectionId, Interest, Waker, Wakeups, Watch};
 use crate::http::DateLine;
+use crate::net::tls::Session;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
 use crate::request_log::RequestLog;
 use crate::throttle::Throttle;
+use crate::tls::Acceptor;
 use crate::turn_clock::TurnClock;
 use crate::watches::Wakes;
 use std::io;
@@ -79,6 +82,8 @@ pub(crate) struct TurnCx<'a> {
     pub seat: Seat,
     /// `None`: nothing is logged of requests, and they have no IDs.
     pub request_log: Option<&'a RequestLog>,
+    /// `None`: there is no listener of TLS.
+    pub tls: Option<&'a Acceptor>,
 }
 
 impl TurnCx<'_> {
@@ -114,6 +119,7 @@ impl<'a> TurnCx<'a> {
             throttle: None,
             seat: Seat::NONE,
             request_log: None,
+            tls: None,
         }
     }
 }
@@ -122,6 +128,8 @@ impl<'a> TurnCx<'a> {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConnectionCx<'a> {
     pub socket: Option<&'a Socket>,
+    /// `None`: it is plain.
+    pub session: Option<&'a Session>,
     /// The worker drains, and how long this connection may stay idle then.
     pub idle_end: Option<IdleEnd>,
     pub id: ConnectionId,
@@ -252,6 +260,21 @@ impl<'a> Cx<'a> {
     /// The address that the client connected to; `None` on a Unix socket. Read from the kernel once a connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.connection.socket?.local()
+    }
+
+    /// The TLS session of the connection; `None`: it is plain.
+    pub fn tls(&self) -> Option<&'a Rc<Tls>> {
+        self.connection.session.map(Session::facts)
+    }
+
+    /// The request came over TLS, so that its scheme is https.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.connection.session.is_some()
+    }
+
+    /// With TLS, whether a certificate has the name of a request's host.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        self.connection.session.is_none() || self.turn.tls.is_none_or(|tls| tls.covers(host))
     }
 
     /// Whether the client is still there, as far as its kernel has said by now. A system call: for work that goes on for

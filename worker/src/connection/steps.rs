@@ -28,7 +28,12 @@ impl<'a> Step<'a> {
     pub fn cx(self, transport: &'a Transport) -> Cx<'a> {
         Cx {
             turn: self.turn,
-            connection: ConnectionCx { socket: Some(&transport.socket), idle_end: self.idle_end, id: self.id },
+            connection: ConnectionCx {
+                socket: Some(&transport.socket),
+                session: transport.session(),
+                idle_end: self.idle_end,
+                id: self.id,
+            },
         }
     }
 }
@@ -82,6 +87,7 @@ impl Connection {
         let Shared { input, output, recorder, scratch } = shared;
         let protocol = match &mut self.phase {
             Phase::Open(protocol) => protocol,
+            Phase::Handshake(_) => return self.shake_hands(shared, step),
             Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
             Phase::Lingering(linger) => {
                 return Err(linger.go_on(&self.transport.socket, input, &step.cx(&self.transport)));
@@ -194,6 +200,7 @@ impl Connection {
                 {
                     Ok(())
                 }
+                Phase::Handshake(_) if self.transport.can_receive(input, usize::MAX) => Ok(()),
                 _ => Err(Turn::Waits),
             },
             Next::Switch => {
@@ -232,6 +239,10 @@ impl Connection {
         if closing == Closing::ResetTaken {
             self.phase = Phase::Resetting(Unacknowledged::new(step.turn.now));
             return Ok(());
+        }
+        if !self.transport.finish_session(step.turn.now).map_err(|_| Turn::Closed)? {
+            self.phase = Phase::Finishing(closing);
+            return Err(Turn::Waits);
         }
         if self.transport.input_ended() || self.is_cut_short {
             return Err(Turn::Closed);

@@ -53,6 +53,7 @@ pub struct Request<'a> {
     headers: Headers<'a>,
     body: BodyLength,
     place: u32,
+    is_https: bool,
     text: &'a [u8],
     id: Option<&'a str>,
     arrived: Option<&'a [u8]>,
@@ -72,7 +73,19 @@ impl<'a> Request<'a> {
         // Most targets are short: a plain loop is faster than a call of a vectorised search.
         let end = rest.iter().position(|&b| b == b'?').map_or(target.len(), |at| path_start + at);
         let path = (path_start, end);
-        Request { method, target, path, version, headers, body, place: 1, text: b"", id: None, arrived: None }
+        Request {
+            method,
+            target,
+            path,
+            version,
+            headers,
+            body,
+            place: 1,
+            is_https: false,
+            text: b"",
+            id: None,
+            arrived: None,
+        }
     }
 
     /// The method as it was sent: `GET`.
@@ -132,6 +145,20 @@ impl<'a> Request<'a> {
     /// Its place among the requests of its connection, from 1.
     pub fn place(&self) -> u32 {
         self.place
+    }
+
+    /// It came over TLS. [`Cx::tls`](crate::app::Cx::tls) has the session.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_https { "https" } else { "http" }
+    }
+
+    pub(crate) fn set_https(&mut self, is_https: bool) {
+        self.is_https = is_https;
     }
 
     /// The request as text: its line and its fields as HTTP/1.1 writes them, an empty line last, no field folded.

@@ -216,13 +216,22 @@ pub fn error_response(error: Error) -> Response {
 /// A complete 503 for a refused connection, of which only the bytes in `asked` were read.
 pub fn refusal(asked: &[u8], date: &DateLine, retry_after_seconds: u32) -> Vec<u8> {
     let body = "503 Service Unavailable: the server is at capacity; try again later\n";
-    let response = Head::new(StatusCode::SERVICE_UNAVAILABLE)
-        .content_type("text/plain; charset=utf-8")
-        .header("Retry-After", retry_after_seconds.to_string());
+    let response = Head::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", retry_after_seconds.to_string());
+    without_request(asked, response, body, date)
+}
+
+/// A complete 400 for a client that sends plain HTTP to a port of TLS, of which only the bytes in `asked` were read.
+pub fn plain_to_tls(asked: &[u8], date: &DateLine) -> Vec<u8> {
+    let body = "400 Bad Request: this port serves HTTPS, and the request came as plain HTTP; use https://\n";
+    without_request(asked, Head::new(StatusCode::BAD_REQUEST), body, date)
+}
+
+fn without_request(asked: &[u8], head: Head, body: &str, date: &DateLine) -> Vec<u8> {
+    let head = head.content_type("text/plain; charset=utf-8");
     let facts = ResponseFacts { version: Version::Http11, is_head: is_head(asked), keep_alive: false };
-    let framing = Framing::of(facts, response.status, Some(body.len() as u64));
+    let framing = Framing::of(facts, head.status, Some(body.len() as u64));
     let mut out = Vec::new();
-    write_head(&mut out, &response, framing, facts, None, date);
+    write_head(&mut out, &head, framing, facts, None, date);
     if framing.body != BodyFraming::Empty {
         out.extend_from_slice(body.as_bytes());
     }

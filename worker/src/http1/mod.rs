@@ -24,7 +24,7 @@ mod state_record_tests;
 pub mod test_client;
 mod writer;
 
-pub use encode::{SUBPROTOCOL, error_response, refusal};
+pub use encode::{SUBPROTOCOL, error_response, plain_to_tls, refusal};
 pub use framing::{BodyFraming, Framing, ResponseFacts, take_declared, too_short};
 pub use head_cache::HeadCache;
 pub use state::{Http1, REQUESTS_PER_TURN, app_failed};

@@ -413,6 +413,7 @@ impl Http1 {
             }
         };
         parsed.request.set_place(self.place);
+        parsed.request.set_https(cx.is_tls());
         let rest = &bytes[parsed.length..];
         parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
         let called = self.call(&parsed, rest, entry, reply, app, cx);

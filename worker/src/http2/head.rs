@@ -188,6 +188,10 @@ impl RequestHead {
         self.text.extend_from_slice(b"\r\n");
     }
 
+    pub fn is_head(&self) -> bool {
+        &self.checked[..self.method_bytes] == "HEAD"
+    }
+
     /// As an app sees it.
     pub fn request<'a>(&'a self, room: &'a mut FieldRoom<'a>) -> Request<'a> {
         let header = |span: &Span| httparse::Header {

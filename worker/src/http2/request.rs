@@ -18,7 +18,7 @@ use super::writer::{Writer, framing};
 use crate::app::{Answer, Cx, Handshake};
 use crate::dispatch::{self, InFlightEntry, Outcome, Record};
 use crate::exchange::Driver;
-use crate::http::{BodyLength, Error, Request, Response, Version};
+use crate::http::{BodyLength, Error, Request, Response, StatusCode, Version};
 use crate::http1::{BodyFraming, app_failed, error_response};
 use crate::protocol::Next;
 use crate::sink::append_body;
@@ -49,6 +49,19 @@ struct HasCome {
     window: SendWindow,
 }
 
+/// RFC 9110, 15.5.20: a client has used the connection for another name, for which it was not made.
+const MISDIRECTED: Error =
+    Error::new(StatusCode::MISDIRECTED_REQUEST, "no certificate of this server has the name that is asked for");
+
+/// With TLS: the request is for a name that no certificate has.
+fn is_misdirected(head: &RequestHead, cx: &Cx<'_>) -> bool {
+    if !cx.is_tls() {
+        return false;
+    }
+    let mut room = FieldRoom::new();
+    !cx.covers(head.request(&mut room).host())
+}
+
 /// A request whose head has been read, and whether the limits let it pass.
 type Admitted = Result<Permit, Box<Response>>;
 
@@ -67,6 +80,10 @@ impl Http2 {
         let read = last_head.read(coded, &mut wire.scratch.block, has_ended, wire.cx.limits());
         let incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read {
+            Ok(head) if is_misdirected(head, wire.cx) => {
+                self.refuse(MISDIRECTED, head.is_head(), id, incoming, wire);
+                self.charge(Waste::Refusal, wire)
+            }
             Ok(head) => {
                 let window = SendWindow::new(self.client.initial_window);
                 let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };
@@ -89,6 +106,7 @@ impl Http2 {
         let mut room = FieldRoom::new();
         let mut request = head.request(&mut room);
         request.set_place(place);
+        request.set_https(wire.cx.is_tls());
         if let BodyLength::Known(length) = request.body_length() {
             incoming.declare(length);
         }

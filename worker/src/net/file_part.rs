@@ -88,18 +88,27 @@ impl FilePart {
 
     /// As [`FilePart::send`], by reading. What the socket does not take is read again.
     fn read_and_send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
-        let mut block = vec![0; self.len().min(READ_BYTES)];
+        Ok(match self.read_front(READ_BYTES) {
+            Ok(block) => Ok(socket.send(&block)?),
+            Err(broken) => Err(broken),
+        })
+    }
+
+    /// Its first bytes, up to `bytes_max`; at least one.
+    pub fn read_front(&self, bytes_max: usize) -> Result<Vec<u8>, BrokenPart> {
+        let mut block = vec![0; self.len().min(bytes_max)];
         let count = loop {
             match self.file.read_at(&mut block, self.offset) {
                 Ok(count) => break count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Ok(Err(self.broken(Some(e)))),
+                Err(e) => return Err(self.broken(Some(e))),
             }
         };
         if count == 0 {
-            return Ok(Err(self.broken(None)));
+            return Err(self.broken(None));
         }
-        Ok(Ok(socket.send(&block[..count])?))
+        block.truncate(count);
+        Ok(block)
     }
 
     /// Whether it is what follows the first `bytes` from the start of `other`.

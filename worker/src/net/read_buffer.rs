@@ -89,15 +89,8 @@ impl ReadBuffer {
 
     /// One recv(2) into the free room, which must not be empty, up to `bytes_max` bytes in the buffer.
     pub fn receive(&mut self, socket: &Socket, bytes_max: usize) -> io::Result<Received> {
-        let size = bytes_max - self.len().min(bytes_max);
-        if self.end == self.bytes.len() {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        let room = &mut self.bytes[self.end..];
-        let size = size.min(room.len());
-        let room = &mut room[..size];
-        debug_assert!(!room.is_empty(), "a read into no room would look like the end of the stream");
+        let room = self.room(bytes_max);
+        let size = room.len();
         Ok(match socket.receive(room)? {
             None => Received::Nothing,
             Some(0) => Received::End,
@@ -106,6 +99,25 @@ impl ReadBuffer {
                 Received::Bytes { is_all: count < size && socket.short_read_is_all() }
             }
         })
+    }
+
+    /// The free room, which must not be empty, up to `bytes_max` bytes in the buffer.
+    pub fn room(&mut self, bytes_max: usize) -> &mut [u8] {
+        let size = bytes_max - self.len().min(bytes_max);
+        if self.end == self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let room = &mut self.bytes[self.end..];
+        let size = size.min(room.len());
+        debug_assert!(size > 0, "a read into no room would look like the end of the stream");
+        &mut room[..size]
+    }
+
+    /// The first `count` bytes of the room are filled.
+    pub fn filled(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len());
     }
 }
 

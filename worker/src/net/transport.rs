@@ -1,6 +1,9 @@
 //! A client's socket and what is known of it. An event of the edge-triggered poll reports a state once; it is latched here
 //! until a short read or a short write says otherwise.
+//!
+//! With TLS the socket is used through a session (`sealed`). Whoever calls sees plain bytes either way.
 
+use super::tls::Session;
 use super::{BrokenPart, FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
 use mio::event::Event;
 use std::io;
@@ -8,25 +11,28 @@ use std::time::Instant;
 
 pub struct Transport {
     pub socket: Socket,
+    /// Of TLS; `None`: plain.
+    pub(super) session: Option<Box<Session>>,
     /// The socket may have bytes or an end of stream; false once a read came short.
-    readable: bool,
+    pub(super) readable: bool,
     /// The socket may take bytes; false once a write came short.
-    writable: bool,
+    pub(super) writable: bool,
     /// The client ended its side, as an event reported: read until the end of the stream.
-    hung_up: bool,
+    pub(super) hung_up: bool,
     /// Nothing can be sent any more: the client reset the connection, or both sides have ended.
     is_gone: bool,
     /// The end of the client's stream has been read.
-    input_ended: bool,
-    received_bytes: u64,
-    sent_bytes: u64,
+    pub(super) input_ended: bool,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
 }
 
 impl Transport {
     /// Of a connection just accepted. With TCP_DEFER_ACCEPT its first bytes have already arrived.
-    pub fn new(socket: Socket) -> Self {
+    pub fn new(socket: Socket, session: Option<Session>) -> Self {
         Transport {
             socket,
+            session: session.map(Box::new),
             readable: true,
             writable: true,
             hung_up: false,
@@ -79,11 +85,18 @@ impl Transport {
 
     /// Whether a read may give something that `input` has room for.
     pub fn can_receive(&self, input: &ReadBuffer, bytes_max: usize) -> bool {
-        self.readable && !self.input_ended && input.has_room_below(bytes_max)
+        (self.readable || self.has_plain()) && !self.input_ended && input.has_room_below(bytes_max)
+    }
+
+    fn has_plain(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.has_plain())
     }
 
     /// One read. The error: the client reset the connection.
     pub fn receive(&mut self, input: &mut ReadBuffer, bytes_max: usize) -> io::Result<()> {
+        if self.session.is_some() {
+            return self.receive_sealed(input, bytes_max);
+        }
         let before = input.len();
         let received = input.receive(&self.socket, bytes_max)?;
         self.received_bytes += (input.len() - before) as u64;
@@ -99,8 +112,11 @@ impl Transport {
     /// the client reset the connection.
     pub fn flush(&mut self, output: &mut WriteQueue, now: Instant) -> io::Result<(usize, Option<BrokenPart>)> {
         let queued_bytes = output.len();
-        if !self.writable || queued_bytes == 0 {
+        if !self.writable || (queued_bytes == 0 && self.session.is_none()) {
             return Ok((0, None));
+        }
+        if self.session.is_some() {
+            return self.flush_sealed(output, now);
         }
         let flushed = output.flush(&self.socket, now);
         let bytes = queued_bytes - output.len();

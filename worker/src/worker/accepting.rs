@@ -83,7 +83,8 @@ impl Worker {
         match accepted {
             Accepted::Connection(fd) => {
                 self.listeners.on_accepted();
-                self.admit(Socket::new(fd, self.listeners.is_tcp(index), client), snapshot, now);
+                let socket = Socket::new(fd, self.listeners.is_tcp(index), client);
+                self.admit(socket, self.listeners.is_tls(index), snapshot, now);
                 return true;
             }
             Accepted::WouldBlock => {}
@@ -143,12 +144,12 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, socket: Socket, snapshot: &mut LoadSnapshot, now: Instant) {
+    fn admit(&mut self, socket: Socket, is_tls: bool, snapshot: &mut LoadSnapshot, now: Instant) {
         self.metrics[Metric::Accepted] += 1;
         self.seat.count(Count::Accepted, 1);
         // Before an eviction: no connection is evicted for a client that has its share.
         let Ok(entry) = self.count_address(socket.client(), now) else {
-            return self.refuse(socket, Count::RefusedAddress, now);
+            return self.refuse(socket, is_tls, Count::RefusedAddress, now);
         };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
             snapshot.total = snapshot.total.saturating_sub(1);
@@ -156,7 +157,8 @@ impl Worker {
         if self.admission.admits(self.admitted(), snapshot.total) {
             snapshot.total += 1;
             self.counts.changed = true;
-            let token = self.insert(Connection::new(socket, now));
+            let Some(connection) = self.begin(socket, is_tls, None, now) else { return };
+            let token = self.insert(connection);
             if let Some((per_address, entry)) = self.per_address.as_mut().zip(entry) {
                 per_address.keep(token, entry);
             }
@@ -169,7 +171,20 @@ impl Worker {
         let (mine, total) = (self.admitted(), snapshot.total);
         let mine = counted(mine as u64, "connection");
         self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
-        self.refuse(socket, Count::RefusedCapacity, now);
+        self.refuse(socket, is_tls, Count::RefusedCapacity, now);
+    }
+
+    /// A connection in its first phase. `None`: no session can be begun for it, which is logged.
+    fn begin(&self, socket: Socket, is_tls: bool, refusal: Option<Refusal>, now: Instant) -> Option<Connection> {
+        let Some(tls) = self.tls.as_ref().filter(|_| is_tls) else { return Some(Connection::new(socket, now)) };
+        let has_http2 = self.config.limits.has_http2 && refusal.is_none();
+        match tls.begin(has_http2, now) {
+            Ok(session) => Some(Connection::over_tls(socket, session, refusal, now)),
+            Err(e) => {
+                log::error!("a TLS session cannot be begun: {e}");
+                None
+            }
+        }
     }
 
     /// Counts the connection for its client's address, if that is limited. An error: the address has reached its limit.
@@ -185,10 +200,21 @@ impl Worker {
     }
 
     /// Answers with a 503 that has a `Retry-After`.
-    fn refuse(&mut self, socket: Socket, why: Count, now: Instant) {
+    fn refuse(&mut self, socket: Socket, is_tls: bool, why: Count, now: Instant) {
         self.metrics[Metric::Refused] += 1;
         self.seat.count(why, 1);
         let (input, log) = (&mut self.buffers.input, self.request_log.as_deref());
+        if is_tls {
+            // It can be told only in its session, which is begun for some of them.
+            if self.counts.refused_open < REFUSED_OPEN_MAX {
+                let refusal = Refusal::unread(socket.client(), &self.date, log, now);
+                if let Some(connection) = self.begin(socket, is_tls, Some(refusal), now) {
+                    self.counts.refused_open += 1;
+                    self.insert(connection);
+                }
+            }
+            return;
+        }
         let refusal = Refusal::of(&socket, &self.date, input, log, now);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
@@ -241,7 +267,12 @@ impl Worker {
             let Some(listener) = self.listeners.get(index) else { return };
             let (is_tcp, date) = (self.listeners.is_tcp(index), &self.date);
             let (buffers, log) = (&mut self.buffers, self.request_log.as_deref());
+            let is_tls = self.listeners.is_tls(index);
             let answer = |fd| {
+                // A client of TLS could not read it.
+                if is_tls {
+                    return drop(fd);
+                }
                 let socket = Socket::new(fd, is_tcp, None);
                 let refusal = Refusal::of(&socket, date, &mut buffers.input, log, now);
                 refusal.send_and_close(&socket, &mut buffers.recorder, now);

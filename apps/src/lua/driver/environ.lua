@@ -13,7 +13,6 @@ local Environ = { __metatable = "environ is not complete: call pairs(environ) be
 local CONSTANTS = {
   SCRIPT_NAME = "",
   ["wsgi.version"] = { 1, 0 },
-  ["wsgi.url_scheme"] = "http",
   ["wsgi.multithread"] = false,
   ["wsgi.multiprocess"] = host.is_multiprocess,
   ["wsgi.run_once"] = false,
