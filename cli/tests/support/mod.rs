@@ -198,11 +198,11 @@ impl Server {
         self.pid
     }
 
-    /// The workers' process ids, in the order of the master's children list.
+    /// The process ids of the workers that live, in the order of the master's children list.
     pub fn workers(&self) -> Vec<i32> {
         let pid = self.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).filter(|&pid| is_alive(pid)).collect()
     }
 
     pub fn signal(&self, signal: Signal) {
