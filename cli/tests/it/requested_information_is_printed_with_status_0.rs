@@ -80,7 +80,7 @@ fn a_check_names_each_option_of_the_help() {
         let Some(option) = line.trim_start().strip_prefix("--").and_then(|line| line.split(' ').next()) else {
             continue;
         };
-        if !["host", "listen", "grpc"].contains(&option) {
+        if !["host", "listen", "tls-listen", "grpc"].contains(&option) {
             assert!(text.lines().any(|line| line.trim_start().starts_with(option)), "{option:?} is not in {text}");
         }
     }

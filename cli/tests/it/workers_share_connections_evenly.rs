@@ -10,8 +10,8 @@ fn ask(client: &mut Client) {
     assert_eq!(client.response().status, 200);
 }
 
-/// A worker that gets no CPU for long is passed over, as it should be; so one even round of a few is enough.
-const ROUNDS: usize = 4;
+/// A worker that gets no CPU for long is passed over, as it should be; so one even round of some is enough.
+const ROUNDS: usize = 12;
 
 fn some_round(what: &str, is_even: impl Fn(&[usize]) -> bool, round: impl Fn() -> Vec<usize>) {
     let mut seen = Vec::new();
