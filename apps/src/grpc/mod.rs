@@ -3,7 +3,7 @@
 //!
 //! - a call with one message each way: [`unary`]
 //! - any other call: a [`Method`], passed to [`call`]
-//! - a path that it does not serve: [`unimplemented`]
+//! - a path that it does not serve: [`unimplemented()`]
 //!
 //! ```
 //! # mod tine { pub use tine_apps::grpc; pub use tine_worker::{app, http}; }

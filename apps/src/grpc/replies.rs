@@ -17,7 +17,7 @@ const SHARED_BYTES_MIN: usize = 16 << 10;
 
 type Field = (Cow<'static, str>, Cow<'static, str>);
 
-/// Where a [`Method`] replies.
+/// Where a [`Method`](super::Method) replies.
 #[derive(Default)]
 pub struct Replies {
     /// Messages with their prefixes, in order: first what is left of this, then `small`.
