@@ -10,7 +10,7 @@ import time
 
 from bench_journal import cell, median, taken, version
 from bench_nginx import ANSWER, Nginx, need_nginx
-from harness import NAME, Tine, cpu_seconds, end, fail, free_port, need, processes, run, say, show_progress, start
+from harness import NAME, ON_LAST_CPU, Served, Tine, fail, free_port, need, say, show_progress, start
 
 BULK_BYTES = 100 << 20
 # Of h2load: the options, and what is fetched how often in a slice.
@@ -36,7 +36,7 @@ def prepare():
     need_nginx()
 
 
-class Peer:
+class Peer(Served):
     """A server that is told its port; for `with`."""
 
     def __init__(self, port, command):
@@ -48,15 +48,6 @@ class Peer:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 fail(f'{command} did not start')
             time.sleep(0.02)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-
-    def processes(self):
-        return processes(self.process.pid)
 
 
 def nghttpd(files, prefix):
@@ -118,10 +109,7 @@ def entry(binary, choice):
 def h2load(server, load):
     path, count = LOADS[load]
     options = load.split(',')[0].split()
-    pinned = ['taskset', '-c', str(max(os.sched_getaffinity(0)))]
-    used = cpu_seconds(server.processes())
-    text = run([*pinned, 'h2load', '-n', str(count), *options, server.url + path], 120)
-    used = cpu_seconds(server.processes()) - used
+    text, used = server.loaded_by([*ON_LAST_CPU, 'h2load', '-n', str(count), *options, server.url + path], 120)
     found = re.search(r'finished in ([\d.]+)(m?s), .* (\d+) succeeded, (\d+) failed', text or '', re.S)
     if not found or found[3] == '0':
         fail(f'h2load failed on {server.url}: {text}')
@@ -156,7 +144,7 @@ def kept_by(server, count, streams, path, window):
             with contextlib.suppress(TimeoutError):
                 while heads < streams and (read := client.recv(1 << 16)):
                     text += read
-                    while len(text) >= 9 and len(text) >= 9 + (size := int.from_bytes(text[:3], 'big')):
+                    while len(text) >= 9 + (size := int.from_bytes(text[:3], 'big')):
                         heads += text[3] == 1
                         text = text[9 + size:]
             if heads < streams:

@@ -62,6 +62,8 @@ def cell(runs, key, digits=0):
 
 def middle(runs, key, digits=0):
     """As `cell`, with the middle half of many runs."""
+    if len(runs) == 1:
+        return cell(runs, key, digits)
     low, median, high = statistics.quantiles((one[key] for one in runs), n=4)
     return f'{median:.{digits}f} ({low:.{digits}f}..{high:.{digits}f})'
 

@@ -10,7 +10,7 @@ import time
 import bench_floor
 from bench_journal import median, middle, taken, version
 from bench_nginx import Nginx, need_nginx
-from harness import NAME, Tine, cpu_seconds, end, fail, need, processes, run, say, show_progress, start
+from harness import NAME, ON_LAST_CPU, Served, Tine, end, fail, need, say, show_progress, start
 
 # nginx's own `combined`; the fields of tine's json that nginx has.
 JSON = ('log_format json escape=json \'{"time":"$time_iso8601","client_address":"$remote_addr",'
@@ -29,7 +29,7 @@ def prepare():
     bench_floor.program('fire')
 
 
-class Piped:
+class Piped(Served):
     """tine whose access log is a pipe, and what reads that."""
 
     def __init__(self, binary, *options, prefix=()):
@@ -47,17 +47,10 @@ class Piped:
             time.sleep(0.01)
         self.url = found[1]
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *_):
         self.reader.send_signal(signal.SIGCONT)
-        end(self.process)
+        super().__exit__()
         end(self.reader)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def processes(self):
-        return processes(self.process.pid)
 
 
 def entry(binary, choice):
@@ -104,11 +97,8 @@ def empty(directory):
 
 
 def fire(server, seconds, path='/health'):
-    used = cpu_seconds(server.processes())
     command = [os.path.join(bench_floor.PEERS, 'fire'), '-c', '64', '-t', seconds, f'{server.url}{path}']
-    pinned = ['taskset', '-c', str(max(os.sched_getaffinity(0)))]
-    text = run(pinned + command, 60 + float(seconds))
-    used = cpu_seconds(server.processes()) - used
+    text, used = server.loaded_by([*ON_LAST_CPU, *command], 60 + float(seconds))
     found = re.search(r'rps (\S+) responses (\d+) errors (\d+)', text or '')
     if not found or found[2] == '0':
         fail(f'fire failed on {server.url}: {text}')

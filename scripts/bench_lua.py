@@ -16,7 +16,7 @@ from bench_floor import program
 from bench_hey import CONNECTIONS, hey, hey_version
 from bench_journal import cell, middle, taken, version
 from bench_nginx import Nginx, need_nginx, unpacked_lua
-from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, free_port, need, processes, run, say, show_progress, \
+from harness import NAME, ROOT, Served, Tine, build, fail, free_port, need, run, say, show_progress, \
     start
 
 HEADERS = {'User-Agent': 'bench/1.0', 'Accept': '*/*', 'Accept-Language': 'en'}
@@ -107,7 +107,7 @@ def built_with_luajit():
     return os.path.join(directory, 'release', 'tine')
 
 
-class Floor:
+class Floor(Served):
     """The C loop that parses nothing; for `with`."""
 
     def __init__(self, program, prefix):
@@ -121,15 +121,6 @@ class Floor:
             except OSError:
                 time.sleep(0.02)
         fail('the floor did not start')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-
-    def processes(self):
-        return processes(self.process.pid)
 
 
 def entry(binary, choice):
@@ -226,9 +217,8 @@ def check(name, server, page, expected):
 def wrk(server, page, seconds, prefix, script):
     headers = [part for name, value in HEADERS.items() for part in ('-H', f'{name}: {value}')]
     post = ['-s', script] if page == '/echo' else []
-    before = cpu_seconds(server.processes())
-    text = run([*prefix, 'wrk', '-t1', '-c64', f'-d{seconds}s', *post, *headers, server.url + page], seconds + 30)
-    used = cpu_seconds(server.processes()) - before
+    command = [*prefix, 'wrk', '-t1', '-c64', f'-d{seconds}s', *post, *headers, server.url + page]
+    text, used = server.loaded_by(command, seconds + 30)
     found = text and re.search(r'(\d+) requests in', text)
     if not found or found[1] == '0':
         fail(f'wrk had no answer from {server.url}{page}')
@@ -243,10 +233,8 @@ def fire(server, page, seconds, prefix):
     """The same by fire, whose answer has to be the first one's length each time."""
     headers = [part for name, value in HEADERS.items() for part in ('-H', f'{name}: {value}')]
     post = ['-b', str(len(BODY))] if page == '/echo' else []
-    before = cpu_seconds(server.processes())
-    text = run([*prefix, program('fire'), '-c', '64', '-t', str(seconds), *post, *headers, server.url + page],
-               seconds + 30)
-    used = cpu_seconds(server.processes()) - before
+    command = [*prefix, program('fire'), '-c', '64', '-t', str(seconds), *post, *headers, server.url + page]
+    text, used = server.loaded_by(command, seconds + 30)
     found = text and re.match(r'rps (\d+) responses (\d+) errors (\d+)', text)
     if not found or found[2] == '0':
         fail(f'fire had no answer from {server.url}{page}')

@@ -7,7 +7,7 @@ import tempfile
 import time
 import urllib.request
 
-from harness import ROOT, end, fail, free_port, need, processes, run, say, start
+from harness import ROOT, Served, end, fail, free_port, need, run, say, start
 
 ANSWER = b'{"status":"ok"}'
 NGINX = '''\
@@ -40,7 +40,7 @@ LUA_PACKAGES = ('libnginx-mod-http-lua', 'libnginx-mod-http-ndk', 'lua-resty-cor
                 'libluajit2-5.1-2', 'libluajit2-5.1-common', 'libpcre3')
 
 
-class Nginx:
+class Nginx(Served):
     """nginx, ready; for `with`. `lua` is what unpacked_lua() returns; `prefix` precedes its command; `listen` and
     `http` are added to the configuration at those places."""
 
@@ -64,16 +64,6 @@ class Nginx:
         say(open(log.name).read())
         self.__exit__()
         fail('nginx did not start')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def processes(self):
-        return processes(self.process.pid)
 
 
 def answers(server):

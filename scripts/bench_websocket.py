@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from bench_journal import cell, median, taken, version
-from harness import NAME, ROOT, Tine, build, cpu_seconds, end, fail, need, processes, python_with, say, show_progress, start
+from harness import NAME, ROOT, Served, Tine, build, cpu_seconds, end, fail, need, python_with, say, show_progress, start
 
 SIZES = (64, 16 << 10)
 CONNECTIONS = (1, 64)
@@ -44,7 +44,7 @@ def websockets():
     return python_with('websockets')
 
 
-class Speaker:
+class Speaker(Served):
     """A server that prints its address in its first line; for `with`."""
 
     def __init__(self, command):
@@ -52,15 +52,6 @@ class Speaker:
         self.url = self.process.stdout.readline().strip()
         if not self.url.startswith('http://'):
             fail(f'{command[-1]} did not start')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-
-    def processes(self):
-        return processes(self.process.pid)
 
 
 def exchange(server, load, shape, seconds, around=None):

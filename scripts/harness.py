@@ -17,6 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = os.path.basename(sys.argv[0])
 MIB = 1 << 20
 
+# A client is pinned to this CPU, the last one, beside a server that is pinned to another.
+ON_LAST_CPU = ('taskset', '-c', str(max(os.sched_getaffinity(0))))
+
 running = []  # all process groups that may have to be ended
 
 
@@ -132,7 +135,30 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
-class Tine:
+class Served:
+    """A server that was started as `process`, with a `directory` of its own or without; for `with`."""
+    directory = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+        if self.directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def processes(self):
+        """It and its descendants."""
+        return processes(self.process.pid)
+
+    def loaded_by(self, command, seconds_max):
+        """Runs a client to its end: its output, None if it failed, and the CPU time that the server used meanwhile."""
+        before = cpu_seconds(self.processes())
+        text = run(command, seconds_max)
+        return text, cpu_seconds(self.processes()) - before
+
+
+class Tine(Served):
     """`tine run 0` with these options, or with this application, ready to serve; for `with`."""
 
     def __init__(self, binary, *options, prefix=(), app=None):
@@ -154,17 +180,6 @@ class Tine:
                 self.__exit__()
                 sys.exit(1)
             time.sleep(0.01)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        end(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def processes(self):
-        """The master and its workers."""
-        return processes(self.pid)
 
     def resident_kib(self):
         """Resident memory of all processes together, as ps adds it up, but exact: VmRSS lags by some pages a CPU."""
