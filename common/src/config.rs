@@ -329,7 +329,7 @@ impl MasterConfig {
             drain_delay: new.drain_delay,
             health_path: new.health_path,
             mem_interval: new.mem_interval,
-            tls: TlsConfig { listen: self.tls.listen.clone(), ..new.tls },
+            tls: self.tls.reloaded(new.tls),
             worker: WorkerConfig {
                 is_alone: self.worker.is_alone,
                 accept: self.worker.accept,

@@ -212,7 +212,6 @@ impl Master {
         let now = Instant::now();
         let memory_line = MemoryLine::of(&config, now);
         let admin = start.admin.map(|bound| Admin::new(bound, scoreboard, now)).transpose()?;
-        admin.iter().for_each(|_| tine_common::log::keep());
         if start.limit_store.is_some() && !memory.is_taken_on() {
             scoreboard.throttle().share(config.limit_store_alone_percent);
         }

@@ -159,11 +159,12 @@ impl Layout {
         vec![0; captured_bytes_max + SPARE_BYTES].into()
     }
 
-    /// The kernel has to be asked for the address that the client connected to.
+    /// The session has to be asked for what was agreed on.
     fn needs_tls(&self) -> bool {
         matches!(self, Layout::Directives(template) if template.needs_tls)
     }
 
+    /// The kernel has to be asked for the address that the client connected to.
     fn needs_local_address(&self) -> bool {
         matches!(self, Layout::Directives(template) if template.needs_local_address)
     }

@@ -1,27 +1,16 @@
 //! Each metric moves by what it counts, and by nothing else of the list.
 
-use crate::support::admin::{admin_of, get, workers_of};
+use crate::support::admin::{admin_of, samples, workers_of};
 use crate::support::{Client, Server, TINE, eventually, send_signal};
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::pipe;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::process::Command;
-
-/// All samples, by their names and labels as in the text.
-pub fn samples(admin: SocketAddr) -> BTreeMap<String, f64> {
-    let text = String::from_utf8(get(admin, "/metrics").body).expect("UTF-8");
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .map(|line| line.rsplit_once(' ').expect("a sample"))
-        .map(|(name, value)| (name.to_string(), value.parse().expect("a number")))
-        .collect()
-}
 
 #[track_caller]
 pub fn grows_by(admin: SocketAddr, name: &str, number: f64, cause: impl FnOnce()) {

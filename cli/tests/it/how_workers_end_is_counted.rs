@@ -1,8 +1,8 @@
 //! Workers that end and upgrades are counted by their cause, and by nothing else.
 
-use super::each_metric_moves_by_its_cause::{grows_by, samples};
+use super::each_metric_moves_by_its_cause::grows_by;
 use crate::apps;
-use crate::support::admin::{admin_of, workers_of};
+use crate::support::admin::{admin_of, samples, workers_of};
 use crate::support::{Server, TINE, copy_program, eventually, freeze, lua, scratch_folder, send_signal, write_program};
 use nix::sys::signal::Signal;
 use std::fs;

@@ -1,8 +1,7 @@
 //! WebSockets over HTTP/2 (RFC 8441): an extended CONNECT makes one of a stream, to an application that cannot tell. Messages, closes,
 //! limits, timeouts, back-pressure and the drain are those of a WebSocket of its own connection, and other streams go on.
 
-use crate::each_metric_moves_by_its_cause::samples;
-use crate::support::admin::admin_of;
+use crate::support::admin::{admin_of, samples};
 use crate::support::http2::{
     DATA, END_STREAM, Frame, GOAWAY, HEADERS, Http2, PING as HTTP2_PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, block,
     code,

@@ -1,8 +1,7 @@
 //! Sums over all workers are exact, however requests are spread among them, and hostile clients cannot add sets of labels
 //! without end.
 
-use crate::each_metric_moves_by_its_cause::samples;
-use crate::support::admin::{admin_of, get, workers_of};
+use crate::support::admin::{admin_of, get, samples, workers_of};
 use crate::support::{Server, eventually, send_signal};
 use nix::sys::signal::Signal;
 use std::net::SocketAddr;

@@ -1,10 +1,16 @@
 //! A client that speaks plain HTTP to a port of HTTPS is told so; one that speaks neither gets an alert, and nothing is logged of
 //! either.
 
+use crate::support::admin::{admin_of, samples};
 use crate::support::curl::curl;
-use crate::support::tls::{Pair, text, wait_metric};
-use crate::support::{Client, Server};
+use crate::support::tls::{Pair, text};
+use crate::support::{Client, Server, eventually};
 use std::net::TcpStream;
+
+fn wait_sample(server: &Server, sample: &str, wanted: f64) {
+    let admin = admin_of(server);
+    eventually(sample, || (samples(admin).get(sample) == Some(&wanted)).then_some(()));
+}
 
 #[test]
 fn and_each_failed_handshake_is_counted_by_its_cause() {
@@ -22,8 +28,8 @@ fn and_each_failed_handshake_is_counted_by_its_cause() {
     let (alert, _) = client.read_to_end();
     assert_eq!(alert.first(), Some(&0x15), "an alert: {alert:?}");
     let _half_open = TcpStream::connect(address).expect("connect");
-    for (cause, count) in [("plain_http", 1), ("malformed", 1), ("timeout", 1)] {
-        wait_metric(&server, &format!("tine_tls_handshakes_failed_total{{cause=\"{cause}\"}}"), count);
+    for (cause, count) in [("plain_http", 1.0), ("malformed", 1.0), ("timeout", 1.0)] {
+        wait_sample(&server, &format!("tine_tls_handshakes_failed_total{{cause=\"{cause}\"}}"), count);
     }
     // HTTP/2: a name that no certificate has is not this server's.
     let port = address.port();
@@ -48,6 +54,6 @@ fn and_each_failed_handshake_is_counted_by_its_cause() {
         "200",
         "addresses are not refused"
     );
-    wait_metric(&server, "tine_tls_handshakes_total{kind=\"full\"}", 3);
+    wait_sample(&server, "tine_tls_handshakes_total{kind=\"full\"}", 3.0);
     assert!(!server.log().contains("ERROR") && !server.log().contains("WARN"), "{}", server.log());
 }

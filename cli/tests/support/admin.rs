@@ -2,6 +2,7 @@
 
 use super::masters::children_of;
 use super::{Client, Response, Server, eventually};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -22,6 +23,16 @@ pub fn get(address: SocketAddr, path: &str) -> Response {
 #[track_caller]
 pub fn json(address: SocketAddr) -> serde_json::Value {
     serde_json::from_slice(&get(address, "/status.json").body).expect("JSON")
+}
+
+/// All samples of the metrics, by their names and labels as in the text.
+pub fn samples(admin: SocketAddr) -> BTreeMap<String, f64> {
+    let text = String::from_utf8(get(admin, "/metrics").body).expect("UTF-8");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.rsplit_once(' ').expect("a sample"))
+        .map(|(name, value)| (name.to_string(), value.parse().expect("a number")))
+        .collect()
 }
 
 /// The process that serves `--admin` of this master.

@@ -1,7 +1,6 @@
 //! Certificates for tests, servers that have them, and a client of TLS.
 
-use super::admin::{self, admin_of};
-use super::{Server, eventually, patience, scratch_folder};
+use super::{Server, patience, scratch_folder};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
@@ -161,15 +160,4 @@ impl TlsClients {
     pub fn get(&self, address: SocketAddr, name: &str, path: &str) -> String {
         self.try_get(address, name, path).unwrap_or_else(|e| panic!("{path}: {e}")).0
     }
-}
-
-/// Waits until the metrics of a server with --admin say this.
-#[track_caller]
-pub fn wait_metric(server: &Server, sample: &str, wanted: u64) {
-    let admin = admin_of(server);
-    eventually(sample, || {
-        let metrics = admin::get(admin, "/metrics").text();
-        let value = metrics.lines().find_map(|line| line.strip_prefix(sample))?.trim().parse::<f64>().ok()?;
-        (value == wanted as f64).then_some(())
-    });
 }

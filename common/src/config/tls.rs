@@ -67,6 +67,11 @@ impl TlsConfig {
         !self.listen.is_empty()
     }
 
+    /// These options after a reload: sockets stay as they are.
+    pub fn reloaded(&self, new: TlsConfig) -> TlsConfig {
+        TlsConfig { listen: self.listen.clone(), ..new }
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let (certificates, keys) = (self.certificates.len(), self.keys.len());
         if certificates != keys {

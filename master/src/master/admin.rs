@@ -41,15 +41,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// `server`: the scoreboard of the workers.
+    /// `server`: the scoreboard of the workers. From now on lines of the log are kept, which it shows.
     pub fn new(bound: Bound, server: Scoreboard, now: Instant) -> io::Result<Admin> {
-        Ok(Admin {
+        let admin = Admin {
             helper: Helper::new("the process of --admin", ADMIN, now)?,
             bound,
             sources: Sources::new(server, Bulletin::new()?)?,
             posted: None,
             is_stale: false,
-        })
+        };
+        tine_common::log::keep();
+        Ok(admin)
     }
 
     pub fn claim_file(&mut self) {

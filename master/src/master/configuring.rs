@@ -5,7 +5,7 @@ use super::{About, Master, MemoryLine};
 use crate::listener;
 use crate::tls::Certificates;
 use std::time::Instant;
-use tine_common::config::{MasterConfig, TlsConfig};
+use tine_common::config::MasterConfig;
 use tine_worker::app::AppFactory;
 use tine_worker::tls::Acceptor;
 
@@ -64,7 +64,7 @@ impl Master {
     /// Loads the certificates again, from the files that are named now; `None`: HTTPS is not served. The error: one is wrong.
     pub(super) fn load_certificates(&self, reloaded: Option<&Reloaded>) -> Result<Option<Acceptor>, String> {
         let named = reloaded.map_or(&self.config.tls, |reloaded| &reloaded.config.tls);
-        let certificates = Certificates::load(&TlsConfig { listen: self.config.tls.listen.clone(), ..named.clone() })?;
+        let certificates = Certificates::load(&self.config.tls.reloaded(named.clone()))?;
         certificates.warnings().for_each(|line| log::warn!("{line}"));
         Ok(certificates.acceptor(self.memory.ticket_keys()))
     }

@@ -22,6 +22,7 @@ pub struct Template {
     pub has_response_fields: bool,
     /// The address that the client connected to is a value: the kernel has to be asked for it.
     pub needs_local_address: bool,
+    /// What was agreed on in a TLS session is a value.
     pub needs_tls: bool,
 }
 
@@ -60,8 +61,7 @@ impl Template {
     pub fn new(pieces: &[Piece], line_bytes_max: usize, worker: &WorkerInfo, has_ids: bool) -> Template {
         let (mut runs, mut wanted, mut text) = (Vec::<Run>::new(), Wanted::default(), Vec::new());
         let (mut fixed_bytes, mut foreign) = (1, 0);
-        let (mut has_response_fields, mut needs_local_address) = (false, false);
-        let mut needs_tls = false;
+        let (mut has_response_fields, mut needs_local_address, mut needs_tls) = (false, false, false);
         for (place, piece) in pieces.iter().enumerate() {
             let value = match piece {
                 Piece::Literal(literal) => {

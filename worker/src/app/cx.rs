@@ -272,9 +272,9 @@ impl<'a> Cx<'a> {
         self.connection.session.is_some()
     }
 
-    /// With TLS, whether a certificate has the name of a request's host.
+    /// Whether a certificate has the name of the host of a request over TLS.
     pub(crate) fn covers(&self, host: &str) -> bool {
-        self.connection.session.is_none() || self.turn.tls.is_none_or(|tls| tls.covers(host))
+        self.turn.tls.is_none_or(|tls| tls.covers(host))
     }
 
     /// Whether the client is still there, as far as its kernel has said by now. A system call: for work that goes on for

@@ -355,9 +355,7 @@ impl Response {
         self.body = body.into();
         self
     }
-}
 
-impl Response {
     /// The length that its head declares. The body of a response to HEAD need not be produced.
     pub(crate) fn length(&self, is_head: bool) -> u64 {
         self.head.length.filter(|_| is_head).unwrap_or(self.body.as_slice().len() as u64)

@@ -192,12 +192,23 @@ impl RequestHead {
         &self.checked[..self.method_bytes] == "HEAD"
     }
 
+    /// As [`Request::host`].
+    pub fn host(&self) -> &str {
+        let host = self.fields.iter().find(|span| self.name(span) == "host");
+        host.and_then(|span| std::str::from_utf8(self.value(span)).ok()).unwrap_or_default()
+    }
+
+    fn name(&self, span: &Span) -> &str {
+        &self.checked[span.name as usize..(span.name + span.name_bytes) as usize]
+    }
+
+    fn value(&self, span: &Span) -> &[u8] {
+        &self.text[span.value as usize..span.end as usize]
+    }
+
     /// As an app sees it.
     pub fn request<'a>(&'a self, room: &'a mut FieldRoom<'a>) -> Request<'a> {
-        let header = |span: &Span| httparse::Header {
-            name: &self.checked[span.name as usize..(span.name + span.name_bytes) as usize],
-            value: &self.text[span.value as usize..span.end as usize],
-        };
+        let header = |span: &Span| httparse::Header { name: self.name(span), value: self.value(span) };
         let fields: &'a [httparse::Header<'a>] = if self.fields.len() <= FEW {
             for (slot, span) in room.few.iter_mut().zip(&self.fields) {
                 *slot = header(span);

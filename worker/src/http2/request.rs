@@ -53,13 +53,12 @@ struct HasCome {
 const MISDIRECTED: Error =
     Error::new(StatusCode::MISDIRECTED_REQUEST, "no certificate of this server has the name that is asked for");
 
-/// With TLS: the request is for a name that no certificate has.
-fn is_misdirected(head: &RequestHead, cx: &Cx<'_>) -> bool {
-    if !cx.is_tls() {
-        return false;
+/// With TLS, refuses a request for a name that no certificate has.
+fn directed<'a>(head: &'a RequestHead, cx: &Cx<'_>) -> Result<&'a RequestHead, Refusal> {
+    match !cx.is_tls() || cx.covers(head.host()) {
+        true => Ok(head),
+        false => Err(Refusal::Answered { error: MISDIRECTED, is_head: head.is_head() }),
     }
-    let mut room = FieldRoom::new();
-    !cx.covers(head.request(&mut room).host())
 }
 
 /// A request whose head has been read, and whether the limits let it pass.
@@ -79,11 +78,7 @@ impl Http2 {
         let mut last_head = wire.scratch.last_head.take().unwrap_or_default();
         let read = last_head.read(coded, &mut wire.scratch.block, has_ended, wire.cx.limits());
         let incoming = Incoming::new(has_ended, frame_bytes);
-        let handled = match read {
-            Ok(head) if is_misdirected(head, wire.cx) => {
-                self.refuse(MISDIRECTED, head.is_head(), id, incoming, wire);
-                self.charge(Waste::Refusal, wire)
-            }
+        let handled = match read.and_then(|head| directed(head, wire.cx)) {
             Ok(head) => {
                 let window = SendWindow::new(self.client.initial_window);
                 let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };

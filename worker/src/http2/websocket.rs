@@ -19,6 +19,9 @@ use crate::websocket::{self, Duplex, WebSocket};
 use std::time::Instant;
 use tine_common::request_name::RequestName;
 
+/// What a WebSocket is passed at a time.
+const INPUT_BYTES: usize = websocket::INPUT_BYTES_MAX;
+
 impl Http2 {
     /// A handshake was accepted at once.
     pub(super) fn switch(
@@ -134,6 +137,3 @@ impl Http2 {
         if is_held { None } else { open.websocket.deadline(own_bytes, cx) }
     }
 }
-
-/// What a WebSocket is passed at a time.
-const INPUT_BYTES: usize = websocket::INPUT_BYTES_MAX;

@@ -97,13 +97,7 @@ impl FilePart {
     /// Its first bytes, up to `bytes_max`; at least one.
     pub fn read_front(&self, bytes_max: usize) -> Result<Vec<u8>, BrokenPart> {
         let mut block = vec![0; self.len().min(bytes_max)];
-        let count = loop {
-            match self.file.read_at(&mut block, self.offset) {
-                Ok(count) => break count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.broken(Some(e))),
-            }
-        };
+        let count = self.read_at(0, &mut block).map_err(|e| self.broken(Some(e)))?;
         if count == 0 {
             return Err(self.broken(None));
         }
@@ -120,14 +114,22 @@ impl FilePart {
     pub fn read(&self, into: &mut [u8]) -> usize {
         let mut read = 0;
         while read < into.len() {
-            match self.file.read_at(&mut into[read..], self.offset + read as u64) {
-                Ok(0) => break,
+            match self.read_at(read, &mut into[read..]) {
+                Ok(0) | Err(_) => break,
                 Ok(count) => read += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
             }
         }
         read
+    }
+
+    /// One read, which begins this many bytes after its start.
+    fn read_at(&self, after: usize, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(into, self.offset + after as u64) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 
     /// A part of its first bytes.

@@ -141,7 +141,7 @@ impl WriteQueue {
                 }
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = self.slices(&mut slices);
+                let count = self.slices(&[], &mut slices);
                 let offered = slices[..count].iter().map(|slice| slice.len()).sum();
                 match &slices[..count] {
                     before if matches!(self.segments.get(count), Some(Segment::File(_))) => {
@@ -182,7 +182,7 @@ impl WriteQueue {
             };
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.slices(&mut slices);
+        let count = self.slices(&[], &mut slices);
         let (mut left, mut used) = (bytes_max, 0);
         while used < count && left > 0 {
             let part = slices[used].len().min(left);
@@ -218,8 +218,9 @@ impl WriteQueue {
         self.progressed = now;
     }
 
-    /// The bytes in memory, up to the first part of a file.
-    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+    /// The bytes in memory, up to the first part of a file that is not as a whole in `read`: what was read of the parts, in
+    /// their order.
+    fn slices<'a>(&'a self, mut read: &'a [u8], slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut copied = &self.copied[self.sent..];
         let mut count = 0;
         for (slot, segment) in slices.iter_mut().zip(&self.segments) {
@@ -231,7 +232,11 @@ impl WriteQueue {
                 }
                 Segment::Static(bytes) => bytes,
                 Segment::Shared(bytes) => bytes,
-                Segment::File(_) => break,
+                Segment::File(part) => {
+                    let Some((this, rest)) = read.split_at_checked(part.len()) else { break };
+                    read = rest;
+                    this
+                }
             });
             count += 1;
         }

@@ -1,6 +1,6 @@
 //! Certificates of clients: which are accepted, and what an application learns of one.
 
-use super::pair::{chain_of, explained, read};
+use super::pair::{alternative_names, chain_of, explained, read};
 use crate::net::tls_crypto;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
@@ -54,16 +54,11 @@ impl ClientCertificate {
             GeneralName::IPAddress([a, b, c, d]) => Some(format!("IP:{a}.{b}.{c}.{d}")),
             _ => None,
         };
-        let names = parsed
-            .subject_alternative_name()
-            .ok()
-            .flatten()
-            .map_or(Vec::new(), |names| names.value.general_names.iter().filter_map(shown).collect());
         Some(ClientCertificate {
             subject: printable(&parsed.subject().to_string()),
             issuer: printable(&parsed.issuer().to_string()),
             serial: parsed.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
-            names: printable(&names.join(", ")),
+            names: printable(&alternative_names(&parsed, shown).join(", ")),
             fingerprint: tls_crypto::sha256(der).iter().map(|byte| format!("{byte:02x}")).collect(),
         })
     }

@@ -126,14 +126,20 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(Vec<String>, Option<Stri
     } else {
         None
     };
-    let names = leaf.subject_alternative_name().ok().flatten().map_or(Vec::new(), |names| {
-        let dns = |name: &GeneralName<'_>| match name {
-            GeneralName::DNSName(name) => Some((*name).to_string()),
-            _ => None,
-        };
-        names.value.general_names.iter().filter_map(dns).collect()
-    });
-    Ok((names, warning))
+    let dns = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_string()),
+        _ => None,
+    };
+    Ok((alternative_names(leaf, dns), warning))
+}
+
+/// The subject alternative names that `shown` has a text for.
+pub fn alternative_names(
+    certificate: &X509Certificate<'_>,
+    shown: impl Fn(&GeneralName<'_>) -> Option<String>,
+) -> Vec<String> {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    names.map_or(Vec::new(), |names| names.value.general_names.iter().filter_map(shown).collect())
 }
 
 fn now_s() -> i64 {

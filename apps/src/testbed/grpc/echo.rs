@@ -1,6 +1,7 @@
 //! hpdummy's EchoService: answers a message with itself, with what was seen of the call, or with the status it asks for.
 
-use crate::grpc::{self, Code, Method, Next, Replies, Status};
+use super::stopping;
+use crate::grpc::{self, Method, Next, Replies, Status};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ impl Method for StreamEcho {
 
     /// As a WebSocket ends then, between two messages.
     fn on_drain(&mut self, _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(Status::new(Code::Unavailable, "server is shutting down"))
+        Err(stopping())
     }
 }
 

@@ -1,6 +1,6 @@
 //! grpc.health.v1: the server, and each of its services, is serving until it begins to stop.
 
-use super::SERVICES;
+use super::{SERVICES, stopping};
 use crate::grpc::{self, Code, Method, Next, Replies, Status};
 use std::time::Duration;
 use tine_worker::app::{Answer, Cx};
@@ -61,7 +61,7 @@ impl Method for Watch {
         }
         match cx.is_draining() {
             // The worker ends: the client asks another one.
-            true => Err(Status::new(Code::Unavailable, "server is shutting down")),
+            true => Err(stopping()),
             false => Ok(Next::NotBefore(cx.now() + LOOK)),
         }
     }

@@ -2,6 +2,7 @@
 
 mod messages;
 
+use super::stopping;
 use crate::grpc::{self, Code, MESSAGE_BYTES_MAX, Method, Next, Replies, Status};
 use messages::{
     BoolValue, EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse,
@@ -177,6 +178,6 @@ impl Method for Output {
     }
 
     fn on_drain(&mut self, _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(Status::new(Code::Unavailable, "server is shutting down"))
+        Err(stopping())
     }
 }

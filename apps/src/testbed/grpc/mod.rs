@@ -7,7 +7,7 @@ mod interop;
 mod reflection;
 
 use super::Origin;
-use crate::grpc;
+use crate::grpc::{self, Code, Status};
 use tine_worker::app::{Answer, Cx};
 use tine_worker::http::Request;
 
@@ -45,6 +45,11 @@ pub fn answer(origin: &Origin, request: &Request<'_>, cx: &Cx<'_>) -> Option<Ans
 }
 
 pub use reflection::Descriptors;
+
+/// How a call ends that would rest on while the server stops.
+fn stopping() -> Status {
+    Status::new(Code::Unavailable, "server is shutting down")
+}
 
 fn names_a_service(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);

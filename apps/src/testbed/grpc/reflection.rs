@@ -1,7 +1,7 @@
 //! Server reflection, v1 and v1alpha, which have the same messages: grpcurl and its like learn from it what they can call.
 //! The descriptors are those of the files in proto/, as protoc wrote them (proto/make).
 
-use super::SERVICES;
+use super::{SERVICES, stopping};
 use crate::grpc::{self, Code, Method, Next, Replies, Status};
 use prost::Message;
 use std::rc::Rc;
@@ -161,7 +161,7 @@ impl Method for Reflection {
     }
 
     fn on_drain(&mut self, _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(Status::new(Code::Unavailable, "server is shutting down"))
+        Err(stopping())
     }
 }
 

@@ -34,7 +34,7 @@ impl WriteQueue {
             block.resize(BLOCK_BYTES, 0);
             let read = self.read(block);
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = self.slices_with(&block[..read], &mut slices);
+            let count = self.slices(&block[..read], &mut slices);
             if count == 0 {
                 return Ok(None);
             }
@@ -67,32 +67,6 @@ impl WriteQueue {
             }
         }
         read + run.map_or(0, |run| run.first.read(&mut block[read..read + run.bytes]))
-    }
-
-    /// As [`WriteQueue::slices`], with the parts of files that are in the block as a whole.
-    fn slices_with<'a>(&'a self, mut block: &'a [u8], slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
-        let mut copied = &self.copied[self.sent..];
-        let mut count = 0;
-        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            *slot = IoSlice::new(match segment {
-                Segment::File(part) => match block.split_at_checked(part.len()) {
-                    Some((this, rest)) if !this.is_empty() && part.len() <= PART_BYTES_MAX => {
-                        block = rest;
-                        this
-                    }
-                    _ => break,
-                },
-                Segment::Copied(length) => {
-                    let (this, rest) = copied.split_at(*length);
-                    copied = rest;
-                    this
-                }
-                Segment::Static(bytes) => bytes,
-                Segment::Shared(bytes) => bytes,
-            });
-            count += 1;
-        }
-        count
     }
 }
 
