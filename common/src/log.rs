@@ -150,6 +150,13 @@ pub struct Ended {
     pub lasted: Duration,
 }
 
+impl Ended {
+    /// `0.1 s`: the time within which it happened, rounded up, so that it is never none.
+    pub fn span(&self) -> String {
+        format!("{:.1} s", (self.lasted.as_secs_f64() * 10.0).ceil().max(1.0) / 10.0)
+    }
+}
+
 impl Burst {
     pub const fn new(most: u64, quiet: Duration) -> Self {
         Burst { most, quiet, count: 0, first: None, last: None }
@@ -266,7 +273,10 @@ mod tests {
         assert_eq!(burst.ended(start + Duration::from_secs(3)), None);
         let ended = burst.ended(burst.ends_at().unwrap()).unwrap();
         assert_eq!(ended, Ended { count: 100, lasted: Duration::from_millis(990) });
+        assert_eq!(ended.span(), "1.0 s");
         assert_eq!(burst.ended(start + Duration::from_secs(60)), None);
         assert!(burst.admits(start + Duration::from_secs(61)), "a new burst is logged again");
+        let of_one = burst.ended(start + Duration::from_secs(70)).unwrap();
+        assert_eq!((of_one.count, of_one.span().as_str()), (1, "0.1 s"), "never within no time");
     }
 }

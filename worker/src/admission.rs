@@ -117,17 +117,16 @@ impl Admission {
 
     pub fn sum_up(&mut self, now: Instant) {
         if let Some(ended) = self.burst.ended(now) {
-            let refused = counted(ended.count, "connection");
-            log::warn!("refused {refused} with 503 within {:.1} s", ended.lasted.as_secs_f64());
+            log::warn!("refused {} with 503 within {}", counted(ended.count, "connection"), ended.span());
         }
         if let Some(ended) = self.of_addresses.ended(now) {
             self.named.clear();
-            let (refused, seconds) = (counted(ended.count, "connection"), ended.lasted.as_secs_f64());
-            log::warn!("refused {refused} by --max-connections-per-address with 503 within {seconds:.1} s");
+            let (refused, span) = (counted(ended.count, "connection"), ended.span());
+            log::warn!("refused {refused} by --max-connections-per-address with 503 within {span}");
         }
         if let Some(ended) = self.evicted.ended(now) {
-            let (count, seconds) = (ended.count, ended.lasted.as_secs_f64());
-            log::warn!("closed {count} idle connections within {seconds:.1} s to admit new ones");
+            let closed = counted(ended.count, "idle connection");
+            log::warn!("closed {closed} within {} to admit new ones", ended.span());
         }
     }
 }

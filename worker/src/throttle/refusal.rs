@@ -102,12 +102,11 @@ impl Refusals {
 
     pub fn sum_up(&mut self, now: Instant) {
         if let Some(ended) = self.refused.ended(now) {
-            let (refused, seconds) = (counted(ended.count, "request"), ended.lasted.as_secs_f64());
-            log::warn!("refused {refused} by the limits within {seconds:.1} s");
+            log::warn!("refused {} by the limits within {}", counted(ended.count, "request"), ended.span());
         }
         if let Some(ended) = self.would_refuse.ended(now) {
-            let (denied, seconds) = (counted(ended.count, "request"), ended.lasted.as_secs_f64());
-            log::warn!("{denied} within {seconds:.1} s would have waited or been refused by the limits");
+            let (denied, span) = (counted(ended.count, "request"), ended.span());
+            log::warn!("{denied} within {span} would have waited or been refused by the limits");
         }
     }
 }
