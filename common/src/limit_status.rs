@@ -3,7 +3,7 @@
 use crate::figures::{bytes, count, percent};
 use crate::gauges::{LimitState, Resource};
 use crate::scoreboard::Scoreboard;
-use crate::throttle::{Cause, Count, Setting, Shares, Throttle};
+use crate::throttle::{Cause, Count, Setting, Shares, Throttle, ThrottleLimits};
 use crate::units::counted;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ use std::time::Instant;
 pub struct LimitsStatus {
     /// Each resource that has a limit.
     pub resources: Vec<ResourceStatus>,
+    /// Each limit that every client has for itself.
+    pub clients: Vec<ClientsStatus>,
     /// Requests that wait for room now.
     pub waiting: u64,
     /// Requests that were admitted by a limit.
@@ -35,6 +37,66 @@ pub struct LimitsStatus {
     /// Only with `--limit-store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
+}
+
+/// How the clients stand to a limit that each of them has. The tables know clients by a hash only, so none is named.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientsStatus {
+    /// As `tine ctl limit` takes it: `client-rate`.
+    pub name: String,
+    /// In requests.
+    pub limit: u64,
+    /// Clients that use some of it now.
+    pub clients: u64,
+    /// Those of them that have nothing left.
+    pub at_limit: u64,
+    /// What the client that uses most of it uses.
+    pub busiest: u64,
+    /// Clients that a full table has forgotten, or requests that it has not counted, since the start.
+    pub forgotten: u64,
+}
+
+impl ClientsStatus {
+    fn all(throttle: Throttle, limits: &ThrottleLimits, now: Instant) -> Vec<ClientsStatus> {
+        let one = |setting: Setting, limit: Option<u64>, cause, forgotten| {
+            let usage = throttle.clients_use(cause, now)?;
+            Some(ClientsStatus {
+                name: setting.name().to_string(),
+                limit: limit?,
+                clients: usage.clients,
+                at_limit: usage.at_limit,
+                busiest: usage.most,
+                forgotten: throttle.counted(forgotten),
+            })
+        };
+        let (concurrency, rate) =
+            (limits.client_concurrency.map(|most| most as u64), limits.client_rate.map(|rate| rate.count));
+        let all = [
+            one(Setting::ClientConcurrency, concurrency, Cause::ClientConcurrency, Count::NoPlaceForRequest),
+            one(Setting::ClientRate, rate, Cause::ClientRate, Count::ForgottenClient),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The limit, as what it refuses is counted.
+    pub fn cause(&self) -> Cause {
+        if self.name == Setting::ClientRate.name() { Cause::ClientRate } else { Cause::ClientConcurrency }
+    }
+
+    /// From 0 to 1.
+    pub fn share(&self) -> f64 {
+        (self.busiest as f64 / self.limit.max(1) as f64).min(1.0)
+    }
+
+    /// `34 clients, 2 at the limit, 5 forgotten`.
+    pub fn counts(&self) -> String {
+        let mut text = format!("{}, {} at the limit", counted(self.clients, "client"), count(self.at_limit));
+        if self.forgotten > 0 {
+            text.push_str(&format!(", {} forgotten", count(self.forgotten)));
+        }
+        text
+    }
 }
 
 /// The store of limits that servers have in common, and what this server has of them.
@@ -116,6 +178,7 @@ impl LimitsStatus {
         };
         LimitsStatus {
             resources: Resource::ALL.into_iter().filter_map(|one| resource(one, scoreboard, throttle, now)).collect(),
+            clients: ClientsStatus::all(throttle, &limits, now),
             waiting: throttle.waiting().all as u64,
             admitted: throttle.counted(Count::Admitted),
             waited: by_cause(Count::Waited).values().sum(),
@@ -144,6 +207,17 @@ impl LimitsStatus {
     pub fn limit_of(&self, resource: &ResourceStatus) -> String {
         let set = self.settings.get(resource.name.name()).cloned();
         set.unwrap_or_else(|| show(resource.name, resource.limit))
+    }
+
+    /// `client-rate 87 of 100/min by the busiest of 34 clients, 2 at the limit`.
+    pub fn line_of(&self, clients: &ClientsStatus) -> String {
+        let (limit, counts) = (self.limit_of_clients(clients), clients.counts());
+        format!("{} {} of {limit} by the busiest of {counts}", clients.name, count(clients.busiest))
+    }
+
+    /// As it was set, with the time of a rate.
+    pub fn limit_of_clients(&self, clients: &ClientsStatus) -> String {
+        self.settings.get(&clients.name).cloned().unwrap_or_else(|| count(clients.limit))
     }
 
     /// `3 wait, 120 waited, 17 refused (rate 12, concurrency 5)`.
@@ -245,11 +319,14 @@ mod tests {
         board.throttle().set(&ThrottleLimits {
             concurrency: Some(100),
             rate,
+            client_concurrency: Some(2),
             cpu_percent: Some(200),
             ..Default::default()
         });
         let seat = board.throttle().seat(0);
         let _held = seat.admit(board.throttle().us(now)).expect("room");
+        let client = board.throttle().client("a");
+        let _held = [(); 2].map(|()| seat.admit_client(client, board.throttle().us(now)).expect("room"));
         seat.count(Count::Refused(Cause::Rate));
         seat.count(Count::Waited(Cause::Concurrency));
         let mut measured = Measured { cpu_percent: 12.5, descriptors: 7, descriptors_max: 10, ..Measured::default() };
@@ -259,6 +336,8 @@ mod tests {
         let status = LimitsStatus::of(&board, &["rate=2000/min".to_string()], now + Duration::from_secs(1));
         assert!(status.is_any());
         assert_eq!((status.waited, status.refused_in_all()), (1, 1));
+        let of_clients: Vec<String> = status.clients.iter().map(|clients| status.line_of(clients)).collect();
+        assert_eq!(of_clients, ["client-concurrency 2 of 2 by the busiest of 1 client, 1 at the limit"]);
         let json = serde_json::to_string(&status).expect("JSON");
         for part in [
             r#"{"name":"concurrency","used":1,"limit":100,"state":"normal","warnings":0,"violations":0}"#,
@@ -266,6 +345,7 @@ mod tests {
             r#"{"name":"cpu","used":12.5,"limit":200,"#,
             r#"{"name":"descriptors","used":7,"limit":10,"#,
             r#""refused":{"rate":1},"would_refuse":{}"#,
+            r#"{"name":"client-concurrency","limit":2,"clients":1,"at_limit":1,"busiest":2,"forgotten":0}"#,
             r#""set_by_ctl":["rate=2000/min"]"#,
         ] {
             assert!(json.contains(part), "{part} in {json}");

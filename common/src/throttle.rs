@@ -30,7 +30,7 @@ mod window;
 mod tests;
 
 pub use change::{Change, Setting};
-pub use clients::{Client, Quota};
+pub use clients::{Client, ClientsUse, Quota};
 pub use seats::{Cause, Count, Waiting};
 pub use settings::{CLIENT_CONCURRENCY_MAX, CONCURRENCY_MAX, Rate, ThrottleLimits};
 pub use shares::{Lessee, Shares, StoreState};
@@ -346,6 +346,16 @@ impl Throttle {
     pub fn admitted_in_window(&self, now: Instant) -> Option<(u64, Rate)> {
         let rate = Rate::of_word(self.load(Word::Rate))?;
         Some((self.0.window.admitted(rate, self.us(now), &window::Hint::default()).0, rate))
+    }
+
+    /// How the clients stand to a limit of theirs; `None`: there is no such limit.
+    pub fn clients_use(&self, cause: Cause, now: Instant) -> Option<ClientsUse> {
+        let limits = self.limits();
+        match cause {
+            Cause::ClientConcurrency => Some(self.0.clients_in_flight.usage(limits.client_concurrency?)),
+            Cause::ClientRate => Some(self.0.client_rates.usage(limits.client_rate?, self.us(now))),
+            _ => None,
+        }
     }
 
     /// Requests that wait, of all workers.

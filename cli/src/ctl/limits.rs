@@ -26,6 +26,7 @@ pub fn table(limits: &LimitsStatus) -> String {
     }
     let manners = MANNERS.map(|setting| format!("{} {}", setting.name(), value(setting)));
     text.push_str(&format!("{}\n", manners.join(", ")));
+    limits.clients.iter().for_each(|clients| text.push_str(&format!("{}\n", limits.line_of(clients))));
     text.push_str(&format!("{}\n", limits.held_back()));
     if let Some(store) = &limits.store {
         text.push_str(&format!("limit store: {}\n", store.line()));
@@ -65,6 +66,12 @@ pub fn line(resource: &ResourceStatus, limits: &LimitsStatus) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use tine_common::limit_status::ClientsStatus;
+
+    pub fn clients() -> ClientsStatus {
+        let name = Setting::ClientRate.name().to_string();
+        ClientsStatus { name, limit: 100, clients: 34, at_limit: 2, busiest: 100, forgotten: 0 }
+    }
 
     /// Of a server under load.
     pub fn limits() -> LimitsStatus {
@@ -98,6 +105,7 @@ pub mod tests {
                 resource(Resource::Cpu, None, 200.0, LimitState::Normal, 0, 0),
                 resource(Resource::Descriptors, Some(87.0), 1_048_576.0, LimitState::Normal, 0, 0),
             ],
+            clients: vec![clients()],
             waiting: 5,
             admitted: 123_456,
             waited: 640,
@@ -120,6 +128,7 @@ client-concurrency        off
 client-rate           100/min                                             12
 descriptors             1.05M       87 normal           0         0
 warn 80%, wait 1s, queue 1000, dry-run off
+client-rate 100 of 100/min by the busiest of 34 clients, 2 at the limit
 5 requests wait, 640 waited, 146 refused (client_rate 12, rate 134)
 set by tine ctl: cpu=200%
 ";

@@ -38,8 +38,10 @@ pub fn status(status: &Status) -> String {
     line("cut", format!("{} in use", counted(status.totals[Metric::Cut], "connection")));
     line("memory", status.memory_bytes.map_or("unknown".to_string(), bytes));
     if let Some(limits) = status.limits.as_ref().filter(|limits| limits.is_any()) {
-        for (i, resource) in limits.resources.iter().enumerate() {
-            line(if i == 0 { "limits" } else { "" }, limits::line(resource, limits));
+        let of_server = limits.resources.iter().map(|resource| limits::line(resource, limits));
+        let of_clients = limits.clients.iter().map(|clients| limits.line_of(clients));
+        for (i, text) in of_server.chain(of_clients).enumerate() {
+            line(if i == 0 { "limits" } else { "" }, text);
         }
         line("held back", limits.held_back());
         limits.store.iter().for_each(|store| line("limit store", store.line()));

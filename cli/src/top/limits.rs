@@ -13,7 +13,7 @@ const WORDS_COLUMNS: usize = 33;
 const BAR_COLUMNS_MIN: usize = 4;
 const GAP: usize = 2;
 
-/// As many limits in a line as fit, then a line about requests that were held back; none if nothing is limited.
+/// As many limits in a line as fit, then a line for each limit of clients and one about requests that were held back; none if nothing is limited.
 pub fn lines(limits: &LimitsStatus, columns: usize, capabilities: Capabilities) -> Vec<Line<'static>> {
     if !limits.is_any() {
         return Vec::new();
@@ -27,7 +27,9 @@ pub fn lines(limits: &LimitsStatus, columns: usize, capabilities: Capabilities) 
         });
         Line::from(cells.collect::<Vec<_>>())
     });
-    rows.chain([Line::raw(fit(&limits.held_back(), columns))]).collect()
+    let of_clients = limits.clients.iter().map(|clients| limits.line_of(clients));
+    let in_words = of_clients.chain([limits.held_back()]).map(|text| Line::raw(fit(&text, columns)));
+    rows.chain(in_words).collect()
 }
 
 fn cell(

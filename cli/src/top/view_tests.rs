@@ -59,6 +59,7 @@ fn limits_are_shown_as_bars_with_their_state_in_words() {
     let text = lines.join("\n");
     for expected in [
         "concurrency 82 of 100, warning   \u{2588}\u{2588}\u{2588}\u{2588}\u{2589}   rate 2000 of 2000/min, violation \u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}",
+        "client-rate 100 of 100/min by the busiest of 34 clients, 2 at the limit",
         "5 requests wait, 640 waited, 146 refused (client_rate 12, rate 134)",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected}\n{text}");

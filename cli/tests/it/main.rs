@@ -139,6 +139,7 @@ mod limits_and_counts_are_one_over_an_upgrade;
 mod limits_change_while_the_server_runs;
 mod limits_have_states_that_are_logged_once;
 mod limits_of_clients_and_their_exceptions;
+mod limits_of_clients_are_shown;
 mod limits_of_the_server_are_exact;
 mod limits_survive_kills_during_an_upgrade;
 mod log_lines_have_journal_priorities;

@@ -9,7 +9,7 @@ use super::exposition::{Exposition, Format, Kind, Number, label_text};
 use super::requests::BOUNDS_NS;
 use super::{Latency, RequestSet, Telemetry, log_linear};
 use crate::gauges::{LimitState, Resource};
-use crate::limit_status::{LimitsStatus, StoreStatus};
+use crate::limit_status::{ClientsStatus, LimitsStatus, StoreStatus};
 use crate::metric::Metric;
 use crate::resident;
 use crate::roster::Roster;
@@ -146,14 +146,27 @@ fn limits(out: &mut Exposition, scoreboard: &Scoreboard, now: Instant) {
             family.sample(&labels, gauges.times(resource, state));
         }
     }
-    let resources = LimitsStatus::of(scoreboard, &[], now).resources;
+    let LimitsStatus { resources, clients, .. } = LimitsStatus::of(scoreboard, &[], now);
     let mut family = out.family("tine_limit", Kind::Gauge, "Each limit, in requests, bytes, percent or descriptors.");
     resources.iter().for_each(|one| family.sample(&[("limit", one.name.name())], Number(one.limit)));
+    clients.iter().for_each(|one| family.sample(&[("limit", one.cause().name())], one.limit));
     let mut family = out.family("tine_limit_used", Kind::Gauge, "How much of each limit is used.");
     for resource in &resources {
         if let Some(used) = resource.used {
             family.sample(&[("limit", resource.name.name())], Number(used));
         }
+    }
+    for (name, help, value) in [
+        (
+            "tine_limit_clients",
+            "Clients that use some of the limit that each of them has.",
+            (|one| one.clients) as fn(&ClientsStatus) -> u64,
+        ),
+        ("tine_limit_clients_at_limit", "Clients that have nothing left of their limit.", |one| one.at_limit),
+        ("tine_limit_busiest_client", "What the client that uses most of its limit uses of it.", |one| one.busiest),
+    ] {
+        let mut family = out.family(name, Kind::Gauge, help);
+        clients.iter().for_each(|one| family.sample(&[("limit", one.cause().name())], value(one)));
     }
     let Some(measured) = gauges.read(now) else { return };
     let mut family = out.family("tine_limit_state", Kind::Gauge, "0: normal, 1: near its limit, 2: over it.");

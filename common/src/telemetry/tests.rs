@@ -94,14 +94,22 @@ fn slots_without_a_seat_count_nothing() {
 #[test]
 fn each_limit_is_there_with_its_use() {
     let board = board(1);
-    let limits = ThrottleLimits { concurrency: Some(100), rate: "2000/min".parse().ok(), ..ThrottleLimits::default() };
+    let (rate, client_rate) = ("2000/min".parse().ok(), "2/min".parse().ok());
+    let limits = ThrottleLimits { concurrency: Some(100), rate, client_rate, ..ThrottleLimits::default() };
     board.throttle().set(&limits);
     let (seat, now) = (board.throttle().seat(0), Instant::now());
+    for client in ["a", "a", "b"] {
+        let _held = seat.admit_client(board.throttle().client(client), board.throttle().us(now)).expect("room");
+    }
     let held: Vec<_> = (0..3).map(|_| seat.admit(board.throttle().us(now)).expect("room")).collect();
     let text = report(&board, None, Format::Text, now);
     for line in [
         "tine_limit{limit=\"concurrency\"} 100\n",
         "tine_limit{limit=\"rate\"} 2000\n",
+        "tine_limit{limit=\"client_rate\"} 2\n",
+        "tine_limit_clients{limit=\"client_rate\"} 2\n",
+        "tine_limit_clients_at_limit{limit=\"client_rate\"} 1\n",
+        "tine_limit_busiest_client{limit=\"client_rate\"} 2\n",
         "tine_limit_used{limit=\"concurrency\"} 3\n",
         "tine_limit_used{limit=\"rate\"} 3\n",
     ] {

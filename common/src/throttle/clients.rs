@@ -48,6 +48,25 @@ pub(super) struct Over {
     pub until_us: u64,
 }
 
+/// How the clients stand to a limit that each of them has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ClientsUse {
+    /// Clients that use some of it now.
+    pub clients: u64,
+    /// Those of them that have nothing left.
+    pub at_limit: u64,
+    /// What the client that uses most of it uses, in requests.
+    pub most: u64,
+}
+
+impl ClientsUse {
+    fn add(&mut self, used: u64, limit: u64) {
+        self.clients += 1;
+        self.at_limit += u64::from(used >= limit);
+        self.most = self.most.max(used.min(limit));
+    }
+}
+
 /// What is left of a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
@@ -129,11 +148,29 @@ impl ClientRates {
         }
     }
 
+    /// What remains for a client that owes this much.
+    fn remaining(rate: Rate, owed_us: u64) -> u64 {
+        (rate.window_us().saturating_sub(owed_us) / Self::period_us(rate)).min(rate.count)
+    }
+
+    /// Of all clients in the table: reads all of it, half a megabyte.
+    pub fn usage(&self, rate: Rate, now_us: u64) -> ClientsUse {
+        let mut usage = ClientsUse::default();
+        for word in self.lines.iter().flat_map(|line| &line.words) {
+            let word = word.load(Relaxed);
+            let owed = if word == 0 { 0 } else { Self::ahead_us(word, rate, now_us) };
+            if owed > 0 {
+                usage.add(rate.count - Self::remaining(rate, owed), rate.count);
+            }
+        }
+        usage
+    }
+
     pub fn quota(&self, client: Client, rate: Rate, now_us: u64) -> Quota {
         let (_, word) = self.find(client, rate, now_us);
         let owed = Self::owed_us(word, client, rate, now_us);
         let (window, period) = (rate.window_us(), Self::period_us(rate));
-        let remaining = (window.saturating_sub(owed) / period).min(rate.count);
+        let remaining = Self::remaining(rate, owed);
         // One more remains once no more than this is owed.
         let then = window.saturating_sub((remaining + 1) * period);
         Quota { remaining, more_in_us: if owed == 0 { window } else { owed - then.min(owed) } }
@@ -207,6 +244,17 @@ impl ClientsInFlight {
 
     pub fn leave(&self, place: usize) {
         self.word(place).store(0, Release);
+    }
+
+    /// Of all clients with requests in flight: reads all of the table, a megabyte. A request that is entered at this moment, and
+    /// will be denied, may count.
+    pub fn usage(&self, most: usize) -> ClientsUse {
+        let words = self.lines.iter().flat_map(|line| &line.words).map(|word| word.load(Relaxed));
+        let mut clients: Vec<u64> = words.filter(|&word| word != 0).map(|word| word >> OWNER_BITS).collect();
+        clients.sort_unstable();
+        let mut usage = ClientsUse::default();
+        clients.chunk_by(|a, b| a == b).for_each(|requests| usage.add(requests.len() as u64, most as u64));
+        usage
     }
 
     /// The owner is dead: its requests are no longer in flight. Returns their number.

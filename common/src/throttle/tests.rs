@@ -270,6 +270,35 @@ fn a_flood_of_clients_makes_nothing_grow_and_refuses_no_other() {
 }
 
 #[test]
+fn how_the_clients_stand_to_their_limits_is_known() {
+    let limits =
+        ThrottleLimits { client_concurrency: Some(3), client_rate: "4/min".parse().ok(), ..ThrottleLimits::default() };
+    let (throttle, now) = (throttle(limits), Instant::now());
+    let usage = |cause, at| throttle.clients_use(cause, at).expect("there is such a limit");
+    assert_eq!(usage(Cause::ClientRate, now), ClientsUse::default());
+    let seats: Vec<Seat> = (0..3).map(|slot| throttle.seat(slot)).collect();
+    let mut held: Vec<ClientHeld> = Vec::new();
+    for (client, requests) in [("a", 3), ("b", 1), ("c", 2)] {
+        let of_one = (0..requests).map(|i| seats[i].admit_client(throttle.client(client), throttle.us(now)));
+        held.extend(of_one.map(|held| held.expect("room")));
+    }
+    assert_eq!(usage(Cause::ClientConcurrency, now), ClientsUse { clients: 3, at_limit: 1, most: 3 });
+    assert_eq!(usage(Cause::ClientRate, now), ClientsUse { clients: 3, at_limit: 0, most: 3 });
+    // A request that has ended still counts in the rate.
+    for _ in 0..2 {
+        seats[1].leave_client(held.pop().expect("it is the last one's"));
+        held.push(seats[1].admit_client(throttle.client("c"), throttle.us(now)).expect("room"));
+    }
+    assert_eq!(usage(Cause::ClientConcurrency, now), ClientsUse { clients: 3, at_limit: 1, most: 3 });
+    assert_eq!(usage(Cause::ClientRate, now), ClientsUse { clients: 3, at_limit: 1, most: 4 });
+    // One request every 15 s is forgotten; what is in flight stays.
+    let later = now + Duration::from_secs(31);
+    assert_eq!(usage(Cause::ClientRate, later), ClientsUse { clients: 2, at_limit: 0, most: 2 });
+    assert_eq!(usage(Cause::ClientRate, now + Duration::from_secs(61)), ClientsUse::default());
+    assert_eq!(throttle.clients_use(Cause::Rate, now), None);
+}
+
+#[test]
 fn a_client_has_no_more_in_flight_than_its_limit_whoever_is_killed() {
     let throttle = throttle(ThrottleLimits { client_concurrency: Some(20), ..ThrottleLimits::default() });
     let client = throttle.client("client");
