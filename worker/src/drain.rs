@@ -4,7 +4,8 @@
 //!    that were in the queues are still accepted for a moment. Then the listeners close. A worker that leaves alone has
 //!    no accept grace: the others keep accepting.
 //! 2. Idle connections are closed one after another, after a grace period in which a request that is on its way is
-//!    still answered. With `--reload` they are closed at once: the worker has an old app.
+//!    still answered: a short one where the whole server ends, a longer one where only the worker ends. With
+//!    `--reload` they are closed at once: the worker has an old app.
 //! 3. Requests in flight are finished; every head written from now on has `Connection: close`.
 //! 4. What is left at the deadline is cut and counted. A worker whose successor serves has no deadline until the server
 //!    stops, or its last connection is closed; with `--reload` it has one, as each save of a file would leave a worker.
@@ -21,8 +22,11 @@ use tine_common::config::WorkerConfig;
 /// holds back because it has not sent anything (`--defer-accept`) believes that it is connected; it should have the
 /// time that an idle connection has.
 const ACCEPT_GRACE: Duration = Duration::from_millis(500);
-/// An idle connection is kept for at least this long.
+/// An idle connection is kept for at least this long where the whole server ends.
 const IDLE_GRACE: Duration = Duration::from_millis(250);
+/// And where only this worker ends: nothing waits for that, and a proxy that pauses for a second and then sends a request
+/// on a connection that was closed meanwhile has to answer 502.
+const WORKERS_IDLE_GRACE: Duration = Duration::from_secs(2);
 /// An idle connection is kept for up to this much longer, so that the clients do not all reconnect at once.
 const IDLE_SPREAD_MS: u64 = 256;
 /// How long an app may take to stop after the connections were cut. The master kills a worker that has not exited a second
@@ -36,7 +40,8 @@ pub struct Drain {
     pub accept_grace_until: Instant,
     /// When the connections that are left are cut; `None`: no deadline.
     pub ends: Option<Instant>,
-    /// For how long an idle connection is kept at least, and up to how much longer.
+    /// For how long after `idle_since` an idle connection is kept at least, and up to how much longer.
+    idle_since: Instant,
     idle_grace: Duration,
     idle_spread_ms: u64,
 }
@@ -44,7 +49,7 @@ pub struct Drain {
 impl Drain {
     /// The whole server ends.
     pub fn of_server(now: Instant, config: &WorkerConfig) -> Self {
-        Drain { accept_grace_until: now + ACCEPT_GRACE, ..Drain::of_worker(now, config) }
+        Drain { accept_grace_until: now + ACCEPT_GRACE, idle_grace: IDLE_GRACE, ..Drain::of_worker(now, config) }
     }
 
     /// This worker ends alone.
@@ -53,7 +58,8 @@ impl Drain {
             began: now,
             accept_grace_until: now,
             ends: Some(now + config.graceful_timeout),
-            idle_grace: IDLE_GRACE,
+            idle_since: now,
+            idle_grace: WORKERS_IDLE_GRACE,
             idle_spread_ms: IDLE_SPREAD_MS,
         }
     }
@@ -67,9 +73,13 @@ impl Drain {
         }
     }
 
-    /// Another drain was ordered: the earlier deadline counts.
+    /// Another drain was ordered: the earlier deadlines count.
     pub fn shorten(&mut self, other: Drain) {
         self.ends = earlier(self.ends, other.ends);
+        if other.idle_since + other.idle_grace < self.idle_since + self.idle_grace {
+            let Drain { idle_since, idle_grace, idle_spread_ms, .. } = other;
+            *self = Drain { idle_since, idle_grace, idle_spread_ms, ..*self };
+        }
     }
 
     /// The connections are closed: what the app still does has a deadline in any case.
@@ -101,6 +111,6 @@ impl Drain {
     pub fn idle_end(&self, token: Token) -> IdleEnd {
         // A multiplier coprime to the spread scatters neighbours.
         let stay = self.idle_grace + Duration::from_millis(token as u64 * 97 % self.idle_spread_ms);
-        IdleEnd { began: self.began, stay }
+        IdleEnd { began: self.idle_since, stay }
     }
 }

@@ -5,6 +5,7 @@ use crate::apps;
 use crate::support::{Server, eventually, send_signal};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::time::Duration;
 
 /// The processes of the server, as reported by `tine ctl`.
 #[track_caller]
@@ -72,6 +73,43 @@ fn what_is_in_flight_is_finished_however_long_it_takes() {
     let response = delayed.response();
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     server.wait_gone(&[old]);
+}
+
+/// A proxy that is held up when the old workers leave sends its next requests on the connections that it has.
+#[test]
+fn a_client_that_pauses_is_answered_by_the_worker_it_knows() {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let mut server = Server::start(&["--workers", "1"]);
+    let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    let mut ask = |expected| {
+        for client in &mut clients {
+            client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+            let response = client.response();
+            assert_eq!((response.status, response.header("connection")), (200, expected));
+        }
+    };
+    ask(None);
+    let before = server.workers();
+    server.signal(Signal::SIGHUP);
+    server.wait_log("reloaded: ");
+    std::thread::sleep(PAUSE);
+    ask(Some("close"));
+    server.wait_gone(&before);
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
+}
+
+/// While a worker leaves because it is replaced, a stop of the server shortens the time that idle connections have.
+#[test]
+fn a_stop_waits_no_longer_for_idle_connections_of_a_leaving_worker() {
+    let mut server = Server::start(&["--workers", "1", "--graceful-timeout", "60s"]);
+    let mut client = server.connect();
+    client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    server.signal(Signal::SIGHUP);
+    server.wait_log("reloaded: ");
+    assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("cut "), "{}", server.log());
+    client.expect_end();
 }
 
 #[test]

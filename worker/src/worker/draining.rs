@@ -17,7 +17,8 @@ impl Worker {
     pub(super) fn begin_drain(&mut self, drain: Drain) {
         if let Some(begun) = &mut self.drain {
             begun.shorten(drain);
-            return;
+            let shortened = *begun;
+            return self.arm_idle_ends(shortened, drain.began());
         }
         self.drain = Some(drain);
         self.slot.set_state(State::Draining);
@@ -32,13 +33,18 @@ impl Worker {
             counted(self.connections.len() as u64, "connection"),
             counted(self.metrics[Metric::InFlight], "request")
         );
-        let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, drain.began());
+        self.arm_idle_ends(drain, drain.began());
+        self.tasks.wake_all();
+    }
+
+    /// Idle connections have an earlier deadline now.
+    fn arm_idle_ends(&mut self, drain: Drain, now: Instant) {
+        let cx = turn_cx(&self.config, self.info, &self.date, self.lame_duck, now);
         for (token, connection) in &mut self.connections {
             if let Some(at) = connection.deadline(Some(drain.idle_end(token)), &cx) {
                 self.timers.arm(token, &mut connection.armed, at);
             }
         }
-        self.tasks.wake_all();
     }
 
     /// The app wants this worker to end, or it has answered its share of requests.
