@@ -117,6 +117,7 @@ mod help_lists_every_endpoint;
 mod how_workers_end_is_counted;
 mod hpack_agrees_with_pythons;
 mod http2_carries_websockets;
+mod http2_faults_are_exact_on_the_wire;
 mod http2_is_served_on_every_listener;
 mod http2_passes_h2spec;
 mod http2_requests_are_limited_and_logged_one_by_one;

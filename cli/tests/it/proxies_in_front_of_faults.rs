@@ -7,6 +7,7 @@
 
 use crate::support::Server;
 use crate::support::curl::{curl, curl_version};
+use crate::support::http2::Http2;
 use crate::support::markdown::table;
 use crate::support::proxy::{Proxy, ProxyKind};
 use crate::support::seen::{End, Seen};
@@ -19,6 +20,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// The columns: the fault, what it sends, and three clients that see it.
 const SEEN_FROM: usize = 2;
+/// The corner of the second table.
+const OVER_HTTP2: &str = "fault over HTTP/2";
 
 #[test]
 fn the_table_is_true() {
@@ -56,9 +59,35 @@ fn the_table_is_true() {
 }
 
 #[test]
-fn the_table_has_every_fault() {
+fn the_table_of_http2_is_true() {
+    let server = Server::start(&["--workers", "2"]);
+    let (headings, rows) = table("faults.md", OVER_HTTP2);
+    let described = headings[SEEN_FROM].rsplit(' ').next().unwrap_or_default();
+    let installed = curl_version();
+    let is_described = installed.starts_with(&format!("{described}."));
+    let seen: Vec<String> = std::thread::scope(|scope| {
+        let server = &server;
+        let curls: Vec<_> =
+            rows.iter().map(|row| scope.spawn(move || by_curl(server, row[0].trim_matches('`'), true))).collect();
+        curls.into_iter().map(|curl| curl.join().expect("what curl says")).collect()
+    });
+    let mut wrong = String::new();
+    for (row, seen) in
+        rows.iter().zip(seen).filter(|(row, seen)| !row[SEEN_FROM].split(" / ").any(|outcome| outcome == seen))
+    {
+        wrong.push_str(&format!("{}: {seen}; the table says: {}\n", row[0], row[SEEN_FROM]));
+    }
+    if !is_described && !wrong.is_empty() {
+        let _ = write!(std::io::stderr(), "docs/faults.md is not of version {installed}: {wrong}"); // as above
+        return;
+    }
+    assert!(wrong.is_empty(), "docs/faults.md is not true:\n{wrong}");
+}
+
+#[test]
+fn the_tables_have_every_fault() {
     let server = Server::start(&["--workers", "1"]);
-    let (_, rows) = table("faults.md", "fault");
+    let rows = [table("faults.md", "fault").1, table("faults.md", OVER_HTTP2).1].concat();
     let has_row = |is_it: &dyn Fn(&str) -> bool| rows.iter().any(|row| is_it(row[0].trim_matches('`')));
     let list = server.get("/fault/").text();
     let faults: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("  /fault/")).collect();
@@ -67,9 +96,14 @@ fn the_table_has_every_fault() {
         let path = format!("/fault/{}", fault.split(['?', ' ']).next().unwrap_or_default());
         assert!(has_row(&|row| row.split('?').next() == Some(&path)), "docs/faults.md has no row for {path}");
     }
-    for path in ["/fault/bad-status-line", "/fault/bad-chunk"] {
+    let mut http2 = Http2::connect(&server);
+    for (path, refusal) in [
+        ("/fault/bad-status-line", server.get("/fault/bad-status-line?kind=?").text()),
+        ("/fault/bad-chunk", server.get("/fault/bad-chunk?kind=?").text()),
+        ("/fault/bad-status-line", http2.get(1, "/fault/bad-status-line?kind=?").text()),
+        ("/fault/bad-frame", http2.get(3, "/fault/bad-frame?kind=?").text()),
+    ] {
         // "kind must be one of letters, negative, ..., not "?""; the first is that of the path alone.
-        let refusal = server.get(&format!("{path}?kind=?")).text();
         let kinds = refusal.split_once("one of ").and_then(|(_, kinds)| kinds.split_once(", not")).expect(&refusal).0;
         for kind in kinds.split(", ").skip(1) {
             let row = format!("{path}?kind={kind}");
@@ -81,16 +115,19 @@ fn the_table_has_every_fault() {
 /// curl's version, and its outcome for each fault.
 fn directly(server: &Server, faults: &[&str]) -> (String, Vec<String>) {
     let outcomes = std::thread::scope(|scope| {
-        let curls: Vec<_> = faults.iter().map(|fault| scope.spawn(move || by_curl(server, fault))).collect();
+        let curls: Vec<_> = faults.iter().map(|fault| scope.spawn(move || by_curl(server, fault, false))).collect();
         curls.into_iter().map(|curl| curl.join().expect("what curl says")).collect()
     });
     (curl_version(), outcomes)
 }
 
 /// curl's exit code and the number of bytes of the body; then the status, or curl's error.
-fn by_curl(server: &Server, fault: &str) -> String {
-    // Long enough for all faults but those that stall for longer than any client waits.
-    let got = curl(&["--max-time", "6", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", &server.url(fault)]);
+fn by_curl(server: &Server, fault: &str, over_http2: bool) -> String {
+    // Long enough for all faults but those that stall for longer than any client waits. Over HTTP/2 none of the table is slow.
+    let version = if over_http2 { "--http2-prior-knowledge" } else { "--http1.1" };
+    let write = ["-o", "/dev/null", "-w", "%{http_code} %{size_download}"];
+    let time = if over_http2 { "3" } else { "6" };
+    let got = curl(&[&["--max-time", time, version], &write[..], &[&server.url(fault)]].concat());
     let told = String::from_utf8_lossy(&got.stdout).into_owned();
     let (status, bytes) = told.split_once(' ').unwrap_or_else(|| panic!("curl did not write what was asked: {told:?}"));
     if got.status == 0 {

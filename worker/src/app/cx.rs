@@ -288,6 +288,11 @@ impl<'a> Cx<'a> {
         Cx { connection: ConnectionCx { id: self.connection.id.of_stream(stream), ..self.connection }, ..*self }
     }
 
+    /// Which stream of the connection the call is of.
+    pub(crate) fn stream_id(&self) -> u32 {
+        self.connection.id.stream
+    }
+
     pub(crate) fn limits(&self) -> &'a Limits {
         self.turn.limits
     }

@@ -7,6 +7,7 @@ mod cx;
 mod out;
 mod peer;
 mod raw;
+mod raw_stream;
 mod task;
 mod tls;
 mod upgrade;
@@ -38,11 +39,13 @@ pub mod used_files {
     pub use tine_common::used_files::{FileReports, Stamp, Use};
 }
 
+pub use crate::http2::Acks;
 pub(crate) use cx::{ConnectionCx, TurnCx};
 pub use cx::{Cx, WorkerInfo};
 pub use out::Out;
 pub use peer::{Message, MessageOut, Peer, Utf8Bytes};
 pub use raw::{ConnectionEnd, RawAccess, RawOut};
+pub use raw_stream::{RawFrame, RawStream, StreamEnd};
 pub use task::{Background, Rest, Task};
 pub use tls::{ClientCertificate, Tls};
 pub use upgrade::{Handshake, NotHandshake, Upgrade};

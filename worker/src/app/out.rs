@@ -1,6 +1,6 @@
 //! The output of an exchange. What it writes goes to the sink of the protocol, which frames it.
 
-use super::{AppError, RawAccess, RawOut};
+use super::{AppError, RawAccess, RawOut, RawStream};
 use crate::http::{Head, Response, Trailers};
 use crate::net::{FilePart, WriteQueue};
 use crate::sink::{Sink, append_body};
@@ -80,9 +80,14 @@ impl Out<'_> {
         self.sink.body(body.as_slice().len(), |queue| append_body(queue, body))
     }
 
-    /// Output without framing, in place of a head and a body, for an app that was granted raw access.
+    /// Output without framing, in place of a head and a body, over HTTP/1, for an app that was granted raw access.
     pub fn raw(&mut self, _: RawAccess) -> Result<RawOut<'_>, AppError> {
         RawOut::of(self.sink.reborrow())
+    }
+
+    /// As [`Out::raw`], over HTTP/2, where there are frames.
+    pub fn raw_stream(&mut self, _: RawAccess) -> Result<RawStream<'_>, AppError> {
+        RawStream::of(self.sink.reborrow())
     }
 
     /// Whether the head of the response was written.

@@ -133,14 +133,14 @@ impl Http2 {
         match self.drain {
             Drain::No if !wire.cx.is_draining() => return,
             Drain::No if !self.streams.is_empty() => {
-                wire.output.append_with(|out| write::goaway(ANY_STREAM, Code::NoError, "", out));
+                wire.output.append_with(|out| write::goaway(ANY_STREAM, Code::NoError as u32, "", out));
                 self.drain = Drain::Announced(now);
             }
             Drain::No => self.announce_last(wire),
             Drain::Announced(at) if self.streams.is_empty() || now >= at + LAST_REQUESTS => self.announce_last(wire),
             Drain::Announced(_) | Drain::Last(_) => {}
         }
-        if matches!(self.drain, Drain::Last(_)) && self.streams.is_empty() {
+        if matches!(self.drain, Drain::Last(_)) && self.streams.is_empty() && !matches!(self.stage, Stage::Ended(_)) {
             self.stage = Stage::Ended(Closing::Lingering);
         }
     }

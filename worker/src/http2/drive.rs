@@ -8,6 +8,7 @@ use super::outgoing::Outgoing;
 use super::request::{Begins, DISCARD_BYTES_MAX};
 use super::state::{Http2, Wire};
 use super::stream::{Active, OnStream, Part, Stream};
+use super::writer::{After, BlockKind};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
 use crate::exchange::{Driven, Failed};
 use crate::http::StatusCode;
@@ -89,20 +90,26 @@ impl Http2 {
             Ok(Driven::Waits(next)) => {
                 active.next = next;
                 stream.part = Part::Exchange(active);
-                write_heads(stream, wire);
+                if write_heads(stream, wire) {
+                    self.on_raw(wire);
+                }
             }
             Ok(Driven::Ended) => {
-                let closes = stream.outgoing.writer.is_some_and(|writer| writer.closes);
+                let after = stream.outgoing.writer.map(|writer| writer.after);
                 let switched = stream.outgoing.switched.take();
                 stream.outgoing.is_complete = switched.is_none();
-                write_heads(stream, wire);
+                if write_heads(stream, wire) {
+                    self.on_raw(wire);
+                }
                 if let Some(peer) = switched {
                     let Active { driver, permit, .. } = *active;
                     return self.on_switched(at, peer, driver.request().clone(), permit, wire);
                 }
                 drop(active);
-                if closes {
-                    self.announce_last(wire);
+                match after {
+                    Some(After::Goes) | None => {}
+                    Some(After::Closes) => self.announce_last(wire),
+                    Some(After::Raw(end)) => self.end_raw(at, end, wire),
                 }
             }
             Err(failed) => self.on_failed(at, *active, failed, wire),
@@ -118,7 +125,9 @@ impl Http2 {
         let has_head = self.streams[at].outgoing.writer.is_some();
         // Also a head that is not in the output yet is not sent any more: but the client's table knows of no block that is
         // dropped, so it is written.
-        write_heads(&mut self.streams[at], wire);
+        if write_heads(&mut self.streams[at], wire) {
+            self.on_raw(wire);
+        }
         match failed {
             Failed::ClientLeft => self.reset(at, Code::Cancel, Outcome::ClientLeft, wire),
             Failed::App(_) if has_head => self.reset(at, Code::Internal, Outcome::Cut(Cut::App), wire),
@@ -168,18 +177,26 @@ impl Active {
     }
 }
 
-/// Puts the header blocks of a stream into frames. The response's own ends the stream if nothing follows it.
-pub(super) fn write_heads(stream: &mut Stream, wire: &mut Wire<'_>) {
-    if wire.scratch.blocks.bytes.is_empty() {
-        return;
+/// Puts the header blocks of a stream into frames. The response's own ends the stream if nothing follows it. Returns whether there
+/// are raw blocks among them.
+pub(super) fn write_heads(stream: &mut Stream, wire: &mut Wire<'_>) -> bool {
+    if wire.scratch.blocks.bytes.is_empty() && wire.scratch.blocks.ends.is_empty() {
+        return false;
     }
     let mut blocks = std::mem::take(&mut wire.scratch.blocks);
     let Stream { id, outgoing, record, .. } = stream;
-    let mut start = 0;
-    for end in blocks.interim_ends.drain(..) {
+    let (mut start, mut has_raw) = (0, false);
+    for (end, kind) in blocks.ends.drain(..) {
         let block = &blocks.bytes[start..end];
-        outgoing.frame_bytes += put_block(block, false, *id, wire);
         start = end;
+        match kind {
+            BlockKind::Interim => outgoing.frame_bytes += put_block(block, false, *id, wire),
+            BlockKind::Raw => {
+                has_raw = true;
+                wire.output.append(block);
+                outgoing.frame_bytes += block.len() as u64;
+            }
+        }
     }
     let block = &blocks.bytes[start..];
     if !block.is_empty() {
@@ -195,6 +212,7 @@ pub(super) fn write_heads(stream: &mut Stream, wire: &mut Wire<'_>) {
     outgoing.written_at = wire.written();
     blocks.bytes.clear();
     wire.scratch.blocks = blocks;
+    has_raw
 }
 
 /// Puts a header block into frames; returns the number of bytes.

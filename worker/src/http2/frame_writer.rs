@@ -1,7 +1,6 @@
 //! Writes the frames that a server sends.
 
-use super::error::Code;
-use super::frame::{HEADER_BYTES, MAX_31_BITS, StreamId, flag, kind};
+use super::frame::{FrameHeader, HEADER_BYTES, MAX_31_BITS, StreamId, flag, kind};
 use super::settings::SETTING_BYTES;
 
 /// The header of a DATA frame; the caller appends its payload.
@@ -37,9 +36,10 @@ pub fn end_headers(start: usize, ends_stream: bool, stream: StreamId, payload_by
     }
 }
 
-pub fn rst_stream(stream: StreamId, code: Code, out: &mut Vec<u8>) {
+/// `code`: of [`Code`](super::error::Code), or any other.
+pub fn rst_stream(stream: StreamId, code: u32, out: &mut Vec<u8>) {
     header(4, kind::RST_STREAM, 0, stream, out);
-    out.extend_from_slice(&(code as u32).to_be_bytes());
+    out.extend_from_slice(&code.to_be_bytes());
 }
 
 /// Each setting is an identifier and its value.
@@ -65,11 +65,11 @@ pub fn ping_ack(octets: [u8; 8], out: &mut Vec<u8>) {
     out.extend_from_slice(&octets);
 }
 
-/// `why` is for people.
-pub fn goaway(last_stream: StreamId, code: Code, why: &str, out: &mut Vec<u8>) {
+/// `why` is for people, `code` as in [`rst_stream`].
+pub fn goaway(last_stream: StreamId, code: u32, why: &str, out: &mut Vec<u8>) {
     header(8 + why.len(), kind::GOAWAY, 0, 0, out);
     out.extend_from_slice(&last_stream.to_be_bytes());
-    out.extend_from_slice(&(code as u32).to_be_bytes());
+    out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(why.as_bytes());
 }
 
@@ -78,6 +78,11 @@ pub fn window_update(stream: StreamId, increment: u32, out: &mut Vec<u8>) {
     debug_assert!((1..=MAX_31_BITS).contains(&increment));
     header(4, kind::WINDOW_UPDATE, 0, stream, out);
     out.extend_from_slice(&increment.to_be_bytes());
+}
+
+/// The header of any frame; the caller appends its payload.
+pub fn frame(frame: FrameHeader, out: &mut Vec<u8>) {
+    header(frame.length, frame.kind, frame.flags, frame.stream, out);
 }
 
 #[inline]
@@ -95,7 +100,8 @@ fn encoded(length: usize, kind: u8, flags: u8, stream: StreamId) -> [u8; HEADER_
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Data, Frame, FrameHeader, Headers};
+    use super::super::error::Code;
+    use super::super::frame::{Data, Frame, Headers};
     use super::*;
 
     /// Parses what was written, one frame after the other.
@@ -116,12 +122,12 @@ mod tests {
         data_header(3, false, 1, &mut out);
         out.extend_from_slice(b"abc");
         data_header(0, true, MAX_31_BITS, &mut out);
-        rst_stream(5, Code::EnhanceYourCalm, &mut out);
+        rst_stream(5, Code::EnhanceYourCalm as u32, &mut out);
         settings(&[(3, 100), (0xffff, u32::MAX)], &mut out);
         settings_ack(&mut out);
         ping(*b"12345678", &mut out);
         ping_ack(*b"abcdefgh", &mut out);
-        goaway(7, Code::Protocol, "why", &mut out);
+        goaway(7, Code::Protocol as u32, "why", &mut out);
         window_update(0, 1, &mut out);
         window_update(9, MAX_31_BITS, &mut out);
         check(

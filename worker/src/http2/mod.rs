@@ -7,7 +7,7 @@
 //!   what these have written into frames, `deadlines` has the waits.
 //! - `websocket`: a stream that has become a WebSocket (RFC 8441).
 //! - `stream`: a request and its response, with a half each for what comes (`incoming`) and what goes (`outgoing`); `writer` is where
-//!   an exchange writes.
+//!   an exchange writes; `raw` is what it writes beside the rules.
 
 mod budget;
 mod deadlines;
@@ -22,6 +22,7 @@ mod incoming;
 mod last_head;
 mod outgoing;
 mod priority;
+mod raw;
 mod receive;
 mod request;
 mod send;
@@ -38,5 +39,6 @@ mod websocket;
 mod windows;
 mod writer;
 
+pub use raw::Acks;
 pub use state::{Http2, INPUT_BYTES_MAX, Scratch, is_preface};
 pub use writer::Sink;

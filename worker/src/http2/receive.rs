@@ -119,7 +119,9 @@ impl Http2 {
                 self.charge(Waste::Ignored, wire)
             }
             Frame::Ping(octets) => {
-                wire.output.append_with(|out| write::ping_ack(octets, out));
+                if !self.withheld.pings {
+                    wire.output.append_with(|out| write::ping_ack(octets, out));
+                }
                 self.charge(Waste::Ping, wire)
             }
             Frame::WindowUpdate(increment) => self.on_window(id, increment, wire),
@@ -298,7 +300,9 @@ impl Http2 {
         for stream in &mut self.streams {
             stream.outgoing.window.change_initial(before, self.client.initial_window)?;
         }
-        wire.output.append_with(write::settings_ack);
+        if !self.withheld.settings {
+            wire.output.append_with(write::settings_ack);
+        }
         Ok(())
     }
 

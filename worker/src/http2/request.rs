@@ -14,7 +14,7 @@ use super::priority::Priority;
 use super::state::{Drain, Http2, Wire};
 use super::stream::{Active, Part, Stream};
 use super::windows::SendWindow;
-use super::writer::{Writer, framing};
+use super::writer::{After, Writer, framing};
 use crate::app::{Answer, Cx, Handshake};
 use crate::dispatch::{self, InFlightEntry, Outcome, Record};
 use crate::exchange::Driver;
@@ -242,7 +242,7 @@ impl Http2 {
         if has_body && !(fits && is_room) {
             let stream = self.insert(begins, Part::Sending, record, cx);
             append_body(&mut stream.outgoing.queue, body);
-            stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });
+            stream.outgoing.writer = Some(Writer { framing: framing.body, after: After::Goes });
             stream.outgoing.is_complete = true;
             stream.outgoing.frame_bytes = frame_bytes;
             self.queued_bytes += known;
@@ -264,7 +264,7 @@ impl Http2 {
             }
         } else {
             let stream = self.insert(begins, Part::Sending, record, cx);
-            stream.outgoing.writer = Some(Writer { framing: framing.body, closes: false });
+            stream.outgoing.writer = Some(Writer { framing: framing.body, after: After::Goes });
             (stream.outgoing.is_complete, stream.outgoing.has_ended) = (true, true);
             stream.outgoing.frame_bytes = frame_bytes + body_bytes;
             if let Some(at) = self.place_of(id) {
@@ -304,7 +304,7 @@ impl Http2 {
         if !matches!(self.drain, Drain::Last(_)) {
             let last = self.last;
             self.drain = Drain::Last(last);
-            wire.output.append_with(|out| write::goaway(last, Code::NoError, "", out));
+            wire.output.append_with(|out| write::goaway(last, Code::NoError as u32, "", out));
         }
     }
 }

@@ -19,6 +19,7 @@ use super::frame::PREFACE;
 use super::frame_writer as write;
 use super::hpack::{Block, Decoder, Encoder};
 use super::last_head::{LastHead, Table};
+use super::raw::Acks;
 use super::send::Rank;
 use super::settings::Settings;
 use super::stream::{Part, Stream};
@@ -77,6 +78,8 @@ pub struct Http2 {
     pub(super) place: u32,
     pub(super) ends_at_next_wait: bool,
     pub(super) is_probed: bool,
+    /// What an application with raw access does not have acknowledged.
+    pub(super) withheld: Acks,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +173,7 @@ impl Http2 {
             place: 0,
             ends_at_next_wait: false,
             is_probed: false,
+            withheld: Acks::default(),
         }
     }
 
@@ -263,7 +267,7 @@ impl Http2 {
             return;
         }
         let last = self.last;
-        wire.output.append_with(|out| write::goaway(last, code, why, out));
+        wire.output.append_with(|out| write::goaway(last, code as u32, why, out));
         let outcome = match code {
             Code::NoError => Outcome::Cut(crate::dispatch::Cut::Shutdown),
             _ => Outcome::ClientLeft,
@@ -316,7 +320,7 @@ impl Http2 {
 
     /// Ends a stream of which nothing else is known any more.
     pub(super) fn put_reset(&mut self, id: u32, code: Code, wire: &mut Wire<'_>) {
-        wire.output.append_with(|out| write::rst_stream(id, code, out));
+        wire.output.append_with(|out| write::rst_stream(id, code as u32, out));
         self.note_reset(id);
     }
 

@@ -181,7 +181,7 @@ impl crate::exchange::Stream for OnStream<'_> {
     fn on_wait_for_body(&mut self) {
         if std::mem::take(self.owes_continue) && self.outgoing.writer.is_none() {
             super::encode::interim(self.encoder, &mut self.blocks.bytes, &Head::new(StatusCode::CONTINUE));
-            self.blocks.interim_ends.push(self.blocks.bytes.len());
+            self.blocks.end_interim();
         }
     }
 

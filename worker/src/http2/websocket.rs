@@ -36,7 +36,8 @@ impl Http2 {
         let (id, cx) = (begins.id, wire.cx);
         encode::switching(&mut self.encoder, &mut wire.scratch.blocks.bytes, &mut upgrade, &mut record, cx);
         let stream = self.insert(begins, Part::Sending, record, cx);
-        write_heads(stream, wire);
+        let has_raw = write_heads(stream, wire);
+        debug_assert!(!has_raw, "an app that switches at once has written nothing");
         if let Some(at) = self.place_of(id) {
             self.on_switched(at, upgrade.peer, request, permit, wire);
         }

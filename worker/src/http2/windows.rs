@@ -34,6 +34,11 @@ impl SendWindow {
         self.left -= bytes as i64;
     }
 
+    /// Bytes are sent, however many may be.
+    pub fn overspend(&mut self, bytes: usize) {
+        self.left -= bytes as i64;
+    }
+
     /// The client's WINDOW_UPDATE (RFC 9113, 6.9.1).
     pub fn widen(&mut self, increment: u32, scope: Scope) -> Result<(), Violation> {
         self.change(increment.into(), scope)

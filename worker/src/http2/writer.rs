@@ -4,7 +4,8 @@
 use super::encode;
 use super::hpack::Encoder;
 use super::outgoing::Outgoing;
-use crate::app::{AppError, Cx, Upgrade};
+use super::raw::Effects;
+use crate::app::{AppError, Cx, StreamEnd, Upgrade};
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers};
 use crate::http1::{BodyFraming, Framing, ResponseFacts, take_declared};
@@ -19,8 +20,18 @@ const ROOM_BYTES_MIN: usize = 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct Writer {
     pub framing: BodyFraming,
+    pub after: After,
+}
+
+/// What the end of a response does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The connection goes on.
+    Goes,
     /// The application ends the connection.
-    pub closes: bool,
+    Closes,
+    /// It is written by raw access.
+    Raw(StreamEnd),
 }
 
 /// Header blocks of the response, for one call of its exchange: they are put into frames once it is known whether a body
@@ -28,8 +39,17 @@ pub struct Writer {
 #[derive(Default)]
 pub struct Blocks {
     pub bytes: Vec<u8>,
-    /// Where each interim head ends; what follows the last is the response's own.
-    pub interim_ends: Vec<usize>,
+    /// Where each block ends that does not end the heads; what follows the last is the response's own.
+    pub ends: Vec<(usize, BlockKind)>,
+    /// Of raw blocks.
+    pub effects: Effects,
+}
+
+pub enum BlockKind {
+    /// An interim head.
+    Interim,
+    /// Whole frames, or any bytes.
+    Raw,
 }
 
 /// A response and its stream, for one call of an exchange.
@@ -46,6 +66,19 @@ pub struct Sink<'a> {
     /// This stream's share of the high watermark, among streams that take turns.
     pub share_bytes: usize,
     pub cx: &'a Cx<'a>,
+}
+
+impl Blocks {
+    /// An interim head is written.
+    pub fn end_interim(&mut self) {
+        self.ends.push((self.bytes.len(), BlockKind::Interim));
+    }
+}
+
+impl After {
+    fn of(head: &Head) -> After {
+        if head.closes() { After::Closes } else { After::Goes }
+    }
 }
 
 /// The framing of a response with this head.
@@ -68,19 +101,19 @@ impl Sink<'_> {
             None => head,
         };
         encode::head(self.encoder, &mut self.blocks.bytes, head, framing.content_length, self.record, self.cx);
-        self.outgoing.writer = Some(Writer { framing: framing.body, closes: head.closes() });
+        self.outgoing.writer = Some(Writer { framing: framing.body, after: After::of(head) });
     }
 
     /// Writes the head that ends HTTP on this stream.
     pub fn switch(&mut self, mut upgrade: Upgrade) {
         encode::switching(self.encoder, &mut self.blocks.bytes, &mut upgrade, self.record, self.cx);
-        self.outgoing.writer = Some(Writer { framing: BodyFraming::Empty, closes: false });
+        self.outgoing.writer = Some(Writer { framing: BodyFraming::Empty, after: After::Goes });
         self.outgoing.switched = Some(upgrade.peer);
     }
 
     pub fn interim(&mut self, head: &Head) {
         encode::interim(self.encoder, &mut self.blocks.bytes, head);
-        self.blocks.interim_ends.push(self.blocks.bytes.len());
+        self.blocks.end_interim();
     }
 
     pub fn is_head(&self) -> bool {

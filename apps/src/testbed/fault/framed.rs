@@ -53,6 +53,65 @@ impl Exchange for Stall {
     }
 }
 
+/// Takes `after` bytes of the request's body, then none for `for` ms: a client of HTTP/2 gets no window for the stream, one of HTTP/1 none
+/// from the kernel.
+pub fn stalled_window(request: &Request<'_>) -> Result<Answer, String> {
+    let after = params::bytes(request, "after", params::BODY_BYTES_MAX)?.unwrap_or(0);
+    let pause = Duration::from_millis(params::milliseconds(request, "for")?.unwrap_or(1000));
+    Ok(Answer::exchange(StalledWindow { after, pause, taken: 0, resumes: None, is_stalled: false, body_ended: false }))
+}
+
+struct StalledWindow {
+    after: u64,
+    pause: Duration,
+    taken: u64,
+    /// When the stall ends; `None` until it begins.
+    resumes: Option<Instant>,
+    is_stalled: bool,
+    body_ended: bool,
+}
+
+impl StalledWindow {
+    /// Begins the stall, or ends it, if it is time.
+    fn look(&mut self, cx: &Cx<'_>) {
+        let now = cx.now();
+        self.is_stalled = self.taken == self.after && now < *self.resumes.get_or_insert(now + self.pause);
+    }
+}
+
+impl Exchange for StalledWindow {
+    fn push(&mut self, body: &[u8], end: bool, cx: &Cx<'_>) -> Result<usize, AppError> {
+        self.look(cx);
+        let taken = match body.len() as u64 {
+            length if self.taken < self.after => length.min(self.after - self.taken),
+            1.. if self.is_stalled => 0,
+            length => length,
+        };
+        self.taken += taken;
+        self.body_ended = end && taken == body.len() as u64;
+        Ok(taken as usize)
+    }
+
+    fn wants_body(&self) -> bool {
+        !self.is_stalled
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
+        if self.body_ended {
+            let text = format!("{} bytes after a stall of {} ms\n", self.taken, self.pause.as_millis());
+            let head = Head::new(StatusCode::OK).content_type("text/plain; charset=utf-8");
+            out.head(head.length(text.len() as u64))?;
+            out.write(text.as_bytes())?;
+            return Ok(Pull::End);
+        }
+        self.look(cx);
+        match self.resumes.filter(|_| self.is_stalled) {
+            Some(resumes) => Ok(Pull::NotBefore(resumes)),
+            None => Ok(Pull::Idle),
+        }
+    }
+}
+
 /// A run of interim responses, 100, 102 and 103 in turn, before a 200. An HTTP/1.0 client gets only the 200.
 pub fn interims(request: &Request<'_>) -> Result<Answer, String> {
     let count = query::number(request, "count", 0..=INTERIM_MAX)?.unwrap_or(10);

@@ -9,7 +9,7 @@ use tine_worker::http::Request;
 /// The largest field of `/fault/huge-header`.
 const FIELD_BYTES_MAX: u64 = 64 << 20;
 /// Larger than what proxies take by default: 4K or 8K in nginx, 16K in HAProxy, 60K in Envoy.
-const FIELD_BYTES: u64 = 64 << 10;
+pub const FIELD_BYTES: u64 = 64 << 10;
 static FILL: [u8; 4096] = [b'x'; 4096];
 
 /// A truncated head, then FIN.

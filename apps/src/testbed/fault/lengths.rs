@@ -4,22 +4,31 @@
 use super::params;
 use super::script::Script;
 use crate::testbed::query;
-use tine_worker::app::ConnectionEnd::{self, Closed, Kept};
+use tine_worker::app::ConnectionEnd::{Closed, Kept};
 use tine_worker::http::Request;
-
-const ENDS: &[(&str, ConnectionEnd)] = &[("close", Closed), ("keep", Kept)];
 
 /// A body of `sent` bytes that declares `declared`. If fewer are sent, the connection ends; with `then=keep` it stays
 /// open, and the recipient waits for bytes that never come. If more are sent, it is kept.
 pub fn wrong_length(request: &Request<'_>) -> Result<Script, String> {
+    let WrongLength { declared, sent, closes } = wrong_length_of(request)?;
+    Ok(Script::declaring(declared).pattern(sent).then(if closes { Closed } else { Kept }))
+}
+
+/// The parameters of `/fault/wrong-length`.
+pub struct WrongLength {
+    pub declared: u64,
+    pub sent: u64,
+    pub closes: bool,
+}
+
+pub fn wrong_length_of(request: &Request<'_>) -> Result<WrongLength, String> {
     let declared = params::bytes(request, "declared", params::BODY_BYTES_MAX)?.unwrap_or(100);
     let sent = params::bytes(request, "sent", params::BODY_BYTES_MAX)?.unwrap_or(50);
-    let end = match query::value(request, "then") {
-        None if sent < declared => Closed,
-        None => Kept,
-        Some(_) => params::one_of(request, "then", ENDS)?,
+    let closes = match query::value(request, "then") {
+        None => sent < declared,
+        Some(_) => params::one_of(request, "then", &[("close", true), ("keep", false)])?,
     };
-    Ok(Script::declaring(declared).pattern(sent).then(end))
+    Ok(WrongLength { declared, sent, closes })
 }
 
 /// What follows the declared body: bytes that are not a response, or a response that was not requested.

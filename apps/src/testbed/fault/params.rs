@@ -64,6 +64,21 @@ fn share_of(text: &str) -> Option<f64> {
     text.parse().ok().filter(|share| is_plain && (0.0..=1.0).contains(share))
 }
 
+/// A code of HTTP/2: the name of one of `names`, whose place is its number, or any number.
+pub fn code(request: &Request<'_>, names: &[&str]) -> Result<Option<u32>, String> {
+    let Some(text) = query::value(request, "code") else { return Ok(None) };
+    match code_of(&text, names) {
+        Some(code) => Ok(Some(code)),
+        None => Err(format!("code must be a number below 2^32 or one of {}, not {text:?}\n", names.join(", "))),
+    }
+}
+
+fn code_of(text: &str, names: &[&str]) -> Option<u32> {
+    let name = text.replace('-', "_");
+    let named = names.iter().position(|other| other.eq_ignore_ascii_case(&name));
+    named.map_or_else(|| query::digits(text)?.try_into().ok(), |at| Some(at as u32))
+}
+
 /// The value of the choice that the parameter names; the first if the parameter is missing.
 pub fn one_of<T: Copy>(request: &Request<'_>, name: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let Some(text) = query::value(request, name) else { return Ok(choices[0].1) };
@@ -100,6 +115,17 @@ mod tests {
         }
         for text in ["", ".", "-0", "+0.5", "1.1", "2", "1e-3", "nan", "inf", "0,5", " 0", "0.5.5", "٣"] {
             assert_eq!(share_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_a_name_or_a_number() {
+        let names = ["NO_ERROR", "PROTOCOL_ERROR"];
+        for (text, code) in [("no_error", 0), ("Protocol-Error", 1), ("0", 0), ("7", 7), ("4294967295", u32::MAX)] {
+            assert_eq!(code_of(text, &names), Some(code), "{text}");
+        }
+        for text in ["", "error", "-1", "4294967296", "0x1"] {
+            assert_eq!(code_of(text, &names), None, "{text}");
         }
     }
 

@@ -127,6 +127,13 @@ impl Encoder {
         string(value, out);
     }
 
+    /// A field as it is, valid or not, which enters no table.
+    pub fn literal(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        out.push(NOT_INDEXED);
+        string(name, out);
+        string(value, out);
+    }
+
     /// A field that the table has, or has from now on.
     fn indexed(&mut self, name: &[u8], known: Option<u8>, value: &[u8], out: &mut Vec<u8>) {
         if let Some(index) = self.table.find(name, value) {
