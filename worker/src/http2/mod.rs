@@ -31,6 +31,8 @@ mod state;
 #[cfg(test)]
 mod state_flow_tests;
 #[cfg(test)]
+mod state_fuzz_tests;
+#[cfg(test)]
 mod state_tests;
 mod stream;
 #[cfg(test)]

@@ -144,6 +144,13 @@ impl<A: App> Client<A> {
         self.output.append(rest);
     }
 
+    /// What has come since the last [`Client::told`], with what was still to be sent.
+    pub fn take_all(&mut self) -> &[u8] {
+        self.takes_bytes = usize::MAX;
+        self.take();
+        &self.taken
+    }
+
     /// What has come since the last call, a line a frame: DATA of a stream that follows its DATA is one with it. Without the
     /// fields Server and Date.
     pub fn told(&mut self) -> String {
@@ -202,7 +209,7 @@ fn tell_data(told: &mut String, data: Option<(u32, Vec<u8>, bool)>) {
     }
 }
 
-fn fields(decoder: &mut Decoder, fragment: &[u8]) -> String {
+pub fn fields(decoder: &mut Decoder, fragment: &[u8]) -> String {
     let mut block = Block::default();
     decoder.decode(fragment, Bounds { bytes_max: 1 << 20, fields_max: 1000 }, &mut block).expect("a valid block");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
