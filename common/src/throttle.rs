@@ -455,10 +455,8 @@ impl Seat {
     /// Admits one more request by the limits of the whole server. Requests that wait are not considered.
     pub fn admit(&self, now_us: u64) -> Result<Held, Denied> {
         let (throttle, region) = (self.throttle, self.throttle.0);
-        let gates = throttle.load(Word::Gates);
-        if gates != 0 {
-            let gate = Gate::ALL.into_iter().find(|gate| gates & gate.bit() != 0).unwrap_or(Gate::Memory);
-            return Err(Denied { cause: gate.cause(), until_us: None });
+        if let Some(cause) = self.closed_gate() {
+            return Err(Denied { cause, until_us: None });
         }
         let place = region
             .permits
@@ -478,6 +476,15 @@ impl Seat {
             self.held.store(self.held.load(Relaxed).wrapping_add(1), Relaxed);
         }
         Ok(Held { place: place.map(|place| place as u32) })
+    }
+
+    /// The gate that is closed, as a cause.
+    pub fn closed_gate(&self) -> Option<Cause> {
+        let gates = self.throttle.load(Word::Gates);
+        if gates == 0 {
+            return None;
+        }
+        Some(Gate::ALL.into_iter().find(|gate| gates & gate.bit() != 0).unwrap_or(Gate::Memory).cause())
     }
 
     /// The request has ended. True: requests wait, perhaps for this.

@@ -177,10 +177,18 @@ impl Local {
         self.wait(client, of_client, denied, now, cx)
     }
 
-    /// Why requests wait for the server's limits.
+    /// Why requests wait for the server's limits: what denied one here last, unless that is no longer so; else a limit that
+    /// there is, as it denied one in another worker.
     fn likely_cause(&self) -> Cause {
-        let guess = || self.seat.limits().concurrency.map_or(Cause::Rate, |_| Cause::Concurrency);
-        self.last_cause.get().unwrap_or_else(guess)
+        let (limits, last) = (self.seat.limits(), self.last_cause.get());
+        let is_exact = |&cause: &Cause| match cause {
+            Cause::Concurrency => limits.concurrency.is_some(),
+            Cause::Rate => limits.rate.is_some(),
+            _ => false,
+        };
+        let exact = || last.into_iter().chain([Cause::Concurrency, Cause::Rate]).find(is_exact);
+        // Without any of them, it is a gate that has opened at this moment.
+        self.seat.closed_gate().or_else(exact).or(last).unwrap_or(Cause::Memory)
     }
 
     fn client(&self, request: &Request<'_>, address: Option<IpAddr>) -> Option<Client> {

@@ -108,6 +108,26 @@ fn described(response: &Response) -> (u16, String) {
 }
 
 #[test]
+fn a_worker_that_has_denied_none_itself_knows_why_requests_wait() {
+    let counted = |workers: &Workers| {
+        let all = Cause::ALL.map(|cause| (cause, workers.shared.counted(Count::Waited(cause))));
+        all.into_iter().filter(|&(_, count)| count > 0).collect::<Vec<_>>()
+    };
+    let workers = Workers::new(2, &["cpu=10%", "wait=1s"]);
+    workers.shared.set_gate(Gate::Cpu, true);
+    let _waits = [workers.waits(0, 1), workers.waits(1, 2)];
+    assert_eq!(counted(&workers), [(Cause::Cpu, 2)], "no rate is limited");
+    // A gate of long ago is not the cause of what is limited now.
+    let workers = Workers::new(2, &["cpu=10%", "concurrency=1", "wait=1s"]);
+    workers.shared.set_gate(Gate::Cpu, true);
+    drop(workers.waits(1, 1));
+    workers.shared.set_gate(Gate::Cpu, false);
+    let _held = workers.admitted(0);
+    let _waits = [workers.waits(0, 2), workers.waits(1, 3)];
+    assert_eq!(counted(&workers), [(Cause::Concurrency, 2), (Cause::Cpu, 1)]);
+}
+
+#[test]
 fn first_come_first_served_also_when_there_is_room_again() {
     let mut workers = Workers::new(1, &["concurrency=2"]);
     let held = [workers.admitted(0), workers.admitted(0)];
