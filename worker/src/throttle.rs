@@ -205,16 +205,23 @@ impl Local {
         Permit { local: Some(self.clone()), held, client, kept_since_us: 0 }
     }
 
-    /// In a dry run: counts what would have been refused.
+    /// In a dry run: counts what would have been refused, once each. Such a request uses up none of the limits, as it would not have.
     fn admit_in_any_case(self: &Rc<Self>, client: Option<Client>, now_us: u64, now: Instant) -> Permit {
-        let would_refuse = |denied: &Denied| {
-            self.seat.count(Count::WouldRefuse(denied.cause));
-            self.refusals.borrow_mut().would_refuse(denied.cause, &self.seat.limits(), now);
-        };
-        let client = client.and_then(|client| self.seat.admit_client(client, now_us).inspect_err(would_refuse).ok());
-        let held = self.seat.admit(now_us).inspect_err(would_refuse).unwrap_or_default();
         self.seat.count(Count::Admitted);
-        self.permit(held, client)
+        let of_client = client.map(|client| self.seat.admit_client(client, now_us)).transpose();
+        let denied = match of_client {
+            Err(denied) => denied,
+            Ok(of_client) => match self.seat.admit(now_us) {
+                Ok(held) => return self.permit(held, of_client),
+                Err(denied) => {
+                    of_client.into_iter().for_each(|held| self.seat.give_back_client(held, now_us));
+                    denied
+                }
+            },
+        };
+        self.seat.count(Count::WouldRefuse(denied.cause));
+        self.refusals.borrow_mut().would_refuse(denied.cause, &self.seat.limits(), now);
+        self.permit(Held::default(), None)
     }
 
     /// The request is denied for now: it waits, unless it may not or there is no place for it.
@@ -273,7 +280,12 @@ impl Local {
             && self.is_next(first.since_us, now_us)
         {
             let freed = self.seat.freed();
-            match self.seat.admit_waiting(now_us) {
+            // A dry run that has just begun lets all pass that wait.
+            let held = self.seat.admit_waiting(now_us).or_else(|denied| match self.seat.is_dry_run() {
+                true => Ok(Held::default()),
+                false => Err(denied),
+            });
+            match held {
                 Ok(held) => {
                     self.seat.count(Count::Admitted);
                     let permit = |client| self.permit(held, client);

@@ -153,7 +153,7 @@ impl Master {
         }
         for (gate, resource) in GATES {
             let is_over = measured.states.get(resource) == LimitState::Violation;
-            throttle.set_gate(gate, is_over && limits.is_any() && !limits.is_dry_run);
+            throttle.set_gate(gate, is_over && limits.is_any());
         }
         if let Some((level, text)) = states.sum_up(measured, in_flight, now) {
             log::log!(target: tine_common::log::NUMBERS, level, "{text}");

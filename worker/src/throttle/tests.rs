@@ -223,6 +223,33 @@ fn the_queue_is_bounded_over_all_workers_and_half_of_it_for_clients() {
 }
 
 #[test]
+fn a_dry_run_counts_each_request_once_that_would_not_have_been_admitted() {
+    let workers = Workers::new(1, &["client-rate=3/h", "rate=5/h", "memory=1M", "dry-run=on"]);
+    let would = |cause| workers.shared.counted(Count::WouldRefuse(cause));
+    let counts = || (would(Cause::ClientRate), would(Cause::Rate), would(Cause::Memory));
+    let ask = |client| assert!(matches!(workers.ask_as(0, client, 0), Admission::Admitted(_)));
+    (0..12).for_each(|_| ask("a"));
+    assert_eq!(counts(), (9, 0, 0), "the client would have been refused, and not have used up the server's rate");
+    (0..4).for_each(|_| ask("b"));
+    assert_eq!(counts(), (9, 2, 0), "what the server would have refused does not count for its client");
+    workers.shared.set_gate(Gate::Memory, true);
+    ask("b");
+    ask("c");
+    assert_eq!(counts(), (9, 2, 2));
+}
+
+#[test]
+fn a_dry_run_that_begins_lets_all_pass_that_wait() {
+    let workers = Workers::new(1, &["concurrency=1", "wait=1h"]);
+    let _held = workers.admitted(0);
+    let mut waits = [workers.waits(0, 1), workers.waits(0, 2)];
+    assert_eq!(workers.turn(0), []);
+    workers.set(&["concurrency=1", "wait=1h", "dry-run=on"]);
+    assert_eq!(workers.turn(0), [1, 2]);
+    waits.iter_mut().for_each(|ticket| drop(workers.verdict(ticket)));
+}
+
+#[test]
 fn a_client_over_its_own_limit_holds_up_no_other() {
     let mut workers = Workers::new(1, &["client-rate=1/s", "concurrency=1", "wait=1h"]);
     let held = workers.ask_as(0, "a", 0);
