@@ -53,6 +53,11 @@ fn a_wrong_option_is_one_line_and_status_2() {
         (&["--reload-include", "views/**.html"], &["--reload-include", "'views/**.html'", "'views/**/*.html'"]),
         (&["--reload-exclude", "[ab"], &["--reload-exclude", "'[ab'", "'[abc]'"]),
         (&["--reload-exclude", "/views"], &["--reload-exclude", "'/views'", "without a slash"]),
+        (&["--access-log-format", "%h %Z"], &["--access-log-format", "%Z is not a directive", "%{NAME}i"]),
+        (
+            &["--access-log-format", "commbined"],
+            &["--access-log-format", "did you mean combined?", "common, combined, json"],
+        ),
         (&["--idle-timeout", "10"], &["--idle-timeout", "10s"]),
         (&["--idle-timeout", "1.5s"], &["--idle-timeout", "500ms"]),
         (&["--idle-timeout", "0"], &["--idle-timeout", "at least 1ms"]),

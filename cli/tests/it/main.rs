@@ -147,6 +147,7 @@ mod log_lines_have_journal_priorities;
 mod log_lines_may_be_json;
 mod malformed_chunk_extensions_get_400;
 mod metrics_are_exact_over_all_workers;
+mod metrics_of_a_rust_app_are_exact_over_workers;
 mod missing_kernel_features_only_cause_a_warning;
 mod nibirus_command_lines_are_taken;
 mod no_counter_goes_backwards_for_prometheus;

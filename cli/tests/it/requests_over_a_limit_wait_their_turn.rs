@@ -2,8 +2,10 @@
 //! refused, with a `Retry-After`.
 
 use crate::apps::turnstile_server::{Turnstile, is_waiting};
+use crate::support::admin::{admin_of, samples};
 use crate::support::{Client, Response, eventually};
 use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
 
 const ONE: [&str; 4] = ["--workers", "1", "--limit-concurrency", "1"];
 
@@ -141,4 +143,48 @@ fn a_worker_that_drains_answers_those_that_wait() {
     server.release(2);
     assert!(server.0.stop(Signal::SIGTERM).success());
     assert_eq!((held.response().status, waits.response().status), (200, 200));
+}
+
+#[test]
+fn what_waits_is_refused_and_leaves_is_counted_by_its_limit() {
+    let server = start(&["--limit-wait", "20s", "--limit-queue", "1", "--admin", "0"]);
+    let admin = admin_of(&server.0);
+    let counts = || {
+        let (samples, of) = (samples(admin), |name: &str| format!("tine_requests_{name}{{limit=\"concurrency\"}}"));
+        [samples["tine_requests_waiting"], samples[&of("waited_total")], samples[&of("refused_total")]]
+    };
+    let mut held = server.hold();
+    server.wait_held(1);
+    assert_eq!(counts(), [0.0, 0.0, 0.0]);
+    let waits = server.hold();
+    expect_refusal(&server.hold().response());
+    assert_eq!(counts(), [1.0, 1.0, 1.0]);
+    drop(waits);
+    eventually("it has left", || (counts() == [0.0, 1.0, 1.0]).then_some(()));
+    server.release(1);
+    assert_eq!(held.response().status, 200);
+}
+
+#[test]
+fn the_slow_log_says_what_a_request_waited_for() {
+    let server = start(&["--limit-wait", "20s", "--slow-log", "20ms"]);
+    let mut held = server.hold();
+    server.wait_held(1);
+    let mut waits = server.send("/hold?waits");
+    // It has waited for as long at least, however slow this is.
+    let until = Instant::now() + Duration::from_millis(30);
+    while Instant::now() < until {
+        assert!(is_waiting(&waits));
+    }
+    server.release(2);
+    assert_eq!((held.response().status, waits.response().status), (200, 200));
+    let said = server.0.wait_log("slow: GET /hold?waits: 200 after ");
+    let line = said.lines().find(|line| line.contains("/hold?waits")).expect("it is there");
+    let ms = |after: &str, before: &str| -> u64 {
+        let text =
+            line.split(after).nth(1).and_then(|rest| rest.split(before).next()).unwrap_or_else(|| panic!("{line}"));
+        text.parse().unwrap_or_else(|_| panic!("{line}"))
+    };
+    let (all, limits) = (ms("200 after ", " ms"), ms("the client to read, ", " ms for the limits"));
+    assert!(limits >= 30 && limits <= all, "{line}");
 }

@@ -1,8 +1,9 @@
-//! The applications in Rust that the tests serve, as separate processes: examples, one that fails on demand, one that
+//! The applications in Rust that the tests serve, as separate processes: examples, one that counts, one that fails on demand, one that
 //! waits for descriptors, one with tasks of its own, and a server beside a thread. They are part of this program, which runs as one of them if [`NAME`]
 //! asks for it; an example's own binary may be older than the server under test, since `cargo test --test it` does not
 //! build it.
 
+mod counting;
 mod faults;
 #[path = "../../../examples/files_beside_app.rs"]
 mod files_beside_app;
@@ -30,7 +31,8 @@ const NAME: &str = "TEST_APP";
 
 type Main = fn() -> ExitCode;
 
-const APPS: [(&str, Main); 10] = [
+const APPS: [(&str, Main); 11] = [
+    ("counting", counting::main),
     ("faults", faults::main),
     ("files_beside_app", files_beside_app::main),
     ("gateway", gateway::main),
