@@ -2,7 +2,7 @@
 //!
 //! Lines are whole and those of several workers never mix:
 //! - A file is open with O_APPEND, so that one write(2) of any length is at one place of it. Only a disk that becomes
-//!   full cuts a write; then whichever process writes next begins with a newline ([`Sink::write_to_file`]).
+//!   full cuts a write; then whichever process writes next begins with a newline ([`write_to_file`]).
 //! - A pipe takes at most `PIPE_BUF` bytes at once or none of them (pipe(7)). So it gets groups of whole lines of that
 //!   size, and no line is longer. The same for a terminal, and for a socket that is standard output.
 //! - A datagram is a line.
