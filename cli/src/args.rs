@@ -6,6 +6,7 @@ use crate::drain_args::DrainArgs;
 use crate::limit_args::LimitArgs;
 use crate::log_args::LogArgs;
 use crate::privileges_args::PrivilegesArgs;
+use crate::proxy_args::ProxyArgs;
 use crate::request_log_args::RequestLogArgs;
 use crate::supervision_args::SupervisionArgs;
 use crate::tls_args::TlsArgs;
@@ -14,7 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tine_common::config::{
-    AcceptMode, Address, HEADER_COUNT_CEILING, Limits, MasterConfig, WORKERS_MAX, WorkerConfig, available_cpus,
+    AcceptMode, Address, HEADER_COUNT_CEILING, Limits, ListenAddress, MasterConfig, WORKERS_MAX, WorkerConfig,
+    available_cpus,
 };
 use tine_common::units::{parse_duration, parse_size, parse_yes_or_no};
 
@@ -29,7 +31,7 @@ pub struct ServerArgs {
     // No doc comment, in which rustdoc would take [::1] for a link.
     #[arg(
         long,
-        help = "Further address to listen on, or the only one if no PORT is given: 127.0.0.1:8080, [::1]:8080, *:8080 (IPv4) or unix:/path; repeatable",
+        help = "Further address to listen on, or the only one if no PORT is given: 127.0.0.1:8080, [::1]:8080, *:8080 (IPv4) or unix:/path; with proxy: before it, connections begin with a header of the PROXY protocol; repeatable",
         short = 'b',
         value_name = "ADDR",
         env = "TINE_LISTEN",
@@ -37,10 +39,10 @@ pub struct ServerArgs {
         value_delimiter = ',',
         help_heading = "Listening"
     )]
-    listen: Vec<Address>,
+    listen: Vec<ListenAddress>,
     /// Further address, for clients of gRPC, which are served on the others, too: 127.0.0.1:50051
     #[arg(long, value_name = "ADDR", env = "TINE_GRPC", hide_env = true, help_heading = "Listening")]
-    grpc: Option<Address>,
+    grpc: Option<ListenAddress>,
     /// Length of the accept queue
     #[arg(long, value_name = "N", default_value_t = 4096, env = "TINE_BACKLOG", hide_env = true,
           value_parser = backlog, help_heading = "Listening")]
@@ -62,6 +64,8 @@ pub struct ServerArgs {
     tcp_fastopen: bool,
     #[command(flatten)]
     tls: TlsArgs,
+    #[command(flatten)]
+    proxy: ProxyArgs,
 
     /// Number of worker processes, up to 1024; auto: one for each available CPU; 0: this process serves, without a master
     #[arg(long, short, value_name = "N|auto", default_value = "auto", env = "TINE_WORKERS", hide_env = true,
@@ -107,7 +111,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N|auto", default_value = "auto", env = "TINE_MAX_CONNECTIONS", hide_env = true,
           value_parser = connections, help_heading = "Limits")]
     max_connections: Most,
-    /// Maximum connections from one client address to the whole server, counted per /64 for IPv6 (503 above it); Unix sockets are exempt. Behind a proxy, all clients share the proxy's address
+    /// Maximum connections from one client address to the whole server, counted per /64 for IPv6 (503 above it); Unix sockets and --trusted-proxies are exempt
     #[arg(long, value_name = "N|off", default_value = "off", env = "TINE_MAX_CONNECTIONS_PER_ADDRESS", hide_env = true,
           value_parser = connections_per_address, help_heading = "Limits")]
     max_connections_per_address: Most,
@@ -193,7 +197,7 @@ impl ServerArgs {
         if listen.is_empty() && self.tls.tls_listen.is_empty() && !is_listening || port.is_some() || self.host.is_some()
         {
             let host = self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))));
+            listen.insert(0, Address::Tcp(SocketAddr::new(host, port.unwrap_or(8080))).into());
         }
         listen.extend(self.grpc);
         let (limit_store, limit_store_alone_percent) = self.limit.store();
@@ -231,6 +235,8 @@ impl ServerArgs {
                 throttle: self.limit.config(),
                 buffer_bytes: self.buffer_size,
                 request_log: self.request_log.config(),
+                root_path: self.proxy.root_path,
+                proxies: self.proxy.config(),
                 limits: Limits {
                     write_high_watermark_bytes: self.write_high_watermark,
                     write_low_watermark_bytes: self.write_low_watermark,

@@ -10,11 +10,7 @@ use tine_common::config::{Address, MasterConfig};
 /// permission is reported. Inherited sockets are named and left as they are.
 pub fn describe(served: &Served, config: &MasterConfig, given: &Given, lent: &[Address]) -> Result<String, String> {
     let mut text = format!("tine {} would serve {}", tine_common::VERSION, served.about.name);
-    let own = config
-        .addresses()
-        .map(|(address, _)| address)
-        .filter(|address| !lent.contains(address))
-        .map(Address::to_string);
+    let own = config.addresses().filter(|one| !lent.contains(one.address)).map(|one| one.to_string());
     let listen = lent.iter().map(|address| format!("{address} (inherited)")).chain(own);
     if served.has_preflight {
         check_certificates(config)?;

@@ -38,6 +38,7 @@ mod log_args;
 mod operands;
 mod output;
 mod privileges_args;
+mod proxy_args;
 mod request_log_args;
 mod serve;
 mod settings;

@@ -5,7 +5,7 @@
 //! configuration file.
 
 use clap::{Arg, ArgAction};
-use tine_common::config::Address;
+use tine_common::config::ListenAddress;
 
 /// Which operands a program takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Operands {
 }
 
 /// The address, if the text cannot be anything else: a path names a file here, also with `:callable`.
-fn address_of(text: &str) -> Option<Address> {
+fn address_of(text: &str) -> Option<ListenAddress> {
     let is_plain = text.contains(':') && !text.starts_with(['/', '.']);
     is_plain.then(|| text.parse().ok())?
 }
@@ -144,6 +144,7 @@ mod tests {
             (&["8080.lua"], None, None, both(Some("8080.lua"), None)),
             (&["./site/app.lua:app", "80"], None, None, both(Some("./site/app.lua:app"), Some(80))),
             (&["/srv/app.lua:app"], None, None, both(Some("/srv/app.lua:app"), None)),
+            (&["proxy:app"], None, None, both(Some("proxy:app"), None)),
             (&["../app:app"], None, None, both(Some("../app:app"), None)),
             (&["/srv/app.lua", "80"], None, None, both(Some("/srv/app.lua"), Some(80))),
             (&["8080x"], None, None, both(Some("8080x"), None)),
@@ -190,6 +191,7 @@ mod tests {
             (AppAndPort, &["127.0.0.1:80"], None, &["--listen 127.0.0.1:80"]),
             (AppAndPort, &[":80"], None, &["--listen 0.0.0.0:80"]),
             (AppAndPort, &["localhost:80"], None, &["--listen 127.0.0.1:80"]),
+            (AppAndPort, &["proxy:80"], None, &["--listen proxy:127.0.0.1:80"]),
             (AppAndPort, &["unix:/run/x"], None, &["--listen unix:/run/x"]),
             (AppAndPort, &["a:b"], Some(""), &["TINE_PORT", "0 to 65535"]),
             (AppAndPort, &[], Some("+80"), &["TINE_PORT", "0 to 65535"]),

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use tine_common::config::{Address, ClientAuth, TlsConfig, TlsVersion};
+use tine_common::config::{ClientAuth, ListenAddress, TlsConfig, TlsVersion};
 use tine_common::units::parse_duration;
 
 #[derive(clap::Args, Debug)]
 pub struct TlsArgs {
-    /// Address to listen on for HTTPS, beside those of plain HTTP: 127.0.0.1:8443, *:443 (IPv4) or unix:/path; repeatable. Without
+    /// Address to listen on for HTTPS, beside those of plain HTTP: 127.0.0.1:8443, *:443 (IPv4) or unix:/path, with proxy: before it if connections begin with a header of the PROXY protocol; repeatable. Without
     /// another address, nothing else is listened on
     #[arg(
         long,
@@ -17,7 +17,7 @@ pub struct TlsArgs {
         value_delimiter = ',',
         help_heading = "TLS"
     )]
-    pub tls_listen: Vec<Address>,
+    pub tls_listen: Vec<ListenAddress>,
     /// File with a certificate and its chain, in PEM; repeatable, with a key for each. A client gets the certificate that has the
     /// name it asks for, or else the first. A reload reads all files again
     #[arg(

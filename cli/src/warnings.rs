@@ -38,11 +38,8 @@ pub fn of_root(name: &str) -> String {
 /// What a server under `--reload` should not be used for, and why.
 pub fn of_development(development: &Development, config: &MasterConfig) -> String {
     let is_open = |address: &Address| matches!(address, Address::Tcp(tcp) if !tcp.ip().to_canonical().is_loopback());
-    let clients = if config.addresses().any(|(address, _)| is_open(address)) {
-        "clients on other machines, too,"
-    } else {
-        "clients"
-    };
+    let clients =
+        if config.addresses().any(|one| is_open(one.address)) { "clients on other machines, too," } else { "clients" };
     let shown = match development.shows_errors {
         true => format!("; {clients} are shown errors with lines of the code (--debug)"),
         false => String::new(),

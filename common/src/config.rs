@@ -5,13 +5,17 @@
 
 mod access_log;
 mod limit_store;
+mod listen;
+mod proxies;
 mod throttle;
 mod tls;
 mod worker;
 
 pub use access_log::{AccessLogConfig, RequestLogConfig};
 pub use limit_store::{LimitStore, StoreAt, StoreUrl};
-pub use throttle::{ClientKey, Exempt, ThrottleConfig};
+pub use listen::{Address, Listen, ListenAddress};
+pub use proxies::{ForwardedHeader, ProxyConfig, RootPath, TrustedProxy};
+pub use throttle::{ClientKey, Exempt, Network, ThrottleConfig};
 pub use tls::{ClientAuth, TlsConfig, TlsVersion};
 pub use worker::{Limits, WorkerConfig};
 
@@ -19,9 +23,7 @@ use crate::log::LogFormat;
 use crate::privileges::Privileges;
 use crate::units::{show_duration, show_size};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The upper limit of `--workers`.
@@ -37,7 +39,7 @@ pub struct MasterConfig {
     /// Worker processes.
     pub workers: usize,
     /// The addresses to listen on. Sockets that are handed down come in addition.
-    pub listen: Vec<Address>,
+    pub listen: Vec<ListenAddress>,
     /// HTTPS.
     pub tls: TlsConfig,
     /// The length of the accept queue (listen(2)).
@@ -162,75 +164,6 @@ impl fmt::Display for AcceptMode {
     }
 }
 
-/// Where to listen: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// An IP address and a port; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            // sun_path holds 108 bytes with its final NUL (unix(7)).
-            return match path.len() {
-                0 => Err("\"unix:\" names no path; write unix:/run/tine.sock".to_string()),
-                1..108 => Ok(Address::Unix(PathBuf::from(path))),
-                n => Err(format!("the path of a Unix socket has at most 107 bytes; this one has {n}")),
-            };
-        }
-        // A path, as other servers accept it.
-        if text.starts_with(['/', '.']) {
-            return format!("unix:{text}").parse();
-        }
-        let wrong =
-            || format!("{text:?} is not an address; write it as 8080, 127.0.0.1:8080, [::1]:8080, *:80 or unix:/path");
-        let address = match text.rsplit_once(':') {
-            // A bare PORT.
-            None => is_number(text).then_some((Ipv4Addr::LOCALHOST, text)),
-            Some(("localhost", port)) => Some((Ipv4Addr::LOCALHOST, port)),
-            Some(("" | "*", port)) => Some((Ipv4Addr::UNSPECIFIED, port)),
-            Some(_) => return text.parse().map(Address::Tcp).map_err(|_| wrong()),
-        };
-        let (address, port) = address.filter(|(_, port)| is_number(port)).ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        Ok(Address::Tcp(SocketAddr::new(address.into(), port)))
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => write!(f, "{address}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl Address {
-    /// Whether listening here includes the other's connections: the same address, or the wildcard of its family.
-    fn includes(&self, other: &Address) -> bool {
-        match (self, other) {
-            // The system chooses a port of its own for each.
-            (Address::Tcp(a), Address::Tcp(b)) if a.port() == 0 || b.port() == 0 => false,
-            (Address::Tcp(a), Address::Tcp(b)) => {
-                let is_wildcard = a.ip().is_unspecified() && a.is_ipv4() == b.is_ipv4();
-                a == b || a.port() == b.port() && is_wildcard
-            }
-            (Address::Unix(a), Address::Unix(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
 impl Default for MasterConfig {
     /// As `tine run` without an option, apart from the address: there is none.
     fn default() -> MasterConfig {
@@ -281,17 +214,17 @@ impl Default for Supervision {
 }
 
 impl MasterConfig {
-    /// All addresses, those of plain HTTP first, and whether each is of HTTPS.
-    pub fn addresses(&self) -> impl Iterator<Item = (&Address, bool)> + Clone {
-        let tls = self.tls.listen.iter().map(|address| (address, true));
-        self.listen.iter().map(|address| (address, false)).chain(tls)
+    /// All addresses, those of plain HTTP first.
+    pub fn addresses(&self) -> impl Iterator<Item = Listen<'_>> + Clone {
+        let tls = self.tls.listen.iter().map(|one| one.listen(true));
+        self.listen.iter().map(|one| one.listen(false)).chain(tls)
     }
 
     /// Whether the values fit together; the error is one line that names them, the reason and what would be right.
     pub fn check(&self) -> Result<(), String> {
-        for (i, (address, is_tls)) in self.addresses().enumerate() {
+        for (i, Listen { address, is_tls, .. }) in self.addresses().enumerate() {
             // PORT and --host, if given, come first; so the later one is always a --listen or a --tls-listen.
-            for (earlier, _) in self.addresses().take(i) {
+            for Listen { address: earlier, .. } in self.addresses().take(i) {
                 let why = match (address.includes(earlier), earlier.includes(address)) {
                     (true, true) => {
                         "is given twice, by --listen, --grpc, --tls-listen or as PORT and --host".to_string()
@@ -305,7 +238,8 @@ impl MasterConfig {
             }
         }
         if let Some(admin) = &self.admin
-            && let Some((address, _)) = self.addresses().find(|(one, _)| one.includes(admin) || admin.includes(one))
+            && let Some(address) =
+                self.addresses().map(|one| one.address).find(|one| one.includes(admin) || admin.includes(one))
         {
             return Err(format!("--admin {admin} and the address {address} of the server overlap; give another port"));
         }
@@ -315,6 +249,7 @@ impl MasterConfig {
         }
         self.tls.check()?;
         self.worker.limits.check()?;
+        self.worker.proxies.check()?;
         self.worker.throttle.check(self.worker.graceful_timeout)?;
         self.limit_store.check()?;
         self.supervision.check()?;

@@ -8,7 +8,6 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
     if memchr::memchr(b'%', bytes).is_none() {
         return Ok(Cow::Borrowed(bytes));
     }
-    let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut is_well_formed = true;
     let mut rest = bytes;
@@ -16,10 +15,10 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
         rest = tail;
         if *byte != b'%' {
             decoded.push(*byte);
-        } else if let [high, low, after @ ..] = tail
-            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        } else if let Some((digits, after)) = tail.split_at_checked(2)
+            && let Some(byte) = hex_byte(digits)
         {
-            decoded.push(high << 4 | low);
+            decoded.push(byte);
             rest = after;
         } else {
             decoded.push(*byte);
@@ -27,4 +26,11 @@ pub fn decode(text: &str) -> Result<Cow<'_, [u8]>, Vec<u8>> {
         }
     }
     if is_well_formed { Ok(Cow::Owned(decoded)) } else { Err(decoded) }
+}
+
+/// The byte that two hex digits stand for.
+pub fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
+    let &[high, low] = digits else { return None };
+    Some(digit(high)? << 4 | digit(low)?)
 }

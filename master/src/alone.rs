@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 use tine_common::access_log::Sink;
-use tine_common::config::MasterConfig;
+use tine_common::config::{MasterConfig, RootPath};
 use tine_common::scoreboard::Scoreboard;
 use tine_common::server_memory::{Needs, ServerMemory};
 use tine_common::sys::fork;
@@ -81,6 +81,7 @@ impl Alone {
                 metrics: AppMetrics::of(scoreboard.telemetry().seat(0)),
                 dictionaries: scoreboard.dictionaries(),
                 election: scoreboard.election(),
+                root_path: config.worker.root_path.map_or("", RootPath::as_str),
                 file_reports: FileReports::NONE,
             },
             config: config.worker,

@@ -36,9 +36,13 @@ impl Banner<'_> {
             text.push_str(&format!("Also: {line}\n"));
         }
         let first = urls.first().map_or("", String::as_str);
+        let (proxy, first) = match first.strip_prefix("proxy:") {
+            Some(rest) => ("--haproxy-protocol ", rest),
+            None => ("", first),
+        };
         let try_next = match first.strip_prefix("unix:") {
-            Some(path) => try_next.replace("URL", &format!("--unix-socket {path} http://localhost")),
-            None => try_next.replace("URL", first),
+            Some(path) => try_next.replace("URL", &format!("{proxy}--unix-socket {path} http://localhost")),
+            None => try_next.replace("URL", &format!("{proxy}{first}")),
         };
         text.push_str(&format!("Try:  {try_next}\nStop: Ctrl-C, or kill {pid} (finishes requests in flight)\n"));
         // Clients do not wait for a standard output that is full or closed.

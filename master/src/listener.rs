@@ -17,14 +17,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tine_common::config::{AcceptMode, Address, MasterConfig, WorkerConfig};
+use tine_common::config::{AcceptMode, Address, Listen, MasterConfig, WorkerConfig};
 use tine_common::sys::process;
 use tine_common::sys::queue_waker::QueueWaker;
 use tine_common::sys::socket::{
     resume_new_connections, set_defer_accept, set_fastopen, set_notsent_lowat, stop_new_connections, waiting,
 };
 use tine_worker::net::UNSENT_BYTES_MIN;
-use tine_worker::worker::{Listener, Place, Queue};
+use tine_worker::worker::{Listener, Place, Queue, Spoken};
 
 /// Idle time before the first keepalive probe, which detects clients that have vanished.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -47,8 +47,7 @@ pub struct Bound {
     /// Device and inode of a Unix socket's file, for as long as the socket is open here: the file is removed only if it is
     /// still ours. The open socket keeps the inode from being reused; once closed, another file may get the same number.
     file: Option<(u64, u64)>,
-    /// It serves HTTPS.
-    is_tls: bool,
+    spoken: Spoken,
     /// The socket belongs to another process, which keeps using it after this server exits: pending connections stay in its
     /// queue.
     is_lent: bool,
@@ -69,21 +68,22 @@ enum Sockets {
 /// `patience`: how long to wait for workers of a stopping server, which hold an address for their accept grace.
 pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> Result<Vec<Bound>, String> {
     let until = Instant::now() + patience;
-    let addresses: Vec<Address> = config.addresses().map(|(address, _)| address.clone()).collect();
+    let addresses: Vec<Address> = config.addresses().map(|one| one.address.clone()).collect();
     let (lent, mut own) = inherited.sort(&addresses);
     let mut bound: Vec<Bound> = Vec::new();
     for (address, socket) in lent {
         let failed = |e: io::Error| format!("the inherited socket of {address} cannot be listened on: {e}");
         adopt(&socket, &address, config).map_err(failed)?;
-        let is_tls = config.tls.listen.contains(&address);
-        bound.push(Bound { address, sockets: Sockets::Shared(socket), file: None, is_tls, is_lent: true });
+        let spoken = config.addresses().find(|one| *one.address == address).map(spoken_at).unwrap_or_default();
+        bound.push(Bound { address, sockets: Sockets::Shared(socket), file: None, spoken, is_lent: true });
     }
-    for (index, (address, is_tls)) in config.addresses().enumerate() {
+    for (index, listen) in config.addresses().enumerate() {
+        let address = listen.address;
         if bound.iter().any(|lent| lent.is_lent && lent.address == *address) {
             continue;
         }
         match bind_one(address, std::mem::take(&mut own[index]), config, until) {
-            Ok(one) => bound.push(Bound { is_tls, ..one }),
+            Ok(one) => bound.push(Bound { spoken: spoken_at(listen), ..one }),
             Err(line) => {
                 remove_unix_sockets(&mut bound);
                 return Err(line);
@@ -91,6 +91,10 @@ pub fn bind(config: &MasterConfig, inherited: Inherited, patience: Duration) -> 
         }
     }
     Ok(bound)
+}
+
+fn spoken_at(listen: Listen<'_>) -> Spoken {
+    Spoken { is_tls: listen.is_tls, is_proxied: listen.is_proxied }
 }
 
 /// Binds the address of `--admin`, or adopts the socket that an upgrade has handed down for it: one queue, whatever the
@@ -149,8 +153,8 @@ impl Bound {
     /// The sockets for a worker, in its own process: all of them, so that it can serve those of other workers, too.
     pub fn into_listeners(self) -> Vec<Listener> {
         let is_tcp = matches!(self.address, Address::Tcp(_));
-        let (is_tls, is_lent) = (self.is_tls, self.is_lent);
-        let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, is_tls, is_lent };
+        let (spoken, is_lent) = (self.spoken, self.is_lent);
+        let listener = |socket, queue| Listener { fd: OwnedFd::from(socket), queue, is_tcp, spoken, is_lent };
         match self.sockets {
             Sockets::Shared(socket) => vec![listener(socket, Queue::Shared)],
             Sockets::PerWorker { sockets, wakers } => {
@@ -184,7 +188,7 @@ impl Bound {
             address: self.address.clone(),
             sockets,
             file: self.file.take(),
-            is_tls: self.is_tls,
+            spoken: self.spoken,
             is_lent: self.is_lent,
         }
     }
@@ -231,12 +235,13 @@ impl Bound {
         }
     }
 
-    /// The address as a URL for clients.
+    /// The address as a URL for clients; with `proxy:` before it, if only proxies can use it.
     pub fn url(&self) -> String {
+        let proxy = if self.spoken.is_proxied { "proxy:" } else { "" };
         match &self.address {
-            Address::Tcp(tcp) if self.is_tls => format!("https://{tcp}"),
-            Address::Tcp(tcp) => format!("http://{tcp}"),
-            Address::Unix(path) => format!("unix:{}", path.display()),
+            Address::Tcp(tcp) if self.spoken.is_tls => format!("{proxy}https://{tcp}"),
+            Address::Tcp(tcp) => format!("{proxy}http://{tcp}"),
+            Address::Unix(path) => format!("{proxy}unix:{}", path.display()),
         }
     }
 }
@@ -320,7 +325,7 @@ fn bind_tcp(address: SocketAddr, own: Vec<Socket>, config: &MasterConfig) -> io:
             Sockets::PerWorker { sockets, wakers }
         }
     };
-    Ok(Bound { address: Address::Tcp(address), sockets, file: None, is_tls: false, is_lent: false })
+    Ok(Bound { address: Address::Tcp(address), sockets, file: None, spoken: Spoken::default(), is_lent: false })
 }
 
 /// Prepares a socket that is listening already. An option that the kernel refuses stays as it was.
@@ -398,7 +403,13 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bou
         adopt(&socket, &address, config)
             .map_err(|e| format!("cannot listen on unix:{shown}, which was inherited: {e}"))?;
         // The file belongs to the old master until the handover.
-        return Ok(Bound { address, sockets: Sockets::Shared(socket), file: None, is_tls: false, is_lent: false });
+        return Ok(Bound {
+            address,
+            sockets: Sockets::Shared(socket),
+            file: None,
+            spoken: Spoken::default(),
+            is_lent: false,
+        });
     }
     let failed = |e: io::Error| format!("cannot listen on unix:{shown}: {}", unix_socket::explain(&e));
     let name = SockAddr::unix(path).map_err(failed)?;
@@ -417,7 +428,13 @@ fn bind_unix(path: &Path, own: Vec<Socket>, config: &MasterConfig) -> Result<Bou
     }
     let socket = unix_socket::new().map_err(failed)?;
     socket.bind(&name).and_then(|()| socket.listen(config.backlog as i32)).map_err(failed)?;
-    Ok(Bound { address, sockets: Sockets::Shared(socket), file: identity(path), is_tls: false, is_lent: false })
+    Ok(Bound {
+        address,
+        sockets: Sockets::Shared(socket),
+        file: identity(path),
+        spoken: Spoken::default(),
+        is_lent: false,
+    })
 }
 
 /// Device and inode, if the path leads to a socket.

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
-use tine_common::config::MasterConfig;
+use tine_common::config::{MasterConfig, RootPath};
 use tine_common::sys::fork::{Fork, fork};
 use tine_common::sys::{process, started_with};
 use tine_worker::app::election::Election;
@@ -114,6 +114,7 @@ fn build(
         dictionaries: Dictionaries::reserve(config.shared_bytes_max).unwrap_or_default(),
         // This process serves nothing.
         election: Election::NONE,
+        root_path: config.worker.root_path.map_or("", RootPath::as_str),
         file_reports: FileReports::NONE,
     };
     let built = match begun {

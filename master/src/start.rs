@@ -290,8 +290,8 @@ fn prepare(
 /// Sockets that were handed down are left as they are.
 pub fn rehearse(config: &MasterConfig, lent: &[Address]) -> Result<(), String> {
     let mut own = config.clone();
-    own.listen.retain(|address| !lent.contains(address));
-    own.tls.listen.retain(|address| !lent.contains(address));
+    own.listen.retain(|one| !lent.contains(&one.address));
+    own.tls.listen.retain(|one| !lent.contains(&one.address));
     let Prepared { mut bound, mut admin, log_file, access_log, .. } =
         prepare(&own, Inherited::default(), None, Duration::ZERO)?;
     let control = match &config.control {

@@ -22,7 +22,7 @@ mod own_queues;
 mod queue;
 
 use crate::timers::earlier;
-pub use queue::{Listener, Place, Queue};
+pub use queue::{Listener, Place, Queue, Spoken};
 
 use faults::Faults;
 use handoffs::Handoffs;
@@ -162,8 +162,8 @@ impl Listeners {
         self.all[index].listener.is_tcp
     }
 
-    pub fn is_tls(&self, index: usize) -> bool {
-        self.all[index].listener.is_tls
+    pub fn spoken(&self, index: usize) -> Spoken {
+        self.all[index].listener.spoken
     }
 
     pub fn is_own(&self, index: usize) -> bool {
@@ -411,7 +411,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("an address");
-        (Listener { fd: listener.into(), queue, is_tcp: true, is_tls: false, is_lent: false }, address)
+        (Listener { fd: listener.into(), queue, is_tcp: true, spoken: Spoken::default(), is_lent: false }, address)
     }
 
     pub fn in_poll_of(poll: &mio::Poll, listeners: Vec<Listener>, worker: usize) -> Listeners {

@@ -4,13 +4,14 @@
 //! return the output is empty, or the socket is not writable, or the connection has asked for another turn.
 
 mod handshake;
+mod header;
 mod lingering;
 mod resetting;
 mod steps;
 mod unsent;
 
 use crate::admission::Refusal;
-use crate::app::{App, ConnectionId, TurnCx};
+use crate::app::{App, Caller, ConnectionId, TurnCx};
 use crate::dispatch::{Cut, Outcome, Recorder};
 use crate::eviction::Waits;
 use crate::http::DateLine;
@@ -22,10 +23,12 @@ use crate::request_log::RequestLog;
 use crate::run_queue::TurnNumber;
 use crate::timers::{Armed, earlier};
 use handshake::Handshake;
+use header::AwaitedHeader;
 use lingering::Linger;
 use mio::event::Event;
 use resetting::Unacknowledged;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 use std::time::Instant;
 use steps::{Shared, Step};
 use tine_common::in_flight_table::{Before, Kept};
@@ -58,6 +61,8 @@ pub struct Connection {
 }
 
 enum Phase {
+    /// Of the PROXY protocol: nothing is known of the client yet, and nothing of what it sends is read.
+    Header(Box<AwaitedHeader>),
     /// Of TLS: nothing is known of the client yet.
     Handshake(Handshake),
     Open(Protocol),
@@ -91,6 +96,8 @@ pub enum Turn {
     Waits,
     /// Can go on at once.
     Again,
+    /// As [`Turn::Again`]; the client is known now ([`Connection::caller`]), so that it can be counted.
+    Announced,
     Closed,
 }
 
@@ -115,6 +122,43 @@ impl Connection {
         let mut connection = Connection::in_phase(Transport::new(socket, None), phase);
         refusal.record.into_iter().for_each(|record| connection.unsent.push(record));
         Connection { output: Some(Box::new(output)), refused: true, ..connection }
+    }
+
+    /// What a proxy says of the client.
+    pub fn called_by(mut self, caller: Option<Rc<Caller>>) -> Self {
+        self.transport.caller = caller;
+        self
+    }
+
+    /// The same, once a header of the PROXY protocol has said so, with which the connection begins.
+    pub fn after_header(mut self, now: Instant) -> Self {
+        let then = std::mem::replace(&mut self.phase, Phase::Finishing(Closing::Flushed));
+        self.phase = Phase::Header(Box::new(AwaitedHeader::new(then, now)));
+        self
+    }
+
+    /// The client, if a proxy has described it.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.transport.caller.as_deref()
+    }
+
+    /// It was admitted, and is refused after all: it gets the refusal as soon as it can be told, or is just closed.
+    pub fn refuse(&mut self, refusal: Option<Refusal>, now: Instant) {
+        self.refused = true;
+        match (&mut self.phase, refusal) {
+            (_, None) => {
+                self.is_cut_short = true;
+                self.phase = Phase::Finishing(Closing::Flushed);
+            }
+            (Phase::Handshake(handshake), Some(refusal)) => handshake.refuse(refusal),
+            (_, Some(refusal)) => {
+                let mut output = WriteQueue::new(now);
+                output.append(&refusal.answer);
+                refusal.record.into_iter().for_each(|record| self.unsent.push(record));
+                self.output = Some(Box::new(output));
+                self.phase = Phase::Finishing(Closing::Lingering);
+            }
+        }
     }
 
     fn in_phase(transport: Transport, phase: Phase) -> Self {
@@ -177,7 +221,7 @@ impl Connection {
     pub fn is_busy(&self) -> bool {
         match &self.phase {
             Phase::Open(protocol) => protocol.is_busy(self.input.is_some()) || self.output.is_some(),
-            Phase::Handshake(_) | Phase::Finishing(_) | Phase::Resetting(_) => true,
+            Phase::Header(_) | Phase::Handshake(_) | Phase::Finishing(_) | Phase::Resetting(_) => true,
             Phase::Lingering(_) => false,
         }
     }
@@ -192,6 +236,7 @@ impl Connection {
         match &self.phase {
             Phase::Open(protocol) if self.output.is_none() && !self.scheduled => protocol.waits_since(),
             Phase::Handshake(handshake) if !self.scheduled => handshake.waits_since(),
+            Phase::Header(header) if !self.scheduled => header.waits_since(),
             _ => None,
         }
     }
@@ -203,6 +248,7 @@ impl Connection {
         match &mut self.phase {
             Phase::Open(protocol) => protocol.end_at_next_wait(),
             Phase::Handshake(handshake) => handshake.end_at_next_wait(),
+            Phase::Header(header) => header.end_at_next_wait(),
             _ => {}
         }
         self.on_deadline();
@@ -284,6 +330,7 @@ impl Connection {
         let cx = Step { turn, idle_end, id: self.id }.cx(&self.transport);
         let write = self.write_deadline(turn);
         match &self.phase {
+            Phase::Header(header) => Some(header.until(turn.limits)),
             Phase::Handshake(handshake) => Some(handshake.until(turn.limits)),
             Phase::Open(protocol) => earlier(write, protocol.deadline(self.queued_bytes(), &cx)),
             Phase::Finishing(_) => write,

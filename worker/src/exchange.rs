@@ -1,12 +1,13 @@
 //! The rules of push and pull, whatever the protocol: a request's body is pushed and its response pulled, each as far as
 //! the other side allows.
 
-use crate::app::{AppError, Cx, Exchange, Out, Pull};
+use crate::app::{AppError, Caller, Cx, Exchange, Out, Pull};
 use crate::http::{Error, StatusCode};
 use crate::patience::Patience;
 use crate::protocol::{IdleEnd, Next, Sink};
 use crate::request_log::Wait;
 use crate::timers::earlier;
+use std::rc::Rc;
 use std::time::Instant;
 use tine_common::request_name::RequestName;
 
@@ -70,6 +71,8 @@ pub enum Piece {
 pub struct Driver {
     exchange: Box<dyn Exchange>,
     request: RequestName,
+    /// The client, if that is not the other end of the connection.
+    caller: Option<Rc<Caller>>,
     patience: Patience,
     /// The app was waiting for the body at the last [`Exchange::wants_body`].
     is_body_due: bool,
@@ -122,6 +125,7 @@ impl Driver {
         Driver {
             exchange,
             request,
+            caller: cx.caller().cloned(),
             patience,
             is_body_due: true,
             body_ended: false,
@@ -171,6 +175,14 @@ impl Driver {
 
     /// Pushes and pulls in turn until one of them has to wait or the connection's time is up.
     pub fn drive(&mut self, stream: &mut impl Stream, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        match self.caller.clone() {
+            None => self.drive_as_called(stream, cx),
+            Some(caller) => self.drive_as_called(stream, &cx.called_by(&caller)),
+        }
+    }
+
+    /// The same; the client is known.
+    fn drive_as_called(&mut self, stream: &mut impl Stream, cx: &Cx<'_>) -> Result<Driven, Failed> {
         stream.waits_for(None, cx);
         // It returned Idle although it had left body bytes.
         let mut idled_over_body = false;

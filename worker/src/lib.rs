@@ -9,6 +9,7 @@
 //!   `throttle`: which requests are admitted, wait or are refused;
 //!   `eviction`: which are closed instead; `drain`: how a worker ends; `own_descriptors`: what an app must not close;
 //!   `watches`: the descriptors that it waits for; `tasks`: what it does outside of any request.
+//! - `caller`: the client of a request, behind proxies; `proxy_header`: how a proxy announces a connection.
 //! - [`tls`]: certificates and what else a TLS session is made of.
 //! - `connection`: the only place that uses a client's socket; [`net`]: its buffers.
 //! - `protocol`: the interface of a protocol to its connection, pure: bytes in, bytes out, and what it waits for;
@@ -24,6 +25,7 @@ pub mod http;
 mod accept;
 mod access_log;
 mod admission;
+mod caller;
 mod connection;
 mod dispatch;
 mod drain;
@@ -39,6 +41,7 @@ mod own_descriptors;
 mod patience;
 mod per_address;
 mod protocol;
+mod proxy_header;
 pub mod raw_access;
 mod request_log;
 mod run_queue;

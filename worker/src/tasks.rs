@@ -60,7 +60,7 @@ impl Tasks {
             let entry = &mut self.table[place];
             entry.is_queued = false;
             let id = ConnectionId::new(FIRST_TOKEN | place, entry.serial);
-            let cx = Cx { turn, connection: ConnectionCx { socket: None, session: None, idle_end, id } };
+            let cx = Cx { turn, connection: ConnectionCx { socket: None, session: None, caller: None, idle_end, id } };
             match entry.task.run(&cx) {
                 Rest::NotBefore(at) if at <= turn.now => self.schedule(place),
                 Rest::NotBefore(at) => self.timers.arm(place, &mut entry.armed, at),

@@ -229,7 +229,10 @@ impl Client {
                 ..TurnCx::alone(self.now, &self.limits, &date, None)
             };
             let idle_end = self.idle_end();
-            let cx = Cx { turn: &turn, connection: ConnectionCx { idle_end, id, socket: None, session: None } };
+            let cx = Cx {
+                turn: &turn,
+                connection: ConnectionCx { idle_end, id, socket: None, session: None, caller: None },
+            };
             if input.has_room() && http1.wants_input(output.len(), &cx) {
                 let count = unread.len().min(BUFFER_BYTES - input.len());
                 input.feed(&unread[..count]);

@@ -11,6 +11,7 @@ mod logging;
 use crate::accept::{Listeners, Tokens};
 use crate::admission::Admission;
 use crate::app::{App, AppError, AppFactory, ConnectionCx, Cx, TurnCx, Wakeups, WorkerInfo};
+use crate::caller::Proxies;
 use crate::connection::{Buffers, Connection, Turn};
 use crate::dispatch::Recorder;
 use crate::drain::Drain;
@@ -19,7 +20,7 @@ use crate::http::DateLine;
 use crate::own_descriptors::OwnDescriptors;
 use crate::per_address::PerAddress;
 use crate::request_log::RequestLog;
-use crate::run_queue::RunQueue;
+use crate::run_queue::{RunQueue, Token};
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::timers::{Timers, earlier};
@@ -48,7 +49,7 @@ use tine_common::scoreboard::{IDLE_HEARTBEAT_INTERVAL, Scoreboard, Slot, State};
 use tine_common::sys::{descriptor, fork, process, started_with};
 use tine_common::telemetry::{Count, Seat};
 
-pub use crate::accept::{Listener, Place, Queue};
+pub use crate::accept::{Listener, Place, Queue, Spoken};
 
 /// Exit status of a worker whose app could not be built.
 pub const EXIT_BOOT_FAILED: i32 = 3;
@@ -188,6 +189,7 @@ struct Worker {
     in_flight_table: InFlightTable,
     listeners: Listeners,
     tls: Option<Acceptor>,
+    proxies: Option<Proxies>,
     admission: Admission,
     /// Only with `--max-connections-per-address`.
     per_address: Option<PerAddress>,
@@ -231,6 +233,8 @@ struct Worker {
 struct Counts {
     /// Connections that were refused or evicted and are still being closed.
     refused_open: usize,
+    /// Those that were announced in this turn (`Turn::Announced`).
+    announced: Vec<Token>,
     /// Connections were opened or closed since the last load snapshot.
     changed: bool,
 }
@@ -263,10 +267,9 @@ impl Worker {
         own.push_all(LISTENER, listeners.iter().flat_map(Listener::descriptors).map(|fd| fd.as_raw_fd()));
         let of_listener = |one: &Listener| 1 + usize::from(matches!(one.queue, Queue::Own { .. }));
         let taken = listeners.iter().map(of_listener).sum();
-        let admission = Admission::new(process::nofile()?, taken, config.connections_max);
-        let counts = scoreboard.address_counts(slot_number);
-        let per_address =
-            config.connections_per_address_max.zip(counts).map(|(most, counts)| PerAddress::new(most, counts));
+        let proxies = Proxies::of(&config.proxies, listeners.iter().any(|one| one.spoken.is_proxied));
+        let per_address = config.connections_per_address_max.zip(scoreboard.address_counts(slot_number));
+        let per_address = per_address.map(|(most, counts)| PerAddress::new(most, counts));
         let is_balancing = config.accept != AcceptMode::Plain;
         let listeners = Listeners::new(poll.as_raw_fd(), TOKENS, listeners, info.index, is_balancing, now)?;
         let request_log = RequestLog::new(&config.request_log, access_log, info, now)?.map(Rc::new);
@@ -275,6 +278,7 @@ impl Worker {
         let (in_flight_table, slot) = (scoreboard.in_flight_table(slot_number), scoreboard.slot(slot_number));
         slot.heartbeat(now, false);
         Ok(Worker {
+            admission: Admission::new(process::nofile()?, taken, config.connections_max),
             throttle: Throttle::new(scoreboard.throttle().seat(slot_number), &config.throttle),
             config,
             info,
@@ -287,7 +291,7 @@ impl Worker {
             in_flight_table,
             listeners,
             tls,
-            admission,
+            proxies,
             per_address,
             evictions: Evictions::default(),
             connections: Slab::new(),
@@ -479,6 +483,7 @@ impl Worker {
             seat: self.seat,
             request_log: self.request_log.as_deref(),
             tls: self.tls.as_ref(),
+            proxies: self.proxies.as_ref(),
             ..cx
         };
         let mut is_first = true;
@@ -530,9 +535,10 @@ impl Worker {
                     drop(connection);
                     continue;
                 }
-                Turn::Again => {
+                Turn::Again | Turn::Announced => {
                     connection.schedule();
                     self.run_queue.push_again(token);
+                    self.counts.announced.extend((end == Turn::Announced).then_some(token));
                 }
                 Turn::Waits => {}
             }
@@ -542,6 +548,7 @@ impl Worker {
         }
         self.in_flight_table.turn_away();
         self.run_queue.end_turn();
+        self.count_announced(now);
     }
 
     fn start_app(&mut self) -> Result<(), AppError> {
@@ -638,5 +645,6 @@ fn turn_cx<'a>(
         seat: Seat::NONE,
         request_log: None,
         tls: None,
+        proxies: None,
     }
 }

@@ -4,7 +4,7 @@
 use crate::percent;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use tine_worker::app::{Addresses, Tls};
+use tine_worker::app::{Addresses, Caller, Tls};
 use tine_worker::http::Request;
 
 /// Keys that are not HTTP_*.
@@ -35,12 +35,32 @@ const TLS_KEYS: [&str; 9] = [
     "SSL_CLIENT_FINGERPRINT",
 ];
 
+/// Keys of what a proxy has announced by the PROXY protocol.
+const ANNOUNCED_KEYS: [&str; 3] = ["tine.proxy_authority", "tine.proxy_alpn", "tine.proxy_unique_id"];
+
 /// The connection of a request.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Line<'a> {
     pub addresses: Addresses,
     /// `None`: it is plain.
     pub tls: Option<&'a Tls>,
+    /// What proxies say of the client; `None`: it is the other end of the connection.
+    pub caller: Option<&'a Caller>,
+}
+
+impl Line<'_> {
+    fn is_https(&self) -> bool {
+        self.caller.map_or(self.tls.is_some(), Caller::is_https)
+    }
+
+    /// The host and the port that a proxy says were asked for.
+    fn host(&self) -> Option<(&str, &str)> {
+        let host = self.caller?.host()?;
+        Some(match host.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, port),
+            _ => (host, ""),
+        })
+    }
 }
 
 /// The head of a request as the other functions read it. One with an ID has it in a line without a name, which no client
@@ -63,13 +83,20 @@ pub fn head_of<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
 
 /// Whether [`field`] may have a value for this key.
 pub fn is_of_request(key: &[u8]) -> bool {
-    key.starts_with(b"HTTP") || CGI_KEYS.iter().any(|other| other.as_bytes() == key) || key.starts_with(b"SSL_")
+    key.starts_with(b"HTTP")
+        || key.starts_with(b"tine.proxy_")
+        || CGI_KEYS.iter().any(|other| other.as_bytes() == key)
+        || key.starts_with(b"SSL_")
 }
 
 /// The value of one key. `head` was checked when it was parsed.
 pub fn field<'a>(head: &'a [u8], key: &[u8], line: Line<'_>) -> Option<Cow<'a, [u8]>> {
     let addresses = line.addresses;
     if let Some(name) = key.strip_prefix(b"HTTP_") {
+        // URLs are made with it.
+        if let (b"HOST", Some(host)) = (name, line.caller.and_then(Caller::host)) {
+            return Some(Cow::Owned(host.into()));
+        }
         return header(head, name).filter(|_| name != b"CONTENT_TYPE" && name != b"CONTENT_LENGTH");
     }
     let address = |end: Option<SocketAddr>, show: fn(SocketAddr) -> String, none: &str| {
@@ -77,6 +104,7 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], line: Line<'_>) -> Option<Cow<'a, [
     };
     let ip: fn(SocketAddr) -> String = |end| ip_text(end.ip());
     let port: fn(SocketAddr) -> String = |end| itoa::Buffer::new().format(end.port()).to_string();
+    let default_port = if line.is_https() { "443" } else { "80" };
     match key {
         b"REQUEST_URI" => first_line(head).nth(1).map(Cow::Borrowed),
         b"SERVER_PROTOCOL" => first_line(head).nth(2).map(Cow::Borrowed),
@@ -85,16 +113,23 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], line: Line<'_>) -> Option<Cow<'a, [
         // Otherwise always present, as in CGI: the empty string means that the field is absent.
         b"CONTENT_TYPE" | b"CONTENT_LENGTH" => Some(header(head, key).unwrap_or(Cow::Borrowed(b""))),
         // A Unix socket has no addresses; PEP 3333 requires a server name and port in any case.
-        b"SERVER_NAME" => address(addresses.local, ip, "localhost"),
-        b"SERVER_PORT" => address(addresses.local, port, if line.tls.is_some() { "443" } else { "80" }),
+        b"SERVER_NAME" => match line.host() {
+            Some((name, _)) => Some(Cow::Owned(name.into())),
+            None => address(addresses.local, ip, "localhost"),
+        },
+        b"SERVER_PORT" => match line.host() {
+            Some((_, port)) => Some(Cow::Owned(if port.is_empty() { default_port } else { port }.into())),
+            None => address(addresses.local, port, default_port),
+        },
         b"REMOTE_ADDR" => address(addresses.client, ip, ""),
-        b"REMOTE_PORT" => address(addresses.client, port, ""),
-        key if key == SCHEME.as_bytes() => {
-            Some(Cow::Borrowed(if line.tls.is_some() { &b"https"[..] } else { b"http" }))
-        }
+        // 0: a proxy has not told it.
+        b"REMOTE_PORT" => address(addresses.client.filter(|client| client.port() > 0), port, ""),
+        b"HTTPS" => line.is_https().then_some(Cow::Borrowed(b"on")),
+        key if key == SCHEME.as_bytes() => Some(Cow::Borrowed(if line.is_https() { &b"https"[..] } else { b"http" })),
         key if key == REQUEST_ID.as_bytes() => {
             headers(head).find(|(name, _)| name.is_empty()).map(|(_, id)| Cow::Borrowed(id))
         }
+        key if key.starts_with(b"tine.proxy_") => announced(key, line.caller?).map(|value| Cow::Owned(value.to_vec())),
         key => tls_field(key, line.tls?).map(|value| Cow::Owned(value.as_bytes().to_vec())),
     }
 }
@@ -102,15 +137,24 @@ pub fn field<'a>(head: &'a [u8], key: &[u8], line: Line<'_>) -> Option<Cow<'a, [
 fn tls_field<'t>(key: &[u8], tls: &'t Tls) -> Option<&'t str> {
     let client = tls.client.as_ref();
     match key {
-        b"HTTPS" => Some("on"),
-        b"SSL_PROTOCOL" => Some(tls.version),
-        b"SSL_CIPHER" => Some(tls.cipher),
+        b"SSL_PROTOCOL" => Some(&*tls.version),
+        b"SSL_CIPHER" => Some(&*tls.cipher),
         b"SSL_TLS_SNI" => tls.server_name.as_deref(),
         b"SSL_CLIENT_S_DN" => client.map(|client| client.subject.as_str()),
         b"SSL_CLIENT_I_DN" => client.map(|client| client.issuer.as_str()),
         b"SSL_CLIENT_M_SERIAL" => client.map(|client| client.serial.as_str()),
-        b"SSL_CLIENT_SAN" => client.map(|client| client.names.as_str()).filter(|names| !names.is_empty()),
+        b"SSL_CLIENT_SAN" => client.map(|client| client.names.as_str()),
         b"SSL_CLIENT_FINGERPRINT" => client.map(|client| client.fingerprint.as_str()),
+        _ => None,
+    }
+    .filter(|value| !value.is_empty())
+}
+
+fn announced<'c>(key: &[u8], caller: &'c Caller) -> Option<&'c [u8]> {
+    match key {
+        b"tine.proxy_authority" => caller.authority().map(str::as_bytes),
+        b"tine.proxy_alpn" => caller.alpn().map(str::as_bytes),
+        b"tine.proxy_unique_id" => caller.unique_id(),
         _ => None,
     }
 }
@@ -143,14 +187,19 @@ pub fn fields(head: &[u8], line: Line<'_>, mut push: impl FnMut(&[u8], &[u8])) {
             push(key.as_bytes(), &value);
         }
     }
-    if let Some(tls) = line.tls {
-        for key in TLS_KEYS {
-            tls_field(key.as_bytes(), tls).into_iter().for_each(|value| push(key.as_bytes(), value.as_bytes()));
+    if line.tls.is_some() || line.caller.is_some() {
+        for key in TLS_KEYS.iter().chain(&ANNOUNCED_KEYS).map(|key| key.as_bytes()) {
+            field(head, key, line).into_iter().for_each(|value| push(key, &value));
         }
     }
+    let host = line.caller.and_then(Caller::host);
+    host.into_iter().for_each(|host| push(b"HTTP_HOST", host.as_bytes()));
     let mut key = Vec::with_capacity(64);
     for (at, &(name, value)) in all.iter().enumerate() {
         if is_special(name) && !name.eq_ignore_ascii_case(b"transfer-encoding") {
+            continue;
+        }
+        if host.is_some() && name.eq_ignore_ascii_case(b"host") {
             continue;
         }
         key.clear();

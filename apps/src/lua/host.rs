@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tine_common::log::APP;
 use tine_common::request_name::RequestName;
 use tine_common::sys::{random, started_with};
-use tine_worker::app::{Addresses, OtherEnd, Tls, WorkerInfo};
+use tine_worker::app::{Addresses, Caller, Cx, OtherEnd, Tls, WorkerInfo};
 
 pub use tine_common::log::indented;
 
@@ -28,6 +28,8 @@ pub struct Turn {
     pub addresses: Cell<Addresses>,
     /// Its TLS session, if there is one.
     pub tls: RefCell<Option<Rc<Tls>>>,
+    /// What proxies say of its client, if they do.
+    pub caller: RefCell<Option<Rc<Caller>>>,
     /// The server is in the lame-duck phase of its stop (`--drain-delay`).
     pub is_lame_duck: Cell<bool>,
     /// Its worker drains.
@@ -48,6 +50,29 @@ pub struct Turn {
     pub is_cleaning_up: Cell<bool>,
 }
 
+impl Turn {
+    /// A coroutine runs next whose connection is that of `cx`.
+    pub fn enter(&self, cx: &Cx<'_>) {
+        self.addresses.set(cx.addresses());
+        // Plain requests after plain ones, as almost always, need no more than this look.
+        if cx.tls().is_some() || self.tls.borrow().is_some() {
+            self.tls.replace(cx.tls().cloned());
+        }
+        if cx.caller().is_some() || self.caller.borrow().is_some() {
+            self.caller.replace(cx.caller().cloned());
+        }
+        self.is_lame_duck.set(cx.is_lame_duck());
+        self.is_draining.set(cx.is_draining());
+    }
+
+    /// What runs next belongs to a request whose connection is gone.
+    pub fn forget_connection(&self) {
+        self.addresses.set(Addresses::default());
+        self.tls.take();
+        self.caller.take();
+    }
+}
+
 /// What the functions of `sys::calls` need.
 pub struct Calls {
     pub turn: Rc<Turn>,
@@ -57,9 +82,9 @@ pub struct Calls {
 impl Calls {
     /// Once a request is over, its connection is not known any more.
     fn with_line<R>(&self, is_current: bool, read: impl FnOnce(Line<'_>) -> R) -> R {
-        let tls = self.turn.tls.borrow();
+        let (tls, caller) = (self.turn.tls.borrow(), self.turn.caller.borrow());
         match is_current {
-            true => read(Line { addresses: self.turn.addresses.get(), tls: tls.as_deref() }),
+            true => read(Line { addresses: self.turn.addresses.get(), tls: tls.as_deref(), caller: caller.as_deref() }),
             false => read(Line::default()),
         }
     }
@@ -98,6 +123,7 @@ pub fn functions(
     host.set("yields", lua.create_table_from(yielded::CONSTANTS)?)?;
     host.set("version", env!("CARGO_PKG_VERSION"))?;
     host.set("worker", worker.index)?;
+    host.set("root_path", worker.root_path)?;
     host.set("open_files_before", started_with::raised_open_files())?;
     host.set("is_multiprocess", worker.workers > 1)?;
     let environ_functions = |lua: &Lua, parts: Parts| boundary.environ_functions(lua, parts);

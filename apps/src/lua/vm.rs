@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::request_name::RequestName;
 use tine_worker::app::metrics::AppMetrics;
-use tine_worker::app::{Addresses, Answer, Cx, OtherEnd, WorkerInfo};
+use tine_worker::app::{Answer, Cx, OtherEnd, WorkerInfo};
 use tine_worker::http::{Head, Request};
 
 /// Idle coroutines kept for later requests. More may be in use at once; the surplus is left to the garbage collector.
@@ -295,7 +295,7 @@ impl Vm {
     /// Resumes a coroutine whose connection is gone, for the last time.
     pub fn resume_last(&self, coroutine: &mut Coroutine) -> Yielded {
         let now = Instant::now();
-        self.turn.addresses.set(Addresses::default());
+        self.turn.forget_connection();
         self.turn.deadline.set(self.is_watched.then(|| now + deadline::CLOSE_TIME));
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {
@@ -308,13 +308,7 @@ impl Vm {
 
     /// Called before each resumption.
     fn enter(&self, coroutine: &Coroutine, deadline: Option<Instant>, cx: &Cx<'_>) {
-        self.turn.addresses.set(cx.addresses());
-        // Plain requests after plain ones, as almost always, need no more than this look.
-        if cx.tls().is_some() || self.turn.tls.borrow().is_some() {
-            self.turn.tls.replace(cx.tls().cloned());
-        }
-        self.turn.is_lame_duck.set(cx.is_lame_duck());
-        self.turn.is_draining.set(cx.is_draining());
+        self.turn.enter(cx);
         self.turn.deadline.set(deadline);
         self.turn.is_cleaning_up.set(false);
         if self.is_watched {
@@ -433,7 +427,7 @@ impl Vm {
     /// that of a job, for the log. `is_aborted`: it ends without its response, which the app may want to be told of
     /// (`tine.on_abort`).
     pub fn abandon(&self, coroutine: &Coroutine, request: &dyn Display, is_aborted: bool) {
-        self.turn.addresses.set(Addresses::default());
+        self.turn.forget_connection();
         self.turn.deadline.set(None);
         if let Err(error) = self.abandon.call::<()>((&coroutine.table, is_aborted)) {
             log::error!("{request}: closing it failed: {}", host::indented(&error.to_string()));

@@ -57,7 +57,7 @@ impl RequestJson {
         let content_type = request.headers().get("content-type").unwrap_or_default();
         let mut head = Map::new();
         head.insert("_myhostname".into(), hostname.into());
-        head.insert("uri".into(), uri(request).into());
+        head.insert("uri".into(), uri(request, cx).into());
         head.insert("method".into(), request.method().into());
         head.insert("headers".into(), headers.into());
         head.insert("content_type".into(), String::from_utf8_lossy(content_type).into());
@@ -213,10 +213,10 @@ impl Exchange for Echo {
 }
 
 /// What the request is for, in full. `*` is the server itself, an authority without a path (RFC 9112, 3.3).
-fn uri(request: &Request<'_>) -> String {
-    let path = if request.path() == "*" { "" } else { request.path() };
+fn uri(request: &Request<'_>, cx: &Cx<'_>) -> String {
+    let (root, path) = if request.path() == "*" { ("", "") } else { (cx.worker().root_path, request.path()) };
     let query = request.query().map_or(String::new(), |query| format!("?{query}"));
-    format!("{}://{}{path}{query}", request.scheme(), request.host())
+    format!("{}://{}{root}{path}{query}", request.scheme(), cx.host_of(request))
 }
 
 /// `content-type` as `Content-Type`.

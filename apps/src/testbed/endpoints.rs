@@ -124,7 +124,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         |_, count, request, _| cookies::answer(count, request)),
     prefix(Representations, "/redirect/{n}[?code=&absolute=1]", "/redirect/3",
         "n redirects (302) and then the echo; by path or by absolute URL",
-        |_, hops, request, _| redirect::answer(hops, request)),
+        |_, hops, request, cx| redirect::answer(hops, request, cx)),
     prefix(Representations, "/range/{size}", "/range/1K",
         "the bytes of /bin/{size}, for range requests: one, several, If-Range",
         |origin, size, request, _| range::answer(size, request, origin.bin)),

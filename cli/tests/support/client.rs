@@ -275,6 +275,15 @@ impl Client {
         Client::over(socket.into()).expect("timeouts can be set")
     }
 
+    /// As [`Client::connect`], from this address of the loopback network.
+    #[track_caller]
+    pub fn connect_from(own: [u8; 4], address: SocketAddr) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((own, 0)).into()).expect("all of 127.0.0.0/8 is ours");
+        socket.connect(&address.into()).expect("the server accepts");
+        Client::over(socket.into()).expect("timeouts can be set")
+    }
+
     /// Whether the server has reset the connection or both sides have closed, without reading.
     pub fn is_hung_up(&self) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

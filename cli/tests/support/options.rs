@@ -19,7 +19,7 @@ pub fn names() -> Vec<String> {
 pub fn wrong_value(name: &str) -> &'static str {
     match name {
         "listen" | "grpc" => "no address",
-        "health-path" => "no slash",
+        "health-path" | "root-path" => "no slash",
         "limit-exempt" => "no path",
         _ => "/no/such/folder/x",
     }

@@ -46,14 +46,20 @@ impl Proxy {
     /// Starts it in front of `origin`, and waits until it accepts connections.
     #[track_caller]
     pub fn start(kind: ProxyKind, origin: &Server) -> Proxy {
-        let folder = scratch_folder();
         let configuration = match kind {
             ProxyKind::Nginx => include_str!("../clients/nginx.conf"),
             ProxyKind::HaProxy => include_str!("../clients/haproxy.cfg"),
         };
+        Proxy::start_with(kind, configuration, &origin.address().to_string())
+    }
+
+    /// The same with a configuration, in which FOLDER and ORIGIN are replaced.
+    #[track_caller]
+    pub fn start_with(kind: ProxyKind, configuration: &str, origin: &str) -> Proxy {
+        let folder = scratch_folder();
         let configuration = configuration.replace("FOLDER", folder.to_str().expect("a path in UTF-8"));
         let file = folder.join("configuration");
-        fs::write(&file, configuration.replace("ORIGIN", &origin.address().to_string())).expect("a file");
+        fs::write(&file, configuration.replace("ORIGIN", origin)).expect("a file");
         let mut command = Command::new(kind.program());
         match kind {
             ProxyKind::Nginx => command.args(["-e", "stderr", "-c"]).arg(&file),
@@ -70,6 +76,22 @@ impl Proxy {
         Proxy { kind, process, folder }
     }
 
+    /// Whether it accepts a configuration; its complaint if not.
+    pub fn check(kind: ProxyKind, configuration: &str) -> Result<(), String> {
+        let folder = scratch_folder();
+        let file = folder.join("configuration");
+        fs::write(&file, configuration.replace("FOLDER", folder.to_str().expect("a path in UTF-8"))).expect("a file");
+        let mut command = Command::new(kind.program());
+        match kind {
+            ProxyKind::Nginx => command.args(["-t", "-e", "stderr", "-c"]).arg(&file),
+            ProxyKind::HaProxy => command.args(["-c", "-f"]).arg(&file),
+        };
+        let output = command.output().expect("it can be run");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let _ = fs::remove_dir_all(&folder); // only a scratch folder
+        if output.status.success() { Ok(()) } else { Err(said) }
+    }
+
     /// The path that it listens on.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("socket")
@@ -82,6 +104,16 @@ impl Proxy {
 
     pub fn log(&self) -> String {
         self.process.log()
+    }
+}
+
+impl Server {
+    /// Its first address marked `proxy:`.
+    #[track_caller]
+    pub fn proxied(&self) -> SocketAddr {
+        let said = self.stdout();
+        let line = said.lines().find_map(|line| line.trim().strip_prefix("proxy:")).expect("an address marked proxy:");
+        line.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address")
     }
 }
 

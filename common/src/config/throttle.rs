@@ -61,6 +61,7 @@ impl Exempt {
 }
 
 impl Network {
+    /// Addresses of version 4 that are written as such of version 6 are those of version 4.
     pub fn includes(&self, address: IpAddr) -> bool {
         let bits = |address: IpAddr| match address.to_canonical() {
             IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, true),
@@ -85,14 +86,29 @@ impl FromStr for Exempt {
                 Some(_) => Err(format!("{text:?}: a * can only be the end of a path")),
             };
         }
+        text.parse().map(Exempt::Network).map_err(|reason: Option<String>| reason.unwrap_or_else(wrong))
+    }
+}
+
+impl FromStr for Network {
+    /// `None`: it does not look like one.
+    type Err = Option<String>;
+
+    fn from_str(text: &str) -> Result<Self, Option<String>> {
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let address: IpAddr = address.parse().map_err(|_| None)?;
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = bits.map_or(Ok(bits_max), |bits| bits.parse().map_err(|_| wrong()))?;
+        let prefix_bits = bits.map_or(Ok(bits_max), |bits| bits.parse().map_err(|_| None))?;
         match prefix_bits <= bits_max {
-            true => Ok(Exempt::Network(Network { address, prefix_bits })),
-            false => Err(format!("{text:?}: such an address has {bits_max} bits")),
+            true => Ok(Network { address, prefix_bits }),
+            false => Err(Some(format!("{text:?}: such an address has {bits_max} bits"))),
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
     }
 }
 
@@ -101,7 +117,7 @@ impl fmt::Display for Exempt {
         match self {
             Exempt::Path(path) => f.write_str(path),
             Exempt::Below(prefix) => write!(f, "{prefix}*"),
-            Exempt::Network(Network { address, prefix_bits }) => write!(f, "{address}/{prefix_bits}"),
+            Exempt::Network(network) => network.fmt(f),
         }
     }
 }

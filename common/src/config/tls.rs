@@ -1,6 +1,6 @@
 //! What a server needs for HTTPS: where it listens for it, its certificates, and what it asks of clients.
 
-use super::Address;
+use super::ListenAddress;
 use crate::units::show_duration;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// Addresses in addition to those of plain HTTP.
-    pub listen: Vec<Address>,
+    pub listen: Vec<ListenAddress>,
     /// Files of certificates, each with its chain, in PEM.
     pub certificates: Vec<PathBuf>,
     /// The file of each certificate's key.

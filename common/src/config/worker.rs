@@ -1,6 +1,6 @@
 //! What a worker is forked with: the limits of its connections, and its part in accepting and stopping.
 
-use super::{AcceptMode, RequestLogConfig, ThrottleConfig};
+use super::{AcceptMode, ProxyConfig, RequestLogConfig, RootPath, ThrottleConfig};
 use crate::units::{show_duration, show_size};
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ pub struct WorkerConfig {
     pub throttle: ThrottleConfig,
     /// What is logged of requests.
     pub request_log: RequestLogConfig,
+    /// What is believed of proxies.
+    pub proxies: ProxyConfig,
+    /// The path below which the application is mounted.
+    pub root_path: Option<RootPath>,
 }
 
 /// What one connection may use and how long it may wait.
@@ -107,6 +111,8 @@ impl Default for WorkerConfig {
             limits: Limits::default(),
             throttle: ThrottleConfig::default(),
             request_log: RequestLogConfig::default(),
+            proxies: ProxyConfig::default(),
+            root_path: None,
         }
     }
 }
@@ -118,7 +124,9 @@ impl WorkerConfig {
     }
 
     pub(super) fn describe(&self) -> Vec<(&'static str, String)> {
-        self.describe_own().into_iter().chain(self.throttle.describe()).collect()
+        let root_path = self.root_path.map_or("none".to_string(), |path| path.to_string());
+        let own = self.describe_own().into_iter().chain(self.proxies.describe());
+        own.chain([("root-path", root_path)]).chain(self.throttle.describe()).collect()
     }
 
     fn describe_own(&self) -> Vec<(&'static str, String)> {

@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::{SockFilter, SockRef};
 use std::io;
 use std::net::SocketAddr;
@@ -64,6 +65,19 @@ fn not_accepted(listener: BorrowedFd<'_>, e: Errno) -> Accepted {
         // EOPNOTSUPP is in accept(2)'s list of network errors, too; Linux returns it for a socket that cannot listen.
         Errno::EBADF | Errno::ENOTSOCK | Errno::EINVAL | Errno::EOPNOTSUPP => Accepted::Lost(named(e)),
         e => Accepted::Failed(named(e)),
+    }
+}
+
+/// Copies the first bytes that have arrived, and leaves them in the socket (MSG_PEEK); returns their number, `Some(0)` at the end of the
+/// stream, `None` if there are none yet.
+pub fn peek(socket: BorrowedFd<'_>, room: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        return match recv(socket.as_raw_fd(), room, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(count) => Ok(Some(count)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(Errno::EINTR) => continue,
+            Err(e) => Err(e.into()),
+        };
     }
 }
 

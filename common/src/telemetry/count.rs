@@ -10,6 +10,11 @@ pub enum Count {
     RefusedAddress,
     RefusedDescriptors,
     Evicted,
+    HeaderMalformed,
+    HeaderChecksum,
+    HeaderTimeout,
+    HeaderLeft,
+    HeaderUntrusted,
     HandshakesFull,
     HandshakesResumed,
     HandshakeIncompatible,
@@ -82,6 +87,11 @@ const REFUSED: CountFamily = family(
 );
 const EVICTED: CountFamily =
     family("tine_connections_evicted", "Idle or slow connections closed to admit new ones.", "");
+const PROXY_HEADERS_FAILED: CountFamily = family(
+    "tine_proxy_headers_failed",
+    "Connections closed because they did not begin with a header of the PROXY protocol, by cause.",
+    "cause",
+);
 const HANDSHAKES: CountFamily =
     family("tine_tls_handshakes", "TLS handshakes completed, in full or by a session that was resumed.", "kind");
 const HANDSHAKES_FAILED: CountFamily =
@@ -105,7 +115,7 @@ const UPGRADES: CountFamily = family("tine_upgrades", "Upgrades that have ended.
 
 impl Count {
     /// In the order of the variants, those of one family together.
-    pub const ALL: [Count; 51] = [
+    pub const ALL: [Count; 56] = [
         Count::ReceivedBytes,
         Count::SentBytes,
         Count::Accepted,
@@ -113,6 +123,11 @@ impl Count {
         Count::RefusedAddress,
         Count::RefusedDescriptors,
         Count::Evicted,
+        Count::HeaderMalformed,
+        Count::HeaderChecksum,
+        Count::HeaderTimeout,
+        Count::HeaderLeft,
+        Count::HeaderUntrusted,
         Count::HandshakesFull,
         Count::HandshakesResumed,
         Count::HandshakeIncompatible,
@@ -169,6 +184,11 @@ impl Count {
             Count::RefusedAddress => (REFUSED, "address"),
             Count::RefusedDescriptors => (REFUSED, "descriptors"),
             Count::Evicted => (EVICTED, ""),
+            Count::HeaderMalformed => (PROXY_HEADERS_FAILED, "malformed"),
+            Count::HeaderChecksum => (PROXY_HEADERS_FAILED, "checksum"),
+            Count::HeaderTimeout => (PROXY_HEADERS_FAILED, "timeout"),
+            Count::HeaderLeft => (PROXY_HEADERS_FAILED, "left"),
+            Count::HeaderUntrusted => (PROXY_HEADERS_FAILED, "untrusted"),
             Count::HandshakesFull => (HANDSHAKES, "full"),
             Count::HandshakesResumed => (HANDSHAKES, "resumed"),
             Count::HandshakeIncompatible => (HANDSHAKES_FAILED, "incompatible"),

@@ -16,8 +16,7 @@ pub fn descriptors_needed(config: &MasterConfig) -> u64 {
     let control = if config.control == ControlAt::Nowhere { 0 } else { crate::control::DESCRIPTORS };
     // With the channel of its process.
     let admin = if config.admin.is_some() { 2 } else { 0 };
-    (OWN + control + admin + config.workers + config.addresses().map(|(address, _)| sockets(address)).sum::<usize>())
-        as u64
+    (OWN + control + admin + config.workers + config.addresses().map(|one| sockets(one.address)).sum::<usize>()) as u64
 }
 
 /// A warning of one line for each option that the kernel's settings limit.

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use tine_apps::admin::Sources;
 use tine_common::bulletin::Bulletin;
-use tine_common::config::{AcceptMode, Limits, RequestLogConfig, ThrottleConfig, WorkerConfig};
+use tine_common::config::{AcceptMode, Limits, ProxyConfig, RequestLogConfig, ThrottleConfig, WorkerConfig};
 use tine_common::message::Order;
 use tine_common::privileges::{Affinity, Privileges};
 use tine_common::roster::Roster;
@@ -82,6 +82,8 @@ fn worker_config() -> WorkerConfig {
         limits: Limits { write_timeout: Duration::from_secs(10), ..Limits::default() },
         throttle: ThrottleConfig::default(),
         request_log: RequestLogConfig::default(),
+        proxies: ProxyConfig::default(),
+        root_path: None,
     }
 }
 

@@ -10,6 +10,7 @@ use nix::sys::wait::waitpid;
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Instant;
+use tine_common::config::RootPath;
 use tine_common::message::Order;
 use tine_common::sys::fork::{Fork, fork};
 use tine_worker::app::WorkerInfo;
@@ -54,6 +55,7 @@ impl Master {
                         metrics: AppMetrics::of(self.scoreboard.telemetry().seat(slot)),
                         dictionaries: self.scoreboard.dictionaries(),
                         election: self.scoreboard.election(),
+                        root_path: self.config.worker.root_path.map_or("", RootPath::as_str),
                         file_reports: self.developing.as_mut().map_or(FileReports::NONE, |developing| {
                             developing.take_reports(self.replacing.generation())
                         }),

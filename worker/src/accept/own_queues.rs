@@ -116,7 +116,7 @@ fn is_far_over(mine: u64, least: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{WAKER, in_poll_of, tcp_listener};
-    use super::super::{Listener, Place};
+    use super::super::{Listener, Place, Spoken};
     use super::*;
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
@@ -137,7 +137,7 @@ mod tests {
                     fd,
                     queue: Queue::Own { place: Place { index, count: 3 }, waker },
                     is_tcp: true,
-                    is_tls: false,
+                    spoken: Spoken::default(),
                     is_lent: false,
                 });
             }

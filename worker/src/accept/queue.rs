@@ -11,10 +11,19 @@ pub struct Listener {
     pub fd: OwnedFd,
     pub queue: Queue,
     pub is_tcp: bool,
-    /// Its connections begin with a TLS handshake.
-    pub is_tls: bool,
+    /// What its connections begin with.
+    pub spoken: Spoken,
     /// Another process's, which keeps using the socket after this server has ended.
     pub is_lent: bool,
+}
+
+/// What the connections of a listener begin with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// A TLS handshake.
+    pub is_tls: bool,
+    /// A header of the PROXY protocol, before all else.
+    pub is_proxied: bool,
 }
 
 impl Listener {

@@ -159,8 +159,12 @@ impl Strings<'_, '_> {
         let Some(client) = client else { return };
         self.pen.constant(b",\"client_address\":\"");
         self.pen.address(client.ip());
-        self.pen.constant(b"\",\"client_port\":");
-        self.pen.number(client.port().into());
+        self.pen.byte(b'"');
+        // 0: a proxy has not told it.
+        if client.port() > 0 {
+            self.pen.constant(b",\"client_port\":");
+            self.pen.number(client.port().into());
+        }
     }
 
     /// The name has to be decoded.

@@ -22,7 +22,9 @@ impl Asked<'_> {
     #[inline(always)]
     pub fn datum<'d>(&'d self, value: &'d Value, fields: &'d Fields<'d>) -> Datum<'d> {
         let port = |address: Option<std::net::SocketAddr>| {
-            address.map_or(Datum::Absent, |address| Datum::Number(address.port().into()))
+            // 0: a proxy has not told it.
+            let port = address.map(|address| address.port()).filter(|&port| port > 0);
+            port.map_or(Datum::Absent, |port| Datum::Number(port.into()))
         };
         let ip = |address: Option<std::net::SocketAddr>| {
             address.map_or(Datum::Absent, |address| Datum::Address(address.ip()))

@@ -1,8 +1,9 @@
 //! The context of a call: the time of this turn, the limits, the connection's addresses.
 
 use super::tls::Tls;
-use super::{Background, ConnectionId, Interest, Waker, Wakeups, Watch};
-use crate::http::DateLine;
+use super::{Background, Caller, ConnectionId, Interest, Waker, Wakeups, Watch};
+use crate::caller::Proxies;
+use crate::http::{DateLine, Request};
 use crate::net::tls::Session;
 use crate::net::{Addresses, Socket};
 use crate::protocol::IdleEnd;
@@ -42,6 +43,8 @@ pub struct WorkerInfo {
     pub dictionaries: Dictionaries,
     /// Which worker of the whole server does what is to be done once.
     pub election: Election,
+    /// `--root-path`: where the application is mounted, such as `/shop`; empty: at the root.
+    pub root_path: &'static str,
     /// Where its application reports the files that it uses, for `--reload`.
     pub file_reports: FileReports,
 }
@@ -57,6 +60,7 @@ impl WorkerInfo {
             metrics: AppMetrics::none(),
             dictionaries: Dictionaries::NONE,
             election: Election::NONE,
+            root_path: "",
             file_reports: FileReports::NONE,
         }
     }
@@ -84,6 +88,8 @@ pub(crate) struct TurnCx<'a> {
     pub request_log: Option<&'a RequestLog>,
     /// `None`: there is no listener of TLS.
     pub tls: Option<&'a Acceptor>,
+    /// `None`: no connection has a caller.
+    pub proxies: Option<&'a Proxies>,
 }
 
 impl TurnCx<'_> {
@@ -120,6 +126,7 @@ impl<'a> TurnCx<'a> {
             seat: Seat::NONE,
             request_log: None,
             tls: None,
+            proxies: None,
         }
     }
 }
@@ -130,6 +137,8 @@ pub(crate) struct ConnectionCx<'a> {
     pub socket: Option<&'a Socket>,
     /// `None`: it is plain.
     pub session: Option<&'a Session>,
+    /// Of the connection, or of the request that is called for; `None`: the client is the other end of the socket.
+    pub caller: Option<&'a Rc<Caller>>,
     /// The worker drains, and how long this connection may stay idle then.
     pub idle_end: Option<IdleEnd>,
     pub id: ConnectionId,
@@ -249,27 +258,70 @@ impl<'a> Cx<'a> {
 
     /// Both ends of the connection; each is `None` on a Unix socket, and outside of a connection.
     pub fn addresses(&self) -> Addresses {
-        self.connection.socket.map_or(Addresses::default(), Socket::addresses)
+        match self.connection.caller {
+            None => self.connection.socket.map_or(Addresses::default(), Socket::addresses),
+            Some(_) => Addresses { client: self.peer_address(), local: self.local_address() },
+        }
     }
 
-    /// The client's address; `None` on a Unix socket.
+    /// The client's address, behind a trusted proxy as that says it, with port 0 if it is not known; `None` on a Unix socket.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.connection.socket?.client()
+        match self.connection.caller {
+            None => self.connection.socket?.client(),
+            Some(caller) => caller.client(),
+        }
     }
 
     /// The address that the client connected to; `None` on a Unix socket. Read from the kernel once a connection.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.connection.socket?.local()
+        let announced = self.connection.caller.and_then(|caller| caller.local());
+        announced.or_else(|| self.connection.socket?.local())
     }
 
-    /// The TLS session of the connection; `None`: it is plain.
+    /// What proxies say of the client; `None`: it is the other end of the connection.
+    pub fn caller(&self) -> Option<&'a Rc<Caller>> {
+        self.connection.caller
+    }
+
+    /// The host that the client asked for, perhaps with a port: as a trusted proxy says it, or else that of the request.
+    pub fn host_of(&self, request: &Request<'a>) -> &'a str {
+        self.connection.caller.and_then(|caller| caller.host()).unwrap_or_else(|| request.host())
+    }
+
+    /// The TLS session of the client; `None`: its connection is plain.
     pub fn tls(&self) -> Option<&'a Rc<Tls>> {
-        self.connection.session.map(Session::facts)
+        match self.connection.session {
+            Some(session) => Some(session.facts()),
+            None => self.connection.caller?.tls(),
+        }
     }
 
-    /// The request came over TLS, so that its scheme is https.
+    /// The connection is one of TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.connection.session.is_some()
+    }
+
+    /// The client's scheme is https.
+    pub(crate) fn is_https(&self) -> bool {
+        match self.connection.caller {
+            None => self.is_tls(),
+            Some(caller) => caller.is_https(),
+        }
+    }
+
+    /// What the fields of the request say of its client, if that is more than is known of the connection.
+    #[inline]
+    pub(crate) fn caller_of(&self, request: &Request<'_>) -> Option<Rc<Caller>> {
+        let connection = self.connection.caller?;
+        self.turn.proxies?.of_request(request.headers(), connection)
+    }
+
+    /// The same for this caller.
+    pub(crate) fn called_by<'b>(&self, caller: &'b Rc<Caller>) -> Cx<'b>
+    where
+        'a: 'b,
+    {
+        Cx { turn: self.turn, connection: ConnectionCx { caller: Some(caller), ..self.connection } }
     }
 
     /// Whether a certificate has the name of the host of a request over TLS.

@@ -14,6 +14,7 @@ mod upgrade;
 mod waker;
 mod watch;
 
+pub use crate::caller::Caller;
 pub use crate::net::Addresses;
 pub use tine_common::sys::descriptor::OtherEnd;
 

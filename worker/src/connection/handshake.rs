@@ -25,6 +25,11 @@ impl Handshake {
         Handshake { began: now, ends_at_next_wait: false, refusal: refusal.map(Box::new) }
     }
 
+    /// It is refused after all.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(Box::new(refusal));
+    }
+
     /// As long as a request's head may take. One that is refused does not keep its place for longer than that either.
     pub fn until(&self, limits: &Limits) -> Instant {
         if self.ends_at_next_wait { self.began } else { self.began + limits.header_timeout }

@@ -27,7 +27,7 @@ pub fn may_close(socket: &Socket, scratch: &mut ReadBuffer, sent_bytes: u64) -> 
         (Turn::Closed, _) => true,
         (Turn::Waits, false) => sent_bytes <= FLIGHT_BYTES_MAX || socket.bytes_at_risk() == 0,
         // It sends after its last request, and may continue.
-        (Turn::Waits | Turn::Again, _) => false,
+        _ => false,
     }
 }
 

@@ -31,6 +31,7 @@ impl<'a> Step<'a> {
             connection: ConnectionCx {
                 socket: Some(&transport.socket),
                 session: transport.session(),
+                caller: transport.caller.as_ref(),
                 idle_end: self.idle_end,
                 id: self.id,
             },
@@ -88,6 +89,7 @@ impl Connection {
         let protocol = match &mut self.phase {
             Phase::Open(protocol) => protocol,
             Phase::Handshake(_) => return self.shake_hands(shared, step),
+            Phase::Header(_) => return Err(self.read_header(shared, step)),
             Phase::Finishing(closing) => return Ok(Next::Close(*closing)),
             Phase::Lingering(linger) => {
                 return Err(linger.go_on(&self.transport.socket, input, &step.cx(&self.transport)));

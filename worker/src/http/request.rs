@@ -111,6 +111,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The same request for an application that is mounted below the first `bytes` of its path.
+    pub fn below(&self, bytes: usize) -> Request<'a> {
+        Request { path: ((self.path.0 + bytes).min(self.path.1), self.path.1), ..*self }
+    }
+
     /// What follows the first `?`, undecoded.
     pub fn query(&self) -> Option<&'a str> {
         self.target.get(self.path.1 + 1..)
@@ -147,7 +152,7 @@ impl<'a> Request<'a> {
         self.place
     }
 
-    /// It came over TLS. [`Cx::tls`](crate::app::Cx::tls) has the session.
+    /// Its scheme is https: it came over TLS, or a trusted proxy says so. [`Cx::tls`](crate::app::Cx::tls) has the session.
     pub fn is_https(&self) -> bool {
         self.is_https
     }
@@ -265,7 +270,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Each field, its name as it was sent; values are bytes, as they need not be UTF-8.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let (parsed, kept): (&[_], &[_]) = match self.0 {
             List::Parsed(fields) => (fields, &[]),
             List::Kept(fields) => (&[], fields),

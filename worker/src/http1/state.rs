@@ -25,6 +25,7 @@ use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
 use crate::app::{Answer, App, ConnectionEnd, Cx, Handshake, Peer};
+use crate::caller;
 use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
 use crate::exchange::{Driven, Driver, Failed, Piece};
@@ -387,6 +388,22 @@ impl Http1 {
     #[inline]
     fn begin<'a>(
         &mut self,
+        parsed: Parsed<'a>,
+        bytes: &'a [u8],
+        entry: Option<Entry>,
+        reply: &mut Reply<'_>,
+        app: &mut dyn App,
+        cx: &Cx<'_>,
+    ) -> Begun {
+        match cx.caller_of(&parsed.request) {
+            None => self.begin_as_called(parsed, bytes, entry, reply, app, cx),
+            Some(caller) => self.begin_as_called(parsed, bytes, entry, reply, app, &cx.called_by(&caller)),
+        }
+    }
+
+    /// The same; the client is known.
+    fn begin_as_called<'a>(
+        &mut self,
         mut parsed: Parsed<'a>,
         bytes: &'a [u8],
         entry: Option<Entry>,
@@ -413,7 +430,7 @@ impl Http1 {
             }
         };
         parsed.request.set_place(self.place);
-        parsed.request.set_https(cx.is_tls());
+        parsed.request.set_https(cx.is_https());
         let rest = &bytes[parsed.length..];
         parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
         let called = self.call(&parsed, rest, entry, reply, app, cx);
@@ -480,7 +497,7 @@ impl Http1 {
                     Ok(()) => {
                         let record = reply.recorder.last();
                         encode::switching(reply.output, &handshake, &upgrade, record, cx);
-                        let peer = upgrade.peer;
+                        let peer = caller::called(upgrade.peer, cx);
                         let mut websocket = WebSocket::new(peer, request.name(), record, cx.limits(), cx.now());
                         websocket.permit = permit.keep(cx.now());
                         reply.written();

@@ -4,6 +4,7 @@
 use super::encode;
 use super::framing::{BodyFraming, Framing, ResponseFacts, take_declared, too_short};
 use crate::app::{AppError, ConnectionEnd, Cx, Handshake, Peer, Upgrade};
+use crate::caller;
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers, Version};
 use crate::net::{FILE_PIECE_BYTES_MAX, WriteQueue};
@@ -60,7 +61,7 @@ impl Sink<'_> {
         self.record.head_at(self.sent_bytes + self.queue.len() as u64);
         encode::switching(self.queue, handshake, &upgrade, self.record, self.cx);
         *self.writer = Some(Writer { framing: BodyFraming::Empty, end: ConnectionEnd::Kept, has_begun_size: false });
-        *self.switched = Some(upgrade.peer);
+        *self.switched = Some(caller::called(upgrade.peer, self.cx));
     }
 
     /// Writes an interim head that has been checked. A client of HTTP/1.0 gets none (RFC 9110, 15.2).

@@ -16,6 +16,7 @@ use super::stream::{Active, Part, Stream};
 use super::windows::SendWindow;
 use super::writer::{After, Writer, framing};
 use crate::app::{Answer, Cx, Handshake};
+use crate::caller;
 use crate::dispatch::{self, InFlightEntry, Outcome, Record};
 use crate::exchange::Driver;
 use crate::http::{BodyLength, Error, Request, Response, StatusCode, Version};
@@ -101,7 +102,6 @@ impl Http2 {
         let mut room = FieldRoom::new();
         let mut request = head.request(&mut room);
         request.set_place(place);
-        request.set_https(wire.cx.is_tls());
         if let BodyLength::Known(length) = request.body_length() {
             incoming.declare(length);
         }
@@ -115,7 +115,10 @@ impl Http2 {
         };
         let is_head = request.method() == "HEAD";
         let begins = Begins { id, began, incoming, window, is_head, priority };
-        let cx = &wire.cx.of_stream(id);
+        let caller = wire.cx.caller_of(&request);
+        let cx = wire.cx.of_stream(id);
+        let cx = &caller.as_ref().map_or(cx, |caller| cx.called_by(caller));
+        request.set_https(cx.is_https());
         let admitted = match admitted {
             Some(admitted) => admitted,
             None => match dispatch::admit(&request, cx) {
@@ -129,7 +132,7 @@ impl Http2 {
             },
         };
         let expects_continue = head.expects_continue() && request.has_body();
-        self.call(&request, expects_continue, begins, admitted, wire);
+        self.call(&request, expects_continue, begins, admitted, wire, cx);
     }
 
     /// Streams are in the order of their ids; one that has waited is not the last.
@@ -149,8 +152,8 @@ impl Http2 {
         begins: Begins,
         admitted: Admitted,
         wire: &mut Wire<'_>,
+        cx: &Cx<'_>,
     ) {
-        let cx = &wire.cx.of_stream(begins.id);
         let starts_at = wire.written();
         let (permit, answer) = match admitted {
             Ok(permit) => (permit, dispatch::begin(request, begins.began, starts_at, wire.recorder, wire.app, cx)),
@@ -175,7 +178,7 @@ impl Http2 {
                 self.insert(begins, Part::Exchange(Box::new(active)), record, cx);
                 return InFlightEntry::turn_away(cx);
             }
-            Answer::Upgrade(upgrade) => {
+            Answer::Upgrade(mut upgrade) => {
                 let accepted = Handshake::of(request).map(|handshake| handshake.accept(&upgrade));
                 match accepted {
                     Err(refusal) => refusal.response(),
@@ -186,6 +189,7 @@ impl Http2 {
                     Ok(Ok(())) => {
                         InFlightEntry::turn_away(cx);
                         let permit = permit.keep(cx.now());
+                        upgrade.peer = caller::called(upgrade.peer, cx);
                         return self.switch(begins, upgrade, request.name(), permit, record, wire);
                     }
                 }

@@ -6,6 +6,7 @@ use super::hpack::Encoder;
 use super::outgoing::Outgoing;
 use super::raw::Effects;
 use crate::app::{AppError, Cx, StreamEnd, Upgrade};
+use crate::caller;
 use crate::dispatch::Record;
 use crate::http::{Head, Trailers};
 use crate::http1::{BodyFraming, Framing, ResponseFacts, take_declared};
@@ -108,7 +109,7 @@ impl Sink<'_> {
     pub fn switch(&mut self, mut upgrade: Upgrade) {
         encode::switching(self.encoder, &mut self.blocks.bytes, &mut upgrade, self.record, self.cx);
         self.outgoing.writer = Some(Writer { framing: BodyFraming::Empty, after: After::Goes });
-        self.outgoing.switched = Some(upgrade.peer);
+        self.outgoing.switched = Some(caller::called(upgrade.peer, self.cx));
     }
 
     pub fn interim(&mut self, head: &Head) {

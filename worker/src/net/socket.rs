@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 use tine_common::sys::file::{SentFile, send_file};
-use tine_common::sys::socket::{MORE_FOLLOWS, NO_SIGNAL, set_notsent_lowat, unacknowledged_bytes};
+use tine_common::sys::socket::{MORE_FOLLOWS, NO_SIGNAL, peek, set_notsent_lowat, unacknowledged_bytes};
 
 /// The most that the kernel buffers for a client without being able to send it (TCP_NOTSENT_LOWAT), set on the
 /// listeners. By default it takes up to 4 MiB: clients that never read would pin gigabytes of shared memory (tcp_mem).
@@ -53,6 +53,11 @@ impl Socket {
     /// yet.
     pub fn receive(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
         not_yet(|| (&self.raw).read(room))
+    }
+
+    /// As [`Socket::receive`], and leaves the bytes where they are.
+    pub fn peek(&self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        peek(self.raw.as_fd(), room)
     }
 
     /// Returns how many bytes the kernel took; `None` if it is not writable.

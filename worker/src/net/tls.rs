@@ -177,14 +177,16 @@ impl Session {
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 _ => "unknown",
-            },
+            }
+            .into(),
             // rustls' names of TLS 1.3's differ from the registry's in the number.
             cipher: match suite.unwrap_or("unknown") {
                 "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
                 "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
                 "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
                 name => name,
-            },
+            }
+            .into(),
             server_name: self.rustls.server_name().map(str::to_string),
             is_resumed: self.is_resumed(),
             client: self.client_certificate().and_then(ClientCertificate::of),

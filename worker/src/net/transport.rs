@@ -5,14 +5,18 @@
 
 use super::tls::Session;
 use super::{BrokenPart, FAST_CLIENT_BYTES, Flushed, ReadBuffer, Received, Socket, WriteQueue};
+use crate::caller::Caller;
 use mio::event::Event;
 use std::io;
+use std::rc::Rc;
 use std::time::Instant;
 
 pub struct Transport {
     pub socket: Socket,
     /// Of TLS; `None`: plain.
     pub(super) session: Option<Box<Session>>,
+    /// The client, as a proxy describes it; `None`: the other end.
+    pub caller: Option<Rc<Caller>>,
     /// The socket may have bytes or an end of stream; false once a read came short.
     pub(super) readable: bool,
     /// The socket may take bytes; false once a write came short.
@@ -33,6 +37,7 @@ impl Transport {
         Transport {
             socket,
             session: session.map(Box::new),
+            caller: None,
             readable: true,
             writable: true,
             hung_up: false,
@@ -55,6 +60,29 @@ impl Transport {
     /// The next read is tried, whatever the last one said.
     pub fn try_reading(&mut self) {
         self.readable = true;
+    }
+
+    /// The first bytes that have arrived, left where they are, even those of TLS; `None`: nothing new has. To be called again once more may
+    /// have arrived.
+    pub fn peek(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.readable {
+            return Ok(None);
+        }
+        let peeked = self.socket.peek(room)?;
+        self.readable = self.hung_up;
+        Ok(peeked)
+    }
+
+    /// Takes bytes that were peeked at, as many as there is room, so that what follows is read next.
+    pub fn skip(&mut self, mut room: &mut [u8]) -> io::Result<()> {
+        self.readable = true;
+        while !room.is_empty() {
+            match self.socket.receive(room)? {
+                Some(count @ 1..) => room = &mut room[count..],
+                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        Ok(())
     }
 
     pub fn is_gone(&self) -> bool {

@@ -31,7 +31,7 @@ pub fn verifier(ca: &Path, auth: ClientAuth) -> Result<(Arc<dyn ClientCertVerifi
 /// What a certificate says of its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// `CN=alice, O=Example`, as it is printed.
+    /// `CN=alice, O=Example`, as it is printed. All others are empty if a proxy has told only this.
     pub subject: String,
     /// `CN=Example CA`
     pub issuer: String,
@@ -61,6 +61,22 @@ impl ClientCertificate {
             names: printable(&alternative_names(&parsed, shown).join(", ")),
             fingerprint: tls_crypto::sha256(der).iter().map(|byte| format!("{byte:02x}")).collect(),
         })
+    }
+}
+
+impl ClientCertificate {
+    /// Of which a proxy has told the common name, and nothing else.
+    pub(crate) fn named(common_name: &str) -> ClientCertificate {
+        let mut subject = "CN=".to_string();
+        for c in printable(common_name).chars() {
+            // As in RFC 4514: it stays one name.
+            if ",+=\"\\<>;".contains(c) {
+                subject.push('\\');
+            }
+            subject.push(c);
+        }
+        let none = String::new;
+        ClientCertificate { subject, issuer: none(), serial: none(), names: none(), fingerprint: none() }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The step of a turn that accepts new connections: they are admitted, or refused with a response.
 
 use super::Worker;
-use crate::accept::is_over;
+use crate::accept::{Spoken, is_over};
 use crate::admission::{EXHAUSTED_PAUSE, REFUSED_OPEN_MAX, Refusal};
-use crate::app::ConnectionId;
+use crate::app::{Caller, ConnectionId};
 use crate::connection::Connection;
 use crate::net::Socket;
 use crate::run_queue::Token;
@@ -84,7 +84,7 @@ impl Worker {
             Accepted::Connection(fd) => {
                 self.listeners.on_accepted();
                 let socket = Socket::new(fd, self.listeners.is_tcp(index), client);
-                self.admit(socket, self.listeners.is_tls(index), snapshot, now);
+                self.admit(socket, self.listeners.spoken(index), snapshot, now);
                 return true;
             }
             Accepted::WouldBlock => {}
@@ -144,12 +144,15 @@ impl Worker {
         }
     }
 
-    fn admit(&mut self, socket: Socket, is_tls: bool, snapshot: &mut LoadSnapshot, now: Instant) {
+    fn admit(&mut self, socket: Socket, spoken: Spoken, snapshot: &mut LoadSnapshot, now: Instant) {
         self.metrics[Metric::Accepted] += 1;
         self.seat.count(Count::Accepted, 1);
+        if spoken.is_proxied && !self.may_announce(&socket, now) {
+            return;
+        }
         // Before an eviction: no connection is evicted for a client that has its share.
-        let Ok(entry) = self.count_address(socket.client(), now) else {
-            return self.refuse(socket, is_tls, Count::RefusedAddress, now);
+        let Ok(entry) = self.count_peer(&socket, spoken, now) else {
+            return self.refuse(socket, spoken, Count::RefusedAddress, now);
         };
         if !self.admission.admits(self.admitted(), snapshot.total) && self.evict_one(true, now) {
             snapshot.total = snapshot.total.saturating_sub(1);
@@ -157,7 +160,7 @@ impl Worker {
         if self.admission.admits(self.admitted(), snapshot.total) {
             snapshot.total += 1;
             self.counts.changed = true;
-            let Some(connection) = self.begin(socket, is_tls, None, now) else { return };
+            let Some(connection) = self.begin(socket, spoken, None, now) else { return };
             let token = self.insert(connection);
             if let Some((per_address, entry)) = self.per_address.as_mut().zip(entry) {
                 per_address.keep(token, entry);
@@ -171,11 +174,74 @@ impl Worker {
         let (mine, total) = (self.admitted(), snapshot.total);
         let mine = counted(mine as u64, "connection");
         self.admission.on_refused(format_args!("at capacity with {mine} here and {total} in all"), now);
-        self.refuse(socket, is_tls, Count::RefusedCapacity, now);
+        self.refuse(socket, spoken, Count::RefusedCapacity, now);
+    }
+
+    /// Whether the peer is one of those that may speak the PROXY protocol; if not, it is counted, and the connection is closed.
+    fn may_announce(&self, socket: &Socket, now: Instant) -> bool {
+        let Some(proxies) = &self.proxies else { return true };
+        let may = proxies.may_announce(socket.client());
+        if !may {
+            self.seat.count(Count::HeaderUntrusted, 1);
+            proxies.on_unannounced(socket.client(), socket.local(), "it is not from one of --trusted-proxies", now);
+        }
+        may
+    }
+
+    /// Counts the connection for its client's address, unless that is not known yet, or is a proxy's, whose clients are many.
+    fn count_peer(&mut self, socket: &Socket, spoken: Spoken, now: Instant) -> Result<Option<Entry>, ()> {
+        let proxies = self.proxies.as_ref();
+        let is_clients = !spoken.is_proxied && proxies.is_none_or(|proxies| !proxies.trusts(socket.client()));
+        self.count_address(socket.client().filter(|_| is_clients), now)
+    }
+
+    /// Proxies have announced connections in this turn: each is counted for the address of its client, or refused.
+    #[inline]
+    pub(super) fn count_announced(&mut self, now: Instant) {
+        while let Some(token) = self.counts.announced.pop() {
+            self.count_one_announced(token, now);
+        }
+    }
+
+    fn count_one_announced(&mut self, token: Token, now: Instant) {
+        let connection = &self.connections[token];
+        let client = connection.caller().filter(|caller| !caller.is_proxy()).and_then(Caller::client);
+        if connection.is_refused() {
+            return;
+        }
+        match (self.count_address(client, now), &mut self.per_address) {
+            (Ok(Some(entry)), Some(per_address)) => per_address.keep(token, entry),
+            (Ok(_), _) => {}
+            (Err(()), _) => {
+                self.metrics[Metric::Refused] += 1;
+                self.seat.count(Count::RefusedAddress, 1);
+                let has_time = self.counts.refused_open < REFUSED_OPEN_MAX;
+                let refusal = has_time.then(|| Refusal::unread(client, &self.date, self.request_log.as_deref(), now));
+                let connection = &mut self.connections[token];
+                connection.refuse(refusal, now);
+                self.buffers.recorder.buffered(0, connection.queued_bytes());
+                self.counts.refused_open += 1;
+                self.counts.changed = true;
+            }
+        }
     }
 
     /// A connection in its first phase. `None`: no session can be begun for it, which is logged.
-    fn begin(&self, socket: Socket, is_tls: bool, refusal: Option<Refusal>, now: Instant) -> Option<Connection> {
+    fn begin(&self, socket: Socket, spoken: Spoken, refusal: Option<Refusal>, now: Instant) -> Option<Connection> {
+        if self.proxies.is_none() {
+            return self.begin_spoken(socket, spoken.is_tls, refusal, now);
+        }
+        let peer = socket.client();
+        let connection = self.begin_spoken(socket, spoken.is_tls, refusal, now)?;
+        let caller = self.proxies.as_ref().and_then(|proxies| proxies.of_connection(peer, spoken.is_tls));
+        Some(match spoken.is_proxied {
+            true => connection.after_header(now),
+            false => connection.called_by(caller),
+        })
+    }
+
+    /// The same, but for what proxies say.
+    fn begin_spoken(&self, socket: Socket, is_tls: bool, refusal: Option<Refusal>, now: Instant) -> Option<Connection> {
         let Some(tls) = self.tls.as_ref().filter(|_| is_tls) else { return Some(Connection::new(socket, now)) };
         let has_http2 = self.config.limits.has_http2 && refusal.is_none();
         match tls.begin(has_http2, now) {
@@ -200,15 +266,15 @@ impl Worker {
     }
 
     /// Answers with a 503 that has a `Retry-After`.
-    fn refuse(&mut self, socket: Socket, is_tls: bool, why: Count, now: Instant) {
+    fn refuse(&mut self, socket: Socket, spoken: Spoken, why: Count, now: Instant) {
         self.metrics[Metric::Refused] += 1;
         self.seat.count(why, 1);
         let (input, log) = (&mut self.buffers.input, self.request_log.as_deref());
-        if is_tls {
+        if spoken.is_tls {
             // It can be told only in its session, which is begun for some of them.
             if self.counts.refused_open < REFUSED_OPEN_MAX {
                 let refusal = Refusal::unread(socket.client(), &self.date, log, now);
-                if let Some(connection) = self.begin(socket, is_tls, Some(refusal), now) {
+                if let Some(connection) = self.begin(socket, spoken, Some(refusal), now) {
                     self.counts.refused_open += 1;
                     self.insert(connection);
                 }
@@ -267,7 +333,7 @@ impl Worker {
             let Some(listener) = self.listeners.get(index) else { return };
             let (is_tcp, date) = (self.listeners.is_tcp(index), &self.date);
             let (buffers, log) = (&mut self.buffers, self.request_log.as_deref());
-            let is_tls = self.listeners.is_tls(index);
+            let is_tls = self.listeners.spoken(index).is_tls;
             let answer = |fd| {
                 // A client of TLS could not read it.
                 if is_tls {

@@ -11,7 +11,7 @@ local Environ = { __metatable = "environ is not complete: call pairs(environ) be
 
 -- Those that are not part of the request.
 local CONSTANTS = {
-  SCRIPT_NAME = "",
+  SCRIPT_NAME = host.root_path,
   ["wsgi.version"] = { 1, 0 },
   ["wsgi.multithread"] = false,
   ["wsgi.multiprocess"] = host.is_multiprocess,
