@@ -14,6 +14,7 @@ pub mod health;
 mod html;
 #[cfg(any(feature = "lua54", feature = "luajit"))]
 pub mod lua;
+pub mod mounted;
 mod percent;
 mod pieces;
 #[warn(missing_docs)]

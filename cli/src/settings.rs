@@ -10,7 +10,7 @@ use nix::unistd::fchdir;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::PathBuf;
-use tine::for_cli::{Reloaded, Reread, go_to, with_health_checks};
+use tine::for_cli::{Reloaded, Reread, go_to, with_own_paths};
 use tine_common::config::MasterConfig;
 
 /// Options and operands that a reload cannot change: they belong to the sockets, the files and the process. The others are
@@ -84,7 +84,7 @@ impl Settings {
             served.warnings.push(warnings::of_development(development, &config));
         }
         served.warnings.extend(warnings::of_silence(&served.about, &config));
-        served.factory = with_health_checks(&served.about, &mut config, served.factory);
+        served.factory = with_own_paths(&served.about, &mut config, served.factory);
         Ok(Settings { served, config, given })
     }
 

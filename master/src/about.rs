@@ -1,6 +1,6 @@
 //! What is served, as the banner, the status and the log describe it.
 
-use tine_apps::health;
+use tine_apps::{health, mounted};
 use tine_common::config::{Exempt, MasterConfig};
 use tine_worker::app::AppFactory;
 
@@ -28,9 +28,9 @@ pub enum Health {
     Nowhere,
 }
 
-/// The application with the server's own path for health checks before it, if there is one. No limit applies to health checks:
-/// a load balancer takes a server that refuses them for dead.
-pub fn with_health_checks(about: &About, config: &mut MasterConfig, factory: AppFactory) -> AppFactory {
+/// The application below `--root-path`, with the server's own path for health checks before it, if there are such paths. No limit applies
+/// to health checks: a load balancer takes a server that refuses them for dead.
+pub fn with_own_paths(about: &About, config: &mut MasterConfig, factory: AppFactory) -> AppFactory {
     let of_app = match about.health {
         Health::At(path) => Some(path.to_string()),
         Health::AppsOwn | Health::Nowhere => None,
@@ -40,5 +40,17 @@ pub fn with_health_checks(about: &About, config: &mut MasterConfig, factory: App
             config.worker.throttle.exempt.push(path);
         }
     }
-    health::at(config.health_path.as_deref(), factory)
+    let root = config.worker.root_path;
+    if let Some(root) = root {
+        let below = |exempt: &Exempt| match exempt {
+            Exempt::Path(path) => Some(Exempt::Path(format!("{root}{path}"))),
+            Exempt::Below(path) => Some(Exempt::Below(format!("{root}{path}"))),
+            Exempt::Network(_) => None,
+        };
+        // The limits come before the application, which alone has paths without it.
+        let exempt = &mut config.worker.throttle.exempt;
+        let more: Vec<Exempt> = exempt.iter().filter_map(below).collect();
+        exempt.extend(more);
+    }
+    mounted::at(root, health::at(config.health_path.as_deref(), factory))
 }

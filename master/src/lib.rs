@@ -71,7 +71,7 @@ pub use tine_worker::{app, http, testing};
 /// What the package `tine-cli` uses; not part of the interface, and may change in any version.
 #[doc(hidden)]
 pub mod for_cli {
-    pub use crate::about::with_health_checks;
+    pub use crate::about::with_own_paths;
     pub use crate::command::Command;
     pub use crate::development::{Development, LoadFailure};
     pub use crate::identity::{Identity, is_root};

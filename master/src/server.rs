@@ -1,6 +1,6 @@
 //! The server of a program that has no command line of Tine's: its settings are values, its errors too.
 
-use crate::about::{About, Health, with_health_checks};
+use crate::about::{About, Health, with_own_paths};
 use crate::identity::Identity;
 use crate::start::{Origin, Service, enter};
 use std::fmt;
@@ -115,13 +115,14 @@ fn prepare(
     tine_common::log::init(level);
     tine_common::log::set_process_name(if config.worker.is_alone { "server" } else { "master" });
     let about = About { name, try_next: "curl URL/".to_string(), also: Vec::new(), health: Health::AppsOwn };
-    let factory = with_health_checks(&about, &mut config, factory);
+    let factory = with_own_paths(&about, &mut config, factory);
     Ok(Service { about, factory, config, identity, warnings: Vec::new(), reread: None, development: None })
 }
 
 impl Builder {
     /// An address to listen on, in addition to those before: a `SocketAddr`, or a text such as `127.0.0.1:8080`,
-    /// `[::1]:8080`, `*:8080` or `unix:/run/app.sock`. Port 0 lets the system choose.
+    /// `[::1]:8080`, `*:8080` or `unix:/run/app.sock`, each with `proxy:` before it if its connections begin with a header of the PROXY
+    /// protocol. Port 0 lets the system choose.
     pub fn bind(mut self, address: impl fmt::Display) -> Builder {
         match address.to_string().parse() {
             Ok(address) => self.config.listen.push(address),

@@ -115,20 +115,20 @@ impl Files {
             Err(wrong) => return refuse_path(wrong),
         };
         if path.bytes.is_empty() && !path.is_directory {
-            return self.with_slash(&path, request);
+            return self.with_slash(&path, request, cx);
         }
         let at = Times { now: cx.now(), date: cx.date() };
         match self.cache.find(&self.root, &path.bytes, at) {
             Ok(entry) => self.send(&path.bytes, &entry, request, at),
-            Err(NotFound::Directory) if !path.is_directory => self.with_slash(&path, request),
+            Err(NotFound::Directory) if !path.is_directory => self.with_slash(&path, request, cx),
             Err(why) => not_found(why, &path.bytes, self.root.path()),
         }
     }
 
     /// A redirect to the same path with a slash, so that the relative links of a page resolve below it.
-    fn with_slash(&self, path: &FilePath, request: &Request<'_>) -> Answer {
+    fn with_slash(&self, path: &FilePath, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
         let query = request.query().map_or(String::new(), |query| format!("?{}", percent::encode_above_ascii(query)));
-        let location = format!("{}{}/{query}", self.at.encoded(), path.encoded());
+        let location = format!("{}{}{}/{query}", cx.worker().root_path, self.at.encoded(), path.encoded());
         Response::text(
             StatusCode::MOVED_PERMANENTLY,
             "301 Moved Permanently: a directory's address ends with a slash\n",

@@ -13,10 +13,10 @@ pub struct Help {
 }
 
 impl Help {
-    /// `has_faults`: whether the faults are enabled.
-    pub fn new(has_faults: bool) -> Self {
+    /// `has_faults`: whether the faults are enabled. `root_path`: where the origin is mounted.
+    pub fn new(has_faults: bool, root_path: &str) -> Self {
         let sections = sections(has_faults);
-        Help { text: text(&sections).leak(), page: help_page::page(&sections).leak() }
+        Help { text: text(&sections).leak(), page: help_page::page(&sections, root_path).leak() }
     }
 
     /// The page for clients that prefer HTML, such as browsers; text for clients with no preference, such as curl.
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn disabled_faults_are_not_listed() {
         for (has_faults, lists) in [(true, true), (false, false)] {
-            let help = Help::new(has_faults);
+            let help = Help::new(has_faults, "");
             assert_eq!((help.text.contains("/fault/reset"), help.page.contains("/fault/reset")), (lists, lists));
             assert!(help.text.contains("/ws/close") && help.page.contains("/ws/close"));
         }

@@ -73,7 +73,7 @@ impl Origin {
             config,
             hostname: hostname::hostname(),
             routes: Routes::of(ENDPOINTS),
-            help: help::Help::new(config.raw_access.is_some()),
+            help: help::Help::new(config.raw_access.is_some(), worker.root_path),
             bin: bin::Pattern::new(worker.buffer_bytes),
             stream: stream::Pattern::new(config.chunk_bytes),
             compressions: tickets::Tickets::default(),

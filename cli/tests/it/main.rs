@@ -59,6 +59,7 @@ mod admin_is_handed_to_the_next_master;
 mod admin_is_the_last_to_end;
 mod admission_refuses_with_503_and_recovers;
 mod after_an_upgrade_one_process_is_the_service;
+mod an_app_is_mounted_below_a_path;
 mod an_app_that_cannot_be_built_ends_the_server;
 mod an_app_that_closes_our_descriptors_ends_its_worker;
 mod an_app_works_outside_of_requests;

@@ -51,6 +51,7 @@ mod debug_shows_errors_to_clients;
 mod disconnected_clients_end_their_request;
 mod environ_has_every_key;
 mod environ_keeps_what_the_app_sets;
+mod environ_knows_the_client_behind_a_proxy;
 mod environ_survives_its_request;
 mod errors_become_500;
 mod errors_outside_of_requests_are_counted;
