@@ -69,6 +69,19 @@ const OPTIONS: &[(&[&str], &str)] = &[
         "TLS is not supported; put a proxy in front of the server",
     ),
     (&["--static-map", "--check-static"], "that is --static DIR with --static-url URL"),
+    (
+        &["--forwarded-allow-ips", "--proxy-allow-from", "--proxy-headers", "--set-real-ip-from", "--real-ip-from"],
+        "that is --trusted-proxies CIDR, such as 10.0.0.0/8",
+    ),
+    (&["--secure-scheme-headers", "--real-ip-header"], "that is --forwarded-header NAME, with --trusted-proxies CIDR"),
+    (
+        &["--proxy-protocol", "--accept-proxy", "--enable-proxy-protocol", "--haproxy-protocol"],
+        "that is proxy: before an address, as in --listen proxy:127.0.0.1:8080",
+    ),
+    (
+        &["--script-name", "--mount", "--manage-script-name", "--prefix", "--base-path"],
+        "that is --root-path PATH, such as /shop",
+    ),
     (&["--limit-request-line"], "that is --request-line-max SIZE"),
     (&["--limit-request-fields"], "that is --header-count-max N"),
     (&["--limit-request-field_size"], "that is --header-max SIZE, of all lines together"),

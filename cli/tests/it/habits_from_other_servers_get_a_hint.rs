@@ -68,6 +68,9 @@ fn options_of_other_servers() {
         ("-k", "--workers N"),
         ("--keep-alive", "--idle-timeout"),
         ("--threads=4", "one thread"),
+        ("--forwarded-allow-ips=*", "--trusted-proxies CIDR"),
+        ("--proxy-protocol", "--listen proxy:"),
+        ("--script-name=/shop", "--root-path PATH"),
     ] {
         for command in ["run", "check"] {
             let line = refused(&[command, "0", option]);

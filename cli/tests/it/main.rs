@@ -213,6 +213,7 @@ mod the_nth_delay_of_a_seed_is_always_the_same;
 mod the_parity_table_holds;
 mod the_pidfile_names_the_running_master;
 mod the_process_of_admin_is_replaced;
+mod the_proxy_examples_are_valid;
 mod the_server_becomes_another_user;
 mod the_server_never_waits_for_its_log;
 mod the_service_manager_is_notified;
