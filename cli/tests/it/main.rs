@@ -205,6 +205,7 @@ mod the_address_of_admin_is_taken_with_care;
 mod the_commands_of_the_docs_run_as_typed;
 mod the_echo_is_compressed_as_accepted;
 mod the_floor_is_built_from_the_repository;
+mod the_h2_crate_gets_what_it_sent;
 mod the_house_is_tidy;
 mod the_limits_pass_the_load_test;
 mod the_log_file_takes_the_place_of_standard_error;
