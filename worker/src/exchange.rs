@@ -116,6 +116,8 @@ pub enum Failed {
     /// The client ended its side in the middle of the body.
     ClientLeft,
     App(AppError),
+    /// The app gives up, as the client does not take the output.
+    GaveUp,
 }
 
 impl Driver {
@@ -154,6 +156,11 @@ impl Driver {
     /// Whether bytes of the body would be used now.
     pub fn wants_body(&self) -> bool {
         !self.body_ended && !self.body_refused
+    }
+
+    /// While the client has to read the response first: when the app gives up.
+    pub fn gives_up_at(&self) -> Option<Instant> {
+        self.exchange.gives_up_at()
     }
 
     /// The app is not called before all of its output is sent.
@@ -195,17 +202,13 @@ impl Driver {
                 idled_over_body = false;
             }
             if self.waits_for_send && stream.has_unsent() {
-                self.patience.rest(cx.now());
-                stream.waits_for(Some(Wait::Reader), cx);
-                return Ok(Driven::Waits(Next::Sent));
+                return self.wait_for_reader(Next::Sent, stream, cx);
             }
             if std::mem::take(&mut self.waits_for_send) && self.is_ended_without_body(stream) {
                 return Ok(Driven::Ended);
             }
             if stream.is_full(cx) {
-                self.patience.rest(cx.now()); // the client has to read the output first
-                stream.waits_for(Some(Wait::Reader), cx);
-                return Ok(Driven::Waits(Next::Again));
+                return self.wait_for_reader(Next::Again, stream, cx);
             }
             let learns_of_drain = !self.knows_of_drain && cx.idle_end().is_some_and(|end| cx.now() >= end.at());
             self.knows_of_drain |= learns_of_drain;
@@ -298,6 +301,16 @@ impl Driver {
             }
         }
         Ok(if took { Pushed::Some } else { Pushed::Nothing })
+    }
+
+    /// The client has to read the output first, and then comes `next`.
+    fn wait_for_reader(&mut self, next: Next, stream: &mut impl Stream, cx: &Cx<'_>) -> Result<Driven, Failed> {
+        if self.gives_up_at().is_some_and(|at| cx.now() >= at) {
+            return Err(Failed::GaveUp);
+        }
+        self.patience.rest(cx.now());
+        stream.waits_for(Some(Wait::Reader), cx);
+        Ok(Driven::Waits(next))
     }
 
     /// Nothing more to do before input or a deadline: waits, unless a wait has timed out.

@@ -159,6 +159,10 @@ impl<M: Method> Exchange for Call<M> {
         self.next == Next::Message && (self.method.is_due() || self.inbox.has_part())
     }
 
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError> {
         if self.status.is_none() && self.deadline.is_some_and(|deadline| cx.now() >= deadline) {
             self.status = Some(Status::new(Code::DeadlineExceeded, "the deadline of the call has passed"));

@@ -1,7 +1,9 @@
 //! What the origin sends of gRPC, frame by frame: statuses in the head alone, messages that are split anywhere, wrong ones,
 //! deadlines, cancellations; and that a client that does not read costs little.
 
-use crate::support::http2::{Answer, DATA, END_STREAM, Frame, HEADERS, Http2, block, code, request};
+use crate::support::http2::{
+    Answer, DATA, END_STREAM, Frame, HEADERS, Http2, RST_STREAM, block, code, request, setting,
+};
 use crate::support::{Server, eventually};
 use prost::Message;
 
@@ -180,6 +182,19 @@ fn a_call_ends_at_its_deadline() {
         let fields = refused(&mut http2, stream, &[call(stream, path, &[("grpc-timeout", "20m")])]);
         assert_eq!(field(&fields, "grpc-status"), "4", "{fields:?}");
     }
+}
+
+#[test]
+fn a_call_ends_at_its_deadline_also_while_its_replies_are_not_taken() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut http2 = Http2::connect_with(&server, &[(setting::INITIAL_WINDOW_SIZE, 100)]);
+    let many = framed(&OutputRequest { parameters: vec![Parameters { size: 1000, interval_us: 0 }; 1000] });
+    let path = "/grpc.testing.TestService/StreamingOutputCall";
+    http2.send(&[call(1, path, &[("grpc-timeout", "300m")]), call(3, path, &[])]);
+    http2.send(&[Frame::data(1, true, many.clone()), Frame::data(3, true, many)]);
+    let reset = http2.frame_of(RST_STREAM);
+    assert_eq!((reset.stream, reset.code()), (1, Some(code::CANCEL)));
+    eventually("only the other is left", || (server.in_flight() == 1).then_some(()));
 }
 
 #[test]

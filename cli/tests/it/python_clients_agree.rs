@@ -35,6 +35,12 @@ fn on_ranges() {
     agree("ranges.py");
 }
 
+/// httpx alone, with the package h2.
+#[test]
+fn over_http2() {
+    agree("over_http2.py");
+}
+
 #[test]
 fn on_streams() {
     agree("streams.py");

@@ -15,6 +15,7 @@ pub mod curl;
 pub mod h2spec;
 pub mod hey;
 pub mod http2;
+pub mod http2_load;
 pub mod inherited;
 pub mod keep_alive;
 pub mod load;

@@ -29,6 +29,16 @@ pub fn run_python(program: &str, arguments: &[&str]) -> String {
     said
 }
 
+/// Runs grpcurl, which a package of PyPI brings, to its end: what it said and its errors.
+#[track_caller]
+pub fn grpcurl(arguments: &[&str]) -> (String, String) {
+    let program = python().with_file_name("grpcurl");
+    let output = within_patience(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|e| panic!("grpcurl cannot be run ({e}); scripts/test installs it"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
 /// The Python of the virtual environment with the client libraries.
 #[track_caller]
 fn python() -> PathBuf {

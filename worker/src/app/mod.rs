@@ -205,6 +205,13 @@ pub trait Exchange {
         true
     }
 
+    /// When it gives its response up although output waits that the client does not take; asked only while some does. The
+    /// stream then ends with CANCEL. Over HTTP/1 the connection is cut, but not before the client reads again. By default only
+    /// `--write-timeout` ends that wait.
+    fn gives_up_at(&self) -> Option<Instant> {
+        None
+    }
+
     /// Asks for output: first [`Out::head`], then [`Out::write`] and the like, as long as [`Out::has_room`]. Called
     /// only while queued output is at or below the low watermark.
     fn pull(&mut self, out: &mut Out<'_>, cx: &Cx<'_>) -> Result<Pull, AppError>;

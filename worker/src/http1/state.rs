@@ -611,13 +611,13 @@ impl Http1 {
         match &failed {
             Failed::App(error) => dispatch::on_app_error(active.request(), error, cx),
             Failed::Client(error) if error.status == StatusCode::REQUEST_TIMEOUT => cx.count(Count::TimeoutBody),
-            Failed::Client(_) | Failed::ClientLeft => {}
+            Failed::Client(_) | Failed::ClientLeft | Failed::GaveUp => {}
         }
         // After the head only the close can tell the client that the response is incomplete.
         if let Some(writer) = active.writer() {
             let outcome = match failed {
                 Failed::ClientLeft => Outcome::ClientLeft,
-                Failed::App(_) => Outcome::Cut(Cut::App),
+                Failed::App(_) | Failed::GaveUp => Outcome::Cut(Cut::App),
                 Failed::Client(_) => Outcome::Cut(Cut::Request),
             };
             complete(active, outcome, io);
@@ -636,7 +636,7 @@ impl Http1 {
                 io.input.clear();
                 Step::Stop(Next::Close(Closing::Flushed))
             }
-            Failed::App(_) => {
+            Failed::App(_) | Failed::GaveUp => {
                 self.since = cx.now();
                 let facts = active.facts_now(io.input, cx);
                 let (head_at, record) = (io.written(), active.record());

@@ -50,7 +50,13 @@ impl Http2 {
             Part::Waiting { ticket, .. } => Some(ticket.until()),
             Part::Exchange(active) => {
                 let waits_for_reader = self.waits_for_reader(stream, queued_bytes, cx) || active.next == Next::Sent;
-                active.driver.deadline(cx).filter(|_| !waits_for_reader)
+                let due = active.driver.deadline(cx);
+                match (waits_for_reader, &active.next) {
+                    (false, _) => due,
+                    // It is called by neither before both have come.
+                    (true, Next::Wait) => due.zip(active.driver.gives_up_at()).map(|(due, at)| due.max(at)),
+                    (true, _) => active.driver.gives_up_at(),
+                }
             }
             Part::WebSocket(open) => self.deadline_of_websocket(open, stream.outgoing.queue.len(), queued_bytes, cx),
             Part::Sending => None,

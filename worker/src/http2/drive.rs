@@ -120,7 +120,7 @@ impl Http2 {
         match &failed {
             Failed::App(error) => dispatch::on_app_error(active.driver.request(), error, wire.cx),
             Failed::Client(error) if error.status == StatusCode::REQUEST_TIMEOUT => wire.cx.count(Count::TimeoutBody),
-            Failed::Client(_) | Failed::ClientLeft => {}
+            Failed::Client(_) | Failed::ClientLeft | Failed::GaveUp => {}
         }
         let has_head = self.streams[at].outgoing.writer.is_some();
         // Also a head that is not in the output yet is not sent any more: but the client's table knows of no block that is
@@ -130,6 +130,7 @@ impl Http2 {
         }
         match failed {
             Failed::ClientLeft => self.reset(at, Code::Cancel, Outcome::ClientLeft, wire),
+            Failed::GaveUp => self.reset(at, Code::Cancel, Outcome::Cut(Cut::App), wire),
             Failed::App(_) if has_head => self.reset(at, Code::Internal, Outcome::Cut(Cut::App), wire),
             Failed::Client(_) if has_head => self.reset(at, Code::Cancel, Outcome::Cut(Cut::Request), wire),
             Failed::App(_) => self.respond_late(at, app_failed(), Outcome::Answered, wire),
