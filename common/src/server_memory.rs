@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// "tine-mem".
 const MAGIC: u64 = u64::from_be_bytes(*b"tine-mem");
 /// To be changed if a word has another meaning at the same place, which no name or size shows.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 /// The epoch is known by two clocks, which are read one after the other: no further apart than this.
 const EPOCH_APART: Duration = Duration::from_nanos(200);
 const EPOCH_TRIES: usize = 1000;
@@ -112,9 +112,15 @@ impl Parts {
 pub struct Keys([u64; 2]);
 
 impl Keys {
-    pub fn hash_one(self, value: impl Hash) -> u64 {
+    /// It has hashed the keys.
+    pub fn hasher(self) -> DefaultHasher {
         let mut hasher = DefaultHasher::new();
         self.0.hash(&mut hasher);
+        hasher
+    }
+
+    pub fn hash_one(self, value: impl Hash) -> u64 {
+        let mut hasher = self.hasher();
         value.hash(&mut hasher);
         hasher.finish()
     }

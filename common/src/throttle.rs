@@ -38,14 +38,15 @@ pub use seats::{Cause, Count, Waiting};
 pub use settings::{CLIENT_CONCURRENCY_MAX, CONCURRENCY_MAX, Rate, ThrottleLimits};
 pub use shares::{Lessee, Shares, StoreState};
 
-use crate::server_memory::{Keys, Needs, Parts, ServerMemory};
+use crate::server_memory::{Needs, Parts, ServerMemory};
 use crate::sys::mmap::Line;
 use clients::{ClientRates, ClientsInFlight, FLIGHT_LINES, RATE_LINES};
 use permits::Permits;
 use seats::Seats;
 use settings::Word;
-use std::hash::Hash;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Instant;
@@ -146,7 +147,8 @@ struct Region {
     client_rates: ClientRates,
     clients_in_flight: ClientsInFlight,
     seats: Seats,
-    keys: Keys,
+    /// Has hashed the keys of the memory.
+    hasher: DefaultHasher,
     epoch: Instant,
 }
 
@@ -179,7 +181,7 @@ impl Throttle {
                 word(Shared::ClientsSpan),
             ),
             seats: Seats::new(parts.take(slots * seats::LINES).as_chunks().0, word(Shared::SeatsReach)),
-            keys: memory.keys(),
+            hasher: memory.keys().hasher(),
             epoch: memory.epoch(),
         };
         let throttle = Throttle(Box::leak(Box::new(region)));
@@ -331,6 +333,13 @@ impl Throttle {
     }
 
     pub fn client(&self, key: impl Hash) -> Client {
-        Client(self.0.keys.hash_one(key))
+        let mut hasher = self.0.hasher.clone();
+        key.hash(&mut hasher);
+        Client(hasher.finish())
+    }
+
+    /// The client of this address.
+    pub fn client_at(&self, address: IpAddr) -> Client {
+        self.client(clients::word_of(address))
     }
 }

@@ -28,7 +28,6 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tine_common::address_counts::client_of;
 use tine_common::config::{ClientKey, Exempt, ThrottleConfig};
 use tine_common::throttle::{Cause, Client, ClientHeld, Count, Denied, Held, Seat};
 
@@ -198,7 +197,7 @@ impl Local {
         {
             return Some(shared.client(value));
         }
-        address.map(|address| shared.client(client_of(address)))
+        address.map(|address| shared.client_at(address))
     }
 
     fn permit(self: &Rc<Self>, held: Held, client: Option<ClientHeld>) -> Permit {

@@ -12,7 +12,9 @@
 
 use super::Owner;
 use super::settings::{CLIENT_CONCURRENCY_MAX, Rate};
+use crate::address_counts::client_of;
 use crate::sys::mmap::Line;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 
@@ -37,9 +39,19 @@ const TRIES: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client(pub(super) u64);
 
+/// An address as a key of a client, in one word: the /64 of an IPv6 address; an IPv4 address as a /64 that is reserved
+/// (RFC 4291, 2.4).
+pub(super) fn word_of(address: IpAddr) -> u64 {
+    match client_of(address) {
+        IpAddr::V4(v4) => 0xffff << 32 | u64::from(u32::from(v4)),
+        IpAddr::V6(v6) => (u128::from(v6) >> 64) as u64,
+    }
+}
+
+/// Both tables are arrays, so that no place of theirs costs a division or a check of its bounds.
 #[derive(Clone, Copy)]
 pub(super) struct ClientRates {
-    lines: &'static [Line],
+    lines: &'static [Line; RATE_LINES],
 }
 
 /// The client is over its rate.
@@ -77,11 +89,11 @@ pub struct Quota {
 
 impl ClientRates {
     pub fn new(lines: &'static [Line]) -> ClientRates {
-        ClientRates { lines }
+        ClientRates { lines: lines.try_into().expect("as many lines as asked for") }
     }
 
     fn bucket(&self, client: Client) -> &'static [AtomicU64] {
-        let number = (client.0 as usize) % (self.lines.len() * WORDS_PER_LINE / BUCKET);
+        let number = (client.0 as usize) % (RATE_LINES * WORDS_PER_LINE / BUCKET);
         let first = number * BUCKET % WORDS_PER_LINE;
         &self.lines[number * BUCKET / WORDS_PER_LINE].words[first..first + BUCKET]
     }
@@ -179,16 +191,18 @@ impl ClientRates {
 
 #[derive(Clone, Copy)]
 pub(super) struct ClientsInFlight {
-    lines: &'static [Line],
+    lines: &'static [Line; FLIGHT_LINES],
     /// A word for each line: how many lines from there on the requests have reached of clients that begin there. So that most
     /// of the span, which is empty, need not be looked at. It only grows.
-    extents: &'static [Line],
+    extents: &'static [Line; FLIGHT_LINES / WORDS_PER_LINE],
     /// Lines in which a client's requests may be, from its own on; it only grows.
     span: &'static AtomicU64,
 }
 
 impl ClientsInFlight {
     pub fn new(lines: &'static [Line], extents: &'static [Line], span: &'static AtomicU64) -> ClientsInFlight {
+        let expected = "as many lines as asked for";
+        let (lines, extents) = (lines.try_into().expect(expected), extents.try_into().expect(expected));
         ClientsInFlight { lines, extents, span }
     }
 
@@ -199,13 +213,13 @@ impl ClientsInFlight {
     }
 
     fn word(&self, place: usize) -> &'static AtomicU64 {
-        let place = place % (self.lines.len() * WORDS_PER_LINE);
+        let place = place % (FLIGHT_LINES * WORDS_PER_LINE);
         &self.lines[place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
     }
 
     /// Where the client begins, and how far its requests have reached.
     fn home(&self, client: Client) -> (usize, &'static AtomicU64) {
-        let line = client.0 as usize % self.lines.len();
+        let line = client.0 as usize % FLIGHT_LINES;
         (line * WORDS_PER_LINE, &self.extents[line / WORDS_PER_LINE].words[line % WORDS_PER_LINE])
     }
 
