@@ -4,6 +4,7 @@ use crate::dispatch::{Outcome, Record, Recorder};
 use crate::http::DateLine;
 use crate::http1;
 use crate::net::{ReadBuffer, Socket};
+use crate::proxy_header::Header;
 use crate::request_log::RequestLog;
 use std::fmt;
 use std::fs::File;
@@ -139,9 +140,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// What the client has sent so far is read and dropped.
+    /// What the client has sent so far is read and dropped. `is_announced`: that begins with a header of the PROXY protocol.
     pub fn of(
         socket: &Socket,
+        is_announced: bool,
         date: &DateLine,
         scratch: &mut ReadBuffer,
         log: Option<&RequestLog>,
@@ -149,9 +151,19 @@ impl Refusal {
     ) -> Refusal {
         // Errors mean that the client is gone.
         let _ = scratch.receive(socket, usize::MAX);
-        let asked = scratch.unconsumed();
+        let (mut asked, mut client) = (scratch.unconsumed(), socket.client());
+        if is_announced {
+            match Header::of(asked) {
+                Header::Whole(length, announced) => {
+                    asked = &asked[length..];
+                    client = announced.ends.client_or(client);
+                }
+                // It is no request in any case.
+                Header::Partial | Header::Wrong(_) => asked = b"",
+            }
+        }
         let answer = http1::refusal(asked, date, RETRY_AFTER_SECONDS);
-        let record = log.map(|log| Record::of_connection(asked, &answer, socket.client(), log, now));
+        let record = log.map(|log| Record::of_connection(asked, &answer, client, log, now));
         scratch.clear();
         Refusal { answer, record }
     }

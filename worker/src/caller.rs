@@ -130,11 +130,8 @@ impl Proxies {
     /// Of a connection that was announced. `peer`: the address of its other end.
     pub fn of_announced(&self, announced: Announced, peer: Option<SocketAddr>, is_tls: bool) -> Rc<Caller> {
         let Announced { ends, authority, alpn, unique_id, tls } = announced;
-        let (client, local) = match ends {
-            Ends::Own => (peer, None),
-            Ends::Known { client, local } => (Some(client), Some(local)),
-            Ends::Unix => (None, None),
-        };
+        let client = ends.client_or(peer);
+        let local = if let Ends::Known { local, .. } = ends { Some(local) } else { None };
         // A Unix socket of another machine is not one of ours.
         let is_proxy = ends != Ends::Unix && self.config.trusts(client.map(|client| client.ip()));
         let is_https = is_tls || tls.is_some();

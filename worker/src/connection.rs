@@ -199,7 +199,8 @@ impl Connection {
     pub fn turn_away(&mut self, date: &DateLine, shared: &mut Buffers, log: Option<&RequestLog>, now: Instant) {
         if self.transport.sent_bytes() == 0 && self.transport.session().is_none() {
             let socket = &self.transport.socket;
-            let refusal = Refusal::of(socket, date, &mut shared.input, log, now);
+            let is_announced = matches!(self.phase, Phase::Header(_));
+            let refusal = Refusal::of(socket, is_announced, date, &mut shared.input, log, now);
             refusal.send_and_close(socket, &mut shared.recorder, now);
         }
         self.end_by(Cut::Poll, &mut shared.recorder, now);

@@ -58,6 +58,17 @@ pub enum Ends {
     Unix,
 }
 
+impl Ends {
+    /// The client's address, on a connection whose other end has the address `peer`; `None`: it is on a Unix socket.
+    pub fn client_or(self, peer: Option<SocketAddr>) -> Option<SocketAddr> {
+        match self {
+            Ends::Own => peer,
+            Ends::Known { client, .. } => Some(client),
+            Ends::Unix => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnnouncedTls {
     /// `TLSv1.3`

@@ -6,7 +6,7 @@ use crate::support::admin::{admin_of, samples};
 use crate::support::curl::curl;
 use crate::support::proxy::{Proxy, ProxyKind};
 use crate::support::tls::{Pair, TlsClients, text};
-use crate::support::{Client, Server, eventually};
+use crate::support::{Client, Server, busy, eventually};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
@@ -125,6 +125,23 @@ fn shares_are_those_of_the_announced_clients() {
     refused.expect_end();
     drop(kept);
     eventually("there is room again", || (connect(V1).1 == 200).then_some(()));
+}
+
+#[test]
+fn at_capacity_the_announced_client_is_refused() {
+    let options = ["--max-connections", "1", "--listen", "proxy:127.0.0.1:0", "--access-log-format", "%h %r %s"];
+    let logged = Logged::start(&options);
+    let server = &logged.server;
+    let _kept = busy(server).expect("the first is admitted");
+    for (header, answer) in [(V1, "192.0.2.7 GET /anything HTTP/1.1 503"), (V2, "192.0.2.8 GET /anything HTTP/1.1 503")]
+    {
+        let before = logged.text().lines().count();
+        let mut client = Client::connect(server.proxied());
+        client.send([header, GET].concat());
+        assert_eq!(client.response().status, 503);
+        client.expect_end();
+        assert_eq!(logged.lines(before + 1)[before], answer);
+    }
 }
 
 #[test]

@@ -281,7 +281,7 @@ impl Worker {
             }
             return;
         }
-        let refusal = Refusal::of(&socket, &self.date, input, log, now);
+        let refusal = Refusal::of(&socket, spoken.is_proxied, &self.date, input, log, now);
         if self.counts.refused_open < REFUSED_OPEN_MAX {
             self.counts.refused_open += 1;
             self.insert(Connection::refused(socket, refusal, now));
@@ -333,14 +333,14 @@ impl Worker {
             let Some(listener) = self.listeners.get(index) else { return };
             let (is_tcp, date) = (self.listeners.is_tcp(index), &self.date);
             let (buffers, log) = (&mut self.buffers, self.request_log.as_deref());
-            let is_tls = self.listeners.spoken(index).is_tls;
+            let spoken = self.listeners.spoken(index);
             let answer = |fd| {
                 // A client of TLS could not read it.
-                if is_tls {
+                if spoken.is_tls {
                     return drop(fd);
                 }
                 let socket = Socket::new(fd, is_tcp, None);
-                let refusal = Refusal::of(&socket, date, &mut buffers.input, log, now);
+                let refusal = Refusal::of(&socket, spoken.is_proxied, date, &mut buffers.input, log, now);
                 refusal.send_and_close(&socket, &mut buffers.recorder, now);
             };
             if !self.admission.use_spare(listener, answer) {
