@@ -1,7 +1,7 @@
 //! Behind trusted proxies environ is that of the client: its address, the scheme, the host; also long after the request's head, and in a
 //! WebSocket. What the PROXY protocol announces has keys of its own. `SCRIPT_NAME` is `--root-path`.
 
-use crate::support::lua::serve;
+use crate::support::lua::{leave, serve};
 use crate::support::websocket::WebSocket;
 use crate::support::{Client, Response, Server};
 
@@ -21,6 +21,7 @@ function app(environ, start_response)
   if environ.QUERY_STRING == "websocket" then
     return tine.websocket(environ, function(ws)
       while ws:receive() do ws:send(shown(environ)) end
+      tine.log("info", "left: " .. shown(environ))
     end)
   end
   if environ.QUERY_STRING == "all" then
@@ -88,6 +89,17 @@ fn long_after_the_head_while_others_ask() {
     websocket.send_frame(true, 0, 1, "?");
     let message = websocket.next_message().expect("an answer");
     assert_eq!(String::from_utf8_lossy(&message.payload), EXPECTED);
+}
+
+#[test]
+fn and_never_that_of_another() {
+    let server = server();
+    let websocket = WebSocket::connect(&server, "/a?websocket");
+    let mut other = server.connect();
+    assert_eq!(ask(&mut other, "/a", FIELDS).text(), EXPECTED);
+    leave(websocket.client);
+    let log = server.wait_log("left: ");
+    assert!(!log.contains("public.test") && !log.contains("https") && !log.contains("192.0.2.7"), "{log}");
 }
 
 fn vector(kind: u8, value: &[u8]) -> Vec<u8> {
