@@ -66,7 +66,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["--root", "--directory", "--dir", "--docroot", "--static-dir", "-r"], "files are served by --static DIR"),
     (
         &["--certfile", "--keyfile", "--cert", "--key", "--tls", "--ssl", "--https"],
-        "TLS is not supported; put a proxy in front of the server",
+        "HTTPS is served on --tls-listen ADDR, with --tls-cert FILE and --tls-key FILE",
     ),
     (&["--static-map", "--check-static"], "that is --static DIR with --static-url URL"),
     (

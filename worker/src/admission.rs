@@ -158,7 +158,7 @@ impl Refusal {
                     asked = &asked[length..];
                     client = announced.ends.client_or(client);
                 }
-                // It is no request in any case.
+                // Not a request in any case.
                 Header::Partial | Header::Wrong(_) => asked = b"",
             }
         }

@@ -27,7 +27,7 @@ pub fn parse(mut element: &[u8]) -> Option<Element<'_>> {
             continue;
         }
         let at = memchr::memchr(b'=', pair)?;
-        let (name, value) = (&pair[..at], unquoted(&pair[at + 1..])?);
+        let (name, value) = (&pair[..at], &pair[at + 1..]);
         let place = match name {
             name if name.eq_ignore_ascii_case(b"for") => &mut parsed.client,
             name if name.eq_ignore_ascii_case(b"proto") => &mut parsed.proto,
@@ -35,7 +35,7 @@ pub fn parse(mut element: &[u8]) -> Option<Element<'_>> {
             _ => continue,
         };
         // Each may occur once.
-        if place.replace(value).is_some() {
+        if place.replace(unquoted(value)?).is_some() {
             return None;
         }
     }

@@ -42,6 +42,7 @@ fn x_forwarded_is_read_from_the_right() {
             (&[("X-Forwarded-For", "6.6.6.6, 192.0.2.1")], "192.0.2.1:0 http -"),
             (&[("X-Forwarded-For", "6.6.6.6, 192.0.2.1,10.0.0.3 , 10.0.0.2")], "192.0.2.1:0 http -"),
             (&[("X-Forwarded-For", "6.6.6.6, 192.0.2.1"), ("X-Forwarded-For", "10.0.0.2")], "192.0.2.1:0 http -"),
+            (&[("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "192.0.2.1")], "192.0.2.1:0 http -"),
             (&[("X-Forwarded-For", "10.0.0.3, 10.0.0.2")], "10.0.0.3:0 http -"),
             (&[("X-Forwarded-For", "2001:db8::1, fd00::2")], "[2001:db8::1]:0 http -"),
             (&[("X-Forwarded-For", "[2001:db8::1]:80")], "[2001:db8::1]:80 http -"),
@@ -100,6 +101,7 @@ fn forwarded_is_read_from_the_right() {
         // A quote that a client leaves open, and other things that end the search.
         ("for=\", for=192.0.2.1", "192.0.2.1:0 http -"),
         ("for=\"x\\\", for=192.0.2.1;by=\"y\"", "192.0.2.1:0 http -"),
+        ("for=6.6.6.6, for=192.0.2.1;ext=\"a\\\", for=6.6.6.6;\"", "192.0.2.1:0 http -"),
         ("for=6.6.6.6, for=192.0.2.1;for=192.0.2.2", "10.0.0.1:9 http -"),
         ("for=6.6.6.6, for=192.0.2.1;nonsense", "10.0.0.1:9 http -"),
         ("for=6.6.6.6, garbage, for=10.0.0.2;proto=https", "10.0.0.2:0 https -"),
@@ -111,7 +113,9 @@ fn forwarded_is_read_from_the_right() {
     }
     let both = [("Forwarded", "for=192.0.2.1"), ("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "https")];
     table("forwarded", &[(&both, "192.0.2.1:0 http -"), (&both[1..], "")]);
-    table("any", &[(&[("Forwarded", "for=192.0.2.1"), ("Forwarded", "for=10.0.0.2")], "192.0.2.1:0 http -")]);
+    let two = |first, second| [("Forwarded", first), ("Forwarded", second)];
+    table("any", &[(&two("for=192.0.2.1", "for=10.0.0.2"), "192.0.2.1:0 http -")]);
+    table("any", &[(&two("for=6.6.6.6", "for=192.0.2.1"), "192.0.2.1:0 http -")]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Connection {
         let (turn, transport) = (step.turn, &mut self.transport);
         let Phase::Header(awaited) = &mut self.phase else { return Turn::Again };
         let room = shared.input.room(BYTES_MAX);
-        let (header, has_ended) = match transport.peek(room) {
+        let (header, has_ended) = match transport.socket.peek(room) {
             Ok(Some(count)) => (Header::of(&room[..count]), count == 0 || count < BYTES_MAX && transport.hung_up()),
             Ok(None) => (Header::Partial, false),
             Err(_) => (Header::Partial, true),

@@ -62,20 +62,8 @@ impl Transport {
         self.readable = true;
     }
 
-    /// The first bytes that have arrived, left where they are, even those of TLS; `None`: nothing new has. To be called again once more may
-    /// have arrived.
-    pub fn peek(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
-        if !self.readable {
-            return Ok(None);
-        }
-        let peeked = self.socket.peek(room)?;
-        self.readable = self.hung_up;
-        Ok(peeked)
-    }
-
-    /// Takes bytes that were peeked at, as many as there is room, so that what follows is read next.
-    pub fn skip(&mut self, mut room: &mut [u8]) -> io::Result<()> {
-        self.readable = true;
+    /// Takes bytes that were peeked at, even those of TLS, as many as there is room, so that what follows is read next.
+    pub fn skip(&self, mut room: &mut [u8]) -> io::Result<()> {
         while !room.is_empty() {
             match self.socket.receive(room)? {
                 Some(count @ 1..) => room = &mut room[count..],

@@ -100,6 +100,9 @@ fn headers_of_version_2() {
         let header = v2(command, family, rest);
         assert_eq!(Header::of(&header), Header::Wrong(Wrong::Malformed), "{command:x} {family:x} {rest:?}");
     }
+    // One that is too long is refused before all of it has come.
+    let long = v2(0x21, 0x11, &[0; BYTES_MAX]);
+    assert_eq!(Header::of(&long[..16]), Header::Wrong(Wrong::Malformed));
     for bytes in [&b"\r\n\r\n\0\r\nQUIT\x0b"[..], b"\r\n\r\n\0\r\nQUIT\n\x11", b"\r\nGET", b"\x16\x03\x01\x02\0"] {
         assert_eq!(Header::of(bytes), Header::Wrong(Wrong::Malformed), "{bytes:?}");
     }
