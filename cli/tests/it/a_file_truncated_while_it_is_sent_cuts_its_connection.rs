@@ -4,7 +4,6 @@
 use crate::support::site::Site;
 use crate::support::{Client, Server};
 use std::fs::File;
-use std::io::Read;
 
 const MEBIBYTES: u64 = 64;
 
@@ -25,11 +24,10 @@ fn cut(server: &Server, site: &Site, request: &str, length: u64) {
     client.send(request);
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 20"), "{head}");
-    client.stream.read_exact(&mut vec![0; 8 << 20]).expect("the first bytes");
+    client.read_exact(&mut vec![0; 8 << 20]).expect("the first bytes");
     truncate(site, length);
-    let mut rest = Vec::new();
     // An error (a reset) ends it as well.
-    let _ = client.stream.read_to_end(&mut rest);
+    let (rest, _) = client.read_to_end();
     let got = (8 << 20) + rest.len() as u64;
     assert!(got < MEBIBYTES << 20, "{got} bytes came of a file of {length}");
     server.wait_log("before the length that it had");
@@ -62,8 +60,7 @@ fn a_file_that_grows_is_sent_with_its_announced_length() {
     client.send("GET /x HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
     client.head();
     truncate(&site, (MEBIBYTES + 10) << 20);
-    let mut body = Vec::new();
-    client.stream.read_to_end(&mut body).expect("all of it");
+    let body = client.rest().expect("all of it");
     let buffered = (MEBIBYTES << 20) - body.len() as u64;
     assert!(buffered < 64 << 10, "{buffered} bytes were read with the head, or are missing");
 }

@@ -3,7 +3,6 @@
 
 use crate::support::{Client, Ending, Server, eventually};
 use nix::sys::signal::Signal;
-use std::io::Read;
 use std::time::Duration;
 
 /// The head, and this many bytes of the pattern.
@@ -48,7 +47,7 @@ fn for_a_client_that_reads_slowly() {
         ask(&mut client, what, 120_000);
         let mut start = vec![0; 110_000];
         for part in start.chunks_mut(2_000) {
-            client.stream.read_exact(part).expect("more comes");
+            client.read_exact(part).expect("more comes");
             std::thread::sleep(Duration::from_millis(60)); // the client's slowness
         }
         let (rest, ended) = client.read_to_end();
@@ -97,7 +96,7 @@ fn while_the_worker_serves_others() {
         .map(|_| {
             let mut client = server.connect_narrow();
             ask(&mut client, "reset", 100_000);
-            client.stream.peek(&mut [0]).expect("the answer begins");
+            client.peek().expect("the answer begins");
             client
         })
         .collect();

@@ -85,7 +85,7 @@ fn a_body_goes_through_in_both_directions() {
     let server = service.gateway(&[]);
     let body: Vec<u8> = (0..BYTES).map(|at| (at / 7 % 251) as u8).collect();
     let mut client = server.connect();
-    let mut sender = client.stream.try_clone().expect("a descriptor");
+    let mut sender = client.sender();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             sender.write_all(format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {BYTES}\r\n\r\n").as_bytes())?;

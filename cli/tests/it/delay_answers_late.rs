@@ -1,6 +1,6 @@
 //! `/delay/{ms}[/{read ms}]` does not answer before its time, and reads the body no faster than requested.
 
-use crate::support::Server;
+use crate::support::{Server, scheme};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn delay_answers_late() {
     let echo: Value = serde_json::from_slice(&response.body).expect("JSON");
     assert_eq!(
         (&echo["duration_ms"], &echo["body"], &echo["uri"]),
-        (&300.into(), &"hello".into(), &"http://t/delay/300?x".into())
+        (&300.into(), &"hello".into(), &format!("{}://t/delay/300?x", scheme()).into())
     );
     assert!(echo.get("read_chunks").is_none() && echo["usage"]["total_tokens"] == 300);
 }

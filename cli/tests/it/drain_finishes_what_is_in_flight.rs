@@ -1,15 +1,12 @@
 //! A drain completes the responses that are in flight, streams too, with `Connection: close`, and closes idle
 //! connections.
 
-use crate::support::{Client, Server, TINE, eventually};
+use crate::support::{Client, Server, eventually};
 use nix::sys::signal::Signal;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn drain_finishes(accept: &str, signal: Signal) {
-    let mut command = Command::new(TINE);
-    command.args(["run", "0", "--workers", "2", "--accept", accept]).env("TINE_LOG", "debug");
-    let mut server = Server::start_command(&mut command);
+    let mut server = Server::start_with(&["--workers", "2", "--accept", accept], &[("TINE_LOG", "debug")]);
     let workers = server.workers();
     let ask = |path: &str| {
         let mut client = server.connect();

@@ -13,7 +13,7 @@ fn while_the_client_keeps_sending() {
     let send = &|path: &str, status: u16| {
         let mut client = server.connect();
         client.send(format!("POST {path} {HUGE}"));
-        let mut sender = client.stream.try_clone().expect("a second handle");
+        let mut sender = client.sender();
         // Until the server stops reading it.
         let sending = std::thread::spawn(move || while sender.write_all(&[b'x'; 65536]).is_ok() {});
         let response = client.response();

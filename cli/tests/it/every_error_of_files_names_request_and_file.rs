@@ -3,7 +3,6 @@
 use crate::support::site::Site;
 use crate::support::{Client, Server};
 use std::fs::File;
-use std::io::Read;
 
 #[test]
 fn a_file_that_is_cut_while_it_is_sent() {
@@ -13,10 +12,10 @@ fn a_file_that_is_cut_while_it_is_sent() {
     let mut client: Client = server.connect_narrow();
     client.send("GET /x?token HTTP/1.1\r\nHost: t\r\n\r\nGET /other HTTP/1.1\r\nHost: t\r\n\r\n");
     client.head();
-    client.stream.read_exact(&mut vec![0; 8 << 20]).expect("the first bytes");
+    client.read_exact(&mut vec![0; 8 << 20]).expect("the first bytes");
     File::options().write(true).open(site.path("x")).and_then(|file| file.set_len(0)).expect("it can be cut");
     // A reset ends it as well.
-    let _ = client.stream.read_to_end(&mut Vec::new());
+    client.read_to_end();
     let line = server.wait_log("before the length that it had");
     let path = site.path("x");
     assert!(line.contains(" GET /x?token: the response is cut: "), "{line}");

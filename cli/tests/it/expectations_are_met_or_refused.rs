@@ -2,6 +2,7 @@
 //! with 417.
 
 use crate::support::Server;
+use crate::support::curl::trust;
 use std::process::{Command, Stdio};
 
 const EXPECT: &str = "HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n";
@@ -108,7 +109,9 @@ fn curl_gets_a_100() {
     let server = Server::start(&["--workers", "1"]);
     let body = "x".repeat(3 << 20);
     let mut command = Command::new("curl");
-    command.args(["-sSv", "--max-time", "20", "-H", "Expect: 100-continue", "--data-binary", "@-"]);
+    command
+        .args(["-sSv", "--http1.1", "--max-time", "20", "-H", "Expect: 100-continue", "--data-binary", "@-"])
+        .args(trust());
     command.arg(server.url("/upload")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut curl) = command.spawn() else {
         println!("skipped: curl is not installed");

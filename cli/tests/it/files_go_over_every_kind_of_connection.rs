@@ -48,7 +48,7 @@ fn a_client_that_reads_little_at_a_time_gets_all_of_them() {
     let mut all = Vec::new();
     let mut piece = [0; 7001];
     loop {
-        let count = client.stream.read(&mut piece).expect("more of it");
+        let count = client.read(&mut piece).expect("more of it");
         if count == 0 {
             break;
         }

@@ -1,7 +1,7 @@
 //! At capacity, by descriptors or by `--max-connections`, idle connections keep no client out: the longest idle one is
 //! closed cleanly, and so is one whose head is incomplete for long.
 
-use crate::support::{Client, Server, TINE, eventually};
+use crate::support::{Client, Ending, Server, TINE, eventually, listening};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn wait_idle() {
 #[test]
 fn where_descriptors_are_few() {
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 256 && exec \"$0\" run 0 --workers 1", TINE]);
+    command.args(["-c", "ulimit -n 256 && exec \"$0\" run --workers 1 \"$@\"", TINE]).args(listening());
     let server = Server::start_command(&mut command);
     let worker = server.workers();
     let mut idle: Vec<Client> = (0..260).map(|_| kept(&server)).collect();
@@ -105,5 +105,5 @@ fn where_clients_send_nothing() {
     let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     eventually("all are let in", || (server.connections_of(&server.workers()) == [20]).then_some(()));
     let _light = kept(&server);
-    silent[0].expect_end();
+    assert_eq!(silent[0].read_to_end(), (Vec::new(), Ending::OF_A_CUT));
 }

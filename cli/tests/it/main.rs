@@ -254,6 +254,8 @@ mod workers_share_short_connections_evenly;
 mod workers_stay_on_their_cpus;
 mod wrong_faults_are_explained;
 
+const TRANSPORT: support::Transport = support::Transport::Plain;
+
 /// What Autobahn's cases talk to; they also run over a Lua application.
 fn websocket_echo() -> support::Server {
     support::Server::start(&["--workers", "2"])

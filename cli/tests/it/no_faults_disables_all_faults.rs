@@ -1,6 +1,6 @@
 //! `--no-faults`: no fault happens on request, and the answer says why.
 
-use crate::support::{Server, run_to_end};
+use crate::support::{Server, run_to_end, scheme};
 
 const PATHS: [&str; 5] = ["/fault", "/fault/", "/fault/reset", "/fault/flaky?rate=1", "/fault/nothing"];
 
@@ -16,7 +16,10 @@ fn expect_off(server: &Server) {
         }
     }
     client.send("GET /faulty HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert!(client.response().text().contains("\"uri\":\"http://t/faulty\""), "not a fault's path: an echo");
+    assert!(
+        client.response().text().contains(&format!("\"uri\":\"{}://t/faulty\"", scheme())),
+        "not a fault's path: an echo"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `/range/{size}` sends the bytes of `/bin/{size}`, whole or in parts, as in RFC 9110, 14. (All cases of the field
 //! itself are in the tables of the worker's range_tests.rs.)
 
+use crate::support::curl::trust;
 use crate::support::{Client, Response, Server};
 use std::process::Command;
 
@@ -181,6 +182,7 @@ fn curl_resumes() {
     std::fs::write(&file, pattern(0, 699_999)).expect("a file");
     let status = Command::new("curl")
         .args(["-sS", "--max-time", "20", "-C", "-", "-o", file.to_str().expect("text"), &server.url("/range/2M")])
+        .args(trust())
         .status()
         .expect("curl runs");
     assert!(status.success());

@@ -3,7 +3,7 @@
 
 use crate::support::{Client, Ending, Server, eventually, patience};
 use nix::sys::signal::Signal;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 fn ask(server: &Server, path: &str) -> Client {
@@ -33,7 +33,7 @@ fn a_stall_sends_the_requested_bytes_and_no_more() {
         assert!(head(&mut client).contains(&format!("Content-Length: {}\r\n", after + 1024)));
         assert_eq!(client.take(after).expect("the body's start"), pattern(after));
         client.stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-        let more = client.stream.read(&mut [0]).expect_err("nothing more comes");
+        let more = client.read(&mut [0]).expect_err("nothing more comes");
         assert_eq!(more.kind(), ErrorKind::WouldBlock, "after {after}");
         assert_eq!(server.get("/health").status, 200, "the worker serves others");
     }
@@ -68,7 +68,7 @@ fn a_dribbled_head_comes_byte_by_byte() {
     let mut client = ask(&server, "dribble-head?every=86400000");
     assert_eq!(client.take(1).expect("the first byte"), b"H");
     client.stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    assert_eq!(client.stream.read(&mut [0]).expect_err("no second byte").kind(), ErrorKind::WouldBlock);
+    assert_eq!(client.read(&mut [0]).expect_err("no second byte").kind(), ErrorKind::WouldBlock);
     assert_eq!(server.get("/health").status, 200);
 }
 
@@ -98,7 +98,7 @@ fn a_stop_cuts_them_at_the_graceful_timeout() {
     let mut server = Server::start(&["--workers", "1", "--graceful-timeout", "700ms"]);
     let clients = [ask(&server, "stall?for=86400000"), ask(&server, "dribble-head?every=86400000")];
     for client in &clients {
-        client.stream.peek(&mut [0]).expect("it begins");
+        client.peek().expect("it begins");
     }
     let began = Instant::now();
     assert_eq!(server.stop(Signal::SIGTERM).code(), Some(0), "{}", server.log());
@@ -113,7 +113,7 @@ fn a_client_that_resets_is_forgotten() {
     let before = server.sockets();
     for path in ["stall?for=86400000", "dribble-head?every=86400000"] {
         let client = ask(&server, path);
-        client.stream.peek(&mut [0; 100]).expect("it begins");
+        client.peek().expect("it begins");
         socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).expect("linger");
         drop(client);
         eventually("its socket is closed", || (server.sockets() == before).then_some(()));

@@ -175,7 +175,7 @@ fn a_connection_with_a_turn_to_come_is_forgotten() {
     for _ in 0..5 {
         let Some(trace) = Trace::inject(worker, &["epoll_ctl:error=ENOSPC:when=1"]) else { return };
         let mut fresh = server.connect();
-        let mut reader = Client::over(fresh.stream.try_clone().expect("a descriptor")).expect("timeouts");
+        let mut reader = fresh.sender();
         let reading = std::thread::spawn(move || reader.rest().map_or(0, |bytes| bytes.len()));
         // An error means that it is closed by now.
         let _ = fresh.try_send(GET.repeat(20_000));

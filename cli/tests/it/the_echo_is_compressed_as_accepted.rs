@@ -1,6 +1,6 @@
 //! `/gzip`, `/brotli` and `/zstd` echo in that coding if Accept-Encoding allows it, and uncompressed if not.
 
-use crate::support::{Client, Response, Server};
+use crate::support::{Client, Response, Server, scheme};
 use serde_json::Value;
 use std::io::Read;
 
@@ -62,7 +62,7 @@ fn the_echo_is_compressed_as_accepted() {
             let json = json_of(&response);
             assert_eq!((&json[field], &json["method"]), (&is_coded.into(), &"PUT".into()), "{path} {accepted:?}");
             assert_eq!((&json["body"], &json["body_size"]), (&"h\"llo".into(), &5.into()));
-            assert_eq!(json["uri"], format!("http://t{path}?x=y"));
+            assert_eq!(json["uri"], format!("{}://t{path}?x=y", scheme()));
             assert_eq!(json["headers"].get("Accept-Encoding").and_then(Value::as_str), accepted.as_deref());
         }
     }

@@ -37,8 +37,7 @@ fn close_does_not_wait_for_ever() {
         assert_eq!(client.next_frame(), text("Server received: x"));
         assert_eq!(client.next_frame().map(|frame| frame.opcode), Some(CLOSE));
     }
-    let (pong, mut stream) =
-        (Frame::new(true, 0, PONG, "").masked([0; 4]), chatty.client.stream.try_clone().expect("it"));
+    let (pong, mut stream) = (Frame::new(true, 0, PONG, "").masked([0; 4]), chatty.client.sender());
     let chatter =
         std::thread::spawn(move || while std::io::Write::write_all(&mut stream, &pong.repeat(100)).is_ok() {});
     // Neither answers the close; one of them sends other frames without end.
@@ -75,8 +74,7 @@ fn the_ticker_counts_and_ends() {
 fn the_ticker_gets_through_a_flood() {
     let server = Server::start(&["--workers", "1"]);
     let mut client = WebSocket::connect(&server, "/ws/ticker?every=1");
-    let (pong, mut stream) =
-        (Frame::new(true, 0, PONG, "").masked([0; 4]), client.client.stream.try_clone().expect("it"));
+    let (pong, mut stream) = (Frame::new(true, 0, PONG, "").masked([0; 4]), client.client.sender());
     let flood =
         std::thread::spawn(move || while std::io::Write::write_all(&mut stream, &pong.repeat(10_000)).is_ok() {});
     for n in 1..=50 {

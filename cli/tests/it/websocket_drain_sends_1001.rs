@@ -7,7 +7,7 @@ use crate::support::websocket::{BINARY, CLOSE, CONTINUATION, Frame, PONG, TEXT, 
 use crate::support::{Client, Server, eventually};
 use nix::sys::signal::Signal;
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 
 const HOUR: [&str; 8] =
     ["--graceful-timeout", "1h", "--ws-ping-interval", "0", "--ws-idle-timeout", "1h", "--write-timeout", "1h"];
@@ -20,7 +20,7 @@ fn start(accept: &str) -> Server {
 fn in_flight(server: &Server) -> Client {
     let mut client = server.connect_narrow();
     client.send("GET /stream/1000 HTTP/1.1\r\nHost: t\r\n\r\n");
-    client.stream.peek(&mut [0]).expect("the answer begins");
+    client.peek().expect("the answer begins");
     client
 }
 
@@ -43,10 +43,10 @@ fn stuck(server: &Server, message: &[u8]) -> WebSocket {
     client
 }
 
-fn flood(stream: &TcpStream) -> std::thread::JoinHandle<()> {
-    let mut stream = stream.try_clone().expect("a second handle");
+fn flood(client: &Client) -> std::thread::JoinHandle<()> {
+    let mut sender = client.sender();
     let pongs = Frame::new(true, 0, PONG, "").masked([0; 4]).repeat(10_000);
-    std::thread::spawn(move || while stream.write_all(&pongs).is_ok() {})
+    std::thread::spawn(move || while sender.write_all(&pongs).is_ok() {})
 }
 
 fn to_all(accept: &str) {
@@ -61,7 +61,7 @@ fn to_all(accept: &str) {
     clients[6] = WebSocket::connect(&server, "/ws/ticker?every=10");
     clients[7] = WebSocket::connect(&server, "/ws/ticker?every=3600000");
     clients[9] = stuck(&server, &Frame::new(true, 0, BINARY, vec![7; 1000]).masked([0; 4]));
-    let chatter = flood(&clients[8].client.stream);
+    let chatter = flood(&clients[8].client);
     server.signal(Signal::SIGTERM);
     // All at the same time: the stuck client first gets what was queued, and then its close.
     std::thread::scope(|scope| {
@@ -114,7 +114,7 @@ fn to_a_connection_that_becomes_one_meanwhile() {
     let frame = Frame::new(true, 0, TEXT, "x").masked([0; 4]);
     let request = "GET /stream/2 HTTP/1.1\r\nHost: t\r\n\r\n";
     client.send([request.as_bytes(), handshake("/ws", "dGhlIHNhbXBsZSBub25jZQ==").as_bytes(), &frame].concat());
-    client.stream.peek(&mut [0]).expect("the answer begins");
+    client.peek().expect("the answer begins");
     server.signal(Signal::SIGTERM);
     server.wait_log("draining");
     assert_eq!(client.response().body.len(), 2 << 20);
@@ -133,7 +133,7 @@ fn also_to_clients_that_ignore_it() {
     let mut chatty = WebSocket::connect(&server, "/ws");
     let mut long = stuck(&server, &Frame::new(true, 0, BINARY, vec![7; 1 << 20]).masked([0; 4]));
     let never = stuck(&server, &Frame::new(true, 0, BINARY, vec![7; 100]).masked([0; 4]));
-    let chatter = flood(&chatty.client.stream);
+    let chatter = flood(&chatty.client);
     server.signal(Signal::SIGTERM);
     for client in [&mut silent, &mut chatty] {
         assert_eq!(client.next_frame(), Some(Frame::close(1001, b"Server shutting down")));

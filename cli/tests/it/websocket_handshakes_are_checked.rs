@@ -1,6 +1,7 @@
 //! An invalid handshake gets 400, 405 or 426 and leaves the connection as it was; a valid one is answered wherever it
 //! is in a pipeline, and the bytes right after it are frames.
 
+use crate::support::curl::trust;
 use crate::support::websocket::{Frame, TEXT, WebSocket, accept_key, handshake};
 use crate::support::{Client, Response, Server, TINE, eventually, scratch_folder};
 use std::process::Command;
@@ -158,7 +159,7 @@ fn curl_sees_the_same() {
         (vec![], fields(13).to_vec(), "HTTP/1.1 101 Switching Protocols\r\n"),
     ] {
         let mut command = Command::new("curl");
-        command.args(["-sSi", "--max-time", "20", "--http1.1"]).args(options);
+        command.args(["-sSi", "--max-time", "20", "--http1.1"]).args(trust()).args(options);
         command.args(fields.iter().flat_map(|field| ["-H", field]));
         let Ok(output) = command.arg(server.url("/ws/ticker?every=1&count=2")).output() else {
             println!("skipped: curl is not installed");

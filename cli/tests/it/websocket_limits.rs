@@ -83,9 +83,9 @@ fn a_client_that_sends_or_reads_slowly_is_not_silent() {
     let mut slow = WebSocket::connect(&server, "/ws");
     let mut late = WebSocket::over(server.connect_narrow(), "/ws").expect("a handshake");
     let long = Frame::new(true, 0, BINARY, vec![7; 3 << 20]);
-    let (bytes, mut stream) = (long.masked([1, 2, 3, 4]), late.client.stream.try_clone().expect("it"));
+    let (bytes, mut stream) = (long.masked([1, 2, 3, 4]), late.client.sender());
     let sending = std::thread::spawn(move || std::io::Write::write_all(&mut stream, &bytes));
-    late.client.stream.peek(&mut [0]).expect("the echo begins");
+    late.client.peek().expect("the echo begins");
     let message = Frame::new(true, 0, TEXT, "slowly").masked([1, 2, 3, 4]);
     let began = Instant::now();
     for byte in &message {

@@ -35,7 +35,7 @@ fn send_until_all_are_blocked(peers: &mut [WebSocket], bytes: &[u8]) -> Vec<usiz
     let (began, mut progressed) = (Instant::now(), Instant::now());
     while progressed.elapsed() < Duration::from_millis(500) {
         for (peer, sent) in peers.iter_mut().zip(&mut sent) {
-            match peer.client.stream.write(&bytes[*sent % bytes.len()..]) {
+            match peer.client.write(&bytes[*sent % bytes.len()..]) {
                 Ok(count) => (*sent, progressed) = (*sent + count, Instant::now()),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 Err(e) => panic!("the write blocks: {e}"),
@@ -100,7 +100,7 @@ fn they_are_reset_by_the_write_timeout() {
     }
     // As much as the kernel accepts, again and again: the server has more to send to each than it can send.
     eventually("they are reset", || {
-        peers.retain_mut(|peer| match peer.client.stream.write(&bytes) {
+        peers.retain_mut(|peer| match peer.client.write(&bytes) {
             Ok(_) => true,
             Err(e) => e.kind() == ErrorKind::WouldBlock,
         });

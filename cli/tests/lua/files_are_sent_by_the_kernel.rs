@@ -5,7 +5,6 @@ use crate::support::lua::{ask, leave, serve_from};
 use crate::support::site::{Site, sparse_bytes};
 use crate::support::{Server, eventually, peak_bytes};
 use std::fs::File;
-use std::io::Read;
 
 const MEBIBYTES: u64 = 64;
 
@@ -167,7 +166,7 @@ fn no_client_costs_memory_and_one_that_leaves_closes_it() {
     let mut clients: Vec<_> = (0..8).map(|_| server.connect_narrow()).collect();
     for client in &mut clients {
         client.send("GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
-        client.stream.read_exact(&mut vec![0; 1 << 20]).expect("the first of it");
+        client.read_exact(&mut vec![0; 1 << 20]).expect("the first of it");
     }
     let grown = peak_bytes(worker).saturating_sub(before);
     assert!(grown < 8 << 20, "8 clients of 64 MiB each cost {grown} bytes");
@@ -183,11 +182,10 @@ fn one_that_shrinks_cuts_its_connection() {
     let mut other = server.connect();
     let mut client = server.connect_narrow();
     client.send("GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
-    client.stream.read_exact(&mut vec![0; 8 << 20]).expect("the first of it");
+    client.read_exact(&mut vec![0; 8 << 20]).expect("the first of it");
     File::options().write(true).open(site.path("big")).and_then(|file| file.set_len(0)).expect("it is truncated");
-    let mut rest = Vec::new();
     // A reset ends it as well.
-    let _ = client.stream.read_to_end(&mut rest);
+    let (rest, _) = client.read_to_end();
     assert!((8 << 20) + (rest.len() as u64) < MEBIBYTES << 20, "{} more bytes came", rest.len());
     server.wait_log("GET /big: ");
     server.wait_log("before the length that it had");

@@ -103,6 +103,8 @@ mod websocket_passes_autobahn_limits;
 #[path = "../it/websocket_passes_autobahn_utf8.rs"]
 mod websocket_passes_autobahn_utf8;
 
+const TRANSPORT: support::Transport = support::Transport::Plain;
+
 /// What Autobahn's cases talk to.
 fn websocket_echo() -> support::Server {
     let echo = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/websocket.lua");

@@ -5,7 +5,6 @@ use crate::support::lua::{ask, serve_from};
 use crate::support::site::{Site, sparse_bytes};
 use crate::support::{Response, Server, eventually};
 use std::fs::File;
-use std::io::Read;
 
 /// Names the file of the query. The path says how the app goes on.
 const APP: &str = r#"
@@ -201,11 +200,10 @@ fn one_that_shrinks_cuts_its_connection() {
     let server = serve(&site);
     let mut client = server.connect_narrow();
     client.send("GET /sleeps?big HTTP/1.1\r\nHost: t\r\n\r\n");
-    client.stream.read_exact(&mut vec![0; 8 << 20]).expect("the first of it");
+    client.read_exact(&mut vec![0; 8 << 20]).expect("the first of it");
     File::options().write(true).open(site.path("files/big")).and_then(|file| file.set_len(0)).expect("it is truncated");
-    let mut rest = Vec::new();
     // A reset ends it as well.
-    let _ = client.stream.read_to_end(&mut rest);
+    let (rest, _) = client.read_to_end();
     assert!((8 << 20) + rest.len() < 64 << 20, "{} more bytes came", rest.len());
     server.wait_log("before the length that it had");
     eventually("its socket is closed", || (server.in_flight() == 0).then_some(()));

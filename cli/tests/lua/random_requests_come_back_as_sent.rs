@@ -206,7 +206,7 @@ fn ask(server: &Server, client: &mut Client, shapes: &[Shape], is_pipelined: boo
             client.try_send(&bytes).map_err(|e| TestCaseError::fail(format!("sending: {e}")))?;
             None
         } else {
-            let mut sending = client.stream.try_clone().expect("a second handle");
+            let mut sending = client.sender();
             Some(std::thread::spawn(move || std::io::Write::write_all(&mut sending, &bytes)))
         };
         for (number, shape) in group.iter().enumerate() {

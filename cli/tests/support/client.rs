@@ -1,6 +1,7 @@
 //! A client's end of one connection, and responses read by their framing.
 
-use super::patience;
+use super::sealed::Session;
+use super::{Transport, patience};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -11,6 +12,8 @@ use std::time::Duration;
 /// A client's end of one connection. Everything has a deadline.
 pub struct Client {
     pub stream: TcpStream,
+    /// What is sent and received is sealed by it.
+    session: Option<Session>,
     /// Read and not yet returned.
     buffer: Vec<u8>,
 }
@@ -28,8 +31,19 @@ pub struct Response {
 /// How a server ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
+    /// Over TLS, after a close_notify.
     Fin,
+    /// A FIN in the middle of a TLS session: whatever came before it is incomplete.
+    Truncated,
     Reset,
+}
+
+impl Ending {
+    /// How the end of a response looks that could not be completed.
+    pub const OF_A_CUT: Ending = match crate::TRANSPORT {
+        Transport::Plain => Ending::Fin,
+        Transport::Tls => Ending::Truncated,
+    };
 }
 
 impl Response {
@@ -71,11 +85,21 @@ impl Client {
     }
 
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.write_all(bytes.as_ref())?;
+        self.flush()
+    }
+
+    /// A second handle, for a thread that sends.
+    pub fn sender(&self) -> Client {
+        let stream = self.stream.try_clone().expect("a second handle");
+        Client { stream, session: self.session.clone(), buffer: Vec::new() }
     }
 
     /// Shuts down our side; the other stays open.
     pub fn finish_sending(&mut self) {
+        if let Some(session) = &self.session {
+            session.finish_sending(&self.stream).expect("half-close");
+        }
         self.stream.shutdown(Shutdown::Write).expect("half-close");
     }
 
@@ -202,9 +226,9 @@ impl Client {
             return Ok(true);
         }
         self.stream.set_read_timeout(Some(time))?;
-        let peeked = self.stream.peek(&mut [0]);
+        let found = self.peek();
         self.stream.set_read_timeout(Some(patience()))?;
-        match peeked {
+        match found {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(e) => Err(e),
@@ -229,6 +253,7 @@ impl Client {
             match self.fill() {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => break Ending::Fin,
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => break Ending::Truncated,
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break Ending::Reset,
                 Err(e) => panic!("the connection neither goes on nor ends: {e}; had {:?}", lossy(&self.buffer)),
             }
@@ -254,12 +279,43 @@ impl Client {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; 65536];
-        match self.stream.read(&mut bytes)? {
+        let read = match &self.session {
+            None => self.stream.read(&mut bytes),
+            Some(session) => session.read(&self.stream, &mut bytes),
+        };
+        match read? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             count => {
                 self.buffer.extend_from_slice(&bytes[..count]);
                 Ok(())
             }
+        }
+    }
+
+    pub fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            return match &self.session {
+                None => self.stream.read(bytes),
+                Some(session) => session.read(&self.stream, bytes),
+            };
+        }
+        let count = bytes.len().min(self.buffer.len());
+        bytes[..count].copy_from_slice(&self.buffer[..count]);
+        self.buffer.drain(..count);
+        Ok(count)
+    }
+
+    pub fn read_exact(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let taken = self.take(bytes.len())?;
+        bytes.copy_from_slice(&taken);
+        Ok(())
+    }
+
+    /// Waits until something can be read, and leaves it; 0 if that is the end.
+    pub fn peek(&self) -> io::Result<usize> {
+        match &self.session {
+            None => self.stream.peek(&mut [0]),
+            Some(session) => session.peek(&self.stream),
         }
     }
 
@@ -272,7 +328,7 @@ impl Client {
         socket.set_tcp_mss(1000).expect("a segment size");
         socket.set_recv_buffer_size(4096).expect("a receive buffer");
         socket.connect(&address.into()).expect("the server accepts");
-        Client::over(socket.into()).expect("timeouts can be set")
+        Client::over(socket.into()).expect("timeouts can be set").sealed(address)
     }
 
     /// As [`Client::connect`], from this address of the loopback network.
@@ -298,7 +354,7 @@ impl Client {
         self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
         let mut sent = 0;
         while sent < most {
-            match self.stream.write(&bytes[sent % bytes.len()..]) {
+            match self.write(&bytes[sent % bytes.len()..]) {
                 Ok(count) => sent += count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => panic!("the server takes bytes or lets them wait: {e}"),
@@ -309,7 +365,13 @@ impl Client {
     }
 
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        Client::over(TcpStream::connect_timeout(&address, patience())?)
+        Ok(Client::over(TcpStream::connect_timeout(&address, patience())?)?.sealed(address))
+    }
+
+    /// Over the transport of this test program.
+    fn sealed(self, address: SocketAddr) -> Client {
+        let session = (crate::TRANSPORT == Transport::Tls).then(|| Session::with(address));
+        Client { session, ..self }
     }
 
     /// A Unix socket as a `TcpStream`: both read, write and time out by the same system calls.
@@ -322,19 +384,32 @@ impl Client {
         stream.set_write_timeout(Some(patience()))?;
         // Not for Unix sockets, which have no Nagle delay.
         let _ = stream.set_nodelay(true);
-        Ok(Client { stream, buffer: Vec::new() })
+        Ok(Client { stream, session: None, buffer: Vec::new() })
     }
 
     /// The server has closed the connection cleanly, and nothing is left to read.
     pub fn has_ended(&self) -> io::Result<bool> {
         self.stream.set_nonblocking(true)?;
-        let peeked = self.stream.peek(&mut [0]);
+        let peeked = self.peek();
         self.stream.set_nonblocking(false)?;
         match peeked {
             Ok(count) => Ok(count == 0),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(e) => Err(e),
         }
+    }
+}
+
+impl Write for Client {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.session {
+            None => self.stream.write(bytes),
+            Some(session) => session.write(&self.stream, bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.session.as_ref().map_or(Ok(()), |session| session.flush(&self.stream))
     }
 }
 

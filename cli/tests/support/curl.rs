@@ -1,5 +1,6 @@
 //! curl, as a user types it, without the user's own settings.
 
+use super::{Transport, tls};
 use std::process::Command;
 
 pub struct Curl {
@@ -14,10 +15,18 @@ pub struct Curl {
 pub fn curl(arguments: &[&str]) -> Curl {
     let mut command = Command::new("curl");
     // No .curlrc (the option has to come first), and no proxy from the environment.
-    command.args(["-q", "-sS", "--noproxy", "*", "--max-time", "20"]).args(arguments);
+    command.args(["-q", "-sS", "--noproxy", "*", "--max-time", "20"]).args(trust()).args(arguments);
     let output = command.output().unwrap_or_else(|e| panic!("curl cannot be run ({e}); scripts/test installs it"));
     let status = output.status.code().expect("curl is not killed");
     Curl { status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+/// Options by which curl trusts the servers of this test program.
+pub fn trust() -> Vec<&'static str> {
+    match crate::TRANSPORT {
+        Transport::Plain => Vec::new(),
+        Transport::Tls => vec!["--cacert", tls::text(&tls::pair_of_all().cert)],
+    }
 }
 
 /// Its version, such as `7.88.1`.

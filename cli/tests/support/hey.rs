@@ -25,6 +25,10 @@ impl Hey {
     pub fn start(url: &str, keep_alive: bool) -> Hey {
         let mut command = Command::new("hey");
         command.args(["-c", CONNECTIONS, "-z", SECONDS_MAX]);
+        if url.starts_with("https:") {
+            // It would ask for a certificate of `127.0.0.1:PORT` (SNI), which is no name.
+            command.args(["-host", "localhost"]);
+        }
         if !keep_alive {
             command.arg("-disable-keepalive");
         }

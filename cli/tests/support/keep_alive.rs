@@ -139,7 +139,7 @@ impl KeepAliveClient {
                 self.tally.ended_idle += 1;
                 return close(client);
             }
-            client.stream.write_all(self.requests(first, count).as_bytes())?;
+            client.write_all(self.requests(first, count).as_bytes())?;
             let was_held_up = quiet_since.elapsed() > HELD_UP;
             for at in 0..count {
                 match self.answer(&mut client, first + at)? {
@@ -176,7 +176,7 @@ impl KeepAliveClient {
 
     /// The server has announced that it closes, and a request is in flight all the same: it meets an end, not a reset.
     fn cross(&mut self, mut client: Client, first: u64) -> io::Result<()> {
-        client.stream.write_all(self.requests(first, BATCH).as_bytes())?;
+        client.write_all(self.requests(first, BATCH).as_bytes())?;
         match client.rest()? {
             rest if rest.is_empty() => close(client),
             _ => Err(io::Error::other("bytes after the last answer")),
@@ -186,7 +186,7 @@ impl KeepAliveClient {
     /// Sends without end from a second thread, while this one reads.
     fn stream(&mut self, mut client: Client, until: Instant) -> io::Result<()> {
         let (read, is_ended) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let mut sender = client.stream.try_clone()?;
+        let mut sender = client.sender();
         let writer = {
             let (number, read, is_ended) = (self.number, Arc::clone(&read), Arc::clone(&is_ended));
             std::thread::spawn(move || -> io::Result<()> {

@@ -176,7 +176,7 @@ fn ask(client: &mut Client, request: &str) -> Result<Asked, (Instant, String)> {
     if matches!(ended, Ok(true)) {
         return Ok(Asked::Ended);
     }
-    let sent = ended.and_then(|_| client.stream.write_all(request.as_bytes()));
+    let sent = ended.and_then(|_| client.write_all(request.as_bytes()));
     let sent_at = Instant::now();
     sent.map_err(|e| (sent_at, format!("sending: {e}")))?;
     let response = client.try_response("GET").map_err(|e| (sent_at, format!("sent and not answered: {e}")))?;

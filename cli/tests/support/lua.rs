@@ -1,6 +1,6 @@
 //! A server with a Lua application that the test writes.
 
-use super::{Client, Response, Server, TINE, scratch_folder};
+use super::{Client, Response, Server, TINE, listening, scratch_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,7 +53,7 @@ pub fn serve_file(path: &str, options: &[&str]) -> Server {
 /// Serves an application by its name as seen from `folder`, with these environment variables.
 pub fn serve_from(folder: &Path, app: &str, options: &[&str], environment: &[(&str, &str)]) -> Server {
     let mut command = Command::new(TINE);
-    command.current_dir(folder).args(["run", app, "0"]);
+    command.current_dir(folder).args(["run", app]).args(listening());
     if !options.contains(&"--workers") {
         command.args(["--workers", "1"]);
     }

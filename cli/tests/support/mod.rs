@@ -31,6 +31,7 @@ pub mod pty;
 pub mod python;
 pub mod redis;
 pub mod scripts;
+mod sealed;
 pub mod seen;
 pub mod site;
 pub mod store_proxy;
@@ -111,6 +112,34 @@ pub fn scratch_folder() -> PathBuf {
     folder
 }
 
+/// How the servers of a test program listen, and its clients connect: `crate::TRANSPORT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Plain,
+    Tls,
+}
+
+/// What a connection that does not read may hold beyond its write queue: the session, and records that are not sent.
+pub const SESSION_BYTES: u64 = match crate::TRANSPORT {
+    Transport::Plain => 0,
+    Transport::Tls => 75_000,
+};
+
+pub fn scheme() -> &'static str {
+    match crate::TRANSPORT {
+        Transport::Plain => "http",
+        Transport::Tls => "https",
+    }
+}
+
+/// The arguments by which a server listens on a port that the system chooses.
+pub fn listening() -> Vec<&'static str> {
+    match crate::TRANSPORT {
+        Transport::Plain => vec!["0"],
+        Transport::Tls => [&["--tls-listen", "127.0.0.1:0"][..], &tls::pair_of_all().options()].concat(),
+    }
+}
+
 pub struct Server {
     pid: i32,
     folder: PathBuf,
@@ -122,7 +151,7 @@ pub struct Server {
 impl Server {
     /// `tine run 0` with these options, once all its workers are ready.
     pub fn start(options: &[&str]) -> Server {
-        Server::start_command(Command::new(TINE).args(["run", "0"]).args(options))
+        Server::start_with(options, &[])
     }
 
     /// A command that runs a server under tine's command line, once all its workers are ready.
@@ -170,7 +199,7 @@ impl Server {
             let said = self.stdout();
             said.contains("Stop:").then(|| said.lines().nth(1).unwrap_or_default().trim().to_string())
         });
-        self.address = line.strip_prefix("http://").and_then(|address| address.parse().ok());
+        self.address = line.split_once("://").and_then(|(_, address)| address.parse().ok());
     }
 
     #[track_caller]
@@ -179,7 +208,7 @@ impl Server {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        format!("{}://{}{path}", scheme(), self.address())
     }
 
     #[track_caller]
@@ -261,7 +290,8 @@ impl Server {
     /// As [`Server::start`], with these environment variables.
     pub fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = Command::new(TINE);
-        Server::start_command(command.args(["run", "0"]).args(options).envs(environment.iter().copied()))
+        command.arg("run").args(listening()).args(options).envs(environment.iter().copied());
+        Server::start_command(&mut command)
     }
 
     /// A connection with little room for what the server sends: see [`Client::connect_narrow`].

@@ -1,6 +1,6 @@
 //! nginx and HAProxy in front of a server, each on a Unix socket of its own: no other process can take its port.
 
-use super::{Client, Server, eventually, scratch_folder};
+use super::{Client, Server, eventually, scheme, scratch_folder};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -146,6 +146,7 @@ impl LoadProxy {
         let configuration = include_str!("../clients/nginx_load.conf")
             .replace("FOLDER", folder.to_str().expect("a path in UTF-8"))
             .replace("PORT", &address.port().to_string())
+            .replace("SCHEME", scheme())
             .replace("ORIGIN", origin);
         let file = folder.join("configuration");
         fs::write(&file, configuration).expect("a file");

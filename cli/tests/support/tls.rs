@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 /// Files of a certificate and its key.
@@ -93,6 +93,12 @@ impl Authority {
     }
 }
 
+/// The certificate of all servers of a test program whose transport is TLS.
+pub fn pair_of_all() -> &'static Pair {
+    static PAIR: LazyLock<Pair> = LazyLock::new(|| Pair::of(&["127.0.0.1"]));
+    &PAIR
+}
+
 impl Server {
     /// `tine run 0 --tls-listen 127.0.0.1:0` with this pair and these options.
     pub fn start_https(pair: &Pair, options: &[&str]) -> Server {
@@ -139,12 +145,16 @@ impl TlsClients {
         TlsClients(Arc::new(config))
     }
 
+    pub fn session(&self, name: ServerName<'static>) -> ClientConnection {
+        ClientConnection::new(self.0.clone(), name).expect("a client")
+    }
+
     /// Connects; the handshake is made with the first read or write.
     pub fn connect(&self, address: SocketAddr, name: &str) -> TlsClient {
         let socket = TcpStream::connect(address).expect("connect");
         socket.set_read_timeout(Some(patience())).expect("a timeout");
         let name = ServerName::try_from(name.to_string()).expect("a name");
-        StreamOwned::new(ClientConnection::new(self.0.clone(), name).expect("a client"), socket)
+        StreamOwned::new(self.session(name), socket)
     }
 
     /// One request on a connection of its own: all of the response. The error may be that of a session that was cut.

@@ -80,14 +80,14 @@ impl Transport {
             if taken > 0 {
                 output.on_progress(now);
             }
+            let count = session.sent_of_sealed(taken);
+            output.on_sealed_sent(count);
+            sent += count;
+            self.sent_bytes += count as u64;
             if session.has_unsent() {
                 self.writable = false;
                 break;
             }
-            let sealed = std::mem::take(&mut session.sealed_bytes);
-            output.on_sealed_sent(sealed);
-            sent += sealed;
-            self.sent_bytes += sealed as u64;
             if output.is_empty() || session.is_handshaking() {
                 break;
             }

@@ -1,9 +1,9 @@
 //! One client's TLS session: cipher bytes in, plain bytes out, and the reverse. The only file that uses rustls' connection,
 //! so that its next version (0.24, with the caller's buffers) can be exchanged here.
 //!
-//! Plain bytes stay in the connection's [`WriteQueue`](super::WriteQueue) until all of the records that they are sealed in
-//! have been taken by the socket: at most [`SEALED_BYTES_MAX`] of them are sealed at a time. So the watermarks, the positions
-//! of responses and the write timeout are those of plain HTTP, and a slow reader costs no second queue.
+//! Plain bytes stay in the connection's [`WriteQueue`](super::WriteQueue) until the socket has taken the records that they are
+//! sealed in: at most [`SEALED_BYTES_MAX`] of them are sealed at a time. So the watermarks, the positions of responses and the
+//! write timeout are those of plain HTTP, and a slow reader costs that much more.
 
 use super::Socket;
 use crate::app::{ClientCertificate, Tls};
@@ -23,7 +23,7 @@ pub struct Session {
     rustls: ServerConnection,
     /// Plain bytes that are opened and not yet taken.
     opened_bytes: usize,
-    /// Plain bytes at the front of the write queue that are sealed, while the socket has not taken all of their records.
+    /// Plain bytes at the front of the write queue that are sealed in records that the socket has not taken.
     pub sealed_bytes: usize,
     /// When the socket last took a byte, or when there was none for it.
     progressed: Instant,
@@ -147,6 +147,17 @@ impl Session {
             self.progressed = now;
         }
         Ok(sent)
+    }
+
+    /// Of the plain bytes that are sealed, how many have left with `taken` bytes of records: as many, as the little that a
+    /// record has in addition is not known to us; all of them once nothing is unsent, and never before.
+    pub fn sent_of_sealed(&mut self, taken: usize) -> usize {
+        let count = match self.has_unsent() {
+            true => taken.min(self.sealed_bytes.saturating_sub(1)),
+            false => self.sealed_bytes,
+        };
+        self.sealed_bytes -= count;
+        count
     }
 
     /// Our side ends here: without this the client takes what it has for truncated. Once.

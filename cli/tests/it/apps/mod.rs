@@ -2,6 +2,7 @@
 //! waits for descriptors, one with tasks of its own, and a server beside a thread. They are part of this program, which runs as one of them if [`NAME`]
 //! asks for it; an example's own binary may be older than the server under test, since `cargo test --test it` does not
 //! build it.
+#![allow(dead_code)] // each test program uses a part of it
 
 mod counting;
 mod faults;
@@ -22,7 +23,7 @@ mod turnstile;
 pub mod turnstile_server;
 mod watches;
 
-use crate::support::{Client, Server, eventually};
+use crate::support::{Client, Server, eventually, listening};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -75,7 +76,9 @@ pub fn serve(name: &str, options: &[&str]) -> Server {
 
 /// The same with these variables in its environment.
 pub fn serve_with(name: &str, options: &[&str], environment: &[(&str, &str)]) -> Server {
-    Server::start_command(app(name).args(["run", "0"]).args(options).envs(environment.iter().copied()))
+    let mut command = app(name);
+    command.arg("run").args(listening()).args(options).envs(environment.iter().copied());
+    Server::start_command(&mut command)
 }
 
 /// The same for a shell: words that follow `env`.

@@ -121,7 +121,7 @@ impl ChaosClient {
             }
             self.asked += 1;
             let (request, expected) = self.request();
-            client.stream.write_all(request.as_bytes())?;
+            client.write_all(request.as_bytes())?;
             let was_held_up = quiet_since.elapsed() > HELD_UP;
             if client.at_end()? {
                 if was_held_up && self.habit == Habit::Keeps {
