@@ -4,7 +4,7 @@
 use crate::apps::turnstile_server::Turnstile;
 use crate::support::access_log::Logged;
 use crate::support::admin::{admin_of, samples};
-use crate::support::http2::{Answer, Frame, Http2, block, code, request};
+use crate::support::http2::{Answer, Frame, HEADERS, Http2, block, code, request};
 use crate::support::{Server, eventually};
 
 fn ask(http2: &mut Http2, stream: u32, path: &str) {
@@ -107,4 +107,28 @@ fn a_line_of_text_has_the_version_too() {
     assert_eq!(Http2::connect(&logged.server).get(1, "/status/418").status, 418);
     let line = logged.lines(1).remove(0);
     assert!(line.starts_with("GET /status/418 HTTP/2") && line.contains("|2|418|"), "{line}");
+}
+
+#[test]
+fn a_websocket_of_a_stream_counts_until_it_ends() {
+    let server = Server::start(&["--workers", "1", "--limit-concurrency", "1", "--limit-wait", "0"]);
+    let mut http2 = Http2::connect(&server);
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/ws"),
+        (":authority", "localhost"),
+        ("sec-websocket-version", "13"),
+    ];
+    http2.send(&[Frame::headers(1, false, block(&fields))]);
+    let head = http2.frame_of(HEADERS);
+    assert!(head.stream == 1 && http2.fields(&head.payload)[0].1 == "200");
+    assert_eq!(http2.get(3, "/status/204").status, 503);
+    http2.send(&[Frame::rst_stream(1, code::CANCEL)]);
+    let mut stream = 3;
+    eventually("its permit is given back", || {
+        stream += 2;
+        (http2.get(stream, "/status/204").status == 204).then_some(())
+    });
 }
