@@ -119,6 +119,7 @@ mod health_path_answers_for_every_kind_of_server;
 mod help_lists_every_endpoint;
 mod how_workers_end_is_counted;
 mod hpack_agrees_with_pythons;
+mod http2_abuse_ends_and_good_clients_do_not;
 mod http2_carries_websockets;
 mod http2_faults_are_exact_on_the_wire;
 mod http2_is_served_on_every_listener;

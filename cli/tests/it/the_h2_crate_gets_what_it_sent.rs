@@ -33,7 +33,7 @@ struct Shape {
 enum Wants {
     /// The echo of the request.
     Echo,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
     /// The number of bytes that it sends.
     Count,
