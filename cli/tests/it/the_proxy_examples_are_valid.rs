@@ -1,8 +1,11 @@
-//! The examples in deploy/ for proxies are accepted by these, and the options of Tine in them by Tine.
+//! The examples in deploy/ for proxies are accepted by these, and the options of Tine in them by Tine; with them applications know the
+//! client, whatever it claims.
 
 use crate::support::proxy::{Proxy, ProxyKind};
-use crate::support::{options, run_to_end};
+use crate::support::{Client, Server, eventually, options, run_to_end};
+use socket2::{Domain, Socket, Type};
 use std::fs;
+use std::net::SocketAddr;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy");
 
@@ -13,13 +16,62 @@ fn example(path: &str) -> String {
 #[test]
 fn by_nginx_and_by_haproxy() {
     Proxy::check(ProxyKind::HaProxy, &example("haproxy/haproxy.cfg")).unwrap_or_else(|said| panic!("{said}"));
-    let http = format!(
-        "pid FOLDER/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path FOLDER/b;\nproxy_temp_path \
-         FOLDER/p;\nfastcgi_temp_path FOLDER/f;\nscgi_temp_path FOLDER/s;\nuwsgi_temp_path FOLDER/u;\n{}}}\n",
-        example("nginx/tine.conf").replace("listen 8080", "listen unix:FOLDER/socket")
-    );
+    let http = within_http(&example("nginx/tine.conf").replace("listen 8080", "listen unix:FOLDER/socket"));
     Proxy::check(ProxyKind::Nginx, &http).unwrap_or_else(|said| panic!("{said}"));
     assert!(Proxy::check(ProxyKind::Nginx, &http.replace("proxy_pass", "proxy_past")).is_err(), "it is looked at");
+}
+
+fn within_http(part: &str) -> String {
+    format!(
+        "pid FOLDER/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path FOLDER/b;\nproxy_temp_path \
+         FOLDER/p;\nfastcgi_temp_path FOLDER/f;\nscgi_temp_path FOLDER/s;\nuwsgi_temp_path FOLDER/u;\n{}}}\n",
+        part
+    )
+}
+
+/// Clients of the examples' ports, past what they claim to be.
+#[test]
+fn and_they_name_the_client() {
+    let server = Server::start(&["--workers", "1", "--trusted-proxies", "127.0.0.1", "--listen", "proxy:127.0.0.1:0"]);
+    // Kept for the proxies: bound, and never listening.
+    let ports = [(); 3].map(|()| {
+        let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        port.set_reuse_port(true).expect("a shared port");
+        port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        port
+    });
+    let [nginx_at, haproxy_at, tcp_at] =
+        ports.each_ref().map(|port| port.local_addr().expect("an address").as_socket().expect("an IP address"));
+    let origin = server.address().to_string();
+    let nginx = example("nginx/tine.conf")
+        .replace("listen 8080", &format!("listen unix:FOLDER/socket; listen {nginx_at} reuseport"))
+        .replace("unix:/run/tine/http.sock", &origin);
+    let _nginx =
+        Proxy::start_with(ProxyKind::Nginx, &format!("daemon off;\nuser root root;\n{}", within_http(&nginx)), "");
+    let haproxy = example("haproxy/haproxy.cfg")
+        .replace("bind :8080", &format!("bind unix@FOLDER/socket\n    bind {haproxy_at}"))
+        .replace("bind :8081", &format!("bind {tcp_at}"))
+        .replace("10.0.0.5:8080", &origin)
+        .replace("10.0.0.5:8081", &server.proxied().to_string());
+    let _haproxy = Proxy::start_with(ProxyKind::HaProxy, &haproxy, "");
+    for (address, path, own_port) in [(nginx_at, "/shop/a", false), (haproxy_at, "/a", false), (tcp_at, "/a", true)] {
+        // HAProxy takes a moment to find its servers up.
+        let echo = eventually("an answer", || {
+            let mut client = Client::connect_from([127, 0, 0, 5], address);
+            let port = client.stream.local_addr().expect("an address").port();
+            client.send(format!(
+                "GET {path} HTTP/1.1\r\nHost: shop.example:{}\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+                 X-Real-IP: 6.6.6.6\r\n\r\n",
+                address.port()
+            ));
+            let response = client.response();
+            (response.status == 200).then(|| (response.text(), port))
+        });
+        let (text, port) = echo;
+        let from = if own_port { format!("127.0.0.5:{port}") } else { "127.0.0.5:0".to_string() };
+        assert!(text.contains(&format!("\"source_addr\":\"{from}\"")), "{address} {from}: {text}");
+        assert!(text.contains(&format!("\"uri\":\"http://shop.example:{}{path}\"", address.port())), "{text}");
+    }
 }
 
 /// The command lines in the comments: `tine run app.lua --listen ...`, checked with the built-in app and without its addresses.
