@@ -40,6 +40,26 @@ fn each_client_has_its_own_rate() {
 }
 
 #[test]
+fn an_ipv6_client_is_its_64() {
+    let options = ["--trusted-proxies", "127.0.0.1", "--limit-client-rate", "2/h", "--limit-wait", "0"];
+    let server = Server::start(&options);
+    let mut client = server.connect();
+    for (address, status) in [
+        ("2001:db8::1", 200),
+        ("2001:db8::ffff:2", 200),
+        ("2001:db8::3", 429),
+        ("2001:db8:0:1::3", 200),
+        ("192.0.2.1", 200),
+        ("192.0.2.1", 200),
+        ("192.0.2.2", 200),
+        ("192.0.2.1", 429),
+    ] {
+        let field = format!("X-Forwarded-For: {address}\r\n");
+        assert_eq!(ask(&mut client, "/status/200", &field).status, status, "{address}");
+    }
+}
+
+#[test]
 fn a_flood_of_clients_costs_no_memory_and_refuses_none_of_them() {
     let key = ["--limit-client-key", "header:X-Api-Key", "--limit-client-concurrency", "1"];
     let server = Server::start(&[&["--workers", "1", "--limit-client-rate", "3/h"], &key[..]].concat());
