@@ -131,9 +131,12 @@ impl Proxies {
     pub fn of_announced(&self, announced: Announced, peer: Option<SocketAddr>, is_tls: bool) -> Rc<Caller> {
         let Announced { ends, authority, alpn, unique_id, tls } = announced;
         let client = ends.client_or(peer);
-        let local = if let Ends::Known { local, .. } = ends { Some(local) } else { None };
-        // A Unix socket of another machine is not one of ours.
-        let is_proxy = ends != Ends::Unix && self.config.trusts(client.map(|client| client.ip()));
+        let (local, is_proxy) = match ends {
+            Ends::Own => (None, self.trusts(peer)),
+            Ends::Known { client, local } => (Some(local), self.config.has_proxy(client.ip())),
+            // Not one of this machine.
+            Ends::Unix => (None, false),
+        };
         let is_https = is_tls || tls.is_some();
         let tls = tls.map(|tls| {
             let text = |text: Option<String>| text.map_or(Cow::Borrowed("unknown"), Cow::Owned);

@@ -22,7 +22,7 @@ pub enum TrustedProxy {
     Network(Network),
     /// Those on Unix sockets.
     Unix,
-    /// All.
+    /// All that connect. An address that is only told of is none of them.
     Any,
 }
 
@@ -52,6 +52,13 @@ impl ProxyConfig {
             TrustedProxy::Unix => peer.is_none(),
             TrustedProxy::Any => true,
         })
+    }
+
+    /// Whether a trusted proxy has this address, of which another one tells: it did not connect here.
+    pub fn has_proxy(&self, address: IpAddr) -> bool {
+        let includes =
+            |trusted: &TrustedProxy| matches!(trusted, TrustedProxy::Network(network) if network.includes(address));
+        self.trusted.iter().any(includes)
     }
 
     pub(super) fn check(&self) -> Result<(), String> {

@@ -102,7 +102,7 @@ fn of_list(headers: Headers<'_>, config: &ProxyConfig) -> Option<SocketAddr> {
     for item in all.take(HOPS_MAX).map(<[u8]>::trim_ascii).filter(|item| !item.is_empty()) {
         let Some(address) = node::address(item) else { break };
         reached = Some(address);
-        if !config.trusts(Some(address.ip())) {
+        if !config.has_proxy(address.ip()) {
             break;
         }
     }
@@ -126,7 +126,7 @@ fn of_forwarded<'a>(headers: Headers<'a>, config: &ProxyConfig) -> Said<'a> {
             let Some(element) = forwarded::parse(element) else { return said };
             let client = element.client.and_then(node::address);
             said = Said { client: client.or(said.client), proto: element.proto, host: element.host };
-            if !client.is_some_and(|client| config.trusts(Some(client.ip()))) {
+            if !client.is_some_and(|client| config.has_proxy(client.ip())) {
                 return said;
             }
         }

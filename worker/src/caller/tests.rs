@@ -195,6 +195,22 @@ fn a_header_makes_the_client_the_peer() {
     );
 }
 
+#[test]
+fn if_all_are_trusted_those_are_that_connect() {
+    let all = ProxyConfig { trusted: vec![TrustedProxy::Any], ..ProxyConfig::default() };
+    let proxies = Proxies::of(&all, true).expect("asked");
+    let peer = "192.0.2.99:1".parse().ok();
+    let connection = proxies.of_connection(peer, false).expect("it is trusted");
+    for (name, value) in [("X-Forwarded-For", "6.6.6.6, 192.0.2.1"), ("Forwarded", "for=6.6.6.6, for=192.0.2.1")] {
+        let fields = [httparse::Header { name, value: value.as_bytes() }];
+        let caller = proxies.of_request(Headers::new(&fields), &connection).expect("it counts");
+        assert_eq!(caller.client(), "192.0.2.1:0".parse().ok(), "{name}");
+    }
+    let ends = Ends::Known { client: peer.expect("an address"), local: peer.expect("an address") };
+    assert!(!proxies.of_announced(Announced { ends, ..Announced::default() }, peer, false).is_proxy());
+    assert!(proxies.of_announced(Announced::default(), peer, false).is_proxy());
+}
+
 proptest! {
     /// Nothing in a field panics, or leads past what the nearest proxy has added.
     #[test]
