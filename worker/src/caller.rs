@@ -154,6 +154,7 @@ impl Proxies {
     }
 
     /// Of a request of a connection with a caller. `None`: the same, as nothing in its head says more. No memory is allocated then.
+    #[inline(never)]
     pub fn of_request(&self, headers: Headers<'_>, connection: &Caller) -> Option<Rc<Caller>> {
         fields::read(headers, connection, &self.config).map(Rc::new)
     }

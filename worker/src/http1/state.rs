@@ -388,7 +388,7 @@ impl Http1 {
     #[inline]
     fn begin<'a>(
         &mut self,
-        parsed: Parsed<'a>,
+        mut parsed: Parsed<'a>,
         bytes: &'a [u8],
         entry: Option<Entry>,
         reply: &mut Reply<'_>,
@@ -396,15 +396,15 @@ impl Http1 {
         cx: &Cx<'_>,
     ) -> Begun {
         match cx.caller_of(&parsed.request) {
-            None => self.begin_as_called(parsed, bytes, entry, reply, app, cx),
-            Some(caller) => self.begin_as_called(parsed, bytes, entry, reply, app, &cx.called_by(&caller)),
+            None => self.begin_as_called(&mut parsed, bytes, entry, reply, app, cx),
+            Some(caller) => self.begin_as_called(&mut parsed, bytes, entry, reply, app, &cx.called_by(&caller)),
         }
     }
 
     /// The same; the client is known.
     fn begin_as_called<'a>(
         &mut self,
-        mut parsed: Parsed<'a>,
+        parsed: &mut Parsed<'a>,
         bytes: &'a [u8],
         entry: Option<Entry>,
         reply: &mut Reply<'_>,
@@ -433,7 +433,7 @@ impl Http1 {
         parsed.request.set_https(cx.is_https());
         let rest = &bytes[parsed.length..];
         parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
-        let called = self.call(&parsed, rest, entry, reply, app, cx);
+        let called = self.call(parsed, rest, entry, reply, app, cx);
         Begun::Called(parsed.length, called)
     }
 
