@@ -26,7 +26,7 @@ impl Hey {
         let mut command = Command::new("hey");
         command.args(["-c", CONNECTIONS, "-z", SECONDS_MAX]);
         if url.starts_with("https:") {
-            // It would ask for a certificate of `127.0.0.1:PORT` (SNI), which is no name.
+            // As the name of the server (SNI) it would send `127.0.0.1:PORT`, which TLS forbids.
             command.args(["-host", "localhost"]);
         }
         if !keep_alive {

@@ -75,7 +75,7 @@ impl Session {
             let read = self.both().connection.reader().read(bytes);
             match read {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.receive(socket)?,
-                // It is no end if the session has not ended.
+                // The connection has ended, and the session has not.
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
                     return Err(io::Error::new(ErrorKind::ConnectionAborted, e));
                 }

@@ -88,21 +88,20 @@ impl FilePart {
 
     /// As [`FilePart::send`], by reading. What the socket does not take is read again.
     fn read_and_send(&self, socket: &Socket) -> io::Result<Result<Option<usize>, BrokenPart>> {
-        Ok(match self.read_front(READ_BYTES) {
-            Ok(block) => Ok(socket.send(&block)?),
+        let mut block = vec![0; self.len().min(READ_BYTES)];
+        Ok(match self.read_front(&mut block) {
+            Ok(count) => Ok(socket.send(&block[..count])?),
             Err(broken) => Err(broken),
         })
     }
 
-    /// Its first bytes, up to `bytes_max`; at least one.
-    pub fn read_front(&self, bytes_max: usize) -> Result<Vec<u8>, BrokenPart> {
-        let mut block = vec![0; self.len().min(bytes_max)];
-        let count = self.read_at(0, &mut block).map_err(|e| self.broken(Some(e)))?;
-        if count == 0 {
-            return Err(self.broken(None));
+    /// Its first bytes, as many as one read brings, which is at least one.
+    pub fn read_front(&self, into: &mut [u8]) -> Result<usize, BrokenPart> {
+        match self.read_at(0, into) {
+            Ok(0) => Err(self.broken(None)),
+            Ok(count) => Ok(count),
+            Err(e) => Err(self.broken(Some(e))),
         }
-        block.truncate(count);
-        Ok(block)
     }
 
     /// Whether it is what follows the first `bytes` from the start of `other`.

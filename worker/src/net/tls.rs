@@ -141,7 +141,8 @@ impl Session {
         while self.has_unsent() {
             match self.rustls.write_tls(&mut Records(socket)) {
                 Ok(count) => sent += count,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // After some were taken an error can wait: what is sent next meets it again.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock || sent > 0 => break,
                 Err(e) => return Err(e),
             }
             self.progressed = now;

@@ -5,13 +5,30 @@ use aws_lc_rs as library;
 #[cfg(feature = "ring")]
 use ring as library;
 #[cfg(not(feature = "ring"))]
-pub use rustls::crypto::aws_lc_rs::default_provider as provider;
+use rustls::crypto::aws_lc_rs::default_provider;
 #[cfg(feature = "ring")]
-pub use rustls::crypto::ring::default_provider as provider;
+use rustls::crypto::ring::default_provider;
 
 use library::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use rustls::CipherSuite;
+use rustls::crypto::CryptoProvider;
 
 pub const NONCE_BYTES: usize = 12;
+
+/// The library's suites, of each version those of AES with 128 bits first: they take a quarter less time than 256 bits.
+pub fn provider() -> CryptoProvider {
+    let mut provider = default_provider();
+    let is_short = |suite| {
+        matches!(
+            suite,
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    provider.cipher_suites.sort_by_key(|suite| !is_short(suite.suite()));
+    provider
+}
 
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = library::digest::digest(&library::digest::SHA256, bytes);

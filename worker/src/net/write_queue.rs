@@ -6,6 +6,7 @@
 
 mod moving;
 mod reading;
+mod sealing;
 
 use super::{BrokenPart, FilePart, Socket};
 use bytes::Bytes;
@@ -25,6 +26,17 @@ enum Segment {
     Static(&'static [u8]),
     Shared(Bytes),
     File(FilePart),
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        match self {
+            Segment::Copied(length) => *length,
+            Segment::Static(bytes) => bytes.len(),
+            Segment::Shared(bytes) => bytes.len(),
+            Segment::File(part) => part.len(),
+        }
+    }
 }
 
 pub struct WriteQueue {
@@ -162,55 +174,6 @@ impl WriteQueue {
         }
         self.progressed = now;
         Ok(Flushed::Empty)
-    }
-
-    /// Passes the front to `seal`, up to about `bytes_max` bytes, and leaves it queued; returns how many bytes those are, or the part
-    /// of a file that can never be read. To be called with [`WriteQueue::on_sealed_sent`].
-    pub fn seal_front(
-        &self,
-        bytes_max: usize,
-        mut seal: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<Result<usize, BrokenPart>> {
-        if self.segments.is_empty() {
-            let bytes = &self.copied[self.sent..];
-            return seal(&[IoSlice::new(&bytes[..bytes.len().min(bytes_max)])]).map(Ok);
-        }
-        if let Some(Segment::File(part)) = self.segments.front() {
-            return match part.read_front(bytes_max) {
-                Ok(block) => seal(&[IoSlice::new(&block)]).map(Ok),
-                Err(broken) => Ok(Err(broken)),
-            };
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.slices(&[], &mut slices);
-        let (mut left, mut used) = (bytes_max, 0);
-        while used < count && left > 0 {
-            let part = slices[used].len().min(left);
-            if part < slices[used].len() {
-                return self.seal_cut(&slices[..=used], bytes_max, seal).map(Ok);
-            }
-            (left, used) = (left - part, used + 1);
-        }
-        seal(&slices[..used]).map(Ok)
-    }
-
-    /// The last of the slices is longer than what is to be sealed: that goes by itself, if it is the only one.
-    fn seal_cut(
-        &self,
-        slices: &[IoSlice<'_>],
-        bytes_max: usize,
-        mut seal: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        match slices {
-            [long] => seal(&[IoSlice::new(&long[..bytes_max])]),
-            [whole @ .., _] => seal(whole),
-            [] => Ok(0),
-        }
-    }
-
-    /// The socket has taken all records of the first `count` bytes.
-    pub fn on_sealed_sent(&mut self, count: usize) {
-        self.consume(count);
     }
 
     /// The socket has taken something, though not all of a record.

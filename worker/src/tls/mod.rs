@@ -62,6 +62,8 @@ impl Loaded {
             .map_err(|e| format!("TLS cannot be set up: {e}"))?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(names.clone());
+        // All of them are good, so that the cheapest is taken; the client's order would be mostly that of its library.
+        serving.ignore_client_order = true;
         // Kept in one process, a session could be resumed only there.
         serving.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Loaded { config: serving, names, ticket_rotation: config.ticket_rotation, of_clients, warnings })

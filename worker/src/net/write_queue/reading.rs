@@ -15,6 +15,14 @@ thread_local! {
     static BLOCK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Room for what is read of files, until the end of `use_it`.
+pub fn with_block<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    BLOCK.with_borrow_mut(|block| {
+        block.resize(BLOCK_BYTES, 0);
+        use_it(block)
+    })
+}
+
 /// Parts that follow one another in their file, as far as their segments follow one another.
 struct Run<'a> {
     first: &'a FilePart,
@@ -30,8 +38,7 @@ impl WriteQueue {
     /// Reads the parts that are next, and sends them with what is between them. Returns how many bytes it offered and the
     /// socket took; `None`: a part is the first, and cannot be read as a whole. [`FilePart::send`] says why.
     pub(super) fn read_and_send(&self, socket: &Socket) -> io::Result<Option<(usize, Option<usize>)>> {
-        BLOCK.with_borrow_mut(|block| {
-            block.resize(BLOCK_BYTES, 0);
+        with_block(|block| {
             let read = self.read(block);
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = self.slices(&block[..read], &mut slices);
