@@ -310,7 +310,7 @@ impl<'a> Cx<'a> {
     }
 
     /// What the fields of the request say of its client, if that is more than is known of the connection.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn caller_of(&self, request: &Request<'_>) -> Option<Rc<Caller>> {
         let connection = self.connection.caller?;
         self.turn.proxies?.of_request(request.headers(), connection)

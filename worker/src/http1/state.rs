@@ -395,22 +395,15 @@ impl Http1 {
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> Begun {
-        match cx.caller_of(&parsed.request) {
-            None => self.begin_as_called(&mut parsed, bytes, entry, reply, app, cx),
-            Some(caller) => self.begin_as_called(&mut parsed, bytes, entry, reply, app, &cx.called_by(&caller)),
-        }
-    }
-
-    /// The same; the client is known.
-    fn begin_as_called<'a>(
-        &mut self,
-        parsed: &mut Parsed<'a>,
-        bytes: &'a [u8],
-        entry: Option<Entry>,
-        reply: &mut Reply<'_>,
-        app: &mut dyn App,
-        cx: &Cx<'_>,
-    ) -> Begun {
+        let (caller, of_caller);
+        let cx = match cx.caller_of(&parsed.request) {
+            None => cx,
+            Some(known) => {
+                caller = known;
+                of_caller = cx.called_by(&caller);
+                &of_caller
+            }
+        };
         let entry = match entry {
             Some(entry) => entry,
             None => {
@@ -433,7 +426,7 @@ impl Http1 {
         parsed.request.set_https(cx.is_https());
         let rest = &bytes[parsed.length..];
         parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
-        let called = self.call(parsed, rest, entry, reply, app, cx);
+        let called = self.call(&parsed, rest, entry, reply, app, cx);
         Begun::Called(parsed.length, called)
     }
 

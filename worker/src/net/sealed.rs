@@ -26,7 +26,7 @@ impl Transport {
     /// One read, and what follows from it.
     pub fn shake_hands(&mut self, input: &mut ReadBuffer) -> Shaken {
         if self.can_receive(input, usize::MAX)
-            && let Err(e) = self.receive(input, usize::MAX)
+            && let Err(e) = self.receive_sealed(input, usize::MAX)
         {
             return Shaken::Failed(cause_of(&e));
         }
@@ -39,6 +39,7 @@ impl Transport {
     }
 
     /// One read of the session. The error: the client has reset the connection or has broken the protocol.
+    #[inline(never)]
     pub(super) fn receive_sealed(&mut self, input: &mut ReadBuffer, bytes_max: usize) -> io::Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let room = input.room(bytes_max);

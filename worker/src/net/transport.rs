@@ -109,6 +109,7 @@ impl Transport {
     }
 
     /// One read. The error: the client reset the connection.
+    #[inline(always)]
     pub fn receive(&mut self, input: &mut ReadBuffer, bytes_max: usize) -> io::Result<()> {
         if self.session.is_some() {
             return self.receive_sealed(input, bytes_max);
