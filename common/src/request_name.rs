@@ -8,33 +8,28 @@ use crate::log::one_line;
 use std::fmt;
 use std::rc::Rc;
 
-/// Cheap to clone: all copies share one text.
+/// Cheap to clone: all copies share one text. It has up to [`TEXT_BYTES_MAX`] bytes; one more, which does not count, if the
+/// name is cut.
 #[derive(Clone)]
-pub struct RequestName(Rc<Text>);
-
-struct Text {
-    /// Up to [`TEXT_BYTES_MAX`]; one more if the name is cut.
-    length: u8,
-    bytes: [u8; TEXT_BYTES_MAX],
-}
+pub struct RequestName(Rc<[u8]>);
 
 impl RequestName {
     pub fn new(method: &[u8], target: &[u8]) -> RequestName {
-        let mut text = Text { length: 0, bytes: [0; TEXT_BYTES_MAX] };
+        let (mut text, mut length) = ([0; TEXT_BYTES_MAX + 1], 0);
         for part in [method, b" ", target] {
-            let at = usize::from(text.length).min(TEXT_BYTES_MAX);
+            let at = length.min(TEXT_BYTES_MAX);
             let fits = part.len().min(TEXT_BYTES_MAX - at);
-            text.bytes[at..at + fits].copy_from_slice(&part[..fits]);
-            text.length = (at + fits + usize::from(fits < part.len())) as u8;
+            text[at..at + fits].copy_from_slice(&part[..fits]);
+            length = at + fits + usize::from(fits < part.len());
         }
-        RequestName(Rc::new(text))
+        RequestName(text[..length].into())
     }
 }
 
 impl fmt::Display for RequestName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_cut = usize::from(self.0.length) > TEXT_BYTES_MAX;
-        let bytes = &self.0.bytes[..usize::from(self.0.length).min(TEXT_BYTES_MAX)];
+        let is_cut = self.0.len() > TEXT_BYTES_MAX;
+        let bytes = &self.0[..self.0.len().min(TEXT_BYTES_MAX)];
         // Half a character at the cut is not an invalid one of the client.
         let whole = match std::str::from_utf8(bytes) {
             Err(e) if is_cut && e.error_len().is_none() => &bytes[..e.valid_up_to()],

@@ -129,6 +129,9 @@ impl WriteQueue {
         let copied = self.copied.len() - self.sent;
         if self.segments.is_empty() && copied > 0 {
             self.segments.push_back(Segment::Copied(copied));
+        } else if self.segments.capacity() == 0 {
+            // A body without a head: a stream's of HTTP/2, and often all that it has.
+            self.segments.reserve_exact(1);
         }
         self.segments.push_back(segment);
         self.referenced_bytes += length;
