@@ -37,6 +37,20 @@ impl Segment {
             Segment::File(part) => part.len(),
         }
     }
+
+    /// Its bytes, of a file's the first `length`. What is copied, and what was read of files, is taken from the front of these.
+    #[inline]
+    fn take<'a>(&'a self, length: usize, copied: &mut &'a [u8], read: &mut &'a [u8]) -> &'a [u8] {
+        let (from, count) = match self {
+            Segment::Copied(whole) => (copied, *whole),
+            Segment::Static(bytes) => return bytes,
+            Segment::Shared(bytes) => return bytes,
+            Segment::File(_) => (read, length),
+        };
+        let (this, rest) = from.split_at(count);
+        *from = rest;
+        this
+    }
 }
 
 pub struct WriteQueue {
@@ -190,20 +204,10 @@ impl WriteQueue {
         let mut copied = &self.copied[self.sent..];
         let mut count = 0;
         for (slot, segment) in slices.iter_mut().zip(&self.segments) {
-            *slot = IoSlice::new(match segment {
-                Segment::Copied(length) => {
-                    let (this, rest) = copied.split_at(*length);
-                    copied = rest;
-                    this
-                }
-                Segment::Static(bytes) => bytes,
-                Segment::Shared(bytes) => bytes,
-                Segment::File(part) => {
-                    let Some((this, rest)) = read.split_at_checked(part.len()) else { break };
-                    read = rest;
-                    this
-                }
-            });
+            if matches!(segment, Segment::File(part) if part.len() > read.len()) {
+                break;
+            }
+            *slot = IoSlice::new(segment.take(segment.len(), &mut copied, &mut read));
             count += 1;
         }
         count

@@ -233,10 +233,10 @@ impl Worker {
         }
         let peer = socket.client();
         let connection = self.begin_spoken(socket, spoken.is_tls, refusal, now)?;
-        let caller = self.proxies.as_ref().and_then(|proxies| proxies.of_connection(peer, spoken.is_tls));
+        let caller = || self.proxies.as_ref()?.of_connection(peer, spoken.is_tls);
         Some(match spoken.is_proxied {
             true => connection.after_header(now),
-            false => connection.called_by(caller),
+            false => connection.called_by(caller()),
         })
     }
 

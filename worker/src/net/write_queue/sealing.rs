@@ -26,21 +26,7 @@ impl WriteQueue {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let (mut copied, mut read) = (&self.copied[self.sent..], &block[..]);
             for ((slot, segment), &length) in slices.iter_mut().zip(&self.segments).zip(&lengths[..count]) {
-                let bytes = match segment {
-                    Segment::Copied(whole) => {
-                        let (this, rest) = copied.split_at(*whole);
-                        copied = rest;
-                        this
-                    }
-                    Segment::Static(bytes) => bytes,
-                    Segment::Shared(bytes) => bytes,
-                    Segment::File(_) => {
-                        let (this, rest) = read.split_at(length);
-                        read = rest;
-                        this
-                    }
-                };
-                *slot = IoSlice::new(&bytes[..length]);
+                *slot = IoSlice::new(&segment.take(length, &mut copied, &mut read)[..length]);
             }
             seal(&slices[..count]).map(Ok)
         })
