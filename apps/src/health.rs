@@ -1,10 +1,10 @@
 //! The health check for load balancers: at the origin's `/health`, and at the path of `--health-path` before any
 //! application.
 
+use crate::around::around;
 use crate::files::UrlPrefix;
-use std::time::Instant;
-use tine_worker::app::{Answer, App, AppError, AppFactory, Cx};
-use tine_worker::http::{Request, Response, StatusCode};
+use tine_worker::app::{Answer, AppFactory, Cx};
+use tine_worker::http::{Response, StatusCode};
 
 /// 200 also while draining, as in hpdummy; 503 only while a stopping server waits for load balancers to notice
 /// (`--drain-delay`). Without `Retry-After`: whether another server will replace this one is unknown.
@@ -27,35 +27,11 @@ pub fn parse_path(text: &str) -> Result<String, String> {
 /// application.
 pub fn at(path: Option<&str>, app: AppFactory) -> AppFactory {
     let Some(path) = path.and_then(|path| path.parse::<UrlPrefix>().ok()) else { return app };
-    Box::new(move |worker| Ok(Box::new(Health { path: path.clone(), app: app(worker)? })))
-}
-
-struct Health {
-    path: UrlPrefix,
-    app: Box<dyn App>,
-}
-
-impl App for Health {
-    fn call(&mut self, request: &Request<'_>, cx: &Cx<'_>) -> Answer {
-        match self.path.strip(request.path()) {
+    Box::new(move |worker| {
+        let path = path.clone();
+        Ok(around(app(worker)?, move |app, request, cx| match path.strip(request.path()) {
             Some("") => answer(cx),
-            _ => self.app.call(request, cx),
-        }
-    }
-
-    fn start(&mut self, cx: &Cx<'_>) -> Result<(), AppError> {
-        self.app.start(cx)
-    }
-
-    fn stop(&mut self, cx: &Cx<'_>) {
-        self.app.stop(cx);
-    }
-
-    fn each_second(&mut self, now: Instant) {
-        self.app.each_second(now);
-    }
-
-    fn retires(&self) -> Option<&'static str> {
-        self.app.retires()
-    }
+            _ => app.call(request, cx),
+        }))
+    })
 }

@@ -5,6 +5,7 @@
 #[cfg_attr(not(feature = "testbed"), allow(dead_code))] // the origin chooses by it
 mod accept;
 pub mod admin;
+mod around;
 #[warn(missing_docs)]
 pub mod files;
 #[cfg(feature = "grpc")]
