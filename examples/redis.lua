@@ -1,8 +1,9 @@
--- Visits, counted in a Redis: REDIS=127.0.0.1:6379 tine run redis.lua
+-- Visits, counted in a Redis: REDIS=127.0.0.1:6379 tine run redis.lua; over TLS: REDIS_CA=ca.pem, the authority of its certificate.
 -- While one request waits for the Redis, its worker serves the others; a connection that has answered is left in a pool for
 -- the next request.
 
 local host, port = (os.getenv("REDIS") or "127.0.0.1:6379"):match("^(.*):(%d+)$")
+local ca = os.getenv("REDIS_CA")
 
 -- Sends one command and returns the answer, a text or a number; or nil and why there is none.
 local function redis(...)
@@ -11,6 +12,13 @@ local function redis(...)
     return nil, why
   end
   socket:settimeout(2)
+  if ca then
+    -- On a connection of the pool this was done before: nothing is sent.
+    local shaken, refused = socket:sslhandshake(nil, host, ca)
+    if not shaken then
+      return nil, refused
+    end
+  end
   local command = { "*" .. select("#", ...) .. "\r\n" }
   for _, word in ipairs({ ... }) do
     command[#command + 1] = "$" .. #word .. "\r\n" .. word .. "\r\n"

@@ -78,8 +78,8 @@ driver.deadline = deadline
 local create = coroutine.create
 local wait = parts.waiting(host, driver)
 parts.descriptors(host, driver, wait)
-parts.socket(host, driver, parts.connecting(host, driver))
-parts.luasocket()
+local Socket = parts.socket(host, driver, parts.connecting(host, driver))
+parts.luasocket(parts.luasec(driver, Socket))
 local Input, Errors = parts.streams(host, driver, wait)
 local file_wrapper = parts.file_wrapper(driver)
 local new_environ = parts.environ(host, Input, Errors, file_wrapper)

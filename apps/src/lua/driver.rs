@@ -3,13 +3,14 @@
 /// Loaded with the functions of the server and the parts, as functions that the rest calls.
 pub const MAIN: &str = include_str!("driver.lua");
 /// By the names under which it finds them.
-pub const PARTS: [(&str, &str); 21] = [
+pub const PARTS: [(&str, &str); 22] = [
     ("random", include_str!("driver/random.lua")),
     ("deadline", include_str!("driver/deadline.lua")),
     ("waiting", include_str!("driver/waiting.lua")),
     ("descriptors", include_str!("driver/descriptors.lua")),
     ("connecting", include_str!("driver/connecting.lua")),
     ("socket", include_str!("driver/socket.lua")),
+    ("luasec", include_str!("driver/luasec.lua")),
     ("luasocket", include_str!("driver/luasocket.lua")),
     ("streams", include_str!("driver/streams.lua")),
     ("file_wrapper", include_str!("driver/file_wrapper.lua")),

@@ -2,30 +2,40 @@
 //! wait returns nil and AGAIN or LATER, and the driver suspends the request (driver/descriptors.lua, driver/socket.lua).
 //!
 //! - `table`: the sockets, which close with their requests; `input`: what they have received.
+//! - `connection`: one socket, plain or under TLS; `session`: what TLS makes of its bytes; `trust`: whose certificates count.
 //! - `pool`: connections that are left for later requests.
 //! - `waits`: what suspended requests wait for.
 //! - `resolver`: the addresses of hosts, looked up in threads.
 
+mod connection;
 mod input;
 mod pool;
 mod resolver;
+mod session;
 mod table;
+mod trust;
 mod waits;
 
 use super::host::Turn;
 use super::sys::calls::Boundary;
+use connection::why;
 use input::Wanted;
 use mlua::{IntoLua, IntoLuaMulti, Lua, MultiValue, String, Table, UserData, UserDataMethods, Value};
 use resolver::{Lookup, Resolver};
+use session::Peer;
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::{CLOSED, Done, Key, why};
+use table::{CLOSED, Done, Key};
 use tine_common::sys::descriptor;
 use tine_worker::app::Interest;
+use trust::Trust;
 use waits::{Target, Wait};
 
 pub use table::Sockets;
@@ -252,6 +262,20 @@ impl UserData for Handle {
                 Err(why) => failed(lua, why),
             }
         });
+        // Returns whether the handshake can follow; or nil and why not. `verify`: false, true, or the file to verify with.
+        methods.add_method("begin_tls", |lua, this, (name, verify): (Option<String>, Value)| {
+            match peer_of(name, &verify).and_then(|peer| this.sockets.begin_tls(this.key, peer)) {
+                Ok(has_begun) => has_begun.into_lua_multi(lua),
+                Err(why) => failed(lua, &why),
+            }
+        });
+        // Returns true, or nil, why not, and what it waits for.
+        methods.add_method("shake_hands", |lua, this, ()| match this.sockets.shake_hands(this.key) {
+            Err(Done::It(())) => true.into_lua_multi(lua),
+            Err(other) => other.into_values(lua),
+            Ok(Interest::Write) => (Value::Nil, AGAIN, "w").into_lua_multi(lua),
+            Ok(_) => (Value::Nil, AGAIN, "r").into_lua_multi(lua),
+        });
         methods.add_method("close", |_, this, ()| {
             this.sockets.close(this.key);
             Ok(())
@@ -270,7 +294,7 @@ impl UserData for Handle {
                 b"send" => Shutdown::Write,
                 _ => Shutdown::Both,
             };
-            of_call(lua, this.sockets.with(this.key, |socket| socket.shutdown(how)))
+            of_call(lua, this.sockets.shut_down(this.key, how))
         });
         // The address of either end, and its port.
         methods.add_method("name", |lua, this, is_peer: bool| {
@@ -306,6 +330,15 @@ fn of_call(lua: &Lua, done: Option<std::io::Result<()>>) -> mlua::Result<MultiVa
         Some(Err(error)) => failed(lua, &why(&error)),
         None => failed(lua, CLOSED),
     }
+}
+
+fn peer_of(name: Option<String>, verify: &Value) -> Result<Peer, Cow<'static, str>> {
+    let trust = match verify {
+        Value::Boolean(false) => Trust::Anybody,
+        Value::String(path) => Trust::File(OsStr::from_bytes(&path.as_bytes()).into()),
+        _ => Trust::System,
+    };
+    Peer::new(name.map(|name| name.to_string_lossy()).as_deref(), trust)
 }
 
 /// What the driver's forms mean.

@@ -220,6 +220,8 @@ fn what_cannot_be_connected_says_why() {
         function() tcp:connect("localhost", 80, { backlog = 3 }) end,
         function() tcp:receive("*n") end,
         function() tcp:send({ {}, print }) end,
+        function() tcp:sslhandshake(nil, 1) end,
+        function() tcp:sslhandshake(nil, "a.example", 1) end,
       }) do
         lines[#lines + 1] = select(2, pcall(call)):gsub("^[^:]*app.lua:%d+: ", "line: ")
       end
@@ -230,7 +232,7 @@ fn what_cannot_be_connected_says_why() {
         "nil connection refused",
         "nil No such file or directory",
         "nil path must be shorter than SUN_LEN",
-        "nil tine.socket does not support TLS",
+        "nil closed",
         "nil closed",
         "nil true",
         "line: connect takes a host and a port, or \"unix:/path\"",
@@ -238,6 +240,8 @@ fn what_cannot_be_connected_says_why() {
         "line: connect: the options are pool, a string, and pool_size, a number; not backlog",
         "line: receive takes a number of bytes, \"*l\" or \"*a\"",
         "line: send takes a string, a number, or a table of these, not a function",
+        "line: sslhandshake: the name of the server is a string, not a number",
+        "line: sslhandshake: verify is true, false, or the name of a file, not a number",
     ];
     expect(body, &refused.to_string(), &expected.join("\n"));
 }

@@ -6,6 +6,7 @@ use crate::support::curl::curl;
 use crate::support::lua::{folder_with, serve_file, serve_from, text_of};
 use crate::support::peak_bytes;
 use crate::support::redis::Redis;
+use crate::support::tls::{Pair, text};
 use crate::support::websocket::{BINARY, Frame, TEXT, WebSocket, handshake};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,21 @@ fn redis_counts_visits() {
     redis.kill();
     let refused = server.get("/page");
     assert_eq!((refused.status, refused.text().as_str()), (503, "the Redis does not answer: connection refused\n"));
+}
+
+#[test]
+fn redis_counts_visits_over_tls() {
+    let pair = Pair::of(&["127.0.0.1"]);
+    let redis = Redis::start_tls(&pair);
+    let address = format!("127.0.0.1:{}", redis.tls_port());
+    let of_ca =
+        |ca: &Pair| serve_from(&examples(), "redis.lua", &[], &[("REDIS", &address), ("REDIS_CA", text(&ca.cert))]);
+    let server = of_ca(&pair);
+    for visit in 1..4 {
+        assert_eq!(text_of(&server, "/page"), format!("visit {visit}\n"));
+    }
+    let refused = of_ca(&Pair::of(&["b.example"])).get("/page").text();
+    assert_eq!(refused, "the Redis does not answer: the certificate is not trusted: its issuer is unknown\n");
 }
 
 #[test]

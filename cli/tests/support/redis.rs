@@ -1,6 +1,7 @@
 //! A Redis server of the test's own, without persistence, on a port that the system chose and on a Unix socket. It is killed when
 //! it is dropped.
 
+use super::tls::{Pair, text};
 use super::{Server, eventually, scratch_folder};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,6 +15,10 @@ pub struct Redis {
     port: u16,
     folder: PathBuf,
     password: Option<&'static str>,
+    /// The port of TLS.
+    tls_port: u16,
+    /// The options of TLS.
+    tls: Vec<String>,
     process: Option<Child>,
 }
 
@@ -23,10 +28,31 @@ impl Redis {
     }
 
     pub fn start_with(password: Option<&'static str>) -> Redis {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        let mut redis = Redis { port, folder: scratch_folder(), password, process: None };
+        let mut redis = Redis {
+            port: free_port(),
+            folder: scratch_folder(),
+            password,
+            tls_port: 0,
+            tls: Vec::new(),
+            process: None,
+        };
         redis.restart();
         redis
+    }
+
+    /// It also listens on a port of TLS, with this pair.
+    pub fn start_tls(pair: &Pair) -> Redis {
+        let mut redis = Redis::start();
+        redis.tls_port = free_port();
+        let port = redis.tls_port.to_string();
+        let options = ["--tls-port", &port, "--tls-cert-file", text(&pair.cert), "--tls-key-file", text(&pair.key)];
+        redis.tls = options.iter().chain(&["--tls-auth-clients", "no"]).map(|option| option.to_string()).collect();
+        redis.restart();
+        redis
+    }
+
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
     }
 
     /// `redis://127.0.0.1:PORT/limits`.
@@ -51,6 +77,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
         command.args(["--unixsocket", SOCKET]);
+        command.args(&self.tls);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }
@@ -83,6 +110,10 @@ impl Redis {
             let _ = process.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 impl Drop for Redis {

@@ -5,10 +5,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -170,4 +170,37 @@ impl TlsClients {
     pub fn get(&self, address: SocketAddr, name: &str, path: &str) -> String {
         self.try_get(address, name, path).unwrap_or_else(|e| panic!("{path}: {e}")).0
     }
+}
+
+pub type TlsServer = StreamOwned<ServerConnection, TcpStream>;
+
+/// A server that treats each connection like this, in a thread of its own, once `greet` has done with its cleartext; its port.
+pub fn tls_peer_after(
+    pair: &Pair,
+    greet: impl Fn(&mut TcpStream) + Send + Sync + 'static,
+    treat: impl Fn(TlsServer) + Send + Sync + 'static,
+) -> u16 {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
+    let config = builder.expect("versions").with_no_client_auth().with_single_cert(pair.certificates(), key);
+    let config = Arc::new(config.expect("a pair"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let does = Arc::new((greet, treat));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (does, config) = (Arc::clone(&does), Arc::clone(&config));
+            std::thread::spawn(move || {
+                does.0(&mut stream);
+                does.1(StreamOwned::new(ServerConnection::new(config).expect("a session"), stream));
+            });
+        }
+    });
+    port
+}
+
+/// The same, without cleartext.
+pub fn tls_peer(pair: &Pair, treat: impl Fn(TlsServer) + Send + Sync + 'static) -> u16 {
+    tls_peer_after(pair, |_| {}, treat)
 }

@@ -12,6 +12,7 @@ pub use pair::Pair;
 use crate::net::tls::Session;
 use crate::net::tls_crypto;
 use names::Names;
+use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig};
@@ -38,6 +39,11 @@ pub struct Acceptor {
     /// For connections that are refused, and without HTTP/2: they get an answer of HTTP/1.1.
     http1_only: Arc<ServerConfig>,
     names: Arc<Names>,
+}
+
+/// The cryptography, for code that begins sessions of its own.
+pub fn provider() -> CryptoProvider {
+    tls_crypto::provider()
 }
 
 impl Loaded {

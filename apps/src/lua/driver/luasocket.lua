@@ -1,6 +1,8 @@
 -- tine.socket.install(): from then on require("socket") is tine.socket, so that modules that are written for luasocket hold
--- nothing up. What is missing is luasocket's own where that is installed, such as socket.udp, which blocks.
+-- nothing up, and require("ssl") has luasec's interface to it. What is missing is luasocket's own where that is installed, such as
+-- socket.udp, which blocks.
 
+local ssl = ...
 local socket = tine.socket
 local error, getmetatable, pcall, require = error, getmetatable, pcall, require
 local rawget, select, setmetatable, type = rawget, select, setmetatable, type
@@ -61,5 +63,6 @@ function socket.install()
     skip = skip,
   }
   loaded.socket = setmetatable(made, { __index = has_luasocket and type(luasocket) == "table" and luasocket or nil })
+  loaded.ssl = ssl
   return made
 end

@@ -89,6 +89,20 @@ local function attach(self, handle, reused)
   return 1
 end
 
+-- Connects to what the socket was told, for which it does not look into a pool.
+local function open(self, till)
+  local handle, why
+  if self.path then
+    handle, why = connect_by_path(self.path, till)
+  else
+    handle, why = connect_by_name(self.host, self.port, till)
+  end
+  if not handle then
+    return nil, why
+  end
+  return attach(self, handle, 0)
+end
+
 -- connect(host, port, options), or connect("unix:/path", options). Takes a connection from the pool if there is one.
 function Socket:connect(name, port, options)
   if type(name) ~= "string" then
@@ -108,22 +122,16 @@ function Socket:connect(name, port, options)
   if self.handle then
     self:close()
   end
+  self.path, self.port = path, port
+  self.host = not path and (name:match("^%[(.*)%]$") or name) or nil
+  self.server_name, self.verify = nil, nil
   self.pool = options.pool or path and name or name .. ":" .. ("%d"):format(port)
   self.pool_size = options.pool_size
   local handle, reused = take_pooled(self.pool)
   if handle then
     return attach(self, handle, reused)
   end
-  local till, why = until_of(self.connect_seconds), nil
-  if path then
-    handle, why = connect_by_path(path, till)
-  else
-    handle, why = connect_by_name(name:match("^%[(.*)%]$") or name, port, till)
-  end
-  if not handle then
-    return nil, why
-  end
-  return attach(self, handle, 0)
+  return open(self, until_of(self.connect_seconds))
 end
 
 local function flatten(data, parts)
@@ -159,8 +167,9 @@ function Socket:send(data, from, to)
     return nil, "closed", from - 1
   end
   local sent = from - 1
-  while sent < to do
-    local why
+  local why
+  -- TLS may have taken all, and not have sent it.
+  while sent < to or why do
     sent, why = handle:send(data, sent + 1, to)
     if why then
       local _, failure = go_on(handle, why, "w", till)
@@ -363,8 +372,39 @@ function Socket:shutdown(how)
   return self.handle:shut_down(ways[how or "both"])
 end
 
-function Socket:sslhandshake()
-  return nil, "tine.socket does not support TLS"
+-- sslhandshake(session, server_name, verify): as nginx's, but `verify` is true unless it is false, or the name of a file in PEM. What
+-- can be resumed is, so that `session` tells nothing; it returns true.
+function Socket:sslhandshake(_, server_name, verify)
+  if server_name ~= nil and type(server_name) ~= "string" then
+    raise_in_app("sslhandshake: the name of the server is a string, not a " .. type(server_name))
+  elseif verify ~= nil and type(verify) ~= "boolean" and type(verify) ~= "string" then
+    raise_in_app("sslhandshake: verify is true, false, or the name of a file, not a " .. type(verify))
+  end
+  server_name = server_name or self.host
+  local till = until_of(self.connect_seconds)
+  local handle, done, why, interest = self.handle, nil, "closed", nil
+  if handle then
+    done, why = handle:begin_tls(server_name, verify)
+  end
+  if done == false then
+    -- What the pool had is not what is asked for.
+    self:close()
+    done, why = open(self, till)
+    handle = self.handle
+    if done then
+      done, why = handle:begin_tls(server_name, verify)
+    end
+  end
+  while done do
+    done, why, interest = handle:shake_hands()
+    if done then
+      return true
+    end
+    done, why = go_on(handle, why, interest, till)
+  end
+  -- Whatever the app does, nothing more is sent in cleartext.
+  self:close()
+  return nil, why
 end
 
 function NginxSocket:settimeout(ms)
@@ -389,3 +429,4 @@ end
 
 tine.socket = module_of(Socket)
 tine.socket.nginx = module_of(NginxSocket)
+return Socket

@@ -1,7 +1,7 @@
 //! Idle connections of a worker that requests have left for later ones, by a key. Bounded, and none longer than it was
 //! left for; one whose peer has closed it, or has sent what was not asked for, is never handed out.
 
-use super::table::Connection;
+use super::connection::Connection;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Pools {
         let of_key = self.by_key.get_mut(key)?;
         let now = Instant::now();
         let mut taken = None;
-        while let Some(idle) = of_key.pop_back() {
+        while let Some(mut idle) = of_key.pop_back() {
             self.count -= 1;
             if idle.until.is_none_or(|until| now < until) && idle.connection.is_quiet() {
                 taken = Some(idle.connection);
@@ -62,7 +62,7 @@ impl Pools {
             return;
         }
         for of_key in self.by_key.values_mut() {
-            of_key.retain(|idle| {
+            of_key.retain_mut(|idle| {
                 idle.until.is_none_or(|until| now < until)
                     && (!idle.connection.may_have_news() || idle.connection.is_quiet())
             });

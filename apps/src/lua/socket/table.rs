@@ -3,19 +3,20 @@
 //!
 //! Nothing here calls Lua, which may collect a socket at any time, and closes it in this table.
 
+use super::connection::{Connection, Read, why};
 use super::input::{Found, Input, Wanted};
 use super::pool::Pools;
+use super::session::Peer;
+use super::trust::Configs;
 use super::waits::{Target, Wait};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
 use slab::Slab;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ const TURN_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 64 << 10;
 
 pub const CLOSED: &str = "closed";
+const HANDSHAKING: &str = "the TLS handshake is not over";
 const BUSY: &str = "the socket is busy: another request waits for it";
 
 /// The number of a request's coroutine.
@@ -44,6 +46,7 @@ struct Table {
     owned: HashMap<Request, Vec<Key>>,
     waits: HashMap<Request, Wait>,
     pools: Pools,
+    configs: Configs,
     scratch: Vec<u8>,
 }
 
@@ -61,17 +64,10 @@ struct Open {
     /// The request that waits for it.
     waiting: Option<Request>,
     input: Input,
+    /// Something was sent or received since it was opened or taken from a pool.
+    is_used: bool,
     /// A call has failed or timed out: what comes next may belong to it.
     is_dubious: bool,
-}
-
-/// A socket, and its watch, which lasts as long.
-pub struct Connection {
-    /// Dropped before the socket. `None`: no request has waited for it yet.
-    watch: Option<Watch>,
-    socket: Socket,
-    /// How often it was taken from a pool.
-    reused: u32,
 }
 
 /// What a call came to that may have to wait.
@@ -107,7 +103,7 @@ impl Sockets {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => false,
             Err(error) => return Err(error),
         };
-        Ok((self.insert(Connection { watch: None, socket, reused: 0 }, owner), is_connected))
+        Ok((self.insert(Connection::new(socket), owner), is_connected))
     }
 
     /// A connection that was left under this key, and how often it was taken.
@@ -122,9 +118,9 @@ impl Sockets {
         let mut table = self.0.borrow_mut();
         table.generation += 1;
         let generation = table.generation;
-        let (waiting, is_dubious) = (None, false);
-        let place =
-            table.open.insert(Open { connection, generation, owner, waiting, input: Input::default(), is_dubious });
+        let (waiting, is_used, is_dubious) = (None, false, false);
+        let input = Input::default();
+        let place = table.open.insert(Open { connection, generation, owner, waiting, input, is_used, is_dubious });
         let key = Key { place, generation };
         if let Some(owner) = owner {
             table.owned.entry(owner).or_default().push(key);
@@ -141,7 +137,7 @@ impl Sockets {
     /// Leaves it in the pool of this key, or closes it and says why not.
     pub fn keep(&self, key: Key, pool: &str, keep: Option<Duration>, key_max: usize) -> Result<(), &'static str> {
         let mut table = self.0.borrow_mut();
-        let Some(open) = table.remove(key) else { return Err(CLOSED) };
+        let Some(mut open) = table.remove(key) else { return Err(CLOSED) };
         if open.is_dubious || !open.input.is_empty() || !open.connection.is_quiet() {
             return Err("connection in dubious state");
         }
@@ -191,27 +187,32 @@ impl Sockets {
         connected.unwrap_or(Done::Failed(CLOSED.into()))
     }
 
-    /// Sends what the socket takes now; the number of these bytes comes with each outcome.
+    /// Sends what the socket takes now; the number of these bytes comes with each outcome. Under TLS, some of them may be sealed and not
+    /// sent when it is `Blocked`, also all: to be called again, with what is left.
     pub fn send(&self, key: Key, bytes: &[u8]) -> (usize, Done<()>) {
         let mut table = self.0.borrow_mut();
         let Some(open) = table.get(key) else { return (0, Done::Failed(CLOSED.into())) };
-        let fd = open.connection.socket.as_raw_fd();
+        if open.connection.is_handshaking() {
+            return (0, Done::Failed(HANDSHAKING.into()));
+        }
+        open.is_used = true;
+        open.connection.is_incomplete = true;
         let mut sent = 0;
-        while sent < bytes.len() {
+        while sent < bytes.len() || open.connection.has_unsent() {
             if sent >= TURN_BYTES_MAX {
                 return (sent, Done::Later);
             }
             let end = bytes.len().min(sent + TURN_BYTES_MAX);
-            match send(fd, &bytes[sent..end], MsgFlags::MSG_NOSIGNAL) {
+            match open.connection.write(&bytes[sent..end]) {
                 Ok(count) => sent += count,
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return (sent, Done::Blocked),
-                Err(errno) => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (sent, Done::Blocked),
+                Err(error) => {
                     open.is_dubious = true;
-                    return (sent, Done::Failed(why(&errno.into())));
+                    return (sent, Done::Failed(why(&error)));
                 }
             }
         }
+        open.connection.is_incomplete = false;
         (sent, Done::It(()))
     }
 
@@ -220,6 +221,10 @@ impl Sockets {
         let table = &mut *self.0.borrow_mut();
         let scratch = &mut table.scratch;
         let Some(open) = get(&mut table.open, key) else { return Done::Failed(CLOSED.into()) };
+        if open.connection.is_handshaking() {
+            return Done::Failed(HANDSHAKING.into());
+        }
+        open.is_used = true;
         scratch.resize(READ_BYTES, 0);
         let mut received = 0;
         let failure = loop {
@@ -229,23 +234,64 @@ impl Sockets {
                 Found::Missing if received >= TURN_BYTES_MAX => return Done::Later,
                 Found::Missing => {}
             }
-            match recv(open.connection.socket.as_raw_fd(), scratch, MsgFlags::empty()) {
-                Ok(0) if wanted == Wanted::All && !open.input.is_empty() => {
+            match open.connection.read(scratch, &mut open.input) {
+                Ok(Read::End) if wanted == Wanted::All && !open.input.is_empty() => {
                     return Done::It((open.input.take_rest(wanted), true));
                 }
-                Ok(0) => break Cow::Borrowed(CLOSED),
-                Ok(count) => {
-                    open.input.push(&scratch[..count]);
-                    received += count;
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Done::Blocked,
-                Err(errno) => break why(&errno.into()),
+                // All the others ask for what is missing, whatever the end is.
+                Ok(Read::Truncated) if wanted == Wanted::All => break Cow::Borrowed("truncated"),
+                Ok(Read::End | Read::Truncated) => break Cow::Borrowed(CLOSED),
+                Ok(Read::Bytes(count)) => received += count,
+                Ok(Read::NotYet) => return Done::Blocked,
+                Err(why) => break why,
             }
         };
         open.is_dubious = true;
         *rest = open.input.take_rest(wanted);
         Done::Failed(failure)
+    }
+
+    /// Begins a TLS session, of which the handshake follows; also if one is there that will do. False: this connection is another
+    /// one's, from a pool.
+    pub fn begin_tls(&self, key: Key, peer: Peer) -> Result<bool, Cow<'static, str>> {
+        let table = &mut *self.0.borrow_mut();
+        let Some(open) = get(&mut table.open, key) else { return Err(CLOSED.into()) };
+        if open.connection.peer().is_some_and(|other| other.is_as_good_as(&peer)) {
+            return Ok(true);
+        } else if open.connection.reused > 0 && !open.is_used {
+            return Ok(false);
+        } else if open.connection.peer().is_some() {
+            return Err("there is TLS already, with another name or verification".into());
+        } else if !open.input.is_empty() {
+            // Whoever is between could have put them there, to be taken for the peer's.
+            return Err("bytes precede the TLS handshake".into());
+        }
+        open.connection.begin_tls(table.configs.of(&peer.trust)?, peer).map(|()| true)
+    }
+
+    /// `Ok`: it waits for this.
+    pub fn shake_hands(&self, key: Key) -> Result<Interest, Done<()>> {
+        let table = &mut *self.0.borrow_mut();
+        let Some(open) = get(&mut table.open, key) else { return Err(Done::Failed(CLOSED.into())) };
+        table.scratch.resize(READ_BYTES, 0);
+        match open.connection.shake_hands(&mut table.scratch, &mut open.input) {
+            Ok(Some(interest)) => Ok(interest),
+            Ok(None) => Err(Done::It(())),
+            Err(why) => {
+                open.is_dubious = true;
+                Err(Done::Failed(why))
+            }
+        }
+    }
+
+    /// Ends one or both directions.
+    pub fn shut_down(&self, key: Key, how: Shutdown) -> Option<io::Result<()>> {
+        let mut table = self.0.borrow_mut();
+        let open = table.get(key)?;
+        if how != Shutdown::Read {
+            open.connection.finish();
+        }
+        Some(open.connection.socket.shutdown(how))
     }
 
     /// A call has timed out: what a receive of this kind has got so far.
@@ -342,32 +388,4 @@ impl Table {
 
 fn get(open: &mut Slab<Open>, key: Key) -> Option<&mut Open> {
     open.get_mut(key.place).filter(|open| open.generation == key.generation)
-}
-
-impl Connection {
-    /// Whether its peer has neither closed it nor sent anything.
-    pub fn is_quiet(&self) -> bool {
-        let peeked = recv(self.socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
-        peeked == Err(Errno::EAGAIN)
-    }
-
-    /// Whether anything was reported of it since it was left in a pool; of what is not watched, nothing is.
-    pub fn may_have_news(&self) -> bool {
-        self.watch.as_ref().is_none_or(|watch| watch.ready().readable)
-    }
-}
-
-/// An error in luasocket's words, which apps compare with.
-pub fn why(error: &io::Error) -> Cow<'static, str> {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        io::ErrorKind::TimedOut => "timeout".into(),
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected => CLOSED.into(),
-        _ => {
-            error.raw_os_error().map_or_else(|| error.to_string().into(), |errno| Errno::from_raw(errno).desc().into())
-        }
-    }
 }

@@ -1,0 +1,60 @@
+//! A connection of a pool is taken for what it is: verified with this name or not. What is not good enough is replaced.
+
+use crate::support::lua::{SAID, folder_with, serve_from, text_of};
+use crate::support::tls::{Pair, text, tls_peer};
+use std::io::{Read, Write};
+
+/// `/?NAME,FILE`: the outcome of the handshake, how often the connection was used before, and what the peer says.
+const APP: &str = r##"
+local port, file = os.getenv("PEER"), os.getenv("CERT")
+function app(environ, start_response)
+  start_response("200 OK", {})
+  local name, how = environ.QUERY_STRING:match("^(.*),(.*)$")
+  local s = assert(tine.socket.connect("127.0.0.1", port, { pool = "one" }))
+  if how == "used" then
+    assert(s:send("x"))
+    s:receive(1)
+  end
+  local outcome = how == "none" or said(s:sslhandshake(nil, name, how == "verified" and file or how == "system"))
+  s:send("x")
+  return said(outcome, s:getreusedtimes()) .. " " .. said(s:receive(1)) .. " " .. said(s:setkeepalive())
+end
+"##;
+
+#[test]
+fn by_name_and_verification() {
+    let pair = Pair::of(&["a.example", "b.example"]);
+    let port = tls_peer(&pair, |mut peer| {
+        while peer.read_exact(&mut [0]).is_ok() {
+            let _ = peer.write_all(b"y");
+        }
+    });
+    let folder = folder_with(&[("app.lua", &format!("{SAID}{APP}"))]);
+    let (port, other) = (port.to_string(), Pair::of(&["c.example"]));
+    let environment = [("PEER", &*port), ("CERT", text(&pair.cert)), ("SSL_CERT_FILE", text(&other.cert))];
+    let server = serve_from(&folder, "app.lua", &["--workers", "1"], &environment);
+    for (query, expected) in [
+        ("a.example,no", "true 0 y 1"),
+        ("a.example,no", "true 1 y 1"),
+        // Unverified: not for who verifies; verified: for both.
+        ("a.example,verified", "true 0 y 1"),
+        ("a.example,verified", "true 1 y 1"),
+        ("a.example,no", "true 2 y 1"),
+        ("b.example,no", "true 0 y 1"),
+        ("b.example,verified", "true 0 y 1"),
+        // Once bytes were exchanged it is too late for another connection.
+        (
+            "a.example,used",
+            "nil there is TLS already, with another name or verification nil closed nil closed  nil closed",
+        ),
+        ("b.example,verified", "true 0 y 1"),
+        // As modules do that shake hands only on new connections.
+        ("-,none", "true 1 y 1"),
+        (
+            "b.example,system",
+            "nil the certificate is not trusted: its issuer is unknown nil closed nil closed  nil closed",
+        ),
+    ] {
+        assert_eq!(text_of(&server, &format!("/?{query}")), expected, "{query}\n{}", server.log());
+    }
+}
