@@ -262,20 +262,7 @@ impl UserData for Handle {
                 Err(why) => failed(lua, why),
             }
         });
-        // Returns whether the handshake can follow; or nil and why not. `verify`: false, true, or the file to verify with.
-        methods.add_method("begin_tls", |lua, this, (name, verify): (Option<String>, Value)| {
-            match peer_of(name, &verify).and_then(|peer| this.sockets.begin_tls(this.key, peer)) {
-                Ok(has_begun) => has_begun.into_lua_multi(lua),
-                Err(why) => failed(lua, &why),
-            }
-        });
-        // Returns true, or nil, why not, and what it waits for.
-        methods.add_method("shake_hands", |lua, this, ()| match this.sockets.shake_hands(this.key) {
-            Err(Done::It(())) => true.into_lua_multi(lua),
-            Err(other) => other.into_values(lua),
-            Ok(Interest::Write) => (Value::Nil, AGAIN, "w").into_lua_multi(lua),
-            Ok(_) => (Value::Nil, AGAIN, "r").into_lua_multi(lua),
-        });
+        add_tls_methods(methods);
         methods.add_method("close", |_, this, ()| {
             this.sockets.close(this.key);
             Ok(())
@@ -311,6 +298,23 @@ impl UserData for Handle {
     }
 }
 
+fn add_tls_methods<M: UserDataMethods<Handle>>(methods: &mut M) {
+    // Returns whether the handshake can follow; or nil and why not. `verify`: false, true, or the file to verify with.
+    methods.add_method("begin_tls", |lua, this, (name, verify): (Option<String>, Value)| {
+        match peer_of(name, &verify).and_then(|peer| this.sockets.begin_tls(this.key, peer)) {
+            Ok(has_begun) => has_begun.into_lua_multi(lua),
+            Err(why) => failed(lua, &why),
+        }
+    });
+    // Returns true, or nil, why not, and what it waits for.
+    methods.add_method("shake_hands", |lua, this, ()| match this.sockets.shake_hands(this.key) {
+        Err(Done::It(())) => true.into_lua_multi(lua),
+        Err(other) => other.into_values(lua),
+        Ok(Interest::Write) => (Value::Nil, AGAIN, "w").into_lua_multi(lua),
+        Ok(_) => (Value::Nil, AGAIN, "r").into_lua_multi(lua),
+    });
+}
+
 impl<T> Done<T> {
     /// Nil and why it is not done; nothing if it is.
     fn into_values(self, lua: &Lua) -> mlua::Result<MultiValue> {
@@ -334,7 +338,7 @@ fn of_call(lua: &Lua, done: Option<std::io::Result<()>>) -> mlua::Result<MultiVa
 
 fn peer_of(name: Option<String>, verify: &Value) -> Result<Peer, Cow<'static, str>> {
     let trust = match verify {
-        Value::Boolean(false) => Trust::Anybody,
+        Value::Boolean(false) => Trust::Unverified,
         Value::String(path) => Trust::File(OsStr::from_bytes(&path.as_bytes()).into()),
         _ => Trust::System,
     };

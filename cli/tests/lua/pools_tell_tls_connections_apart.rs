@@ -1,7 +1,7 @@
 //! A connection of a pool is taken for what it is: verified with this name or not. What is not good enough is replaced.
 
 use crate::support::lua::{SAID, folder_with, serve_from, text_of};
-use crate::support::tls::{Pair, text, tls_peer};
+use crate::support::tls::{Pair, text, tls_peer, tls_peer_after};
 use std::io::{Read, Write};
 
 /// `/?NAME,FILE`: the outcome of the handshake, how often the connection was used before, and what the peer says.
@@ -36,7 +36,7 @@ fn by_name_and_verification() {
     for (query, expected) in [
         ("a.example,no", "true 0 y 1"),
         ("a.example,no", "true 1 y 1"),
-        // Unverified: not for who verifies; verified: for both.
+        // An unverified one is not for an app that verifies; a verified one is for both.
         ("a.example,verified", "true 0 y 1"),
         ("a.example,verified", "true 1 y 1"),
         ("a.example,no", "true 2 y 1"),
@@ -54,6 +54,42 @@ fn by_name_and_verification() {
             "b.example,system",
             "nil the certificate is not trusted: its issuer is unknown nil closed nil closed  nil closed",
         ),
+    ] {
+        assert_eq!(text_of(&server, &format!("/?{query}")), expected, "{query}\n{}", server.log());
+    }
+}
+
+/// A new connection would have to begin in cleartext, as PostgreSQL's does: it cannot take the place of one that has.
+#[test]
+fn none_is_replaced_that_began_in_cleartext() {
+    let app = r##"
+        local port, file = os.getenv("PEER"), os.getenv("CERT")
+        function app(environ, start_response)
+          start_response("200 OK", {})
+          local s = assert(tine.socket.connect("127.0.0.1", port))
+          if s:getreusedtimes() == 0 then
+            assert(s:send("?") and s:receive(1) == "S")
+          end
+          return said(s:sslhandshake(nil, "a.example", environ.QUERY_STRING == "verified" and file)) .. " " .. said(s:setkeepalive())
+        end
+    "##;
+    let pair = Pair::of(&["a.example"]);
+    let greet = |stream: &mut std::net::TcpStream| {
+        // The error: of one that begins with a handshake.
+        let _ = stream.read_exact(&mut [0]).and_then(|()| stream.write_all(b"S"));
+    };
+    let port = tls_peer_after(&pair, greet, |mut peer| {
+        let _ = peer.read(&mut [0]);
+    });
+    let folder = folder_with(&[("app.lua", &format!("{SAID}{app}"))]);
+    let environment = [("PEER", &*port.to_string()), ("CERT", text(&pair.cert))];
+    let server = serve_from(&folder, "app.lua", &["--workers", "1"], &environment);
+    for (query, expected) in [
+        ("", "true 1"),
+        ("", "true 1"),
+        ("verified", "nil there is TLS already, with another name or verification nil closed"),
+        ("verified", "true 1"),
+        ("", "true 1"),
     ] {
         assert_eq!(text_of(&server, &format!("/?{query}")), expected, "{query}\n{}", server.log());
     }

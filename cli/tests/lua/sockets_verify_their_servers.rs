@@ -90,7 +90,7 @@ fn a_certificate_of_nobody_is_refused_but_for_its_own_file() {
         let why = if is_authority { "it is self-signed" } else { "its issuer is unknown" };
         let refused = format!("nil the certificate is not trusted: {why}, nil closed 0");
         assert_eq!(shaken(&server, port, "'a.example'"), refused);
-        // A session that nobody has verified is not resumed by who verifies.
+        // An unverified session is not resumed where one has to be verified.
         assert_eq!(shaken(&server, port, "'a.example',false"), "true, 1");
         assert_eq!(shaken(&server, port, "'a.example'"), refused);
         assert_eq!(shaken(&server, port, &format!("'a.example','{}'", text(&strange.cert))), refused);

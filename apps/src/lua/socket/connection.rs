@@ -44,9 +44,14 @@ impl Connection {
         Connection { watch: None, socket, reused: 0, session: None, is_incomplete: false, is_over: false }
     }
 
-    /// Who its peer has shown to be; `None`: it is plain.
+    /// The peer that its session is for; `None`: it is plain.
     pub fn peer(&self) -> Option<&Peer> {
         self.session.as_ref().map(|session| session.peer())
+    }
+
+    /// Its like cannot begin with a handshake.
+    pub fn has_begun_in_cleartext(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.is_after_cleartext())
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -57,8 +62,13 @@ impl Connection {
         self.session.as_ref().is_some_and(|session| session.has_unsent())
     }
 
-    pub fn begin_tls(&mut self, config: Arc<ClientConfig>, peer: Peer) -> Result<(), Cow<'static, str>> {
-        self.session = Some(Box::new(Session::new(config, peer)?));
+    pub fn begin_tls(
+        &mut self,
+        config: Arc<ClientConfig>,
+        peer: Peer,
+        is_after_cleartext: bool,
+    ) -> Result<(), Cow<'static, str>> {
+        self.session = Some(Box::new(Session::new(config, peer, is_after_cleartext)?));
         Ok(())
     }
 

@@ -16,7 +16,7 @@ const SEALED_BYTES_MAX: usize = 64 << 10;
 /// The first byte of a server that speaks TLS: an alert, or a handshake.
 const FIRST_BYTES: [u8; 2] = [21, 22];
 
-/// Who the peer has to be.
+/// What the peer is asked to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// `None`: neither asked for nor checked.
@@ -27,6 +27,8 @@ pub struct Peer {
 pub struct Session {
     rustls: ClientConnection,
     peer: Peer,
+    /// It began after bytes in cleartext, as its protocol asks.
+    is_after_cleartext: bool,
     has_read: bool,
     /// Its close_notify was read.
     peer_has_finished: bool,
@@ -40,30 +42,34 @@ impl Peer {
                 Ok(name) => Some(name),
                 Err(_) => return Err(format!("{name:?} is not the name of a host").into()),
             },
-            None if trust != Trust::Anybody => return Err("without a server name nothing can be verified".into()),
+            None if trust != Trust::Unverified => return Err("without a server name nothing can be verified".into()),
             None => None,
         };
         Ok(Peer { name, trust })
     }
 
-    /// Whether a session with this peer will do for one who asks for `other`.
+    /// Whether a session with this peer is all that `other` asks for.
     pub fn is_as_good_as(&self, other: &Peer) -> bool {
-        self.name == other.name && (self.trust == other.trust || other.trust == Trust::Anybody)
+        self.name == other.name && (self.trust == other.trust || other.trust == Trust::Unverified)
     }
 }
 
 impl Session {
-    pub fn new(config: Arc<ClientConfig>, peer: Peer) -> Result<Session, Cow<'static, str>> {
+    pub fn new(config: Arc<ClientConfig>, peer: Peer, is_after_cleartext: bool) -> Result<Session, Cow<'static, str>> {
         // Of an IP address no name is sent.
-        let nobody = || ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]));
-        let name = peer.name.clone().unwrap_or_else(nobody);
+        let nameless = || ServerName::from(std::net::IpAddr::from([0, 0, 0, 0]));
+        let name = peer.name.clone().unwrap_or_else(nameless);
         let mut rustls = ClientConnection::new(config, name).map_err(|e| words_of(&e))?;
         rustls.set_buffer_limit(None);
-        Ok(Session { rustls, peer, has_read: false, peer_has_finished: false })
+        Ok(Session { rustls, peer, is_after_cleartext, has_read: false, peer_has_finished: false })
     }
 
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    pub fn is_after_cleartext(&self) -> bool {
+        self.is_after_cleartext
     }
 
     pub fn is_handshaking(&self) -> bool {

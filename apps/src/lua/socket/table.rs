@@ -258,15 +258,15 @@ impl Sockets {
         let Some(open) = get(&mut table.open, key) else { return Err(CLOSED.into()) };
         if open.connection.peer().is_some_and(|other| other.is_as_good_as(&peer)) {
             return Ok(true);
-        } else if open.connection.reused > 0 && !open.is_used {
+        } else if open.connection.reused > 0 && !open.is_used && !open.connection.has_begun_in_cleartext() {
             return Ok(false);
         } else if open.connection.peer().is_some() {
             return Err("there is TLS already, with another name or verification".into());
         } else if !open.input.is_empty() {
-            // Whoever is between could have put them there, to be taken for the peer's.
+            // An attacker on the way could have put them there, to be taken for the peer's.
             return Err("bytes precede the TLS handshake".into());
         }
-        open.connection.begin_tls(table.configs.of(&peer.trust)?, peer).map(|()| true)
+        open.connection.begin_tls(table.configs.of(&peer.trust)?, peer, open.is_used).map(|()| true)
     }
 
     /// `Ok`: it waits for this.

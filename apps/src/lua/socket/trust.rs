@@ -21,11 +21,11 @@ const CONFIGS_MAX: usize = 64;
 /// Of a certificate, in an error.
 const NAMES_SHOWN_MAX: usize = 3;
 
-/// Whose certificates a server's may be issued by.
+/// By which certificates a server's may be issued.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// It is not verified.
-    Anybody,
+    Unverified,
     /// Those of the system's store, or of the variables SSL_CERT_FILE and SSL_CERT_DIR.
     System,
     /// Those of a file in PEM, or its own is in it.
@@ -72,7 +72,7 @@ impl Verifier {
     fn of(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Verifier, Cow<'static, str>> {
         let mut roots = RootCertStore::empty();
         let own = match trust {
-            Trust::Anybody => return Ok(Verifier { provider: provider.clone(), chains: None, own: Vec::new() }),
+            Trust::Unverified => return Ok(Verifier { provider: provider.clone(), chains: None, own: Vec::new() }),
             Trust::System => {
                 // A store may have some that cannot be read, as all clients that use it know.
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
