@@ -21,6 +21,8 @@ use crate::sys::mmap::{ALIGNMENT, Line, map_lines, memory_file, read_line, share
 use crate::telemetry::{self, Count, Level};
 use crate::throttle::{self, Cause, Setting};
 use crate::ticket_keys::TicketKeys;
+use foldhash::SharedSeed;
+use foldhash::quality::{FixedState, SeedableRandomState};
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::io;
@@ -32,7 +34,7 @@ use std::time::{Duration, Instant};
 /// "tine-mem".
 const MAGIC: u64 = u64::from_be_bytes(*b"tine-mem");
 /// To be changed if a word has another meaning at the same place, which no name or size shows.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 /// The epoch is known by two clocks, which are read one after the other: no further apart than this.
 const EPOCH_APART: Duration = Duration::from_nanos(200);
 const EPOCH_TRIES: usize = 1000;
@@ -112,17 +114,17 @@ impl Parts {
 pub struct Keys([u64; 2]);
 
 impl Keys {
-    /// It has hashed the keys.
-    pub fn hasher(self) -> DefaultHasher {
+    pub fn hash_one(self, value: impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        hasher
+        (self.0, value).hash(&mut hasher);
+        hasher.finish()
     }
 
-    pub fn hash_one(self, value: impl Hash) -> u64 {
-        let mut hasher = self.hasher();
-        value.hash(&mut hasher);
-        hasher.finish()
+    /// For what is hashed at each request, in a tenth of the instructions that SipHash takes. It withstands those who cannot see
+    /// its results, which no table of clients shows.
+    pub fn client_hasher(self) -> SeedableRandomState {
+        let [seed, shared] = self.0;
+        SeedableRandomState::with_seed(seed, Box::leak(Box::new(SharedSeed::from_u64(shared))))
     }
 }
 
@@ -141,6 +143,7 @@ impl Needs {
 fn layout() -> u64 {
     // Another hash function is another layout, too: clients have their places by it.
     let mut hasher = DefaultHasher::new();
+    FixedState::with_seed(LAYOUT).hash_one(LAYOUT).hash(&mut hasher);
     // Each C library has a mutex of its own.
     (LAYOUT, size_of::<Line>(), MASTERS_MAX, HEADER_LINES, cfg!(target_env = "gnu")).hash(&mut hasher);
     Metric::ALL.map(|metric| metric.name()).hash(&mut hasher);

@@ -41,10 +41,11 @@ pub use shares::{Lessee, Shares, StoreState};
 use crate::server_memory::{Needs, Parts, ServerMemory};
 use crate::sys::mmap::Line;
 use clients::{ClientRates, ClientsInFlight, FLIGHT_LINES, RATE_LINES};
+use foldhash::quality::SeedableRandomState;
 use permits::Permits;
 use seats::Seats;
 use settings::Word;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
@@ -147,8 +148,8 @@ struct Region {
     client_rates: ClientRates,
     clients_in_flight: ClientsInFlight,
     seats: Seats,
-    /// Has hashed the keys of the memory.
-    hasher: DefaultHasher,
+    /// By the keys of the memory.
+    hasher: SeedableRandomState,
     epoch: Instant,
 }
 
@@ -181,7 +182,7 @@ impl Throttle {
                 word(Shared::ClientsSpan),
             ),
             seats: Seats::new(parts.take(slots * seats::LINES).as_chunks().0, word(Shared::SeatsReach)),
-            hasher: memory.keys().hasher(),
+            hasher: memory.keys().client_hasher(),
             epoch: memory.epoch(),
         };
         let throttle = Throttle(Box::leak(Box::new(region)));
@@ -313,7 +314,7 @@ impl Throttle {
         let limits = self.limits();
         match cause {
             Cause::ClientConcurrency => Some(self.0.clients_in_flight.usage(limits.client_concurrency?)),
-            Cause::ClientRate => Some(self.0.client_rates.usage(limits.client_rate?, self.us(now))),
+            Cause::ClientRate => Some(self.0.client_rates.usage(limits.client_rate?.into(), self.us(now))),
             _ => None,
         }
     }
@@ -333,9 +334,7 @@ impl Throttle {
     }
 
     pub fn client(&self, key: impl Hash) -> Client {
-        let mut hasher = self.0.hasher.clone();
-        key.hash(&mut hasher);
-        Client(hasher.finish())
+        Client(self.0.hasher.hash_one(key))
     }
 
     /// The client of this address.

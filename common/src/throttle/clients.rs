@@ -54,6 +54,22 @@ pub(super) struct ClientRates {
     lines: &'static [Line; RATE_LINES],
 }
 
+/// A rate, as the times of clients are reckoned by it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    count: u64,
+    window_us: u64,
+    /// From one request to the next, where they come evenly.
+    period_us: u64,
+}
+
+impl From<Rate> for Pace {
+    fn from(rate: Rate) -> Pace {
+        let window_us = rate.window_us();
+        Pace { count: rate.count, window_us, period_us: (window_us / rate.count).max(1) }
+    }
+}
+
 /// The client is over its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Over {
@@ -105,97 +121,93 @@ impl ClientRates {
 
     /// How far ahead of now the word's time is; 0 if it is past, or so old that the clock has wrapped around since. Another
     /// process may have read the clock a little later.
-    fn ahead_us(word: u64, rate: Rate, now_us: u64) -> u64 {
+    fn ahead_us(word: u64, pace: Pace, now_us: u64) -> u64 {
         let ahead = word.wrapping_sub(now_us) & TIME_MASK;
-        if ahead <= rate.window_us() + CLOCKS_APART_US { ahead } else { 0 }
-    }
-
-    fn period_us(rate: Rate) -> u64 {
-        (rate.window_us() / rate.count).max(1)
+        if ahead <= pace.window_us + CLOCKS_APART_US { ahead } else { 0 }
     }
 
     /// The client's word, or the one in its bucket that owes least.
-    fn find(&self, client: Client, rate: Rate, now_us: u64) -> (&'static AtomicU64, u64) {
-        let words = self.bucket(client).iter().map(|word| (word, word.load(Relaxed)));
-        let tag = Self::tag(client);
+    #[inline(always)]
+    fn find(&self, client: Client, pace: Pace, now_us: u64) -> (&'static AtomicU64, u64) {
+        let (bucket, tag) = (self.bucket(client), Self::tag(client));
+        let mut words = bucket.iter().map(|word| (word, word.load(Relaxed)));
+        words.find(|(_, word)| word >> TIME_BITS == tag).unwrap_or_else(|| Self::least(bucket, pace, now_us))
+    }
+
+    #[inline(never)]
+    fn least(bucket: &'static [AtomicU64], pace: Pace, now_us: u64) -> (&'static AtomicU64, u64) {
+        let words = bucket.iter().map(|word| (word, word.load(Relaxed)));
         words
-            .min_by_key(|&(_, word)| match word >> TIME_BITS {
-                own if own == tag => 0,
-                0 => 1,
-                _ => 2 + Self::ahead_us(word, rate, now_us),
-            })
+            .min_by_key(|&(_, word)| if word == 0 { 0 } else { 1 + Self::ahead_us(word, pace, now_us) })
             .expect("a bucket has words")
     }
 
-    fn owed_us(word: u64, client: Client, rate: Rate, now_us: u64) -> u64 {
-        if word >> TIME_BITS == Self::tag(client) { Self::ahead_us(word, rate, now_us) } else { 0 }
+    fn owed_us(word: u64, client: Client, pace: Pace, now_us: u64) -> u64 {
+        if word >> TIME_BITS == Self::tag(client) { Self::ahead_us(word, pace, now_us) } else { 0 }
     }
 
     /// True: for this, a client that owed was forgotten.
-    pub fn admit(&self, client: Client, rate: Rate, now_us: u64) -> Result<bool, Over> {
-        let period = Self::period_us(rate);
+    pub fn admit(&self, client: Client, pace: Pace, now_us: u64) -> Result<bool, Over> {
         loop {
-            let (place, word) = self.find(client, rate, now_us);
-            let owes = Self::owed_us(word, client, rate, now_us) + period;
-            if owes > rate.window_us() {
-                return Err(Over { until_us: now_us + owes - rate.window_us() });
+            let (place, word) = self.find(client, pace, now_us);
+            let owes = Self::owed_us(word, client, pace, now_us) + pace.period_us;
+            if owes > pace.window_us {
+                return Err(Over { until_us: now_us + owes - pace.window_us });
             }
             let new = Self::tag(client) << TIME_BITS | (now_us + owes) & TIME_MASK;
             if place.compare_exchange_weak(word, new, AcqRel, Relaxed).is_ok() {
                 let is_own = word >> TIME_BITS == Self::tag(client);
-                return Ok(!is_own && word != 0 && Self::ahead_us(word, rate, now_us) > 0);
+                return Ok(!is_own && word != 0 && Self::ahead_us(word, pace, now_us) > 0);
             }
         }
     }
 
     /// A request that was admitted here and not by the server's own limits is not counted after all.
-    pub fn give_back(&self, client: Client, rate: Rate, now_us: u64) {
-        let (place, word) = self.find(client, rate, now_us);
-        let owed = Self::owed_us(word, client, rate, now_us);
+    pub fn give_back(&self, client: Client, pace: Pace, now_us: u64) {
+        let (place, word) = self.find(client, pace, now_us);
+        let owed = Self::owed_us(word, client, pace, now_us);
         if owed > 0 {
-            let new =
-                Self::tag(client) << TIME_BITS | (now_us + owed.saturating_sub(Self::period_us(rate))) & TIME_MASK;
+            let new = Self::tag(client) << TIME_BITS | (now_us + owed.saturating_sub(pace.period_us)) & TIME_MASK;
             // If it fails the client has asked again, and owes one more than it should: the safe side.
             let _ = place.compare_exchange(word, new, AcqRel, Relaxed);
         }
     }
 
     /// What remains for a client that owes this much.
-    fn remaining(rate: Rate, owed_us: u64) -> u64 {
-        (rate.window_us().saturating_sub(owed_us) / Self::period_us(rate)).min(rate.count)
+    fn remaining(pace: Pace, owed_us: u64) -> u64 {
+        (pace.window_us.saturating_sub(owed_us) / pace.period_us).min(pace.count)
     }
 
     /// Of all clients in the table: reads all of it, half a megabyte.
-    pub fn usage(&self, rate: Rate, now_us: u64) -> ClientsUse {
+    pub fn usage(&self, pace: Pace, now_us: u64) -> ClientsUse {
         let mut usage = ClientsUse::default();
         for word in self.lines.iter().flat_map(|line| &line.words) {
             let word = word.load(Relaxed);
-            let owed = if word == 0 { 0 } else { Self::ahead_us(word, rate, now_us) };
+            let owed = if word == 0 { 0 } else { Self::ahead_us(word, pace, now_us) };
             if owed > 0 {
-                usage.add(rate.count - Self::remaining(rate, owed), rate.count);
+                usage.add(pace.count - Self::remaining(pace, owed), pace.count);
             }
         }
         usage
     }
 
-    pub fn quota(&self, client: Client, rate: Rate, now_us: u64) -> Quota {
-        let (_, word) = self.find(client, rate, now_us);
-        let owed = Self::owed_us(word, client, rate, now_us);
-        let (window, period) = (rate.window_us(), Self::period_us(rate));
-        let remaining = Self::remaining(rate, owed);
+    pub fn quota(&self, client: Client, pace: Pace, now_us: u64) -> Quota {
+        let (_, word) = self.find(client, pace, now_us);
+        let owed = Self::owed_us(word, client, pace, now_us);
+        let remaining = Self::remaining(pace, owed);
         // One more remains once no more than this is owed.
-        let then = window.saturating_sub((remaining + 1) * period);
-        Quota { remaining, more_in_us: if owed == 0 { window } else { owed - then.min(owed) } }
+        let then = pace.window_us.saturating_sub((remaining + 1) * pace.period_us);
+        Quota { remaining, more_in_us: if owed == 0 { pace.window_us } else { owed - then.min(owed) } }
     }
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct ClientsInFlight {
     lines: &'static [Line; FLIGHT_LINES],
-    /// A word for each line: how many lines from there on the requests have reached of clients that begin there. So that most
+    /// A word for each line: how many places from there on the requests have reached of clients that begin there. So that most
     /// of the span, which is empty, need not be looked at. It only grows.
     extents: &'static [Line; FLIGHT_LINES / WORDS_PER_LINE],
-    /// Lines in which a client's requests may be, from its own on; it only grows.
+    /// Places in which a client's requests may be, from the first of its line on; it only grows.
     span: &'static AtomicU64,
 }
 
@@ -209,7 +221,7 @@ impl ClientsInFlight {
     /// Master only. Each line has room for half as many requests of others.
     pub fn set_most(&self, most: usize) {
         let lines = (most.min(CLIENT_CONCURRENCY_MAX) + WORDS_PER_LINE / 2).div_ceil(WORDS_PER_LINE) * 3 / 2;
-        self.span.fetch_max(lines.max(1) as u64, SeqCst);
+        self.span.fetch_max((lines.max(1) * WORDS_PER_LINE) as u64, SeqCst);
     }
 
     fn word(&self, place: usize) -> &'static AtomicU64 {
@@ -217,7 +229,7 @@ impl ClientsInFlight {
         &self.lines[place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
     }
 
-    /// Where the client begins, and how far its requests have reached.
+    /// The place where the client begins, and how many places its requests have reached.
     fn home(&self, client: Client) -> (usize, &'static AtomicU64) {
         let line = client.0 as usize % FLIGHT_LINES;
         (line * WORDS_PER_LINE, &self.extents[line / WORDS_PER_LINE].words[line % WORDS_PER_LINE])
@@ -230,21 +242,21 @@ impl ClientsInFlight {
     /// Enters a request if the client has fewer than `most`. `Ok(None)`: there is no room to count it.
     pub fn enter(&self, client: Client, most: usize, owner: Owner) -> Result<Option<usize>, ()> {
         let (tag, (first, extent)) = (Self::tag(client), self.home(client));
-        let lines = |count: u64| first..first + count as usize * WORDS_PER_LINE;
+        let places = |count: u64| first..first + count as usize;
         let entry = tag << OWNER_BITS | owner.0;
         for _ in 0..TRIES {
-            let taken = lines(self.span.load(SeqCst)).find(|&place| {
+            let taken = places(self.span.load(SeqCst)).find(|&place| {
                 let word = self.word(place);
                 word.load(Relaxed) == 0 && word.compare_exchange(0, entry, SeqCst, Relaxed).is_ok()
             });
             let Some(place) = taken else { return Ok(None) };
             // Before they are counted: a process that does not see this had entered its own before.
-            let reached = ((place - first) / WORDS_PER_LINE + 1) as u64;
+            let reached = (place - first + 1) as u64;
             if extent.load(SeqCst) < reached {
                 extent.fetch_max(reached, SeqCst);
             }
-            let places = lines(extent.load(SeqCst));
-            let held = places.filter(|&place| self.word(place).load(SeqCst) >> OWNER_BITS == tag).count();
+            let all = places(extent.load(SeqCst));
+            let held = all.filter(|&place| self.word(place).load(SeqCst) >> OWNER_BITS == tag).count();
             if held <= most {
                 return Ok(Some(place));
             }

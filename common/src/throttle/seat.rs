@@ -1,7 +1,7 @@
 //! The throttle as one worker uses it, in its seat: what its requests are admitted by, hold while they are in flight, and give
 //! back.
 
-use super::clients::Quota;
+use super::clients::{Pace, Quota};
 use super::permits;
 use super::settings::{Rate, ThrottleLimits, Word};
 use super::window;
@@ -48,6 +48,8 @@ pub struct Seat {
     owner: Owner,
     permits_hint: permits::Hint,
     window_hint: window::Hint,
+    /// Of the client's rate, and the word that it was made of.
+    client_pace: Cell<(u64, Option<Pace>)>,
     /// In its seat: see [`Seats::held`](super::seats::Seats::held).
     held: &'static AtomicU64,
     looked_us: Cell<u64>,
@@ -57,7 +59,7 @@ impl Seat {
     pub(super) fn new(throttle: Throttle, owner: Owner) -> Seat {
         let (permits_hint, window_hint) = (permits::Hint::of(owner), window::Hint::default());
         let held = throttle.0.seats.held(owner);
-        Seat { throttle, owner, permits_hint, window_hint, held, looked_us: Cell::new(0) }
+        Seat { throttle, owner, permits_hint, window_hint, client_pace: Cell::default(), held, looked_us: Cell::new(0) }
     }
 
     pub fn throttle(&self) -> Throttle {
@@ -86,6 +88,15 @@ impl Seat {
         self.throttle.load(Word::ClientRate) | self.throttle.load(Word::ClientConcurrency) != 0
     }
 
+    #[inline(always)]
+    fn client_pace(&self) -> Option<Pace> {
+        let word = self.throttle.load(Word::ClientRate);
+        if self.client_pace.get().0 != word {
+            self.client_pace.set((word, Rate::of_word(word).map(Pace::from)));
+        }
+        self.client_pace.get().1
+    }
+
     /// Admits one more request of this client by the client's own limits.
     pub fn admit_client(&self, client: Client, now_us: u64) -> Result<ClientHeld, Denied> {
         let region = self.throttle.0;
@@ -102,8 +113,8 @@ impl Seat {
             }
         };
         let held = ClientHeld { place: place.map(|place| place as u32), client };
-        match Rate::of_word(self.throttle.load(Word::ClientRate)) {
-            Some(rate) => match region.client_rates.admit(client, rate, now_us) {
+        match self.client_pace() {
+            Some(pace) => match region.client_rates.admit(client, pace, now_us) {
                 Ok(has_forgotten) => {
                     if has_forgotten {
                         self.count(Count::ForgottenClient);
@@ -128,8 +139,8 @@ impl Seat {
 
     /// The client's request was not answered after all: it does not count in its rate.
     pub fn give_back_client(&self, held: ClientHeld, now_us: u64) {
-        if let Some(rate) = Rate::of_word(self.throttle.load(Word::ClientRate)) {
-            self.throttle.0.client_rates.give_back(held.client, rate, now_us);
+        if let Some(pace) = self.client_pace() {
+            self.throttle.0.client_rates.give_back(held.client, pace, now_us);
         }
         self.leave_client(held);
     }
@@ -261,6 +272,6 @@ impl Seat {
     /// What is left of the client's rate, and the rate.
     pub fn client_quota(&self, client: Client, now_us: u64) -> Option<(Rate, Quota)> {
         let rate = Rate::of_word(self.throttle.load(Word::ClientRate))?;
-        Some((rate, self.throttle.0.client_rates.quota(client, rate, now_us)))
+        Some((rate, self.throttle.0.client_rates.quota(client, rate.into(), now_us)))
     }
 }
