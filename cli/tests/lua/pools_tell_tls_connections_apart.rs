@@ -3,6 +3,8 @@
 use crate::support::lua::{SAID, folder_with, serve_from, text_of};
 use crate::support::tls::{Pair, text, tls_peer, tls_peer_after};
 use std::io::{Read, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 /// `/?NAME,FILE`: the outcome of the handshake, how often the connection was used before, and what the peer says.
 const APP: &str = r##"
@@ -92,5 +94,39 @@ fn none_is_replaced_that_began_in_cleartext() {
         ("", "true 1"),
     ] {
         assert_eq!(text_of(&server, &format!("/?{query}")), expected, "{query}\n{}", server.log());
+    }
+}
+
+/// What a peer has sent unasked would be taken for the answer to the next request.
+#[test]
+fn none_is_handed_out_that_has_received() {
+    let app = r##"
+        function app(environ, start_response)
+          start_response("200 OK", {})
+          local s = assert(tine.socket.connect("127.0.0.1", os.getenv("PEER")))
+          assert(s:sslhandshake(nil, nil, false))
+          assert(s:send("x"))
+          return said(s:getreusedtimes()) .. " " .. said(s:receive(1)) .. " " .. said(s:setkeepalive())
+        end
+    "##;
+    let (go, goes) = channel::<()>();
+    let (told, done) = channel();
+    let ends = Mutex::new((goes, told));
+    let port = tls_peer(&Pair::of(&["a.example"]), move |mut peer| {
+        while peer.read_exact(&mut [0]).is_ok() {
+            let _ = peer.write_all(b"y");
+            let (goes, told) = &*ends.lock().expect("one at a time");
+            if goes.recv().is_ok() {
+                let _ = peer.write_all(b"z");
+                told.send(()).expect("the test takes it");
+            }
+        }
+    });
+    let folder = folder_with(&[("app.lua", &format!("{SAID}{app}"))]);
+    let server = serve_from(&folder, "app.lua", &["--workers", "1"], &[("PEER", &port.to_string())]);
+    for _ in 0..3 {
+        assert_eq!(text_of(&server, "/"), "0 y 1", "{}", server.log());
+        go.send(()).expect("the peer takes it");
+        done.recv().expect("the peer tells");
     }
 }
