@@ -5,6 +5,11 @@ use crate::support::{Server, eventually};
 use std::io::Write;
 use std::net::TcpStream;
 
+/// Half of the descriptors that this process may have, if that is less.
+const MANY: usize = 10_000;
+/// Of the server, each: its hello is kept until the rest of it comes.
+const BYTES_EACH_MAX: u64 = 16 << 10;
+
 #[test]
 fn beside_a_busy_client() {
     let pair = Pair::of(&["localhost"]);
@@ -26,4 +31,37 @@ fn beside_a_busy_client() {
         clients.try_get(server.https(), "localhost", "/health").ok().filter(|(text, _)| text.contains("200 OK"))
     });
     drop((half_open, more));
+}
+
+fn descriptors_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("limits of this process");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("one of them");
+    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
+}
+
+#[test]
+fn ten_thousand_of_them() {
+    let pair = Pair::of(&["localhost"]);
+    let options = ["--workers", "2", "--max-connections", "12000", "--header-timeout", "60s"];
+    let server = Server::start_https(&pair, &[&options[..], &["--defer-accept", "0"]].concat());
+    let clients = TlsClients::trusting(&pair);
+    let served = || assert!(clients.get(server.https(), "localhost", "/health").contains("200 OK"));
+    served();
+    let before = server.memory_bytes();
+    let many = MANY.min(descriptors_max() / 2);
+    let half_open: Vec<TcpStream> = (0..many)
+        .map(|number| {
+            let mut socket = TcpStream::connect(server.https()).unwrap_or_else(|e| panic!("connection {number}: {e}"));
+            socket.write_all(&[0x16, 3, 1, 2]).expect("sent");
+            if number % 100 == 0 {
+                served();
+            }
+            socket
+        })
+        .collect();
+    served();
+    let each = server.memory_bytes().saturating_sub(before) / many as u64;
+    assert!(each < BYTES_EACH_MAX, "{each} bytes each");
+    drop(half_open);
+    served();
 }

@@ -117,6 +117,7 @@ mod headers_have_the_requested_number_and_size;
 mod health_is_a_fixed_text;
 mod health_path_answers_for_every_kind_of_server;
 mod help_lists_every_endpoint;
+mod hostile_tls_hurts_no_other;
 mod how_workers_end_is_counted;
 mod hpack_agrees_with_pythons;
 mod http2_abuse_ends_and_good_clients_do_not;
