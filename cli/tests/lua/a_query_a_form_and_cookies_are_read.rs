@@ -208,6 +208,7 @@ fn helpers_answer() {
             r#"local etag = '"a"' local function has(known) return web.has_current({ HTTP_IF_NONE_MATCH = known }, etag) end return has(nil), has("*"), has('W/"a"'), has('"b", "a"'), has('"b"'), has("a")"#,
             "false true true true false false",
         ),
+        (r#"return web.has_current({ HTTP_IF_NONE_MATCH = '"a"' }, 'W/"a"')"#, "true"),
         (
             r#"local function url(host, path, origin) return web.request({ HTTP_HOST = host, SERVER_NAME = "s", SERVER_PORT = "1", ["wsgi.url_scheme"] = "http" }):url(path, origin) end return url("h:2", "/a"), url("[::1]:3", "/"), url("h/x", "/"), url("h@x", "/"), url(nil, "/"), url("h", "/", "https://o")"#,
             "http://h:2/a http://[::1]:3/ http://s:1/ http://s:1/ http://s:1/ https://o/",

@@ -158,6 +158,9 @@ fn a_session_goes_to_the_client_and_back() {
     assert_eq!(visit("/c", &next).0, "nil /a,/b,/c");
     // One that is not ours may come first, as its path is longer or as it was set for the whole domain.
     assert_eq!(visit("/c", &format!("s=x; {next}; s=y")).0, "nil /a,/b,/c");
+    // Four of them are looked at, so that a client cannot have as many verified as it likes.
+    assert_eq!(visit("/c", &format!("s=1; s=2; s=3; {next}")).0, "nil /a,/b,/c");
+    assert_eq!(visit("/c", &format!("s=1; s=2; s=3; s=4; {next}")).0, "not signed /c");
     assert_eq!(visit("/c", "s=x").0, "not signed /c");
     assert_eq!(visit("/c", &next.replace("s=", "t=")).0, "no cookie /c");
     let (told, _, set) = visit("/leave", &next);

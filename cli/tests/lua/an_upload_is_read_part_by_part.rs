@@ -303,6 +303,14 @@ fn a_part_is_read_as_it_is_needed() {
         ("local again = request:parts() return again()", "false the body was read already, by parts 500"),
         ("return request:form()", "nil the body was read already, by parts 500"),
         ("return request:body()", "nil the body was read already, by parts 500"),
+        // A loop ends, also where it does not look at what it gets.
+        ("body = body:sub(1, -8) parts() parts() parts() local failed = parts() return failed, parts()", "false nil"),
+        (
+            "return pcall(function() local form = web.request({}):form({ filemax = 1 }) end)",
+            "false [string \"local web, json, crypto, environ = ... ...\"]:10: there is no limit filemax",
+        ),
+        // What is announced as too long is not read.
+        ("return web.request({ CONTENT_LENGTH = '11' }):body(10)", "nil the body is too long 413"),
     ] {
         assert_eq!(said_by(&server, &format!("{head}{statements}")), expected, "{statements}");
     }
@@ -322,6 +330,8 @@ fn a_file_is_saved_as_a_whole() {
         for way in [
             format!("request:parts()():save({:?}{limits})", path(name)),
             format!("select(2, request:form()).f:save({:?})", path(name)),
+            // Also what was read before.
+            format!("(function(f) f:read(3) return f:save({:?}) end)(select(2, request:form()).f)", path(name)),
         ] {
             let statements = format!(
                 r#"

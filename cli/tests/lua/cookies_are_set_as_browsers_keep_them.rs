@@ -4,7 +4,7 @@
 use crate::support::curl::curl;
 use crate::support::lua::{CONSOLE, SAID, said_by, serve};
 
-const TABLE: [(&str, &str); 27] = [
+const TABLE: [(&str, &str); 29] = [
     (r#""a", "1""#, "a=1; Path=/"),
     (r#""a", """#, "a=; Path=/"),
     (r#""a", "!#$%&'()*+-./:<=>?@[]^_`{|}~""#, "a=!#$%&'()*+-./:<=>?@[]^_`{|}~; Path=/"),
@@ -29,6 +29,8 @@ const TABLE: [(&str, &str); 27] = [
     (r#""a\n", "1""#, "nil the name of a cookie is made of"),
     (r#""", "1""#, "nil the name of a cookie is made of"),
     (r#""a", "1", { path = "/;Secure" }"#, "nil path of a cookie begins with a slash"),
+    (r#""a", "1", { path = "x" }"#, "nil path of a cookie begins with a slash"),
+    (r#""a", "1", { max_age = 0 / 0 }"#, "nil max_age of a cookie is a number of seconds"),
     (r#""a", "1", { domain = "a;b" }"#, "nil domain of a cookie is the name of a host"),
     (r#""a", "1", { samesite = "maybe" }"#, "nil samesite of a cookie is \"Strict\""),
     (r#""a", "1", { samesite = "none" }"#, "nil a cookie with SameSite=None or Partitioned has to be secure"),
