@@ -1,11 +1,12 @@
 """A browser opens /help, follows its links, and talks to /sse and /ws from there.
 
-    browser.py http://HOST:PORT"""
+    browser.py http://HOST:PORT
+    browser.py https://HOST:PORT CA"""
 import sys
 
 from devtools import browser
 
-BASE = sys.argv[1]
+BASE, CA = (sys.argv[1:] + [None])[:2]
 
 
 def the_help_is_a_page_with_a_link_for_each_endpoint(page):
@@ -16,6 +17,13 @@ def the_help_is_a_page_with_a_link_for_each_endpoint(page):
         assert any(line.startswith(path) for line in listed), f'{path} is not in {listed}'
     links = page.evaluate("document.querySelectorAll('td a[href^=\"/\"]').length")
     assert links == len(listed) > 10, f'{links} links for {listed}'
+
+
+def https_is_http2(page):
+    """Over TLS both sides prefer HTTP/2."""
+    used = page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+    assert used == ('h2' if CA else 'http/1.1'), used
+    assert page.evaluate('isSecureContext')
 
 
 def an_event_source_has_its_events_and_comes_no_more(page):
@@ -78,8 +86,8 @@ def the_page_itself_talks_to_both(page):
         }})''')
 
 
-with browser() as page:
-    for test in (the_help_is_a_page_with_a_link_for_each_endpoint, an_event_source_has_its_events_and_comes_no_more,
+with browser(CA) as page:
+    for test in (the_help_is_a_page_with_a_link_for_each_endpoint, https_is_http2, an_event_source_has_its_events_and_comes_no_more,
                  a_web_socket_echoes_and_closes_cleanly, the_servers_close_is_clean_too, what_fetch_gets,
                  the_page_itself_talks_to_both):
         print(test.__name__, flush=True)

@@ -69,11 +69,20 @@ class Page:
         return answer['result'].get('value')
 
 
+def trust(ca, folder):
+    """Chromium trusts the authorities of this database below its home directory."""
+    os.makedirs(folder)
+    for options in ('-N', '--empty-password'), ('-A', '-t', 'C,,', '-n', 'test', '-i', ca):
+        subprocess.run(['certutil', '-d', 'sql:' + folder, *options], check=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
+
+
 @contextlib.contextmanager
-def browser():
-    """A fresh page in a browser without a history, which ends with the block."""
+def browser(ca=None):
+    """A fresh page in a browser without a history, which ends with the block. `ca`: a file of an authority that it trusts."""
     assert shutil.which('chromium'), 'Chromium is not installed; scripts/test does that'
     with tempfile.TemporaryDirectory(prefix='tine-chromium-', ignore_cleanup_errors=True) as folder:
+        if ca:
+            trust(ca, os.path.join(folder, '.pki', 'nssdb'))
         with open(os.path.join(folder, 'log'), 'w') as log:
             process = subprocess.Popen(
                 ['chromium', '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',

@@ -74,6 +74,7 @@ mod bin_sends_its_size;
 mod certificates_are_checked_before_the_start;
 mod chaos_leaves_nothing_behind;
 mod chunked_sends_its_chunks;
+mod clients_in_use_speak_https;
 mod clients_may_have_certificates;
 mod clients_that_never_read_are_cut;
 mod conditional_requests_are_decided_by_their_validators;

@@ -1,7 +1,9 @@
 //! The examples in deploy/ for proxies are accepted by these, and the options of Tine in them by Tine; with them applications know the
 //! client, whatever it claims.
 
+use crate::support::curl::curl;
 use crate::support::proxy::{Proxy, ProxyKind};
+use crate::support::tls::{Pair, text};
 use crate::support::{Client, Server, eventually, options, run_to_end};
 use socket2::{Domain, Socket, Type};
 use std::fs;
@@ -72,6 +74,42 @@ fn and_they_name_the_client() {
         assert!(text.contains(&format!("\"source_addr\":\"{from}\"")), "{address} {from}: {text}");
         assert!(text.contains(&format!("\"uri\":\"http://shop.example:{}{path}\"", address.port())), "{text}");
     }
+}
+
+/// nginx passes connections of TLS on, and says where they come from.
+#[test]
+fn and_so_does_nginx_that_passes_connections_on() {
+    let pair = Pair::of(&["localhost"]);
+    let options = ["--workers", "1", "--tls-listen", "proxy:127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
+    let server = Server::start(&[&pair.options()[..], &options].concat());
+    let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    port.set_reuse_port(true).expect("a shared port");
+    port.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let address = port.local_addr().expect("an address").as_socket().expect("an IP address");
+    let origin = server.proxied().to_string();
+    let example = example("nginx/stream.conf")
+        .replace("listen 443", &format!("listen unix:FOLDER/socket; listen {address} reuseport"))
+        .replace("10.0.0.5:8443", &origin)
+        .replace("server 10.0.0.6:8443;", "");
+    let whole = format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nuser root root;\npid FOLDER/pid;\nerror_log \
+         stderr;\nevents {{}}\n{example}"
+    );
+    let _nginx = Proxy::start_with(ProxyKind::Nginx, &whole, "");
+    let url = format!("https://localhost:{}/a", address.port());
+    let echo = curl(&[
+        "--cacert",
+        text(&pair.cert),
+        "--connect-to",
+        "localhost::127.0.0.1:",
+        "--interface",
+        "127.0.0.5",
+        "-H",
+        "X-Forwarded-For: 6.6.6.6",
+        &url,
+    ]);
+    let echo = echo.text();
+    assert!(echo.contains("\"source_addr\":\"127.0.0.5:") && echo.contains(&format!("\"uri\":\"{url}\"")), "{echo}");
 }
 
 /// The command lines in the comments: `tine run app.lua --listen ...`, checked with the built-in app and without its addresses.

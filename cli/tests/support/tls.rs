@@ -1,11 +1,14 @@
 //! Certificates for tests, servers that have them, and a client of TLS.
 
-use super::{Server, patience, scratch_folder};
+use super::{Server, connections_on, eventually, patience, scratch_folder, sockets_of};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion,
+};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -126,12 +129,25 @@ impl TlsClients {
         TlsClients::trusting_as(pair, None, &[])
     }
 
+    pub fn of_version(pair: &Pair, version: &'static SupportedProtocolVersion) -> TlsClients {
+        TlsClients::made(pair, None, &[], &[version])
+    }
+
     /// With a certificate of their own, and these protocols.
     pub fn trusting_as(pair: &Pair, own: Option<&Pair>, protocols: &[&str]) -> TlsClients {
+        TlsClients::made(pair, own, protocols, ALL_VERSIONS)
+    }
+
+    fn made(
+        pair: &Pair,
+        own: Option<&Pair>,
+        protocols: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsClients {
         let mut roots = RootCertStore::empty();
         roots.add(pair.certificates().pop().expect("the last one")).expect("a root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
         let builder = builder.expect("versions").with_root_certificates(roots);
         let mut config = match own {
             Some(own) => {
@@ -169,6 +185,24 @@ impl TlsClients {
     #[track_caller]
     pub fn get(&self, address: SocketAddr, name: &str, path: &str) -> String {
         self.try_get(address, name, path).unwrap_or_else(|e| panic!("{path}: {e}")).0
+    }
+
+    /// Connects and gets `path` again and again, on connections that are kept, until each of these workers has one of them.
+    #[track_caller]
+    pub fn reach_all(&self, address: SocketAddr, path: &str, workers: &[i32]) -> Vec<TlsClient> {
+        let mut clients = Vec::new();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        eventually("each worker has a connection", || {
+            let mut client = self.connect(address, "localhost");
+            client.write_all(request.as_bytes()).expect("sent");
+            // The tickets have come before it.
+            client.read_exact(&mut [0; 15]).expect("a response");
+            clients.push(client);
+            let open: Vec<String> = connections_on(address.port()).into_iter().map(|(_, inode)| inode).collect();
+            let has_one = |pid: &i32| sockets_of(*pid).iter().any(|inode| open.contains(inode));
+            workers.iter().all(has_one).then_some(())
+        });
+        clients
     }
 }
 
