@@ -103,7 +103,7 @@ def prepare():
 
 def built_with_luajit():
     directory = os.path.join(ROOT, 'target', 'bench', 'luajit')
-    build('--bin', 'tine', '--no-default-features', '--features', 'luajit', '--target-dir', directory)
+    build('--bin', 'tine', '--no-default-features', '--features', 'luajit,aws-lc', '--target-dir', directory)
     return os.path.join(directory, 'release', 'tine')
 
 

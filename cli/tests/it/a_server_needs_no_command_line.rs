@@ -60,18 +60,38 @@ fn a_second_thread_is_refused() {
     fails_with(&mut apps::app("threaded_server"), &["this process has 2 threads", "start the server before"]);
 }
 
+/// The names of all packages that are built for this one.
+fn tree(package: &str, options: &[&str]) -> BTreeSet<String> {
+    let mut cargo = within_patience(env!("CARGO"));
+    cargo
+        .args(["tree", "--offline", "--locked", "-p", package, "-e", "normal,build", "--prefix", "none"])
+        .args(options);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().filter_map(|line| Some(line.split(' ').next()?.to_string())).collect()
+}
+
+#[test]
+fn one_cryptography_is_built_and_can_be_chosen() {
+    let all = ["aws-lc-sys", "ring"];
+    let of = |package, options: &[&str]| {
+        let tree = tree(package, options);
+        all.into_iter().filter(|name| tree.contains(*name)).collect::<Vec<_>>()
+    };
+    for package in ["tine", "tine-cli"] {
+        assert_eq!(of(package, &[]), ["aws-lc-sys"], "{package}");
+    }
+    let chosen = |features| ["--no-default-features", "--features", features];
+    assert_eq!(of("tine", &chosen("ring")), ["ring"]);
+    assert_eq!(of("tine-cli", &chosen("lua54,ring")), ["ring"]);
+    assert_eq!(of("tine-cli", &chosen("luajit,ring")), ["ring"]);
+}
+
 #[test]
 fn it_depends_on_no_command_line_and_no_lua() {
-    let tree = |package: &str| {
-        let mut cargo = within_patience(env!("CARGO"));
-        cargo.args(["tree", "--offline", "--locked", "-p", package, "-e", "normal", "--prefix", "none"]);
-        let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("text");
-        text.lines().filter_map(|line| Some(line.split(' ').next()?.to_string())).collect::<BTreeSet<String>>()
-    };
     let large = ["brotli", "clap", "mlua", "ratatui", "toml", "unicode-width", "zstd"];
-    let (library, program) = (tree("tine"), tree("tine-cli"));
+    let (library, program) = (tree("tine", &[]), tree("tine-cli", &[]));
     let of = |tree: &BTreeSet<String>| large.into_iter().filter(|name| tree.contains(*name)).collect::<Vec<_>>();
     assert_eq!((of(&library), of(&program)), (Vec::new(), large.to_vec()));
     assert!(library.contains("tine-worker"));

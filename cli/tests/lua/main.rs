@@ -1,5 +1,5 @@
 //! Lua applications served by the real binary; one behaviour per file. One program, because all of it runs under each
-//! Lua: `cargo test -p tine-cli --test lua`, and again with `--no-default-features --features luajit`.
+//! Lua: `cargo test -p tine-cli --test lua`, and again with `--no-default-features --features luajit,aws-lc`.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,8 @@
 //! The cryptography that is used beside rustls: AWS-LC, or *ring*, whose interface is the same.
 
+#[cfg(not(any(feature = "aws-lc", feature = "ring")))]
+compile_error!("TLS needs cryptography: add the feature aws-lc, or ring");
+
 #[cfg(not(feature = "ring"))]
 use aws_lc_rs as library;
 #[cfg(feature = "ring")]
