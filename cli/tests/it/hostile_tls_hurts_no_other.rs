@@ -1,4 +1,4 @@
-//! Records of one byte, changes of keys without end, renegotiation, handshakes that trickle and bytes that are no TLS: the server
+//! Records of one byte, changes of keys without end, renegotiation, handshakes that trickle and bytes that are not TLS: the server
 //! serves what can be served, ends the rest, grows by nothing, and others are served meanwhile.
 
 use crate::support::tls::{Pair, TlsClient, TlsClients};
@@ -151,7 +151,7 @@ fn mutated(hello: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_that_are_no_tls() {
+fn bytes_that_are_not_tls() {
     let trial = Trial::start(&["--header-timeout", "1s"]);
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
