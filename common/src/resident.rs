@@ -4,7 +4,6 @@
 //! fork is divided among the processes that share it. The program, its libraries and the scoreboard are the same in all
 //! processes: they count as the most that one process has of them. They do not count as in Pss, which would change whenever
 //! an unrelated process that uses the same libraries comes or goes.
-
 //!
 //! A process that hides its memory, as one with keys of TLS does, lets only root read that file. Another user reads
 //! /proc/PID/status, where what is shared since the fork counts in full in each process: too much rather than too little.
@@ -41,7 +40,7 @@ fn of(pid: u32) -> Option<Resident> {
 /// Resident bytes of one process, shared or not (VmRSS of proc_pid_status(5)).
 pub fn alone(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(kib(&status, "VmRSS")? * 1024)
+    bytes(&status, "VmRSS")
 }
 
 /// CPU seconds, user and system, of a process with one thread (the first field of /proc/PID/schedstat, in ns).
@@ -52,10 +51,10 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
 }
 
 /// The value of a line `Name:  123 kB`.
-fn kib(text: &str, name: &str) -> Option<u64> {
+fn bytes(text: &str, name: &str) -> Option<u64> {
     let value =
         |line: &str| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse::<u64>().ok();
-    text.lines().find_map(value)
+    text.lines().find_map(value).map(|kib| kib * 1024)
 }
 
 fn sum(all: impl Iterator<Item = Resident>) -> Option<u64> {
@@ -64,13 +63,12 @@ fn sum(all: impl Iterator<Item = Resident>) -> Option<u64> {
 }
 
 fn parse(rollup: &str) -> Option<Resident> {
-    let bytes = |name: &str| Some(kib(rollup, name)? * 1024);
-    Some(Resident { own: bytes("Pss_Anon")?, mapped: bytes("Rss")?.saturating_sub(bytes("Anonymous")?) })
+    let mapped = bytes(rollup, "Rss")?.saturating_sub(bytes(rollup, "Anonymous")?);
+    Some(Resident { own: bytes(rollup, "Pss_Anon")?, mapped })
 }
 
 fn parse_status(status: &str) -> Option<Resident> {
-    let bytes = |name: &str| Some(kib(status, name)? * 1024);
-    Some(Resident { own: bytes("RssAnon")?, mapped: bytes("RssFile")? + bytes("RssShmem")? })
+    Some(Resident { own: bytes(status, "RssAnon")?, mapped: bytes(status, "RssFile")? + bytes(status, "RssShmem")? })
 }
 
 #[cfg(test)]

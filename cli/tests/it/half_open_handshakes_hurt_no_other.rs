@@ -2,6 +2,7 @@
 
 use crate::support::tls::{Pair, TlsClients};
 use crate::support::{Server, eventually};
+use nix::sys::resource::{Resource, getrlimit};
 use std::io::Write;
 use std::net::TcpStream;
 
@@ -33,12 +34,6 @@ fn beside_a_busy_client() {
     drop((half_open, more));
 }
 
-fn descriptors_max() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("limits of this process");
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("one of them");
-    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
-}
-
 #[test]
 fn ten_thousand_of_them() {
     let pair = Pair::of(&["localhost"]);
@@ -48,7 +43,8 @@ fn ten_thousand_of_them() {
     let served = || assert!(clients.get(server.https(), "localhost", "/health").contains("200 OK"));
     served();
     let before = server.memory_bytes();
-    let many = MANY.min(descriptors_max() / 2);
+    let (descriptors_max, _) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit of this process");
+    let many = MANY.min(descriptors_max as usize / 2);
     let half_open: Vec<TcpStream> = (0..many)
         .map(|number| {
             let mut socket = TcpStream::connect(server.https()).unwrap_or_else(|e| panic!("connection {number}: {e}"));

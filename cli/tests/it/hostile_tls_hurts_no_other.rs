@@ -2,14 +2,16 @@
 //! serves what can be served, ends the rest, grows by nothing, and others are served meanwhile.
 
 use crate::support::tls::{Pair, TlsClient, TlsClients};
-use crate::support::{Server, eventually};
+use crate::support::{Server, eventually, within_patience};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// What a server may have grown by after any of this: its allocator's own.
 const GROWTH_MAX: u64 = 4 << 20;
+
+const GET: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 struct Trial {
     server: Server,
@@ -27,6 +29,15 @@ impl Trial {
 
     fn connect(&self) -> TlsClient {
         self.clients.connect(self.server.https(), "localhost")
+    }
+
+    /// A session in which a response has come, in part.
+    #[track_caller]
+    fn connect_and_get(&self) -> TlsClient {
+        let mut client = self.connect();
+        client.write_all(GET).expect("sent");
+        client.read_exact(&mut [0; 15]).expect("a response");
+        client
     }
 
     #[track_caller]
@@ -61,9 +72,7 @@ fn write_bytewise(client: &mut TlsClient, bytes: &[u8]) {
 fn records_of_one_byte() {
     let trial = Trial::start(&[]);
     trial.expect_unharmed_by(|| {
-        let mut client = trial.connect();
-        client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
-        client.read_exact(&mut [0; 15]).expect("a response");
+        let mut client = trial.connect_and_get();
         let body = vec![b'x'; 20_000];
         let head = format!(
             "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -81,9 +90,7 @@ fn records_of_one_byte() {
 fn changes_of_keys_without_end() {
     let trial = Trial::start(&[]);
     trial.expect_unharmed_by(|| {
-        let mut client = trial.connect();
-        client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
-        client.read_exact(&mut [0; 15]).expect("a response");
+        let mut client = trial.connect_and_get();
         let is_cut = (0..100_000).any(|_| client.conn.refresh_traffic_keys().is_err() || client.flush().is_err());
         assert!(is_cut, "100 000 changes of keys were taken");
     });
@@ -94,13 +101,13 @@ fn renegotiation_is_refused() {
     let trial = Trial::start(&[]);
     trial.expect_unharmed_by(|| {
         let address = trial.server.https().to_string();
-        let mut client = Command::new("openssl")
+        let mut client = within_patience("openssl")
             .args(["s_client", "-tls1_2", "-connect", &address, "-servername", "localhost"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("openssl");
+            .expect("timeout runs");
         let mut input = client.stdin.take().expect("a pipe");
         input.write_all(b"R\n").expect("sent");
         let said = client.wait_with_output().expect("its end");
@@ -154,23 +161,22 @@ fn mutated(hello: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 fn bytes_that_are_not_tls() {
     let trial = Trial::start(&["--header-timeout", "1s"]);
     let seed = fastrand::u64(..);
+    println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut hello = Vec::new();
     trial.connect().conn.write_tls(&mut hello).expect("a hello");
     trial.expect_unharmed_by(|| {
         for _ in 0..500 {
-            let mut socket = TcpStream::connect(trial.server.https()).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let mut socket = TcpStream::connect(trial.server.https()).expect("connect");
             // It may be ended before all is sent.
             let _ = socket.write_all(&mutated(&hello, &mut random)).and_then(|()| socket.shutdown(Shutdown::Write));
             let _ = socket.read_to_end(&mut Vec::new());
         }
         // The same within a session.
         for _ in 0..200 {
-            let mut client = trial.connect();
-            client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
-            client.read_exact(&mut [0; 15]).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let mut client = trial.connect_and_get();
             let mut record = Vec::new();
-            client.conn.writer().write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sealed");
+            client.conn.writer().write_all(GET).expect("sealed");
             client.conn.write_tls(&mut record).expect("a record");
             let _ = client
                 .sock
@@ -179,5 +185,5 @@ fn bytes_that_are_not_tls() {
             let _ = client.sock.read_to_end(&mut Vec::new());
         }
     });
-    assert!(!trial.server.log().contains("panicked"), "seed {seed}: {}", trial.server.log());
+    assert!(!trial.server.log().contains("panicked"), "{}", trial.server.log());
 }

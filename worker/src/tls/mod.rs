@@ -6,13 +6,13 @@ mod names;
 mod pair;
 mod tickets;
 
+pub use crate::net::tls_crypto::provider;
 pub use client::ClientCertificate;
 pub use pair::Pair;
 
 use crate::net::tls::Session;
 use crate::net::tls_crypto;
 use names::Names;
-use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig};
@@ -39,11 +39,6 @@ pub struct Acceptor {
     /// For connections that are refused, and without HTTP/2: they get an answer of HTTP/1.1.
     http1_only: Arc<ServerConfig>,
     names: Arc<Names>,
-}
-
-/// The cryptography, for code that begins sessions of its own.
-pub fn provider() -> CryptoProvider {
-    tls_crypto::provider()
 }
 
 impl Loaded {

@@ -4,7 +4,7 @@
 use super::table::CLOSED;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -62,7 +62,7 @@ impl Configs {
 /// What rustls does, but for a server that is not verified, and for one whose own certificate is in the file.
 #[derive(Debug)]
 struct Verifier {
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
     /// `None`: any certificate will do.
     chains: Option<Arc<WebPkiServerVerifier>>,
     own: Vec<CertificateDer<'static>>,
@@ -70,9 +70,10 @@ struct Verifier {
 
 impl Verifier {
     fn of(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Verifier, Cow<'static, str>> {
+        let algorithms = provider.signature_verification_algorithms;
         let mut roots = RootCertStore::empty();
         let own = match trust {
-            Trust::Unverified => return Ok(Verifier { provider: provider.clone(), chains: None, own: Vec::new() }),
+            Trust::Unverified => return Ok(Verifier { algorithms, chains: None, own: Vec::new() }),
             Trust::System => {
                 // A store may have some that cannot be read, as all clients that use it know.
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -92,7 +93,7 @@ impl Verifier {
         }
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
         let chains = chains.map_err(|e| Cow::Owned(e.to_string()))?;
-        Ok(Verifier { provider: provider.clone(), chains: Some(chains), own })
+        Ok(Verifier { algorithms, chains: Some(chains), own })
     }
 }
 
@@ -132,8 +133,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -142,12 +142,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
