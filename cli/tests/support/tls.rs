@@ -224,6 +224,8 @@ pub fn tls_peer_after(
     let does = Arc::new((greet, treat));
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            // Tests wait for what was sent: it does not wait in turn for the acknowledgement of what was sent before.
+            stream.set_nodelay(true).expect("no delay");
             let (does, config) = (Arc::clone(&does), Arc::clone(&config));
             std::thread::spawn(move || {
                 does.0(&mut stream);
