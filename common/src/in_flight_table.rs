@@ -53,6 +53,12 @@ pub struct InFlightTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept(std::num::NonZeroU8);
 
+/// A kept entry of one of several requests of a connection: given back when it is dropped.
+pub struct OwnEntry {
+    lines: &'static [Line; LINES],
+    kept: Kept,
+}
+
 /// The state of a connection before it is advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
@@ -136,7 +142,7 @@ impl InFlightTable {
         let before = running.load(Relaxed);
         if before > CURRENT && before < LINES as u64 {
             // The connection's earlier request, which is answered.
-            self.set_taken(before, false);
+            set_taken(self.lines, before, false);
         }
         self.lines[CURRENT as usize].write(self.slot.heartbeat_ms(), text, length);
         running.store(CURRENT, Relaxed);
@@ -146,7 +152,7 @@ impl InFlightTable {
     pub fn keep(&self, kept: Option<Kept>, is_in_flight: bool) -> Option<Kept> {
         match kept {
             Some(Kept(line)) if !is_in_flight => {
-                self.set_taken(line.get().into(), false);
+                set_taken(self.lines, line.get().into(), false);
                 return None;
             }
             None if !is_in_flight => return None,
@@ -161,9 +167,14 @@ impl InFlightTable {
         })?;
         let line = kept.0.get();
         self.lines[line as usize].write_copy(&self.lines[CURRENT as usize]);
-        self.set_taken(line.into(), true);
+        set_taken(self.lines, line.into(), true);
         self.header(RUNNING).store(line.into(), Relaxed);
         Some(kept)
+    }
+
+    /// The request that was just passed to the app goes on, beside others of its connection; `None`: no entry is free.
+    pub fn keep_own(&self) -> Option<OwnEntry> {
+        self.keep(None, true).map(|kept| OwnEntry { lines: self.lines, kept })
     }
 
     /// The slot's worker is gone.
@@ -209,12 +220,24 @@ impl InFlightTable {
     fn header(&self, word: usize) -> &'static std::sync::atomic::AtomicU64 {
         &self.lines[HEADER].words[word]
     }
+}
 
-    fn set_taken(&self, line: u64, is_taken: bool) {
-        let word = self.header(TAKEN);
-        let others = word.load(Relaxed) & !(1 << line);
-        // The entry itself has been written.
-        word.store(others | u64::from(is_taken) << line, Release);
+fn set_taken(lines: &[Line; LINES], line: u64, is_taken: bool) {
+    let word = &lines[HEADER].words[TAKEN];
+    let others = word.load(Relaxed) & !(1 << line);
+    // The entry itself has been written.
+    word.store(others | u64::from(is_taken) << line, Release);
+}
+
+impl OwnEntry {
+    pub fn kept(&self) -> Kept {
+        self.kept
+    }
+}
+
+impl Drop for OwnEntry {
+    fn drop(&mut self) {
+        set_taken(self.lines, self.kept.0.get().into(), false);
     }
 }
 

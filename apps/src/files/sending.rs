@@ -33,7 +33,7 @@ pub fn send_part(head: Head, representation: Rc<Representation>, first: u64, len
     };
     if length > READ_BYTES_MAX {
         let part = ByteRange { first, last: first + length - 1 };
-        return send_pieces(head, representation, length, vec![MultipartPiece::Bytes(part)]);
+        return Answer::exchange(Part { head: Some(Box::new(head.length(length))), representation, left: part });
     }
     match read(file, first, length) {
         Ok(bytes) => Response::with_head(head, bytes).into(),
@@ -50,6 +50,30 @@ pub fn send_pieces(head: Head, representation: Rc<Representation>, length: u64, 
             Content::Read(bytes) => out.write_shared(part_of(bytes, range.first, length)).map(|()| length),
         }
     })
+}
+
+/// Sends one part of an open file. It may have to stay for as long as a client is slow, so it is small.
+struct Part {
+    /// Until it is written.
+    head: Option<Box<Head>>,
+    representation: Rc<Representation>,
+    left: ByteRange,
+}
+
+impl Exchange for Part {
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if let Some(head) = self.head.take() {
+            out.head(*head)?;
+        }
+        if !out.has_room() {
+            return Ok(Pull::More);
+        }
+        let Content::Open(file) = &self.representation.content else { return Ok(Pull::End) };
+        let left = self.left.length();
+        let written = write_open(out, file, self.left.first, left)?;
+        self.left.first += written;
+        Ok(if written == left { Pull::End } else { Pull::More })
+    }
 }
 
 /// Writes bytes from `first` on, and returns how many of the `length`.

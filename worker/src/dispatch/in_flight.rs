@@ -2,25 +2,20 @@
 //! outlives its call holds one, if one is free.
 
 use crate::app::Cx;
-use tine_common::in_flight_table::{Before, InFlightTable, Kept};
+use tine_common::in_flight_table::{Before, OwnEntry};
 
-/// Given back when it is dropped.
-pub struct InFlightEntry {
-    table: InFlightTable,
-    kept: Kept,
-}
+pub struct InFlightEntry(OwnEntry);
 
 impl InFlightEntry {
     /// The request that has just been passed to the app goes on.
     pub fn keep(cx: &Cx<'_>) -> Option<InFlightEntry> {
-        let table = *cx.in_flight_table()?;
-        table.keep(None, true).map(|kept| InFlightEntry { table, kept })
+        cx.in_flight_table()?.keep_own().map(InFlightEntry)
     }
 
     /// The worker goes on with a request, which has this entry if one was free.
     pub fn turn_to(entry: Option<&InFlightEntry>, cx: &Cx<'_>) {
         if let Some(table) = cx.in_flight_table() {
-            table.turn_to(Before::InFlight(entry.map(|entry| entry.kept)));
+            table.turn_to(Before::InFlight(entry.map(|entry| entry.0.kept())));
         }
     }
 
@@ -36,11 +31,5 @@ impl InFlightEntry {
         if let Some(table) = cx.in_flight_table() {
             table.turn_away();
         }
-    }
-}
-
-impl Drop for InFlightEntry {
-    fn drop(&mut self) {
-        self.table.keep(Some(self.kept), false);
     }
 }

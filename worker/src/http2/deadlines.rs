@@ -47,7 +47,7 @@ impl Http2 {
     fn deadline_of(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         let blocked = stream.outgoing.blocked_until(cx.limits().write_timeout);
         let own = match &stream.part {
-            Part::Waiting { ticket, .. } => Some(ticket.until()),
+            Part::Waiting(waiting) => Some(waiting.ticket.until()),
             Part::Exchange(active) => {
                 let waits_for_reader = self.waits_for_reader(stream, queued_bytes, cx) || active.next == Next::Sent;
                 let due = active.driver.deadline(cx);

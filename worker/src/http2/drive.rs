@@ -4,7 +4,7 @@ use super::encode;
 use super::error::Code;
 use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use super::frame_writer as write;
-use super::outgoing::Outgoing;
+use super::outgoing::{Follows, Outgoing};
 use super::request::{Begins, DISCARD_BYTES_MAX};
 use super::state::{Http2, Wire};
 use super::stream::{Active, OnStream, Part, Stream};
@@ -31,7 +31,7 @@ impl Http2 {
         for &(_, id) in &order {
             // A call may end its stream.
             let Some(at) = self.place_of(id) else { continue };
-            if matches!(self.streams[at].part, Part::Waiting { .. }) {
+            if matches!(self.streams[at].part, Part::Waiting(_)) {
                 self.look_at_waiting(at, wire);
             }
             let Some(at) = self.place_of(id) else { continue };
@@ -96,7 +96,7 @@ impl Http2 {
             }
             Ok(Driven::Ended) => {
                 let after = stream.outgoing.writer.map(|writer| writer.after);
-                let switched = stream.outgoing.switched.take();
+                let switched = stream.outgoing.take_switched();
                 stream.outgoing.is_complete = switched.is_none();
                 if write_heads(stream, wire) {
                     self.on_raw(wire);
@@ -206,7 +206,7 @@ pub(super) fn write_heads(stream: &mut Stream, wire: &mut Wire<'_>) -> bool {
             record.starts_at(at.saturating_sub(outgoing.frame_bytes));
             record.head_at(at);
         }
-        let ends = outgoing.is_at_end() && outgoing.trailers.is_none();
+        let ends = outgoing.ends_with_body() && outgoing.queue.is_empty();
         outgoing.frame_bytes += put_block(block, ends, *id, wire);
         outgoing.has_ended |= ends;
     }
@@ -234,8 +234,8 @@ pub(super) fn write_end(
     encoder: &mut super::hpack::Encoder,
     wire: &mut Wire<'_>,
 ) {
-    let bytes = match outgoing.trailers.take() {
-        Some(trailers) => {
+    let bytes = match std::mem::replace(&mut outgoing.follows, Follows::Nothing) {
+        Follows::Trailers(trailers) => {
             let mut block = std::mem::take(&mut wire.scratch.blocks.bytes);
             encode::trailers(encoder, &mut block, &trailers);
             let bytes = put_block(&block, true, stream_id, wire);
@@ -243,7 +243,7 @@ pub(super) fn write_end(
             wire.scratch.blocks.bytes = block;
             bytes
         }
-        None => {
+        _ => {
             wire.output.append_with(|out| write::data_header(0, true, stream_id, out));
             HEADER_BYTES as u64
         }

@@ -10,16 +10,19 @@ pub const WINDOW: u32 = 256 << 10;
 
 const WRONG_LENGTH: Violation = Violation::of_stream(Code::Protocol, "the body has not the length of Content-Length");
 
+/// Of a body: no length is known.
+const UNDECLARED: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub struct Incoming {
     bytes: Vec<u8>,
-    taken: usize,
+    /// How many of them: no more than the window.
+    taken: u32,
     /// END_STREAM has come.
     pub has_ended: bool,
     window: ReceiveWindow,
-    /// What has come of the body, and what is declared of it.
-    received: u64,
-    declared: Option<u64>,
+    /// What is left of the body that is declared, or [`UNDECLARED`].
+    left: u64,
     /// The request has no body: what comes is for a WebSocket.
     is_tunnel: bool,
     /// The bytes of all its frames so far, their headers included.
@@ -30,21 +33,12 @@ impl Incoming {
     /// After the head of a request, whose frames had this many bytes.
     pub fn new(has_ended: bool, frame_bytes: u64) -> Incoming {
         let window = ReceiveWindow::new(WINDOW);
-        Incoming {
-            bytes: Vec::new(),
-            taken: 0,
-            has_ended,
-            window,
-            received: 0,
-            declared: None,
-            is_tunnel: false,
-            frame_bytes,
-        }
+        Incoming { bytes: Vec::new(), taken: 0, has_ended, window, left: UNDECLARED, is_tunnel: false, frame_bytes }
     }
 
     /// The body has this length, by Content-Length.
     pub fn declare(&mut self, length: u64) {
-        self.declared = Some(length);
+        self.left = length;
     }
 
     /// The request asks for a WebSocket.
@@ -58,19 +52,19 @@ impl Incoming {
 
     /// The body is not used: its length is not checked. A client that has got its response may end the body early.
     pub fn ignore(&mut self) {
-        self.declared = None;
+        self.left = UNDECLARED;
     }
 
     pub fn on_data(&mut self, data: Data<'_>) -> Result<(), Violation> {
         self.window.receive(data.counted, Scope::Stream)?;
         // Padding is taken at once.
         self.window.take(data.counted - data.body.len() as u32);
-        self.received += data.body.len() as u64;
-        if self.declared.is_some_and(|declared| self.received > declared) {
-            return Err(WRONG_LENGTH);
+        if self.left != UNDECLARED {
+            self.left = self.left.checked_sub(data.body.len() as u64).ok_or(WRONG_LENGTH)?;
         }
-        if self.taken > 0 && self.taken >= self.bytes.len() - self.taken {
-            self.bytes.drain(..self.taken);
+        let taken = self.taken as usize;
+        if taken > 0 && taken >= self.bytes.len() - taken {
+            self.bytes.drain(..taken);
             self.taken = 0;
         }
         self.bytes.extend_from_slice(data.body);
@@ -80,19 +74,19 @@ impl Incoming {
     /// END_STREAM.
     pub fn end(&mut self) -> Result<(), Violation> {
         self.has_ended = true;
-        if self.declared.is_some_and(|declared| self.received != declared) { Err(WRONG_LENGTH) } else { Ok(()) }
+        if matches!(self.left, 0 | UNDECLARED) { Ok(()) } else { Err(WRONG_LENGTH) }
     }
 
     /// The data that was not taken.
     pub fn data(&self) -> &[u8] {
-        &self.bytes[self.taken..]
+        &self.bytes[self.taken as usize..]
     }
 
     /// The first bytes of the data are taken.
     pub fn consume(&mut self, count: usize) {
-        self.taken += count;
+        self.taken += count as u32;
         self.window.take(count as u32);
-        if self.taken == self.bytes.len() {
+        if self.taken as usize == self.bytes.len() {
             // Most streams never need it again.
             (self.bytes, self.taken) = (Vec::new(), 0);
         }

@@ -7,6 +7,7 @@ use crate::app::{AppError, Peer};
 use crate::http::Trailers;
 use crate::http1::{BodyFraming, too_short};
 use crate::net::WriteQueue;
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 /// What a client has to take of a response within the write timeout. A window that it opens by a byte at a time does not
@@ -20,27 +21,25 @@ pub struct Outgoing {
     pub queue: WriteQueue,
     /// `None` before the head.
     pub writer: Option<Writer>,
-    /// The peer of the WebSocket that the stream becomes.
-    pub switched: Option<Box<dyn Peer>>,
     /// The app has written all of it.
     pub is_complete: bool,
     /// END_STREAM is in the connection's output.
     pub has_ended: bool,
-    /// What ends it, after the queue.
-    pub trailers: Option<Trailers>,
+    pub follows: Follows,
     /// The bytes of all its frames so far, and of those before its head.
     pub frame_bytes: u64,
     /// The position in the connection's output up to which its last frame is.
     pub written_at: u64,
-    blocked: Option<Blocked>,
+    /// The client's window keeps it from being sent since the queue's last progress, until `frame_bytes` are this many.
+    held_until: Option<NonZeroU64>,
 }
 
-/// The client's window keeps it from being sent.
-#[derive(Clone, Copy)]
-struct Blocked {
-    since: Instant,
-    /// `frame_bytes` by then.
-    frame_bytes: u64,
+/// What comes after the body in the queue, or in its place.
+pub enum Follows {
+    Nothing,
+    Trailers(Trailers),
+    /// The stream becomes a WebSocket with this peer.
+    WebSocket(Box<dyn Peer>),
 }
 
 impl Outgoing {
@@ -49,13 +48,12 @@ impl Outgoing {
             window,
             queue: WriteQueue::new(now),
             writer: None,
-            switched: None,
             is_complete: false,
             has_ended: false,
-            trailers: None,
+            follows: Follows::Nothing,
             frame_bytes: 0,
             written_at: 0,
-            blocked: None,
+            held_until: None,
         }
     }
 
@@ -64,9 +62,20 @@ impl Outgoing {
         self.writer.is_some_and(|writer| writer.framing == BodyFraming::Empty)
     }
 
-    /// Whether its end can be written now.
-    pub fn is_at_end(&self) -> bool {
-        self.is_complete && self.queue.is_empty()
+    /// Whether the last byte of the queue is the last of the response.
+    pub fn ends_with_body(&self) -> bool {
+        self.is_complete && matches!(self.follows, Follows::Nothing)
+    }
+
+    /// The peer of the WebSocket that the stream becomes.
+    pub fn take_switched(&mut self) -> Option<Box<dyn Peer>> {
+        match std::mem::replace(&mut self.follows, Follows::Nothing) {
+            Follows::WebSocket(peer) => Some(peer),
+            other => {
+                self.follows = other;
+                None
+            }
+        }
     }
 
     /// The app ends the response: checks that what was declared was written.
@@ -94,15 +103,17 @@ impl Outgoing {
     pub fn watch_window(&mut self, connection: SendWindow, now: Instant) {
         let open = self.open_window(connection) as u64;
         let is_closed = open == 0 && !self.queue.is_empty();
-        let due = self.blocked.map(|blocked| blocked.frame_bytes + PROGRESS_BYTES_MIN);
-        match due {
-            Some(due) if !self.queue.is_empty() && self.frame_bytes + open < due => {}
-            _ => self.blocked = is_closed.then_some(Blocked { since: now, frame_bytes: self.frame_bytes }),
+        match self.held_until {
+            Some(due) if !self.queue.is_empty() && self.frame_bytes + open < due.get() => {}
+            _ => {
+                self.queue.on_progress(now);
+                self.held_until = NonZeroU64::new(self.frame_bytes + PROGRESS_BYTES_MIN).filter(|_| is_closed);
+            }
         }
     }
 
     /// When the client must have taken more of it.
     pub fn blocked_until(&self, timeout: Duration) -> Option<Instant> {
-        self.blocked.map(|blocked| blocked.since + timeout)
+        self.held_until.map(|_| self.queue.progressed() + timeout)
     }
 }

@@ -184,7 +184,7 @@ impl Http2 {
             Part::Exchange(active) => active.is_due = true,
             Part::WebSocket(open) => open.is_due = true,
             Part::Discarding { .. } | Part::Sending => self.discard(at, wire),
-            Part::Waiting { .. } => {}
+            Part::Waiting(_) => {}
         }
     }
 
@@ -284,7 +284,7 @@ impl Http2 {
         }
         let Some(at) = self.place_of(id) else { return self.charge(Waste::Ignored, wire) };
         let mut stream = self.remove(at, wire.cx);
-        let is_rapid = stream.record.is_some() && wire.cx.now() < stream.began + RAPID;
+        let is_rapid = stream.record.as_ref().is_some_and(|record| wire.cx.now() < record.began + RAPID);
         stream.end_record(Outcome::ClientLeft, wire.written(), wire.recorder);
         if is_rapid { self.charge(Waste::RapidReset, wire) } else { Ok(()) }
     }

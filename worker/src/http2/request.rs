@@ -12,7 +12,7 @@ use super::last_head::Coded;
 use super::outgoing::Outgoing;
 use super::priority::Priority;
 use super::state::{Drain, Http2, Wire};
-use super::stream::{Active, Part, Stream};
+use super::stream::{Active, Part, Stream, Waiting};
 use super::windows::SendWindow;
 use super::writer::{After, Writer, framing};
 use crate::app::{Answer, Cx, Handshake};
@@ -102,7 +102,10 @@ impl Http2 {
         let mut room = FieldRoom::new();
         let mut request = head.request(&mut room);
         request.set_place(place);
-        if let BodyLength::Known(length) = request.body_length() {
+        // Of a request that has waited some of the body may have come.
+        if admitted.is_none()
+            && let BodyLength::Known(length) = request.body_length()
+        {
             incoming.declare(length);
         }
         if head.is_websocket() {
@@ -126,7 +129,8 @@ impl Http2 {
                 Admission::Refused(response) => Err(response),
                 Admission::Waits(ticket) => {
                     let record = Record::begun(&request, began, wire.written(), cx);
-                    self.insert(begins, Part::Waiting { ticket, head: Box::new(head.clone()), place }, record, cx);
+                    let waiting = Waiting { ticket, head: head.clone(), place };
+                    self.insert(begins, Part::Waiting(Box::new(waiting)), record, cx);
                     return;
                 }
             },
@@ -137,10 +141,10 @@ impl Http2 {
 
     /// Streams are in the order of their ids; one that has waited is not the last.
     pub(super) fn insert(&mut self, begins: Begins, part: Part, record: Record, cx: &Cx<'_>) -> &mut Stream {
-        let Begins { id, began, incoming, window, is_head, priority } = begins;
+        let Begins { id, incoming, window, is_head, priority, .. } = begins;
         let outgoing = Outgoing::new(window, cx.now());
         let at = self.streams.partition_point(|other| other.id < id);
-        let stream = Stream { id, priority, is_head, incoming, outgoing, part, began, record: Some(record) };
+        let stream = Stream { id, priority, is_head, incoming, outgoing, part, record: Some(record) };
         self.streams.insert(at, Box::new(stream));
         &mut self.streams[at]
     }
@@ -289,17 +293,18 @@ impl Http2 {
 
     /// A request that waits for the limits: begins it once it is admitted or refused.
     pub(super) fn look_at_waiting(&mut self, at: usize, wire: &mut Wire<'_>) {
-        let Part::Waiting { ticket, .. } = &mut self.streams[at].part else { return };
-        let admitted = match ticket.verdict(wire.input_ended, wire.cx.now()) {
+        let Part::Waiting(waiting) = &mut self.streams[at].part else { return };
+        let admitted = match waiting.ticket.verdict(wire.input_ended, wire.cx.now()) {
             Verdict::Waits => return,
             Verdict::Admitted(permit) => Ok(permit),
             Verdict::Refused(response) => Err(response),
         };
         let stream = self.remove(at, wire.cx);
-        let Stream { id, incoming, outgoing, part: Part::Waiting { head, place, .. }, began, .. } = *stream else {
+        let Stream { id, incoming, outgoing, part: Part::Waiting(waiting), record: Some(record), .. } = *stream else {
             return;
         };
-        let has_come = HasCome { id, began, place, incoming, window: outgoing.window };
+        let Waiting { head, place, .. } = *waiting;
+        let has_come = HasCome { id, began: record.began, place, incoming, window: outgoing.window };
         self.begin(&head, has_come, Some(admitted), wire);
     }
 

@@ -44,10 +44,8 @@ impl Http2 {
         let outgoing = &mut stream.outgoing;
         if !outgoing.queue.is_empty() {
             let length = outgoing.queue.len().min(outgoing.open_window(self.send_window)).min(PAYLOAD_BYTES_MAX);
-            let is_last = length == outgoing.queue.len()
-                && outgoing.is_complete
-                && outgoing.trailers.is_none()
-                && matches!(stream.part, Part::Sending);
+            let is_last =
+                length == outgoing.queue.len() && outgoing.ends_with_body() && matches!(stream.part, Part::Sending);
             wire.output.append_with(|out| write::data_header(length, is_last, stream.id, out));
             outgoing.queue.move_to(wire.output, length);
             outgoing.window.spend(length);

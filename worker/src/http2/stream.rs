@@ -24,7 +24,6 @@ pub struct Stream {
     pub incoming: Incoming,
     pub outgoing: Outgoing,
     pub part: Part,
-    pub began: Instant,
     /// `None`: it has ended, and the rest of the request's body is dropped.
     pub record: Option<Record>,
 }
@@ -32,12 +31,7 @@ pub struct Stream {
 /// What is done about its request.
 pub enum Part {
     /// It waits for the limits.
-    Waiting {
-        ticket: Ticket,
-        head: Box<RequestHead>,
-        /// As [`crate::http::Request::place`].
-        place: u32,
-    },
+    Waiting(Box<Waiting>),
     Exchange(Box<Active>),
     WebSocket(Box<Open>),
     /// The response is complete: what is left of it is sent.
@@ -47,6 +41,14 @@ pub enum Part {
         bytes_left: u64,
         until: Instant,
     },
+}
+
+/// A request that is not begun yet.
+pub struct Waiting {
+    pub ticket: Ticket,
+    pub head: RequestHead,
+    /// As [`crate::http::Request::place`].
+    pub place: u32,
 }
 
 /// An exchange, and what its request holds.

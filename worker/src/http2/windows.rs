@@ -14,13 +14,15 @@ pub const INITIAL_WINDOW: u32 = 65_535;
 /// The bytes that we may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendWindow {
-    /// Negative after the client has made the initial window smaller than what was already sent (RFC 9113, 6.9.2).
-    left: i64,
+    /// Negative after the client has made the initial window smaller than what was already sent (RFC 9113, 6.9.2): by no more
+    /// than that, so that 32 bits are enough.
+    left: i32,
 }
 
 impl SendWindow {
     pub fn new(bytes: u32) -> Self {
-        SendWindow { left: bytes.into() }
+        debug_assert!(bytes <= MAX_31_BITS);
+        SendWindow { left: bytes as i32 }
     }
 
     /// How much may be sent now.
@@ -31,12 +33,12 @@ impl SendWindow {
     /// Bytes are sent, no more than may be.
     pub fn spend(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.bytes());
-        self.left -= bytes as i64;
+        self.left -= bytes as i32;
     }
 
     /// Bytes are sent, however many may be.
     pub fn overspend(&mut self, bytes: usize) {
-        self.left -= bytes as i64;
+        self.left = self.left.saturating_sub_unsigned(bytes.try_into().unwrap_or(u32::MAX));
     }
 
     /// The client's WINDOW_UPDATE (RFC 9113, 6.9.1).
@@ -50,10 +52,10 @@ impl SendWindow {
     }
 
     fn change(&mut self, by: i64, scope: Scope) -> Result<(), Violation> {
-        self.left += by;
-        if self.left > MAX_31_BITS.into() {
-            return Err(Violation { code: Code::FlowControl, scope, why: "a window is larger than 2^31-1" });
-        }
+        const WHY: &str = "a window is larger than 2^31-1";
+        // Only what was overspent can be below the least.
+        let left = (i64::from(self.left) + by).max(i32::MIN.into());
+        self.left = left.try_into().map_err(|_| Violation { code: Code::FlowControl, scope, why: WHY })?;
         Ok(())
     }
 }
@@ -126,7 +128,7 @@ mod tests {
         let mut window = SendWindow::new(MAX_31_BITS);
         window.spend(MAX_31_BITS as usize);
         assert_eq!(window.change_initial(MAX_31_BITS, 0), Ok(()));
-        assert_eq!(window.left, -i64::from(MAX_31_BITS));
+        assert_eq!(window.left, -i32::MAX);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::encode;
 use super::hpack::Encoder;
-use super::outgoing::Outgoing;
+use super::outgoing::{Follows, Outgoing};
 use super::raw::Effects;
 use crate::app::{AppError, Cx, StreamEnd, Upgrade};
 use crate::caller;
@@ -109,7 +109,7 @@ impl Sink<'_> {
     pub fn switch(&mut self, mut upgrade: Upgrade) {
         encode::switching(self.encoder, &mut self.blocks.bytes, &mut upgrade, self.record, self.cx);
         self.outgoing.writer = Some(Writer { framing: BodyFraming::Empty, after: After::Goes });
-        self.outgoing.switched = Some(caller::called(upgrade.peer, self.cx));
+        self.outgoing.follows = Follows::WebSocket(caller::called(upgrade.peer, self.cx));
     }
 
     pub fn interim(&mut self, head: &Head) {
@@ -170,7 +170,7 @@ impl Sink<'_> {
         };
         // As in HTTP/1, where only a body of unknown length can have them.
         if writer.framing == BodyFraming::Chunked {
-            self.outgoing.trailers = Some(fields.clone());
+            self.outgoing.follows = Follows::Trailers(fields.clone());
             writer.framing = BodyFraming::Known(0);
         }
         Ok(())

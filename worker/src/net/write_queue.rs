@@ -58,7 +58,7 @@ pub struct WriteQueue {
     sent: usize,
     segments: VecDeque<Segment>,
     referenced_bytes: usize,
-    /// When the socket last took a byte, or when the queue was last empty.
+    /// When the socket last took a byte, or when the queue was last empty; of a stream's queue: as its owner says.
     progressed: Instant,
 }
 
@@ -193,7 +193,7 @@ impl WriteQueue {
         Ok(Flushed::Empty)
     }
 
-    /// The socket has taken something, though not all of a record.
+    /// The socket has taken something, though not all of a record; the client takes something of a stream.
     pub fn on_progress(&mut self, now: Instant) {
         self.progressed = now;
     }
