@@ -41,7 +41,7 @@ pub struct RequestHead {
     method_bytes: usize,
     target_bytes: usize,
     fields: Vec<Span>,
-    body: BodyLength,
+    pub body: BodyLength,
     expects_continue: bool,
     priority: Priority,
     is_websocket: bool,
@@ -316,7 +316,7 @@ impl<'a> Known<'a> {
             has_cookie: false,
             content_length: None,
             expects_continue: false,
-            priority: Priority::default(),
+            priority: Priority::UNSAID,
         }
     }
 

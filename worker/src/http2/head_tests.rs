@@ -118,7 +118,7 @@ fn many_fields_are_kept_as_well() {
     let seen: Vec<_> =
         head.request(&mut room).headers().iter().map(|(n, v)| (n.as_bytes().to_vec(), v.to_vec())).collect();
     assert_eq!(seen[1..], fields);
-    assert_eq!(head.priority(), Priority::default());
+    assert_eq!(head.priority(), Priority::UNSAID);
 }
 
 #[test]

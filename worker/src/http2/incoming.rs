@@ -38,7 +38,7 @@ impl Incoming {
 
     /// The body has this length, by Content-Length.
     pub fn declare(&mut self, length: u64) {
-        self.left = length;
+        self.left = length.min(UNDECLARED - 1);
     }
 
     /// The request asks for a WebSocket.

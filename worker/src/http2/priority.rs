@@ -19,6 +19,9 @@ impl Default for Priority {
 }
 
 impl Priority {
+    /// Of a request that does not say how its client wants the response: it should not wait for another of any length.
+    pub const UNSAID: Priority = Priority { urgency: 3, incremental: true };
+
     /// Of a field's value: the defaults where it says nothing (RFC 9218, 7.1, for the frame, too).
     pub fn parse(field: &[u8]) -> Self {
         let mut priority = Priority::default();

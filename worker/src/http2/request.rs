@@ -29,7 +29,7 @@ use std::time::Instant;
 /// Up to this many bytes of a request's body that no app reads are dropped, so that the client need not see a reset.
 pub(super) const DISCARD_BYTES_MAX: u64 = 1 << 20;
 
-/// A request that begins.
+/// A request whose head has come, now or before it had to wait.
 pub(super) struct Begins {
     pub id: StreamId,
     pub began: Instant,
@@ -38,16 +38,6 @@ pub(super) struct Begins {
     pub window: SendWindow,
     pub is_head: bool,
     pub priority: Priority,
-}
-
-/// A request whose head has come, now or before it had to wait.
-struct HasCome {
-    id: StreamId,
-    began: Instant,
-    /// As [`Request::place`].
-    place: u32,
-    incoming: Incoming,
-    window: SendWindow,
 }
 
 /// RFC 9110, 15.5.20: a client has used the connection for another name, for which it was not made.
@@ -78,12 +68,19 @@ impl Http2 {
         self.place = self.place.saturating_add(1);
         let mut last_head = wire.scratch.last_head.take().unwrap_or_default();
         let read = last_head.read(coded, &mut wire.scratch.block, has_ended, wire.cx.limits());
-        let incoming = Incoming::new(has_ended, frame_bytes);
+        let mut incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read.and_then(|head| directed(head, wire.cx)) {
             Ok(head) => {
+                if let BodyLength::Known(length) = head.body {
+                    incoming.declare(length);
+                }
+                if head.is_websocket() {
+                    incoming.begin_tunnel();
+                }
                 let window = SendWindow::new(self.client.initial_window);
-                let has_come = HasCome { id, began: wire.cx.now(), place: self.place, incoming, window };
-                self.begin(head, has_come, None, wire);
+                let (is_head, priority) = (head.is_head(), head.priority());
+                let begins = Begins { id, began: wire.cx.now(), incoming, window, is_head, priority };
+                self.begin(head, begins, self.place, None, wire);
                 Ok(())
             }
             Err(Refusal::Malformed(why)) => Err(Violation::of_stream(Code::Protocol, why)),
@@ -96,30 +93,20 @@ impl Http2 {
         handled
     }
 
-    /// Begins the request of this head; `admitted`: of one that has waited for the limits.
-    fn begin(&mut self, head: &RequestHead, has_come: HasCome, admitted: Option<Admitted>, wire: &mut Wire<'_>) {
-        let HasCome { id, began, place, mut incoming, window } = has_come;
+    /// Begins the request of this head. `place`: as [`Request::place`]; `admitted`: of one that has waited for the limits.
+    fn begin(
+        &mut self,
+        head: &RequestHead,
+        begins: Begins,
+        place: u32,
+        admitted: Option<Admitted>,
+        wire: &mut Wire<'_>,
+    ) {
         let mut room = FieldRoom::new();
         let mut request = head.request(&mut room);
         request.set_place(place);
-        // Of a request that has waited some of the body may have come.
-        if admitted.is_none()
-            && let BodyLength::Known(length) = request.body_length()
-        {
-            incoming.declare(length);
-        }
-        if head.is_websocket() {
-            incoming.begin_tunnel();
-        }
-        // A client that does not say how it wants a response: it should not wait for another of any length.
-        let priority = match request.headers().has("priority") {
-            true => head.priority(),
-            false => Priority { incremental: true, ..Priority::default() },
-        };
-        let is_head = request.method() == "HEAD";
-        let begins = Begins { id, began, incoming, window, is_head, priority };
         let caller = wire.cx.caller_of(&request);
-        let cx = wire.cx.of_stream(id);
+        let cx = wire.cx.of_stream(begins.id);
         let cx = &caller.as_ref().map_or(cx, |caller| cx.called_by(caller));
         request.set_https(cx.is_https());
         let admitted = match admitted {
@@ -128,7 +115,7 @@ impl Http2 {
                 Admission::Admitted(permit) => Ok(permit),
                 Admission::Refused(response) => Err(response),
                 Admission::Waits(ticket) => {
-                    let record = Record::begun(&request, began, wire.written(), cx);
+                    let record = Record::begun(&request, begins.began, wire.written(), cx);
                     let waiting = Waiting { ticket, head: head.clone(), place };
                     self.insert(begins, Part::Waiting(Box::new(waiting)), record, cx);
                     return;
@@ -300,12 +287,11 @@ impl Http2 {
             Verdict::Refused(response) => Err(response),
         };
         let stream = self.remove(at, wire.cx);
-        let Stream { id, incoming, outgoing, part: Part::Waiting(waiting), record: Some(record), .. } = *stream else {
-            return;
-        };
-        let Waiting { head, place, .. } = *waiting;
-        let has_come = HasCome { id, began: record.began, place, incoming, window: outgoing.window };
-        self.begin(&head, has_come, Some(admitted), wire);
+        let Stream { id, priority, is_head, incoming, outgoing, part, record } = *stream;
+        let (Part::Waiting(waiting), Some(record)) = (part, record) else { return };
+        // What has come meanwhile counts: of the body, for the windows and of the priority.
+        let begins = Begins { id, began: record.began, incoming, window: outgoing.window, is_head, priority };
+        self.begin(&waiting.head, begins, waiting.place, Some(admitted), wire);
     }
 
     /// The connection ends after the requests that have begun.
