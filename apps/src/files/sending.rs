@@ -32,8 +32,8 @@ pub fn send_part(head: Head, representation: Rc<Representation>, first: u64, len
         Content::Open(file) => file,
     };
     if length > READ_BYTES_MAX {
-        let part = ByteRange { first, last: first + length - 1 };
-        return Answer::exchange(Part { head: Some(Box::new(head.length(length))), representation, left: part });
+        let left = Left { file: Rc::clone(file), range: ByteRange { first, last: first + length - 1 } };
+        return Answer::exchange(OnePart::Begins(Box::new(Begins { head: Some(head.length(length)), left })));
     }
     match read(file, first, length) {
         Ok(bytes) => Response::with_head(head, bytes).into(),
@@ -52,27 +52,46 @@ pub fn send_pieces(head: Head, representation: Rc<Representation>, length: u64, 
     })
 }
 
-/// Sends one part of an open file. It may have to stay for as long as a client is slow, so it is small.
-struct Part {
-    /// Until it is written.
-    head: Option<Box<Head>>,
-    representation: Rc<Representation>,
-    left: ByteRange,
+/// Sends one part of an open file. It may have to stay for as long as its client is slow, so it is small once the head is written.
+enum OnePart {
+    Begins(Box<Begins>),
+    Goes(Left),
 }
 
-impl Exchange for Part {
+struct Begins {
+    /// Until it is written.
+    head: Option<Head>,
+    left: Left,
+}
+
+/// What is left to write.
+#[derive(Clone)]
+struct Left {
+    file: Rc<File>,
+    range: ByteRange,
+}
+
+impl Exchange for OnePart {
     fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
-        if let Some(head) = self.head.take() {
-            out.head(*head)?;
+        if let OnePart::Begins(begins) = self {
+            if let Some(head) = begins.head.take() {
+                out.head(head)?;
+            }
+            *self = OnePart::Goes(begins.left.clone());
         }
-        if !out.has_room() {
-            return Ok(Pull::More);
+        match self {
+            OnePart::Goes(left) if out.has_room() => left.pull(out),
+            _ => Ok(Pull::More),
         }
-        let Content::Open(file) = &self.representation.content else { return Ok(Pull::End) };
-        let left = self.left.length();
-        let written = write_open(out, file, self.left.first, left)?;
-        self.left.first += written;
-        Ok(if written == left { Pull::End } else { Pull::More })
+    }
+}
+
+impl Left {
+    fn pull(&mut self, out: &mut Out<'_>) -> Result<Pull, AppError> {
+        let length = self.range.length();
+        let written = write_open(out, &self.file, self.range.first, length)?;
+        self.range.first += written;
+        Ok(if written == length { Pull::End } else { Pull::More })
     }
 }
 

@@ -60,7 +60,7 @@ impl Http2 {
             }
             Part::WebSocket(open) => self.deadline_of_websocket(open, stream.outgoing.queue.len(), queued_bytes, cx),
             Part::Sending => None,
-            Part::Discarding { until, .. } => Some(*until),
+            Part::Discarding(discarding) => Some(discarding.until),
         };
         earlier(blocked, own)
     }
@@ -80,8 +80,8 @@ impl Http2 {
                 self.end_blocked(at, wire);
                 continue;
             }
-            if let Part::Discarding { until, .. } = stream.part
-                && now >= until
+            if let Part::Discarding(discarding) = &stream.part
+                && now >= discarding.until
             {
                 let stream = self.remove(at, cx);
                 cx.count(Count::TimeoutLinger);

@@ -7,7 +7,7 @@ use super::frame_writer as write;
 use super::outgoing::{Follows, Outgoing};
 use super::request::{Begins, DISCARD_BYTES_MAX};
 use super::state::{Http2, Wire};
-use super::stream::{Active, OnStream, Part, Stream};
+use super::stream::{Active, Discarding, OnStream, Part, Stream};
 use super::writer::{After, BlockKind};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
 use crate::exchange::{Driven, Failed};
@@ -163,7 +163,7 @@ impl Http2 {
         }
         stream.incoming.ignore();
         let until = wire.cx.now() + wire.cx.limits().linger_timeout;
-        stream.part = Part::Discarding { bytes_left: DISCARD_BYTES_MAX, until };
+        stream.part = Part::Discarding(Box::new(Discarding { bytes_left: DISCARD_BYTES_MAX, until }));
         self.discard(at, wire);
     }
 }

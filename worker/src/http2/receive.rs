@@ -183,7 +183,7 @@ impl Http2 {
         match &mut self.streams[at].part {
             Part::Exchange(active) => active.is_due = true,
             Part::WebSocket(open) => open.is_due = true,
-            Part::Discarding { .. } | Part::Sending => self.discard(at, wire),
+            Part::Discarding(_) | Part::Sending => self.discard(at, wire),
             Part::Waiting(_) => {}
         }
     }
@@ -324,10 +324,10 @@ impl Http2 {
         let stream = &mut self.streams[at];
         let bytes = stream.incoming.data().len();
         stream.incoming.consume(bytes);
-        let Part::Discarding { bytes_left, .. } = &mut stream.part else { return };
+        let Part::Discarding(discarding) = &mut stream.part else { return };
         let has_ended = stream.incoming.has_ended;
-        if !has_ended && bytes as u64 <= *bytes_left {
-            *bytes_left -= bytes as u64;
+        if !has_ended && bytes as u64 <= discarding.bytes_left {
+            discarding.bytes_left -= bytes as u64;
             return;
         }
         let stream = self.remove(at, wire.cx);

@@ -37,10 +37,12 @@ pub enum Part {
     /// The response is complete: what is left of it is sent.
     Sending,
     /// The response is sent: the request's body is dropped, up to this many bytes and until this time.
-    Discarding {
-        bytes_left: u64,
-        until: Instant,
-    },
+    Discarding(Box<Discarding>),
+}
+
+pub struct Discarding {
+    pub bytes_left: u64,
+    pub until: Instant,
 }
 
 /// A request that is not begun yet.
