@@ -2,11 +2,12 @@
 //! meanwhile. Good clients that look similar are not cut.
 
 use crate::support::http2::{
-    ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2, PADDED, PING, WITH_PRIORITY, block, code,
-    priority_fields, request, setting,
+    ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, Http2, PADDED, PING, RST_STREAM, WITH_PRIORITY, block,
+    code, priority_fields, request, setting,
 };
 use crate::support::site::Site;
 use crate::support::{Server, eventually};
+use std::time::Duration;
 
 const CALM: Option<u32> = Some(code::ENHANCE_YOUR_CALM);
 
@@ -174,6 +175,62 @@ fn held_bombs_cost_no_more() {
     let value = "b".repeat(60);
     let fields = [&request("GET", "/bin/100M")[..], &vec![("x-field", &*value); 120]].concat();
     held(&server, &block(&fields));
+}
+
+/// CVE-2026-49975 as it was published: heads of a few bytes that stand for as much as a head may, their responses held, and windows that are opened by
+/// a byte at a time.
+#[test]
+fn bombs_that_are_kept_alive_cost_little_and_end() {
+    const BOMBS: u32 = 8;
+    let site = Site::of(&[]);
+    site.write_sparse("large", 100);
+    let server = site.serve(&["--write-timeout", "1s"]);
+    // An entry of the table, and references to it of a byte each, which are one cookie.
+    let bomb = |path, references| {
+        let mut head = block(&request("GET", path));
+        head.push(0x40); // that enters the table
+        head.extend_from_slice(&block(&[("cookie", &"b".repeat(60))])[1..]);
+        head.extend_from_slice(&vec![0xbe; references]);
+        head
+    };
+    let connect = || {
+        let mut http2 = Http2::connect_with(&server, &[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        http2.send(&(0..BOMBS).map(|at| Frame::headers(stream(at), true, bomb("/large", 110))).collect::<Vec<_>>());
+        // Of too many parts.
+        http2.send(&[Frame::headers(stream(BOMBS), true, bomb("/large", 150))]);
+        let mut status = || {
+            let head = http2.frame_of(HEADERS);
+            http2.fields(&head.payload)[0].1.clone()
+        };
+        let mut statuses: Vec<_> = (0..=BOMBS).map(|_| status()).collect();
+        statuses.sort();
+        assert_eq!(statuses, [&["200"; BOMBS as usize][..], &["431"]].concat());
+        http2
+    };
+    let first: Vec<Http2> = (0..HELD_FIRST).map(|_| connect()).collect();
+    let before = server.memory_bytes();
+    let mut held: Vec<Http2> = (0..HELD).map(|_| connect()).collect();
+    let each = server.memory_bytes().saturating_sub(before) / HELD;
+    println!("{each} bytes for each connection");
+    assert!(each <= 20 << 10, "{each} bytes for each connection");
+    drop(first);
+    // All others end meanwhile, too.
+    let http2 = &mut held[0];
+    let end = (0..500).find_map(|_| {
+        http2.send(&[Frame::window_update(stream(0), 1)]);
+        let is_end = |frame: &Frame| frame.kind == RST_STREAM && frame.stream == stream(0);
+        while http2.client.is_readable_within(Duration::from_millis(20)).expect("it is not reset") {
+            let frame = http2.frame().expect("the server goes on").expect("the server keeps the connection");
+            if is_end(&frame) {
+                return Some(frame.code());
+            }
+        }
+        None
+    });
+    assert_eq!(end, Some(Some(code::CANCEL)), "a byte at a time does not keep it alive");
+    eventually("nothing is left in flight", || (server.in_flight() == 0).then_some(()));
+    held[1].send(&[Frame::headers(stream(99), true, block(&request("HEAD", "/large")))]);
+    assert_eq!(held[1].answer(stream(99)).status, 200);
 }
 
 #[test]
