@@ -232,6 +232,36 @@ fn the_window_of_a_stream_opens_as_the_exchange_takes_and_that_of_the_connection
 }
 
 #[test]
+fn the_connections_window_is_withheld_while_half_of_it_waits_for_apps() {
+    let mut client = Client::new(Bytes::default());
+    let send_whole_window = |client: &mut Client<Bytes>, id| {
+        client.send(&request(id, false, "POST", "/take", &[]));
+        for _ in 0..16 {
+            client.send(&data(id, &[b'x'; 16_384], false));
+        }
+        client.told()
+    };
+    let opened = [1, 3].map(|id| send_whole_window(&mut client, id)).concat();
+    assert_eq!(opened, "WINDOW_UPDATE 0 524288\n");
+    assert_eq!([5, 7].map(|id| send_whole_window(&mut client, id)).concat(), "", "all of the second half waits");
+    client.send(&[rst(1, 8), rst(5, 8)].concat());
+    assert_eq!(client.told(), "WINDOW_UPDATE 0 524288\n");
+}
+
+/// An exchange that takes nothing does not keep a client from padding.
+#[test]
+fn padding_is_given_back_at_once() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&request(1, false, "POST", "/take", &[]));
+    let padded = frame(0, 8, 1, &[&[255, b'x'][..], &[0; 255]].concat());
+    for _ in 0..600 {
+        client.send(&padded);
+    }
+    let told = client.told();
+    assert!(told.starts_with("WINDOW_UPDATE 1 131"), "{told}");
+}
+
+#[test]
 fn a_hundred_continue_is_sent_while_the_body_is_waited_for() {
     let expects = request(1, false, "POST", "/echo", &[("expect", "100-continue")]);
     let mut client = Client::new(Paths);
