@@ -8,6 +8,7 @@ mod a_body_that_has_arrived_needs_no_wait;
 mod a_body_that_is_not_sent_is_not_made;
 mod a_browser_shows_an_error;
 mod a_c_module_that_suspends_its_request_gets_a_500;
+mod a_cancelled_function_does_not_run;
 mod a_chunk_is_sent_before_the_next_is_asked_for;
 mod a_descriptor_can_be_waited_for;
 mod a_failed_upgrade_reports_its_reason;

@@ -213,6 +213,61 @@ fn requests_are_told_and_one_is_elected_of_those_that_serve() {
     send_signal(server.pid(), Signal::SIGTERM);
 }
 
+/// A worker stands for election from the first time that it has asked, while the app loads or in a request.
+#[test]
+fn one_that_has_asked_once_is_elected_later() {
+    let app = r#"
+if os.getenv("EARLY") then tine.is_elected() end
+function app(environ, start_response)
+  start_response("200 OK", {})
+  return tine.worker .. (environ.PATH_INFO == "/ask" and tostring(tine.is_elected()) or "")
+end
+"#;
+    let folder = folder_with(&[("app.lua", app)]);
+    for (asks_early, environment) in [(true, &[("EARLY", "1")][..]), (false, &[])] {
+        let server = serve_from(&folder, "app.lua", &["--workers", "2"], environment);
+        if !asks_early {
+            let mut asked = BTreeSet::new();
+            eventually("both have asked", || {
+                asked.insert(text_of(&server, "/ask").chars().next());
+                (asked.len() == 2).then_some(())
+            });
+        }
+        let elected = || shown(&server).0.first().copied();
+        let first = eventually("one is elected", elected);
+        kill(Pid::from_raw(first), Signal::SIGKILL).expect("a worker");
+        eventually("the other is elected", || elected().filter(|other| *other != first));
+    }
+}
+
+/// While it finishes a request, too.
+#[test]
+fn one_that_leaves_lets_another_be_elected() {
+    let app = r#"
+tine.is_elected()
+local go = tine.shared("go", "64K")
+function app(environ, start_response)
+  start_response("200 OK", {})
+  if environ.PATH_INFO == "/go" then
+    go:set("go", true)
+  elseif environ.PATH_INFO == "/wait" then
+    repeat tine.sleep(0.01) until go:get("go")
+  end
+  return tostring(tine.is_elected())
+end
+"#;
+    let server = serve(app, &[]);
+    let before = server.workers();
+    eventually("it is elected", || (shown(&server).0 == before).then_some(()));
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("it waits", || (server.in_flight() == 1).then_some(()));
+    server.signal(Signal::SIGHUP);
+    eventually("the next is elected", || shown(&server).0.first().filter(|pid| !before.contains(pid)).map(|_| ()));
+    assert_eq!(text_of(&server, "/go"), "true");
+    assert_eq!(client.response().text(), "false", "{}", server.log());
+}
+
 /// Each visit is in one sum, whichever worker has it, also over a reload.
 #[test]
 fn the_cron_of_the_examples_sums_up_all_visits_once() {
