@@ -128,6 +128,7 @@ mod http2_is_served_on_every_listener;
 mod http2_passes_h2spec;
 mod http2_requests_are_limited_and_logged_one_by_one;
 mod http2_requests_that_wait_lose_nothing;
+mod http2_responses_of_truncated_files_are_cut;
 mod http2_streams_share_a_connection;
 mod http_10_closes_unless_kept;
 mod https_is_served_over_both_versions;
