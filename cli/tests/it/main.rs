@@ -131,6 +131,7 @@ mod http2_requests_that_wait_lose_nothing;
 mod http2_responses_of_truncated_files_are_cut;
 mod http2_streams_share_a_connection;
 mod http_10_closes_unless_kept;
+mod https_is_as_configured;
 mod https_is_served_over_both_versions;
 mod huge_headers_cost_no_memory;
 mod idle_connections_are_closed_silently;

@@ -1,11 +1,13 @@
 //! `--user` and `--group`: what needs root is done as root; then the master, the workers and the preflight's process
 //! are that user for good, with that user's groups and no others.
 
+use crate::support::tls::{Pair, TlsClients};
 use crate::support::{
     Client, Server, TINE, copy_program, eventually, lua, one_line_of, run_to_end, scratch_folder, within_patience,
 };
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -159,6 +161,38 @@ fn a_preflight_is_that_user_as_well() {
         said.contains("Permission denied") && said.contains("this user may not enter the working directory"),
         "{said}"
     );
+    fs::remove_dir_all(folder).expect("the folder");
+}
+
+/// Keys are read before root is given up. Then the kernel shows the memory of these processes to root alone.
+#[test]
+fn keys_that_only_root_can_read_are_served_and_hidden() {
+    if !is_root() {
+        return;
+    }
+    let folder = folder_of_root();
+    let pair = Pair { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+    pair.become_like(&Pair::of(&["localhost"]));
+    for (mode, is_warned) in [(0o600, true), (0o644, false)] {
+        fs::set_permissions(&pair.key, fs::Permissions::from_mode(mode)).expect("its mode");
+        let server = Server::start_https(&pair, &["--workers", "4", "--user", "nobody"]);
+        assert!(TlsClients::trusting(&pair).get(server.https(), "localhost", "/health").contains("200 OK"));
+        let warning = format!("{} is not readable for the user of the server any more", pair.key.display());
+        assert_eq!(server.log().contains(&warning), is_warned, "{}", server.log());
+        assert_eq!(server.log().contains("LoadCredential="), is_warned, "{}", server.log());
+        assert_eq!(server.ctl(&["reload"]).status.success(), !is_warned, "{}", server.log());
+        let processes = [&server.workers()[..], &[server.pid()]].concat();
+        for pid in &processes {
+            let owner = fs::metadata(format!("/proc/{pid}/smaps_rollup")).expect("the process is there").uid();
+            assert_eq!((status(*pid, "Uid")[0].as_str(), owner), (unprivileged().0.to_string().as_str(), 0));
+        }
+        // The master, which may not look at them either, counts the memory of all.
+        let shown: Value = serde_json::from_slice(&server.ctl(&["status", "--json"]).stdout).expect("JSON");
+        let bytes = shown["status"]["memory_bytes"].as_u64().expect("bytes");
+        let own_kib = |pid: &i32| status(*pid, "RssAnon")[0].parse::<u64>().expect("KiB");
+        let of_workers: u64 = server.workers().iter().map(own_kib).sum();
+        assert!(bytes > of_workers * 1024, "{bytes} bytes are shown, the workers have {of_workers} KiB");
+    }
     fs::remove_dir_all(folder).expect("the folder");
 }
 
