@@ -276,6 +276,44 @@ fn a_form_over_its_limits_is_a_413() {
 }
 
 #[test]
+fn what_a_part_says_of_itself_is_heeded() {
+    let server = serve(&[SAID, CONSOLE].concat(), &[]);
+    for (head, content, limits, expected) in [
+        (r#"form-data; name="a""#, "1", "", "1 0 1"),
+        // An input in which no file was chosen, and a client that does not tell the name of one.
+        (r#"form-data; name="a"; filename="""#, "", "", "0 0 -"),
+        (r#"form-data; name="a"; filename="""#, "1", "", "0 1 -"),
+        ("form-data; name=a\r\nContent-Type: text/plain; charset=ISO-8859-1", "\\233", "", "1 0 \u{e9}"),
+        (
+            "form-data; name=a\r\nContent-Type: text/plain; charset=koi8-r",
+            "1",
+            "",
+            "nil a field has a character set that is not known 415",
+        ),
+        (
+            "form-data; name=a; name=b",
+            "1",
+            "",
+            "nil a part has no Content-Disposition that is form-data with a name 400",
+        ),
+        ("form-data; name=abc; filename=x", "", "form_bytes_max = 3", "0 1 -"),
+        ("form-data; name=abc; filename=x", "", "form_bytes_max = 2", "nil the form is too long 413"),
+    ] {
+        let statements = format!(
+            r#"
+            local body = "--B\r\nContent-Disposition: " .. ([=[{head}]=]):gsub("\n", "\r\n") .. "\r\n\r\n{content}\r\n--B--"
+            local input = {{ read = function() local all = body body = nil return all end }}
+            local request = web.request({{ CONTENT_TYPE = "multipart/form-data; boundary=B", ["wsgi.input"] = input }})
+            local form, files, status = request:form({{ {limits} }})
+            if not form then return form, files, status end
+            return #form, #files, form.a or "-"
+            "#
+        );
+        assert_eq!(said_by(&server, &statements), expected, "{head} {limits}");
+    }
+}
+
+#[test]
 fn a_part_is_read_as_it_is_needed() {
     let server = serve(&[SAID, CONSOLE].concat(), &[]);
     let head = r#"
