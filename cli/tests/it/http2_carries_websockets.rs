@@ -4,7 +4,7 @@
 use crate::support::admin::{admin_of, samples};
 use crate::support::http2::{
     DATA, END_STREAM, Frame, GOAWAY, HEADERS, Http2, PING as HTTP2_PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, block,
-    code,
+    code, handshake,
 };
 use crate::support::websocket::{BINARY, Frame as Message, PING, TEXT};
 use crate::support::{Server, eventually};
@@ -24,15 +24,7 @@ struct OnStream {
 }
 
 fn connect_request(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("sec-websocket-version", "13"),
-    ];
-    block(&[&fields[..], more].concat())
+    block(&[&handshake(path)[..], more].concat())
 }
 
 impl OnStream {

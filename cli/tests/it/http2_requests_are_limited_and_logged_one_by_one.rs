@@ -4,7 +4,7 @@
 use crate::apps::turnstile_server::Turnstile;
 use crate::support::access_log::Logged;
 use crate::support::admin::{admin_of, samples};
-use crate::support::http2::{Answer, Frame, HEADERS, Http2, block, code, request};
+use crate::support::http2::{Answer, Frame, HEADERS, Http2, block, code, handshake, request};
 use crate::support::{Server, eventually};
 
 fn ask(http2: &mut Http2, stream: u32, path: &str) {
@@ -113,15 +113,7 @@ fn a_line_of_text_has_the_version_too() {
 fn a_websocket_of_a_stream_counts_until_it_ends() {
     let server = Server::start(&["--workers", "1", "--limit-concurrency", "1", "--limit-wait", "0"]);
     let mut http2 = Http2::connect(&server);
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":path", "/ws"),
-        (":authority", "localhost"),
-        ("sec-websocket-version", "13"),
-    ];
-    http2.send(&[Frame::headers(1, false, block(&fields))]);
+    http2.send(&[Frame::headers(1, false, block(&handshake("/ws")))]);
     let head = http2.frame_of(HEADERS);
     assert!(head.stream == 1 && http2.fields(&head.payload)[0].1 == "200");
     assert_eq!(http2.get(3, "/status/204").status, 503);

@@ -184,6 +184,12 @@ pub fn request<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost")]
 }
 
+/// The fields that ask for a WebSocket (RFC 8441, 5).
+pub fn handshake(path: &str) -> Vec<(&str, &str)> {
+    let websocket = [(":protocol", "websocket"), ("sec-websocket-version", "13")];
+    [&request("CONNECT", path)[..], &websocket].concat()
+}
+
 /// What has come of a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
