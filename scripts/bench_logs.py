@@ -96,8 +96,10 @@ def empty(directory):
         os.truncate(os.path.join(directory, name), 0)
 
 
-def fire(server, seconds, path='/health'):
-    command = [os.path.join(bench_floor.PEERS, 'fire'), '-c', '64', '-t', seconds, f'{server.url}{path}']
+def fire(server, seconds, path='/health', sleeps=False):
+    """`sleeps`: the client does while it waits. A server that wakes it pays for that, the more often the slower it is."""
+    options = [] if sleeps else ['-s']
+    command = [os.path.join(bench_floor.PEERS, 'fire'), *options, '-c', '64', '-t', seconds, f'{server.url}{path}']
     text, used = server.loaded_by([*ON_LAST_CPU, *command], 60 + float(seconds))
     found = re.search(r'rps (\S+) responses (\d+) errors (\d+)', text or '')
     if not found or found[2] == '0':

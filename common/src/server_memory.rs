@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 /// "tine-mem".
 const MAGIC: u64 = u64::from_be_bytes(*b"tine-mem");
 /// To be changed if a word has another meaning at the same place, which no name or size shows.
-const LAYOUT: u64 = 4;
+const LAYOUT: u64 = 5;
 /// The epoch is known by two clocks, which are read one after the other: no further apart than this.
 const EPOCH_APART: Duration = Duration::from_nanos(200);
 const EPOCH_TRIES: usize = 1000;

@@ -98,13 +98,10 @@ impl Gate {
 /// Words that all processes change, each on a line of its own.
 #[derive(Clone, Copy)]
 enum Shared {
-    /// Some request waits for the server's limits, or did until lately: requests that are admitted and that end have to look.
-    AnyWaiting,
     /// Changes when a permit is given back while requests wait, and with the limits and the gates.
     Freed,
     /// Where the last of those permits is.
     FreedPlace,
-    PermitsReach,
     WindowHead,
     ClientsSpan,
     SeatsReach,
@@ -112,7 +109,7 @@ enum Shared {
     Peak,
 }
 
-const SHARED_LINES: usize = 8;
+const SHARED_LINES: usize = 6;
 const PERMIT_LINES: usize = CONCURRENCY_MAX / WORDS_PER_LINE as usize;
 
 /// The length of the log of admissions, for this count of a rate.
@@ -172,7 +169,7 @@ impl Throttle {
             permits: Permits::new(
                 parts.take(PERMIT_LINES),
                 &words.words[Word::ConcurrencyShare as usize],
-                word(Shared::PermitsReach),
+                &words.words[Word::PermitsReach as usize],
             ),
             window: RateWindow::new(parts.take(ring_lines(rate_count)), word(Shared::WindowHead)),
             client_rates: ClientRates::new(parts.take(RATE_LINES)),
@@ -192,12 +189,16 @@ impl Throttle {
         throttle
     }
 
+    fn word(&self, word: Word) -> &'static AtomicU64 {
+        &self.0.words.words[word as usize]
+    }
+
     fn load(&self, word: Word) -> u64 {
-        self.0.words.words[word as usize].load(Relaxed)
+        self.word(word).load(Relaxed)
     }
 
     fn store(&self, word: Word, value: u64) {
-        self.0.words.words[word as usize].store(value, SeqCst);
+        self.word(word).store(value, SeqCst);
     }
 
     fn shared(&self, word: Shared) -> &'static AtomicU64 {

@@ -25,7 +25,6 @@ use crate::timers::earlier;
 use queue::{Queue, Waiter};
 use refusal::Refusals;
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tine_common::config::{ClientKey, Exempt, ThrottleConfig};
@@ -58,6 +57,8 @@ struct Local {
     last_cause: Cell<Option<Cause>>,
     /// The average time in flight of requests that were not answered at once.
     flight_us: Cell<u64>,
+    /// The last time that was asked for, also as the shared memory has it: most requests of a turn begin at the same.
+    last_us: Cell<(Instant, u64)>,
 }
 
 pub enum Admission {
@@ -94,7 +95,9 @@ pub enum Verdict {
 
 impl Throttle {
     pub fn new(seat: Seat, config: &ThrottleConfig) -> Throttle {
+        let now = Instant::now();
         Throttle(Rc::new(Local {
+            last_us: Cell::new((now, seat.throttle().us(now))),
             seat,
             exempt: config.exempt.clone(),
             client_key: config.client_key.clone(),
@@ -141,17 +144,22 @@ impl Throttle {
 
 impl Local {
     fn us(&self, at: Instant) -> u64 {
-        self.seat.throttle().us(at)
+        let (last, us) = self.last_us.get();
+        if last == at {
+            return us;
+        }
+        let us = self.seat.throttle().us(at);
+        self.last_us.set((at, us));
+        us
     }
 
     fn admit(self: &Rc<Self>, request: &Request<'_>, cx: &Cx<'_>) -> Admission {
-        let address = cx.peer_address().map(|address| address.ip());
-        if self.exempt.iter().any(|exempt| exempt.includes(request.path(), address)) {
+        if !self.exempt.is_empty() && self.is_exempt(request, cx) {
             return Admission::Admitted(Permit::none());
         }
         let now = cx.turn.latest();
         let now_us = self.us(now);
-        let client = if self.seat.has_client_limits() { self.client(request, address) } else { None };
+        let client = if self.seat.has_client_limits() { self.client(request, cx) } else { None };
         if self.seat.is_dry_run() {
             return Admission::Admitted(self.admit_in_any_case(client, now_us, now));
         }
@@ -176,8 +184,15 @@ impl Local {
         self.wait(client, of_client, denied, now, cx)
     }
 
+    #[inline(never)]
+    fn is_exempt(&self, request: &Request<'_>, cx: &Cx<'_>) -> bool {
+        let path = request.path();
+        self.exempt.iter().any(|exempt| exempt.includes(path, || cx.peer_address().map(|address| address.ip())))
+    }
+
     /// Why requests wait for the server's limits: what denied one here last, unless that is no longer so; else a limit that
     /// there is, as it denied one in another worker.
+    #[inline(never)]
     fn likely_cause(&self) -> Cause {
         let (limits, last) = (self.seat.limits(), self.last_cause.get());
         let is_exact = |&cause: &Cause| match cause {
@@ -190,14 +205,14 @@ impl Local {
         self.seat.closed_gate().or_else(exact).or(last).unwrap_or(Cause::Memory)
     }
 
-    fn client(&self, request: &Request<'_>, address: Option<IpAddr>) -> Option<Client> {
+    fn client(&self, request: &Request<'_>, cx: &Cx<'_>) -> Option<Client> {
         let shared = self.seat.throttle();
         if let ClientKey::Header(name) = &self.client_key
             && let Some(value) = request.headers().get(name)
         {
             return Some(shared.client(value));
         }
-        address.map(|address| shared.client_at(address))
+        cx.peer_address().map(|address| shared.client_at(address.ip()))
     }
 
     fn permit(self: &Rc<Self>, held: Held, client: Option<ClientHeld>) -> Permit {
@@ -205,6 +220,7 @@ impl Local {
     }
 
     /// In a dry run: counts what would have been refused, once each. Such a request uses up none of the limits, as it would not have.
+    #[inline(never)]
     fn admit_in_any_case(self: &Rc<Self>, client: Option<Client>, now_us: u64, now: Instant) -> Permit {
         self.seat.count(Count::Admitted);
         let of_client = client.map(|client| self.seat.admit_client(client, now_us)).transpose();
@@ -224,6 +240,7 @@ impl Local {
     }
 
     /// The request is denied for now: it waits, unless it may not or there is no place for it.
+    #[inline(never)]
     fn wait(
         self: &Rc<Self>,
         client: Option<Client>,

@@ -73,11 +73,14 @@ impl Permits {
         }
         let hinted = hint.0.get();
         let first = if hinted < most { hinted } else { hinted % most };
-        let taken = (first..most).chain(0..first).find(|&index| {
+        let is_taken = |index: usize| {
             let place = self.place(index);
             place.load(Relaxed) == 0 && place.compare_exchange(0, owner.0, SeqCst, Relaxed).is_ok()
-        });
-        let Some(index) = taken else { return Err(()) };
+        };
+        let index = match is_taken(first) {
+            true => first,
+            false => (first + 1..most).chain(0..first).find(|&index| is_taken(index)).ok_or(())?,
+        };
         hint.0.set(index);
         // Read again after the place was taken: a limit that is lowered after this is read counts this place.
         let (now, reach) = (self.most(), self.reach.load(SeqCst) as usize);

@@ -79,11 +79,6 @@ impl Seat {
         self.throttle.load(Word::DryRun) != 0
     }
 
-    /// Whether the clock has to be exact, as a rate of the whole server is limited.
-    pub fn has_rate(&self) -> bool {
-        self.throttle.load(Word::Rate) != 0
-    }
-
     pub fn has_client_limits(&self) -> bool {
         self.throttle.load(Word::ClientRate) | self.throttle.load(Word::ClientConcurrency) != 0
     }
@@ -195,7 +190,7 @@ impl Seat {
 
     /// Whether requests may wait, here or in another worker.
     pub fn is_any_waiting(&self) -> bool {
-        self.throttle.shared(Shared::AnyWaiting).load(SeqCst) != 0
+        self.throttle.word(Word::AnyWaiting).load(SeqCst) != 0
     }
 
     /// Changes when there may be room again.
@@ -212,22 +207,21 @@ impl Seat {
     /// Tells the other processes what waits here.
     pub fn tell(&self, waiting: Waiting, now_us: u64) {
         self.throttle.0.seats.tell(self.owner, waiting, now_us);
-        if waiting.oldest_since_us.is_some() {
-            self.throttle.shared(Shared::AnyWaiting).store(1, SeqCst);
-        } else {
+        if waiting.oldest_since_us.is_none() {
             self.settle();
+        } else if !self.is_any_waiting() {
+            self.throttle.store(Word::AnyWaiting, 1);
         }
     }
 
     /// Nothing waits here for the server's limits: if nothing does anywhere, requests need not look.
     fn settle(&self) {
-        let any = self.throttle.shared(Shared::AnyWaiting);
         let is_any = || self.throttle.waiting().oldest_since_us.is_some();
-        if any.load(SeqCst) != 0 && !is_any() {
-            any.store(0, SeqCst);
-            // One that came in between has set it before or sets it after this.
+        if self.is_any_waiting() && !is_any() {
+            self.throttle.store(Word::AnyWaiting, 0);
+            // One that came in between has found it set before, or sets it after this.
             if is_any() {
-                any.store(1, SeqCst);
+                self.throttle.store(Word::AnyWaiting, 1);
             }
         }
     }
@@ -256,9 +250,9 @@ impl Seat {
     }
 
     /// When a request may be admitted by the rate that comes after `ahead` others.
-    pub fn room_at_us(&self, ahead: u64) -> Option<u64> {
+    pub fn room_at_us(&self, ahead: u64, now_us: u64) -> Option<u64> {
         let rate = Rate::of_word(self.throttle.load(Word::RateShare)).filter(|rate| rate.count > 0)?;
-        Some(self.throttle.0.window.room_at_us(rate, ahead, &self.window_hint))
+        Some(self.throttle.0.window.room_at_us(rate, ahead, &self.window_hint, now_us))
     }
 
     /// What is left of the rate of the whole server, and the rate.

@@ -1,5 +1,4 @@
-//! What each worker tells about its waiting requests, and counts: a line and some more for each slot of the scoreboard, written by
-//! that worker only.
+//! What each worker tells about its requests, and counts: some lines for each slot of the scoreboard, written by that worker only.
 //!
 //! What it has counted is never cleared or moved: the next worker of the slot continues. So no sum ever goes backwards,
 //! whenever another process reads it.
@@ -78,24 +77,29 @@ impl Count {
     const ALL: usize = Count::SINGLE + 3 * Cause::ALL.len();
 
     fn place(self) -> usize {
-        match self {
-            Count::Admitted => 0,
-            Count::Left => 1,
-            Count::QueueFull => 2,
-            Count::ForgottenClient => 3,
-            Count::NoPlaceForRequest => 4,
-            Count::Waited(cause) => Count::SINGLE + cause as usize,
-            Count::Refused(cause) => Count::SINGLE + Cause::ALL.len() + cause as usize,
-            Count::WouldRefuse(cause) => Count::SINGLE + 2 * Cause::ALL.len() + cause as usize,
-        }
+        let of_cause = |group: usize, cause: Cause| Count::SINGLE + group * Cause::ALL.len() + cause as usize;
+        HELD + 1
+            + match self {
+                Count::Admitted => 0,
+                Count::Left => 1,
+                Count::QueueFull => 2,
+                Count::ForgottenClient => 3,
+                Count::NoPlaceForRequest => 4,
+                Count::Waited(cause) => of_cause(0, cause),
+                Count::Refused(cause) => of_cause(1, cause),
+                Count::WouldRefuse(cause) => of_cause(2, cause),
+            }
     }
 }
 
 const WORDS_PER_LINE: usize = 16;
-/// Lines of a seat: what it tells, then what it counts.
-pub(super) const LINES: usize = 1 + Count::ALL.div_ceil(WORDS_PER_LINE);
+/// Lines of a seat: what it tells of waiting requests; then the permits that it holds and what it counts, as each request that is
+/// admitted changes both.
+pub(super) const LINES: usize = 1 + (HELD + 1 + Count::ALL).div_ceil(WORDS_PER_LINE);
+/// The place of the number of permits among what is counted.
+const HELD: usize = 0;
 
-/// The words that a seat tells.
+/// The words that a seat tells of waiting requests.
 #[derive(Clone, Copy)]
 enum Word {
     /// Requests that wait in the worker.
@@ -106,8 +110,6 @@ enum Word {
     OldestSince,
     /// When the worker last attended to them.
     AttendedAt,
-    /// Permits that the worker holds: for those that want to know how many are out, without looking at each.
-    Held,
 }
 
 /// The seats of all slots.
@@ -156,9 +158,10 @@ impl Seats {
         self.word(owner, Word::Waiting).store(waiting.all as u64, SeqCst);
     }
 
-    /// The word is changed by the seat's worker only, by one for each permit.
+    /// Permits that the worker holds, for those that want to know how many are out without looking at each. The word is changed by
+    /// the seat's worker only, by one for each permit.
     pub fn held(&self, owner: Owner) -> &'static AtomicU64 {
-        self.word(owner, Word::Held)
+        self.counted_word(owner, HELD)
     }
 
     /// Permits that all workers hold together: the sum of what each says, not at one moment.
@@ -195,24 +198,24 @@ impl Seats {
         owners.filter_map(|owner| self.waiting_of(owner).oldest_since_us).min()
     }
 
-    fn count_word(lines: &'static [Line; LINES], place: usize) -> &'static AtomicU64 {
-        &lines[1 + place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
+    fn counted_word(&self, owner: Owner, place: usize) -> &'static AtomicU64 {
+        &self.seats[owner.seat()][1 + place / WORDS_PER_LINE].words[place % WORDS_PER_LINE]
     }
 
     /// By the seat's worker only.
     pub fn count(&self, owner: Owner, count: Count) {
-        let word = Self::count_word(&self.seats[owner.seat()], count.place());
+        let word = self.counted_word(owner, count.place());
         word.store(word.load(Relaxed) + 1, Relaxed);
     }
 
     /// Of all workers, also of those that have exited.
     pub fn counted(&self, count: Count) -> u64 {
-        let seats = self.owners().map(|owner| &self.seats[owner.seat()]);
-        seats.map(|lines| Self::count_word(lines, count.place()).load(Relaxed)).sum()
+        self.owners().map(|owner| self.counted_word(owner, count.place()).load(Relaxed)).sum()
     }
 
     /// The owner is dead: its requests no longer wait. What it has counted stays.
     pub fn sweep(&self, owner: Owner) {
         self.seats[owner.seat()][0].words.iter().for_each(|word| word.store(0, SeqCst));
+        self.held(owner).store(0, SeqCst);
     }
 }

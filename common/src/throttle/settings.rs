@@ -63,28 +63,31 @@ impl Default for ThrottleLimits {
     }
 }
 
-/// A word of the shared memory for each field; 0 in those of limits: none.
+/// The words that seldom change: one for each field, 0 in those of limits for none, and what follows from them. Each request reads
+/// the first eight, which are one line of the cache.
 #[derive(Clone, Copy)]
 pub(super) enum Word {
+    /// Whether a request has to be looked at, as a limit is set or a gate closed: all that a request reads while none is.
+    IsActive,
+    /// The gates that are closed, a bit each.
+    Gates,
+    /// What requests are admitted by, see `Permits` and `Shares`.
+    ConcurrencyShare,
+    RateShare,
+    ClientConcurrency,
+    ClientRate,
+    DryRun,
+    /// Some request waits for the server's limits, or did until lately: requests that are admitted and that end have to look.
+    AnyWaiting,
+    /// See `Permits`.
+    PermitsReach,
     Concurrency,
     Rate,
     Memory,
     Cpu,
-    ClientConcurrency,
-    ClientRate,
     WarnPercent,
     WaitMs,
     QueueMax,
-    DryRun,
-    /// The gates that are closed, a bit each.
-    Gates,
-    /// Whether a request has to be looked at, as a limit is set or a gate closed: all that a request reads while none is.
-    IsActive,
-    /// What requests are admitted by, see `Permits` and `Shares`.
-    ConcurrencyShare,
-    RateShare,
-    /// The shares are not the whole limits.
-    IsShared,
 }
 
 impl ThrottleLimits {

@@ -44,6 +44,8 @@ pub(super) enum StoreWord {
     /// The process that leases, and the one that stands by.
     Holder,
     Heir,
+    /// There is a store: the shares are not the whole limits.
+    IsShared,
 }
 
 /// A process's part in the lease. Of the processes of two masters only one leases, so that shares are set in the order in which
@@ -117,12 +119,12 @@ impl Throttle {
     /// From now on the limits are shared. To be called before the first fork; `percent`: how much of them is admitted until
     /// the store has answered.
     pub fn share(&self, percent: u64) {
-        self.store(Word::IsShared, 1);
+        self.store_word(StoreWord::IsShared).store(1, SeqCst);
         self.set_shares(Shares::part_of(&self.limits(), percent));
     }
 
     pub fn is_shared(&self) -> bool {
-        self.load(Word::IsShared) != 0
+        self.store_word(StoreWord::IsShared).load(Relaxed) != 0
     }
 
     /// Of the only process that has the shares.
@@ -215,7 +217,7 @@ mod tests {
         let (throttle, seat) = throttle(&all, 0);
         assert_eq!((throttle.limits(), throttle.shares()), (all, shares(0, 0)));
         assert_eq!(seat.admit(1).expect_err("nothing is").cause, Cause::Concurrency);
-        assert_eq!((seat.room_at_us(0), seat.quota(1).map(|(_, quota)| quota.remaining)), (None, Some(0)));
+        assert_eq!((seat.room_at_us(0, 1), seat.quota(1).map(|(_, quota)| quota.remaining)), (None, Some(0)));
         throttle.set_shares(shares(3, 0));
         assert_eq!(seat.admit(1).expect_err("no rate").cause, Cause::Rate);
         throttle.set_shares(shares(3, 6));

@@ -186,7 +186,7 @@ fn a_window_is_exact_when_its_count_and_its_length_change() {
                 refusals += 1;
                 let until_us = log[log.len() - count as usize] + 1 + window_us;
                 assert_eq!(denied, Denied { cause: Cause::Rate, until_us: Some(until_us) });
-                assert_eq!(seats[0].room_at_us(0), Some(until_us));
+                assert_eq!(seats[0].room_at_us(0, now_us), Some(until_us));
             }
         }
         let quota = seats[1].quota(now_us).expect("a rate").1;

@@ -44,7 +44,21 @@ pub(super) struct Full {
 
 /// A process's own idea of the head.
 #[derive(Debug, Default)]
-pub(super) struct Hint(Cell<u64>);
+pub(super) struct Hint {
+    next: Cell<u64>,
+    /// When that was so. The shared head, which others write, is not read for this long: far less than it takes to go around the
+    /// ring so often that the laps begin again.
+    at_us: Cell<u64>,
+}
+
+const HINT_HOLDS_US: u64 = 1_000_000;
+
+impl Hint {
+    fn set(&self, next: u64, now_us: u64) {
+        self.next.set(next);
+        self.at_us.set(now_us);
+    }
+}
 
 struct Entry {
     lap: u64,
@@ -82,40 +96,40 @@ impl RateWindow {
     }
 
     /// The number of the next admission, and the entry in its place.
-    fn next(&self, hint: &Hint) -> (u64, u64) {
-        let mut next = hint.0.get().max(self.head.load(Acquire)).max(self.capacity());
+    fn next(&self, hint: &Hint, now_us: u64) -> (u64, u64) {
+        let is_fresh = now_us.saturating_sub(hint.at_us.get()) < HINT_HOLDS_US;
+        let head = || self.head.load(Acquire);
+        let mut next = hint.next.get().max(if is_fresh { 0 } else { head() }).max(self.capacity());
         loop {
             let word = self.word(next).load(Acquire);
-            match self.lap(next).wrapping_sub(Entry::of(word).lap) & LAP_MASK {
-                1 => break (next, word),
-                0 => next += 1,
-                // This process slept for a whole lap.
-                _ => next = self.head.load(Acquire).max(next + 1),
+            if self.lap(next).wrapping_sub(Entry::of(word).lap) & LAP_MASK == 1 {
+                return (next, word);
             }
+            next = head().max(next + 1);
         }
     }
 
     /// Admits a request, or says when there is room.
     pub fn admit(&self, rate: Rate, now_us: u64, hint: &Hint) -> Result<(), Full> {
-        let (now_us, count) = (now_us + EPOCH_US, rate.count.min(self.capacity()));
+        let (since_epoch_us, count) = (now_us + EPOCH_US, rate.count.min(self.capacity()));
         loop {
-            let (next, word) = self.next(hint);
+            let (next, word) = self.next(hint, now_us);
             let oldest = if count == self.capacity() { word } else { self.word(next - count).load(Acquire) };
             let oldest = Entry::of(oldest);
             if oldest.lap != self.lap(next - count) {
-                hint.0.set(next + 1); // overwritten, so that `next` is taken, too
+                hint.set(next + 1, now_us); // overwritten, so that `next` is taken, too
                 continue;
             }
             let until_us = oldest.time_us + rate.window_us();
-            if now_us < until_us {
-                hint.0.set(next);
+            if since_epoch_us < until_us {
+                hint.set(next, now_us);
                 return Err(Full { until_us: until_us - EPOCH_US });
             }
             // The caller's clock has been rounded down.
-            let admitted = Entry { lap: self.lap(next), time_us: now_us + 1 }.word();
+            let admitted = Entry { lap: self.lap(next), time_us: since_epoch_us + 1 }.word();
             let is_ours = self.word(next).compare_exchange(word, admitted, AcqRel, Relaxed).is_ok();
             if is_ours {
-                hint.0.set(next + 1);
+                hint.set(next + 1, now_us);
                 if next % HEAD_STEP == 0 {
                     self.head.fetch_max(next, AcqRel);
                 }
@@ -125,9 +139,9 @@ impl RateWindow {
     }
 
     /// When the request may be admitted that comes after `ahead` others; now or in the past if there is room.
-    pub fn room_at_us(&self, rate: Rate, ahead: u64, hint: &Hint) -> u64 {
+    pub fn room_at_us(&self, rate: Rate, ahead: u64, hint: &Hint, now_us: u64) -> u64 {
         let count = rate.count.min(self.capacity());
-        let (next, _) = self.next(hint);
+        let (next, _) = self.next(hint, now_us);
         let entry = Entry::of(self.word(next - count + ahead % count).load(Acquire));
         let rounds = 1 + ahead / count;
         (entry.time_us + rounds * rate.window_us()).saturating_sub(EPOCH_US)
@@ -136,7 +150,7 @@ impl RateWindow {
     /// Requests admitted within the window that ends now, up to the rate's count, and the time of the first of them.
     pub fn admitted(&self, rate: Rate, now_us: u64, hint: &Hint) -> (u64, Option<u64>) {
         let count = rate.count.min(self.capacity());
-        let (next, _) = self.next(hint);
+        let (next, _) = self.next(hint, now_us);
         let is_old = |admission: u64| {
             let entry = Entry::of(self.word(admission).load(Acquire));
             entry.time_us + rate.window_us() <= now_us + EPOCH_US

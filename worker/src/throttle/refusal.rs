@@ -166,7 +166,7 @@ impl Local {
         };
         match denied.cause {
             // Known from the log of admissions, and from the client's word.
-            Cause::Rate => self.seat.room_at_us(ahead()).unwrap_or(now_us).saturating_sub(now_us),
+            Cause::Rate => self.seat.room_at_us(ahead(), now_us).unwrap_or(now_us).saturating_sub(now_us),
             Cause::ClientRate => denied.until_us.unwrap_or(now_us).saturating_sub(now_us),
             // As long as requests have been in flight on average, for each round of those that wait.
             Cause::Concurrency => {
