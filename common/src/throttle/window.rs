@@ -42,16 +42,16 @@ pub(super) struct Full {
     pub until_us: u64,
 }
 
-/// A process's own idea of the head.
+/// A hint holds for this long, far less than it takes to go around the ring so often that the laps begin again.
+const HINT_HOLDS_US: u64 = 1_000_000;
+
+/// A process's own idea of the head. While it holds, the shared head, which others write, is read only if this is wrong.
 #[derive(Debug, Default)]
 pub(super) struct Hint {
     next: Cell<u64>,
-    /// When that was so. The shared head, which others write, is not read for this long: far less than it takes to go around the
-    /// ring so often that the laps begin again.
+    /// When that was so.
     at_us: Cell<u64>,
 }
-
-const HINT_HOLDS_US: u64 = 1_000_000;
 
 impl Hint {
     fn set(&self, next: u64, now_us: u64) {
@@ -163,5 +163,29 @@ impl RateWindow {
         }
         let first = (low < next).then(|| Entry::of(self.word(low).load(Acquire)).time_us.saturating_sub(EPOCH_US));
         (next - low, first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_process_that_slept_until_the_laps_began_again_asks_for_the_head() {
+        let ring: &'static [Line] = Box::leak(Box::new([Line { words: Default::default() }]));
+        let window = RateWindow::new(ring, Box::leak(Box::default()));
+        // The admission that the next has to follow has a place behind it.
+        let (rate, laps) = (Rate { count: 13, window: Duration::from_micros(1) }, LAP_MASK + 1);
+        let (sleeper, other) = (Hint::default(), Hint::default());
+        window.admit(rate, 1, &sleeper).expect("the first");
+        // Then the place of the sleeper's hint has the lap before that of the hint, but others after it have been used, too.
+        let last = laps * window.capacity() + 5;
+        for step in 1..=last - window.capacity() {
+            window.admit(rate, 1 + 2 * step, &other).expect("the window is over");
+        }
+        assert_eq!((sleeper.next.get(), other.next.get()), (window.capacity() + 1, last + 1));
+        window.admit(rate, 1 + 2 * (last + 1), &sleeper).expect("room");
+        assert_eq!(sleeper.next.get(), last + 2);
     }
 }
