@@ -8,8 +8,8 @@ from bench_journal import median, middle, taken
 from bench_logs import fire
 from harness import NAME, Tine, need, say, show_progress
 
-# Higher than any load reaches: what is measured is to be admitted, never to wait. The log of a window of a second is small enough to
-# be used again and again; memory that is used for the first time costs more.
+# Higher than any load reaches: what is measured is to be admitted, never to wait. The logs of such rates are memory that is used for
+# the first time, which costs some more than to use it again.
 SERVER = ['--limit-concurrency', '1000', '--limit-rate', '1000000/s']
 CLIENTS = ['--limit-client-concurrency', '500', '--limit-client-rate', '1000000/s']
 # Twice without, which shows how much is chance.
