@@ -57,8 +57,6 @@ struct Local {
     last_cause: Cell<Option<Cause>>,
     /// The average time in flight of requests that were not answered at once.
     flight_us: Cell<u64>,
-    /// The last time that was asked for, also as the shared memory has it: most requests of a turn begin at the same.
-    last_us: Cell<(Instant, u64)>,
 }
 
 pub enum Admission {
@@ -95,9 +93,7 @@ pub enum Verdict {
 
 impl Throttle {
     pub fn new(seat: Seat, config: &ThrottleConfig) -> Throttle {
-        let now = Instant::now();
         Throttle(Rc::new(Local {
-            last_us: Cell::new((now, seat.throttle().us(now))),
             seat,
             exempt: config.exempt.clone(),
             client_key: config.client_key.clone(),
@@ -144,13 +140,7 @@ impl Throttle {
 
 impl Local {
     fn us(&self, at: Instant) -> u64 {
-        let (last, us) = self.last_us.get();
-        if last == at {
-            return us;
-        }
-        let us = self.seat.throttle().us(at);
-        self.last_us.set((at, us));
-        us
+        self.seat.throttle().us(at)
     }
 
     fn admit(self: &Rc<Self>, request: &Request<'_>, cx: &Cx<'_>) -> Admission {
