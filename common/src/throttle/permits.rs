@@ -73,13 +73,13 @@ impl Permits {
         }
         let hinted = hint.0.get();
         let first = if hinted < most { hinted } else { hinted % most };
-        let is_taken = |index: usize| {
+        let takes = |index: usize| {
             let place = self.place(index);
             place.load(Relaxed) == 0 && place.compare_exchange(0, owner.0, SeqCst, Relaxed).is_ok()
         };
-        let index = match is_taken(first) {
+        let index = match takes(first) {
             true => first,
-            false => (first + 1..most).chain(0..first).find(|&index| is_taken(index)).ok_or(())?,
+            false => (first + 1..most).chain(0..first).find(|&index| takes(index)).ok_or(())?,
         };
         hint.0.set(index);
         // Read again after the place was taken: a limit that is lowered after this is read counts this place.
