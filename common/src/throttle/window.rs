@@ -175,7 +175,7 @@ mod tests {
     fn a_process_that_slept_until_the_laps_began_again_asks_for_the_head() {
         let ring: &'static [Line] = Box::leak(Box::new([Line { words: Default::default() }]));
         let window = RateWindow::new(ring, Box::leak(Box::default()));
-        // The admission that the next has to follow has a place behind it.
+        // The admission that the next has to follow comes after the reserved place.
         let (rate, laps) = (Rate { count: 13, window: Duration::from_micros(1) }, LAP_MASK + 1);
         let (sleeper, other) = (Hint::default(), Hint::default());
         window.admit(rate, 1, &sleeper).expect("the first");
