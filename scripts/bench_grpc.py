@@ -10,15 +10,18 @@ from harness import NAME, ON_LAST_CPU, ROOT, Tine, fail, free_port, need, run, s
 
 # Of h2load: the options, and how many calls are made in a slice.
 LOADS = {'-c 64 -m 1': 6_400, '-c 16 -m 32': 32_000}
-PATH = '/grpc.health.v1.Health/Check'
-# A message with an empty request: not compressed, of length 0. The reply has one of two bytes, SERVING.
-BODY, REPLY_BYTES = b'\0\0\0\0\0', 7
+PATH, PROTO = '/echo.EchoService/Echo', os.path.join(ROOT, 'apps', 'src', 'testbed', 'grpc', 'proto')
+# A message with an EchoRequest, not compressed: message "hello", timestamp 1 700 000 000 000 ms.
+ECHO = b'\x0a\x05hello\x10' + b'\x80\xd0\x95\xff\xbc\x31'
+BODY = b'\0' + len(ECHO).to_bytes(4, 'big') + ECHO
 GO_SOURCES = '/usr/share/gocode'
-SOURCES = f'{GO_SOURCES}/src/google.golang.org/grpc/health/server.go'
+SOURCES = f'{GO_SOURCES}/src/google.golang.org/grpc/server.go'
 
 
 def prepare():
-    need('taskset=util-linux', 'h2load=nghttp2-client', 'go=golang-go', f'{SOURCES}=golang-google-grpc-dev')
+    # grpc-go of Debian 12 encodes by version 1.3 of Go's protobuf, whose generator is a package of its own.
+    need('taskset=util-linux', 'h2load=nghttp2-client', 'go=golang-go', f'{SOURCES}=golang-google-grpc-dev',
+         'protoc=protobuf-compiler', 'protoc-gen-go=protoc-gen-go-1-3')
 
 
 def entry(binary, choice):
@@ -32,11 +35,12 @@ def entry(binary, choice):
             file.write(BODY)
         servers = {'tine': stack.enter_context(Tine(binary, '--workers', '1', prefix=prefix)),
                    'grpc-go': stack.enter_context(grpc_go(folder, prefix))}
+        lengths = {name: data_of_calls(server, '-c 1 -m 1', 1, body)[0] for name, server in servers.items()}
         for number in range(rounds):
             for load in LOADS:
                 for name, server in servers.items():
                     show_progress(f'{NAME}: grpc, round {number + 1} of {rounds}, {load}, {name}')
-                    runs.setdefault(load, {}).setdefault(name, []).append(h2load(server, load, body))
+                    runs.setdefault(load, {}).setdefault(name, []).append(slice_of(server, load, body, lengths[name]))
             show_progress('')
             if (number + 1) % 5 == 0:
                 say(f'grpc, {number + 1} of {rounds} rounds')
@@ -46,24 +50,35 @@ def entry(binary, choice):
 
 def grpc_go(folder, prefix):
     program, port = os.path.join(folder, 'grpc-go'), free_port()
-    environment = os.environ | {'GO111MODULE': 'off', 'GOPATH': GO_SOURCES, 'GOCACHE': os.path.join(folder, 'cache')}
     say('building the peer, grpc-go')
+    package = os.path.join(folder, 'src', 'echo')
+    os.makedirs(package)
     source = os.path.join(ROOT, 'scripts', 'grpc_peer', 'main.go')
-    if run(['go', 'build', '-o', program, source], 600, env=environment) is None:
-        fail(f'go build of {source} has failed')
+    environment = os.environ | {'GO111MODULE': 'off', 'GOPATH': f'{folder}:{GO_SOURCES}',
+                                'GOCACHE': os.path.join(folder, 'cache')}
+    generate = ['protoc', '-I', PROTO, f'--go_out=plugins=grpc,paths=source_relative:{package}', 'echo.proto']
+    for command in generate, ['go', 'build', '-o', program, source]:
+        if run(command, 600, env=environment) is None:
+            fail(f'{" ".join(command)} has failed')
     return Peer(port, [*prefix, 'env', 'GOMAXPROCS=1', program, str(port)])
 
 
-def h2load(server, load, body):
-    command = [*ON_LAST_CPU, 'h2load', '-n', str(LOADS[load]), *load.split(), '-d', body,
+def slice_of(server, load, body, length):
+    data, used = data_of_calls(server, load, LOADS[load], body)
+    # A call that fails has no message, and its status is 200 all the same.
+    answered = data // length
+    return {'us': used / answered * 1e6, 'failed': LOADS[load] - answered}
+
+
+def data_of_calls(server, load, calls, body):
+    """The bytes of DATA that answered, and the server's CPU seconds."""
+    command = [*ON_LAST_CPU, 'h2load', '-n', str(calls), *load.split(), '-d', body,
                '-H', 'content-type: application/grpc', '-H', 'te: trailers', server.url + PATH]
     text, used = server.loaded_by(command, 120)
     found = re.search(r'\((\d+)\) data', text or '')
-    # A call that fails has no message, and its status is 200 all the same.
-    answered = int(found[1]) // REPLY_BYTES if found else 0
-    if not answered:
+    if not found or found[1] == '0':
         fail(f'h2load failed on {server.url}: {text}')
-    return {'us': used / answered * 1e6, 'failed': LOADS[load] - answered}
+    return int(found[1]), used
 
 
 def table(runs, when, rounds):
@@ -71,7 +86,7 @@ def table(runs, when, rounds):
     with open(go) as file:
         number = re.search(r'Version = "(\S+)"', file.read())[1]
     text = f'''
-### gRPC, CPU a unary call in us (the health service's Check), one thread each, h2load; rounds: {rounds}
+### gRPC, CPU a unary call in us (EchoService/Echo of 5 bytes), one thread each, h2load; rounds: {rounds}
 
 {when}; grpc-go {number}, GOMAXPROCS=1; median (least..most); the ratio is the median of those within a round.
 
