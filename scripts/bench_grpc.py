@@ -14,6 +14,7 @@ PATH, PROTO = '/echo.EchoService/Echo', os.path.join(ROOT, 'apps', 'src', 'testb
 # A message with an EchoRequest, not compressed: message "hello", timestamp 1 700 000 000 000 ms.
 ECHO = b'\x0a\x05hello\x10' + b'\x80\xd0\x95\xff\xbc\x31'
 BODY = b'\0' + len(ECHO).to_bytes(4, 'big') + ECHO
+FIELDS = ['-H', 'content-type: application/grpc', '-H', 'te: trailers']
 GO_SOURCES = '/usr/share/gocode'
 SOURCES = f'{GO_SOURCES}/src/google.golang.org/grpc/server.go'
 
@@ -72,8 +73,7 @@ def slice_of(server, load, body, length):
 
 def data_of_calls(server, load, calls, body):
     """The bytes of DATA that answered, and the server's CPU seconds."""
-    command = [*ON_LAST_CPU, 'h2load', '-n', str(calls), *load.split(), '-d', body,
-               '-H', 'content-type: application/grpc', '-H', 'te: trailers', server.url + PATH]
+    command = [*ON_LAST_CPU, 'h2load', '-n', str(calls), *load.split(), '-d', body, *FIELDS, server.url + PATH]
     text, used = server.loaded_by(command, 120)
     found = re.search(r'\((\d+)\) data', text or '')
     if not found or found[1] == '0':

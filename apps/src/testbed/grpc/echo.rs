@@ -4,7 +4,10 @@ use super::stopping;
 use crate::grpc::{self, Method, Next, Replies, Status};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::collections::BTreeMap;
+use prost::bytes::{Buf, BufMut};
+use prost::encoding::{DecodeContext, WireType, encode_varint};
+use prost::{DecodeError, Message, length_delimiter_len};
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tine_worker::app::{Answer, Cx};
 use tine_worker::http::Request;
@@ -19,42 +22,66 @@ struct EchoRequest {
     response_code: i32,
 }
 
+/// What differs in the responses of a call: the first fields of echo.proto's EchoResponse.
 #[derive(Clone, PartialEq, prost::Message)]
-struct EchoResponse {
+struct Varying {
     #[prost(string, tag = "1")]
     message: String,
     #[prost(int64, tag = "2")]
     request_timestamp: i64,
     #[prost(int64, tag = "3")]
     response_timestamp: i64,
-    #[prost(string, tag = "4")]
-    server_hostname: String,
-    #[prost(btree_map = "string, string", tag = "5")]
-    metadata: BTreeMap<String, String>,
-    #[prost(string, tag = "6")]
-    method: String,
-    #[prost(int32, tag = "7")]
-    response_code: i32,
+}
+
+/// An EchoResponse: its other fields are the same in each of a call, and encoded once.
+#[derive(Debug)]
+struct EchoResponse {
+    varying: Varying,
+    common: Vec<u8>,
+}
+
+impl Message for EchoResponse {
+    fn encode_raw(&self, to: &mut impl BufMut) {
+        self.varying.encode_raw(to);
+        to.put_slice(&self.common);
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.varying.encoded_len() + self.common.len()
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        from: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        self.varying.merge_field(tag, wire_type, from, context)
+    }
+
+    fn clear(&mut self) {
+        self.varying.clear();
+        self.common.clear();
+    }
 }
 
 pub fn unary(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
-    let mut template = Template::new(request, hostname);
-    grpc::unary(request, cx, move |asked, _| {
-        template.fill(asked)?;
-        Ok(template.0)
-    })
+    let common = common(request, hostname);
+    grpc::unary(request, cx, move |asked, _| Ok(EchoResponse { varying: echo(asked)?, common }))
 }
 
 pub fn stream(request: &Request<'_>, cx: &Cx<'_>, hostname: &str) -> Answer {
-    grpc::call(request, cx, StreamEcho(Template::new(request, hostname)))
+    let common = common(request, hostname);
+    grpc::call(request, cx, StreamEcho(EchoResponse { varying: Varying::default(), common }))
 }
 
-struct StreamEcho(Template);
+struct StreamEcho(EchoResponse);
 
 impl Method for StreamEcho {
     fn on_message(&mut self, message: &[u8], replies: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        self.0.fill(grpc::decode(message)?)?;
-        replies.send(&self.0.0)?;
+        self.0.varying = echo(grpc::decode(message)?)?;
+        replies.send(&self.0)?;
         Ok(Next::Message)
     }
 
@@ -64,37 +91,60 @@ impl Method for StreamEcho {
     }
 }
 
-/// All responses of a call: only the message and the times differ.
-struct Template(EchoResponse);
-
-impl Template {
-    fn new(request: &Request<'_>, hostname: &str) -> Template {
-        let mut metadata = BTreeMap::new();
-        for (name, value) in grpc::metadata(request) {
-            metadata.entry(name.to_string()).or_insert_with(|| text(name, value));
-        }
-        let (server_hostname, method) = (hostname.to_string(), request.path().to_string());
-        Template(EchoResponse { metadata, server_hostname, method, ..EchoResponse::default() })
+fn echo(asked: EchoRequest) -> Result<Varying, Status> {
+    if asked.response_code != 0 {
+        let name = code_name(asked.response_code);
+        return Err(Status::of_number(asked.response_code, format!("requested error: {name}")));
     }
-
-    fn fill(&mut self, asked: EchoRequest) -> Result<(), Status> {
-        if asked.response_code != 0 {
-            let name = code_name(asked.response_code);
-            return Err(Status::of_number(asked.response_code, format!("requested error: {name}")));
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.0.message = asked.message;
-        self.0.request_timestamp = asked.timestamp;
-        self.0.response_timestamp = now.as_nanos() as i64;
-        Ok(())
-    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Varying {
+        message: asked.message,
+        request_timestamp: asked.timestamp,
+        response_timestamp: now.as_nanos() as i64,
+    })
 }
 
-/// A value of metadata as text: bytes that are none are in base64, as they were sent.
-fn text(name: &str, value: &[u8]) -> String {
-    match grpc::binary(value).filter(|_| name.ends_with("-bin")) {
-        Some(bytes) => String::from_utf8(bytes).unwrap_or_else(|error| STANDARD.encode(error.as_bytes())),
-        None => String::from_utf8_lossy(value).into_owned(),
+/// `server_hostname`, `metadata` with the first value of each name, and `method`.
+fn common(request: &Request<'_>, hostname: &str) -> Vec<u8> {
+    let mut metadata: Vec<_> = grpc::metadata(request).collect();
+    metadata.sort_by_key(|&(name, _)| name);
+    metadata.dedup_by_key(|&mut (name, _)| name);
+    let mut common = Vec::with_capacity(256);
+    put(4, hostname.as_bytes(), &mut common);
+    for (name, value) in metadata {
+        let value = text(name, value);
+        put_key(5, field_len(name.as_bytes()) + field_len(&value), &mut common);
+        put(1, name.as_bytes(), &mut common);
+        put(2, &value, &mut common);
+    }
+    put(6, request.path().as_bytes(), &mut common);
+    common
+}
+
+/// Writes a field of text.
+fn put(number: u8, value: &[u8], to: &mut Vec<u8>) {
+    put_key(number, value.len(), to);
+    to.extend_from_slice(value);
+}
+
+/// Begins a field that has a length: its number, which is below 16, and its wire type share a byte.
+fn put_key(number: u8, length: usize, to: &mut Vec<u8>) {
+    to.push(number << 3 | WireType::LengthDelimited as u8);
+    encode_varint(length as u64, to);
+}
+
+fn field_len(value: &[u8]) -> usize {
+    1 + length_delimiter_len(value.len()) + value.len()
+}
+
+/// A value of metadata in UTF-8: bytes that are not text are in base64, as they were sent.
+fn text<'a>(name: &str, value: &'a [u8]) -> Cow<'a, [u8]> {
+    let is_text = |bytes: &[u8]| bytes.is_ascii() || std::str::from_utf8(bytes).is_ok();
+    match if name.ends_with("-bin") { grpc::binary(value) } else { None } {
+        Some(bytes) if is_text(&bytes) => bytes.into(),
+        Some(bytes) => STANDARD.encode(bytes).into_bytes().into(),
+        None if is_text(value) => value.into(),
+        None => String::from_utf8_lossy(value).into_owned().into_bytes().into(),
     }
 }
 
