@@ -6,6 +6,8 @@ use tine_worker::http::{Head, Request, Response, StatusCode};
 
 /// About what one call sends: the same block several times. Makes calls fewer and longer at no cost in memory.
 const CHUNK_BYTES: usize = 2 << 20;
+/// With less room, no more than that is written: its client takes next to nothing, and might ask for a hundred bodies.
+const ROOM_BYTES_MIN: usize = 4 << 10;
 const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /// The same for all endpoints that take a size.
@@ -36,6 +38,7 @@ impl Pattern {
     pub fn write(self, out: &mut Out<'_>, position: u64, bytes_max: u64) -> Result<u64, AppError> {
         let into_block = (position % self.0.len() as u64) as usize;
         let rest_of_block = &self.0[into_block..];
+        let bytes_max = if out.room() < ROOM_BYTES_MIN { bytes_max.min(out.room() as u64) } else { bytes_max };
         if into_block == 0 {
             let part = bytes_max.min(self.chunk_bytes() as u64);
             out.write_static_cycle(self.0, part as usize)?;

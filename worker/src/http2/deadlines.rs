@@ -58,7 +58,7 @@ impl Http2 {
                     (true, _) => active.driver.gives_up_at(),
                 }
             }
-            Part::WebSocket(open) => self.deadline_of_websocket(open, stream.outgoing.queue.len(), queued_bytes, cx),
+            Part::WebSocket(open) => self.deadline_of_websocket(open, &stream.outgoing, queued_bytes, cx),
             Part::Sending => None,
             Part::Discarding(discarding) => Some(discarding.until),
         };
@@ -67,7 +67,7 @@ impl Http2 {
 
     /// Whether its exchange waits for the client to take something first.
     fn waits_for_reader(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> bool {
-        self.is_full(queued_bytes, cx) || stream.outgoing.is_blocked(self.send_window)
+        self.is_full(&stream.outgoing, queued_bytes, cx) || stream.outgoing.is_blocked(self.send_window)
     }
 
     /// Ends what has waited for too long, and the connection when nothing is left.
@@ -162,7 +162,7 @@ impl Http2 {
             let (next, is_due, waits_for_reader) = match &stream.part {
                 Part::Exchange(active) => (&active.next, active.is_due, self.waits_for_reader(stream, queued, cx)),
                 Part::WebSocket(open) => {
-                    let is_held = self.holds_websockets(queued, cx);
+                    let is_held = self.holds_websocket(&stream.outgoing, queued, cx);
                     let is_full = stream.outgoing.queue.len() > cx.limits().write_low_watermark_bytes;
                     waits_for_send |= is_held && open.is_due && queued > 0;
                     (&open.next, open.is_due && !is_held, is_held || is_full)

@@ -8,7 +8,7 @@ use super::outgoing::{Follows, Outgoing};
 use super::request::{Begins, DISCARD_BYTES_MAX};
 use super::state::{Http2, Wire};
 use super::stream::{Active, Discarding, OnStream, Part, Stream};
-use super::writer::{After, BlockKind};
+use super::writer::{After, BlockKind, ROOM_BYTES_MIN};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
 use crate::exchange::{Driven, Failed};
 use crate::http::StatusCode;
@@ -77,7 +77,10 @@ impl Http2 {
             blocks: &mut wire.scratch.blocks,
             encoder: &mut self.encoder,
             queued_elsewhere,
-            share_bytes: (wire.cx.limits().write_high_watermark_bytes / streams).max(SHARE_BYTES_MIN),
+            share_bytes: match is_held {
+                true => ROOM_BYTES_MIN,
+                false => (wire.cx.limits().write_high_watermark_bytes / streams).max(SHARE_BYTES_MIN),
+            },
             is_held,
             connection_window: self.send_window,
             input_ended: wire.input_ended,

@@ -11,7 +11,8 @@
 //! connection's output, as far as the client's windows and the watermarks allow (send.rs). What is waited for is in deadlines.rs.
 //!
 //! All streams share the watermarks. A stream whose window is closed is not counted, so that it stops no other: an exchange is not
-//! called for more than its client's window takes. Such streams together have a bound of their own ([`PAUSED_MARKS_MAX`]).
+//! called for more than its client's window takes. Such streams together have a bound of their own ([`PAUSED_MARKS_MAX`]); above it a
+//! stream of which nothing waits still goes on, by a little at a time, so that a response that is not read delays no other.
 
 use super::budget::Budget;
 use super::error::Code;
@@ -19,6 +20,7 @@ use super::frame::PREFACE;
 use super::frame_writer as write;
 use super::hpack::{Block, Decoder, Encoder};
 use super::last_head::{LastHead, Table};
+use super::outgoing::Outgoing;
 use super::raw::Acks;
 use super::send::Rank;
 use super::settings::Settings;
@@ -38,7 +40,7 @@ pub const STREAMS_MAX: usize = 128;
 /// What a client may send on all streams before apps take it. The window is opened as bytes come, but for those that wait for apps
 /// which do not take them.
 pub const WINDOW: u32 = 1 << 20;
-/// While streams whose windows are closed hold more than this many high watermarks, no exchange is called for more.
+/// While streams whose windows are closed hold more than this many high watermarks, none is called for more that has output waiting.
 const PAUSED_MARKS_MAX: usize = 4;
 /// Streams that were reset last, of which frames may still come.
 const RESET_MAX: usize = STREAMS_MAX;
@@ -285,10 +287,15 @@ impl Http2 {
         self.paused_bytes = paused.map(|outgoing| outgoing.queue.len()).sum();
     }
 
-    /// Whether too much waits for an exchange to be called for more; `output_bytes`: in the connection's output.
-    pub(super) fn is_full(&self, output_bytes: usize, cx: &Cx<'_>) -> bool {
+    /// Whether too much waits for the exchange of this stream to be called for more; `output_bytes`: in the connection's output.
+    pub(super) fn is_full(&self, stream: &Outgoing, output_bytes: usize, cx: &Cx<'_>) -> bool {
         let going = self.queued_bytes - self.paused_bytes.min(self.queued_bytes) + output_bytes;
-        going > cx.limits().write_low_watermark_bytes || self.is_held(cx)
+        going > cx.limits().write_low_watermark_bytes || self.holds(stream, cx)
+    }
+
+    /// Whether a stream is not called until its client has taken what waits of it.
+    pub(super) fn holds(&self, stream: &Outgoing, cx: &Cx<'_>) -> bool {
+        !stream.queue.is_empty() && self.is_held(cx)
     }
 
     /// Whether too much waits in streams whose windows are closed.

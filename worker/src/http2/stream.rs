@@ -153,7 +153,7 @@ impl crate::exchange::Stream for OnStream<'_> {
     fn is_full(&self, cx: &Cx<'_>) -> bool {
         let queued = self.queued_elsewhere + self.outgoing.queue.len();
         queued > cx.limits().write_low_watermark_bytes
-            || self.is_held
+            || self.is_held && !self.outgoing.queue.is_empty()
             || self.outgoing.is_blocked(self.connection_window)
     }
 

@@ -7,6 +7,7 @@
 use super::drive::write_heads;
 use super::encode;
 use super::error::Code;
+use super::outgoing::Outgoing;
 use super::request::Begins;
 use super::state::{Http2, Wire};
 use super::stream::{Open, Part};
@@ -69,14 +70,14 @@ impl Http2 {
         stream.part = Part::WebSocket(Box::new(Open { websocket, next: Next::Again, is_due: true }));
     }
 
-    /// Whether a WebSocket is not called, whatever has come for it. `output_bytes`: in the connection's output.
-    pub(super) fn holds_websockets(&self, output_bytes: usize, cx: &Cx<'_>) -> bool {
-        output_bytes > cx.limits().write_low_watermark_bytes || self.is_held(cx)
+    /// Whether the WebSocket of this stream is not called, whatever has come for it. `output_bytes`: in the connection's output.
+    pub(super) fn holds_websocket(&self, stream: &Outgoing, output_bytes: usize, cx: &Cx<'_>) -> bool {
+        output_bytes > cx.limits().write_low_watermark_bytes || self.holds(stream, cx)
     }
 
     /// Whether the WebSocket of this stream is worth a call.
     pub(super) fn is_websocket_ready(&mut self, at: usize, wire: &Wire<'_>) -> bool {
-        let is_held = self.holds_websockets(wire.output.len(), wire.cx);
+        let is_held = self.holds_websocket(&self.streams[at].outgoing, wire.output.len(), wire.cx);
         let stream = &mut *self.streams[at];
         let Part::WebSocket(open) = &mut stream.part else { return false };
         if is_held {
@@ -125,16 +126,16 @@ impl Http2 {
         }
     }
 
-    /// As [`Http2::deadline`], of one stream, whose queue has this many bytes.
+    /// As [`Http2::deadline`], of one stream.
     pub(super) fn deadline_of_websocket(
         &self,
         open: &Open,
-        own_bytes: usize,
+        stream: &Outgoing,
         queued_bytes: usize,
         cx: &Cx<'_>,
     ) -> Option<Instant> {
         // Meanwhile the client has the write timeout to take what is sent.
-        let is_held = self.holds_websockets(queued_bytes, cx);
-        if is_held { None } else { open.websocket.deadline(own_bytes, cx) }
+        let is_held = self.holds_websocket(stream, queued_bytes, cx);
+        if is_held { None } else { open.websocket.deadline(stream.queue.len(), cx) }
     }
 }

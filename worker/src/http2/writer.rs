@@ -14,7 +14,7 @@ use crate::net::WriteQueue;
 use crate::throttle::LimitFields;
 
 /// What an exchange may always write in a pull, however small the client's window is.
-const ROOM_BYTES_MIN: usize = 1024;
+pub const ROOM_BYTES_MIN: usize = 1024;
 
 /// A response whose head is written: what may still be written. Known, empty or of any length: a stream has no other
 /// framing.
