@@ -150,7 +150,8 @@ impl Http2 {
         record.outcome = outcome;
         let (began, window) = (record.began, outgoing.window);
         let begins = Begins { id, began, incoming, window, is_head, priority };
-        self.respond(response, begins, record, outgoing.frame_bytes, outcome == Outcome::Refused, wire);
+        wire.recorder.complete(record);
+        self.respond(response, begins, outgoing.frame_bytes, outcome == Outcome::Refused, wire);
     }
 
     /// The end of a response is in the output.

@@ -20,13 +20,18 @@ pub fn head(
 ) {
     let at = out.len();
     encoder.begin(out);
-    encoder.status(head.status.as_u16(), out);
-    let (server, date) = (cx.date_line().server(), cx.date_line().date());
-    match (head.lines.sets_server, head.lines.sets_date) {
-        (false, false) => encoder.server_and_date(server, date, out),
-        (false, true) => encoder.known(names::SERVER, server, out),
-        (true, false) => encoder.known(names::DATE, date, out),
-        (true, true) => {}
+    let (status, server, date) = (head.status.as_u16(), cx.date_line().server(), cx.date_line().date());
+    if !head.lines.sets_server && !head.lines.sets_date {
+        encoder.start(status, server, date, head.content_type.as_deref().map(str::as_bytes), out);
+    } else {
+        encoder.status(status, out);
+        if !head.lines.sets_server {
+            encoder.known(names::SERVER, server, out);
+        }
+        if !head.lines.sets_date {
+            encoder.known(names::DATE, date, out);
+        }
+        content_type(encoder, out, head);
     }
     fields(encoder, out, head);
     // What the app says itself takes precedence.
@@ -57,6 +62,7 @@ pub fn switching(encoder: &mut Encoder, out: &mut Vec<u8>, upgrade: &mut Upgrade
 pub fn interim(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
     encoder.begin(out);
     encoder.status(head.status.as_u16(), out);
+    content_type(encoder, out, head);
     fields(encoder, out, head);
 }
 
@@ -68,11 +74,14 @@ pub fn trailers(encoder: &mut Encoder, out: &mut Vec<u8>, trailers: &Trailers) {
     }
 }
 
-/// The fields that the application set.
-fn fields(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
+fn content_type(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
     if let Some(value) = &head.content_type {
         encoder.known(names::CONTENT_TYPE, value.as_bytes(), out);
     }
+}
+
+/// The other fields that the application set.
+fn fields(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
     for (name, value) in &head.fields {
         field(encoder, out, name.as_bytes(), value.as_bytes());
     }

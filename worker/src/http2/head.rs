@@ -10,6 +10,7 @@ use crate::http::known_fields::{content_length, expects_continue};
 use crate::http::target::{CONNECT, NOT_UTF8, PROTOCOL, check_target, is_host};
 use crate::http::{BodyLength, Error, Headers, Request, Version, is_token_byte};
 use http::StatusCode;
+use smallvec::SmallVec;
 use tine_common::config::Limits;
 
 /// As many fields are allowed at least: cookies come in parts, and gRPC has its metadata in fields.
@@ -57,20 +58,10 @@ struct Span {
 }
 
 /// Room for the fields of a request, as [`Headers`] has them.
-pub struct FieldRoom<'a> {
-    few: [httparse::Header<'a>; FEW],
-    many: Vec<httparse::Header<'a>>,
-}
+pub type FieldRoom<'a> = SmallVec<[httparse::Header<'a>; FEW]>;
 
 /// More fields than most requests have.
 const FEW: usize = 32;
-
-impl FieldRoom<'_> {
-    #[inline]
-    pub fn new() -> Self {
-        FieldRoom { few: [httparse::EMPTY_HEADER; FEW], many: Vec::new() }
-    }
-}
 
 /// The pseudo-fields (RFC 9113, 8.3.1; RFC 8441, 4).
 #[derive(Default)]
@@ -207,20 +198,12 @@ impl RequestHead {
     }
 
     /// As an app sees it.
-    pub fn request<'a>(&'a self, room: &'a mut FieldRoom<'a>) -> Request<'a> {
+    pub fn request<'a: 'r, 'r>(&'a self, room: &'r mut FieldRoom<'a>) -> Request<'r> {
         let header = |span: &Span| httparse::Header { name: self.name(span), value: self.value(span) };
-        let fields: &'a [httparse::Header<'a>] = if self.fields.len() <= FEW {
-            for (slot, span) in room.few.iter_mut().zip(&self.fields) {
-                *slot = header(span);
-            }
-            &room.few[..self.fields.len()]
-        } else {
-            room.many.extend(self.fields.iter().map(header));
-            &room.many
-        };
+        room.extend(self.fields.iter().map(header));
         let (method, rest) = self.checked.split_at(self.method_bytes);
         let target = &rest[..self.target_bytes];
-        let mut request = Request::new(method, target, 0, Version::Http2, Headers::new(fields), self.body);
+        let mut request = Request::new(method, target, 0, Version::Http2, Headers::new(room), self.body);
         request.set_text(&self.text);
         request
     }

@@ -106,8 +106,9 @@ impl Http2 {
         let mut request = head.request(&mut room);
         request.set_place(place);
         let caller = wire.cx.caller_of(&request);
-        let cx = wire.cx.of_stream(begins.id);
-        let cx = &caller.as_ref().map_or(cx, |caller| cx.called_by(caller));
+        let of_stream = wire.cx.of_stream(begins.id);
+        let called = caller.as_ref().map(|caller| of_stream.called_by(caller));
+        let cx = called.as_ref().unwrap_or(&of_stream);
         request.set_https(cx.is_https());
         let admitted = match admitted {
             Some(admitted) => admitted,
@@ -153,7 +154,6 @@ impl Http2 {
                 (Permit::none(), Answer::Response(*refusal))
             }
         };
-        let record = wire.recorder.take_last();
         let mut response = match answer {
             Answer::Response(response) => response,
             Answer::Exchange(exchange) => {
@@ -166,6 +166,7 @@ impl Http2 {
                     permit: permit.keep(cx.now()),
                     entry: InFlightEntry::keep(cx),
                 };
+                let record = wire.recorder.take_last();
                 self.insert(begins, Part::Exchange(Box::new(active)), record, cx);
                 return InFlightEntry::turn_away(cx);
             }
@@ -181,7 +182,7 @@ impl Http2 {
                         InFlightEntry::turn_away(cx);
                         let permit = permit.keep(cx.now());
                         upgrade.peer = caller::called(upgrade.peer, cx);
-                        return self.switch(begins, upgrade, request.name(), permit, record, wire);
+                        return self.switch(begins, upgrade, request.name(), permit, wire);
                     }
                 }
             }
@@ -198,16 +199,15 @@ impl Http2 {
         let is_held_back = expects_continue && begins.incoming.data().is_empty();
         // What would be a WebSocket's bytes is not a body whose end will come.
         let is_last = is_held_back || begins.incoming.is_tunnel();
-        self.respond(response, begins, record, 0, is_last, wire);
+        self.respond(response, begins, 0, is_last, wire);
     }
 
-    /// Writes a complete response, whose head is checked. `bytes_before`: of its interim responses. `is_last`: nothing more is read
-    /// of the request.
+    /// Writes a complete response to the request whose record is the recorder's last; its head is checked. `bytes_before`: of its
+    /// interim responses. `is_last`: nothing more is read of the request.
     pub(super) fn respond(
         &mut self,
         response: Response,
         begins: Begins,
-        mut record: Record,
         bytes_before: u64,
         is_last: bool,
         wire: &mut Wire<'_>,
@@ -219,11 +219,12 @@ impl Http2 {
         let framing = framing(&head, Some(length), begins.is_head);
         let has_body = framing.body != BodyFraming::Empty && known > 0;
         let at = wire.written();
+        let record = wire.recorder.last();
         record.starts_at(at.saturating_sub(bytes_before));
         record.head_at(at);
         record.request_bytes = begins.incoming.frame_bytes;
         let mut block = std::mem::take(&mut wire.scratch.blocks.bytes);
-        encode::head(&mut self.encoder, &mut block, &head, framing.content_length, &mut record, cx);
+        encode::head(&mut self.encoder, &mut block, &head, framing.content_length, record, cx);
         let head_bytes = put_block(&block, !has_body, id, wire);
         block.clear();
         wire.scratch.blocks.bytes = block;
@@ -235,6 +236,7 @@ impl Http2 {
         let window = self.send_window.bytes().min(begins.window.bytes());
         let fits = known <= PAYLOAD_BYTES_MAX.min(window);
         if has_body && !(fits && is_room) {
+            let record = wire.recorder.take_last();
             let stream = self.insert(begins, Part::Sending, record, cx);
             append_body(&mut stream.outgoing.queue, body);
             stream.outgoing.writer = Some(Writer { framing: framing.body, after: After::Goes });
@@ -251,13 +253,14 @@ impl Http2 {
             body_bytes = (HEADER_BYTES + known) as u64;
         }
         if begins.incoming.has_ended || is_last {
-            record.written_among_others(wire.written(), frame_bytes + body_bytes);
-            wire.recorder.complete(record);
+            let written = wire.written();
+            wire.recorder.last().written_among_others(written, frame_bytes + body_bytes);
             match begins.incoming.has_ended {
                 true => self.budget.on_answered(),
                 false => self.put_reset(id, Code::NoError, wire),
             }
         } else {
+            let record = wire.recorder.take_last();
             let stream = self.insert(begins, Part::Sending, record, cx);
             stream.outgoing.writer = Some(Writer { framing: framing.body, after: After::Goes });
             (stream.outgoing.is_complete, stream.outgoing.has_ended) = (true, true);
@@ -275,7 +278,8 @@ impl Http2 {
         (record.outcome, record.version) = (Outcome::Refused, Some(Version::Http2));
         let window = SendWindow::new(self.client.initial_window);
         let begins = Begins { id, began: record.began, incoming, window, is_head, priority: Priority::default() };
-        self.respond(error_response(error), begins, record, 0, true, wire);
+        wire.recorder.complete(record);
+        self.respond(error_response(error), begins, 0, true, wire);
     }
 
     /// A request that waits for the limits: begins it once it is admitted or refused.

@@ -12,7 +12,7 @@ use super::request::Begins;
 use super::state::{Http2, Wire};
 use super::stream::{Open, Part};
 use crate::app::{Cx, Peer, Upgrade};
-use crate::dispatch::{InFlightEntry, Outcome, Record};
+use crate::dispatch::{InFlightEntry, Outcome};
 use crate::net::ReadBuffer;
 use crate::protocol::{Closing, Next};
 use crate::throttle::Permit;
@@ -31,10 +31,10 @@ impl Http2 {
         mut upgrade: Upgrade,
         request: RequestName,
         permit: Permit,
-        mut record: Record,
         wire: &mut Wire<'_>,
     ) {
         let (id, cx) = (begins.id, wire.cx);
+        let mut record = wire.recorder.take_last();
         encode::switching(&mut self.encoder, &mut wire.scratch.blocks.bytes, &mut upgrade, &mut record, cx);
         let stream = self.insert(begins, Part::Sending, record, cx);
         let has_raw = write_heads(stream, wire);

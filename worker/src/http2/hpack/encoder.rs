@@ -27,16 +27,20 @@ const NOT_INDEXED: u8 = 0;
 pub struct Encoder {
     table: DynamicTable,
     resized: Option<Resized>,
-    /// What [`Encoder::server_and_date`] has written last, of entries in the table.
-    indexed: Option<ServerAndDate>,
+    start: Start,
 }
 
-/// `server` and this `date` as two indexes, while the table has changed so often.
-#[derive(Debug, Clone, Copy)]
-struct ServerAndDate {
+/// What [`Encoder::start`] has written last, if it is indexes alone: it is the same for the same values while the table has
+/// changed so often.
+#[derive(Debug, Default)]
+struct Start {
     changes: u64,
+    status: u16,
     date: [u8; DATE_BYTES],
-    coded: [u8; 2],
+    content_type: Option<Box<[u8]>>,
+    /// One of status, server, date and content type; none: nothing is kept.
+    coded: [u8; 4],
+    coded_len: u8,
 }
 
 /// Changes of the table's size that the next block has to begin with: the smallest since the last block, as it may have
@@ -49,7 +53,8 @@ struct Resized {
 
 impl Encoder {
     pub fn new() -> Self {
-        let mut encoder = Encoder { table: DynamicTable::new(DEFAULT_TABLE_BYTES), resized: None, indexed: None };
+        let mut encoder =
+            Encoder { table: DynamicTable::new(DEFAULT_TABLE_BYTES), resized: None, start: Start::default() };
         encoder.set_table_size(DEFAULT_TABLE_BYTES);
         encoder
     }
@@ -84,23 +89,31 @@ impl Encoder {
         }
     }
 
-    /// The fields that the server adds to a response: for a second, they are the same in each. `server` is always the same.
-    pub fn server_and_date(&mut self, server: &[u8], date: &[u8], out: &mut Vec<u8>) {
-        let changes = self.table.changes();
-        if let Some(last) = &self.indexed
-            && last.changes == changes
+    /// The status, the fields that the server adds, and the content type: for a second, they are often the same in each response.
+    /// `server` is always the same.
+    pub fn start(&mut self, status: u16, server: &[u8], date: &[u8], content_type: Option<&[u8]>, out: &mut Vec<u8>) {
+        let (changes, last) = (self.table.changes(), &self.start);
+        if (last.changes, last.status) == (changes, status)
             && last.date == *date
+            && last.content_type.as_deref() == content_type
         {
-            return out.extend_from_slice(&last.coded);
+            return out.extend_from_slice(&last.coded[..last.coded_len.into()]);
         }
         let at = out.len();
+        self.status(status, out);
         self.known(names::SERVER, server, out);
         self.known(names::DATE, date, out);
-        // Both were indexed by one byte each, if the table is as it was.
-        self.indexed = match (out[at..].try_into(), date.try_into()) {
-            (Ok(coded), Ok(date)) if self.table.changes() == changes => Some(ServerAndDate { changes, date, coded }),
-            _ => None,
-        };
+        if let Some(content_type) = content_type {
+            self.known(names::CONTENT_TYPE, content_type, out);
+        }
+        let coded = &out[at..];
+        // A field that entered the table, and changed it, would have more bytes than all of these.
+        if let (Some(kept), Ok(date)) = (self.start.coded.get_mut(..coded.len()), date.try_into()) {
+            kept.copy_from_slice(coded);
+            let last = &mut self.start;
+            (last.changes, last.status, last.date, last.coded_len) = (changes, status, date, coded.len() as u8);
+            last.content_type = content_type.map(Box::from);
+        }
     }
 
     /// A field whose name is an entry of the static table: one of [`names`](super::names).

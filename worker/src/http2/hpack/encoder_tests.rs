@@ -144,28 +144,34 @@ proptest! {
 }
 
 #[test]
-fn the_servers_fields_are_as_by_themselves() {
+fn the_start_is_as_its_fields_by_themselves() {
     let dates: [&[u8]; 2] = [b"Thu, 01 Jan 1970 00:00:00 GMT", b"Thu, 01 Jan 1970 00:00:01 GMT"];
+    let types: [Option<&[u8]>; 3] = [Some(b"text/plain"), None, Some(b"")];
     let (mut encoder, mut plain) = (Encoder::new(), Encoder::new());
-    let mut sizes = [0; 40];
+    let mut sizes = [0; 80];
     for (at, size) in sizes.iter_mut().enumerate() {
         let (mut out, mut expected) = (Vec::new(), Vec::new());
         // What enters the table between moves the indexes.
         for (encoder, out) in [(&mut encoder, &mut out), (&mut plain, &mut expected)] {
             encoder.begin(out);
-            if at % 7 == 0 {
+            if at % 13 == 0 {
                 encoder.known(CONTENT_TYPE, format!("text/{at}").as_bytes(), out);
             }
-            if at == 30 {
+            if at == 70 {
                 encoder.set_table_size(0);
                 encoder.begin(out);
             }
         }
-        encoder.server_and_date(b"tine/0", dates[at / 10 % 2], &mut out);
+        let (status, date, content_type) = ([200, 404, 418][at / 5 % 3], dates[at / 7 % 2], types[at / 9 % 3]);
+        encoder.start(status, b"tine/0", date, content_type, &mut out);
+        plain.status(status, &mut expected);
         plain.known(SERVER, b"tine/0", &mut expected);
-        plain.known(DATE, dates[at / 10 % 2], &mut expected);
+        plain.known(DATE, date, &mut expected);
+        if let Some(content_type) = content_type {
+            plain.known(CONTENT_TYPE, content_type, &mut expected);
+        }
         assert_eq!(out, expected, "response {at}");
         *size = out.len();
     }
-    assert_eq!(sizes[1..4], [2, 2, 2]);
+    assert_eq!((sizes[3], sizes[16]), (4, 3));
 }
