@@ -13,13 +13,14 @@ from bench_nginx import ANSWER, Nginx, need_nginx
 from harness import NAME, ON_LAST_CPU, Served, Tine, fail, free_port, need, say, show_progress, start
 
 BULK_BYTES = 100 << 20
-# Of h2load: the options, and what is fetched how often in a slice.
+# Of h2load: the options, and what is fetched how often in a slice. Tine has /health in memory, the others as a file.
 LOADS = {
     '-c 64 -m 1': ('/health', 6_400),
     '-c 64 -m 32': ('/health', 64_000),
+    '-c 64 -m 32, a file': ('/small', 64_000),
     '-c 1 -m 1, 100 MB': ('/bulk', 2),
 }
-BASES = {'-c 64 -m 1': 'nghttpd', '-c 64 -m 32': 'nghttpd', '-c 1 -m 1, 100 MB': 'nginx'}
+BASES = {load: 'nginx' if '100 MB' in load else 'nghttpd' for load in LOADS}
 IDLE, HELD, HELD_STREAMS = 1000, 50, 100
 H2O = '''\
 listen: {{ host: 127.0.0.1, port: {port} }}
@@ -78,32 +79,34 @@ def entry(binary, choice):
     # In memory, and readable by nginx's worker, which is another user's.
     files, scratch = tempfile.mkdtemp(prefix='tine-', dir='/dev/shm'), tempfile.mkdtemp(prefix='tine-')
     os.chmod(files, 0o755)
-    with open(os.path.join(files, 'health'), 'wb') as file:
-        file.write(ANSWER)
+    for name in 'health', 'small':
+        with open(os.path.join(files, name), 'wb') as file:
+            file.write(ANSWER)
     with open(os.path.join(files, 'bulk'), 'wb') as file:
         file.truncate(BULK_BYTES)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, files, ignore_errors=True)
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         servers = {
-            'tine': stack.enter_context(Tine(binary, '--workers', '1', '--static', files, prefix=prefix)),
+            'tine': stack.enter_context(Tine(binary, '--workers', '1', prefix=prefix)),
             'nghttpd': stack.enter_context(nghttpd(files, prefix)),
             'h2o': stack.enter_context(h2o(files, scratch, prefix)),
             'nginx': stack.enter_context(nginx(files, prefix)),
         }
+        of_files = servers | {'tine': stack.enter_context(Tine(binary, '--workers', '1', '--static', files, prefix=prefix))}
         # Before the loads, since what an allocator keeps of them would be given to these connections.
-        kept = {name: (kept_by(server, IDLE, 1, '/health', 65535), kept_by(server, HELD, HELD_STREAMS, '/bulk', 0))
-                for name, server in servers.items()}
+        idle = {name: kept_by(server, IDLE, 1, '/health', 65535) for name, server in servers.items()}
+        held = {name: kept_by(server, HELD, HELD_STREAMS, '/bulk', 0) for name, server in of_files.items()}
         for number in range(rounds):
-            for load in LOADS:
-                for name, server in servers.items():
+            for load, (path, _) in LOADS.items():
+                for name, server in (servers if path == '/health' else of_files).items():
                     show_progress(f'{NAME}: http2, round {number + 1} of {rounds}, {load}, {name}')
                     runs.setdefault(load, {}).setdefault(name, []).append(h2load(server, load))
             show_progress('')
             if (number + 1) % 5 == 0:
                 say(f'http2, {number + 1} of {rounds} rounds')
     failed = sum(one['failed'] for of_load in runs.values() for all_of in of_load.values() for one in all_of)
-    return table(runs, kept, first, rounds), failed
+    return table(runs, idle, held, first, rounds), failed
 
 
 def h2load(server, load):
@@ -165,15 +168,15 @@ def anonymous_bytes(server):
     return total
 
 
-def table(runs, kept, first, rounds):
+def table(runs, idle, held, first, rounds):
     of = {'nginx': version(r'nginx/(\S+)', 'nginx', '-v'), 'nghttpd': version(r'nghttp2/(\S+)', 'nghttpd', '--version'),
           'h2o': version(r'version (\S+)', 'h2o', '--version')}
     versions = ', '.join(f'{name} {number}' for name, number in of.items())
     text = f'''
 ### HTTP/2 in cleartext, CPU a request in us, one worker each, h2load; rounds: {rounds}
 
-{first}; {versions}; median (least..most); the ratio is the median of those within a round. Small is /health, from memory
-or from a file of as many bytes.
+{first}; {versions}; median (least..most); the ratio is the median of those within a round. Small is /health, which
+tine has in memory and the others as a file; `a file`: of as many bytes, in all of them.
 
 | load | server | CPU a request | of {', '.join(sorted(set(BASES.values())))} | requests/s |
 |---|---|---:|---:|---:|
@@ -190,6 +193,6 @@ Memory that a connection keeps (anonymous, {IDLE} that are idle after one reques
 | server | idle | held |
 |---|---:|---:|
 '''
-    for name, (idle, held) in kept.items():
-        text += f'| {name} | {idle / 1024:.1f} | {held / 1024:.1f} |\n'
+    for name in idle:
+        text += f'| {name} | {idle[name] / 1024:.1f} | {held[name] / 1024:.1f} |\n'
     return text
