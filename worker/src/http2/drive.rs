@@ -6,7 +6,7 @@ use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use super::frame_writer as write;
 use super::outgoing::{Follows, Outgoing};
 use super::request::{Begins, DISCARD_BYTES_MAX};
-use super::state::{Http2, Wire};
+use super::state::{Http2, Paused, Wire};
 use super::stream::{Active, Discarding, OnStream, Part, Stream};
 use super::writer::{After, BlockKind, ROOM_BYTES_MIN};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
@@ -56,7 +56,7 @@ impl Http2 {
 
     fn drive(&mut self, at: usize, wire: &mut Wire<'_>) {
         let streams = self.streams.len();
-        let is_held = self.is_held(wire.cx);
+        let paused = self.paused(wire.cx);
         let stream = &mut *self.streams[at];
         let Part::Exchange(mut active) = std::mem::replace(&mut stream.part, Part::Sending) else { return };
         let cx = &wire.cx.of_stream(stream.id);
@@ -77,11 +77,11 @@ impl Http2 {
             blocks: &mut wire.scratch.blocks,
             encoder: &mut self.encoder,
             queued_elsewhere,
-            share_bytes: match is_held {
-                true => ROOM_BYTES_MIN,
-                false => (wire.cx.limits().write_high_watermark_bytes / streams).max(SHARE_BYTES_MIN),
+            share_bytes: match paused {
+                Paused::Little => (wire.cx.limits().write_high_watermark_bytes / streams).max(SHARE_BYTES_MIN),
+                Paused::Much | Paused::TooMuch => ROOM_BYTES_MIN,
             },
-            is_held,
+            paused,
             connection_window: self.send_window,
             input_ended: wire.input_ended,
             sent_bytes: wire.passed.sent,

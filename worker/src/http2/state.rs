@@ -11,7 +11,7 @@
 //! connection's output, as far as the client's windows and the watermarks allow (send.rs). What is waited for is in deadlines.rs.
 //!
 //! All streams share the watermarks. A stream whose window is closed is not counted, so that it stops no other: an exchange is not
-//! called for more than its client's window takes. Such streams together have a bound of their own ([`PAUSED_MARKS_MAX`]); above it a
+//! called for more than its client's window takes. Such streams together have bounds of their own ([`Paused`]): above the first a
 //! stream of which nothing waits still goes on, by a little at a time, so that a response that is not read delays no other.
 
 use super::budget::Budget;
@@ -40,12 +40,34 @@ pub const STREAMS_MAX: usize = 128;
 /// What a client may send on all streams before apps take it. The window is opened as bytes come, but for those that wait for apps
 /// which do not take them.
 pub const WINDOW: u32 = 1 << 20;
-/// While streams whose windows are closed hold more than this many high watermarks, none is called for more that has output waiting.
-const PAUSED_MARKS_MAX: usize = 4;
+/// In streams whose windows are closed, more than this many high watermarks are much.
+const MUCH_PAUSED_MARKS: usize = 4;
+/// And more than one for each stream that there may be are too much: applications have written chunks that are larger.
+const PAUSED_MARKS_MAX: usize = STREAMS_MAX;
 /// Streams that were reset last, of which frames may still come.
 const RESET_MAX: usize = STREAMS_MAX;
 /// The most input that is buffered: some frames.
 pub const INPUT_BYTES_MAX: usize = 64 << 10;
+
+/// What waits in streams whose windows are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    Little,
+    /// Streams of which something waits are not called.
+    Much,
+    /// None is called.
+    TooMuch,
+}
+
+impl Paused {
+    pub(super) fn holds(self, stream: &Outgoing) -> bool {
+        match self {
+            Paused::Little => false,
+            Paused::Much => !stream.queue.is_empty(),
+            Paused::TooMuch => true,
+        }
+    }
+}
 
 pub struct Http2 {
     pub(super) stage: Stage,
@@ -295,12 +317,15 @@ impl Http2 {
 
     /// Whether a stream is not called until its client has taken what waits of it.
     pub(super) fn holds(&self, stream: &Outgoing, cx: &Cx<'_>) -> bool {
-        !stream.queue.is_empty() && self.is_held(cx)
+        self.paused(cx).holds(stream)
     }
 
-    /// Whether too much waits in streams whose windows are closed.
-    pub(super) fn is_held(&self, cx: &Cx<'_>) -> bool {
-        self.paused_bytes > PAUSED_MARKS_MAX * cx.limits().write_high_watermark_bytes
+    pub(super) fn paused(&self, cx: &Cx<'_>) -> Paused {
+        match self.paused_bytes / cx.limits().write_high_watermark_bytes.max(1) {
+            0..MUCH_PAUSED_MARKS => Paused::Little,
+            MUCH_PAUSED_MARKS..PAUSED_MARKS_MAX => Paused::Much,
+            _ => Paused::TooMuch,
+        }
     }
 
     pub(super) fn place_of(&self, id: u32) -> Option<usize> {

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// `/N`: N bytes, in blocks as there is room; `/trailers`, `/early`, `/take`.
+/// `/N`: N bytes, in blocks as there is room; `/chunk`: 1 MiB whatever the room; `/trailers`, `/early`, `/take`.
 #[derive(Default, Clone)]
 struct Bytes {
     /// Written by all exchanges.
@@ -51,6 +52,15 @@ impl App for Bytes {
                 out.head(Head::new(StatusCode::OK))?;
                 out.write(b"body")?;
                 out.trailers(Trailers::new().field("X-Sum", "1"))?;
+                Ok(Pull::End)
+            }));
+        }
+        if path == "chunk" {
+            let written = self.written.clone();
+            return Answer::exchange(Pulled(move |out: &mut Out<'_>, _: &Cx<'_>| {
+                out.head(Head::new(StatusCode::OK))?;
+                out.write(&[b'x'; CHUNK_BYTES])?;
+                written.set(written.get() + CHUNK_BYTES);
                 Ok(Pull::End)
             }));
         }
@@ -162,6 +172,22 @@ fn a_stream_that_its_client_does_not_take_stops_no_other_and_holds_little() {
     }
     client.send(&[get(301, "/50000"), window(301, 60_000)].concat());
     assert_eq!(got(&client.told(), 301), (50_000, true));
+}
+
+#[test]
+fn streams_that_their_client_does_not_take_hold_no_more_than_a_mark_each() {
+    let app = Bytes::default();
+    let mut client = Client::new(app.clone());
+    client.send(&[settings(&[(4, 0)]), window(0, 1 << 30)].concat());
+    for at in 0..100 {
+        client.send(&get(2 * at + 1, "/chunk"));
+    }
+    let bound = STREAMS_MAX * client.limits.write_high_watermark_bytes;
+    assert!((bound..bound + 2 * CHUNK_BYTES).contains(&app.written.get()), "{}", app.written.get());
+    // A place is free again, and the next goes on.
+    let before = app.written.get();
+    client.send(&[rst(1, 8), rst(3, 8)].concat());
+    assert!(app.written.get() > before);
 }
 
 #[test]

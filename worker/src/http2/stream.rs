@@ -5,6 +5,7 @@ use super::hpack::Encoder;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::priority::Priority;
+use super::state::Paused;
 use super::windows::SendWindow;
 use super::writer::{self, Blocks};
 use crate::app::{AppError, Cx};
@@ -105,8 +106,8 @@ pub struct OnStream<'a> {
     pub queued_elsewhere: usize,
     /// As [`writer::Sink::share_bytes`].
     pub share_bytes: usize,
-    /// Too much waits in streams that their client does not take.
-    pub is_held: bool,
+    /// What waits in streams that their client does not take.
+    pub paused: Paused,
     pub connection_window: SendWindow,
     /// The client has ended its side of the connection.
     pub input_ended: bool,
@@ -153,7 +154,7 @@ impl crate::exchange::Stream for OnStream<'_> {
     fn is_full(&self, cx: &Cx<'_>) -> bool {
         let queued = self.queued_elsewhere + self.outgoing.queue.len();
         queued > cx.limits().write_low_watermark_bytes
-            || self.is_held && !self.outgoing.queue.is_empty()
+            || self.paused.holds(self.outgoing)
             || self.outgoing.is_blocked(self.connection_window)
     }
 
