@@ -8,6 +8,7 @@ use super::stream::{Part, Stream};
 use crate::app::Cx;
 use crate::dispatch::{Cut, Outcome};
 use crate::protocol::{Closing, Next};
+use crate::throttle::Ticket;
 use crate::timers::earlier;
 use std::time::{Duration, Instant};
 use tine_common::telemetry::Count;
@@ -47,7 +48,7 @@ impl Http2 {
     fn deadline_of(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
         let blocked = stream.outgoing.blocked_until(cx.limits().write_timeout);
         let own = match &stream.part {
-            Part::Waiting(waiting) => Some(waiting.ticket.until()),
+            Part::Waiting(waiting) => waiting.ticket.as_ref().map(Ticket::until),
             Part::Exchange(active) => {
                 let waits_for_reader = self.waits_for_reader(stream, queued_bytes, cx) || active.next == Next::Sent;
                 let due = active.driver.deadline(cx);
@@ -167,6 +168,7 @@ impl Http2 {
                     waits_for_send |= is_held && open.is_due && queued > 0;
                     (&open.next, open.is_due && !is_held, is_held || is_full)
                 }
+                Part::Waiting(waiting) if waiting.ticket.is_none() && !self.is_too_full(cx) => return Next::Again,
                 _ => continue,
             };
             if is_due {

@@ -110,18 +110,24 @@ impl Http2 {
         let called = caller.as_ref().map(|caller| of_stream.called_by(caller));
         let cx = called.as_ref().unwrap_or(&of_stream);
         request.set_https(cx.is_https());
+        let mut ticket = None;
         let admitted = match admitted {
-            Some(admitted) => admitted,
+            Some(admitted) => Some(admitted),
+            None if self.is_too_full(cx) => None,
             None => match dispatch::admit(&request, cx) {
-                Admission::Admitted(permit) => Ok(permit),
-                Admission::Refused(response) => Err(response),
-                Admission::Waits(ticket) => {
-                    let record = Record::begun(&request, begins.began, wire.written(), cx);
-                    let waiting = Waiting { ticket, head: head.clone(), place };
-                    self.insert(begins, Part::Waiting(Box::new(waiting)), record, cx);
-                    return;
+                Admission::Admitted(permit) => Some(Ok(permit)),
+                Admission::Refused(response) => Some(Err(response)),
+                Admission::Waits(waits) => {
+                    ticket = Some(waits);
+                    None
                 }
             },
+        };
+        let Some(admitted) = admitted else {
+            let record = Record::begun(&request, begins.began, wire.written(), cx);
+            let waiting = Waiting { ticket, head: head.clone(), place };
+            self.insert(begins, Part::Waiting(Box::new(waiting)), record, cx);
+            return;
         };
         let expects_continue = head.expects_continue() && request.has_body();
         self.call(&request, expects_continue, begins, admitted, wire, cx);
@@ -282,20 +288,25 @@ impl Http2 {
         self.respond(error_response(error), begins, 0, true, wire);
     }
 
-    /// A request that waits for the limits: begins it once it is admitted or refused.
+    /// A request that waits: begins it once it is admitted or refused by the limits, or once there is room.
     pub(super) fn look_at_waiting(&mut self, at: usize, wire: &mut Wire<'_>) {
+        let is_too_full = self.is_too_full(wire.cx);
         let Part::Waiting(waiting) = &mut self.streams[at].part else { return };
-        let admitted = match waiting.ticket.verdict(wire.input_ended, wire.cx.now()) {
-            Verdict::Waits => return,
-            Verdict::Admitted(permit) => Ok(permit),
-            Verdict::Refused(response) => Err(response),
+        let admitted = match &mut waiting.ticket {
+            None if is_too_full => return,
+            None => None,
+            Some(ticket) => match ticket.verdict(wire.input_ended, wire.cx.now()) {
+                Verdict::Waits => return,
+                Verdict::Admitted(permit) => Some(Ok(permit)),
+                Verdict::Refused(response) => Some(Err(response)),
+            },
         };
         let stream = self.remove(at, wire.cx);
         let Stream { id, priority, is_head, incoming, outgoing, part, record } = *stream;
         let (Part::Waiting(waiting), Some(record)) = (part, record) else { return };
         // What has come meanwhile counts: of the body, for the windows and of the priority.
         let begins = Begins { id, began: record.began, incoming, window: outgoing.window, is_head, priority };
-        self.begin(&waiting.head, begins, waiting.place, Some(admitted), wire);
+        self.begin(&waiting.head, begins, waiting.place, admitted, wire);
     }
 
     /// The connection ends after the requests that have begun.

@@ -303,10 +303,21 @@ impl Http2 {
 
     /// Counts anew what the client's windows hold up.
     pub(super) fn count_paused(&mut self) {
+        self.paused_bytes = self.held_up_bytes();
+    }
+
+    fn held_up_bytes(&self) -> usize {
         let window = self.send_window;
         let paused =
             self.streams.iter().map(|stream| &stream.outgoing).filter(|outgoing| outgoing.open_window(window) == 0);
-        self.paused_bytes = paused.map(|outgoing| outgoing.queue.len()).sum();
+        paused.map(|outgoing| outgoing.queue.len()).sum()
+    }
+
+    /// Whether too much waits in streams whose windows are closed for a request to begin: applications also answer with whole
+    /// responses, whose bodies are queued.
+    pub(super) fn is_too_full(&self, cx: &Cx<'_>) -> bool {
+        let bound = PAUSED_MARKS_MAX * cx.limits().write_high_watermark_bytes;
+        self.queued_bytes > bound && self.held_up_bytes() > bound
     }
 
     /// Whether too much waits for the exchange of this stream to be called for more; `output_bytes`: in the connection's output.

@@ -48,7 +48,8 @@ pub struct Discarding {
 
 /// A request that is not begun yet.
 pub struct Waiting {
-    pub ticket: Ticket,
+    /// `None`: it waits for the client to take other responses.
+    pub ticket: Option<Ticket>,
     pub head: RequestHead,
     /// As [`crate::http::Request::place`].
     pub place: u32,
