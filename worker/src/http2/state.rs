@@ -60,6 +60,17 @@ pub enum Paused {
 }
 
 impl Paused {
+    fn of(bytes: usize, cx: &Cx<'_>) -> Paused {
+        let mark = cx.limits().write_high_watermark_bytes;
+        if bytes > PAUSED_MARKS_MAX * mark {
+            Paused::TooMuch
+        } else if bytes > MUCH_PAUSED_MARKS * mark {
+            Paused::Much
+        } else {
+            Paused::Little
+        }
+    }
+
     pub(super) fn holds(self, stream: &Outgoing) -> bool {
         match self {
             Paused::Little => false,
@@ -316,8 +327,9 @@ impl Http2 {
     /// Whether too much waits in streams whose windows are closed for a request to begin: applications also answer with whole
     /// responses, whose bodies are queued.
     pub(super) fn is_too_full(&self, cx: &Cx<'_>) -> bool {
-        let bound = PAUSED_MARKS_MAX * cx.limits().write_high_watermark_bytes;
-        self.queued_bytes > bound && self.held_up_bytes() > bound
+        // Mostly little waits in all streams.
+        let is_too_much = |bytes| Paused::of(bytes, cx) == Paused::TooMuch;
+        is_too_much(self.queued_bytes) && is_too_much(self.held_up_bytes())
     }
 
     /// Whether too much waits for the exchange of this stream to be called for more; `output_bytes`: in the connection's output.
@@ -332,11 +344,7 @@ impl Http2 {
     }
 
     pub(super) fn paused(&self, cx: &Cx<'_>) -> Paused {
-        match self.paused_bytes / cx.limits().write_high_watermark_bytes.max(1) {
-            0..MUCH_PAUSED_MARKS => Paused::Little,
-            MUCH_PAUSED_MARKS..PAUSED_MARKS_MAX => Paused::Much,
-            _ => Paused::TooMuch,
-        }
+        Paused::of(self.paused_bytes, cx)
     }
 
     pub(super) fn place_of(&self, id: u32) -> Option<usize> {
