@@ -20,19 +20,9 @@ pub fn head(
 ) {
     let at = out.len();
     encoder.begin(out);
-    let (status, server, date) = (head.status.as_u16(), cx.date_line().server(), cx.date_line().date());
-    if !head.lines.sets_server && !head.lines.sets_date {
-        encoder.start(status, server, date, head.content_type.as_deref().map(str::as_bytes), out);
-    } else {
-        encoder.status(status, out);
-        if !head.lines.sets_server {
-            encoder.known(names::SERVER, server, out);
-        }
-        if !head.lines.sets_date {
-            encoder.known(names::DATE, date, out);
-        }
-        content_type(encoder, out, head);
-    }
+    let server = (!head.lines.sets_server).then(|| cx.date_line().server());
+    let date = (!head.lines.sets_date).then(|| cx.date_line().date());
+    encoder.start(head.status.as_u16(), server, date, head.content_type.as_deref().map(str::as_bytes), out);
     fields(encoder, out, head);
     // What the app says itself takes precedence.
     if let Some(id) = record.request_id().filter(|_| !head.has(request_log::ID_FIELD)) {
@@ -61,8 +51,7 @@ pub fn switching(encoder: &mut Encoder, out: &mut Vec<u8>, upgrade: &mut Upgrade
 /// A checked interim head as a block.
 pub fn interim(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
     encoder.begin(out);
-    encoder.status(head.status.as_u16(), out);
-    content_type(encoder, out, head);
+    encoder.start(head.status.as_u16(), None, None, head.content_type.as_deref().map(str::as_bytes), out);
     fields(encoder, out, head);
 }
 
@@ -71,12 +60,6 @@ pub fn trailers(encoder: &mut Encoder, out: &mut Vec<u8>, trailers: &Trailers) {
     encoder.begin(out);
     for (name, value) in trailers.fields() {
         field(encoder, out, name.as_bytes(), value.as_bytes());
-    }
-}
-
-fn content_type(encoder: &mut Encoder, out: &mut Vec<u8>, head: &Head) {
-    if let Some(value) = &head.content_type {
-        encoder.known(names::CONTENT_TYPE, value.as_bytes(), out);
     }
 }
 

@@ -89,23 +89,32 @@ impl Encoder {
         }
     }
 
-    /// The status, the fields that the server adds, and the content type: for a second, they are often the same in each response.
-    /// `server` is always the same.
-    pub fn start(&mut self, status: u16, server: &[u8], date: &[u8], content_type: Option<&[u8]>, out: &mut Vec<u8>) {
+    /// The status, the fields that the server adds unless the application does, and the content type: for a second, they are
+    /// often the same in each response. `server` is always the same.
+    pub fn start(
+        &mut self,
+        status: u16,
+        server: Option<&[u8]>,
+        date: Option<&[u8]>,
+        content_type: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
         let (changes, last) = (self.table.changes(), &self.start);
         if (last.changes, last.status) == (changes, status)
-            && last.date == *date
+            && server.is_some()
+            && date.is_some_and(|date| last.date == *date)
             && last.content_type.as_deref() == content_type
         {
             return out.extend_from_slice(&last.coded[..last.coded_len.into()]);
         }
         let at = out.len();
         self.status(status, out);
-        self.known(names::SERVER, server, out);
-        self.known(names::DATE, date, out);
-        if let Some(content_type) = content_type {
-            self.known(names::CONTENT_TYPE, content_type, out);
+        for (name, value) in [(names::SERVER, server), (names::DATE, date), (names::CONTENT_TYPE, content_type)] {
+            if let Some(value) = value {
+                self.known(name, value, out);
+            }
         }
+        let (Some(_), Some(date)) = (server, date) else { return };
         let coded = &out[at..];
         // A field that entered the table, and changed it, would have more bytes than all of these.
         if let (Some(kept), Ok(date)) = (self.start.coded.get_mut(..coded.len()), date.try_into()) {

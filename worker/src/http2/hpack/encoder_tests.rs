@@ -163,7 +163,7 @@ fn the_start_is_as_its_fields_by_themselves() {
             }
         }
         let (status, date, content_type) = ([200, 404, 418][at / 5 % 3], dates[at / 7 % 2], types[at / 9 % 3]);
-        encoder.start(status, b"tine/0", date, content_type, &mut out);
+        encoder.start(status, Some(b"tine/0"), Some(date), content_type, &mut out);
         plain.status(status, &mut expected);
         plain.known(SERVER, b"tine/0", &mut expected);
         plain.known(DATE, date, &mut expected);
