@@ -16,7 +16,9 @@
 //!
 //! [`Http1::advance`] goes as far as the bytes, the room for output and the time allow, and returns what it waits for.
 
+use super::call::{Call, Called, Entry, app_failed, arrived_body};
 use super::decode::Decoder;
+use super::discard::Discard;
 use super::encode;
 use super::exchange::Active;
 use super::framing::ResponseFacts;
@@ -24,15 +26,13 @@ use super::head_cache::HeadCache;
 use super::parse::{Parsed, later_minor_version, parse};
 use super::pipelined::is_request_pipelined;
 use super::writer::Writer;
-use crate::app::{Answer, App, ConnectionEnd, Cx, Handshake, Peer};
-use crate::caller;
+use crate::app::{App, ConnectionEnd, Cx, Peer};
 use crate::dispatch::{self, Cut, Outcome, Record, Recorder};
 use crate::eviction::Waits;
-use crate::exchange::{Driven, Driver, Failed, Piece};
-use crate::http::{BodyLength, Error, Response, StatusCode};
+use crate::exchange::{Driven, Failed, Piece};
+use crate::http::{BodyLength, Error, StatusCode};
 use crate::http2::{self, Http2};
-use crate::net::WriteQueue;
-use crate::protocol::{Closing, Io, Next, Passed, Protocol};
+use crate::protocol::{Closing, Io, Next, Protocol};
 use crate::throttle::{Admission, Permit, Ticket, Verdict};
 use crate::websocket::WebSocket;
 use std::mem::MaybeUninit;
@@ -40,10 +40,6 @@ use std::time::Instant;
 use tine_common::config::HEADER_COUNT_CEILING;
 use tine_common::telemetry::Count;
 
-/// Up to this many bytes of an unread request body are read and dropped to keep the connection.
-const DISCARD_BYTES_MAX: u64 = 1 << 20;
-/// The timeout for all of it, as a multiple of the timeout for its next byte.
-const DISCARD_WAITS_MAX: u32 = 6;
 /// Requests answered in one turn, however many were pipelined.
 pub const REQUESTS_PER_TURN: usize = 256;
 
@@ -78,24 +74,6 @@ struct Waiting {
     ticket: Ticket,
     /// Of the request that waits.
     record: Record,
-}
-
-/// A response is queued, but the request body is incomplete.
-struct Discard {
-    body: Decoder,
-    bytes_left: u64,
-    /// When the response was last seen to be sent completely.
-    answered: Instant,
-}
-
-impl Discard {
-    /// `since`: when the last bytes of the body arrived; `answered` if none have. In a drain it ends like an idle
-    /// connection.
-    fn until(&self, since: Instant, cx: &Cx<'_>) -> Instant {
-        let whole = self.answered + DISCARD_WAITS_MAX * cx.limits().linger_timeout;
-        let until = whole.min(since + cx.limits().linger_timeout);
-        cx.idle_end().map_or(until, |end| until.min(end.after(self.answered)))
-    }
 }
 
 /// How one stage's step ended.
@@ -346,11 +324,12 @@ impl Http1 {
         cx: &Cx<'_>,
     ) -> Result<Option<Step>, Error> {
         let (began_at, starts_at, passed, hung_up) = (io.consumed(), io.written(), io.passed, io.hung_up);
-        let mut reply = Reply { output: io.output, recorder: io.recorder, passed, began_at, starts_at };
+        let ends_connection = self.ends_at_next_wait;
+        let mut call = Call { output: io.output, recorder: io.recorder, passed, began_at, starts_at, ends_connection };
         let bytes = io.input.unconsumed();
         let begun = match io.scratch.head_cache.recall(bytes, cx.limits()) {
-            Some(parsed) => self.begin(parsed, bytes, entry, &mut reply, app, cx),
-            None => match self.parse_and_begin(bytes, &mut io.scratch.head_cache, entry, &mut reply, app, cx)? {
+            Some(parsed) => self.begin(parsed, bytes, entry, &mut call, app, cx),
+            None => match self.parse_and_begin(bytes, &mut io.scratch.head_cache, entry, &mut call, app, cx)? {
                 Some(begun) => begun,
                 None => return Ok(None),
             },
@@ -373,7 +352,7 @@ impl Http1 {
         bytes: &[u8],
         cache: &mut HeadCache,
         entry: Option<Entry>,
-        reply: &mut Reply<'_>,
+        call: &mut Call<'_>,
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> Result<Option<Begun>, Error> {
@@ -382,7 +361,7 @@ impl Http1 {
             return Ok(None);
         };
         cache.note(bytes, &parsed);
-        Ok(Some(self.begin(parsed, bytes, entry, reply, app, cx)))
+        Ok(Some(self.begin(parsed, bytes, entry, call, app, cx)))
     }
 
     #[inline]
@@ -391,7 +370,7 @@ impl Http1 {
         mut parsed: Parsed<'a>,
         bytes: &'a [u8],
         entry: Option<Entry>,
-        reply: &mut Reply<'_>,
+        call: &mut Call<'_>,
         app: &mut dyn App,
         cx: &Cx<'_>,
     ) -> Begun {
@@ -414,7 +393,7 @@ impl Http1 {
                     Admission::Admitted(permit) => Entry { admitted: Ok(permit), began: cx.now() },
                     Admission::Refused(response) => Entry { admitted: Err(response), began: cx.now() },
                     Admission::Waits(ticket) => {
-                        let mut record = Record::begun(&parsed.request, cx.now(), reply.starts_at, cx);
+                        let mut record = Record::begun(&parsed.request, cx.now(), call.starts_at, cx);
                         record.request_bytes = parsed.length as u64;
                         self.stage = Stage::Waiting(Box::new(Waiting { ticket, record }));
                         return Begun::Waits;
@@ -426,7 +405,7 @@ impl Http1 {
         parsed.request.set_https(cx.is_https());
         let rest = &bytes[parsed.length..];
         parsed.request.set_arrived(arrived_body(parsed.request.body_length(), rest));
-        let called = self.call(&parsed, rest, entry, reply, app, cx);
+        let called = call.make(&parsed, rest, entry, app, cx);
         Begun::Called(parsed.length, called)
     }
 
@@ -444,94 +423,6 @@ impl Http1 {
             Ok(Some(step)) => step,
             Ok(None) | Err(_) => unreachable!("nothing was consumed since the head was parsed"),
         }
-    }
-
-    /// Calls the app. A [`Response`] is queued while the request is still in the input; `rest` is the input after its
-    /// head.
-    fn call(
-        &mut self,
-        parsed: &Parsed<'_>,
-        rest: &[u8],
-        entry: Entry,
-        reply: &mut Reply<'_>,
-        app: &mut dyn App,
-        cx: &Cx<'_>,
-    ) -> Called {
-        let request = &parsed.request;
-        let mut permit = Permit::none();
-        let answer = match entry.admitted {
-            Ok(admitted) => {
-                permit = admitted;
-                dispatch::begin(request, entry.began, reply.starts_at, reply.recorder, app, cx)
-            }
-            Err(refusal) => {
-                reply.recorder.begin(request, entry.began, reply.starts_at, cx).outcome = Outcome::Refused;
-                Answer::Response(*refusal)
-            }
-        };
-        reply.recorder.last().request_bytes = parsed.length as u64;
-        match answer {
-            Answer::Response(mut response) => self.respond(&mut response, parsed, rest, &permit, reply, cx),
-            Answer::Exchange(exchange) => {
-                let body = Decoder::new(request.body_length(), cx.limits().header_bytes_max);
-                let driver = Driver::new(exchange, request.name(), cx);
-                let (facts, is_held_back) = (facts_of(parsed), is_held_back(parsed, rest));
-                let record = reply.recorder.take_last();
-                let mut active = Active::new(driver, facts, body, is_held_back, record, reply.began_at);
-                active.hold(permit, cx);
-                Called::Exchange(Box::new(active))
-            }
-            Answer::Upgrade(upgrade) => {
-                let handshake = match Handshake::of(request) {
-                    Ok(handshake) => handshake,
-                    Err(refusal) => return self.respond(&mut refusal.response(), parsed, rest, &permit, reply, cx),
-                };
-                match handshake.accept(&upgrade) {
-                    Ok(()) => {
-                        let record = reply.recorder.last();
-                        encode::switching(reply.output, &handshake, &upgrade, record, cx);
-                        let peer = caller::called(upgrade.peer, cx);
-                        let mut websocket = WebSocket::new(peer, request.name(), record, cx.limits(), cx.now());
-                        websocket.permit = permit.keep(cx.now());
-                        reply.written();
-                        Called::Upgraded(Box::new(websocket))
-                    }
-                    Err(error) => {
-                        dispatch::on_refused(&request.name(), error, cx);
-                        self.respond(&mut app_failed(), parsed, rest, &permit, reply, cx)
-                    }
-                }
-            }
-        }
-    }
-
-    /// Queues a complete response, or a 500 if it cannot be sent.
-    fn respond(
-        &self,
-        response: &mut Response,
-        parsed: &Parsed<'_>,
-        rest: &[u8],
-        permit: &Permit,
-        reply: &mut Reply<'_>,
-        cx: &Cx<'_>,
-    ) -> Called {
-        let body = parsed.request.body_length();
-        let mut facts = facts_of(parsed);
-        // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
-        let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
-        facts.keep_alive &= !(is_held_back(parsed, rest) || is_too_large || self.ends_at_next_wait);
-        facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
-        if let Some(fields) = permit.limit_fields(cx) {
-            fields.add_to_response(response);
-        }
-        let (output, record) = (&mut *reply.output, reply.recorder.last());
-        record.request_bytes += parsed.request.arrived_body().map_or(0, |body| body.len() as u64);
-        let keep_alive = encode::response(response, output, facts, record, cx).unwrap_or_else(|error| {
-            dispatch::on_refused(&parsed.request.name(), error, cx);
-            encode::response(&mut app_failed(), output, facts, record, cx).unwrap_or(false)
-        });
-        reply.written();
-        Called::Answered { body, keep_alive, is_clients_last: !parsed.keep_alive }
     }
 
     fn on_called(&mut self, called: Called, io: &mut Io<'_>, cx: &Cx<'_>) -> Step {
@@ -562,8 +453,7 @@ impl Http1 {
             (true, true) => Step::Go,
             (true, false) => {
                 // `since` is the time of the response.
-                let discard = Discard { body, bytes_left: DISCARD_BYTES_MAX, answered: self.since };
-                self.stage = Stage::Discard(Box::new(discard));
+                self.stage = Stage::Discard(Box::new(Discard::new(body, self.since)));
                 Step::Go
             }
             (false, true) if is_clients_last && io.input.is_empty() => Step::Stop(Next::Close(Closing::Flushed)),
@@ -664,31 +554,23 @@ impl Http1 {
         if !io.output.is_empty() {
             (self.since, discard.answered) = (cx.now(), cx.now());
         }
-        loop {
-            match discard.body.next(io.input) {
-                Ok(Piece::Data { bytes, .. }) if bytes as u64 <= discard.bytes_left => {
-                    self.since = cx.now();
-                    discard.bytes_left -= bytes as u64;
-                    discard.body.consume(bytes);
-                    io.input.consume(bytes);
+        match discard.take_arrived(io.input, &mut self.since, cx.now()) {
+            Ok(Piece::End) => {
+                self.since = cx.now();
+                Step::Go
+            }
+            Ok(Piece::NeedsInput) if io.input_ended => Step::Stop(Next::Close(Closing::Flushed)),
+            Ok(Piece::NeedsInput) if cx.now() < discard.until(self.since, cx) => {
+                self.stage = Stage::Discard(discard);
+                Step::Stop(Next::Wait)
+            }
+            // Too much, too slow or malformed: the response is still sent, but the connection is not kept.
+            too_much => {
+                if matches!(too_much, Ok(Piece::NeedsInput)) {
+                    cx.count(Count::TimeoutLinger);
                 }
-                Ok(Piece::End) => {
-                    self.since = cx.now();
-                    return Step::Go;
-                }
-                Ok(Piece::NeedsInput) if io.input_ended => return Step::Stop(Next::Close(Closing::Flushed)),
-                Ok(Piece::NeedsInput) if cx.now() < discard.until(self.since, cx) => {
-                    self.stage = Stage::Discard(discard);
-                    return Step::Stop(Next::Wait);
-                }
-                // Too much, too slow or malformed: the response is still sent, but the connection is not kept.
-                too_much => {
-                    if matches!(too_much, Ok(Piece::NeedsInput)) {
-                        cx.count(Count::TimeoutLinger);
-                    }
-                    io.input.clear();
-                    return Step::Stop(Next::Close(Closing::Lingering));
-                }
+                io.input.clear();
+                Step::Stop(Next::Close(Closing::Lingering))
             }
         }
     }
@@ -721,65 +603,11 @@ fn complete(mut active: Box<Active>, outcome: Outcome, io: &mut Io<'_>) -> Decod
     body
 }
 
-/// Where a response goes while its request is still in the input.
-struct Reply<'a> {
-    output: &'a mut WriteQueue,
-    recorder: &'a mut Recorder,
-    passed: Passed,
-    /// Positions in the connection's input and output, where the request began and the response starts.
-    began_at: u64,
-    starts_at: u64,
-}
-
-impl Reply<'_> {
-    /// The response is written.
-    fn written(&mut self) {
-        self.recorder.last().written(self.passed.written(self.output.len()));
-    }
-}
-
-/// A request is admitted, or refused by the limits.
-struct Entry {
-    admitted: Result<Permit, Box<Response>>,
-    /// When its head was complete.
-    began: Instant,
-}
-
 /// What has become of a request whose head is complete.
 enum Begun {
     /// The app was called; the length of the head.
     Called(usize, Called),
     Waits,
-}
-
-/// The outcome of calling the app.
-enum Called {
-    Answered { body: BodyLength, keep_alive: bool, is_clients_last: bool },
-    Exchange(Box<Active>),
-    Upgraded(Box<WebSocket>),
-}
-
-fn facts_of(parsed: &Parsed<'_>) -> ResponseFacts {
-    let request = &parsed.request;
-    ResponseFacts { version: request.version(), is_head: request.method() == "HEAD", keep_alive: parsed.keep_alive }
-}
-
-/// A client that expects 100 (Continue) holds its body back, unless it has begun to send it (RFC 9110, 10.1.1).
-fn is_held_back(parsed: &Parsed<'_>, rest: &[u8]) -> bool {
-    parsed.expects_continue && parsed.request.has_body() && rest.is_empty()
-}
-
-/// The whole body, at the front of the input after a head. Only of a length that keeps the connection even if no
-/// exchange reads it.
-fn arrived_body(length: BodyLength, rest: &[u8]) -> Option<&[u8]> {
-    match length {
-        BodyLength::Known(length @ 1..=DISCARD_BYTES_MAX) => rest.get(..length as usize),
-        _ => None,
-    }
-}
-
-pub fn app_failed() -> Response {
-    Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error: the application failed\n")
 }
 
 #[cfg(test)]
