@@ -2,8 +2,9 @@
 
 use crate::support::lua::{SAID, folder_with, serve_from, text_of};
 use crate::support::{Server, eventually, scratch_folder};
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
 /// Runs the chunk that is the path's name, in a request, with `said` for what a call returns.
@@ -201,7 +202,10 @@ fn a_send_that_is_not_read_times_out() {
 
 #[test]
 fn what_cannot_be_connected_says_why() {
-    let refused = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it is bound").port();
+    // A port that the test keeps, on which nothing listens.
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let refused = bound.local_addr().expect("it is bound").as_socket().expect("an IP address").port();
     let body = r##"
       local tcp = tine.socket.tcp()
       local lines = {
