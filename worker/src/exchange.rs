@@ -31,6 +31,9 @@ pub trait Stream {
     /// Some of the response may not be with the kernel yet.
     fn has_unsent(&self) -> bool;
 
+    /// The server keeps the client from sending more of the body, as apps do not take what others have sent.
+    fn is_input_withheld(&self) -> bool;
+
     /// Too much output waits to be sent for the app to be called for more.
     fn is_full(&self, cx: &Cx<'_>) -> bool;
 
@@ -320,7 +323,7 @@ impl Driver {
             if stream.input_ended() {
                 return Err(Failed::ClientLeft);
             }
-            self.is_body_due = self.exchange.wants_body();
+            self.is_body_due = self.exchange.wants_body() && !stream.is_input_withheld();
             if !self.is_body_due {
                 self.patience.rest(cx.now());
                 return Ok(Driven::Waits(Next::Wait));

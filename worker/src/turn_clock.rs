@@ -55,9 +55,9 @@ impl TurnClock {
     #[cfg(test)]
     pub fn always_up() -> TurnClock {
         let board = tine_common::scoreboard::Scoreboard::new(1).expect("a scoreboard");
-        let now = Instant::now();
-        let clock = TurnClock::new(board.slot(0), now);
-        clock.read(now + TURN_TIME);
+        let clock = TurnClock::new(board.slot(0), Instant::now());
+        clock.connection_began.set(Instant::now() - CONNECTION_TIME);
+        clock.is_up.set(true);
         clock
     }
 

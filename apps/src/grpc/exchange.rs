@@ -10,6 +10,7 @@
 use super::coding::{self, Coding};
 use super::inbox::Inbox;
 use super::metadata::parse_timeout;
+use super::unary::Refused;
 use super::{Code, Method, Next, Replies, Status};
 use std::time::Instant;
 use tine_worker::app::{AppError, Cx, Exchange, Out, Pull};
@@ -139,6 +140,15 @@ impl<M: Method> Call<M> {
             None if self.next == Next::Message && self.wants_body() => Pull::Idle,
             None => Pull::Wait,
         }
+    }
+}
+
+impl Call<Refused> {
+    /// Ends at once, before any message.
+    pub fn refused(request: &Request<'_>, cx: &Cx<'_>, status: Status) -> Self {
+        let mut call = Call::new(request, cx, Refused);
+        call.status.get_or_insert(status);
+        call
     }
 }
 

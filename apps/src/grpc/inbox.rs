@@ -2,6 +2,7 @@
 //! has come whole is not copied, whatever the DATA frames were.
 
 use super::coding::{self, Coding, too_large};
+use super::held::Held;
 use super::{Code, MESSAGE_BYTES_MAX, Status};
 
 pub const PREFIX_BYTES: usize = 5;
@@ -10,6 +11,7 @@ pub const PREFIX_BYTES: usize = 5;
 #[derive(Default)]
 pub struct Inbox {
     part: Vec<u8>,
+    held: Held,
     /// The last message was compressed.
     pub was_compressed: bool,
 }
@@ -47,23 +49,27 @@ impl Inbox {
             self.was_compressed = flag == 1;
             return plain(flag, Arrived::Passed(message), coding).map(Some);
         }
-        self.collect(bytes, PREFIX_BYTES);
+        self.collect(bytes, PREFIX_BYTES)?;
         let Some((flag, length)) = prefix(&self.part)? else { return Ok(None) };
-        self.collect(bytes, PREFIX_BYTES + length);
+        self.collect(bytes, PREFIX_BYTES + length)?;
         if self.part.len() < PREFIX_BYTES + length {
             return Ok(None);
         }
         let mut message = std::mem::take(&mut self.part);
+        self.held.set(0);
         message.drain(..PREFIX_BYTES);
         self.was_compressed = flag == 1;
         plain(flag, Arrived::Own(message), coding).map(Some)
     }
 
     /// Grows as bytes come, not to what was announced.
-    fn collect(&mut self, bytes: &mut &[u8], whole: usize) {
+    fn collect(&mut self, bytes: &mut &[u8], whole: usize) -> Result<(), Status> {
         let (taken, rest) = bytes.split_at(bytes.len().min(whole.saturating_sub(self.part.len())));
+        self.held.admit(self.part.len() + taken.len())?;
         self.part.extend_from_slice(taken);
+        self.held.set(self.part.len());
         *bytes = rest;
+        Ok(())
     }
 }
 

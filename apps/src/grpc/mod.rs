@@ -33,6 +33,7 @@
 
 mod coding;
 mod exchange;
+mod held;
 mod inbox;
 mod metadata;
 mod method;
@@ -85,7 +86,10 @@ pub fn call(request: &Request<'_>, cx: &Cx<'_>, method: impl Method + 'static) -
 /// Answers a call of a method that there is not.
 pub fn unimplemented(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let status = Status::new(Code::Unimplemented, format!("unknown method {}", request.path()));
-    call(request, cx, unary::Refused::new(status))
+    match refusal(request) {
+        Some(response) => response.into(),
+        None => Answer::exchange(Call::refused(request, cx, status)),
+    }
 }
 
 /// Other requests get an answer of HTTP.

@@ -1,6 +1,7 @@
 //! What a call sends: metadata, messages, and metadata at its end.
 
 use super::coding::{self, too_large};
+use super::held::Held;
 use super::inbox::PREFIX_BYTES;
 use super::metadata::encode_binary;
 use super::{CONTENT_TYPE, MESSAGE_BYTES_MAX, Status};
@@ -23,6 +24,7 @@ pub struct Replies {
     /// Messages with their prefixes, in order: first what is left of this, then `small`.
     large: Bytes,
     small: Vec<u8>,
+    held: Held,
     initial: Vec<Field>,
     trailing: Vec<Field>,
     /// The client takes messages in gzip.
@@ -46,12 +48,14 @@ impl Replies {
         if length > MESSAGE_BYTES_MAX {
             return Err(too_large("the message to send", length));
         }
+        self.held.admit(self.waiting_bytes() + length)?;
         if self.compresses {
             self.send_compressed(&message.encode_to_vec());
-            return Ok(());
+        } else {
+            self.begin(0, length);
+            message.encode_raw(&mut self.small);
         }
-        self.begin(0, length);
-        message.encode_raw(&mut self.small);
+        self.held.set(self.waiting_bytes());
         Ok(())
     }
 
@@ -125,6 +129,12 @@ impl Replies {
             return Ok(());
         }
         self.write_head(out)?;
+        self.write_messages(out)?;
+        self.held.set(self.waiting_bytes());
+        Ok(())
+    }
+
+    fn write_messages(&mut self, out: &mut Out<'_>) -> Result<(), AppError> {
         loop {
             if self.large.is_empty() && self.small.len() >= SHARED_BYTES_MIN {
                 self.large = std::mem::take(&mut self.small).into();

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// Clients limit what the fields of a response may have, so a longer message is cut.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
 /// The codes of gRPC (its statuscodes.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -46,7 +49,12 @@ impl Status {
 
     /// With a code that gRPC may not know.
     pub fn of_number(code: i32, message: impl Into<Cow<'static, str>>) -> Status {
-        Status { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&at| message.is_char_boundary(at));
+            message.to_mut().truncate(end.unwrap_or_default());
+        }
+        Status { code, message }
     }
 
     pub(super) fn is_ok(&self) -> bool {
@@ -107,6 +115,14 @@ mod tests {
             ("\u{7f}", Some("%7F")),
         ] {
             assert_eq!(Status::new(Code::Unknown, message).encoded_message().as_deref(), expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_two_characters() {
+        for (message, expected) in [("a".repeat(5000), 4096), ("é".repeat(5000), 4096), ("€".repeat(5000), 4095)] {
+            let status = Status::new(Code::Unknown, message.clone());
+            assert!(status.message.len() == expected && message.starts_with(&*status.message));
         }
     }
 }

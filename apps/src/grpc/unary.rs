@@ -45,26 +45,12 @@ where
     }
 }
 
-/// Ends at once.
-pub struct Refused(Status);
-
-impl Refused {
-    pub fn new(status: Status) -> Refused {
-        Refused(status)
-    }
-}
+/// Is never called: the call has its status from the beginning.
+pub struct Refused;
 
 impl Method for Refused {
     fn on_message(&mut self, _: &[u8], _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(self.0.clone())
-    }
-
-    fn on_end(&mut self, _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(self.0.clone())
-    }
-
-    fn go_on(&mut self, _: &mut Replies, _: &Cx<'_>) -> Result<Next, Status> {
-        Err(self.0.clone())
+        Ok(Next::End)
     }
 }
 

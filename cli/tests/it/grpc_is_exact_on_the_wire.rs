@@ -38,6 +38,12 @@ struct Parameters {
     interval_us: i32,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct SimpleRequest {
+    #[prost(int32, tag = "2")]
+    response_size: i32,
+}
+
 fn framed(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     [&[0], &(bytes.len() as u32).to_be_bytes()[..], &bytes].concat()
@@ -113,6 +119,16 @@ fn errors_are_in_the_head_alone() {
         assert!(field(&fields, "grpc-message").contains(message), "{path} {more:?}: {fields:?}");
         assert_eq!(field(&fields, "grpc-accept-encoding"), "identity,gzip");
     }
+}
+
+/// Whatever is still to come.
+#[test]
+fn an_unknown_method_is_refused_before_any_message() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut http2 = Http2::connect(&server);
+    let fields = refused(&mut http2, 1, &[call(1, "/any/Nothing", &[])]);
+    assert_eq!(field(&fields, "grpc-status"), "12");
+    eventually("nothing is in flight", || (server.in_flight() == 0).then_some(()));
 }
 
 #[test]
@@ -247,6 +263,45 @@ fn clients_that_do_not_read_cost_little() {
     assert!(grown < 120 << 20, "{grown} bytes");
     drop(connections);
     eventually("nothing is in flight", || (server.in_flight() == 0).then_some(()));
+}
+
+/// A client may ask for ten megabytes by a few bytes, on each of its streams.
+#[test]
+fn long_replies_are_refused_while_many_are_held() {
+    const HELD_BYTES_MAX: u64 = 128 << 20;
+    let server = Server::start(&["--workers", "1"]);
+    let asked = framed(&SimpleRequest { response_size: 10_000_000 });
+    let path = "/grpc.testing.TestService/UnaryCall";
+    let before = server.memory_bytes();
+    let mut holder = Http2::connect_with(&server, &[(setting::INITIAL_WINDOW_SIZE, 0)]);
+    for stream in (0..40).map(|at| at * 2 + 1) {
+        holder.send(&[call(stream, path, &[]), Frame::data(stream, true, asked.clone())]);
+    }
+    let refusals = (0..40)
+        .map(|_| {
+            let head = holder.frame_of(HEADERS);
+            let fields = holder.fields(&head.payload);
+            match (field(&fields, ":status"), field(&fields, "grpc-status")) {
+                ("200", "8") => 1,
+                ("200", "") => 0,
+                other => panic!("{other:?}"),
+            }
+        })
+        .sum::<u64>();
+    let held = 10_000_000 * (40 - refusals);
+    assert!((HELD_BYTES_MAX - 10_000_000..HELD_BYTES_MAX).contains(&held), "{refusals} are refused");
+    let grown = server.memory_bytes().saturating_sub(before);
+    assert!(grown < 2 * HELD_BYTES_MAX, "{grown} bytes");
+    // Others have theirs, if they are short.
+    let mut http2 = Http2::connect(&server);
+    http2.send(&[call(1, ECHO, &[]), Frame::data(1, true, echo_of("hello"))]);
+    let answer = http2.answer(1);
+    assert_eq!(texts(&answer.body), ["hello"]);
+    drop(holder);
+    eventually("nothing is in flight", || (server.in_flight() == 0).then_some(()));
+    http2.send(&[call(3, path, &[]), Frame::data(3, true, asked)]);
+    let answer = http2.answer(3);
+    assert_eq!(trailer(&answer, "grpc-status"), Some("0"));
 }
 
 #[test]

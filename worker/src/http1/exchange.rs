@@ -220,6 +220,11 @@ impl Stream for OnWire<'_, '_> {
         !self.io.output.is_empty()
     }
 
+    /// The connection has one request at a time.
+    fn is_input_withheld(&self) -> bool {
+        false
+    }
+
     fn is_full(&self, cx: &Cx<'_>) -> bool {
         is_full(self.io.output.len(), cx)
     }

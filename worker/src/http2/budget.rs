@@ -45,7 +45,7 @@ pub enum Waste {
     TinyWindowUpdate,
     /// Whatever its length: blocks are bounded besides (CVE-2024-27316).
     Continuation,
-    /// A frame of an unknown type, GOAWAY, or a frame for a stream that has ended.
+    /// A frame of an unknown type, GOAWAY, or RST_STREAM for a stream that has ended.
     Ignored,
 }
 

@@ -20,6 +20,16 @@ const ANY_STREAM: u32 = MAX_31_BITS;
 /// What a PING has that asks whether the client is still there.
 const PROBE: [u8; 8] = *b"tine\0\0\0\0";
 
+/// What a client has to send.
+enum Owed {
+    /// The rest of a frame, or of a header block.
+    Frame,
+    /// That it has our SETTINGS.
+    Settings,
+    /// Anything, on a connection without a request.
+    Request,
+}
+
 impl Http2 {
     /// When to advance without an event. `queued_bytes`: of the connection's output.
     pub fn deadline(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
@@ -30,19 +40,21 @@ impl Http2 {
             Drain::Announced(at) => Some(at + LAST_REQUESTS),
             Drain::Last(_) => None,
         });
-        earlier(earlier(of_streams, of_drain), self.deadline_of_client(queued_bytes, cx))
+        // While output waits, only the client's reading counts.
+        let of_client = self.owed(cx).filter(|_| queued_bytes == 0).map(|(until, _)| until);
+        earlier(earlier(of_streams, of_drain), of_client)
     }
 
-    /// When the client must have sent what it owes, or anything.
-    fn deadline_of_client(&self, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
+    /// What the client has to send first, and until when.
+    fn owed(&self, cx: &Cx<'_>) -> Option<(Instant, Owed)> {
         let limits = cx.limits();
-        if queued_bytes > 0 {
-            return None; // until then, only its reading counts
-        }
-        let part = self.part_since.map(|since| since + limits.header_timeout);
-        let settings = self.settings_sent.map(|sent| sent + limits.header_timeout);
-        let idle = self.streams.is_empty().then(|| self.idle_since + limits.idle_timeout);
-        earlier(earlier(part, settings), idle)
+        let frame = self.part_since.map(|since| (since + limits.header_timeout, Owed::Frame));
+        let settings = self.settings_sent.map(|sent| (sent + limits.header_timeout, Owed::Settings));
+        let idle_until = self.idle_since + limits.idle_timeout;
+        // A frame that had begun by then may be a request.
+        let is_idle = self.streams.is_empty() && self.part_since.is_none_or(|since| since >= idle_until);
+        let request = is_idle.then_some((idle_until, Owed::Request));
+        [frame, settings, request].into_iter().flatten().min_by_key(|&(until, _)| until)
     }
 
     fn deadline_of(&self, stream: &Stream, queued_bytes: usize, cx: &Cx<'_>) -> Option<Instant> {
@@ -72,7 +84,8 @@ impl Http2 {
     }
 
     /// Ends what has waited for too long, and the connection when nothing is left.
-    pub(super) fn end_waits(&mut self, is_input_empty: bool, wire: &mut Wire<'_>) {
+    /// `has_more`: frames have arrived that are not read yet.
+    pub(super) fn end_waits(&mut self, has_more: bool, wire: &mut Wire<'_>) {
         let (cx, limits, now) = (wire.cx, wire.cx.limits(), wire.cx.now());
         let mut at = 0;
         while at < self.streams.len() {
@@ -96,7 +109,7 @@ impl Http2 {
             wire.output.append_with(|out| write::ping(PROBE, out));
         }
         self.end_drain(wire);
-        if wire.input_ended && self.streams.is_empty() && !matches!(self.stage, Stage::Ended(_)) {
+        if wire.input_ended && !has_more && self.streams.is_empty() && !matches!(self.stage, Stage::Ended(_)) {
             self.stage = Stage::Ended(Closing::Flushed);
         }
         if matches!(self.stage, Stage::Ended(_)) {
@@ -105,18 +118,19 @@ impl Http2 {
         // It is idle once all output is sent.
         if !wire.output.is_empty() {
             self.idle_since = now;
+            return;
         }
-        let has_passed = |since: Option<Instant>, wait: Duration| since.is_some_and(|since| now >= since + wait);
-        if wire.output.is_empty() && has_passed(self.part_since, limits.header_timeout) {
-            self.time_out(Code::Protocol, "a frame did not arrive in time", Some(Count::TimeoutHead), wire);
-        } else if wire.output.is_empty() && has_passed(self.settings_sent, limits.header_timeout) {
-            self.time_out(Code::SettingsTimeout, "SETTINGS were not acknowledged in time", None, wire);
-        } else if self.streams.is_empty() && is_input_empty && wire.output.is_empty() {
-            if now >= self.idle_since + limits.idle_timeout {
-                self.time_out(Code::NoError, "", Some(Count::TimeoutIdle), wire);
-            } else if self.ends_at_next_wait {
-                self.time_out(Code::NoError, "", None, wire);
+        match self.owed(cx).filter(|&(until, _)| now >= until) {
+            Some((_, Owed::Frame)) => {
+                self.time_out(Code::Protocol, "a frame did not arrive in time", Some(Count::TimeoutHead), wire);
             }
+            Some((_, Owed::Settings)) => {
+                self.time_out(Code::SettingsTimeout, "SETTINGS were not acknowledged in time", None, wire);
+            }
+            _ if has_more => {}
+            Some((_, Owed::Request)) => self.time_out(Code::NoError, "", Some(Count::TimeoutIdle), wire),
+            None if self.ends_at_next_wait && self.streams.is_empty() => self.time_out(Code::NoError, "", None, wire),
+            None => {}
         }
     }
 
@@ -140,7 +154,7 @@ impl Http2 {
         match self.drain {
             Drain::No if !wire.cx.is_draining() => return,
             Drain::No if !self.streams.is_empty() => {
-                wire.output.append_with(|out| write::goaway(ANY_STREAM, Code::NoError as u32, "", out));
+                self.put_goaway(ANY_STREAM, Code::NoError, "", wire);
                 self.drain = Drain::Announced(now);
             }
             Drain::No => self.announce_last(wire),

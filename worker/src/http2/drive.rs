@@ -28,6 +28,10 @@ impl Http2 {
         if order.len() > 1 {
             order.sort_unstable();
         }
+        if let Some(at) = order.iter().position(|&(_, id)| id == self.called_last) {
+            order.rotate_left(at + 1);
+        }
+        self.called_last = 0;
         for &(_, id) in &order {
             // A call may end its stream.
             let Some(at) = self.place_of(id) else { continue };
@@ -46,6 +50,7 @@ impl Http2 {
                     _ => self.drive(at, wire),
                 }
                 if wire.cx.is_time_up() {
+                    self.called_last = id;
                     break; // the others are called in the next turn
                 }
             }
@@ -83,6 +88,7 @@ impl Http2 {
             },
             paused,
             connection_window: self.send_window,
+            input_withheld: self.receive_window.is_used_up(),
             input_ended: wire.input_ended,
             sent_bytes: wire.passed.sent,
         };
@@ -215,7 +221,7 @@ pub(super) fn write_heads(stream: &mut Stream, wire: &mut Wire<'_>) -> bool {
         outgoing.has_ended |= ends;
     }
     outgoing.written_at = wire.written();
-    blocks.bytes.clear();
+    blocks.clear();
     wire.scratch.blocks = blocks;
     has_raw
 }
@@ -243,8 +249,8 @@ pub(super) fn write_end(
             let mut block = std::mem::take(&mut wire.scratch.blocks.bytes);
             encode::trailers(encoder, &mut block, &trailers);
             let bytes = put_block(&block, true, stream_id, wire);
-            block.clear();
             wire.scratch.blocks.bytes = block;
+            wire.scratch.blocks.clear();
             bytes
         }
         _ => {

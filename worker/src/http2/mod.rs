@@ -34,6 +34,8 @@ mod state_flow_tests;
 mod state_fuzz_tests;
 #[cfg(test)]
 mod state_tests;
+#[cfg(test)]
+mod state_wait_tests;
 mod stream;
 #[cfg(test)]
 mod test_client;

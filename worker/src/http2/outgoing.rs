@@ -7,12 +7,11 @@ use crate::app::{AppError, Peer};
 use crate::http::Trailers;
 use crate::http1::{BodyFraming, too_short};
 use crate::net::WriteQueue;
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 /// What a client has to take of a response within the write timeout. A window that it opens by a byte at a time does not
 /// keep the response alive.
-const PROGRESS_BYTES_MIN: u64 = 1024;
+const PROGRESS_BYTES_MIN: u32 = 1024;
 
 pub struct Outgoing {
     /// The client's window for this stream.
@@ -30,8 +29,9 @@ pub struct Outgoing {
     pub frame_bytes: u64,
     /// The position in the connection's output up to which its last frame is.
     pub written_at: u64,
-    /// The client's window keeps it from being sent since the queue's last progress, until `frame_bytes` are this many.
-    held_until: Option<NonZeroU64>,
+    /// How many bytes more of the body have to be sent, or to fit the client's window, before `--write-timeout` is over; 0: the
+    /// window does not hold it up.
+    owed: u32,
 }
 
 /// What comes after the body in the queue, or in its place.
@@ -53,7 +53,7 @@ impl Outgoing {
             follows: Follows::Nothing,
             frame_bytes: 0,
             written_at: 0,
-            held_until: None,
+            owed: 0,
         }
     }
 
@@ -101,19 +101,21 @@ impl Outgoing {
 
     /// Keeps the time since when the client holds it up, until it has taken or would take [`PROGRESS_BYTES_MIN`] more.
     pub fn watch_window(&mut self, connection: SendWindow, now: Instant) {
-        let open = self.open_window(connection) as u64;
-        let is_closed = open == 0 && !self.queue.is_empty();
-        match self.held_until {
-            Some(due) if !self.queue.is_empty() && self.frame_bytes + open < due.get() => {}
-            _ => {
-                self.queue.on_progress(now);
-                self.held_until = NonZeroU64::new(self.frame_bytes + PROGRESS_BYTES_MIN).filter(|_| is_closed);
-            }
+        let open = self.open_window(connection);
+        if self.queue.is_empty() || open >= self.owed as usize {
+            self.queue.on_progress(now);
+            self.owed = if open == 0 && !self.queue.is_empty() { PROGRESS_BYTES_MIN } else { 0 };
         }
+    }
+
+    /// Bytes of the body are put into a frame.
+    pub fn spend(&mut self, bytes: usize) {
+        self.window.spend(bytes);
+        self.owed = self.owed.saturating_sub(bytes as u32);
     }
 
     /// When the client must have taken more of it.
     pub fn blocked_until(&self, timeout: Duration) -> Option<Instant> {
-        self.held_until.map(|_| self.queue.progressed() + timeout)
+        (self.owed > 0).then(|| self.queue.progressed() + timeout)
     }
 }

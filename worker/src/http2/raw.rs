@@ -14,9 +14,6 @@ use crate::dispatch::{Cut, Outcome};
 use crate::http1::BodyFraming;
 use crate::protocol::Closing;
 
-/// What is kept of the buffer of raw output.
-const RETAINED_BYTES: usize = 16 << 10;
-
 /// What the server acknowledges to its client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Acks {
@@ -113,11 +110,10 @@ impl Http2 {
         self.send_window.overspend(data_bytes);
         self.withheld.settings |= withheld.settings;
         self.withheld.pings |= withheld.pings;
-        wire.scratch.blocks.bytes.shrink_to(RETAINED_BYTES);
         if let Some((last, code)) = goaway {
-            let last = last.unwrap_or(self.last);
-            wire.output.append_with(|out| write::goaway(last, code, "", out));
-            self.drain = Drain::Last(self.last);
+            let served = self.last_served();
+            wire.output.append_with(|out| write::goaway(last.unwrap_or(served), code, "", out));
+            self.drain = Drain::Last(served);
         }
     }
 
@@ -146,7 +142,7 @@ impl Http2 {
         self.end(wire.written(), Outcome::Cut(Cut::App), wire.recorder);
         // Nothing is left that would send a frame in this turn.
         self.receive_window = ReceiveWindow::new(INITIAL_WINDOW);
-        self.drain = Drain::Last(self.last);
+        self.drain = Drain::Last(self.last_served());
         self.stage = Stage::Ended(closing);
     }
 }

@@ -61,7 +61,7 @@ impl Http2 {
         false
     }
 
-    /// The preface: ours is SETTINGS, and more of the connection's window.
+    /// The client's preface, which is answered by ours: SETTINGS, and more of the connection's window.
     fn greet(&mut self, input: &mut ReadBuffer, wire: &mut Wire<'_>) -> bool {
         let bytes = input.unconsumed();
         let length = bytes.len().min(PREFACE.len());
@@ -78,6 +78,13 @@ impl Http2 {
         input.consume(length);
         wire.scratch.connections += 1;
         self.number = wire.scratch.connections;
+        self.introduce(wire);
+        self.stage = Stage::Settings;
+        true
+    }
+
+    /// Our preface.
+    pub(super) fn introduce(&mut self, wire: &mut Wire<'_>) {
         let settings = [
             (id::MAX_CONCURRENT_STREAMS, STREAMS_MAX as u32),
             (id::INITIAL_WINDOW_SIZE, incoming::WINDOW),
@@ -93,8 +100,6 @@ impl Http2 {
             }
         });
         self.settings_sent = Some(wire.cx.now());
-        self.stage = Stage::Settings;
-        true
     }
 
     fn on_frame(&mut self, header: FrameHeader, payload: &[u8], wire: &mut Wire<'_>) -> Handled {
@@ -346,10 +351,18 @@ impl Http2 {
                 wire.output.append_with(|out| write::window_update(id, by, out));
             }
         }
-        if waiting <= WAITING_BYTES_MAX
-            && let Some(by) = self.receive_window.update()
-        {
+        if waiting > WAITING_BYTES_MAX {
+            return;
+        }
+        let was_used_up = self.receive_window.is_used_up();
+        if let Some(by) = self.receive_window.update() {
             wire.output.append_with(|out| write::window_update(0, by, out));
+            // From now on their clients are waited for.
+            for stream in self.streams.iter_mut().filter(|_| was_used_up) {
+                if let Part::Exchange(active) = &mut stream.part {
+                    active.is_due = true;
+                }
+            }
         }
     }
 }

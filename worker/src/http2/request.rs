@@ -232,8 +232,8 @@ impl Http2 {
         let mut block = std::mem::take(&mut wire.scratch.blocks.bytes);
         encode::head(&mut self.encoder, &mut block, &head, framing.content_length, record, cx);
         let head_bytes = put_block(&block, !has_body, id, wire);
-        block.clear();
         wire.scratch.blocks.bytes = block;
+        wire.scratch.blocks.clear();
         let frame_bytes = bytes_before + head_bytes;
         if head.closes() {
             self.announce_last(wire);
@@ -312,9 +312,8 @@ impl Http2 {
     /// The connection ends after the requests that have begun.
     pub(super) fn announce_last(&mut self, wire: &mut Wire<'_>) {
         if !matches!(self.drain, Drain::Last(_)) {
-            let last = self.last;
-            self.drain = Drain::Last(last);
-            wire.output.append_with(|out| write::goaway(last, Code::NoError as u32, "", out));
+            self.put_goaway(self.last, Code::NoError, "", wire);
+            self.drain = Drain::Last(self.last);
         }
     }
 }

@@ -48,7 +48,7 @@ impl Http2 {
                 length == outgoing.queue.len() && outgoing.ends_with_body() && matches!(stream.part, Part::Sending);
             wire.output.append_with(|out| write::data_header(length, is_last, stream.id, out));
             outgoing.queue.move_to(wire.output, length);
-            outgoing.window.spend(length);
+            outgoing.spend(length);
             self.send_window.spend(length);
             self.queued_bytes -= length;
             outgoing.frame_bytes += (HEADER_BYTES + length) as u64;

@@ -96,7 +96,7 @@ pub struct Http2 {
     /// Bytes in the queues of all streams, and those of them whose windows are closed.
     pub(super) queued_bytes: usize,
     pub(super) paused_bytes: usize,
-    /// The last stream that the client has begun, and the last of which it was told that it is served.
+    /// The last stream that the client has begun.
     pub(super) last: u32,
     pub(super) block: Option<Box<OpenBlock>>,
     pub(super) reset: VecDeque<u32>,
@@ -110,6 +110,8 @@ pub struct Http2 {
     pub(super) drain: Drain,
     /// Where the next round of streams begins: after this one.
     pub(super) turn: u32,
+    /// After this one was called the time of the turn was up: the next turn calls those after it first.
+    pub(super) called_last: u32,
     pub(super) place: u32,
     pub(super) ends_at_next_wait: bool,
     pub(super) is_probed: bool,
@@ -205,6 +207,7 @@ impl Http2 {
             idle_since: now,
             drain: Drain::No,
             turn: 0,
+            called_last: 0,
             place: 0,
             ends_at_next_wait: false,
             is_probed: false,
@@ -287,7 +290,7 @@ impl Http2 {
             self.drive_all(&mut wire);
             self.send(&mut wire);
             self.open_windows(&mut wire);
-            self.end_waits(input.is_empty(), &mut wire);
+            self.end_waits(has_more, &mut wire);
         }
         if let Stage::Ended(closing) = self.stage {
             input.clear();
@@ -301,8 +304,7 @@ impl Http2 {
         if matches!(self.stage, Stage::Ended(_)) {
             return;
         }
-        let last = self.last;
-        wire.output.append_with(|out| write::goaway(last, code as u32, why, out));
+        self.put_goaway(self.last_served(), code, why, wire);
         let outcome = match code {
             Code::NoError => Outcome::Cut(crate::dispatch::Cut::Shutdown),
             _ => Outcome::ClientLeft,
@@ -312,24 +314,34 @@ impl Http2 {
         self.stage = Stage::Ended(Closing::Lingering);
     }
 
-    /// Counts anew what the client's windows hold up.
-    pub(super) fn count_paused(&mut self) {
-        self.paused_bytes = self.held_up_bytes();
+    /// Tells the client that the connection ends: after our SETTINGS (RFC 9113, 3.4).
+    pub(super) fn put_goaway(&mut self, last: u32, code: Code, why: &str, wire: &mut Wire<'_>) {
+        if self.stage == Stage::Preface {
+            self.introduce(wire);
+        }
+        wire.output.append_with(|out| write::goaway(last, code as u32, why, out));
     }
 
-    fn held_up_bytes(&self) -> usize {
+    /// The last stream that is served: a GOAWAY names none above that of the one before (RFC 9113, 6.8).
+    pub(super) fn last_served(&self) -> u32 {
+        match self.drain {
+            Drain::Last(last) => last,
+            Drain::No | Drain::Announced(_) => self.last,
+        }
+    }
+
+    /// Counts anew what the client's windows hold up.
+    pub(super) fn count_paused(&mut self) {
         let window = self.send_window;
         let paused =
             self.streams.iter().map(|stream| &stream.outgoing).filter(|outgoing| outgoing.open_window(window) == 0);
-        paused.map(|outgoing| outgoing.queue.len()).sum()
+        self.paused_bytes = paused.map(|outgoing| outgoing.queue.len()).sum();
     }
 
-    /// Whether too much waits in streams whose windows are closed for a request to begin: applications also answer with whole
-    /// responses, whose bodies are queued.
+    /// Whether too much waits in all streams for a request to begin: applications also answer with whole responses, whose bodies are
+    /// queued.
     pub(super) fn is_too_full(&self, cx: &Cx<'_>) -> bool {
-        // Mostly little waits in all streams.
-        let is_too_much = |bytes| Paused::of(bytes, cx) == Paused::TooMuch;
-        is_too_much(self.queued_bytes) && is_too_much(self.held_up_bytes())
+        Paused::of(self.queued_bytes, cx) == Paused::TooMuch
     }
 
     /// Whether too much waits for the exchange of this stream to be called for more; `output_bytes`: in the connection's output.

@@ -5,19 +5,20 @@ use super::test_client::*;
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
 use crate::http::{Head, Request, Response, StatusCode, Trailers};
 use crate::http1::test_client::{Paths, Pulled};
-use crate::protocol::{Closing, Next};
+use crate::protocol::Next;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// `/N`: N bytes, in blocks as there is room; `/chunk`, `/ready`: 1 MiB whatever the room; `/trailers`, `/early`, `/take`.
+/// `/N`: N bytes, in blocks as there is room; `/chunk`, `/ready`: 1 MiB whatever the room; `/busy` never ends; `/later`, `/trailers`, `/early`,
+/// `/take`, `/drop`.
 #[derive(Default, Clone)]
-struct Bytes {
+pub struct Bytes {
     /// Written by all exchanges.
-    written: Rc<Cell<usize>>,
+    pub written: Rc<Cell<usize>>,
 }
 
 /// Takes nothing of its body until it is told.
@@ -41,11 +42,40 @@ impl Exchange for Unhungry {
     }
 }
 
+/// Takes all of its body, and waits for more.
+struct Hungry;
+
+impl Exchange for Hungry {
+    fn push(&mut self, body: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        Ok(body.len())
+    }
+
+    fn pull(&mut self, _: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        Ok(Pull::Idle)
+    }
+}
+
 impl App for Bytes {
     fn call(&mut self, request: &Request<'_>, _: &Cx<'_>) -> Answer {
         let path = &request.path()[1..];
         if path == "take" {
             return Answer::exchange(Unhungry { takes: self.written.clone() });
+        }
+        if path == "drop" {
+            return Answer::exchange(Hungry);
+        }
+        if path == "later" {
+            let mut is_called = false;
+            return Answer::exchange(Pulled(move |out: &mut Out<'_>, _: &Cx<'_>| {
+                if !std::mem::replace(&mut is_called, true) {
+                    return Ok(Pull::More);
+                }
+                out.head(Head::new(StatusCode::OK).length(0))?;
+                Ok(Pull::End)
+            }));
+        }
+        if path == "busy" {
+            return Answer::exchange(Pulled(|_: &mut Out<'_>, _: &Cx<'_>| Ok(Pull::More)));
         }
         if path == "trailers" {
             return Answer::exchange(Pulled(|out: &mut Out<'_>, _: &Cx<'_>| {
@@ -316,66 +346,4 @@ fn more_streams_than_announced_are_refused() {
     assert_eq!(client.told(), format!("RST_STREAM {} 7\n", 2 * STREAMS_MAX + 1));
     client.send(&[rst(1, 8), get(1001, "/text")].concat());
     assert!(client.told().contains("HEADERS 1001 :status=200"));
-}
-
-#[test]
-fn waits_end() {
-    let mut idle = Client::new(Paths);
-    assert_eq!(idle.later(idle.limits.idle_timeout - SECOND), Next::Wait);
-    assert_eq!(idle.later(SECOND), Next::Close(Closing::Lingering));
-    assert_eq!(idle.told(), "GOAWAY 0 0\n");
-    // A part of a frame.
-    let mut slow = Client::new(Paths);
-    slow.send(&get(1, "/text")[..20]);
-    assert_eq!(slow.later(slow.limits.header_timeout), Next::Close(Closing::Lingering));
-    // Half a header block, kept up by empty frames.
-    let mut slow = Client::new(Paths);
-    slow.send(&frame(1, 0, 1, &block(&[(":method", "GET")])));
-    slow.later(slow.limits.header_timeout / 2);
-    slow.send(&frame(9, 0, 1, b""));
-    assert_eq!(slow.later(slow.limits.header_timeout / 2), Next::Close(Closing::Lingering));
-    // SETTINGS that are not acknowledged.
-    let mut rude = Client::silent(Paths);
-    rude.send(&[&super::frame::PREFACE[..], &settings(&[])].concat());
-    assert_eq!(rude.later(rude.limits.header_timeout), Next::Close(Closing::Lingering));
-    assert!(rude.told().ends_with("GOAWAY 0 4\n"));
-    // A body that stops.
-    let mut late = Client::new(Paths);
-    late.send(&request(1, false, "POST", "/echo", &[]));
-    assert_eq!(late.later(late.limits.body_timeout), Next::Wait);
-    let told = late.told();
-    assert!(told.starts_with("HEADERS 1 :status=408") && told.ends_with("RST_STREAM 1 0\n"), "{told}");
-}
-
-#[test]
-fn a_window_that_is_opened_byte_by_byte_does_not_keep_a_response_alive() {
-    let mut client = Client::new(Bytes::default());
-    client.send(&[settings(&[(4, 0)]), get(1, "/100000")].concat());
-    let half = client.limits.write_timeout / 2;
-    for _ in 0..3 {
-        client.send(&window(1, 1));
-        client.later(half);
-    }
-    let told = client.told();
-    assert!(told.ends_with("RST_STREAM 1 8\n"), "{told}");
-}
-
-#[test]
-fn a_drain_tells_the_client_what_is_served() {
-    let mut idle = Client::new(Paths);
-    assert_eq!(idle.drain(SECOND), Next::Close(Closing::Lingering));
-    assert_eq!(idle.told(), "GOAWAY 0 0\n");
-    let mut busy = Client::new(Paths);
-    busy.send(&request(1, false, "POST", "/echo", &[]));
-    busy.drain(SECOND);
-    assert_eq!(busy.told(), "GOAWAY 2147483647 0\n");
-    // What was on its way is served.
-    busy.send(&get(3, "/text"));
-    assert!(busy.told().contains("HEADERS 3 :status=200"));
-    busy.later(SECOND);
-    assert_eq!(busy.told(), "GOAWAY 3 0\n");
-    busy.send(&get(5, "/text"));
-    assert_eq!(busy.told(), "");
-    assert_eq!(busy.send(&data(1, b"ab", true)), Next::Close(Closing::Lingering));
-    assert_eq!(busy.told(), "HEADERS 1 :status=200 content-length=2\nDATA 1 end ab\n");
 }

@@ -110,6 +110,8 @@ pub struct OnStream<'a> {
     /// What waits in streams that their client does not take.
     pub paused: Paused,
     pub connection_window: SendWindow,
+    /// As [`crate::exchange::Stream::is_input_withheld`].
+    pub input_withheld: bool,
     /// The client has ended its side of the connection.
     pub input_ended: bool,
     /// Bytes that were sent on the connection.
@@ -150,6 +152,10 @@ impl crate::exchange::Stream for OnStream<'_> {
     fn has_unsent(&self) -> bool {
         let is_written = self.outgoing.queue.is_empty() && self.blocks.bytes.is_empty();
         !is_written || self.outgoing.written_at > self.sent_bytes
+    }
+
+    fn is_input_withheld(&self) -> bool {
+        self.input_withheld
     }
 
     fn is_full(&self, cx: &Cx<'_>) -> bool {

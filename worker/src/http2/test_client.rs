@@ -10,6 +10,7 @@ use crate::dispatch::Recorder;
 use crate::http::DateLine;
 use crate::net::{ReadBuffer, WriteQueue};
 use crate::protocol::{IdleEnd, Io, Next, Passed, Scratch};
+use crate::turn_clock::TurnClock;
 use std::time::{Duration, Instant};
 use tine_common::config::Limits;
 
@@ -28,6 +29,7 @@ pub struct Client<A: App> {
     pub output: WriteQueue,
     pub recorder: Recorder,
     pub ended: bool,
+    pub clock: Option<TurnClock>,
     scratch: Scratch,
     received: u64,
     sent: u64,
@@ -60,6 +62,7 @@ impl<A: App> Client<A> {
             output: WriteQueue::new(now),
             recorder: Recorder::default(),
             ended: false,
+            clock: None,
             scratch: Scratch::default(),
             received: 0,
             sent: 0,
@@ -75,6 +78,11 @@ impl<A: App> Client<A> {
     pub fn send(&mut self, bytes: &[u8]) -> Next {
         self.unread.extend_from_slice(bytes);
         self.run()
+    }
+
+    /// Sends the bytes, and runs nothing.
+    pub fn send_only(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
     }
 
     pub fn later(&mut self, time: Duration) -> Next {
@@ -97,7 +105,7 @@ impl<A: App> Client<A> {
     }
 
     pub fn step(&mut self) -> Next {
-        let turn = TurnCx::alone(self.now, &self.limits, &self.date, None);
+        let turn = TurnCx::alone(self.now, &self.limits, &self.date, self.clock.as_ref());
         let cx = self.cx(&turn);
         if self.http2.wants_input(self.output.len(), &cx) {
             let count = self.unread.len().min(INPUT_BYTES - self.input.len());

@@ -90,6 +90,11 @@ impl ReceiveWindow {
         Ok(())
     }
 
+    /// The client may send nothing.
+    pub fn is_used_up(&self) -> bool {
+        self.left == 0
+    }
+
     /// Received bytes were taken, or were padding.
     pub fn take(&mut self, bytes: u32) {
         self.taken += bytes;

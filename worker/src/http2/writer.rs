@@ -35,6 +35,9 @@ pub enum After {
     Raw(StreamEnd),
 }
 
+/// What is kept of the buffer for blocks, however long one was.
+const RETAINED_BYTES: usize = 16 << 10;
+
 /// Header blocks of the response, for one call of its exchange: they are put into frames once it is known whether a body
 /// follows.
 #[derive(Default)]
@@ -44,6 +47,14 @@ pub struct Blocks {
     pub ends: Vec<(usize, BlockKind)>,
     /// Of raw blocks.
     pub effects: Effects,
+}
+
+impl Blocks {
+    /// Its bytes are in frames.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(RETAINED_BYTES);
+    }
 }
 
 pub enum BlockKind {
