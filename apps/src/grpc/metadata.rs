@@ -13,9 +13,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The value of a `-bin` field. `None`: it is not in base64.
+/// The value of a `-bin` field, of several that are joined by commas the first. `None`: it is not in base64.
 pub fn binary(value: &[u8]) -> Option<Vec<u8>> {
-    BASE64.decode(value).ok()
+    let first = value.split(|&byte| byte == b',').next()?;
+    BASE64.decode(first.trim_ascii()).ok()
 }
 
 pub(super) fn encode_binary(value: &[u8]) -> String {
@@ -60,6 +61,21 @@ pub(super) fn parse_timeout(value: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn binary_values_may_be_padded_and_joined() {
+        for (value, expected) in [
+            ("AP8", Some(&[0, 255][..])),
+            ("AP8=", Some(&[0, 255])),
+            ("AP8,AAE", Some(&[0, 255])),
+            ("AP8= , AAE=", Some(&[0, 255])),
+            ("", Some(&[])),
+            ("A", None),
+            ("-_8", None),
+        ] {
+            assert_eq!(binary(value.as_bytes()).as_deref(), expected, "{value}");
+        }
+    }
 
     #[test]
     fn timeouts_have_a_unit_and_at_most_eight_digits() {

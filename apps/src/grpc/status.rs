@@ -65,7 +65,8 @@ impl Status {
     pub(super) fn number(&self) -> Cow<'static, str> {
         match self.code {
             0 => Cow::Borrowed("0"),
-            code => Cow::Owned(code.to_string()),
+            // It has digits alone; other servers show a negative one so, too.
+            code => Cow::Owned((code as u32).to_string()),
         }
     }
 
@@ -115,6 +116,13 @@ mod tests {
             ("\u{7f}", Some("%7F")),
         ] {
             assert_eq!(Status::new(Code::Unknown, message).encoded_message().as_deref(), expected, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_written_in_digits() {
+        for (code, expected) in [(0, "0"), (16, "16"), (99, "99"), (-1, "4294967295"), (i32::MIN, "2147483648")] {
+            assert_eq!(Status::of_number(code, "").number(), expected);
         }
     }
 

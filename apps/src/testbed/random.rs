@@ -27,7 +27,7 @@ struct Random {
     /// A multiple of a word, except at the end.
     position: u64,
     declares_length: bool,
-    /// `None` where no trailers can follow: only a chunked body can have them (RFC 9112, 7.1.2).
+    /// `None` where no trailers can follow: HTTP/1.0 has none, and HTTP/1.1 only after a chunked body (RFC 9112, 7.1.2).
     digest: Option<Sha256>,
 }
 
@@ -39,7 +39,7 @@ impl Random {
         let size = numbers::size(size).ok_or(bin::INVALID_SIZE)?;
         let seed = query::number(request, "seed", 0..=u64::MAX)?.unwrap_or(0);
         let declares_length = query::flag(request, "length")?;
-        let digest = (!declares_length && request.version() == Version::Http11).then(Sha256::new);
+        let digest = (!declares_length && request.version() != Version::Http10).then(Sha256::new);
         Ok(Random { seed, size, position: 0, declares_length, digest })
     }
 

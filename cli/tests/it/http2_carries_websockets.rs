@@ -127,6 +127,20 @@ fn the_server_says_that_it_does() {
     assert!(settings.as_settings().any(|setting| setting == (8, 1)), "{settings:?}");
 }
 
+/// RFC 9113, 8.5: only DATA and what belongs to the stream as such; RFC 9110, 9.3.6: a CONNECT has no content, whatever it says.
+#[test]
+fn only_data_belongs_to_a_tunnel() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut http2 = Http2::connect(&server);
+    http2.send(&[Frame::headers(1, false, connect_request("/ws", &[("content-length", "0")]))]);
+    assert_eq!(http2.frame_of(HEADERS).stream, 1);
+    let mut ws = OnStream { http2, stream: 1, bytes: Vec::new(), end: None, takes: true };
+    ws.say(TEXT, "hello");
+    assert_eq!(ws.next(), said(TEXT, "hello"));
+    ws.http2.send(&[Frame::headers(1, true, block(&[("x", "y")]))]);
+    assert_eq!((ws.next(), ws.end), (None, Some(Err(code::PROTOCOL_ERROR))));
+}
+
 #[test]
 fn messages_of_any_length_are_echoed_beside_other_streams() {
     let server = Server::start(&["--workers", "1"]);

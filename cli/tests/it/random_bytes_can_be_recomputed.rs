@@ -1,5 +1,6 @@
 //! `/random/{size}` sends the bytes that follow from its seed by SplitMix64, and then their digest in a trailer.
 
+use crate::support::http2::Http2;
 use crate::support::{Client, Response, Server};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -57,6 +58,17 @@ fn random_bytes_can_be_recomputed() {
         assert_eq!(response.trailer("x-sha256"), Some(hex.as_str()), "{path}");
         assert_eq!(response.trailer("content-digest"), Some(format!("sha-256=:{base64}:").as_str()), "{path}");
     }
+}
+
+#[test]
+fn over_http2_the_trailers_are_the_same() {
+    let server = Server::start(&["--workers", "1"]);
+    let answer = Http2::connect(&server).get(1, "/random/100001?seed=12345");
+    assert!(answer.status == 200 && answer.body == bytes_of(12345, 100_001));
+    let (hex, base64) = sha256(&answer.body);
+    let expected = [("content-digest", format!("sha-256=:{base64}:")), ("x-sha256", hex)];
+    assert_eq!(answer.trailers, expected.map(|(name, value)| (name.to_string(), value)));
+    assert_eq!(answer.field("trailer"), Some("Content-Digest, X-SHA256"));
 }
 
 /// The documented example.

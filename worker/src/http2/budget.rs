@@ -45,7 +45,8 @@ pub enum Waste {
     TinyWindowUpdate,
     /// Whatever its length: blocks are bounded besides (CVE-2024-27316).
     Continuation,
-    /// A frame of an unknown type, GOAWAY, or RST_STREAM for a stream that has ended.
+    /// A frame of an unknown type, GOAWAY; HEADERS, RST_STREAM or WINDOW_UPDATE for a stream that has ended; a stream above a limit that
+    /// the client does not know yet.
     Ignored,
 }
 

@@ -83,14 +83,13 @@ impl Http2 {
         self.is_full(&stream.outgoing, queued_bytes, cx) || stream.outgoing.is_blocked(self.send_window)
     }
 
-    /// Ends what has waited for too long, and the connection when nothing is left.
-    /// `has_more`: frames have arrived that are not read yet.
-    pub(super) fn end_waits(&mut self, has_more: bool, wire: &mut Wire<'_>) {
-        let (cx, limits, now) = (wire.cx, wire.cx.limits(), wire.cx.now());
+    /// Ends the streams that have waited for too long.
+    pub(super) fn end_streams(&mut self, wire: &mut Wire<'_>) {
+        let (cx, now, count) = (wire.cx, wire.cx.now(), self.streams.len());
         let mut at = 0;
         while at < self.streams.len() {
             let stream = &self.streams[at];
-            if stream.outgoing.blocked_until(limits.write_timeout).is_some_and(|until| now >= until) {
+            if stream.outgoing.blocked_until(cx.limits().write_timeout).is_some_and(|until| now >= until) {
                 self.end_blocked(at, wire);
                 continue;
             }
@@ -104,6 +103,15 @@ impl Http2 {
             }
             at += 1;
         }
+        if self.streams.len() < count {
+            self.count_paused();
+        }
+    }
+
+    /// Ends the connection when nothing is left, or if the client does not send what it owes.
+    /// `has_more`: frames have arrived that are not read yet.
+    pub(super) fn end_waits(&mut self, has_more: bool, wire: &mut Wire<'_>) {
+        let (cx, now) = (wire.cx, wire.cx.now());
         if wire.hung_up && !self.streams.is_empty() && !std::mem::replace(&mut self.is_probed, true) {
             // If it has left, its kernel answers with a reset.
             wire.output.append_with(|out| write::ping(PROBE, out));

@@ -132,10 +132,8 @@ impl Http2 {
             Frame::WindowUpdate(increment) => self.on_window(id, increment, wire),
             Frame::Continuation { fragment, ends_headers } => self.on_continuation(fragment, ends_headers, wire),
             Frame::PriorityUpdate { stream, field } => {
-                if let Some(stream) = self.stream(stream) {
-                    stream.priority = Priority::parse(field);
-                }
-                self.charge(Waste::Priority, wire)
+                self.charge(Waste::Priority, wire)?;
+                self.on_priority_update(stream, Priority::parse(field))
             }
             Frame::PingAck(_) | Frame::Goaway { .. } | Frame::Unknown => self.charge(Waste::Ignored, wire),
         }
@@ -148,20 +146,26 @@ impl Http2 {
 
     fn on_violation(&mut self, id: StreamId, violation: Violation, wire: &mut Wire<'_>) {
         let Violation { code, scope, why } = violation;
-        if scope == Scope::Connection || id > self.last {
+        // Nothing is sent on a stream that has not begun.
+        if scope == Scope::Connection || self.is_idle(id) {
             return self.fail(code, why, wire);
         }
         match self.place_of(id) {
             Some(at) => self.reset(at, code, Outcome::ClientLeft, wire),
             None => self.put_reset(id, code, wire),
         }
-        if let Err(Violation { code, why, .. }) = self.charge(Waste::ForcedReset, wire) {
+        let waste = match code {
+            // A client that does not know of the limit cannot keep to it.
+            Code::RefusedStream if self.settings_sent.is_some() => Waste::Ignored,
+            _ => Waste::ForcedReset,
+        };
+        if let Err(Violation { code, why, .. }) = self.charge(waste, wire) {
             self.fail(code, why, wire);
         }
     }
 
     fn on_data(&mut self, id: StreamId, data: Data<'_>, wire: &mut Wire<'_>) -> Handled {
-        if id > self.last {
+        if self.is_idle(id) {
             return Err(IDLE);
         }
         self.receive_window.receive(data.counted, Scope::Connection)?;
@@ -245,7 +249,7 @@ impl Http2 {
             return self.on_trailers(at, open.ends_stream, frame_bytes, wire);
         }
         if id <= self.last {
-            return Ok(()); // of a stream that was reset
+            return self.charge(Waste::Ignored, wire); // of a stream that was reset
         }
         self.last = id;
         if open.depends_on_itself {
@@ -273,6 +277,9 @@ impl Http2 {
         if incoming.has_ended {
             return Err(Violation { scope: Scope::Stream, ..CLOSED });
         }
+        if incoming.is_tunnel() {
+            return Err(Violation::of_stream(Code::Protocol, "a tunnel has no trailers")); // RFC 9113, 8.5
+        }
         incoming.frame_bytes += frame_bytes;
         // They are dropped, as any recipient may do (RFC 9110, 6.5.1).
         if !ends || head::check_trailers(&wire.scratch.block).is_err() {
@@ -283,8 +290,20 @@ impl Http2 {
         Ok(())
     }
 
-    fn on_reset(&mut self, id: StreamId, wire: &mut Wire<'_>) -> Handled {
+    fn on_priority_update(&mut self, id: StreamId, priority: Priority) -> Handled {
+        if id.is_multiple_of(2) {
+            return Err(Violation::of_connection(Code::Protocol, "the priority is that of a stream of the server")); // RFC 9218, 7.1
+        }
         if id > self.last {
+            self.early_priority = Some((id, priority));
+        } else if let Some(stream) = self.stream(id) {
+            stream.priority = priority;
+        }
+        Ok(())
+    }
+
+    fn on_reset(&mut self, id: StreamId, wire: &mut Wire<'_>) -> Handled {
+        if self.is_idle(id) {
             return Err(IDLE);
         }
         let Some(at) = self.place_of(id) else { return self.charge(Waste::Ignored, wire) };
@@ -312,7 +331,7 @@ impl Http2 {
     }
 
     fn on_window(&mut self, id: StreamId, increment: u32, wire: &mut Wire<'_>) -> Handled {
-        if id > self.last {
+        if id > 0 && self.is_idle(id) {
             return Err(IDLE);
         }
         if increment < TINY_UPDATE {
@@ -320,7 +339,10 @@ impl Http2 {
         }
         match id {
             0 => self.send_window.widen(increment, Scope::Connection),
-            id => self.stream(id).map_or(Ok(()), |stream| stream.outgoing.window.widen(increment, Scope::Stream)),
+            id => match self.stream(id) {
+                Some(stream) => stream.outgoing.window.widen(increment, Scope::Stream),
+                None => self.charge(Waste::Ignored, wire),
+            },
         }
     }
 

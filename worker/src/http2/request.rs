@@ -71,14 +71,15 @@ impl Http2 {
         let mut incoming = Incoming::new(has_ended, frame_bytes);
         let handled = match read.and_then(|head| directed(head, wire.cx)) {
             Ok(head) => {
-                if let BodyLength::Known(length) = head.body {
-                    incoming.declare(length);
-                }
-                if head.is_websocket() {
-                    incoming.begin_tunnel();
+                match head.body {
+                    // What comes is not a body (RFC 9110, 9.3.6).
+                    _ if head.is_websocket() => incoming.begin_tunnel(),
+                    BodyLength::Known(length) => incoming.declare(length),
+                    _ => {}
                 }
                 let window = SendWindow::new(self.client.initial_window);
-                let (is_head, priority) = (head.is_head(), head.priority());
+                let early = self.early_priority.take_if(|&mut (of, _)| of <= id).filter(|&(of, _)| of == id);
+                let (is_head, priority) = (head.is_head(), early.map_or_else(|| head.priority(), |(_, early)| early));
                 let begins = Begins { id, began: wire.cx.now(), incoming, window, is_head, priority };
                 self.begin(head, begins, self.place, None, wire);
                 Ok(())

@@ -21,6 +21,7 @@ use super::frame_writer as write;
 use super::hpack::{Block, Decoder, Encoder};
 use super::last_head::{LastHead, Table};
 use super::outgoing::Outgoing;
+use super::priority::Priority;
 use super::raw::Acks;
 use super::send::Rank;
 use super::settings::Settings;
@@ -108,6 +109,8 @@ pub struct Http2 {
     /// When the last stream ended, or the connection began.
     pub(super) idle_since: Instant,
     pub(super) drain: Drain,
+    /// Of a stream that has not begun: PRIORITY_UPDATE may come before its head.
+    pub(super) early_priority: Option<(u32, Priority)>,
     /// Where the next round of streams begins: after this one.
     pub(super) turn: u32,
     /// After this one was called the time of the turn was up: the next turn calls those after it first.
@@ -206,6 +209,7 @@ impl Http2 {
             part_since: Some(now),
             idle_since: now,
             drain: Drain::No,
+            early_priority: None,
             turn: 0,
             called_last: 0,
             place: 0,
@@ -289,6 +293,7 @@ impl Http2 {
         if !matches!(self.stage, Stage::Ended(_)) {
             self.drive_all(&mut wire);
             self.send(&mut wire);
+            self.end_streams(&mut wire);
             self.open_windows(&mut wire);
             self.end_waits(has_more, &mut wire);
         }
@@ -357,6 +362,11 @@ impl Http2 {
 
     pub(super) fn paused(&self, cx: &Cx<'_>) -> Paused {
         Paused::of(self.paused_bytes, cx)
+    }
+
+    /// Whether a client's stream with this id has not begun. Those of a server have even ids, and never do.
+    pub(super) fn is_idle(&self, id: u32) -> bool {
+        id > self.last || id.is_multiple_of(2)
     }
 
     pub(super) fn place_of(&self, id: u32) -> Option<usize> {

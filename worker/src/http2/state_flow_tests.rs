@@ -1,5 +1,6 @@
 //! Flow control on both levels, the order of streams, waits, and the end of a connection.
 
+use super::frame::kind;
 use super::state::STREAMS_MAX;
 use super::test_client::*;
 use crate::app::{Answer, App, AppError, Cx, Exchange, Out, Pull};
@@ -14,7 +15,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// `/N`: N bytes, in blocks as there is room; `/chunk`, `/ready`: 1 MiB whatever the room; `/busy` never ends; `/later`, `/trailers`, `/early`,
-/// `/take`, `/drop`.
+/// `/take`, `/drop`, `/stuck`.
 #[derive(Default, Clone)]
 pub struct Bytes {
     /// Written by all exchanges.
@@ -42,6 +43,27 @@ impl Exchange for Unhungry {
     }
 }
 
+/// Takes nothing of its body, and writes more than the window of its stream.
+struct Stuck;
+
+impl Exchange for Stuck {
+    fn push(&mut self, _: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
+        Ok(0)
+    }
+
+    fn wants_body(&self) -> bool {
+        false
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>, _: &Cx<'_>) -> Result<Pull, AppError> {
+        if !out.has_head() {
+            out.head(Head::new(StatusCode::OK))?;
+            out.write(b"body")?;
+        }
+        Ok(Pull::Wait)
+    }
+}
+
 /// Takes all of its body, and waits for more.
 struct Hungry;
 
@@ -60,6 +82,9 @@ impl App for Bytes {
         let path = &request.path()[1..];
         if path == "take" {
             return Answer::exchange(Unhungry { takes: self.written.clone() });
+        }
+        if path == "stuck" {
+            return Answer::exchange(Stuck);
         }
         if path == "drop" {
             return Answer::exchange(Hungry);
@@ -250,10 +275,11 @@ fn a_client_that_reads_nothing_holds_little() {
 
 #[test]
 fn streams_take_turns_unless_their_priority_says_otherwise() {
-    let order = |first: &[(&str, &str)], second: &[(&str, &str)]| {
+    let order_after = |early: &[u8], first: &[(&str, &str)], second: &[(&str, &str)]| {
         let mut client = Client::new(Bytes::default());
         client.send(&[settings(&[(4, 1 << 20)])].concat());
-        client.send(&[request(1, true, "GET", "/60000", first), request(3, true, "GET", "/60000", second)].concat());
+        let requests = [request(1, true, "GET", "/60000", first), request(3, true, "GET", "/60000", second)].concat();
+        client.send(&[early, &requests].concat());
         client.told();
         client.send(&window(0, 1 << 20));
         let told = client.told();
@@ -263,6 +289,7 @@ fn streams_take_turns_unless_their_priority_says_otherwise() {
         }
         (order, got(&told, 1), got(&told, 3))
     };
+    let order = |first: &[(&str, &str)], second: &[(&str, &str)]| order_after(&[], first, second);
     let (order_of_equals, ..) = order(&[], &[]);
     assert!(order_of_equals.len() > 2, "{order_of_equals:?}");
     let (one_by_one, first, _) = order(&[("priority", "u=3")], &[("priority", "u=3")]);
@@ -270,6 +297,14 @@ fn streams_take_turns_unless_their_priority_says_otherwise() {
     let (urgent, first, second) = order(&[("priority", "u=5")], &[("priority", "u=1")]);
     // The urgent one has had all but 5535 bytes of the first window.
     assert_eq!((urgent, first.1, second.0), (vec![1], true, 0));
+    // By a frame that comes before its request, and counts more than what that says.
+    let early = |stream: u8| frame(kind::PRIORITY_UPDATE, 0, 0, &[0, 0, 0, stream, b'u', b'=', b'5']);
+    let left_after = |early: &[u8]| order_after(early, &[], &[("priority", "u=1")]).0;
+    assert_eq!((left_after(&early(3)), left_after(&early(5))), (vec![3], vec![1]));
+    // Of a stream that the client has passed over.
+    let mut client = Client::new(Bytes::default());
+    client.send(&[early(1), request(3, false, "POST", "/take", &[])].concat());
+    assert_eq!(client.http2.streams[0].priority.urgency, 3);
 }
 
 #[test]

@@ -159,6 +159,13 @@ fn what_breaks_the_rules_of_the_connection_ends_it() {
         ([first_part(0), frame(99, 0, 1, b"")].concat(), 0, 1),
         ([first_part(0), frame(kind::CONTINUATION, 0, 3, b"")].concat(), 0, 1),
         (vec![0, 0x40, 1, 0, 0, 0, 0, 0, 1], 0, 6),
+        // Streams of the server.
+        ([get(3, "/text"), rst(2, 8)].concat(), 3, 1),
+        ([get(3, "/text"), data(2, b"x", true)].concat(), 3, 1),
+        ([get(3, "/text"), window(2, 1)].concat(), 3, 1),
+        ([get(3, "/text"), window(2, 0)].concat(), 3, 1),
+        ([get(3, "/text"), frame(kind::PRIORITY, 0, 2, &[0; 4])].concat(), 3, 6),
+        ([get(3, "/text"), frame(kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x02u=1")].concat(), 3, 1),
         // Streams that have ended.
         ([get(1, "/text"), data(1, b"x", true)].concat(), 1, 5),
         ([get(3, "/text"), get(1, "/text")].concat(), 3, 5),
@@ -205,7 +212,12 @@ fn the_preface_comes_first_and_settings_after_it() {
 fn what_does_no_work_ends_the_connection_after_a_while() {
     let opened = |path| move |at: u32| [request(2 * at + 1, false, "POST", path, &[]), rst(2 * at + 1, 8)].concat();
     type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
-    let floods: [(&str, Frames); 8] = [
+    let after_first = |first: Vec<u8>, other: Vec<u8>| -> Frames {
+        Box::new(move |at| if at == 0 { first.clone() } else { other.clone() })
+    };
+    let floods: [(&str, Frames); 10] = [
+        ("of a stream that was reset", after_first(headers(1, true, &[("x", "y")]), headers(1, true, &[("x", "y")]))),
+        ("windows of a stream that has ended", after_first(get(1, "/text"), window(1, 1000))),
         ("rapid reset", Box::new(opened("/idle"))),
         (
             "made to reset",

@@ -189,6 +189,32 @@ fn whole_responses_are_bounded_while_the_client_reads_nothing() {
     assert_eq!(client.told().matches(" end of ").count(), COUNT as usize);
 }
 
+/// The window is withheld for streams that end without a frame of the client.
+#[test]
+fn the_connections_window_opens_when_streams_time_out() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&settings(&[(4, 0)]));
+    for id in [1, 3, 5, 7] {
+        client.send(&request(id, false, "POST", "/stuck", &[]));
+        client.send(&data(id, &[b'x'; 16_384], false).repeat(16));
+    }
+    client.later(client.limits.write_timeout / 2);
+    client.told();
+    client.later(client.limits.write_timeout / 2);
+    let told = client.told();
+    assert!(told.contains("RST_STREAM 7 8\n") && told.ends_with("WINDOW_UPDATE 0 524288\n"), "{told}");
+}
+
+/// The first requests may be on their way before the client knows of any limit.
+#[test]
+fn streams_above_a_limit_that_the_client_does_not_know_are_refused_and_no_more() {
+    let mut client = Client::silent(Paths);
+    let requests: Vec<u8> = (0..300).flat_map(|at| request(2 * at + 1, false, "POST", "/idle", &[])).collect();
+    client.send(&[&PREFACE[..], &settings(&[]), &requests].concat());
+    let told = client.told();
+    assert_eq!((told.matches("RST_STREAM").count(), told.contains("GOAWAY")), (172, false), "{told}");
+}
+
 /// Apps that do not take their bodies do not have others' clients blamed for it.
 #[test]
 fn a_body_is_not_late_while_its_window_is_withheld() {
