@@ -115,6 +115,8 @@ impl Http2 {
                     return self.on_switched(at, peer, driver.request().clone(), permit, wire);
                 }
                 drop(active);
+                // What it has left is not read any more, and keeps nothing of the connection's window.
+                self.discard(at, wire);
                 match after {
                     Some(After::Goes) | None => {}
                     Some(After::Closes) => self.announce_last(wire),

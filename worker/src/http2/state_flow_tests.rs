@@ -15,7 +15,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// `/N`: N bytes, in blocks as there is room; `/chunk`, `/ready`: 1 MiB whatever the room; `/busy` never ends; `/later`, `/trailers`, `/early`,
-/// `/take`, `/drop`, `/stuck`.
+/// `/take`, `/drop`, `/stuck`, and `/deaf`, which ends.
 #[derive(Default, Clone)]
 pub struct Bytes {
     /// Written by all exchanges.
@@ -44,7 +44,9 @@ impl Exchange for Unhungry {
 }
 
 /// Takes nothing of its body, and writes more than the window of its stream.
-struct Stuck;
+struct Stuck {
+    ends: bool,
+}
 
 impl Exchange for Stuck {
     fn push(&mut self, _: &[u8], _: bool, _: &Cx<'_>) -> Result<usize, AppError> {
@@ -60,7 +62,7 @@ impl Exchange for Stuck {
             out.head(Head::new(StatusCode::OK))?;
             out.write(b"body")?;
         }
-        Ok(Pull::Wait)
+        Ok(if self.ends { Pull::End } else { Pull::Wait })
     }
 }
 
@@ -83,8 +85,8 @@ impl App for Bytes {
         if path == "take" {
             return Answer::exchange(Unhungry { takes: self.written.clone() });
         }
-        if path == "stuck" {
-            return Answer::exchange(Stuck);
+        if path == "stuck" || path == "deaf" {
+            return Answer::exchange(Stuck { ends: path == "deaf" });
         }
         if path == "drop" {
             return Answer::exchange(Hungry);
@@ -344,6 +346,20 @@ fn the_connections_window_is_withheld_while_half_of_it_waits_for_apps() {
     assert_eq!([5, 7].map(|id| send_whole_window(&mut client, id)).concat(), "", "all of the second half waits");
     client.send(&[rst(1, 8), rst(5, 8)].concat());
     assert_eq!(client.told(), "WINDOW_UPDATE 0 524288\n");
+}
+
+#[test]
+fn what_an_exchange_has_left_takes_nothing_of_the_connections_window() {
+    let mut client = Client::new(Bytes::default());
+    client.send(&settings(&[(4, 0)]));
+    client.told();
+    for id in (0..20).map(|at| 2 * at + 1) {
+        // In one piece, so that all has come before the exchange is called.
+        client.send_only(&request(id, false, "POST", "/deaf", &[]));
+        client.send(&data(id, &[b'x'; 16_384], false).repeat(3));
+    }
+    let told = client.told();
+    assert!(told.contains("WINDOW_UPDATE 0 "), "{told}");
 }
 
 /// An exchange that takes nothing does not keep a client from padding.
