@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 /// More than this, of all calls together, is much.
 const BYTES_MAX: usize = 128 << 20;
-/// What a call may hold in any case.
+/// What a call may hold in any case, each way.
 const EACH_BYTES_MAX: usize = 64 << 10;
 
 thread_local! {
@@ -14,7 +14,7 @@ thread_local! {
     static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What one call holds.
+/// What one call holds of the messages that come, or of those that go.
 #[derive(Default)]
 pub struct Held(usize);
 

@@ -77,18 +77,19 @@ where
 
 /// Answers a call of any shape.
 pub fn call(request: &Request<'_>, cx: &Cx<'_>, method: impl Method + 'static) -> Answer {
-    match refusal(request) {
-        Some(response) => response.into(),
-        None => Answer::exchange(Call::new(request, cx, method)),
-    }
+    answer(request, || Call::new(request, cx, method))
 }
 
 /// Answers a call of a method that there is not.
 pub fn unimplemented(request: &Request<'_>, cx: &Cx<'_>) -> Answer {
     let status = Status::new(Code::Unimplemented, format!("unknown method {}", request.path()));
+    answer(request, || Call::refused(request, cx, status))
+}
+
+fn answer<M: Method + 'static>(request: &Request<'_>, begin: impl FnOnce() -> Call<M>) -> Answer {
     match refusal(request) {
         Some(response) => response.into(),
-        None => Answer::exchange(Call::refused(request, cx, status)),
+        None => Answer::exchange(begin()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! still in the input.
 
 use super::decode::Decoder;
-use super::discard;
+use super::discard::DISCARD_BYTES_MAX;
 use super::encode;
 use super::exchange::Active;
 use super::framing::ResponseFacts;
@@ -109,7 +109,7 @@ impl Call<'_> {
         let body = parsed.request.body_length();
         let mut facts = facts_of(parsed);
         // A body that will not be read: too large to drop, or held back until a 100 that will not be sent.
-        let is_too_large = matches!(body, BodyLength::Known(n) if n > discard::BYTES_MAX);
+        let is_too_large = matches!(body, BodyLength::Known(n) if n > DISCARD_BYTES_MAX);
         facts.keep_alive &= !(is_held_back(parsed, rest) || is_too_large || self.ends_connection);
         facts.keep_alive &= !cx.is_draining() || is_request_pipelined(rest, body, cx.limits());
         if let Some(fields) = permit.limit_fields(cx) {
@@ -145,7 +145,7 @@ fn is_held_back(parsed: &Parsed<'_>, rest: &[u8]) -> bool {
 /// exchange reads it.
 pub fn arrived_body(length: BodyLength, rest: &[u8]) -> Option<&[u8]> {
     match length {
-        BodyLength::Known(length @ 1..=discard::BYTES_MAX) => rest.get(..length as usize),
+        BodyLength::Known(length @ 1..=DISCARD_BYTES_MAX) => rest.get(..length as usize),
         _ => None,
     }
 }

@@ -8,8 +8,8 @@ use crate::http::Error;
 use crate::net::ReadBuffer;
 use std::time::Instant;
 
-/// Up to this many bytes are read and dropped.
-pub const BYTES_MAX: u64 = 1 << 20;
+/// Up to this many bytes are read and dropped, also by HTTP/2.
+pub const DISCARD_BYTES_MAX: u64 = 1 << 20;
 /// The timeout for all of it, as a multiple of the timeout for its next byte.
 const WAITS_MAX: u32 = 6;
 
@@ -23,7 +23,7 @@ pub struct Discard {
 
 impl Discard {
     pub fn new(body: Decoder, answered: Instant) -> Discard {
-        Discard { body, bytes_left: BYTES_MAX, answered }
+        Discard { body, bytes_left: DISCARD_BYTES_MAX, answered }
     }
 
     /// `since`: when the last bytes of the body arrived; `answered` if none have. In a drain it ends like an idle

@@ -27,6 +27,7 @@ pub mod test_client;
 mod writer;
 
 pub use call::app_failed;
+pub use discard::DISCARD_BYTES_MAX;
 pub use encode::{SUBPROTOCOL, error_response, plain_to_tls, refusal};
 pub use framing::{BodyFraming, Framing, ResponseFacts, take_declared, too_short};
 pub use head_cache::HeadCache;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::app::Answer;
 use crate::http::{Request, Response};
-use crate::http1::discard;
+use crate::http1::DISCARD_BYTES_MAX;
 use crate::http1::test_client::*;
 use crate::protocol::Closing::{Cut, Flushed, Lingering, Reset};
 use crate::protocol::Next::{Close, Wait};
@@ -125,7 +125,7 @@ fn unread_bodies_do_not_desynchronise() {
     let chunked = "Transfer-Encoding: chunked\r\n";
     let chunk = format!("{:x}\r\n{looks_like_a_request}\r\n0\r\nGET: /evil\r\n\r\n", looks_like_a_request.len());
     let no = sized("403 Forbidden", "", "no");
-    let huge = (discard::BYTES_MAX + 1).to_string();
+    let huge = (DISCARD_BYTES_MAX + 1).to_string();
     let close = format!("{cl}{CLOSE}");
     assert_conversations(
         false,
@@ -164,7 +164,7 @@ fn an_endless_unread_body_is_dropped_up_to_a_limit() {
     assert_eq!(client.send(post("/text", "Transfer-Encoding: chunked\r\n", "").as_bytes()), Wait);
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     let kept = (0..100).take_while(|_| client.send(chunk.as_bytes()) == Wait).count();
-    assert_eq!(kept as u64, discard::BYTES_MAX >> 16);
+    assert_eq!(kept as u64, DISCARD_BYTES_MAX >> 16);
 }
 
 #[test]
@@ -363,7 +363,7 @@ fn a_body_has_arrived_if_all_of_it_has() {
         client.send((post("/", fields, body) + &get("/")).as_bytes());
         assert_eq!(client.text(), ok("-") + &ok("-"), "{fields}");
     }
-    let long = discard::BYTES_MAX as usize + 1;
+    let long = DISCARD_BYTES_MAX as usize + 1;
     assert_eq!(arrived_body(BodyLength::Known(long as u64), &vec![0; long]), None, "such a body ends the connection");
     assert_eq!(arrived_body(BodyLength::Known(2), b"abc"), Some(&b"ab"[..]));
 }

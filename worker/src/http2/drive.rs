@@ -5,14 +5,14 @@ use super::error::Code;
 use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use super::frame_writer as write;
 use super::outgoing::{Follows, Outgoing};
-use super::request::{Begins, DISCARD_BYTES_MAX};
+use super::request::Begins;
 use super::state::{Http2, Paused, Wire};
 use super::stream::{Active, Discarding, OnStream, Part, Stream};
 use super::writer::{After, BlockKind, ROOM_BYTES_MIN};
 use crate::dispatch::{self, Cut, InFlightEntry, Outcome};
 use crate::exchange::{Driven, Failed};
 use crate::http::StatusCode;
-use crate::http1::{app_failed, error_response};
+use crate::http1::{DISCARD_BYTES_MAX, app_failed, error_response};
 use crate::protocol::Next;
 use tine_common::telemetry::Count;
 

@@ -377,10 +377,11 @@ impl Http2 {
             return;
         }
         let was_used_up = self.receive_window.is_used_up();
-        if let Some(by) = self.receive_window.update() {
-            wire.output.append_with(|out| write::window_update(0, by, out));
-            // From now on their clients are waited for.
-            for stream in self.streams.iter_mut().filter(|_| was_used_up) {
+        let Some(by) = self.receive_window.update() else { return };
+        wire.output.append_with(|out| write::window_update(0, by, out));
+        if was_used_up {
+            // From now on the client is waited for.
+            for stream in &mut self.streams {
                 if let Part::Exchange(active) = &mut stream.part {
                     active.is_due = true;
                 }

@@ -26,9 +26,6 @@ use crate::sink::append_body;
 use crate::throttle::{Admission, Permit, Verdict};
 use std::time::Instant;
 
-/// Up to this many bytes of a request's body that no app reads are dropped, so that the client need not see a reset.
-pub(super) const DISCARD_BYTES_MAX: u64 = 1 << 20;
-
 /// A request whose head has come, now or before it had to wait.
 pub(super) struct Begins {
     pub id: StreamId,

@@ -212,12 +212,10 @@ fn the_preface_comes_first_and_settings_after_it() {
 fn what_does_no_work_ends_the_connection_after_a_while() {
     let opened = |path| move |at: u32| [request(2 * at + 1, false, "POST", path, &[]), rst(2 * at + 1, 8)].concat();
     type Frames = Box<dyn Fn(u32) -> Vec<u8>>;
-    let after_first = |first: Vec<u8>, other: Vec<u8>| -> Frames {
-        Box::new(move |at| if at == 0 { first.clone() } else { other.clone() })
-    };
     let floods: [(&str, Frames); 10] = [
-        ("of a stream that was reset", after_first(headers(1, true, &[("x", "y")]), headers(1, true, &[("x", "y")]))),
-        ("windows of a stream that has ended", after_first(get(1, "/text"), window(1, 1000))),
+        // The first resets it.
+        ("of a stream that was reset", Box::new(|_| headers(1, true, &[("x", "y")]))),
+        ("windows of a stream that has ended", Box::new(|at| if at == 0 { get(1, "/text") } else { window(1, 1000) })),
         ("rapid reset", Box::new(opened("/idle"))),
         (
             "made to reset",

@@ -76,7 +76,7 @@ impl<A: App> Client<A> {
 
     /// Sends the bytes and runs the server until it waits or closes.
     pub fn send(&mut self, bytes: &[u8]) -> Next {
-        self.unread.extend_from_slice(bytes);
+        self.send_only(bytes);
         self.run()
     }
 
