@@ -49,6 +49,8 @@ PHASES = {
         concurrent('9 recovery: 10 clients', 10, 20, NONE),
     ],
 }
+# What is in flight at the end of a phase of `quick`, or waits for its turn, is over after this.
+PHASES['quick'][-1].pause = SECONDS + 2
 for phase in PHASES['full'][1:]:
     phase.pause = PAUSE_SECONDS
 

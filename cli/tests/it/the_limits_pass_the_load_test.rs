@@ -5,6 +5,6 @@ use crate::support::scripts::run_script;
 
 #[test]
 fn in_its_quick_form() {
-    let said = run_script("load-test", 60, &["quick"]);
+    let said = run_script("load-test", 65, &["quick"]);
     assert!(said.ends_with("all phases as expected\n"), "{said}");
 }
